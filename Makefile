@@ -1,0 +1,81 @@
+# One command to run, one to test, one to lint; each makes the virtual environment it needs.
+# Only relative paths below, so that a folder with spaces in its name works.
+
+# Which Python to make the environments with: make run PYTHON=/usr/bin/python3.13
+PYTHON ?=
+# More words for the program a target starts: make run ARGS="--port 8080", make test ARGS="-k sse"
+ARGS ?=
+
+CANDIDATES = $(if $(PYTHON),"$(PYTHON)",python3 python3.13 python3.12 python3.11)
+
+.DEFAULT_GOAL := help
+.PHONY: help run test coverage bench lint lock clean .venv .venv-dev
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
+
+run: .venv ## Start the service in demo mode with a local Selling Partner API (ARGS="--port 8080")
+	@.venv/bin/python -m service demo $(ARGS)
+
+test: .venv-dev ## Run the whole test suite (ARGS="-k sse")
+	@.venv-dev/bin/python -m pytest $(ARGS)
+
+coverage: .venv-dev ## Run the whole test suite and report the branches it missed
+	@.venv-dev/bin/python -m pytest --cov $(ARGS)
+
+bench: .venv-dev ## Run the benchmarks: a table here, JSON in bench.json
+	@.venv-dev/bin/python -m tests.benchmarks $(ARGS)
+
+lint: .venv-dev ## Check style, format and types
+	.venv-dev/bin/python -m ruff check
+	.venv-dev/bin/python -m ruff format --check
+	.venv-dev/bin/python -m mypy
+
+# The locks hold for every platform and Python of pyproject.toml, and name no address: whose index
+# is used is the matter of whoever installs. uv keeps what is locked unless told otherwise.
+lock: ## Lock the dependencies anew (ARGS="--upgrade" for the newest ones)
+	@$(find_python); \
+	tools=$$(mktemp -d); trap 'rm -rf "$$tools"' EXIT; \
+	"$$python" -m venv "$$tools"; "$$tools/bin/python" -m pip install --quiet uv; \
+	compile() { "$$tools/bin/uv" pip compile --quiet --no-config --universal --python-version 3.11 \
+		--generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links \
+		pyproject.toml "$$@"; }; \
+	compile --extra cli --output-file requirements.lock $(ARGS); \
+	compile --extra cli --extra scale --extra dev --constraints requirements.lock \
+		--output-file requirements-dev.lock $(ARGS); \
+	if grep -nE '://|^-' requirements.lock requirements-dev.lock; then \
+		echo 'An address or an option got into a lock; see above.' >&2; exit 1; fi
+
+clean: ## Remove the environments and what tools left behind (never your data)
+	rm -rf .venv .venv-dev build dist *.egg-info
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage htmlcov
+	find service connectors tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# An environment is as good as the lock it was made from, so that lock is kept in it, last of all:
+# an interrupted, outdated or broken one (its Python gone) is made anew.
+.venv: LOCK = requirements.lock
+.venv-dev: LOCK = requirements-dev.lock
+.venv .venv-dev:
+	@if "$@/bin/python" -c '' 2>/dev/null && cmp -s $(LOCK) "$@/made-from.lock"; then exit 0; fi; \
+	$(find_python); \
+	echo "Making $@ from $(LOCK) with $$("$$python" --version)" >&2; \
+	rm -rf "$@"; \
+	"$$python" -m venv "$@"; \
+	"$@/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes -r $(LOCK); \
+	cp $(LOCK) "$@/made-from.lock"
+
+# Sets $python to the first candidate that will do. Debian ships venv without ensurepip, hence both.
+define find_python
+set -eu; python=''; bare=''; \
+for candidate in $(CANDIDATES); do \
+	"$$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || continue; \
+	bare="$$candidate"; \
+	"$$candidate" -c 'import ensurepip, venv' 2>/dev/null || continue; \
+	python="$$candidate"; break; \
+done; \
+if [ -z "$$python" ] && [ -n "$$bare" ]; then \
+	echo "$$bare cannot make virtual environments: apt-get install python3-venv" >&2; exit 1; \
+elif [ -z "$$python" ]; then \
+	echo "Python 3.11 or newer is needed: apt-get install python3 python3-venv" >&2; exit 1; \
+fi
+endef
