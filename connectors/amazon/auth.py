@@ -1,0 +1,118 @@
+"""Login with Amazon: access tokens from refresh tokens, each asked for once at a time."""
+
+from collections import OrderedDict
+from datetime import datetime, timedelta
+
+import anyio
+import msgspec
+
+from connectors.amazon.settings import AmazonSettings
+from connectors.base import Clock, ConnectionLost, Misconfigured, Retryable, SourceError
+from connectors.http import Answer, Http
+
+MARGIN = timedelta(seconds=60)
+"""A token this close to its end is not used any more (or a tenth of its life, if that is less)."""
+MOST_TOKENS = 10_000
+
+
+class Token(msgspec.Struct, frozen=True):
+    """An access token and when to stop using it."""
+
+    value: str
+    until: datetime
+
+
+class _Granted(msgspec.Struct):
+    access_token: str
+    expires_in: int
+
+
+class _Denied(msgspec.Struct):
+    error: str = ""
+    error_description: str = ""
+
+
+class Tokens:
+    """The access tokens of this process, by refresh token."""
+
+    def __init__(self, settings: AmazonSettings, http: Http, clock: Clock) -> None:
+        self._settings = settings
+        self._http = http
+        self._clock = clock
+        self._tokens: OrderedDict[str, Token] = OrderedDict()
+        self._refreshing: dict[str, anyio.Lock] = {}
+
+    async def get(self, refresh_token: str) -> str:
+        """A token that is good for a while. However many ask at once, one request is made."""
+        if token := self._usable(refresh_token):
+            return token
+        lock = self._refreshing.setdefault(refresh_token, anyio.Lock())
+        try:
+            async with lock:
+                return self._usable(refresh_token) or await self._refresh(refresh_token)
+        finally:
+            if not lock.statistics().tasks_waiting:
+                self._refreshing.pop(refresh_token, None)
+
+    def forget(self, refresh_token: str, value: str) -> None:
+        """The far side says that this token is no good. A newer one is kept."""
+        if (token := self._tokens.get(refresh_token)) and token.value == value:
+            del self._tokens[refresh_token]
+
+    def _usable(self, refresh_token: str) -> str | None:
+        token = self._tokens.get(refresh_token)
+        return token.value if token and self._clock.now() < token.until else None
+
+    async def _refresh(self, refresh_token: str) -> str:
+        if missing := self._settings.missing:
+            raise Misconfigured(f"The operator must set {' and '.join(missing)}.")
+        asked = self._clock.now()
+        answer = await self._http.post_form(
+            self._settings.lwa_url,
+            {
+                "grant_type": "refresh_token",
+                "refresh_token": refresh_token,
+                "client_id": self._settings.client_id,
+                "client_secret": self._settings.client_secret,
+            },
+        )
+        if answer.status != 200:
+            raise _denied(answer)
+        token = _granted(answer, asked)
+        self._tokens[refresh_token] = token
+        while len(self._tokens) > MOST_TOKENS:
+            self._tokens.popitem(last=False)
+        return token.value
+
+
+def _granted(answer: Answer, asked: datetime) -> Token:
+    try:
+        granted = msgspec.json.decode(answer.body, type=_Granted)
+    except msgspec.DecodeError as error:
+        raise Retryable("Amazon's login gave an answer that cannot be read.") from error
+    life = timedelta(seconds=granted.expires_in)
+    return Token(granted.access_token, asked + life - min(MARGIN, life / 10))
+
+
+def _denied(answer: Answer) -> Exception:
+    """What a refusal means to the caller (RFC 6749, section 5.2, as Amazon uses it)."""
+    try:
+        denied = msgspec.json.decode(answer.body, type=_Denied)
+    except msgspec.DecodeError:
+        denied = _Denied()
+    match denied.error:
+        case "invalid_grant" | "unauthorized_client":
+            return ConnectionLost(
+                "Amazon no longer accepts this authorisation: it was revoked or belongs to another "
+                "application. Connect the account again."
+            )
+        case "invalid_client":
+            return Misconfigured(
+                "Amazon refuses the application's own credentials. The operator must renew "
+                "AMAZON_CLIENT_SECRET (it expires every 180 days) or mend AMAZON_CLIENT_ID."
+            )
+    if answer.status >= 500 or answer.status == 429 or denied.error == "temporarily_unavailable":
+        return Retryable(
+            f"Amazon's login is not available (HTTP {answer.status}). Try again later."
+        )
+    return SourceError(f"Amazon's login refused: {denied.error or f'HTTP {answer.status}'}.")

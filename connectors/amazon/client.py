@@ -1,0 +1,171 @@
+"""One call of the Selling Partner API: paced by its quota, signed with a fresh token, replayed when
+that token dies, its refusals in our words."""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from typing import NoReturn
+
+import msgspec
+
+from connectors.amazon.auth import Tokens
+from connectors.amazon.settings import AmazonSettings
+from connectors.base import Clock, Connection, ConnectionLost, Retryable, SourceError, Waiting
+from connectors.http import Answer, Http
+from connectors.quota import Bucket, Buckets, Quota
+
+
+class Operation(msgspec.Struct, frozen=True):
+    """A GET of the API with its published usage plan: calls a second, and the burst."""
+
+    name: str
+    path: str
+    rate: float
+    burst: float
+
+
+class Refused(SourceError):
+    """400: the parameters are refused. With a pagination token among them: it has expired."""
+
+
+class _Fault(msgspec.Struct):
+    code: str = ""
+    message: str | None = None
+    details: str | None = None
+
+
+class _Faults(msgspec.Struct):
+    errors: list[_Fault] = []
+
+
+class Client:
+    """Calls operations for connections. Quotas and tokens are shared by the whole process."""
+
+    def __init__(
+        self, settings: AmazonSettings, http: Http, tokens: Tokens, buckets: Buckets, clock: Clock
+    ) -> None:
+        self._settings = settings
+        self._http = http
+        self._tokens = tokens
+        self._buckets = buckets
+        self._clock = clock
+
+    async def call(
+        self,
+        connection: Connection,
+        operation: Operation,
+        params: Mapping[str, str],
+        waiting: Waiting,
+    ) -> bytes:
+        """The body of a 200. Waits for the quota as long as it takes, saying so by `waiting`.
+
+        Raises Refused, SourceError, ConnectionLost, Misconfigured or Retryable."""
+        bucket = self.bucket(connection, operation)
+        replayed = False
+        while True:
+            token = await self._tokens.get(connection.refresh_token)
+            answer, late = await self._get(connection, operation, params, token, bucket, waiting)
+            if answer.status == 429:
+                bucket.refused()
+                continue
+            bucket.answered(_announced_rate(answer), late)
+            if answer.status == 200:
+                return answer.body
+            if answer.status in (401, 403) and not replayed:
+                self._tokens.forget(connection.refresh_token, token)
+                replayed = True
+                continue
+            _refuse(operation, answer)
+
+    async def _get(
+        self,
+        connection: Connection,
+        operation: Operation,
+        params: Mapping[str, str],
+        token: str,
+        bucket: Bucket,
+        waiting: Waiting,
+    ) -> tuple[Answer, float]:
+        """The answer, and how late the far side may have counted the call (Bucket.answered)."""
+        full = False
+
+        async def paced() -> None:
+            nonlocal full
+            full = await bucket.take(waiting, _why(operation, bucket))
+
+        host = self._settings.host(connection.region, connection.environment)
+        headers = {"x-amz-access-token": token}
+        answer = await self._http.get(host + operation.path, params, headers, before=paced)
+        return answer, answer.seconds if full else 0.0
+
+    def bucket(self, connection: Connection, operation: Operation) -> Bucket:
+        """Made, after a restart, from what the connection remembers of it."""
+
+        def first() -> Quota:
+            if kept := connection.learned.get(_memory(operation)):
+                return msgspec.json.decode(kept, type=Quota)
+            return Quota(operation.rate, operation.burst, operation.burst, self._clock.now())
+
+        return self._buckets.get((_seller(connection), operation.name), first)
+
+    def learned(self, connection: Connection, operations: Iterable[Operation]) -> Mapping[str, str]:
+        """What the quotas of these operations have come to, to be kept with the page."""
+        return {
+            _memory(operation): msgspec.json.encode(
+                self.bucket(connection, operation).known()
+            ).decode()
+            for operation in operations
+        }
+
+
+def _seller(connection: Connection) -> str:
+    """Amazon counts calls by seller and application, whoever of ours made them."""
+    digest = hashlib.blake2b(connection.refresh_token.encode(), digest_size=16).hexdigest()
+    return f"{connection.region}:{connection.environment}:{digest}"
+
+
+def _memory(operation: Operation) -> str:
+    return f"quota:{operation.name}"
+
+
+def _why(operation: Operation, bucket: Bucket) -> str:
+    every = 1 / bucket.rate
+    pace = f"one call in {every:,.0f} s" if every >= 1 else f"{bucket.rate:,.0f} calls a second"
+    return f"Amazon's quota for {operation.name} ({pace})"
+
+
+def _announced_rate(answer: Answer) -> float | None:
+    """x-amzn-RateLimit-Limit, where it is a number: some gateways send words."""
+    try:
+        rate = float(answer.headers.get("x-amzn-ratelimit-limit", ""))
+    except ValueError:
+        return None
+    return rate if 0 < rate < 1e6 else None
+
+
+def _refuse(operation: Operation, answer: Answer) -> NoReturn:
+    """Every answer that is neither 200 nor 429, sorted by what the caller can do."""
+    fault = _fault(answer)
+    said = ": ".join(text for text in (fault.code, fault.message, fault.details) if text)
+    request = answer.headers.get("x-amzn-requestid", "none")
+    text = f"{operation.name}: HTTP {answer.status} {said} (request id {request})"
+    if answer.status >= 500:
+        raise Retryable(f"Amazon cannot answer now. {text}")
+    if answer.status == 400:
+        raise Refused(f"Amazon refused the request. {text}")
+    if answer.status in (401, 403):
+        if "revoked" in (fault.details or "").lower():
+            raise ConnectionLost(f"Amazon no longer accepts this connection. {text}")
+        raise SourceError(f"The connection lacks a role or permission for this. {text}")
+    raise SourceError(f"Amazon refused. {text}")
+
+
+def _fault(answer: Answer) -> _Fault:
+    """The first error of the body, whichever of Amazon's two shapes it has."""
+    with suppress(msgspec.DecodeError):
+        if errors := msgspec.json.decode(answer.body, type=_Faults).errors:
+            return errors[0]
+    with suppress(msgspec.DecodeError):
+        if errors := msgspec.json.decode(answer.body, type=list[_Fault]):
+            return errors[0]
+    return _Fault()

@@ -1,0 +1,56 @@
+"""What a sandbox is made with, and how a client is pointed at it."""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from connectors.amazon.sandbox.generator.identity import Identity
+from connectors.amazon.sandbox.generator.marketplaces import MARKETPLACES
+from connectors.amazon.sandbox.operations import NAMES
+
+_US = "ATVPDKIKX0DER"
+
+
+class Settings(msgspec.Struct, frozen=True):
+    """`orders` is the size of a seller whose refresh token names none; `seed` also seeds faults.
+
+    `speed` divides what a client must wait for. `quotas` replaces published ones: by operation,
+    calls per second (before `speed`) and burst. `marketplaces` is where sellers have orders.
+    """
+
+    orders: int = 2_500
+    seed: int = 1
+    speed: float = 1.0
+    quotas: Mapping[str, tuple[float, float]] = {}
+    marketplaces: tuple[str, ...] = (_US,)
+
+    def __post_init__(self) -> None:
+        if self.speed <= 0:
+            raise ValueError("speed must be above 0")
+        if not self.marketplaces or set(self.marketplaces) - set(MARKETPLACES):
+            raise ValueError(f"marketplaces must be some of {', '.join(MARKETPLACES)}")
+        if unknown := set(self.quotas) - NAMES:
+            raise ValueError(f"no such operation: {', '.join(sorted(unknown))}")
+
+
+def environ(base_url: str) -> dict[str, str]:
+    """The environment that points our connector at the sandbox listening there."""
+    base_url = base_url.rstrip("/")
+    return {
+        "AMAZON_SP_API_URL": base_url,
+        "AMAZON_LWA_URL": f"{base_url}/auth/o2/token",
+        "AMAZON_CLIENT_ID": "amzn1.application-oa2-client.sandbox",
+        "AMAZON_CLIENT_SECRET": "amzn1.oa2-cs.v1.sandbox",
+        "AMAZON_APP_ID": "amzn1.sp.solution.sandbox",
+    }
+
+
+def connection(seed: int, orders: int) -> dict[str, object]:
+    """What a client posts to connect that seller."""
+    return {
+        "connector": "amazon",
+        "region": "NA",
+        "marketplaceIds": [_US],
+        "refreshToken": Identity(seed, orders).refresh_token,
+        "environment": "production",
+    }

@@ -1,0 +1,50 @@
+"""All that changes while a sandbox runs, in one place; a reset makes it new."""
+
+from datetime import date
+
+from connectors.amazon.sandbox.faults import Faults, Weather
+from connectors.amazon.sandbox.generator.identity import Identity
+from connectors.amazon.sandbox.generator.seller import Seller, Shelf, generate
+from connectors.amazon.sandbox.grants import Grants
+from connectors.amazon.sandbox.log import new_log
+from connectors.amazon.sandbox.operations import Operation
+from connectors.amazon.sandbox.quotas import Buckets, Quota
+from connectors.amazon.sandbox.settings import Settings
+from connectors.base import Clock
+
+_SHORTEST = 10.0  # seconds: however fast time goes, a client must be able to use what it got
+
+
+class Sandbox:
+    """The settings, the clock, the sellers, and what callers have done so far."""
+
+    def __init__(self, settings: Settings, clock: Clock) -> None:
+        self.settings, self.clock = settings, clock
+        self.shelf = Shelf(self._generate)  # survives a reset: its sellers never change
+        self.reset()
+
+    def reset(self) -> None:
+        self.grants = Grants()
+        self.buckets = Buckets()
+        self.log = new_log()
+        self.face(Faults())
+
+    def face(self, faults: Faults) -> None:
+        """From now on these faults, counted from the start."""
+        self.weather = Weather(self.settings.seed, faults)
+
+    def now(self) -> float:
+        return self.clock.now().timestamp()
+
+    def life(self, seconds: float) -> float:
+        """How long something lives here that lives that long with Amazon."""
+        return max(_SHORTEST, seconds / self.settings.speed)
+
+    def quota(self, operation: Operation) -> Quota:
+        """What holds now: as set at run time, else as in the settings, else as published."""
+        quotas = {**self.settings.quotas, **self.weather.faults.quotas}
+        rate, burst = quotas.get(operation.name, (operation.rate, operation.burst))
+        return Quota(rate * self.settings.speed, burst)
+
+    def _generate(self, identity: Identity, day: date) -> Seller:
+        return generate(identity, day, self.settings.marketplaces)

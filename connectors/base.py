@@ -1,0 +1,224 @@
+"""What a connector is, its nouns, and the errors it may raise. Nothing here waits or connects."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from datetime import UTC, datetime, timedelta
+from typing import NewType, Protocol
+
+import anyio
+import msgspec
+
+Cursor = NewType("Cursor", str)
+"""A connector's own bookmark inside a dataset. Nobody else reads it."""
+
+Waiting = Callable[[datetime, str], Awaitable[None]]
+"""Called before a pause of more than a second: until when (UTC), and why, in words for the user."""
+
+
+class Clock(Protocol):
+    """The time, passed in, so that a test or a simulation can bring its own."""
+
+    def now(self) -> datetime: ...
+
+    async def sleep(self, seconds: float) -> None: ...
+
+
+class SystemClock:
+    """The clock on the wall."""
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    async def sleep(self, seconds: float) -> None:
+        await anyio.sleep(seconds)
+
+
+class Dataset(msgspec.Struct, frozen=True):
+    """One kind of record of a source.
+
+    `reach` is how far back it is read by default (None: a snapshot of today, without a window);
+    `lag` is how long before now its newest record can be asked for.
+    """
+
+    name: str
+    label: str
+    reach: timedelta | None = None
+    lag: timedelta = timedelta(0)
+
+
+class Window(msgspec.Struct, frozen=True):
+    """The span of time to read, computed once per sync: from `since` up to `until`, both UTC."""
+
+    since: datetime
+    until: datetime
+
+
+class Connection(msgspec.Struct, frozen=True):
+    """A user's authorised link to one account, as a connector sees it: credentials in the clear.
+
+    `learned` is what the connector asked to keep about this connection (`Page.learned`).
+    """
+
+    id: str
+    connector: str
+    region: str
+    marketplace_ids: tuple[str, ...]
+    environment: str
+    refresh_token: str
+    learned: Mapping[str, str] = {}
+
+    def __repr__(self) -> str:
+        return f"Connection({self.id!r}, {self.connector!r})"  # never the credentials
+
+
+class Account(msgspec.Struct, frozen=True):
+    """Who a connection is connected as."""
+
+    name: str
+    marketplace_ids: tuple[str, ...]
+    learned: Mapping[str, str] = {}
+
+
+class Record(msgspec.Struct, frozen=True):
+    """One record as it came: `data` holds the bytes of its JSON; or `error`, why it is unreadable.
+
+    `id` is unique in its dataset and the same whenever the record is read again.
+    """
+
+    id: str
+    data: bytes
+    name: str = ""
+    error: str | None = None
+
+
+class Page(msgspec.Struct, frozen=True):
+    """What one call brought.
+
+    `cursor` is where to read on, None after the last page. `total` counts the records of the whole
+    dataset, if the source tells. `share` (0 to 1) is how much of the dataset lies behind this page,
+    `seconds_left` how long the rest will take. `learned` is kept with the page and comes back in
+    `Connection.learned`, after a restart too.
+    """
+
+    records: Sequence[Record]
+    cursor: Cursor | None = None
+    total: int | None = None
+    share: float | None = None
+    seconds_left: float | None = None
+    learned: Mapping[str, str] = {}
+
+
+class Way(msgspec.Struct, frozen=True):
+    """How a dataset will be read, and how many seconds that will take (None: cannot be told)."""
+
+    name: str
+    seconds: float | None = None
+
+
+Plan = Mapping[str, Way]
+"""The chosen way of each dataset, by its name."""
+
+
+class Claim(msgspec.Struct, frozen=True):
+    """Money the other side owes the user. `amount` is a decimal number as text."""
+
+    id: str
+    rule: str
+    amount: str | None
+    currency: str | None
+    evidence: Mapping[str, Sequence[str]]
+
+
+class Records(Protocol):
+    """What has been landed, read lazily and synchronously, for `Connector.detect`."""
+
+    def read(self, dataset: str) -> Iterable[Record]: ...
+
+
+class Connector(Protocol):
+    """Reads one kind of source. To add a source, write one of these in a folder of its own."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def datasets(self) -> Sequence[Dataset]: ...
+
+    async def check(self, connection: Connection, waiting: Waiting) -> Account:
+        """Who we are connected as. Raises ConnectionLost if the credentials no longer work."""
+
+    def plan(self, windows: Mapping[str, Window]) -> Plan:
+        """Which way to read each dataset, and how long it will take. No network."""
+
+    def read(
+        self,
+        connection: Connection,
+        dataset: Dataset,
+        window: Window,
+        cursor: Cursor | None,
+        waiting: Waiting,
+    ) -> AsyncIterator[Page]:
+        """Yield the pages of a dataset, from `cursor` on; `waiting` comes before a pause over 1 s."""
+
+    def detect(self, records: Records, as_of: datetime) -> Iterable[Claim]:
+        """Find claims in what was read. Pure: no network, no clock.
+
+        Raises Undetectable where its inputs do not allow to say anything."""
+
+
+Opener = Callable[[Mapping[str, str], Clock], AbstractAsyncContextManager[Connector]]
+"""What a connector's package offers as `open_connector`. It is opened once a process."""
+
+
+class ConnectorError(Exception):
+    """What a connector may raise, sorted by what its caller can do.
+
+    The text is for the user: what is wrong and what to do. Never credentials."""
+
+    code = "connector_error"
+
+
+class ConnectionLost(ConnectorError):
+    """The credentials no longer work: pause until the user reconnects."""
+
+    code = "connection_lost"
+
+
+class InvalidConnection(ConnectorError):
+    """What the user gave cannot be a connection. `fields` says what is wrong with which."""
+
+    code = "invalid_connection"
+
+    def __init__(self, fields: Mapping[str, str]) -> None:
+        super().__init__("; ".join(f"{name}: {text}" for name, text in fields.items()))
+        self.fields = fields
+
+
+class Retryable(ConnectorError):
+    """The source is out of reach or overloaded for now: try again later."""
+
+    code = "source_unavailable"
+
+
+class SourceError(ConnectorError):
+    """The source refuses, and will again: this dataset cannot be read."""
+
+    code = "source_error"
+
+
+class Misconfigured(SourceError):
+    """The application's own credentials or settings are refused: the operator must mend them."""
+
+    code = "connector_misconfigured"
+
+
+class RecordError(ConnectorError):
+    """One record cannot be read. It costs that record, not its page."""
+
+    code = "record_error"
+
+
+class Undetectable(ConnectorError):
+    """Claims cannot be computed from what was read."""
+
+    code = "claims_unknown"

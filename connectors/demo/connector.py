@@ -1,0 +1,125 @@
+"""The connector: three small datasets made of nothing but their numbers.
+
+Copy this folder to begin a new source. What it reads is set by DEMO_… in the environment:
+DEMO_ORDERS (250), DEMO_PAGE (100), DEMO_PAUSE (0: seconds before each page, as a slow source),
+DEMO_BAD (0: every n-th order cannot be read)."""
+
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
+
+import msgspec
+
+from connectors.base import (
+    Account,
+    Claim,
+    Clock,
+    Connection,
+    ConnectionLost,
+    Cursor,
+    Dataset,
+    InvalidConnection,
+    Page,
+    Plan,
+    Record,
+    Records,
+    Waiting,
+    Way,
+    Window,
+)
+
+ANNOUNCED = 1.0
+REVOKED = "revoked"
+"""The refresh token that a test uses for an account whose authorisation was withdrawn."""
+
+
+class DemoSettings(msgspec.Struct, frozen=True):
+    """How much there is to read, and how slowly."""
+
+    orders: int = 250
+    page: int = 100
+    pause: float = 0.0
+    bad: int = 0
+
+
+class DemoConnector:
+    """Reads numbers. Its cursor is the number of the next record."""
+
+    name = "demo"
+    datasets: Sequence[Dataset] = (
+        Dataset("orders", "orders", timedelta(days=90)),
+        Dataset("inventory", "inventory"),
+    )
+
+    def __init__(self, settings: DemoSettings, clock: Clock) -> None:
+        self._settings = settings
+        self._clock = clock
+
+    async def check(self, connection: Connection, waiting: Waiting) -> Account:
+        if not connection.refresh_token:
+            raise InvalidConnection({"refreshToken": "Must not be empty."})
+        if connection.refresh_token == REVOKED:
+            raise ConnectionLost("The demo account was disconnected. Connect it again.")
+        return Account("Demo store", connection.marketplace_ids or ("DEMO",))
+
+    def plan(self, windows: Mapping[str, Window]) -> Plan:
+        pages = {name: -(-self._size(name) // self._settings.page) for name in windows}
+        return {name: Way("numbers", count * self._settings.pause) for name, count in pages.items()}
+
+    async def read(
+        self,
+        connection: Connection,
+        dataset: Dataset,
+        window: Window,
+        cursor: Cursor | None,
+        waiting: Waiting,
+    ) -> AsyncIterator[Page]:
+        await self.check(connection, waiting)
+        size = self._size(dataset.name)
+        begin = int(cursor or 0)
+        while True:
+            await self._pause(waiting)
+            end = min(begin + self._settings.page, size)
+            left = -(-(size - end) // self._settings.page) * self._settings.pause
+            yield Page(
+                records=[self._record(dataset.name, number) for number in range(begin, end)],
+                cursor=Cursor(str(end)) if end < size else None,
+                total=size,
+                seconds_left=left,
+            )
+            begin = end
+            if begin >= size:
+                return
+
+    def detect(self, records: Records, as_of: datetime) -> Iterable[Claim]:
+        """The other side of this source owes nothing: a known zero."""
+        return ()
+
+    async def _pause(self, waiting: Waiting) -> None:
+        if self._settings.pause > ANNOUNCED:
+            until = self._clock.now() + timedelta(seconds=self._settings.pause)
+            await waiting(until, "the demo source to wake up")
+        if self._settings.pause:
+            await self._clock.sleep(self._settings.pause)
+
+    def _size(self, dataset: str) -> int:
+        return self._settings.orders if dataset == "orders" else max(1, self._settings.orders // 20)
+
+    def _record(self, dataset: str, number: int) -> Record:
+        key = f"{dataset}-{number:07}"
+        data = msgspec.json.encode({"id": key, "number": number})
+        bad = self._settings.bad
+        if dataset == "orders" and bad and number % bad == bad - 1:
+            return Record(key, data, error="Cannot be read: the demo wants this one to fail.")
+        return Record(key, data, name=f"{dataset} {number}")
+
+
+@asynccontextmanager
+async def open_connector(environ: Mapping[str, str], clock: Clock) -> AsyncIterator[DemoConnector]:
+    settings = DemoSettings(
+        orders=int(environ.get("DEMO_ORDERS", 250)),
+        page=int(environ.get("DEMO_PAGE", 100)),
+        pause=float(environ.get("DEMO_PAUSE", 0)),
+        bad=int(environ.get("DEMO_BAD", 0)),
+    )
+    yield DemoConnector(settings, clock)

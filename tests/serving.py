@@ -1,0 +1,167 @@
+"""The real service in this process, over real uvicorn and SQLite, and clients that speak to it."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import httpx
+import msgspec
+from cryptography.fernet import Fernet
+from httpx_sse import ServerSentEvent, aconnect_sse
+from joserfc import jwt
+from joserfc.jwk import OctKey
+
+from connectors.base import Clock, SystemClock
+from service.__main__ import Server, address, listen
+from service.api.parts import Parts
+from service.app import create_app, open_parts
+from service.settings import Settings, read_settings
+
+SECRET = "a secret that only the tests know, long enough"
+KEY = Fernet.generate_key().decode()
+YEAR_2100 = 4102444800
+ENDED = ("complete", "failed", "cancelled", "paused")
+
+Json = dict[str, Any]
+
+
+def token(user: str = "ann", **claims: Any) -> str:
+    """A JWT as an identity provider would make it."""
+    body = {"sub": user, "exp": YEAR_2100, **claims}
+    return jwt.encode({"alg": "HS256"}, body, OctKey.import_key(SECRET))
+
+
+def settings(folder: Path, **environ: str) -> Settings:
+    return read_settings(
+        {
+            "AUTH_SECRET": SECRET,
+            "SECRETS_KEYS": KEY,
+            "DATABASE_URL": f"sqlite:///{folder / 'sync.db'}",
+            "PORT": "0",
+            **environ,
+        }
+    )
+
+
+class User:
+    """One user's client: calls, and waits for conditions, never for time."""
+
+    def __init__(self, client: httpx.AsyncClient) -> None:
+        self.http = client
+
+    async def get(self, path: str, **options: Any) -> httpx.Response:
+        return await self.http.get(path, **options)
+
+    async def post(self, path: str, body: Any = None, **options: Any) -> httpx.Response:
+        return await self.http.post(path, json=body, **options)
+
+    async def connect(self, **fields: Any) -> Json:
+        """A connection to the demo source, without its automatic first sync."""
+        body = {
+            "connector": "demo",
+            "refreshToken": "good",
+            "skipHistoricalSync": True,
+            **fields,
+        }
+        answer = await self.post("/api/connections", body)
+        assert answer.status_code == 201, answer.text
+        return read(answer)
+
+    async def start(self, **body: Any) -> str:
+        answer = await self.post("/api/sync/start", body)
+        assert answer.status_code == 202, answer.text
+        sync_id: str = answer.json()["syncId"]
+        return sync_id
+
+    async def status(self, sync_id: str) -> Json:
+        answer = await self.get(f"/api/sync/status/{sync_id}")
+        assert answer.status_code == 200, answer.text
+        return read(answer)
+
+    async def until(self, sync_id: str, *statuses: str, seconds: float = 20) -> Json:
+        """The status once it is one of these; ended, if none is named."""
+        with anyio.fail_after(seconds):
+            while True:
+                found = await self.status(sync_id)
+                if found["status"] in (statuses or ENDED):
+                    return found
+                await anyio.sleep(0.01)
+
+    async def until_processed(self, sync_id: str, dataset: str, count: int) -> Json:
+        with anyio.fail_after(20):
+            while True:
+                found = await self.status(sync_id)
+                if next(d for d in found["datasets"] if d["name"] == dataset)["processed"] >= count:
+                    return found
+                await anyio.sleep(0.01)
+
+    async def whole_sync(self, **body: Any) -> Json:
+        return await self.until(await self.start(**body))
+
+    async def events(self, sync_id: str, last: str | None = None) -> AsyncIterator[ServerSentEvent]:
+        headers = {"Last-Event-ID": last} if last else {}
+        path = f"/api/sse/sync-progress/{sync_id}"
+        async with aconnect_sse(self.http, "GET", path, headers=headers) as source:
+            async for event in source.aiter_sse():
+                yield event
+
+    async def records(self, dataset: str) -> list[Json]:
+        """Every landed record, page after page."""
+        found: list[Json] = []
+        params: Json = {"limit": 1000}
+        while True:
+            answer = (await self.get(f"/api/data/{dataset}", params=params)).json()
+            found += answer["records"]
+            if answer["nextCursor"] is None:
+                return found
+            params["cursor"] = answer["nextCursor"]
+
+
+class Serving:
+    """A running service."""
+
+    def __init__(self, url: str, parts: Parts, users: dict[str, User]) -> None:
+        self.url = url
+        self.parts = parts
+        self._users = users
+
+    def user(self, name: str = "ann", **claims: Any) -> User:
+        if name not in self._users:
+            headers = {"Authorization": f"Bearer {token(name, **claims)}"}
+            self._users[name] = User(httpx.AsyncClient(base_url=self.url, headers=headers))
+        return self._users[name]
+
+    def anonymous(self, **options: Any) -> httpx.AsyncClient:
+        return httpx.AsyncClient(base_url=self.url, **options)
+
+
+@asynccontextmanager
+async def serve(folder: Path, clock: Clock | None = None, **environ: str) -> AsyncIterator[Serving]:
+    """Open everything as the command line does, and end it in the same order."""
+    chosen = settings(folder, **environ)
+    bound = listen(chosen.host, 0)
+    users: dict[str, User] = {}
+    async with open_parts(chosen, clock or SystemClock()) as parts:
+        server = Server(create_app(parts, chosen), parts, signals=False)
+        async with anyio.create_task_group() as group:
+            group.start_soon(lambda: server.serve(sockets=[bound]))
+            with anyio.fail_after(10):
+                while not server.started:
+                    await anyio.sleep(0.005)
+            try:
+                yield Serving(address(bound), parts, users)
+            finally:
+                with anyio.CancelScope(shield=True):
+                    for user in users.values():
+                        await user.http.aclose()
+                    server.should_exit = True
+
+
+def read(answer: httpx.Response) -> Json:
+    return msgspec.json.decode(answer.content, type=Json)
+
+
+def json_of(event: ServerSentEvent) -> Json:
+    return msgspec.json.decode(event.data, type=Json)
