@@ -1,0 +1,1 @@
+"""The sync service: starts syncs, shows their progress live, keeps their history."""

@@ -1,0 +1,320 @@
+"""The command line: serve, demo, sandbox, migrate, sync, watch, work. Owns the uvicorn servers."""
+
+import os
+import socket
+import sys
+import webbrowser
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import anyio
+import click
+import structlog
+import uvicorn
+from cryptography.fernet import Fernet
+from starlette.types import ASGIApp
+
+import connectors
+from connectors.base import SystemClock
+from service import terminal
+from service.api.auth import DEMO_USER
+from service.api.parts import Parts
+from service.app import create_app, open_parts
+from service.connections import NewConnection
+from service.errors import ServiceError, StartupError
+from service.logs import configure_logs
+from service.model import Actor
+from service.settings import Settings, read_settings
+from service.store.migrations import migrate as migrate_database
+
+GRACE = 3
+"""Seconds that open answers get at shutdown; streams are told to end at its beginning."""
+UNSENT = 16 * 1024
+"""Bytes that may wait in the kernel for a slow reader: more would hide stale events."""
+
+log = structlog.get_logger()
+Deep = dict[str, Any]
+
+
+class Server(uvicorn.Server):
+    """uvicorn, but its streams end before it waits for them, and a signal is no failure."""
+
+    def __init__(self, app: ASGIApp, parts: Parts | None, signals: bool = True) -> None:
+        config = uvicorn.Config(
+            app,
+            lifespan="off",
+            access_log=False,
+            log_config=None,
+            server_header=False,
+            timeout_graceful_shutdown=GRACE,
+        )
+        super().__init__(config)
+        self._parts = parts
+        self._signals = signals
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        if not self._signals:  # one server of two listens to them
+            yield
+            return
+        with super().capture_signals():
+            yield
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self.force_exit = self.should_exit  # the second time, at once
+        self.should_exit = True
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        async with anyio.create_task_group() as group:
+            if self._parts:
+                group.start_soon(self._parts.hub.close, GRACE / 3)
+            await super().shutdown(sockets)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket; its address may be asked for before anybody is served."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    bound = socket.socket(family, socket.SOCK_STREAM)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if hasattr(socket, "TCP_NOTSENT_LOWAT"):
+        bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT)
+    try:
+        bound.bind((host, port))
+    except OSError as error:
+        bound.close()
+        raise StartupError(
+            f"Cannot listen on {host}:{port}: {error.strerror}. Choose another PORT or HOST."
+        ) from error
+    bound.listen(2048)
+    bound.setblocking(False)
+    return bound
+
+
+def address(bound: socket.socket) -> str:
+    host, port = bound.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+async def run_service(settings: Settings, bound: socket.socket, prepare: Any = None) -> None:
+    """Serve until a signal comes; then everything ends in order."""
+    async with open_parts(settings, SystemClock()) as parts:
+        if prepare:
+            await prepare(parts)
+        log.info("listening", address=address(bound))
+        await Server(create_app(parts, settings), parts).serve(sockets=[bound])
+    log.info("stopped")
+
+
+# Commands -------------------------------------------------------------------------------------
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """Syncs a seller's account and shows the progress live.
+
+    Settings come from the environment; see the README's table."""
+
+
+@main.command()
+def serve() -> None:
+    """Run the service, configured by the environment."""
+    with told():
+        settings = read_settings(os.environ)
+        configure_logs(settings.log_level, settings.log_format)
+        run(run_service, settings, listen(settings.host, settings.port))
+
+
+@main.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="A loopback address.")
+@click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535))
+@click.option("--data", default="data", show_default=True, help="The folder of the database.")
+@click.option("--orders", default=2500, show_default=True, type=click.IntRange(0, 1_000_000))
+@click.option("--seed", default=1, show_default=True, type=click.IntRange(0))
+@click.option("--speed", default=60.0, show_default=True, type=click.FloatRange(0.01, 100_000))
+@click.option("--no-browser", is_flag=True, help="Do not open the dashboard.")
+def demo(
+    host: str, port: int, data: str, orders: int, seed: int, speed: float, no_browser: bool
+) -> None:
+    """The service with a local stand-in for Amazon and a seller already connected."""
+    with told():
+        bound, far = listen(host, port), listen("127.0.0.1", 0)
+        settings = demo_settings(host, Path(data), address(far))
+        configure_logs(settings.log_level, settings.log_format)
+        click.echo(f"Dashboard           {address(bound)}")
+        click.echo(f"Local Selling API   {address(far)}  ({orders:,} orders, {speed:g}x speed)")
+        sys.stdout.flush()
+        sandbox = connectors.sandbox()
+        app = sandbox.create_app(sandbox.Settings(orders=orders, seed=seed, speed=speed))
+
+        async def both() -> None:
+            async with anyio.create_task_group() as group:
+                server = Server(app, None, signals=False)
+                group.start_soon(lambda: server.serve(sockets=[far]))
+                body = sandbox.connection(seed, orders)
+
+                async def prepare(parts: Parts) -> None:
+                    await connect_demo(parts, body)
+                    if not no_browser:
+                        webbrowser.open(address(bound))
+
+                await run_service(settings, bound, prepare)
+                server.should_exit = True
+
+        run(both)
+
+
+@main.command()
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", default=9000, show_default=True, type=click.IntRange(0, 65535))
+@click.option("--orders", default=2500, show_default=True, type=click.IntRange(0, 1_000_000))
+@click.option("--seed", default=1, show_default=True, type=click.IntRange(0))
+@click.option("--speed", default=1.0, show_default=True, type=click.FloatRange(0.01, 100_000))
+@click.option("--connector", default=None, help="Whose sandbox; the first one, if left out.")
+def sandbox(
+    host: str, port: int, orders: int, seed: int, speed: float, connector: str | None
+) -> None:
+    """The local Selling Partner API alone. --speed divides every wait."""
+    with told():
+        configure_logs("info", "console")
+        try:
+            module = connectors.sandbox(connector)
+        except LookupError as error:
+            raise StartupError(str(error)) from error
+        bound = listen(host, port)
+        click.echo(f"Local Selling API   {address(bound)}")
+        for name, value in module.environ(address(bound)).items():
+            click.echo(f"  {name}={value}")
+        sys.stdout.flush()
+        app = module.create_app(module.Settings(orders=orders, seed=seed, speed=speed))
+        run(Server(app, None).serve, [bound])
+
+
+@main.command()
+def migrate() -> None:
+    """Bring the database to the newest schema."""
+    with told():
+        settings = read_settings(os.environ)
+        path = settings.database_path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        click.echo(f"{path} has schema {migrate_database(f'sqlite:///{path}')}.")
+
+
+@main.command()
+def work() -> None:
+    """A worker without HTTP API, for PostgreSQL (not supported yet)."""
+    with told():
+        raise StartupError(
+            "Workers of their own need PostgreSQL, which this version does not support yet. "
+            "`serve` runs the syncs in its own process."
+        )
+
+
+@main.command()
+@click.option("--url", default="http://127.0.0.1:8000", show_default=True, help="The service.")
+@click.option("--token", default="", envvar="SYNC_TOKEN", help="A JWT; or SYNC_TOKEN.")
+@click.option("--connection", default=None, help="Which connection, if there are several.")
+def sync(url: str, token: str, connection: str | None) -> None:
+    """Start a sync and follow it. Exits with 0 only when it is complete."""
+    with told():
+        sys.exit(terminal.start(url, token, connection))
+
+
+@main.command()
+@click.argument("sync_id")
+@click.option("--url", default="http://127.0.0.1:8000", show_default=True, help="The service.")
+@click.option("--token", default="", envvar="SYNC_TOKEN", help="A JWT; or SYNC_TOKEN.")
+def watch(sync_id: str, url: str, token: str) -> None:
+    """Follow a sync. Exits with 0 only when it is complete."""
+    with told():
+        sys.exit(terminal.watch(url, token, sync_id))
+
+
+# Inside ---------------------------------------------------------------------------------------
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """An expected error is a sentence and exit code 1, not a trace."""
+    try:
+        yield
+    except ServiceError as error:
+        click.echo(f"error: {error.detail}", err=True)
+        sys.exit(1)
+
+
+def run(function: Callable[..., Any], *args: Any) -> None:
+    """On uvloop where there is one; an error out of a group of tasks comes out by itself."""
+    try:
+        anyio.run(function, *args, backend_options={"use_uvloop": _has_uvloop()})
+    except BaseExceptionGroup as group:
+        error: BaseException | None = group.subgroup(ServiceError)
+        if error is None:
+            raise
+        while isinstance(error, BaseExceptionGroup):
+            error = error.exceptions[0]
+        raise error from None
+
+
+def _has_uvloop() -> bool:
+    try:
+        import uvloop  # noqa: F401
+    except ImportError:
+        return False
+    return True
+
+
+def demo_settings(host: str, data: Path, far: str) -> Settings:
+    """Demo mode over the sandbox at that address; its own key is kept beside its data."""
+    environ: Mapping[str, str] = {
+        "LOG_FORMAT": "console",
+        "LOG_LEVEL": "warning",
+        **os.environ,
+        **connectors.sandbox().environ(far),
+        "AUTH_MODE": "demo",
+        "HOST": host,
+        "DATABASE_URL": f"sqlite:///{data / 'sync.db'}",
+    }
+    read_settings(environ)  # refuses a public address before anything is written
+    return read_settings({**environ, "SECRETS_KEYS": _demo_key(data)})
+
+
+def _demo_key(data: Path) -> str:
+    path = data / "secrets.key"
+    try:
+        data.mkdir(parents=True, exist_ok=True)
+        if not path.exists():
+            path.touch(mode=0o600)
+            path.write_bytes(Fernet.generate_key())
+        return path.read_text().strip()
+    except OSError as error:
+        raise StartupError(
+            f"The data folder {data} cannot be used: {error.strerror}. Choose another with --data."
+        ) from error
+
+
+async def connect_demo(parts: Parts, body: Deep) -> None:
+    """The sandbox's seller as the demo user's only connection; connected once, then kept."""
+    who = Actor(DEMO_USER, DEMO_USER)
+    new = NewConnection(
+        connector=body["connector"],
+        region=body["region"],
+        marketplace_ids=tuple(body["marketplaceIds"]),
+        refresh_token=body["refreshToken"],
+        environment=body["environment"],
+    )
+    same = False
+    for kept in await parts.connections.list(who):
+        opened = await parts.connections.open(kept.id)
+        if opened.refresh_token == new.refresh_token:
+            same = True
+        else:
+            await parts.connections.forget(who, kept.id, erase=False)
+    if not same:
+        await parts.connections.connect(who, new)
+
+
+if __name__ == "__main__":
+    main()

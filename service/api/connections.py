@@ -1,0 +1,81 @@
+"""Connect an account, list, see and forget."""
+
+from typing import Literal
+
+import structlog
+from starlette.requests import Request
+from starlette.responses import Response
+
+from service.api import wire
+from service.api.parts import actor, parts
+from service.connections import NewConnection
+from service.errors import Invalid, ServiceError
+from service.registry import StartRequest, addresses
+
+log = structlog.get_logger()
+
+
+class ConnectIn(wire.In, frozen=True):
+    """The body of a connect."""
+
+    connector: str
+    refresh_token: str
+    region: str = "NA"
+    marketplace_ids: tuple[str, ...] = ()
+    environment: Literal["production", "sandbox"] = "production"
+    skip_historical_sync: bool = False
+
+    def new(self) -> NewConnection:
+        if len(self.refresh_token) > 4096:
+            raise Invalid.field("refreshToken", "Must not be longer than 4,096 characters.")
+        if len(self.marketplace_ids) > 50:
+            raise Invalid.field("marketplaceIds", "At most 50.")
+        return NewConnection(
+            connector=self.connector,
+            region=self.region.upper(),
+            marketplace_ids=tuple(dict.fromkeys(self.marketplace_ids)),
+            refresh_token=self.refresh_token,
+            environment=self.environment,
+        )
+
+
+async def connect(request: Request) -> Response:
+    """POST /api/connections: checks the account, keeps it, and starts the historical sync."""
+    who = actor(request)
+    body = await wire.read_body(request, ConnectIn)
+    kept = await parts(request).connections.connect(who, body.new())
+    answer = wire.connection(kept) | {"sync": None}
+    if not body.skip_historical_sync:
+        # A failure to start it never fails the connection: the user can start it any time.
+        try:
+            sync = await parts(request).registry.start(who, StartRequest(connection_id=kept.id))
+            answer["sync"] = addresses(sync.id)
+        except ServiceError as error:
+            answer["warning"] = f"The historical sync was not started. {error.detail}"
+            log.warning("historical_sync_not_started", connection_id=kept.id, code=error.code)
+    headers = {"Location": f"/api/connections/{kept.id}"}
+    return wire.JSON(answer, status_code=201, headers=headers)
+
+
+async def list_all(request: Request) -> Response:
+    """GET /api/connections."""
+    found = await parts(request).connections.list(actor(request))
+    return wire.JSON({"connections": [wire.connection(each) for each in found]})
+
+
+async def one(request: Request) -> Response:
+    """GET /api/connections/{connection_id}."""
+    wanted = request.path_params["connection_id"]
+    return wire.JSON(wire.connection(await parts(request).connections.get(actor(request), wanted)))
+
+
+async def forget(request: Request) -> Response:
+    """DELETE /api/connections/{connection_id}?data=keep|erase: the credentials go in any case."""
+    given = wire.query(request, "data")
+    wanted = given.get("data", "keep")
+    if wanted not in ("keep", "erase"):
+        raise Invalid.field("data", "Must be keep or erase.")
+    await parts(request).connections.forget(
+        actor(request), request.path_params["connection_id"], erase=wanted == "erase"
+    )
+    return Response(status_code=204)

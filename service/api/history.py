@@ -1,0 +1,117 @@
+"""What has been: the history of syncs, their items, and the records that were landed."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from service.api import wire
+from service.api.parts import actor, parts
+from service.errors import Invalid, NotFound
+from service.model import Status
+from service.store.store import stamp
+
+SHOWN_STATUSES: dict[str, list[Status]] = {
+    status.value: [status] for status in Status if status is not Status.PENDING
+}
+SHOWN_STATUSES["in_progress"].append(Status.PENDING)
+OUTCOMES = ("failed", "created", "updated", "unchanged", "deleted")
+
+
+async def history(request: Request) -> Response:
+    """GET /api/sync/history: newest first; a page costs the same at any depth of the cursor."""
+    who = actor(request)
+    given = wire.query(
+        request,
+        *("limit", "cursor", "offset", "status", "connector", "connectionId", "from", "to"),
+    )
+    limit = wire.whole_number(given, "limit", 20, 1, 100)
+    offset = wire.whole_number(given, "offset", 0, 0, 10_000)
+    before = wire.read_cursor(given, 1)
+    if before and "offset" in given:
+        raise Invalid.field("offset", "Give either offset or cursor.")
+    filters = _filters(given)
+    store = parts(request).store
+    found = await store.history(who.user, filters, limit + 1, before[0] if before else None, offset)
+    more = len(found) > limit
+    return wire.JSON(
+        {
+            "syncs": [wire.status(sync) for sync in found[:limit]],
+            "total": None if before else await store.count(who.user, filters),
+            "nextCursor": wire.cursor(found[limit - 1].id) if more else None,
+        }
+    )
+
+
+async def one(request: Request) -> Response:
+    """GET /api/sync/history/{sync_id}."""
+    sync = await parts(request).registry.get(actor(request), request.path_params["sync_id"])
+    return wire.JSON(parts(request).encoder.status(sync))
+
+
+async def items(request: Request) -> Response:
+    """GET /api/sync/history/{sync_id}/items: what became of single records. Failures are always
+    here; the other outcomes are counted in the status."""
+    sync = await parts(request).registry.get(actor(request), request.path_params["sync_id"])
+    given = wire.query(request, "limit", "cursor", "status", "dataset")
+    limit = wire.whole_number(given, "limit", 20, 1, 100)
+    outcome = given.get("status")
+    if outcome is not None and outcome not in OUTCOMES:
+        raise Invalid.field("status", f"Must be one of {', '.join(OUTCOMES)}.")
+    after = wire.read_cursor(given, 2)
+    rows = await parts(request).store.items(
+        sync.id, outcome, given.get("dataset"), limit + 1, (after[0], after[1]) if after else None
+    )
+    page, more = rows[:limit], len(rows) > limit
+    last = wire.cursor(page[-1]["dataset"], page[-1]["record_id"]) if more else None
+    return wire.JSON({"items": [wire.item(row) for row in page], "nextCursor": last})
+
+
+async def data(request: Request) -> Response:
+    """GET /api/data/{dataset}: the landed records, each with its data as it was received."""
+    who, dataset = actor(request), request.path_params["dataset"]
+    here = parts(request)
+    if dataset not in here.sources.datasets:
+        raise NotFound(
+            f"There is no dataset {dataset}. There are: {', '.join(here.sources.datasets)}."
+        )
+    given = wire.query(request, "limit", "cursor", "connectionId")
+    limit = wire.whole_number(given, "limit", 20, 1, 1000)
+    own = [each.id for each in await here.store.connections(who.user, forgotten=True)]
+    if wanted := given.get("connectionId"):
+        if wanted not in own:
+            raise NotFound(f"You have no connection {wanted}. GET /api/connections lists them.")
+        own = [wanted]
+    begin, after = wire.read_cursor(given, 2) or ("", "")
+    rows: list[Mapping[str, Any]] = []
+    for connection in [each for each in own if each >= begin]:
+        missing = limit + 1 - len(rows)
+        rows += await here.store.records(
+            connection, dataset, missing, after if connection == begin else ""
+        )
+        if len(rows) > limit:
+            break
+    page, more = rows[:limit], len(rows) > limit
+    last = wire.cursor(page[-1]["connection_id"], page[-1]["id"]) if more else None
+    return wire.JSON(
+        msgspec.json.encode({"records": [wire.record(row) for row in page], "nextCursor": last})
+    )
+
+
+def _filters(given: Mapping[str, str]) -> dict[str, Any]:
+    filters: dict[str, Any] = {}
+    if status := given.get("status"):
+        if status not in SHOWN_STATUSES:
+            raise Invalid.field("status", f"Must be one of {', '.join(SHOWN_STATUSES)}.")
+        filters["status"] = msgspec.json.encode(SHOWN_STATUSES[status]).decode()
+    if connector := given.get("connector"):
+        filters["connector"] = connector
+    if connection := given.get("connectionId"):
+        filters["connection_id"] = connection
+    if since := wire.moment(given, "from"):
+        filters["since"] = stamp(since)
+    if until := wire.moment(given, "to"):
+        filters["until"] = stamp(until)
+    return filters

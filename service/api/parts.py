@@ -1,0 +1,40 @@
+"""What the endpoints work with; `app.py` puts it together."""
+
+from typing import cast
+
+import msgspec
+from starlette.requests import HTTPConnection
+
+from connectors.base import Clock
+from service.api.auth import Authenticator, Identity
+from service.api.hub import Hub
+from service.api.wire import Encoder
+from service.connections import Connections
+from service.model import Actor
+from service.registry import Registry
+from service.sources import Sources
+from service.store.store import Store
+
+
+class Parts(msgspec.Struct, frozen=True):
+    registry: Registry
+    connections: Connections
+    store: Store
+    sources: Sources
+    hub: Hub
+    encoder: Encoder
+    auth: Authenticator
+    clock: Clock
+
+
+def parts(request: HTTPConnection) -> Parts:
+    return cast(Parts, request.app.state.parts)
+
+
+def identity(request: HTTPConnection) -> Identity:
+    """Who asks. Raises Unauthenticated or Forbidden."""
+    return parts(request).auth.identify(request)
+
+
+def actor(request: HTTPConnection) -> Actor:
+    return identity(request).actor

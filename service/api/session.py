@@ -1,0 +1,30 @@
+"""The session cookie: a Bearer token that a browser carries by itself, for EventSource."""
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from service.api.auth import COOKIE, bearer
+from service.api.parts import identity, parts
+from service.errors import Unauthenticated
+
+
+async def begin(request: Request) -> Response:
+    """POST /api/session with a Bearer token: puts it into a cookie that scripts cannot read."""
+    who = identity(request)
+    token = bearer(request)
+    if not token or who.until is None:
+        raise Unauthenticated("Send the token as `Authorization: Bearer <token>`.")
+    life = int((who.until - parts(request).clock.now()).total_seconds())
+    response = Response(status_code=204)
+    response.set_cookie(
+        COOKIE, token, max_age=max(life, 0), httponly=True, secure=True, samesite="lax", path="/"
+    )
+    return response
+
+
+async def end(request: Request) -> Response:
+    """DELETE /api/session: clears the cookie."""
+    identity(request)
+    response = Response(status_code=204)
+    response.delete_cookie(COOKIE, httponly=True, secure=True, samesite="lax", path="/")
+    return response

@@ -1,0 +1,171 @@
+"""Connect, see, forget. Credentials are encrypted here and leave only towards their connector."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+
+import msgspec
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from uuid_utils import uuid7
+
+from connectors.base import (
+    Clock,
+    Connection,
+    ConnectionLost,
+    ConnectorError,
+    InvalidConnection,
+    Retryable,
+    Waiting,
+)
+from service.errors import (
+    ConnectionBusy,
+    ConnectionRefused,
+    Invalid,
+    NotFound,
+    SourceUnavailable,
+    StartupError,
+)
+from service.model import Actor
+from service.sources import Sources
+from service.store.store import Store, StoredConnection
+
+CHECK_LASTS = timedelta(hours=1)
+"""An account check that succeeded this recently is not repeated: sources count such calls too."""
+
+
+class NewConnection(msgspec.Struct, frozen=True):
+    """What a user gives to connect an account."""
+
+    connector: str
+    region: str
+    marketplace_ids: tuple[str, ...]
+    refresh_token: str
+    environment: str
+
+
+class Connections:
+    """The one door to every connection."""
+
+    def __init__(self, store: Store, sources: Sources, keys: MultiFernet, clock: Clock) -> None:
+        self._store = store
+        self._sources = sources
+        self._keys = keys
+        self._clock = clock
+
+    async def connect(self, actor: Actor, new: NewConnection) -> StoredConnection:
+        """Check the account, then keep it. Raises ConnectionRefused if the other side refuses."""
+        candidate = Connection(
+            id=f"conn_{uuid7().hex}",
+            connector=new.connector,
+            region=new.region,
+            marketplace_ids=new.marketplace_ids,
+            environment=new.environment,
+            refresh_token=new.refresh_token,
+        )
+        connector = self._sources.get(new.connector)
+        try:
+            account = await connector.check(candidate, _impatient)
+        except ConnectorError as error:
+            raise _refusal(error) from error
+        connection = StoredConnection(
+            id=candidate.id,
+            user=actor.user,
+            tenant=actor.tenant,
+            connector=new.connector,
+            region=new.region,
+            marketplace_ids=account.marketplace_ids,
+            environment=new.environment,
+            name=account.name,
+            credentials=self._keys.encrypt(new.refresh_token.encode()).decode(),
+            created_at=self._clock.now(),
+        )
+        await self._store.connect(connection, account.learned)
+        return connection
+
+    async def list(self, actor: Actor) -> Sequence[StoredConnection]:
+        return await self._store.connections(actor.user)
+
+    async def get(self, actor: Actor, connection_id: str) -> StoredConnection:
+        """Raises NotFound, also for somebody else's."""
+        connection = await self._store.connection(connection_id)
+        if connection is None or connection.user != actor.user:
+            raise NotFound(
+                f"You have no connection {connection_id}. GET /api/connections lists them."
+            )
+        return connection
+
+    async def forget(self, actor: Actor, connection_id: str, erase: bool) -> None:
+        """Erase the credentials; `erase` also what was landed. Refused while a sync is live."""
+        await self.get(actor, connection_id)
+        if not await self._store.forget(connection_id, self._clock.now(), erase):
+            raise ConnectionBusy
+
+    async def open(self, connection_id: str) -> Connection:
+        """As its connector needs it. Raises ConnectionLost if it was forgotten meanwhile."""
+        kept = await self._store.connection(connection_id)
+        if kept is None or kept.credentials is None:
+            raise ConnectionLost("This account is no longer connected. Connect it again.")
+        return Connection(
+            id=kept.id,
+            connector=kept.connector,
+            region=kept.region,
+            marketplace_ids=kept.marketplace_ids,
+            environment=kept.environment,
+            refresh_token=self._decrypt(kept.credentials),
+            learned=await self._store.learned(connection_id),
+        )
+
+    async def check(self, connection: Connection, waiting: Waiting) -> None:
+        """Ask the source who we are, unless it told us within the last hour."""
+        kept = await self._store.connection(connection.id)
+        now = self._clock.now()
+        if kept and kept.checked_at and now - kept.checked_at < CHECK_LASTS:
+            return
+        account = await self._sources.get(connection.connector).check(connection, waiting)
+        await self._store.checked(connection.id, now, None, account.learned)
+
+    async def lost(self, connection_id: str, why: str) -> None:
+        """The source said no: the next check will ask again, whatever the last one said."""
+        await self._store.checked(connection_id, self._clock.now(), why, {})
+
+    def _decrypt(self, credentials: str) -> str:
+        try:
+            return self._keys.decrypt(credentials.encode()).decode()
+        except InvalidToken as error:
+            raise ConnectionLost(
+                "The stored credentials cannot be decrypted: SECRETS_KEYS lacks the key that they "
+                "were encrypted with. Restore it, or connect the account again."
+            ) from error
+
+
+def read_keys(text: str) -> MultiFernet:
+    """Fernet keys separated by commas, newest first. Raises StartupError for a malformed one."""
+    try:
+        return MultiFernet([Fernet(key.strip()) for key in text.split(",") if key.strip()])
+    except ValueError as error:
+        raise StartupError(
+            "SECRETS_KEYS holds a malformed key: each is 32 bytes in URL-safe base64. Make one "
+            "with: python -c 'from cryptography.fernet import Fernet; "
+            "print(Fernet.generate_key().decode())'."
+        ) from error
+
+
+async def _impatient(until: datetime, why: str) -> None:
+    raise Retryable(f"Busy: waiting for {why}. Try again after {until:%H:%M:%S} UTC.")
+
+
+def _refusal(error: ConnectorError) -> Exception:
+    match error:
+        case InvalidConnection(fields=fields):
+            return Invalid(
+                str(error), errors=[{"field": k, "message": v} for k, v in fields.items()]
+            )
+        case Retryable():
+            return SourceUnavailable(str(error), headers={"Retry-After": "60"})
+        case _ if error.code == "connector_misconfigured":
+            return SourceUnavailable(str(error), more={"code": error.code})
+        case _:
+            return ConnectionRefused(str(error), errors=_about("refreshToken", str(error)))
+
+
+def _about(field: str, message: str) -> Sequence[Mapping[str, str]]:
+    return ({"field": field, "message": message},)

@@ -1,0 +1,142 @@
+"""Every setting with its default, read from the environment once."""
+
+import ipaddress
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+
+import msgspec
+
+from service.errors import StartupError
+
+SHORTEST_SECRET = 32
+
+
+class Settings(msgspec.Struct, frozen=True, rename="upper"):
+    """What the operator may set. A field's name in capitals is its variable in the environment."""
+
+    #: Where to listen.
+    host: str = "127.0.0.1"
+    port: int = 8000
+    #: `sqlite:///path` for one process.
+    database_url: str = "sqlite:///data/sync.db"
+    #: `jwt`, or `demo`: one fixed identity, on loopback only.
+    auth_mode: str = "jwt"
+    #: HS256 secret of the JWTs, at least 32 bytes.
+    auth_secret: str = ""
+    #: Fernet keys for credentials at rest, newest first, separated by commas.
+    secrets_keys: str = ""
+    #: Live syncs of one tenant.
+    max_syncs_per_tenant: int = 3
+    #: Syncs run at once by this process.
+    max_running_syncs: int = 100
+    #: Seconds that one attempt of a sync may take.
+    sync_timeout: float = 86400.0
+    #: Streams of one user; beyond it the oldest is evicted.
+    max_streams_per_user: int = 200
+    log_level: str = "info"
+    #: `json` or `console`.
+    log_format: str = "json"
+    #: The whole environment, with NAME_FILE resolved: a connector finds its own settings there.
+    environ: Mapping[str, str] = MappingProxyType({})
+
+    def __repr__(self) -> str:
+        return f"Settings(host={self.host!r}, port={self.port})"  # never a secret
+
+    @property
+    def demo(self) -> bool:
+        return self.auth_mode == "demo"
+
+    @property
+    def database_path(self) -> Path:
+        return Path(self.database_url.removeprefix("sqlite:///"))
+
+
+def read_settings(environ: Mapping[str, str]) -> Settings:
+    """The settings that an environment describes. Raises StartupError naming what to mend."""
+    resolved = _resolve_files(environ)
+    names = {field.encode_name for field in msgspec.structs.fields(Settings)} - {"ENVIRON"}
+    given = {name: value for name, value in resolved.items() if name in names and value != ""}
+    try:
+        settings = msgspec.convert({**given, "ENVIRON": resolved}, Settings, strict=False)
+    except msgspec.ValidationError as error:
+        raise StartupError(f"A setting is not acceptable: {error}.") from error
+    _check(settings)
+    return settings
+
+
+def _resolve_files(environ: Mapping[str, str]) -> dict[str, str]:
+    """NAME_FILE is the path of a file that holds NAME: how secrets are mounted."""
+    resolved = dict(environ)
+    known = {field.encode_name for field in msgspec.structs.fields(Settings)}
+    for variable, path in environ.items():
+        name = variable.removesuffix("_FILE")
+        if name == variable or not (name in known or name.startswith("AMAZON_")) or not path:
+            continue
+        if environ.get(name):
+            raise StartupError(f"Both {name} and {variable} are set. Set one of them.")
+        try:
+            resolved[name] = Path(path).read_text().strip()
+        except OSError as error:
+            raise StartupError(f"{variable}: {path} cannot be read ({error.strerror}).") from error
+    return resolved
+
+
+def _check(settings: Settings) -> None:
+    problems = [*_check_auth(settings), *_check_numbers(settings)]
+    if not settings.database_url.startswith("sqlite:///"):
+        problems.append("DATABASE_URL must be sqlite:///path (PostgreSQL is not supported yet).")
+    if settings.log_format not in ("json", "console"):
+        problems.append("LOG_FORMAT must be json or console.")
+    if settings.log_level.lower() not in ("debug", "info", "warning", "error"):
+        problems.append("LOG_LEVEL must be debug, info, warning or error.")
+    if problems:
+        raise StartupError(" ".join(problems))
+
+
+def _check_auth(settings: Settings) -> list[str]:
+    if settings.demo:
+        if not is_loopback(settings.host):
+            return [
+                f"AUTH_MODE=demo lets everybody in, so it serves loopback addresses only, "
+                f"not {settings.host}. Set HOST=127.0.0.1, or AUTH_MODE=jwt."
+            ]
+        return []
+    if settings.auth_mode != "jwt":
+        return ["AUTH_MODE must be jwt or demo."]
+    problems = []
+    if len(settings.auth_secret.encode()) < SHORTEST_SECRET:
+        problems.append(
+            f"Set AUTH_SECRET (at least {SHORTEST_SECRET} bytes), the HS256 secret of your JWTs, "
+            "or AUTH_MODE=demo to try the service on this machine."
+        )
+    if not settings.secrets_keys:
+        problems.append(
+            "Set SECRETS_KEYS, the keys that encrypt credentials at rest. Make one with: python -c "
+            "'from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())'."
+        )
+    return problems
+
+
+def _check_numbers(settings: Settings) -> list[str]:
+    problems = [] if 0 <= settings.port <= 65535 else ["PORT must be between 0 and 65535."]
+    positive = (
+        "max_syncs_per_tenant",
+        "max_running_syncs",
+        "sync_timeout",
+        "max_streams_per_user",
+    )
+    problems += [
+        f"{name.upper()} must be above 0." for name in positive if getattr(settings, name) <= 0
+    ]
+    return problems
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address (no port) is this machine's own."""
+    if host.strip("[]").lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False

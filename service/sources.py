@@ -1,0 +1,40 @@
+"""The open connectors of this process, by name."""
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from connectors.base import Clock, Connector, Opener
+from service.errors import Invalid
+
+
+class Sources:
+    """Every connector there is, opened once and shared by all syncs."""
+
+    def __init__(self, connectors: Mapping[str, Connector]) -> None:
+        self._connectors = connectors
+
+    def get(self, name: str) -> Connector:
+        """Raises Invalid, naming those that there are."""
+        if name not in self._connectors:
+            known = ", ".join(sorted(self._connectors))
+            raise Invalid.field("connector", f"There is no connector {name!r}. There are: {known}.")
+        return self._connectors[name]
+
+    @property
+    def datasets(self) -> Sequence[str]:
+        """The names of all datasets of all connectors."""
+        found = [each.name for one in self._connectors.values() for each in one.datasets]
+        return sorted(set(found))
+
+
+@asynccontextmanager
+async def open_sources(
+    names: Sequence[str],
+    find: Callable[[str], Opener],
+    environ: Mapping[str, str],
+    clock: Clock,
+) -> AsyncIterator[Sources]:
+    async with AsyncExitStack() as stack:
+        yield Sources(
+            {name: await stack.enter_async_context(find(name)(environ, clock)) for name in names}
+        )

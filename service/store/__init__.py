@@ -1,0 +1,1 @@
+"""What is kept: one set of statements, an engine for each database."""

@@ -1,0 +1,54 @@
+"""The schema's history, run by alembic: at start on SQLite, and by `python -m service migrate`."""
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from alembic.util import CommandError
+from sqlalchemy import create_engine, inspect, text
+from sqlalchemy.exc import SQLAlchemyError
+
+from service.errors import StartupError
+
+FOLDER = Path(__file__).parent
+
+
+def newest() -> str:
+    """The revision that this version of the service works with."""
+    return ScriptDirectory(str(FOLDER)).get_current_head() or ""
+
+
+def migrate(url: str) -> str:
+    """Bring a database to the newest schema; the revision it then has. Raises StartupError for a
+    database that a newer version of the service has already changed, or that cannot be opened."""
+    engine = create_engine(url)
+    try:
+        with engine.connect() as connection:
+            known = inspect(connection).has_table("alembic_version")
+            query = text("SELECT version_num FROM alembic_version")
+            revision = connection.execute(query).scalar() if known else None
+            _refuse_newer(revision)
+            if revision != newest():
+                config = Config()
+                config.set_main_option("script_location", str(FOLDER).replace("%", "%%"))
+                config.attributes["connection"] = connection
+                command.upgrade(config, "head")
+                connection.commit()
+    except SQLAlchemyError as error:
+        raise StartupError(f"The database cannot be opened: {error.__cause__ or error}.") from error
+    finally:
+        engine.dispose()
+    return newest()
+
+
+def _refuse_newer(revision: str | None) -> None:
+    if revision is None:
+        return
+    try:
+        ScriptDirectory(str(FOLDER)).get_revision(revision)
+    except CommandError as error:
+        raise StartupError(
+            f"The database has schema {revision}, made by a newer version of the service; this one "
+            f"knows {newest()}. Run the newer version, or use another database."
+        ) from error

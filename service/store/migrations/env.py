@@ -1,0 +1,7 @@
+"""What alembic runs: every revision, over the connection that it was handed."""
+
+from alembic import context
+
+context.configure(connection=context.config.attributes["connection"], target_metadata=None)
+with context.begin_transaction():
+    context.run_migrations()

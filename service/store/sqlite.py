@@ -1,0 +1,155 @@
+"""SQLite, the fast way: one held writer that does a whole write in one hop, a few held readers."""
+
+import fcntl
+import os
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Self
+
+import anyio
+import structlog
+from aiosqlite import Connection as RawConnection
+from databases import Database
+from databases.core import Connection
+
+from service.errors import StartupError
+from service.store.engine import Refused, Statement, Values
+
+READERS = 2
+BUSY_MILLISECONDS = 5000
+
+log = structlog.get_logger()
+
+
+class _TunedConnection(sqlite3.Connection):
+    """Pragmas belong to a connection, so they are set where one is made."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for pragma in (
+            f"busy_timeout = {BUSY_MILLISECONDS}",
+            "journal_mode = WAL",
+            "synchronous = NORMAL",
+            "foreign_keys = ON",
+        ):
+            self.execute(f"PRAGMA {pragma}")
+
+
+class _Held:
+    """One `Database` for one connection: inside a task `connection()` is always the same one."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+
+    @classmethod
+    async def open(cls, path: Path) -> Self:
+        database = Database(f"sqlite:///{path}", factory=_TunedConnection)
+        await database.connect()
+        connection = database.connection()
+        await connection.__aenter__()
+        return cls(connection)
+
+    @property
+    def raw(self) -> RawConnection:
+        raw: RawConnection = self.connection.raw_connection
+        return raw
+
+    async def close(self) -> None:
+        await self.connection.__aexit__(None, None, None)  # disconnect() would leave it open
+
+
+class SqliteEngine:
+    """The embedded database. One process at a time: see `only_process`."""
+
+    def __init__(self, writer: _Held, readers: Sequence[_Held]) -> None:
+        self._writer = writer
+        self._readers = readers
+        self._turn = 0
+
+    @classmethod
+    async def open(cls, path: Path) -> Self:
+        return cls(await _Held.open(path), [await _Held.open(path) for _ in range(READERS)])
+
+    async def read(self, sql: str, values: Values) -> Sequence[Values]:
+        self._turn = (self._turn + 1) % len(self._readers)
+        rows = await self._readers[self._turn].connection.fetch_all(sql, dict(values))
+        return [row._mapping for row in rows]
+
+    async def write(self, guard: Statement, rest: Sequence[Statement]) -> bool:
+        # Shielded: cancelled between BEGIN and COMMIT it would leave everyone waiting. One hop to
+        # the connection's thread: aiosqlite has no public call for that, _execute is what each of
+        # its own methods does.
+        with anyio.CancelScope(shield=True):
+            raw = self._writer.raw
+            kept: bool = await raw._execute(_write, raw._conn, guard, rest)  # type: ignore[no-untyped-call]
+        return kept
+
+    async def close(self) -> None:
+        for held in (*self._readers, self._writer):
+            await held.close()
+
+
+def _write(connection: sqlite3.Connection, guard: Statement, rest: Sequence[Statement]) -> bool:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        if not any(connection.execute(guard.sql, row).fetchone() for row in guard.rows):
+            connection.execute("ROLLBACK")
+            return False
+        for statement in rest:
+            _run(connection, statement)
+        connection.execute("COMMIT")
+        return True
+    except BaseException as error:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        if isinstance(error, sqlite3.IntegrityError):
+            raise Refused(str(error)) from error
+        raise
+
+
+def _run(connection: sqlite3.Connection, statement: Statement) -> None:
+    if not statement.spare:
+        connection.executemany(statement.sql, statement.rows)
+        return
+    connection.execute("SAVEPOINT spare")
+    try:
+        connection.executemany(statement.sql, statement.rows)
+    except sqlite3.Error as error:
+        connection.execute("ROLLBACK TO spare")
+        log.error("spare_rows_lost", rows=len(statement.rows), reason=str(error))
+    connection.execute("RELEASE spare")
+
+
+@contextmanager
+def only_process(path: Path) -> Iterator[None]:
+    """Holds `<database>.lock` for the life of this process. Raises StartupError naming the holder.
+
+    The folder is made if need be; one that cannot be written to is a StartupError too."""
+    lock = path.with_name(path.name + ".lock")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise StartupError(
+            f"The data folder {path.parent} cannot be used: {error.strerror}. Make it writable, or "
+            "set DATABASE_URL to a place that is."
+        ) from error
+    try:
+        _lock(handle, path)
+        os.ftruncate(handle, 0)
+        os.write(handle, str(os.getpid()).encode())
+        yield
+    finally:
+        os.close(handle)  # the lock goes with it, however the process ends
+
+
+def _lock(handle: int, path: Path) -> None:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        holder = os.read(handle, 20).decode() or "unknown"
+        raise StartupError(
+            f"{path} is in use by process {holder}. Stop it, or set DATABASE_URL to another file."
+        ) from error
