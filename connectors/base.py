@@ -158,7 +158,7 @@ class Connector(Protocol):
         cursor: Cursor | None,
         waiting: Waiting,
     ) -> AsyncIterator[Page]:
-        """Yield the pages of a dataset, from `cursor` on; `waiting` comes before a pause over 1 s."""
+        """Yield the pages of a dataset, from `cursor` on; `waiting` precedes a pause over 1 s."""
 
     def detect(self, records: Records, as_of: datetime) -> Iterable[Claim]:
         """Find claims in what was read. Pure: no network, no clock.

@@ -105,7 +105,8 @@ class User:
         path = f"/api/sse/sync-progress/{sync_id}"
         async with aconnect_sse(self.http, "GET", path, headers=headers) as source:
             async for event in source.aiter_sse():
-                yield event
+                if event.data:  # httpx-sse also tells of the block that only sets `retry`
+                    yield event
 
     async def records(self, dataset: str) -> list[Json]:
         """Every landed record, page after page."""

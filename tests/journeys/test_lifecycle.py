@@ -1,0 +1,147 @@
+"""How the process begins and how it ends."""
+
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import anyio
+import httpx
+import pytest
+
+from tests.journeys.process import ROOT, service
+from tests.serving import KEY, SECRET, User, token
+
+pytestmark = pytest.mark.anyio
+
+STREAMS = 100
+
+
+@pytest.mark.timeout(90)
+async def test_sigterm_ends_a_hundred_streams_in_order_and_the_sync_goes_on_next_time(
+    tmp_path: Path, free_port: Callable[[], int]
+) -> None:
+    port = free_port()
+    headers = {"Authorization": f"Bearer {token()}"}
+    limits = httpx.Limits(max_connections=STREAMS + 10)
+    with service(tmp_path, port, DEMO_PAUSE="0.1", DEMO_PAGE="2") as near:
+        async with httpx.AsyncClient(base_url=near.url, headers=headers, limits=limits) as client:
+            ann = User(client)
+            await ann.connect()
+            sync_id = await ann.start()
+            ended: list[str] = []
+            async with anyio.create_task_group() as group:
+                for _ in range(STREAMS):
+                    group.start_soon(_follow, client, sync_id, ended)
+                await ann.until_processed(sync_id, "orders", 10)
+                exit_code = await anyio.to_thread.run_sync(near.terminate, 5.0)
+    assert exit_code == 0
+    assert len(ended) == STREAMS, "every stream ended by its last chunk, none was cut"
+    assert all(last.startswith("retry: ") for last in ended)
+    for word in ("error", "Traceback", "warning"):
+        assert word not in near.log
+    with service(tmp_path, port) as near:
+        async with httpx.AsyncClient(base_url=near.url, headers=headers) as client:
+            done = await User(client).until(sync_id)
+            assert (done["status"], done["attempt"], done["ordersProcessed"]) == (
+                "complete",
+                1,
+                250,
+            )
+
+
+async def _follow(client: httpx.AsyncClient, sync_id: str, ended: list[str]) -> None:
+    path = f"/api/sse/sync-progress/{sync_id}"
+    async with client.stream("GET", path, timeout=30) as response:
+        text = "".join([chunk async for chunk in response.aiter_text()])
+    ended.append(text.rstrip("\n").split("\n\n")[-1])
+
+
+def _refusal(*command: str, **environ: str) -> str:
+    """What a start that fails says; it must be one sentence, not a trace."""
+    done = subprocess.run(
+        [sys.executable, "-m", "service", *command],
+        cwd=ROOT,
+        env=environ,
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stderr.startswith("error: ")
+    return done.stderr
+
+
+def _environ(folder: Path) -> dict[str, str]:
+    return {
+        "AUTH_SECRET": SECRET,
+        "SECRETS_KEYS": KEY,
+        "PORT": "0",
+        "DATABASE_URL": f"sqlite:///{folder / 'sync.db'}",
+    }
+
+
+def test_without_secrets_it_says_what_to_set() -> None:
+    said = _refusal("serve")
+    assert "AUTH_SECRET" in said and "SECRETS_KEYS" in said and "AUTH_MODE=demo" in said
+
+
+def test_a_malformed_key_is_named(tmp_path: Path) -> None:
+    assert "SECRETS_KEYS" in _refusal("serve", **{**_environ(tmp_path), "SECRETS_KEYS": "short"})
+
+
+def test_demo_mode_refuses_a_public_address(tmp_path: Path) -> None:
+    said = _refusal("demo", "--host", "0.0.0.0", "--port", "0", "--data", str(tmp_path / "data"))
+    assert "loopback" in said
+    assert not (tmp_path / "data").exists(), "nothing was written"
+    environ = {**_environ(tmp_path), "AUTH_MODE": "demo", "HOST": "0.0.0.0"}
+    assert "loopback" in _refusal("serve", **environ)
+
+
+def test_a_database_of_a_newer_schema_is_left_alone(tmp_path: Path) -> None:
+    database = sqlite3.connect(tmp_path / "sync.db")
+    database.execute("CREATE TABLE alembic_version (version_num TEXT)")
+    database.execute("INSERT INTO alembic_version VALUES ('9999')")
+    database.commit()
+    database.close()
+    before = (tmp_path / "sync.db").read_bytes()
+    assert "newer version" in _refusal("serve", **_environ(tmp_path))
+    assert (tmp_path / "sync.db").read_bytes() == before
+
+
+def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
+    (tmp_path / "sync.db").write_text("This is a letter, not a database. " * 100)
+    assert "database" in _refusal("serve", **_environ(tmp_path))
+
+
+def test_an_unusable_data_folder_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    said = _refusal("serve", **_environ(tmp_path / "file" / "data"))
+    assert str(tmp_path / "file" / "data") in said and "DATABASE_URL" in said
+
+
+def test_a_second_process_names_the_holder(tmp_path: Path, free_port: Callable[[], int]) -> None:
+    with service(tmp_path, free_port()) as first:
+        said = _refusal("serve", **_environ(tmp_path))
+        assert f"process {first.popen.pid}" in said
+
+
+def test_a_port_in_use_is_named(tmp_path: Path, free_port: Callable[[], int]) -> None:
+    port = free_port()
+    with service(tmp_path, port):
+        environ = {**_environ(tmp_path / "other"), "PORT": str(port)}
+        assert f"127.0.0.1:{port}" in _refusal("serve", **environ)
+
+
+def test_the_commands_explain_themselves() -> None:
+    for command in ([], ["serve"], ["demo"], ["sandbox"], ["sync"], ["watch"], ["migrate"]):
+        done = subprocess.run(
+            [sys.executable, "-m", "service", *command, "--help"],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=30,
+        )
+        assert done.returncode == 0 and "Usage:" in done.stdout

@@ -1,0 +1,169 @@
+"""Who may import whom, as the README's chapter on the house says, read from the code itself."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+GROUND = {"connectors.base", "service.model", "service.errors"}
+NOUNS = GROUND | {"service.settings"}
+
+# A room (a module, or every module of a package) and the rooms that it may import.
+ROOMS = {
+    "service.__main__": {
+        "service",
+        "service.app",
+        "service.api",  # it owns the server, whose hub ends the streams
+        "service.connections",
+        "service.settings",
+        "service.errors",
+        "service.logs",
+        "service.model",
+        "service.store.migrations",
+        "service.terminal",
+        "connectors",
+        "connectors.base",
+    },
+    "service.app": {
+        "service.api",
+        "service.pipeline",
+        "service.registry",
+        "service.connections",
+        "service.sources",
+        "service.store",
+        "service.events",
+        "service.runner",
+        "service.settings",
+        "connectors",
+        *GROUND,
+    },
+    "service.api": {
+        "service.registry",
+        "service.connections",
+        "service.sources",
+        "service.store.store",
+        "service.store.engine",
+        "service.settings",
+        *GROUND,
+    },
+    "service.pipeline": {
+        "service.registry",
+        "service.connections",
+        "service.sources",
+        "service.store.store",
+        "service.store.engine",
+        *GROUND,
+    },
+    "service.registry": {
+        "service.store.store",
+        "service.store.engine",
+        "service.events.bus",
+        "service.runner.runner",
+        "service.sources",
+        *GROUND,
+    },
+    "service.connections": {"service.store.store", "service.sources", *GROUND},
+    "service.sources": {"connectors.base", "service.errors"},
+    "service.store": NOUNS,
+    "service.events": NOUNS,
+    "service.runner": NOUNS,
+    "service.model": {"connectors.base", "service.errors"},
+    "service.terminal": {"service.errors"},
+    "service.settings": {"service.errors"},
+    "service.logs": set(),
+    "service.errors": set(),
+    "connectors.base": set(),
+    "connectors.quota": {"connectors.base"},
+    "connectors.http": {"connectors.base"},
+}
+SHARED_BY_CONNECTORS = {"connectors.base", "connectors.http", "connectors.quota"}
+
+
+def modules() -> Iterator[tuple[str, Path]]:
+    for package in ("service", "connectors"):
+        for path in sorted((ROOT / package).rglob("*.py")):
+            parts = path.relative_to(ROOT).with_suffix("").parts
+            yield ".".join(parts[:-1] if parts[-1] == "__init__" else parts), path
+
+
+def imports(path: Path) -> set[str]:
+    """Every module of ours that a file imports, at any depth of it."""
+    known = {name for name, _ in modules()}
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative imports hide where they lead"
+            whole = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= {name if name in known else str(node.module) for name in whole}
+    return {name for name in found if name.split(".")[0] in ("service", "connectors")}
+
+
+def room_of(module: str) -> str | None:
+    """The most specific row of the table that a module belongs to."""
+    rows = [room for room in ROOMS if module == room or module.startswith(room + ".")]
+    return max(rows, key=len, default=None)
+
+
+def allowed(module: str, imported: str) -> bool:
+    room = room_of(module)
+    if room is None and module.startswith("connectors."):
+        own = ".".join(module.split(".")[:2])
+        return imported in SHARED_BY_CONNECTORS or within(imported, own)
+    if room is None:
+        return module in ("service", "connectors") and imported == "connectors.base"
+    return within(imported, room) or any(
+        imported == other or (other not in ("service", "connectors") and within(imported, other))
+        for other in ROOMS[room]
+    )
+
+
+def within(module: str, package: str) -> bool:
+    return module == package or module.startswith(package + ".")
+
+
+@pytest.mark.parametrize(("module", "path"), list(modules()), ids=[name for name, _ in modules()])
+def test_imports_only_go_down(module: str, path: Path) -> None:
+    wrong = [name for name in sorted(imports(path)) if not allowed(module, name)]
+    assert not wrong, f"{module} may not import {wrong}"
+
+
+def test_only_one_file_knows_the_http_library() -> None:
+    users = [name for name, path in modules() if "\nimport httpx" in path.read_text()]
+    assert users == ["connectors.http"]
+
+
+def test_the_service_names_no_connector() -> None:
+    names = [
+        path.name for path in (ROOT / "connectors").iterdir() if (path / "__init__.py").exists()
+    ]
+    for module, path in modules():
+        if not module.startswith("service"):
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                assert node.value not in set(names) - {"demo"}, f"{module} names {node.value}"
+
+
+def test_every_file_says_what_it_holds() -> None:
+    for module, path in modules():
+        if path.read_text().strip():
+            assert ast.get_docstring(ast.parse(path.read_text())), f"{module} has no first line"
+
+
+def test_there_are_no_loops() -> None:
+    graph = {name: imports(path) - {name} for name, path in modules()}
+    done: set[str] = set()
+
+    def visit(name: str, way: tuple[str, ...]) -> None:
+        assert name not in way, " -> ".join((*way[way.index(name) :], name))
+        if name not in done:
+            for other in graph.get(name, ()):
+                visit(other, (*way, name))
+            done.add(name)
+
+    for name in graph:
+        visit(name, ())
