@@ -128,6 +128,7 @@ class DatasetProgress(msgspec.Struct, frozen=True):
     share: float = 0.0
     seconds_left: float | None = None
     waiting_until: datetime | None = None
+    waiting_for: str | None = None
     error: str | None = None
 
     @property
@@ -157,6 +158,7 @@ class DatasetProgress(msgspec.Struct, frozen=True):
             share=max(self.share, page.share or 0.0),
             seconds_left=page.seconds_left,
             waiting_until=None,
+            waiting_for=None,
             checkpoint=msgspec.structs.replace(self.checkpoint, cursor=page.cursor),
         )
         if page.cursor is not None:
@@ -171,6 +173,7 @@ class DatasetProgress(msgspec.Struct, frozen=True):
             total=self.processed if outcome in (Outcome.COMPLETE, Outcome.PARTIAL) else self.total,
             seconds_left=None,
             waiting_until=None,
+            waiting_for=None,
         )
 
 
@@ -283,7 +286,8 @@ class Sync(msgspec.Struct, frozen=True):
             seconds_left=None,
             waiting_until=None,
             datasets=tuple(
-                msgspec.structs.replace(each, waiting_until=None) for each in self.datasets
+                msgspec.structs.replace(each, waiting_until=None, waiting_for=None)
+                for each in self.datasets
             ),
         )
 
@@ -305,7 +309,7 @@ class Sync(msgspec.Struct, frozen=True):
             completed_at=at,
             seconds_left=None,
             waiting_until=None,
-            datasets=tuple(_broken_off(each) for each in self.datasets),
+            datasets=tuple(_broken_off(each, status) for each in self.datasets),
             **changes,
         )
 
@@ -323,21 +327,26 @@ class Sync(msgspec.Struct, frozen=True):
     def advanced(self, name: str, page: Page, tally: Tally, at: datetime) -> Self:
         """A page was read: counters, checkpoint and bar in one new value."""
         dataset = self.dataset(name).advanced(page, tally)
-        return self._with(dataset, at, message=_reading(dataset))
+        if not dataset.ended or not dataset.failed:
+            return self._with(dataset, at)
+        lost = f"{dataset.failed:,} of {dataset.processed:,} {dataset.label} could not be read."
+        return self._with(dataset, at, warnings=(*self.warnings, lost))
 
     def waiting(self, name: str | None, until: datetime, why: str, at: datetime) -> Self:
         """A pause of over a second begins, in a dataset or before any is read."""
-        clock = until.strftime("%H:%M:%S")
-        message = f"Waiting until {clock} UTC for {why}"
+        seconds = (until - at).total_seconds()
+        text = f"Waiting {seconds:,.0f} s for {why}"
         if name is None:
-            return self._next(at, waiting_until=until, message=message)
+            return self._next(at, waiting_until=until, message=text, seconds_left=seconds)
+        before = self.dataset(name)
         dataset = msgspec.structs.replace(
-            self.dataset(name),
-            waiting_until=until,
+            before,
             status=Outcome.IN_PROGRESS,
-            seconds_left=max(self.dataset(name).seconds_left or 0.0, (until - at).total_seconds()),
+            waiting_until=until,
+            waiting_for=text,
+            seconds_left=max(before.seconds_left or 0.0, seconds),
         )
-        return self._with(dataset, at, message=f"{_reading(dataset)}. {message}")
+        return self._with(dataset, at)
 
     def dataset_failed(self, name: str, error: str, at: datetime) -> Self:
         """It cannot be read to its end. What came before stays."""
@@ -345,7 +354,7 @@ class Sync(msgspec.Struct, frozen=True):
         outcome = Outcome.PARTIAL if dataset.processed else Outcome.FAILED
         ended = msgspec.structs.replace(dataset.end(outcome, error), total=dataset.total)
         message = f"{dataset.label.capitalize()} could not be read to the end: {error}"
-        return self._with(ended, at, message=message, warnings=(*self.warnings, message))
+        return self._with(ended, at, warnings=(*self.warnings, message))
 
     def detected(self, count: int, at: datetime) -> Self:
         claims = msgspec.structs.replace(self.dataset(CLAIMS), processed=count, created=count)
@@ -363,10 +372,18 @@ class Sync(msgspec.Struct, frozen=True):
         return changed._next(
             at,
             percent=max(self.percent, changed._fetched()),
+            message=changed._fetching(dataset),
             waiting_until=max(waits, default=None),
             seconds_left=max(left, default=None),
             **changes,
         )
+
+    def _fetching(self, changed: DatasetProgress) -> str:
+        """What is going on: in the dataset that changed or, if it ended, in one that has not."""
+        if self.stage is not Stage.FETCHING:
+            return self.message
+        unended = [each for each in self.sources if not each.ended]
+        return _reading(unended[0] if unended and changed.ended else changed)
 
     def _fetched(self) -> int:
         """The bar while fetching: the mean of the datasets, between the two floors."""
@@ -378,22 +395,22 @@ class Sync(msgspec.Struct, frozen=True):
 
 
 def _reading(dataset: DatasetProgress) -> str:
-    """For example: Fetching orders (1,247 of 2,500)."""
+    """For example: Fetching orders (1,247 of 2,500). Waiting 179 s for …"""
     if dataset.ended:
         return f"Fetched {dataset.processed:,} {dataset.label}"
-    if dataset.total is not None:
-        return f"Fetching {dataset.label} ({dataset.processed:,} of {dataset.total:,})"
-    return f"Fetching {dataset.label} ({dataset.processed:,} so far)"
+    of = "so far" if dataset.total is None else f"of {dataset.total:,}"
+    text = f"Fetching {dataset.label} ({dataset.processed:,} {of})"
+    return f"{text}. {dataset.waiting_for}" if dataset.waiting_for else text
 
 
-def _broken_off(dataset: DatasetProgress) -> DatasetProgress:
+def _broken_off(dataset: DatasetProgress, how: Status) -> DatasetProgress:
     """What an ended sync says of a dataset that it did not end: never that it was read."""
     if dataset.name == CLAIMS and not dataset.ended:
-        return dataset.end(Outcome.UNKNOWN, "Not computed: the sync ended before.")
+        return dataset.end(Outcome.UNKNOWN, f"Not computed: the sync was {how} before.")
     if dataset.status is not Outcome.IN_PROGRESS:
         return dataset
     outcome = Outcome.PARTIAL if dataset.processed else Outcome.FAILED
-    ended = dataset.end(outcome, "Not read to the end: the sync ended before.")
+    ended = dataset.end(outcome, f"Not read to the end: the sync was {how} before.")
     return msgspec.structs.replace(ended, total=dataset.total)
 
 

@@ -31,6 +31,8 @@ from service.store.engine import Statement
 from service.store.store import Store, learn, watermarks
 
 RECORDS_AT_ONCE = 500
+LANDING_AT_ONCE = 4
+"""Pages that may be on their way into the store: a start must not queue behind a hundred of them."""
 
 log = structlog.get_logger()
 
@@ -53,6 +55,7 @@ class Pipeline:
         self.sources = sources
         self.clock = clock
         self.timeout = timeout
+        self.landing = anyio.Semaphore(LANDING_AT_ONCE)
         self._scopes: dict[str, anyio.CancelScope] = {}
 
     def hear(self, sync: Sync) -> None:
@@ -171,7 +174,7 @@ class _Run:
             await self._land(dataset.name, page)
 
     async def _land(self, dataset: str, page: Page) -> None:
-        async with self._turn:
+        async with self._turn, self._p.landing:
             now = self._p.clock.now()
             landing = await self._p.store.landing(self.sync, dataset, page.records, now)
             sync = self.sync.advanced(dataset, page, landing.tally, now)

@@ -148,6 +148,7 @@ class Registry:
         running = self.live_of(actor.user)
         if running and running.id != sync_id:
             raise _running(running)
+        await self._connection(actor, sync.connection_id)  # forgotten: there is nothing to go on
         resumed = sync.resumed(self._clock.now())
         try:
             await self.record(resumed)

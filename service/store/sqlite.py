@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import anyio
 import structlog
@@ -49,7 +49,9 @@ class _Held:
         await database.connect()
         connection = database.connection()
         await connection.__aenter__()
-        return cls(connection)
+        held = cls(connection)
+        held.raw.row_factory = sqlite3.Row
+        return held
 
     @property
     def raw(self) -> RawConnection:
@@ -74,8 +76,9 @@ class SqliteEngine:
 
     async def read(self, sql: str, values: Values) -> Sequence[Values]:
         self._turn = (self._turn + 1) % len(self._readers)
-        rows = await self._readers[self._turn].connection.fetch_all(sql, dict(values))
-        return [row._mapping for row in rows]
+        # Past `databases`, whose rows cost more than the query: one hop, rows straight from SQLite.
+        rows = await self._readers[self._turn].raw.execute_fetchall(sql, values)
+        return cast(Sequence[Values], rows)
 
     async def write(self, guard: Statement, rest: Sequence[Statement]) -> bool:
         # Shielded: cancelled between BEGIN and COMMIT it would leave everyone waiting. One hop to

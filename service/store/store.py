@@ -224,13 +224,14 @@ class Store:
         The look may come before the write and outside of it: only the owner of this sync writes
         these rows, and its guard fails if it is the owner no more."""
         known, failed = await self._known(sync, dataset, records)
+        when = stamp(at)
         created, updated, again, unchanged, items = [], [], [], [], []
         for record in {each.id: each for each in records}.values():
             if record.error is not None:
                 if record.id not in failed:
-                    items.append(_item(sync, dataset, record, at))
+                    items.append(_item(sync, dataset, record, when))
                 continue
-            row = _record(sync, dataset, record, at)
+            row = _record(sync, dataset, record, when)
             kept_hash, seen_by = known.get(record.id, (None, None))
             same = kept_hash == row["hash"]
             if kept_hash is None:
@@ -386,19 +387,19 @@ def _sync(row: Values) -> Sync:
     return _decoder.decode(row["body"])
 
 
-def _record(sync: Sync, dataset: str, record: Record, at: datetime) -> dict[str, Any]:
+def _record(sync: Sync, dataset: str, record: Record, when: str) -> dict[str, Any]:
     return {
         "connection_id": sync.connection_id,
         "dataset": dataset,
         "id": record.id,
         "sync_id": sync.id,
         "hash": hashlib.blake2b(record.data, digest_size=12).hexdigest(),
-        "updated_at": stamp(at),
+        "updated_at": when,
         "data": record.data.decode(),
     }
 
 
-def _item(sync: Sync, dataset: str, record: Record, at: datetime) -> dict[str, Any]:
+def _item(sync: Sync, dataset: str, record: Record, when: str) -> dict[str, Any]:
     return {
         "sync_id": sync.id,
         "dataset": dataset,
@@ -406,7 +407,7 @@ def _item(sync: Sync, dataset: str, record: Record, at: datetime) -> dict[str, A
         "name": record.name,
         "outcome": "failed",
         "error": record.error,
-        "at": stamp(at),
+        "at": when,
     }
 
 

@@ -32,7 +32,7 @@ class Way:
 
     def __init__(self, port: int) -> None:
         self._port = port
-        self._open: set[asyncio.Transport] = set()
+        self._open: set[asyncio.WriteTransport] = set()
         self.connections = 0
 
     async def carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -1,0 +1,60 @@
+// Where the parts of the page meet: what is read when it opens, and who hears of what.
+import { get } from "./api.js";
+import { createAccounts } from "./connect.js";
+import { $, h } from "./dom.js";
+import { createHistory } from "./history.js";
+import { ended } from "./progress.js";
+import { createRecords } from "./records.js";
+import { createRun } from "./run.js";
+import { askWhoYouAre, demo, offerSignOut } from "./session.js";
+
+const DATASETS = ["orders", "inventory", "transactions"]; // until a sync says which it has
+
+/** Says what went wrong, in the service's own words; null takes it back. */
+function onError(error) {
+  if (error?.status === 401 && $("sign-in").hidden) {
+    askWhoYouAre(onError);
+    error = null;
+  }
+  const close = h("button", { class: "quiet", onclick: () => onError(null) }, "Close");
+  $("errors").replaceChildren(...(error ? [h("p", { class: "notice bad" }, h("span", {}, error.message), close)] : []));
+}
+
+const history = createHistory({ onError, onResume: (id) => run.resume(id).then(history.refresh) });
+const records = createRecords({ onError });
+const accounts = createAccounts({
+  demo: demo(),
+  onError,
+  onChange: () => run.render(),
+  onConnected: (syncId) => run.attach(syncId),
+  onForgotten: () => records.refresh(),
+});
+const run = createRun({ onSync, onError, account: () => accounts.chosen() });
+let last = null;
+
+/** Every version of the sync that is shown. Its begin and its end change the lists. */
+function onSync(sync) {
+  const begun = last?.syncId !== sync.syncId;
+  const over = !begun && ended(sync) && !ended(last);
+  const paused = !begun && (last.status === "paused") !== (sync.status === "paused");
+  last = sync;
+  history.update(sync);
+  records.update(sync);
+  if (begun || over) history.refresh().catch(onError);
+  if (over) records.refresh().catch(onError);
+  if (over || paused) accounts.refresh().catch(onError); // it may have been lost
+}
+
+async function open() {
+  const [, syncs] = await Promise.all([accounts.refresh(), history.refresh()]);
+  $("dashboard").hidden = false;
+  offerSignOut(onError);
+  accounts.suggest(syncs);
+  if (!syncs.length) return records.offer(DATASETS);
+  const sync = await get("/api/sync/status");
+  last = sync;
+  run.show(sync);
+  if (!ended(sync)) run.attach(sync.syncId);
+}
+
+open().catch(onError);

@@ -1,0 +1,130 @@
+// The connected accounts: which one is read, a form to connect one, a dialog to forget one.
+import { call, get, post } from "./api.js";
+import { $, badge, busy, h } from "./dom.js";
+
+export function createAccounts({ demo, onChange, onConnected, onForgotten, onError }) {
+  const form = $("connect");
+  const dialog = $("forget");
+  let accounts = [];
+  let chosen = null;
+  let leaving = null;
+
+  async function refresh() {
+    accounts = (await get("/api/connections")).connections;
+    if (!accounts.some((each) => each.id === chosen)) chosen = accounts[0]?.id ?? null;
+    $("accounts").replaceChildren(...accounts.map(row));
+    if (!accounts.length || form.hidden) open(!accounts.length); // a form in use stays open
+    onChange();
+  }
+
+  function row(account) {
+    const { id, connector, region, marketplaceIds, environment, reason } = account;
+    const name = account.name || "Account without a name";
+    const pick = h("input", { type: "radio", name: "account", value: id, checked: id === chosen, "aria-label": name });
+    pick.addEventListener("change", () => { chosen = id; onChange(); });
+    return h("li", { class: "account" },
+      accounts.length > 1 && pick,
+      h("div", { class: "who" },
+        h("p", {}, h("strong", {}, name), " ", badge(account.status, account.status)),
+        h("p", { class: "muted small" }, [connector, region, ...marketplaceIds, environment].join(" · ")),
+        reason && h("p", { class: "problem" }, reason)),
+      account.status === "lost" && h("button", { onclick: () => open(true, account) }, "Connect again"),
+      h("button", { class: "quiet", onclick: () => leave(account) }, "Forget…"));
+  }
+
+  /** Opens the form, filled with what is known: another account's values, in the demo its door. */
+  function open(wanted, like = accounts[0]) {
+    form.hidden = !wanted;
+    $("connect-close").hidden = accounts.length === 0;
+    $("connect-more").hidden = wanted;
+    clear();
+    if (!wanted || !like) return;
+    form.elements.connector.value = like.connector;
+    form.elements.region.value = like.region;
+    form.elements.environment.value = like.environment;
+    form.elements.marketplaceIds.value = like.marketplaceIds.join(", ");
+  }
+
+  /** What earlier syncs were read with: the connectors that this service is known to have. */
+  function suggest(syncs) {
+    const names = [...new Set([...accounts, ...syncs].map((each) => each.connector))];
+    $("connectors").replaceChildren(...names.map((name) => h("option", { value: name })));
+    form.elements.connector.value ||= names[0] ?? "";
+  }
+
+  async function connect() {
+    clear();
+    const given = form.elements;
+    try {
+      const answer = await post("/api/connections", {
+        connector: given.connector.value.trim(),
+        region: given.region.value,
+        environment: given.environment.value,
+        marketplaceIds: given.marketplaceIds.value.split(/[\s,]+/).filter(Boolean),
+        refreshToken: given.refreshToken.value.trim(),
+        skipHistoricalSync: !given.startAtOnce.checked,
+      });
+      given.refreshToken.value = "";
+      chosen = answer.id;
+      await refresh();
+      open(false);
+      if (answer.warning) onError(new Error(answer.warning));
+      if (answer.sync) await onConnected(answer.sync.syncId);
+    } catch (problem) {
+      const elsewhere = (problem.errors ?? []).filter((each) => !point(each));
+      if (!problem.errors?.length || elsewhere.length) throw problem;
+    }
+  }
+
+  /** Says an error beside its field. False if the form has no such field. */
+  function point({ field, message }) {
+    const input = form.elements[field];
+    if (!input) return false;
+    const words = h("small", { class: "problem", id: `problem-${field}`, role: "alert" }, message);
+    input.closest(".field").append(words);
+    input.setAttribute("aria-invalid", "true");
+    input.setAttribute("aria-describedby", words.id);
+    input.focus();
+    return true;
+  }
+
+  function clear() {
+    onError(null);
+    for (const words of form.querySelectorAll(".problem")) words.remove();
+    for (const input of form.querySelectorAll("[aria-invalid]")) input.removeAttribute("aria-invalid");
+  }
+
+  function leave(account) {
+    leaving = account;
+    dialog.querySelector("form").reset();
+    dialog.querySelector(".problem").textContent = "";
+    $("forget-title").textContent = `Forget ${account.name || "this account"}?`;
+    dialog.showModal();
+  }
+
+  async function forget() {
+    const kept = dialog.querySelector("form").elements.data.value;
+    await call("DELETE", `/api/connections/${leaving.id}?data=${kept}`);
+    dialog.close();
+    const last = leaving;
+    await refresh();
+    if (!accounts.length) open(true, last);
+    await onForgotten();
+  }
+
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    busy(event.submitter ?? form.querySelector(".primary"), connect, onError);
+  });
+  dialog.addEventListener("submit", (event) => {
+    event.preventDefault();
+    busy(dialog.querySelector(".danger"), forget, (error) => {
+      dialog.querySelector(".problem").textContent = error.message;
+    });
+  });
+  dialog.querySelector("[value=close]").addEventListener("click", () => dialog.close());
+  $("connect-more").addEventListener("click", () => { open(true); form.elements.connector.focus(); });
+  $("connect-close").addEventListener("click", () => open(false));
+  if (demo) form.elements.refreshToken.value = "Atzr|sandbox-1"; // the demo's seller, behind a fixed door
+  return { refresh, suggest, chosen: () => chosen };
+}

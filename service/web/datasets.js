@@ -1,0 +1,46 @@
+// A sync's datasets as a table, and its warnings: shown live and in the history.
+import { badge, h } from "./dom.js";
+import { number, read, status, title } from "./format.js";
+
+const COUNTERS = [["New", "created"], ["Updated", "updated"], ["Unchanged", "unchanged"], ["Failed", "failed"]];
+
+export function datasets(sync) {
+  const heads = [["Dataset"], ["Status"], ["Read", "num"], ...COUNTERS.map(([name]) => [name, "num"])];
+  return h("table", { class: "datasets" },
+    h("thead", {}, h("tr", {}, ...heads.map(([name, kind]) => h("th", { scope: "col", class: kind }, name)))),
+    h("tbody", {}, ...sync.datasets.map((dataset) => row(dataset, sync))));
+}
+
+function row(dataset, sync) {
+  const counted = !["pending", "unknown"].includes(dataset.status);
+  const [kind, words] = state(dataset, sync);
+  return h("tr", { "data-dataset": dataset.name },
+    h("th", { scope: "row" }, title(dataset.name)),
+    h("td", { class: "state" }, badge(kind, words)),
+    h("td", { class: `num read ${counted ? "" : "none"}` }, read(dataset)),
+    ...COUNTERS.map(([name, field]) => {
+      const value = counted ? dataset[field] : 0;
+      const look = `num count ${value ? field : "none"}`;
+      return h("td", { class: look, "data-label": name.toLowerCase() }, counted ? number(value) : "—");
+    }));
+}
+
+/** How its badge looks and what it says; a dataset that is being read may stand still. */
+function state(dataset, sync) {
+  if (dataset.status !== "in_progress") return [dataset.status, status(dataset.status)];
+  if (sync.status === "paused") return ["paused", "paused"];
+  return ["in_progress", dataset.waitingUntil ? "waiting" : "reading"];
+}
+
+/** The warnings, and what no warning says already: why a dataset or the sync broke off. */
+export function warnings(sync) {
+  const said = [...sync.warnings];
+  for (const { name, error } of sync.datasets) {
+    if (error && !said.some((words) => words.includes(error))) said.push(`${title(name)}: ${error}`);
+  }
+  const notes = said.map((words) => h("li", { class: "notice warn" }, words));
+  if (sync.error && sync.error.message !== sync.message) {
+    notes.unshift(h("li", { class: "notice bad" }, sync.error.message));
+  }
+  return notes.length ? [h("ul", { class: "notices" }, ...notes)] : [];
+}

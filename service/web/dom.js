@@ -1,0 +1,39 @@
+// Building elements. Data only ever becomes text: nothing here parses markup.
+
+export const $ = (id) => document.getElementById(id);
+
+/** An element: `h("td", { class: "num", onclick }, "text", child, null)`. */
+export function h(tag, props = {}, ...children) {
+  const node = document.createElement(tag);
+  for (const [name, value] of Object.entries(props)) {
+    if (value === undefined || value === null || value === false) continue;
+    if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
+    else node.setAttribute(name, value === true ? "" : value);
+  }
+  node.append(...children.filter((child) => child !== null && child !== undefined && child !== false));
+  return node;
+}
+
+/** Sets a text only if it changed, so that a selection survives. */
+export function text(node, words) {
+  if (node.textContent !== words) node.textContent = words;
+}
+
+export const badge = (status, words) => h("span", { class: `badge ${status}` }, words);
+
+/** Runs `work` with the button disabled; what goes wrong is said. */
+export async function busy(button, work, say) {
+  if (button.getAttribute("aria-busy")) return;
+  const focused = document.activeElement === button;
+  button.setAttribute("aria-busy", "true");
+  button.disabled = true;
+  try {
+    await work();
+  } catch (error) {
+    say(error);
+  } finally {
+    button.removeAttribute("aria-busy");
+    button.disabled = false;
+    if (focused && document.activeElement === document.body) button.focus();
+  }
+}

@@ -1,0 +1,83 @@
+// A look at the landed records: a tab for each dataset, the JSON of each record on demand.
+import { get } from "./api.js";
+import { $, busy, h } from "./dom.js";
+import { moment, title } from "./format.js";
+
+export function createRecords({ onError }) {
+  const tabs = $("tabs");
+  let dataset = "orders";
+  let cursor = null;
+  let asked = 0;
+  let loading = false;
+
+  function choose(name) {
+    dataset = name;
+    for (const tab of tabs.children) {
+      const selected = tab.dataset.name === name;
+      tab.setAttribute("aria-selected", String(selected));
+      tab.tabIndex = selected ? 0 : -1;
+      if (selected) $("records-panel").setAttribute("aria-labelledby", tab.id);
+    }
+    return refresh();
+  }
+
+  async function refresh() {
+    const mine = ++asked;
+    loading = true;
+    const page = await get(`/api/data/${encodeURIComponent(dataset)}`, { limit: 20 })
+      .finally(() => { loading = mine !== asked; });
+    if (mine !== asked) return; // another tab was chosen meanwhile
+    $("records").replaceChildren();
+    append(page);
+  }
+
+  async function more() {
+    const mine = asked;
+    const page = await get(`/api/data/${encodeURIComponent(dataset)}`, { limit: 20, cursor });
+    if (mine === asked) append(page);
+  }
+
+  function append(page) {
+    $("records").append(...page.records.map(entry));
+    cursor = page.nextCursor;
+    $("records-more").hidden = !cursor;
+    $("records-empty").hidden = $("records").childElementCount > 0;
+  }
+
+  function entry(record) {
+    const json = h("pre", { tabindex: "0" });
+    return h("details", {
+      ontoggle: () => { json.textContent ||= JSON.stringify(record.data, null, 2); },
+    }, h("summary", {}, h("span", { class: "mono" }, record.id),
+      h("time", { class: "muted", datetime: record.updatedAt }, moment(record.updatedAt))), json);
+  }
+
+  /** Shows these datasets; the claims are not records. */
+  function offer(names) {
+    const wanted = names.filter((name) => name !== "claims");
+    if (wanted.join() === [...tabs.children].map((tab) => tab.dataset.name).join()) return;
+    tabs.replaceChildren(...wanted.map((name) => h("button", {
+      id: `tab-${name}`, role: "tab", "data-name": name, "aria-controls": "records-panel",
+      onclick: () => choose(name).catch(onError),
+    }, title(name))));
+    choose(wanted.includes(dataset) ? dataset : wanted[0]).catch(onError);
+  }
+
+  /** A newer version of a sync: its datasets, and the first records as soon as there are some. */
+  function update(sync) {
+    offer(sync.datasets.map((each) => each.name));
+    const landed = sync.datasets.find((each) => each.name === dataset)?.processed;
+    if (landed && !loading && !$("records").childElementCount) refresh().catch(onError);
+  }
+
+  tabs.addEventListener("keydown", (event) => {
+    const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+    if (!step) return;
+    const all = [...tabs.children];
+    const next = all[(all.indexOf(document.activeElement) + step + all.length) % all.length];
+    next.focus();
+    next.click();
+  });
+  $("records-more").addEventListener("click", () => busy($("records-more"), more, onError));
+  return { offer, refresh, update };
+}

@@ -1,0 +1,135 @@
+// The sync that is shown: its button, its bar, its datasets, what it waits for, what went wrong.
+import { now, post } from "./api.js";
+import { datasets, warnings } from "./datasets.js";
+import { $, busy, text } from "./dom.js";
+import { ahead, duration, moment, number, title } from "./format.js";
+import { ended, follow } from "./progress.js";
+
+const GUARD = 700; // a double click on start is not a cancel
+
+/** `onSync` hears of every version, `account` gives the id of the account to read. */
+export function createRun({ onSync, onError, account }) {
+  let sync = null;
+  let stop = () => {};
+  let link = "";
+
+  function show(newer) {
+    const stage = sync?.syncId === newer.syncId ? sync.stage : null;
+    sync = newer;
+    if (sync.stage !== stage || ended(sync)) text($("spoken"), spoken(sync));
+    render();
+    onSync(sync);
+  }
+
+  function attach(syncId) {
+    stop();
+    link = "";
+    stop = follow(syncId, {
+      onSync: show,
+      onLink: (words) => { link = words; tick(); },
+      onError,
+    });
+  }
+
+  async function start() {
+    try {
+      attach((await post("/api/sync/start", account() ? { connectionId: account() } : {})).syncId);
+    } catch (problem) {
+      if (problem.code !== "sync_already_running") throw problem;
+      attach(problem.body.syncId);
+    }
+    await new Promise((done) => setTimeout(done, GUARD));
+  }
+
+  async function cancel() {
+    show(await post(`/api/sync/cancel/${sync.syncId}`));
+  }
+
+  async function resume(syncId = sync.syncId) {
+    await post(`/api/sync/resume/${syncId}`);
+    attach(syncId);
+    await new Promise((done) => setTimeout(done, GUARD));
+  }
+
+  const ways = {
+    start: ["Start sync", start],
+    cancel: ["Cancel", cancel],
+    resume: ["Resume", () => resume()],
+  };
+  const choices = () => {
+    if (sync?.status === "in_progress") return ["cancel"];
+    if (sync?.status === "paused") return ["resume", "cancel"];
+    return ["failed", "cancelled"].includes(sync?.status) ? ["start", "resume"] : ["start"];
+  };
+
+  function render() {
+    const [first, second] = choices();
+    for (const [button, way] of [[$("action"), first], [$("second"), second]]) {
+      button.hidden = !way;
+      if (!way) continue;
+      text(button, ways[way][0]);
+      button.dataset.way = way;
+      if (!button.getAttribute("aria-busy")) button.disabled = way === "start" && !account();
+    }
+    $("action").classList.toggle("calm", first === "cancel");
+    text($("headline"), headline(sync));
+    text($("message"), message(sync, account()));
+    $("meter").hidden = $("details").hidden = !sync;
+    $("run").dataset.status = sync?.status ?? "none";
+    if (!sync) return;
+    text($("percent"), String(sync.progress));
+    $("bar").setAttribute("aria-valuenow", sync.progress);
+    $("bar").setAttribute("aria-valuetext", `${sync.progress}%, ${headline(sync)}`);
+    $("fill").style.transform = `scaleX(${sync.progress / 100})`;
+    for (const item of $("stages").children) {
+      item.classList.toggle("now", item.dataset.stage === sync.stage);
+    }
+    $("details").replaceChildren(datasets(sync), ...warnings(sync));
+    tick();
+  }
+
+  function tick() {
+    if (sync) text($("time"), [...times(sync), link].filter(Boolean).join(" · "));
+  }
+
+  for (const button of [$("action"), $("second")]) {
+    button.addEventListener("click", async () => {
+      onError(null);
+      await busy(button, () => ways[button.dataset.way][1](), onError);
+      render();
+    });
+  }
+  setInterval(() => sync && !ended(sync) && tick(), 500);
+  return { render, attach, resume, show };
+}
+
+function headline(sync) {
+  if (!sync) return "Ready";
+  if (sync.status === "in_progress") return sync.stage === "queued" ? "Waiting" : title(sync.stage);
+  return title(sync.status);
+}
+
+function message(sync, account) {
+  if (sync) return sync.message;
+  return account ? "Nothing has been read from this account yet." : "Connect an account first.";
+}
+
+const spoken = (sync) =>
+  ended(sync) ? `${headline(sync)}. ${sync.message}` : `${headline(sync)}, ${sync.progress} percent`;
+
+/** What the line beside the percent says: the rest of the time, or how long it took. */
+function times(sync) {
+  if (ended(sync)) {
+    const failed = sync.recordsFailed > 0 && `${number(sync.recordsFailed)} could not be read`;
+    return [failed, `took ${duration(sync.duration)}`, `ended ${moment(sync.completedAt)}`];
+  }
+  if (sync.status === "paused") return [`Paused since ${moment(sync.updatedAt)}`];
+  const found = [];
+  const wait = (Date.parse(sync.waitingUntil) - now()) / 1000;
+  if (wait > 0) found.push(`Goes on in ${ahead(wait)}`);
+  const since = (now() - Date.parse(sync.updatedAt)) / 1000;
+  const left = sync.estimatedSecondsRemaining - Math.max(since, 0);
+  if (sync.estimatedSecondsRemaining !== null && left > 0) found.push(`about ${ahead(left)} left`);
+  if (sync.attempt > 1) found.push(`attempt ${sync.attempt}`);
+  return found;
+}

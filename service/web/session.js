@@ -1,0 +1,43 @@
+// Who is asking: a pasted token becomes a cookie, which EventSource can carry.
+import { call } from "./api.js";
+import { $, busy } from "./dom.js";
+
+const MARK = "signed-in";
+
+/** Whether a token was ever pasted here; in demo mode nobody needs one. */
+export const signedIn = () => localStorage.getItem(MARK) !== null;
+
+const local = ["localhost", "127.0.0.1", "[::1]"].includes(location.hostname);
+export const demo = () => local && !signedIn();
+
+export function askWhoYouAre(onError) {
+  const form = $("sign-in");
+  if (!form.hidden) return;
+  $("dashboard").hidden = $("connect-more").hidden = $("sign-out").hidden = true;
+  form.hidden = false;
+  form.elements.token.focus();
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    onError(null);
+    busy(event.submitter ?? form.querySelector("button"), () => signIn(form.elements.token.value), onError);
+  });
+}
+
+async function signIn(token) {
+  await call("POST", "/api/session", { headers: { Authorization: `Bearer ${token.trim()}` } });
+  await call("GET", "/api/connections").catch((problem) => {
+    if (problem.status !== 401) throw problem;
+    throw new Error("The browser did not keep the cookie. It does so over HTTPS, or on localhost.");
+  });
+  localStorage.setItem(MARK, "yes");
+  location.reload();
+}
+
+export function offerSignOut(onError) {
+  const button = $("sign-out");
+  button.hidden = !signedIn();
+  button.addEventListener("click", () => busy(button, async () => {
+    await call("DELETE", "/api/session");
+    location.reload();
+  }, onError));
+}

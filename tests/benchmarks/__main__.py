@@ -1,0 +1,32 @@
+"""Runs every benchmark: a table here, JSON in bench.json. `python -m tests.benchmarks [name …]`"""
+
+import json
+import platform
+import sys
+from pathlib import Path
+
+import anyio
+import structlog
+
+from tests.benchmarks import landing, polls, starts, streams
+
+BENCHMARKS = {"streams": streams, "polls": polls, "landing": landing, "starts": starts}
+
+
+async def main() -> None:
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
+    wanted = sys.argv[1:] or list(BENCHMARKS)
+    if unknown := set(wanted) - set(BENCHMARKS):
+        sys.exit(f"There is no benchmark {', '.join(unknown)}. There are: {', '.join(BENCHMARKS)}.")
+    results = {}
+    for name in wanted:
+        rows = results[name] = await BENCHMARKS[name].run()
+        print(f"\n{name}: {(BENCHMARKS[name].__doc__ or '').splitlines()[0]}")
+        for what, figure in rows.items():
+            print(f"  {what:<62} {figure:>12,.2f}")
+    machine = {"python": platform.python_version(), "machine": platform.machine()}
+    Path("bench.json").write_text(json.dumps({**machine, "results": results}, indent=2) + "\n")
+
+
+if __name__ == "__main__":  # a child process imports this file too
+    anyio.run(main, backend_options={"use_uvloop": True})

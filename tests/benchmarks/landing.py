@@ -1,0 +1,133 @@
+"""Rows landed from a local HTTP server, beside a plain httpx and sqlite3 loop in the same run."""
+
+import json
+import sqlite3
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from multiprocessing.connection import Connection
+from pathlib import Path
+from time import perf_counter
+
+import anyio
+import httpx
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from connectors.amazon import sandbox
+from service.__main__ import Server, address, listen
+from tests.benchmarks.child import child
+from tests.serving import serve
+
+PAGES = 300
+SIZE = 100
+ORDERS = "/orders/2026-01-01/orders"
+
+
+async def run() -> dict[str, float]:
+    async with far_side() as url:
+        with tempfile.TemporaryDirectory() as folder:
+            ours = await _ours(Path(folder), url)
+            again = ours[1]
+            plain = await _plain(Path(folder), url)
+    return {
+        "rows landed a second: whole sync, guarded, counted, resumable": ours[0],
+        "the same, where nothing has changed": again,
+        "plain loop: httpx, json, sqlite3 executemany, a commit a page": plain,
+        "ratio": ours[0] / plain,
+    }
+
+
+async def _ours(folder: Path, url: str) -> tuple[float, float]:
+    async with serve(folder, None, **sandbox.environ(url)) as near:
+        ann = near.user()
+        await ann.connect(**sandbox.connection(1, 1), skipHistoricalSync=True)
+        rates = []
+        for _ in range(2):
+            begin = perf_counter()
+            done = await ann.until(await ann.start(datasets=["orders"]), seconds=120)
+            assert done["ordersProcessed"] == PAGES * SIZE, done
+            rates.append(PAGES * SIZE / (perf_counter() - begin))
+        return rates[0], rates[1]
+
+
+async def _plain(folder: Path, url: str) -> float:
+    database = sqlite3.connect(folder / "plain.db")
+    database.execute("PRAGMA journal_mode = WAL")
+    database.execute("PRAGMA synchronous = NORMAL")
+    database.execute("CREATE TABLE orders (id TEXT PRIMARY KEY, data TEXT)")
+    begin = perf_counter()
+    async with httpx.AsyncClient() as client:
+        token: str | None = ""
+        while token is not None:
+            params = {"paginationToken": token} if token else {}
+            page = (await client.get(url + ORDERS, params=params)).json()
+            rows = [(order["orderId"], json.dumps(order)) for order in page["orders"]]
+            database.executemany("INSERT OR REPLACE INTO orders VALUES (?, ?)", rows)
+            database.commit()
+            token = page.get("pagination", {}).get("nextToken")
+    rate = PAGES * SIZE / (perf_counter() - begin)
+    assert database.execute("SELECT COUNT(*) FROM orders").fetchone() == (PAGES * SIZE,)
+    database.close()
+    return rate
+
+
+@asynccontextmanager
+async def far_side() -> AsyncIterator[str]:
+    """A server in a process of its own that has every page ready: only our side is measured."""
+    with child(answer) as server:
+        yield await server.told()
+
+
+def answer(pipe: Connection) -> None:
+    anyio.run(_answer, pipe, backend_options={"use_uvloop": True})
+
+
+async def _answer(pipe: Connection) -> None:
+    pages = [_page(number) for number in range(PAGES)]
+
+    async def orders(request: Request) -> Response:
+        number = int(request.query_params.get("paginationToken") or 0)
+        headers = {"x-amzn-RateLimit-Limit": "100000"}
+        return Response(pages[number], media_type="application/json", headers=headers)
+
+    async def login(_: Request) -> Response:
+        return Response(b'{"access_token":"Atza|x","token_type":"bearer","expires_in":3600}')
+
+    async def seller(_: Request) -> Response:
+        place = {"id": "ATVPDKIKX0DER"}
+        taking_part = {"isParticipating": True, "hasSuspendedListings": False}
+        body = {"payload": [{"marketplace": place, "participation": taking_part, "storeName": "B"}]}
+        return Response(json.dumps(body))
+
+    from starlette.applications import Starlette
+
+    app = Starlette(
+        routes=[
+            Route(ORDERS, orders),
+            Route("/auth/o2/token", login, methods=["POST"]),
+            Route("/sellers/v1/marketplaceParticipations", seller),
+        ]
+    )
+    bound = listen("127.0.0.1", 0)
+    pipe.send(address(bound))
+    await Server(app, None, signals=False).serve(sockets=[bound])
+
+
+def _page(number: int) -> bytes:
+    """About 1 KB an order, as Amazon's are."""
+    orders = [
+        {
+            "orderId": f"701-{number:07}-{index:07}",
+            "createdTime": "2026-01-15T12:00:00Z",
+            "lastUpdatedTime": "2026-01-15T12:00:00Z",
+            "salesChannel": {"channelName": "AMAZON", "marketplaceId": "ATVPDKIKX0DER"},
+            "orderItems": [
+                {"orderItemId": "1", "quantityOrdered": 1, "product": {"title": "x" * 750}}
+            ],
+        }
+        for index in range(SIZE)
+    ]
+    more = {"pagination": {"nextToken": str(number + 1)}} if number + 1 < PAGES else {}
+    return json.dumps({"orders": orders, **more}).encode()

@@ -1,0 +1,149 @@
+"""The dashboard in a real headless Chromium: start, watch to the end, reload; cancel."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from selenium import webdriver
+from selenium.common.exceptions import StaleElementReferenceException
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support.ui import WebDriverWait
+
+ROOT = Path(__file__).parents[2]
+PATIENCE = 40
+QUIET = (
+    *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+    *("--disable-dev-shm-usage", "--window-size=1280,900"),
+)
+
+
+class Page:
+    """The dashboard as its reader sees it."""
+
+    def __init__(self, browser: webdriver.Chrome) -> None:
+        self.browser = browser
+
+    def text(self, selector: str) -> str:
+        found = self.browser.find_elements(By.CSS_SELECTOR, selector)
+        return found[0].text if found else ""
+
+    def shows(self, selector: str, words: str) -> None:
+        self.until(lambda: self.text(selector) == words, f"{selector} never read {words!r}")
+
+    def press(self, words: str) -> None:
+        """The big button, as soon as it says so and can be pressed."""
+        button = self.browser.find_element(By.ID, "action")
+        ready = f"The button never offered {words!r}"
+        self.until(lambda: button.is_enabled() and button.text == words, ready)
+        button.click()
+
+    def row(self, dataset: str) -> str:
+        return self.text(f"#details [data-dataset={dataset}]")
+
+    def complaints(self) -> list[str]:
+        log = self.browser.get_log("browser")  # type: ignore[no-untyped-call]
+        return [entry["message"] for entry in log if entry["level"] == "SEVERE"]
+
+    def until(self, condition: Callable[[], bool], otherwise: str) -> None:
+        def holds(_: webdriver.Chrome) -> bool:
+            try:
+                return condition()
+            except StaleElementReferenceException:  # drawn anew while we looked
+                return False
+
+        WebDriverWait(self.browser, PATIENCE, poll_frequency=0.1).until(holds, otherwise)
+
+
+@contextmanager
+def demo(data: Path, *options: str) -> Iterator[str]:
+    """The service in demo mode, in a process of its own. Gives its address."""
+    command = [sys.executable, "-m", "service", "demo", "--port", "0", "--no-browser"]
+    with subprocess.Popen(
+        [*command, "--data", str(data), *options],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
+        try:
+            assert process.stdout
+            said = process.stdout.readline()
+            found = re.search(r"Dashboard\s+(http://\S+)", said)
+            assert found, f"The demo did not say where it is: {said!r}"
+            yield found[1]
+        finally:
+            process.send_signal(signal.SIGTERM)
+            try:
+                process.communicate(timeout=15)
+            except subprocess.TimeoutExpired:
+                process.kill()
+
+
+@pytest.fixture
+def page(tmp_path: Path) -> Iterator[Page]:
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    driver = shutil.which("chromedriver")
+    if not chromium or not driver:
+        reason = "needs chromium and chromedriver (Debian: apt install chromium chromium-driver)"
+        if os.environ.get("CI") == "true":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    options = webdriver.ChromeOptions()
+    options.binary_location = chromium
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    for argument in (*QUIET, f"--user-data-dir={tmp_path / 'browser'}"):
+        options.add_argument(argument)
+    browser = webdriver.Chrome(options=options, service=Service(driver))
+    try:
+        yield Page(browser)
+    finally:
+        browser.quit()
+
+
+@pytest.mark.timeout(120)
+def test_pressing_start_shows_a_sync_to_its_end_and_a_reload_shows_the_same(
+    page: Page, tmp_path: Path
+) -> None:
+    with demo(tmp_path / "data", "--orders", "300", "--speed", "600") as address:
+        page.browser.get(address)
+        page.press("Start sync")
+        for _ in ("live", "after a reload"):
+            page.shows("#headline", "Complete")
+            page.shows("#percent", "100")
+            page.shows("#history tbody .badge", "complete")
+            assert page.row("orders").split()[:3] == ["Orders", "complete", "300"]
+            assert page.row("claims").split()[:3] == ["Claims", "unknown", "unknown"]
+            assert "300" in page.text("#history tbody")
+            assert len(page.browser.find_elements(By.CSS_SELECTOR, "#history tbody")) == 1
+            page.shows("#tabs [aria-selected=true]", "Orders")
+            page.until(lambda: bool(page.text("#records summary")), "No record was shown")
+            page.browser.refresh()
+        assert page.complaints() == []
+
+
+@pytest.mark.timeout(120)
+def test_pressing_cancel_ends_a_running_sync_and_keeps_what_was_read(
+    page: Page, tmp_path: Path
+) -> None:
+    with demo(tmp_path / "data", "--orders", "3000", "--speed", "60") as address:
+        page.browser.get(address)
+        page.press("Start sync")
+        page.press("Cancel")
+        page.shows("#headline", "Cancelled")
+        page.shows("#history tbody .badge", "cancelled")
+        page.shows("#action", "Start sync")
+        page.shows("#second", "Resume")
+        page.browser.refresh()
+        page.shows("#headline", "Cancelled")
+        page.shows("#message", "Cancelled. What was read so far is kept.")
+        page.until(lambda: bool(page.text("#records summary")), "No record was shown")
+        assert page.complaints() == []
