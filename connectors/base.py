@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import NewType, Protocol
 
 import anyio
@@ -13,6 +13,9 @@ Cursor = NewType("Cursor", str)
 
 Waiting = Callable[[datetime, str], Awaitable[None]]
 """Called before a pause of more than a second: until when (UTC), and why, in words for the user."""
+
+ANNOUNCED = 1.0
+"""Seconds: a pause longer than this is announced by `Waiting` before it begins."""
 
 
 class Clock(Protocol):
@@ -119,20 +122,60 @@ Plan = Mapping[str, Way]
 """The chosen way of each dataset, by its name."""
 
 
+class Money(msgspec.Struct, frozen=True):
+    """An amount as a decimal number in text, and its ISO 4217 currency."""
+
+    amount: str
+    currency: str
+
+
 class Claim(msgspec.Struct, frozen=True):
-    """Money the other side owes the user. `amount` is a decimal number as text."""
+    """Money the other side owes the user, with what proves it.
+
+    `id` is made of the rule and the natural key of the case, so that the same case found again is
+    the same claim. `status` is waiting (until `opens`), claimable (until `closes`) or expired.
+    `amount` is None where it cannot be told; `valuation` says how it was reckoned. `evidence` names
+    the proving records: their ids by dataset.
+    """
 
     id: str
     rule: str
+    title: str
+    status: str
+    units: int
     amount: str | None
     currency: str | None
+    opens: date
+    closes: date
+    confidence: str
+    valuation: str
     evidence: Mapping[str, Sequence[str]]
+    details: Mapping[str, str] = {}
+
+
+class Findings(msgspec.Struct, frozen=True):
+    """What a detection came to.
+
+    `ran` are the rules that had all their inputs: what they do not find any more is no claim any
+    more. `settled` are the ids of cases that were paid. `skipped` says of each other rule why.
+    """
+
+    claims: Sequence[Claim]
+    ran: Sequence[str]
+    settled: Sequence[str] = ()
+    skipped: Mapping[str, str] = {}
 
 
 class Records(Protocol):
     """What has been landed, read lazily and synchronously, for `Connector.detect`."""
 
     def read(self, dataset: str) -> Iterable[Record]: ...
+
+    def complete(self, dataset: str) -> bool:
+        """Whether all of a dataset was read: else nothing can be concluded from what is missing."""
+
+    def cost(self, sku: str) -> Money | None:
+        """What the user said that a unit costs."""
 
 
 class Connector(Protocol):

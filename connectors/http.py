@@ -4,12 +4,14 @@ The only file that knows the HTTP library."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from random import Random
 
 import httpx
 import msgspec
 
-from connectors.base import Clock, Retryable
+from connectors.base import ANNOUNCED, Clock, Retryable, Waiting
 
 TRIES = 5
 """How often one request is sent at most, faults of the way and 5xx answers counted together."""
@@ -19,16 +21,16 @@ LONGEST_PAUSE = 20.0
 LONGEST_ASKED_PAUSE = 120.0
 LARGEST_BODY = 32 * 1024 * 1024
 
-Before = Callable[[], Awaitable[None]]
+Before = Callable[[], Awaitable[Mapping[str, str]]]
+"""Awaited ahead of every try, which may cost a call of a quota; gives the headers of that try."""
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """A whole answer: status, headers by lower-case name, bytes, and the seconds it took."""
+    """A whole answer: status, headers by lower-case name, bytes."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes
-    seconds: float = 0.0
 
 
 class Http:
@@ -42,33 +44,36 @@ class Http:
         self._random = Random()  # noqa: S311 - jitter, not secrecy
 
     async def get(
-        self, url: str, params: Mapping[str, str], headers: Mapping[str, str], before: Before
+        self, url: str, params: Mapping[str, str], before: Before, waiting: Waiting
     ) -> Answer:
-        """`before` is awaited ahead of every try: each of them may cost a call of a quota."""
-        request = self._client.build_request("GET", url, params=dict(params), headers=dict(headers))
-        return await self._send(request, before)
+        """The answer, whatever its status. Raises Retryable where there was none."""
+        request = self._client.build_request("GET", url, params=dict(params))
+        return await self._send(request, before, waiting)
 
     async def post_form(self, url: str, form: Mapping[str, str]) -> Answer:
-        return await self._send(self._client.build_request("POST", url, data=dict(form)), _at_once)
+        request = self._client.build_request("POST", url, data=dict(form))
+        return await self._send(request, _at_once, _silently)
 
-    async def _send(self, request: httpx.Request, before: Before) -> Answer:
+    async def _send(self, request: httpx.Request, before: Before, waiting: Waiting) -> Answer:
         for tried in range(1, self._tries + 1):
-            await before()
+            request.headers.update(await before())
             pause = min(FIRST_PAUSE * 2**tried, LONGEST_PAUSE) * self._random.uniform(0.5, 1.0)
             try:
                 answer = await self._once(request)
-            except httpx.TransportError as error:
+            except httpx.RequestError as error:  # also one that cannot be decompressed
                 if tried == self._tries:
                     raise Retryable(_unreachable(request, error)) from error
             else:
                 if answer.status < 500 or tried == self._tries:
                     return answer
                 pause = max(pause, _asked_pause(answer))
+            if pause > ANNOUNCED:
+                until = self._clock.now() + timedelta(seconds=pause)
+                await waiting(until, f"{request.url.host} to answer again")
             await self._clock.sleep(pause)
         raise AssertionError("the last try returns or raises")
 
     async def _once(self, request: httpx.Request) -> Answer:
-        began = self._clock.now()
         response = await self._client.send(request, stream=True)
         try:
             body = bytearray()
@@ -80,21 +85,25 @@ class Http:
                     )
         finally:
             await response.aclose()
-        seconds = (self._clock.now() - began).total_seconds()
-        return Answer(response.status_code, dict(response.headers), bytes(body), seconds)
+        return Answer(response.status_code, dict(response.headers), bytes(body))
 
 
-async def _at_once() -> None:
-    """Nothing to wait for."""
+async def _at_once() -> Mapping[str, str]:
+    """Nothing to wait for, nothing to add."""
+    return {}
+
+
+async def _silently(until: datetime, why: str) -> None:
+    """Nobody in particular waits for this."""
 
 
 def _asked_pause(answer: Answer) -> float:
     """Retry-After in seconds (RFC 9110); 0 where there is none, or a date."""
     asked = answer.headers.get("retry-after", "")
-    return min(float(asked), LONGEST_ASKED_PAUSE) if asked.isdigit() else 0.0
+    return min(float(asked), LONGEST_ASKED_PAUSE) if asked.isdecimal() else 0.0
 
 
-def _unreachable(request: httpx.Request, error: httpx.TransportError) -> str:
+def _unreachable(request: httpx.Request, error: httpx.RequestError) -> str:
     return f"{request.url.host} cannot be reached ({type(error).__name__}). Try again later."
 
 
@@ -103,7 +112,9 @@ async def open_http(clock: Clock, user_agent: str, tries: int = TRIES) -> AsyncI
     """One client for the life of a process: its connections are pooled."""
     limits = httpx.Limits(max_connections=200, max_keepalive_connections=50)
     headers = {"User-Agent": user_agent, "Accept": "application/json"}
+    # No cookies: what one account's answer set would be sent for all others.
+    cookies = CookieJar(DefaultCookiePolicy(allowed_domains=()))
     async with httpx.AsyncClient(
-        timeout=httpx.Timeout(TIMEOUT, pool=None), limits=limits, headers=headers
+        timeout=httpx.Timeout(TIMEOUT, pool=None), limits=limits, headers=headers, cookies=cookies
     ) as client:
         yield Http(client, clock, tries)

@@ -4,15 +4,14 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from datetime import datetime, timedelta
 from random import Random
+from typing import Annotated
 
 import msgspec
 
-from connectors.base import Clock, Waiting
+from connectors.base import ANNOUNCED, Clock, Waiting
 
 LONGEST_PENALTY = 300.0
-"""Seconds: the most that one refusal (429) makes us wait."""
-ANNOUNCED = 1.0
-"""Seconds: a pause longer than this is announced before it begins."""
+"""Seconds: the most that one refusal (429) makes us wait, give or take a tenth."""
 MOST_BUCKETS = 20_000
 
 
@@ -21,10 +20,10 @@ class Quota(msgspec.Struct, frozen=True):
 
     Kept between processes: one that forgets it would burst into refusals."""
 
-    rate: float
-    burst: float
+    rate: Annotated[float, msgspec.Meta(gt=0)]
+    burst: Annotated[float, msgspec.Meta(gt=0)]
     level: float
-    at: datetime
+    at: Annotated[datetime, msgspec.Meta(tz=True)]
 
 
 class Bucket:
@@ -32,6 +31,9 @@ class Bucket:
 
     A taker reserves its token at once and sleeps until it exists, so takers leave in the order in
     which they came; `level` below zero is how many of them still sleep.
+
+    A call that is out keeps its place in the bucket: the far side may count it only just before it
+    answers, and until then its own bucket may be full and grow no more.
     """
 
     def __init__(self, quota: Quota, clock: Clock, random: Random) -> None:
@@ -43,6 +45,7 @@ class Bucket:
         self._at = quota.at
         self._closed_until = quota.at
         self._refusals = 0
+        self._out = 0
 
     @property
     def level(self) -> float:
@@ -58,15 +61,20 @@ class Bucket:
         short = max(0.0, calls - max(0.0, self.level))
         return short / self.rate + self._closed_for()
 
-    async def take(self, waiting: Waiting, why: str) -> bool:
-        """Wait for a token. True if the bucket was full: then the far side's may refill later."""
+    async def take(self, waiting: Waiting, why: str) -> None:
+        """Wait for a token. The call is out from then on, until `back`."""
         self._refill()
-        full = self._level >= self.burst
         self._level -= 1
         seconds = max(-self._level / self.rate, self._closed_for())
         if seconds > 0:
             await self._sleep(seconds, waiting, why)
-        return full
+        self._refill()
+        self._out += 1
+
+    def back(self, calls: int = 1) -> None:
+        """So many calls are out no more, however they ended."""
+        self._refill()
+        self._out -= calls
 
     async def _sleep(self, seconds: float, waiting: Waiting, why: str) -> None:
         try:
@@ -77,36 +85,35 @@ class Bucket:
             self._level += 1  # cancelled in its sleep: the token was never used
             raise
 
-    def answered(self, rate: float | None, late: float = 0.0) -> None:
-        """The call went through. `rate` is what the answer announced.
-
-        `late` is how long the answer took if the bucket was full before: the far side may have
-        spent the token only just now, so its refill began that much later than ours.
-        """
+    def answered(self, rate: float | None) -> None:
+        """The call went through. `rate` is what the answer announced."""
         self._refusals = 0
         self._refill()
-        self._level -= late * self.rate
         if rate and rate > 0:
             self.rate = rate
 
     def refused(self) -> None:
         """429: the far side's bucket is empty whatever ours says. Each one in a row waits twice as
         long; a little chance keeps callers apart."""
-        seconds = max(1 / self.rate, 1.0) * 2**self._refusals
+        seconds = max(1 / self.rate, 1.0) * 2.0 ** min(self._refusals, 16)
         seconds = min(seconds, LONGEST_PENALTY) * (1 + self._random.random() / 10)
         self._refusals += 1
         self._refill()
-        self._level = min(self._level, 0.0)
-        # The token that grows meanwhile is the one that the next taker, the one refused, will use.
+        # One token grows meanwhile, for the next taker, the one refused. What grows beyond it does
+        # not count: the far side's burst may be smaller than we believe.
+        self._level = min(self._level, 0.0, 1 - seconds * self.rate)
         self._closed_until = self._clock.now() + timedelta(seconds=seconds)
 
     def _closed_for(self) -> float:
-        return max(0.0, (self._closed_until - self._clock.now()).total_seconds())
+        seconds = (self._closed_until - self._clock.now()).total_seconds()
+        # More than the longest penalty is a clock that was set back.
+        return seconds if 0 < seconds <= LONGEST_PENALTY * 1.1 else 0.0
 
     def _refill(self) -> None:
         now = self._clock.now()
         passed = max(0.0, (now - self._at).total_seconds())  # a clock set back refills nothing
-        self._level = min(self.burst, self._level + passed * self.rate)
+        room = max(0.0, self.burst - self._out)
+        self._level = min(room, self._level + passed * self.rate)
         self._at = now
 
 

@@ -146,11 +146,12 @@ class DatasetProgress(msgspec.Struct, frozen=True):
     def advanced(self, page: Page, tally: Tally) -> Self:
         """After a page: counted, bookmarked; ended if it was the last."""
         processed = self.processed + tally.processed
+        total = self.total if page.total is None else page.total
         counted = msgspec.structs.replace(
             self,
             status=Outcome.IN_PROGRESS,
             processed=processed,
-            total=self.total if page.total is None else max(page.total, processed),
+            total=None if total is None else max(total, processed),
             failed=self.failed + tally.failed,
             created=self.created + tally.created,
             updated=self.updated + tally.updated,

@@ -7,7 +7,14 @@ import anyio
 import msgspec
 
 from connectors.amazon.settings import AmazonSettings
-from connectors.base import Clock, ConnectionLost, Misconfigured, Retryable, SourceError
+from connectors.base import (
+    Clock,
+    ConnectionLost,
+    ConnectorError,
+    Misconfigured,
+    Retryable,
+    SourceError,
+)
 from connectors.http import Answer, Http
 
 MARGIN = timedelta(seconds=60)
@@ -21,6 +28,9 @@ class Token(msgspec.Struct, frozen=True):
     value: str
     until: datetime
 
+    def __repr__(self) -> str:
+        return f"Token(until={self.until})"  # never the token
+
 
 class _Granted(msgspec.Struct):
     access_token: str
@@ -32,6 +42,15 @@ class _Denied(msgspec.Struct):
     error_description: str = ""
 
 
+class _Flight:
+    """One request for a token, and all who wait for what it brings."""
+
+    def __init__(self) -> None:
+        self.lock = anyio.Lock()
+        self.passengers = 0
+        self.error: ConnectorError | None = None
+
+
 class Tokens:
     """The access tokens of this process, by refresh token."""
 
@@ -40,19 +59,32 @@ class Tokens:
         self._http = http
         self._clock = clock
         self._tokens: OrderedDict[str, Token] = OrderedDict()
-        self._refreshing: dict[str, anyio.Lock] = {}
+        self._flights: dict[str, _Flight] = {}
 
     async def get(self, refresh_token: str) -> str:
-        """A token that is good for a while. However many ask at once, one request is made."""
+        """A token that is good for a while. However many ask at once, one request is made; if it
+        fails, it fails for all of them."""
         if token := self._usable(refresh_token):
             return token
-        lock = self._refreshing.setdefault(refresh_token, anyio.Lock())
+        flight = self._flights.setdefault(refresh_token, _Flight())
+        flight.passengers += 1
         try:
-            async with lock:
-                return self._usable(refresh_token) or await self._refresh(refresh_token)
+            async with flight.lock:
+                return self._usable(refresh_token) or await self._land(flight, refresh_token)
         finally:
-            if not lock.statistics().tasks_waiting:
-                self._refreshing.pop(refresh_token, None)
+            flight.passengers -= 1
+            if not flight.passengers:
+                del self._flights[refresh_token]
+
+    async def _land(self, flight: _Flight, refresh_token: str) -> str:
+        """Who is cancelled here leaves the next to try; an error of the far side is for all."""
+        if flight.error:
+            raise flight.error
+        try:
+            return await self._refresh(refresh_token)
+        except ConnectorError as error:
+            flight.error = error
+            raise
 
     def forget(self, refresh_token: str, value: str) -> None:
         """The far side says that this token is no good. A newer one is kept."""
@@ -88,9 +120,9 @@ class Tokens:
 def _granted(answer: Answer, asked: datetime) -> Token:
     try:
         granted = msgspec.json.decode(answer.body, type=_Granted)
-    except msgspec.DecodeError as error:
-        raise Retryable("Amazon's login gave an answer that cannot be read.") from error
-    life = timedelta(seconds=granted.expires_in)
+        life = timedelta(seconds=granted.expires_in)
+    except (ValueError, OverflowError):  # its cause would carry the token into a traceback
+        raise Retryable("Amazon's login gave an answer that cannot be read.") from None
     return Token(granted.access_token, asked + life - min(MARGIN, life / 10))
 
 
@@ -98,7 +130,7 @@ def _denied(answer: Answer) -> Exception:
     """What a refusal means to the caller (RFC 6749, section 5.2, as Amazon uses it)."""
     try:
         denied = msgspec.json.decode(answer.body, type=_Denied)
-    except msgspec.DecodeError:
+    except ValueError:  # not JSON, or not UTF-8
         denied = _Denied()
     match denied.error:
         case "invalid_grant" | "unauthorized_client":

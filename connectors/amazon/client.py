@@ -29,7 +29,7 @@ class Refused(SourceError):
 
 
 class _Fault(msgspec.Struct):
-    code: str = ""
+    code: str | None = None
     message: str | None = None
     details: str | None = None
 
@@ -63,12 +63,11 @@ class Client:
         bucket = self.bucket(connection, operation)
         replayed = False
         while True:
-            token = await self._tokens.get(connection.refresh_token)
-            answer, late = await self._get(connection, operation, params, token, bucket, waiting)
+            answer, token = await self._get(connection, operation, params, bucket, waiting)
             if answer.status == 429:
                 bucket.refused()
                 continue
-            bucket.answered(_announced_rate(answer), late)
+            bucket.answered(_announced_rate(answer))
             if answer.status == 200:
                 return answer.body
             if answer.status in (401, 403) and not replayed:
@@ -82,28 +81,36 @@ class Client:
         connection: Connection,
         operation: Operation,
         params: Mapping[str, str],
-        token: str,
         bucket: Bucket,
         waiting: Waiting,
-    ) -> tuple[Answer, float]:
-        """The answer, and how late the far side may have counted the call (Bucket.answered)."""
-        full = False
+    ) -> tuple[Answer, str]:
+        """The answer, and the access token that was sent last."""
+        # Who is no longer let in shall not wait for the quota first.
+        token = await self._tokens.get(connection.refresh_token)
+        out = 0
 
-        async def paced() -> None:
-            nonlocal full
-            full = await bucket.take(waiting, _why(operation, bucket))
+        async def paced() -> Mapping[str, str]:
+            nonlocal token, out
+            await bucket.take(waiting, _why(operation, bucket))
+            out += 1
+            # Again: it may have come to its end in the minutes of that pause.
+            token = await self._tokens.get(connection.refresh_token)
+            return {"x-amz-access-token": token}
 
         host = self._settings.host(connection.region, connection.environment)
-        headers = {"x-amz-access-token": token}
-        answer = await self._http.get(host + operation.path, params, headers, before=paced)
-        return answer, answer.seconds if full else 0.0
+        try:
+            answer = await self._http.get(host + operation.path, params, paced, waiting)
+        finally:
+            bucket.back(out)
+        return answer, token
 
     def bucket(self, connection: Connection, operation: Operation) -> Bucket:
         """Made, after a restart, from what the connection remembers of it."""
 
         def first() -> Quota:
             if kept := connection.learned.get(_memory(operation)):
-                return msgspec.json.decode(kept, type=Quota)
+                with suppress(ValueError):  # another version kept it
+                    return msgspec.json.decode(kept, type=Quota)
             return Quota(operation.rate, operation.burst, operation.burst, self._clock.now())
 
         return self._buckets.get((_seller(connection), operation.name), first)
@@ -140,13 +147,13 @@ def _announced_rate(answer: Answer) -> float | None:
         rate = float(answer.headers.get("x-amzn-ratelimit-limit", ""))
     except ValueError:
         return None
-    return rate if 0 < rate < 1e6 else None
+    return rate if 1e-5 < rate < 1e6 else None
 
 
 def _refuse(operation: Operation, answer: Answer) -> NoReturn:
     """Every answer that is neither 200 nor 429, sorted by what the caller can do."""
     fault = _fault(answer)
-    said = ": ".join(text for text in (fault.code, fault.message, fault.details) if text)
+    said = ": ".join(text[:300] for text in (fault.code, fault.message, fault.details) if text)
     request = answer.headers.get("x-amzn-requestid", "none")
     text = f"{operation.name}: HTTP {answer.status} {said} (request id {request})"
     if answer.status >= 500:
@@ -162,10 +169,10 @@ def _refuse(operation: Operation, answer: Answer) -> NoReturn:
 
 def _fault(answer: Answer) -> _Fault:
     """The first error of the body, whichever of Amazon's two shapes it has."""
-    with suppress(msgspec.DecodeError):
+    with suppress(ValueError):  # not JSON, or not UTF-8
         if errors := msgspec.json.decode(answer.body, type=_Faults).errors:
             return errors[0]
-    with suppress(msgspec.DecodeError):
+    with suppress(ValueError):
         if errors := msgspec.json.decode(answer.body, type=list[_Fault]):
             return errors[0]
     return _Fault()

@@ -49,7 +49,7 @@ class AmazonConnector:
         body = await self._client.call(connection, datasets.PARTICIPATIONS, {}, waiting)
         try:
             found = msgspec.json.decode(body, type=_Participations).payload
-        except msgspec.DecodeError as error:
+        except ValueError as error:
             raise Retryable(f"Amazon's answer about the account cannot be read: {error}") from error
         taking_part = [each for each in found if each.participation.isParticipating]
         marketplaces = tuple(each.marketplace.id for each in taking_part)
@@ -60,10 +60,15 @@ class AmazonConnector:
                     f"only in {', '.join(marketplaces) or 'none'}."
                 }
             )
+        chosen = connection.marketplace_ids or tuple(
+            each for each in marketplaces if each in MARKETPLACES[connection.region]
+        )
+        if not chosen:
+            nowhere = f"The seller sells in no marketplace of region {connection.region}."
+            raise InvalidConnection({"region": nowhere})
         return Account(
             name=next((each.storeName for each in taking_part), ""),
-            marketplace_ids=connection.marketplace_ids
-            or tuple(each for each in marketplaces if each in MARKETPLACES[connection.region]),
+            marketplace_ids=chosen,
             learned=self._client.learned(connection, [datasets.PARTICIPATIONS]),
         )
 

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -39,18 +39,26 @@ ORDER_DATA = "PROCEEDS,EXPENSE,PROMOTION,CANCELLATION,FULFILLMENT"
 LONGEST_WINDOW = timedelta(days=180)
 """Between postedAfter and postedBefore; beyond it listTransactions answers nothing at all."""
 MOST_RESTARTS = 5
-"""How often in a row a window is begun again because its token died before its next page."""
+"""How often a part is begun again, because the token of its next page died, without getting any
+further than before."""
+
+MOST_SHARE = 0.99
+"""What lies behind a page that is not the last."""
+
+Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
 class Bookmark(msgspec.Struct, frozen=True, omit_defaults=True):
     """Our cursor: which part of the dataset (a marketplace, a span of time), the token of its next
-    page, and what the share and the estimate are computed from."""
+    page, and what the estimate is computed from: the pages so far, the share of the dataset that
+    lies behind, and the span of time that the part's records cover."""
 
-    part: int = 0
+    part: Annotated[int, msgspec.Meta(ge=0)] = 0
     token: str | None = None
     pages: int = 0
-    oldest: datetime | None = None
-    newest: datetime | None = None
+    share: float = 0.0
+    oldest: Moment | None = None
+    newest: Moment | None = None
 
 
 class Slice(msgspec.Struct, frozen=True):
@@ -81,9 +89,12 @@ async def read(
     """Every page from the cursor on. A token that expired means that its part is read again from
     the start (the same records come again); a token that repeats ends its part."""
     parts = source.parts(connection, window)
-    mark = msgspec.json.decode(cursor, type=Bookmark) if cursor else Bookmark()
-    restarts = 0
-    used: set[str] = set()
+    if not parts:
+        yield Page([], share=1.0)
+        return
+    mark = _opened(cursor, len(parts))
+    used: set[str] = set()  # the tokens of this part since it was last begun
+    furthest = restarts = 0
     while mark.part < len(parts):
         params = dict(parts[mark.part])
         if mark.token:
@@ -102,65 +113,83 @@ async def read(
             mark = msgspec.structs.replace(mark, token=None)
             used.clear()
             continue
-        restarts = 0 if mark.token else restarts
         found = _decode(source, body)
         records, times = _records(source, found, parts[mark.part])
-        mark = _turned(mark, found.token, times, used)
-        yield _page(client, source, connection, window, records, mark, len(parts))
+        if not found.token or found.token in used or found.token == mark.token:
+            mark = Bookmark(mark.part + 1, None, mark.pages + 1, (mark.part + 1) / len(parts))
+            used.clear()
+            furthest = restarts = 0
+        else:
+            mark = _turned(mark, found.token, times, window, len(parts))
+            used.add(found.token)
+            if len(used) > furthest:
+                furthest, restarts = len(used), 0
+        yield _page(client, source, connection, records, mark, len(parts))
+
+
+def _opened(cursor: Cursor | None, parts: int) -> Bookmark:
+    """Where the cursor says. What another version wrote and this one cannot read means: from the
+    beginning."""
+    try:
+        mark = msgspec.json.decode(cursor, type=Bookmark) if cursor else Bookmark()
+    except ValueError:
+        return Bookmark()
+    return mark if mark.part < parts else Bookmark()
+
+
+def _stretch(window: Window, part: int, parts: int) -> Window:
+    """The span of time of a part. (Parts that are marketplaces carry no times.)"""
+    whole = window.until - window.since
+    return Window(window.since + whole * part / parts, window.since + whole * (part + 1) / parts)
 
 
 def _turned(
-    mark: Bookmark, token: str | None, times: Sequence[datetime], used: set[str]
+    mark: Bookmark, token: str, times: Sequence[datetime], window: Window, parts: int
 ) -> Bookmark:
-    """The bookmark after a page: on to the next token, or to the next part."""
-    span = [each for each in (mark.oldest, mark.newest, *times) if each]
-    ended = not token or token in used or token == mark.token
-    if token:
-        used.add(token)
-    return Bookmark(
-        part=mark.part + 1 if ended else mark.part,
-        token=None if ended else token,
-        pages=mark.pages + 1,
-        oldest=min(span, default=None),
-        newest=max(span, default=None),
-    )
+    """The bookmark after a page that is not the last of its part.
+
+    The share is of time, where records carry one: what they cover, of that and what lies ahead.
+    Which way they are ordered shows in which end moved."""
+    turned = msgspec.structs.replace(mark, token=token, pages=mark.pages + 1)
+    stretch = _stretch(window, mark.part, parts)
+    times = [each for each in times if stretch.since <= each <= stretch.until]
+    if not times:
+        return turned
+    oldest = min(mark.oldest or times[0], *times)
+    newest = max(mark.newest or times[0], *times)
+    earlier = (mark.oldest or times[0]) - oldest
+    later = newest - (mark.newest or times[0])
+    ahead = stretch.until - newest if later >= earlier else oldest - stretch.since
+    whole = newest - oldest + ahead
+    within = (newest - oldest) / whole if whole and (earlier or later) else 0.0
+    share = max(mark.share, min((mark.part + within) / parts, MOST_SHARE))
+    return msgspec.structs.replace(turned, share=share, oldest=oldest, newest=newest)
 
 
 def _page(
     client: Client,
     source: Source,
     connection: Connection,
-    window: Window,
     records: Sequence[Record],
     mark: Bookmark,
     parts: int,
 ) -> Page:
     more = mark.part < parts
-    share = _share(mark, window, parts) if more else 1.0
-    left = mark.pages * (1 - share) / share if share else None
+    left = mark.pages * (1 - mark.share) / mark.share if mark.share else None
     bucket = client.bucket(connection, source.operation)
     return Page(
         records=records,
         cursor=Cursor(msgspec.json.encode(mark).decode()) if more else None,
-        share=share,
+        share=mark.share,
         seconds_left=bucket.seconds_for(max(left, 1.0)) if more and left is not None else None,
         learned=client.learned(connection, [source.operation]),
     )
 
 
-def _share(mark: Bookmark, window: Window, parts: int) -> float:
-    """How much of the dataset lies behind the bookmark: of its window where records carry a time
-    (whichever way they are ordered), else of its parts."""
-    if mark.oldest and mark.newest:
-        covered = (mark.newest - mark.oldest) / (window.until - window.since)
-        return min(max(covered, 0.0), 0.99)
-    return mark.part / parts
-
-
 def _decode(source: Source, body: bytes) -> Slice:
     try:
         return source.slice(body)
-    except msgspec.DecodeError as error:
+    except (ValueError, RecursionError) as error:  # no JSON, no UTF-8, nested without end
         raise Retryable(
             f"{source.operation.name}: the answer is not what the API promises ({error})."
         ) from error
@@ -174,7 +203,7 @@ def _records(
         try:
             bytes(raw).decode()  # the decoders look only at what they name
             record, at = source.record(raw, params)
-        except (msgspec.DecodeError, ValueError) as error:
+        except (ValueError, RecursionError) as error:
             record, at = _unreadable(raw, error), None
         records.append(record)
         if at:
@@ -297,13 +326,13 @@ class _Transaction(msgspec.Struct):
 
 def _transaction_parts(_: Connection, window: Window) -> Sequence[Mapping[str, str]]:
     # No marketplaceId: with it, orders that the seller ships are missing in the United States.
-    parts = []
-    since = window.since
-    while since < window.until:
-        until = min(since + LONGEST_WINDOW, window.until)
-        parts.append({"postedAfter": _stamp(since), "postedBefore": _stamp(until)})
-        since = until
-    return parts
+    count = -(-(window.until - window.since) // LONGEST_WINDOW)
+    stretches = [_stretch(window, part, count) for part in range(count)]
+    spans = [(_stamp(each.since), _stamp(each.until)) for each in stretches]
+    # A span that holds no whole second would be refused.
+    return [
+        {"postedAfter": since, "postedBefore": until} for since, until in spans if since < until
+    ]
 
 
 def _transaction_slice(body: bytes) -> Slice:

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 import msgspec
 
 from connectors.base import (
+    ANNOUNCED,
     Account,
     Claim,
     Clock,
@@ -28,7 +29,6 @@ from connectors.base import (
     Window,
 )
 
-ANNOUNCED = 1.0
 REVOKED = "revoked"
 """The refresh token that a test uses for an account whose authorisation was withdrawn."""
 
@@ -76,7 +76,8 @@ class DemoConnector:
     ) -> AsyncIterator[Page]:
         await self.check(connection, waiting)
         size = self._size(dataset.name)
-        begin = int(cursor or 0)
+        # What another version wrote and this one cannot read means: from the beginning.
+        begin = int(cursor) if cursor and cursor.isdecimal() else 0
         while True:
             await self._pause(waiting)
             end = min(begin + self._settings.page, size)

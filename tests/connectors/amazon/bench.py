@@ -1,0 +1,160 @@
+"""The connector before the sandbox, without a network: requests are kept, answers can be spoilt."""
+
+import json
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from datetime import datetime, timedelta
+from typing import Any
+
+import httpx
+
+from connectors.amazon import datasets
+from connectors.amazon.auth import Tokens
+from connectors.amazon.client import Client
+from connectors.amazon.connector import AmazonConnector
+from connectors.amazon.sandbox import Settings, create_app, environ
+from connectors.amazon.sandbox.operations import NAMES
+from connectors.amazon.settings import read_settings
+from connectors.base import Clock, Connection, Cursor, Dataset, Page, Window
+from connectors.http import Http
+from connectors.quota import Buckets
+from tests.connectors.clocks import JumpingClock
+
+US, CANADA, MEXICO = "ATVPDKIKX0DER", "A2EUQ1WTGCTBG2", "A1AM78C64UM0Y8"
+UNLIMITED = {name: (1e5, 1e5) for name in NAMES}
+SMALL = Settings(orders=120, quotas=UNLIMITED)
+DATASETS: Sequence[Dataset] = AmazonConnector.datasets
+
+Spoil = Callable[[httpx.Request, httpx.Response], httpx.Response | None]
+"""What comes instead of an answer; None: the answer itself."""
+
+
+class Wire(httpx.AsyncBaseTransport):
+    """The way to the sandbox. `delay` seconds pass on the clock before each request arrives."""
+
+    def __init__(self, sandbox: httpx.ASGITransport, clock: Clock) -> None:
+        self.sandbox = sandbox
+        self.clock = clock
+        self.requests: list[httpx.Request] = []
+        self.spoil: Spoil = lambda request, response: None
+        self.delay = 0.0
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        self.requests.append(
+            httpx.Request(request.method, request.url, headers=request.headers)
+        )  # a copy: the same one may be sent again with other headers
+        if self.delay:
+            await self.clock.sleep(self.delay)
+        response = await self.sandbox.handle_async_request(request)
+        await response.aread()
+        return self.spoil(request, response) or response
+
+
+class Bench:
+    """One sandbox, and processes of ours that read it."""
+
+    def __init__(self, settings: Settings = SMALL, clock: Clock | None = None) -> None:
+        self.jumping = JumpingClock()
+        self.clock = clock or self.jumping
+        transport = httpx.ASGITransport(create_app(settings, self.clock))
+        self.wire = Wire(transport, self.clock)
+        self.http = httpx.AsyncClient(transport=self.wire)
+        self.doors = httpx.AsyncClient(transport=transport, base_url="http://sandbox/_sandbox/")
+        self.settings = read_settings(environ("http://sandbox"))
+        self.waits: list[tuple[datetime, str]] = []
+        self.restart()
+
+    def restart(self) -> None:
+        """A new process of ours: nothing is remembered but what is kept elsewhere."""
+        http = Http(self.http, self.clock)
+        self.tokens = Tokens(self.settings, http, self.clock)
+        self.client = Client(self.settings, http, self.tokens, Buckets(self.clock), self.clock)
+        self.connector = AmazonConnector(self.client)
+
+    async def waiting(self, until: datetime, why: str) -> None:
+        self.waits.append((until, why))
+
+    def window(self, dataset: Dataset, **reach: float) -> Window:
+        until = self.clock.now() - dataset.lag
+        span = timedelta(**reach) if reach else dataset.reach or timedelta(0)
+        return Window(until - span, until)
+
+    async def read(
+        self,
+        dataset: Dataset,
+        connection: Connection | None = None,
+        window: Window | None = None,
+        cursor: Cursor | None = None,
+    ) -> list[Page]:
+        window = window or self.window(dataset)
+        connection = connection or connect()
+        reading = self.connector.read(connection, dataset, window, cursor, self.waiting)
+        return [page async for page in reading]
+
+    async def door(self, name: str, body: object = None) -> None:
+        answer = await self.doors.post(name, json=body)
+        assert answer.status_code == 200, answer.text
+
+    async def calls(self, operation: str | None = None) -> list[dict[str, Any]]:
+        """What the sandbox wrote down, oldest first."""
+        calls: list[dict[str, Any]] = (await self.doors.get("log")).json()["calls"]
+        return [each for each in calls if operation in (None, each["operation"])]
+
+    async def statuses(self, operation: str) -> list[int]:
+        return [each["status"] for each in await self.calls(operation)]
+
+    async def count(self, dataset: str, seller: str = "1") -> int:
+        counts = (await self.doors.get(f"sellers/{seller}")).json()["counts"]
+        total: int = counts[dataset]["total"]
+        return total
+
+
+def connect(seller: str = "1", marketplaces: Sequence[str] = (US,), **learned: str) -> Connection:
+    return Connection(
+        id="conn_1",
+        connector="amazon",
+        region="NA",
+        marketplace_ids=tuple(marketplaces),
+        environment="production",
+        refresh_token=f"Atzr|sandbox-{seller}",
+        learned=learned,
+    )
+
+
+def ids(pages: Sequence[Page]) -> list[str]:
+    return [record.id for page in pages for record in page.records]
+
+
+def edited(response: httpx.Response, edit: Callable[[Any], None]) -> httpx.Response:
+    """The same answer with other JSON in it."""
+    body = json.loads(response.content)
+    edit(body)
+    headers = {k: v for k, v in response.headers.items() if k != "content-length"}
+    return httpx.Response(response.status_code, headers=headers, content=json.dumps(body).encode())
+
+
+def raw(response: httpx.Response, old: bytes, new: bytes) -> httpx.Response:
+    """The same answer with some of its bytes replaced once."""
+    assert old in response.content
+    headers = {k: v for k, v in response.headers.items() if k != "content-length"}
+    content = response.content.replace(old, new, 1)
+    return httpx.Response(response.status_code, headers=headers, content=content)
+
+
+def rows(body: Any) -> list[Any]:
+    """The records of an answer, whichever dataset's it is."""
+    with suppress(KeyError):
+        return list_of(body["payload"])
+    return list_of(body)
+
+
+def list_of(holder: Any) -> list[Any]:
+    found: list[Any] = next(
+        holder[name] for name in ("orders", "inventorySummaries", "transactions") if name in holder
+    )
+    return found
+
+
+def is_data(request: httpx.Request) -> bool:
+    """A request for a page, not for a token."""
+    return any(request.url.path == source.operation.path for source in datasets.SOURCES.values())

@@ -1,0 +1,368 @@
+"""One call: paced, signed, replayed, and refused in words that say what can be done."""
+
+from datetime import timedelta
+
+import anyio
+import httpx
+import msgspec
+import pytest
+
+from connectors.amazon.client import Operation, Refused
+from connectors.amazon.connector import open_connector
+from connectors.amazon.datasets import (
+    INVENTORY,
+    INVENTORY_SUMMARIES,
+    LIST_TRANSACTIONS,
+    ORDERS,
+    PARTICIPATIONS,
+    SEARCH_ORDERS,
+    TRANSACTIONS,
+)
+from connectors.amazon.sandbox import Settings, create_app, environ
+from connectors.base import Connection, ConnectionLost, Retryable, SourceError
+from connectors.quota import Quota
+from tests.connectors.clocks import NOW, JumpingClock, Timeline
+from tests.connectors.serving import serving
+
+from .bench import SMALL, UNLIMITED, US, Bench, connect, ids, is_data
+
+pytestmark = pytest.mark.anyio
+
+STOCK = {"granularityType": "Marketplace", "granularityId": US, "marketplaceIds": US}
+
+
+async def ask(bench: Bench, connection: Connection | None = None) -> bytes:
+    return await bench.client.call(connection or connect(), PARTICIPATIONS, {}, bench.waiting)
+
+
+def always(bench: Bench, response: httpx.Response) -> None:
+    """Whatever is asked (but a token), this is the answer."""
+    bench.wire.spoil = lambda request, _: None if "auth" in request.url.path else response
+
+
+def refusal(status: int, details: str = "", code: str = "Unauthorized") -> httpx.Response:
+    error = {"code": code, "message": "Access to requested resource is denied.", "details": details}
+    return httpx.Response(
+        status, json={"errors": [error]}, headers={"x-amzn-RequestId": "request-7"}
+    )
+
+
+# The access token ---------------------------------------------------------------------------------
+
+
+async def test_a_token_that_dies_midway_is_renewed_and_the_call_replayed_once() -> None:
+    bench = Bench(Settings(orders=350, quotas=UNLIMITED))
+    found = []
+    async for page in bench.connector.read(
+        connect(), ORDERS, bench.window(ORDERS), None, bench.waiting
+    ):
+        found += ids([page])
+        if len(found) == 200:
+            await bench.door("expire")
+    assert len(found) == len(set(found)) == 350
+    assert await bench.statuses("searchOrders") == [200, 200, 403, 200, 200]
+    assert await bench.statuses("token") == [200, 200]
+
+
+async def test_a_token_is_not_used_that_died_while_we_waited_for_the_quota() -> None:
+    """Three minutes between two calls, and a token that is good for one more."""
+    bench = Bench(Settings(orders=120))
+    kept = Quota(SEARCH_ORDERS.rate, SEARCH_ORDERS.burst, 0.0, NOW)
+    connection = connect(**{"quota:searchOrders": msgspec.json.encode(kept).decode()})
+    await bench.tokens.get(connection.refresh_token)
+    bench.jumping.time += timedelta(seconds=3_500)
+    bench.client.bucket(connection, SEARCH_ORDERS)._at = bench.clock.now()
+    await bench.read(ORDERS, connection)
+    assert await bench.statuses("searchOrders") == [200, 200]
+    assert await bench.statuses("token") == [200, 200]
+
+
+async def test_a_refusal_that_stays_is_a_missing_role_and_ends_the_dataset(bench: Bench) -> None:
+    always(bench, refusal(403))
+    with pytest.raises(SourceError, match="lacks a role") as caught:
+        await ask(bench)
+    assert type(caught.value) is SourceError
+    assert "request-7" in str(caught.value)
+    assert len(bench.wire.requests) == 4  # twice: a token, and a call with it
+
+
+async def test_the_replay_is_made_with_another_token(bench: Bench) -> None:
+    always(bench, refusal(401))
+    with pytest.raises(SourceError):
+        await ask(bench)
+    used = [each.headers.get("x-amz-access-token") for each in bench.wire.requests]
+    assert len(set(used) - {None}) == 2
+
+
+async def test_a_revoked_account_is_lost(bench: Bench) -> None:
+    await ask(bench)
+    await bench.door("revoke", {"refreshToken": "Atzr|sandbox-1"})
+    with pytest.raises(ConnectionLost, match="Connect the account again"):
+        await ask(bench)
+
+
+async def test_an_access_that_amazon_calls_revoked_is_lost_too(bench: Bench) -> None:
+    always(bench, refusal(403, "The access token you provided is revoked, malformed or invalid."))
+    with pytest.raises(ConnectionLost):
+        await ask(bench)
+
+
+async def test_who_is_let_in_no_more_does_not_wait_for_the_quota_first(bench: Bench) -> None:
+    kept = Quota(PARTICIPATIONS.rate, 15, 0.0, NOW)
+    learned = {f"quota:{PARTICIPATIONS.name}": msgspec.json.encode(kept).decode()}
+    await bench.door("revoke", {"refreshToken": "Atzr|sandbox-1"})
+    with pytest.raises(ConnectionLost):
+        await ask(bench, connect(**learned))
+    assert bench.jumping.slept == []
+
+
+# The quota ----------------------------------------------------------------------------------------
+
+
+async def test_429_is_waited_out_and_said() -> None:
+    bench = Bench(Settings(orders=350, quotas={**UNLIMITED, "searchOrders": (0.1, 1)}))
+    pages = await bench.read(ORDERS)
+    assert len(set(ids(pages))) == 350
+    statuses = await bench.statuses("searchOrders")
+    assert statuses.count(200) == 4
+    assert statuses[:2] == [200, 429]
+    assert statuses.count(429) == 1  # once we know that our bucket is not theirs
+    until, why = bench.waits[0]
+    assert 10 <= (until - NOW).total_seconds() <= 11
+    assert why == "Amazon's quota for searchOrders (one call in 10 s)"
+
+
+async def test_a_storm_of_429_is_outlasted(bench: Bench) -> None:
+    await bench.door("faults", {"throttle": 0.7})
+    for _ in range(10):
+        await ask(bench)
+    assert (await bench.statuses("getMarketplaceParticipations")).count(200) == 10
+
+
+@pytest.mark.parametrize("rate", [0.5, 0.001])
+async def test_the_rate_is_learned_within_two_answers(rate: float) -> None:
+    bench = Bench(Settings(orders=350, quotas={**UNLIMITED, "searchOrders": (rate, 20)}))
+    reading = bench.connector.read(connect(), ORDERS, bench.window(ORDERS), None, bench.waiting)
+    await anext(reading)
+    await anext(reading)
+    assert bench.client.bucket(connect(), SEARCH_ORDERS).rate == rate
+
+
+@pytest.mark.parametrize("header", ["string", "", "nan", "inf", "-1", "0", "1e-300", "1e300"])
+async def test_a_rate_that_is_no_rate_is_ignored(bench: Bench, header: str) -> None:
+    def spoil(request: httpx.Request, response: httpx.Response) -> None:
+        response.headers["x-amzn-RateLimit-Limit"] = header
+
+    bench.wire.spoil = spoil
+    for _ in range(20):
+        await ask(bench)
+    assert bench.client.bucket(connect(), PARTICIPATIONS).rate == PARTICIPATIONS.rate
+    assert max(bench.jumping.slept) < 63
+
+
+async def use_up(bench: Bench) -> dict[str, str]:
+    """Use twelve tokens of ten, at a rate that is not the published one; what is remembered."""
+    params = {"postedAfter": "2026-02-01T00:00:00Z"}
+    for _ in range(12):
+        await bench.client.call(connect(), LIST_TRANSACTIONS, params, bench.waiting)
+    return dict(bench.client.learned(connect(), [LIST_TRANSACTIONS]))
+
+
+async def test_what_was_learned_survives_a_restart() -> None:
+    bench = Bench(Settings(orders=120, quotas={"listTransactions": (0.2, 10)}))
+    learned = await use_up(bench)
+    bench.restart()
+    await bench.read(TRANSACTIONS, connect(**learned))
+    await bench.read(TRANSACTIONS, connect(**learned))
+    assert set(await bench.statuses("listTransactions")) == {200}
+    assert bench.client.bucket(connect(), LIST_TRANSACTIONS).rate == 0.2
+
+
+async def test_without_what_was_learned_a_restart_bursts_into_refusals() -> None:
+    bench = Bench(Settings(orders=120, quotas={"listTransactions": (0.2, 10)}))
+    await use_up(bench)
+    bench.restart()
+    await bench.read(TRANSACTIONS)
+    assert 429 in await bench.statuses("listTransactions")
+
+
+async def test_every_page_carries_what_its_quota_has_come_to(bench: Bench) -> None:
+    for dataset, operation in ((ORDERS, SEARCH_ORDERS), (INVENTORY, INVENTORY_SUMMARIES)):
+        [*_, page] = await bench.read(dataset)
+        kept = msgspec.json.decode(page.learned[f"quota:{operation.name}"], type=Quota)
+        assert kept == bench.client.bucket(connect(), operation).known()
+    account = await bench.connector.check(connect(), bench.waiting)
+    assert account.learned.keys() == {"quota:getMarketplaceParticipations"}
+
+
+@pytest.mark.parametrize(
+    "kept",
+    [
+        "",
+        "{",
+        "null",
+        '{"rate":1}',
+        '{"rate":0,"burst":1,"level":1,"at":"2026-01-01T00:00:00Z"}',
+        '{"rate":1,"burst":1,"level":1,"at":"2026-01-01T00:00:00"}',
+    ],
+)
+async def test_what_another_version_kept_is_no_harm(bench: Bench, kept: str) -> None:
+    connection = connect(**{"quota:getMarketplaceParticipations": kept})
+    await ask(bench, connection)
+    assert bench.client.bucket(connection, PARTICIPATIONS).burst == 15
+
+
+@pytest.mark.parametrize(("count", "factor"), [(50, 1), (15, 0.5), (15, 3)])
+async def test_fifty_sellers_side_by_side_are_never_refused(count: int, factor: float) -> None:
+    """At true quotas and at others than published; with calls that take their time to arrive."""
+    sellers = [f"{number}-20" for number in range(1, count + 1)]
+    async with Timeline().running() as clock:
+        quotas = {
+            each.name: (each.rate * factor, each.burst)
+            for each in (PARTICIPATIONS, INVENTORY_SUMMARIES)
+        }
+        bench = Bench(Settings(orders=20, quotas=quotas), clock)
+        for seller in sellers:
+            await bench.count("orders", seller)  # made now: a thread that works is no waiting
+        bench.wire.delay = 0.3
+
+        async def work(seller: str, operation: Operation, params: dict[str, str]) -> None:
+            connection = connect(seller)
+            for _ in range(operation.burst.__ceil__() + 4):
+                await bench.client.call(connection, operation, params, bench.waiting)
+
+        async with anyio.create_task_group() as group:
+            for seller in sellers:
+                group.start_soon(work, seller, PARTICIPATIONS, {})
+                group.start_soon(work, seller, INVENTORY_SUMMARIES, STOCK)
+        assert set(await bench.statuses("getMarketplaceParticipations")) == {200}
+        assert set(await bench.statuses("getInventorySummaries")) == {200}
+        took = (clock.now() - NOW).total_seconds()
+    least = 4 / (PARTICIPATIONS.rate * factor)
+    assert least <= took <= least * 1.05
+
+
+async def test_one_seller_does_not_wait_for_another(bench: Bench) -> None:
+    await use_up(bench)
+    assert bench.client.bucket(connect("2"), LIST_TRANSACTIONS).level == LIST_TRANSACTIONS.burst
+
+
+# Refusals -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (400, Refused),
+        (404, SourceError),
+        (413, SourceError),
+        (302, SourceError),
+        (204, SourceError),
+        (500, Retryable),
+        (503, Retryable),
+        (504, Retryable),
+    ],
+)
+async def test_a_refusal_says_what_can_be_done_and_where(
+    bench: Bench, status: int, kind: type[Exception]
+) -> None:
+    always(bench, refusal(status, "the details", "InvalidInput"))
+    with pytest.raises(kind) as caught:
+        await ask(bench)
+    assert type(caught.value) is kind
+    for part in ("getMarketplaceParticipations", f"HTTP {status}", "InvalidInput", "the details"):
+        assert part in str(caught.value)
+    assert "request-7" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b'{"errors":[{"code":"InvalidInput","message":null,"details":""}]}', "InvalidInput"),
+        (b'{"errors":[{"code":null,"message":"No."}]}', "No."),
+        (b'[{"code":"InvalidInput","message":"A bare list."}]', "A bare list."),
+        (b'{"errors":[]}', "HTTP 400"),
+        (b'{"errors":null}', "HTTP 400"),
+        (b'{"errors":[{"code":"\xff"}]}', "HTTP 400"),
+        (b"<html>Bad Request</html>", "HTTP 400"),
+        (b"\xff\xfe", "HTTP 400"),
+        (b"", "HTTP 400"),
+    ],
+)
+async def test_a_refusal_of_any_shape_is_read(bench: Bench, body: bytes, said: str) -> None:
+    always(bench, httpx.Response(400, content=body))
+    with pytest.raises(Refused) as caught:
+        await ask(bench)
+    assert said in str(caught.value)
+
+
+async def test_a_long_refusal_is_cut(bench: Bench) -> None:
+    always(bench, refusal(400, "x" * 100_000))
+    with pytest.raises(Refused) as caught:
+        await ask(bench)
+    assert len(str(caught.value)) < 1_000
+
+
+async def test_a_passing_fault_is_tried_again(bench: Bench) -> None:
+    await bench.door("faults", {"error500": 0.3})
+    for _ in range(10):
+        await ask(bench)
+    statuses = await bench.statuses("getMarketplaceParticipations")
+    assert statuses.count(200) == 10
+    assert 500 in statuses
+
+
+async def test_every_try_costs_a_call_of_the_quota(bench: Bench) -> None:
+    always(bench, httpx.Response(503))
+    with pytest.raises(Retryable):
+        await ask(bench)
+    calls = sum("auth" not in each.url.path for each in bench.wire.requests)
+    level = bench.client.bucket(connect(), PARTICIPATIONS).level
+    assert level == pytest.approx(PARTICIPATIONS.burst - calls, abs=1)
+
+
+async def test_a_call_that_is_cancelled_is_no_longer_out() -> None:
+    async with Timeline().running() as clock:
+        bench = Bench(SMALL, clock)
+        await bench.count("orders")
+        await bench.tokens.get(connect().refresh_token)
+        bench.wire.delay = 1_000
+        with anyio.CancelScope() as scope:
+            async with anyio.create_task_group() as group:
+                group.start_soon(ask, bench)
+                while len(bench.wire.requests) < 2:
+                    await anyio.lowlevel.checkpoint()
+                scope.cancel()
+        assert bench.client.bucket(connect(), PARTICIPATIONS)._out == 0
+
+
+# Who we say we are --------------------------------------------------------------------------------
+
+
+async def test_the_real_client_names_the_application_and_never_more_than_amazon_reads() -> None:
+    agents = []
+    clock = JumpingClock()
+    app = create_app(SMALL, clock)
+
+    async def listening(scope, receive, send) -> None:  # type: ignore[no-untyped-def]
+        agents.append(dict(scope["headers"])[b"user-agent"].decode())
+        await app(scope, receive, send)
+
+    async def waiting(until: object, why: str) -> None: ...
+
+    async with (
+        serving(listening) as url,
+        open_connector(environ(url), clock) as connector,
+    ):
+        account = await connector.check(connect(), waiting)
+    assert account.name == "Sandbox Store 1"
+    assert len(agents) == 2
+    for agent in agents:
+        assert agent.startswith("amzn1.sp.solution.sandbox/0.1 (Language=Python/3.")
+        assert len(agent) <= 500
+
+
+async def test_only_pages_and_tokens_are_asked_for(bench: Bench) -> None:
+    await bench.read(ORDERS)
+    paths = {each.url.path for each in bench.wire.requests if not is_data(each)}
+    assert paths == {"/auth/o2/token"}

@@ -1,0 +1,72 @@
+"""Clocks that make waiting free: one jumps, one moves when everybody waits."""
+
+import asyncio
+import heapq
+import itertools
+import math
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Self
+
+import anyio
+
+NOW = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
+
+
+def _span(seconds: float) -> timedelta:
+    """Rounded up: a real sleep never ends early."""
+    return timedelta(microseconds=math.ceil(seconds * 1e6))
+
+
+class JumpingClock:
+    """For one sleeper at a time: sleeping takes no time, the clock jumps."""
+
+    def __init__(self, now: datetime = NOW) -> None:
+        self.time = now
+        self.slept: list[float] = []
+
+    def now(self) -> datetime:
+        return self.time
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.time += _span(seconds)
+        await anyio.lowlevel.checkpoint()
+
+
+class Timeline:
+    """For many sleepers: when no task can go on, the clock moves to whoever is to wake first."""
+
+    def __init__(self, now: datetime = NOW) -> None:
+        self.time = now
+        self._turns = itertools.count()
+        self._sleepers: list[tuple[datetime, int, anyio.Event]] = []
+
+    def now(self) -> datetime:
+        return self.time
+
+    async def sleep(self, seconds: float) -> None:
+        woken = anyio.Event()
+        heapq.heappush(self._sleepers, (self.time + _span(seconds), next(self._turns), woken))
+        await woken.wait()
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[Self]:
+        async with anyio.create_task_group() as group:
+            group.start_soon(self._run)
+            yield self
+            group.cancel_scope.cancel()
+
+    async def _run(self) -> None:
+        while True:
+            await anyio.lowlevel.checkpoint()
+            if self._sleepers and _all_wait():
+                self.time, _, woken = heapq.heappop(self._sleepers)
+                woken.set()
+
+
+def _all_wait() -> bool:
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    waiters = [getattr(task, "_fut_waiter", None) for task in others]
+    return all(each is not None and not each.done() for each in waiters)

@@ -1,0 +1,403 @@
+"""The laws of every connector. Each folder beside `connectors/base.py` is held to them by itself.
+
+A new connector needs one entry in CASES: how to open it here, and what can be wrong with it."""
+
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+import anyio.to_thread
+import msgspec
+import pytest
+
+import connectors
+from connectors.amazon import sandbox
+from connectors.amazon.sandbox.operations import NAMES
+from connectors.base import (
+    Claim,
+    Connection,
+    ConnectionLost,
+    Connector,
+    ConnectorError,
+    Cursor,
+    Dataset,
+    InvalidConnection,
+    Page,
+    Record,
+    Undetectable,
+    Window,
+)
+
+from .clocks import NOW, JumpingClock
+from .serving import serving
+
+pytestmark = pytest.mark.anyio
+
+Environ = Mapping[str, str]
+US = "ATVPDKIKX0DER"
+
+
+class Case(NamedTuple):
+    """How a connector is tried: a good connection, a revoked one, others with the field at fault;
+    its environment while its source is up, the same with one record that cannot be read, and one
+    in which nothing answers."""
+
+    connection: Connection
+    revoked: Connection
+    wrong: Sequence[tuple[str, Connection]]
+    up: Callable[[JumpingClock], AbstractAsyncContextManager[Environ]]
+    spoilt: Callable[[JumpingClock], AbstractAsyncContextManager[Environ]]
+    down: Environ
+
+
+def connection(connector: str, refresh_token: str, **changes: Any) -> Connection:
+    plain = Connection("conn_1", connector, "NA", (US,), "production", refresh_token)
+    return msgspec.structs.replace(plain, **changes)
+
+
+# The demo -----------------------------------------------------------------------------------------
+
+DEMO = {"DEMO_ORDERS": "250", "DEMO_PAGE": "40", "DEMO_PAUSE": "2"}
+
+# Amazon: the sandbox on a loopback port -----------------------------------------------------------
+
+SELLER = "Atzr|sandbox-1-120"
+UNLIMITED = {name: (1e5, 1e5) for name in NAMES}
+
+
+@asynccontextmanager
+async def amazon_up(clock: JumpingClock) -> AsyncIterator[Environ]:
+    settings = sandbox.Settings(orders=120, quotas=UNLIMITED)
+    async with serving(sandbox.create_app(settings, clock)) as url:
+        yield sandbox.environ(url)
+
+
+@asynccontextmanager
+async def amazon_spoilt(clock: JumpingClock) -> AsyncIterator[Environ]:
+    """The sandbox behind a gateway that loses the id of the first order it sees."""
+    app = sandbox.create_app(sandbox.Settings(orders=120, quotas=UNLIMITED), clock)
+    spoilt = False
+
+    async def gateway(scope: Any, receive: Any, send: Any) -> None:
+        async def through(message: Any) -> None:
+            nonlocal spoilt
+            body = message.get("body", b"")
+            if not spoilt and b'"orderId":"' in body:
+                spoilt = True
+                # As long as before: the length was announced.
+                message = {**message, "body": body.replace(b'"orderId":"', b'"ordexId":"', 1)}
+            await send(message)
+
+        await app(scope, receive, through)
+
+    async with serving(gateway) as url:
+        yield sandbox.environ(url)
+
+
+CASES = {
+    "amazon": Case(
+        connection=connection("amazon", SELLER),
+        revoked=connection("amazon", "Atzr|somebody-else"),
+        wrong=[
+            ("region", connection("amazon", SELLER, region="na")),
+            ("region", connection("amazon", SELLER, region="")),
+            ("marketplaceIds", connection("amazon", SELLER, region="EU")),
+            ("marketplaceIds", connection("amazon", SELLER, marketplace_ids=("A1PA6795UKMFR9",))),
+            # Of the region, but not this seller's.
+            ("marketplaceIds", connection("amazon", SELLER, marketplace_ids=("A2Q3Y263D00KWC",))),
+            # The region is right, but the seller sells nowhere in it.
+            ("region", connection("amazon", SELLER, region="EU", marketplace_ids=())),
+            ("environment", connection("amazon", SELLER, environment="test")),
+            ("refreshToken", connection("amazon", "")),
+        ],
+        up=amazon_up,
+        spoilt=amazon_spoilt,
+        down=sandbox.environ("http://127.0.0.1:1"),
+    ),
+    "demo": Case(
+        connection=connection("demo", "good"),
+        revoked=connection("demo", "revoked"),
+        wrong=[("refreshToken", connection("demo", ""))],
+        up=lambda clock: nullcontext(DEMO),
+        spoilt=lambda clock: nullcontext(DEMO | {"DEMO_BAD": "250"}),
+        down=DEMO,
+    ),
+}
+
+
+class Bench:
+    """One opened connector, and how it is read here."""
+
+    def __init__(self, case: Case, connector: Connector, clock: JumpingClock) -> None:
+        self.case = case
+        self.connector = connector
+        self.clock = clock
+        self.waits: list[tuple[datetime, datetime]] = []
+
+    async def waiting(self, until: datetime, why: str) -> None:
+        self.waits.append((self.clock.now(), until))
+        assert why
+
+    async def pages(
+        self, dataset: Dataset, cursor: Cursor | None = None, connection: Connection | None = None
+    ) -> list[Page]:
+        reading = self.connector.read(
+            connection or self.case.connection,
+            dataset,
+            window(dataset),
+            cursor,
+            self.waiting,
+        )
+        return [page async for page in reading]
+
+    async def everything(self) -> dict[str, list[Record]]:
+        return {each.name: records(await self.pages(each)) for each in self.connector.datasets}
+
+
+@asynccontextmanager
+async def opened(
+    name: str, environ: Callable[[JumpingClock], AbstractAsyncContextManager[Environ]]
+) -> AsyncIterator[Bench]:
+    clock = JumpingClock()
+    async with environ(clock) as found, connectors.find(name)(found, clock) as connector:
+        yield Bench(CASES[name], connector, clock)
+
+
+@pytest.fixture(params=connectors.names())
+def name(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+async def bench(name: str) -> AsyncIterator[Bench]:
+    async with opened(name, CASES[name].up) as found:
+        yield found
+
+
+def window(dataset: Dataset) -> Window:
+    until = NOW - dataset.lag
+    return Window(until - (dataset.reach or timedelta(0)), until)
+
+
+def records(pages: Iterable[Page]) -> list[Record]:
+    return [record for page in pages for record in page.records]
+
+
+class Landed:
+    """What was read, as `detect` finds it."""
+
+    def __init__(self, everything: Mapping[str, Sequence[Record]]) -> None:
+        self.everything = everything
+
+    def read(self, dataset: str) -> Iterable[Record]:
+        return iter(self.everything.get(dataset, ()))
+
+    def complete(self, dataset: str) -> bool:
+        return dataset in self.everything
+
+    def cost(self, sku: str) -> None:
+        """Nobody said what anything costs."""
+
+
+def claims(found: Any) -> list[Claim]:
+    """Of what `detect` gave, be it claims or findings that hold them."""
+    return list(getattr(found, "claims", found))
+
+
+# Opening ------------------------------------------------------------------------------------------
+
+
+def test_every_folder_is_tried_here() -> None:
+    assert set(connectors.names()) == CASES.keys()
+
+
+def test_there_is_no_connector_of_another_name() -> None:
+    with pytest.raises(LookupError, match="amazon, demo"):
+        connectors.find("ebay")
+
+
+async def test_a_connector_is_called_as_its_folder_is(bench: Bench, name: str) -> None:
+    assert bench.connector.name == name
+
+
+async def test_datasets_have_names_of_their_own_and_words_for_the_user(bench: Bench) -> None:
+    datasets = bench.connector.datasets
+    assert len({each.name for each in datasets}) == len(datasets) > 0
+    assert all(each.name.isidentifier() and each.label for each in datasets)
+    assert "claims" not in {each.name for each in datasets}  # the service's own
+
+
+async def test_opening_and_planning_need_no_network(name: str) -> None:
+    case = CASES[name]
+    async with connectors.find(name)(case.down, JumpingClock()) as connector:
+        windows = {each.name: window(each) for each in connector.datasets}
+        plan = connector.plan(windows)
+        assert plan == connector.plan(windows)
+        assert plan.keys() == windows.keys()
+        for way in plan.values():
+            assert way.name
+            assert way.seconds is None or way.seconds >= 0
+        some = dict(list(windows.items())[:1])
+        assert connector.plan(some).keys() == some.keys()
+
+
+# The account --------------------------------------------------------------------------------------
+
+
+async def test_a_good_connection_has_a_name_and_marketplaces(bench: Bench) -> None:
+    account = await bench.connector.check(bench.case.connection, bench.waiting)
+    assert account.name
+    assert account.marketplace_ids == bench.case.connection.marketplace_ids
+    assert all(isinstance(each, str) for each in account.learned.values())
+
+
+async def test_without_a_choice_the_account_names_its_marketplaces(bench: Bench) -> None:
+    open_choice = msgspec.structs.replace(bench.case.connection, marketplace_ids=())
+    account = await bench.connector.check(open_choice, bench.waiting)
+    assert account.marketplace_ids
+
+
+async def test_revoked_credentials_are_lost(bench: Bench) -> None:
+    with pytest.raises(ConnectionLost):
+        await bench.connector.check(bench.case.revoked, bench.waiting)
+    for dataset in bench.connector.datasets:
+        with pytest.raises(ConnectionLost):
+            await bench.pages(dataset, connection=bench.case.revoked)
+
+
+async def test_a_connection_that_is_wrong_names_the_field(bench: Bench) -> None:
+    for field, wrong in bench.case.wrong:
+        with pytest.raises(InvalidConnection) as caught:
+            await bench.connector.check(wrong, bench.waiting)
+        assert caught.value.fields.keys() == {field}
+        assert field in str(caught.value)
+
+
+async def test_an_error_never_tells_the_credentials(bench: Bench) -> None:
+    for each in (bench.case.revoked, *(wrong for _, wrong in bench.case.wrong)):
+        if len(each.refresh_token) < 8:
+            continue  # a word like any other
+        try:
+            await bench.connector.check(each, bench.waiting)
+        except ConnectorError as error:
+            assert each.refresh_token not in f"{error!r} {error}"
+        assert each.refresh_token not in repr(each)
+
+
+# Reading ------------------------------------------------------------------------------------------
+
+
+async def test_from_any_cursor_comes_the_rest_and_only_the_rest(bench: Bench) -> None:
+    for dataset in bench.connector.datasets:
+        whole = await bench.pages(dataset)
+        for number, page in enumerate(whole[:-1], 1):
+            assert page.cursor is not None
+            rest = await bench.pages(dataset, page.cursor)
+            assert records(rest) == records(whole[number:])
+
+
+async def test_a_cursor_is_good_for_a_new_process(bench: Bench, name: str) -> None:
+    dataset = bench.connector.datasets[0]
+    first, *rest = await bench.pages(dataset)
+    assert rest
+    async with (
+        bench.case.up(bench.clock) as environ,
+        connectors.find(name)(environ, bench.clock) as fresh,
+    ):
+        again = Bench(bench.case, fresh, bench.clock)
+        assert records(await again.pages(dataset, first.cursor)) == records(rest)
+
+
+async def test_a_cursor_that_cannot_be_read_means_from_the_beginning(bench: Bench) -> None:
+    for dataset in bench.connector.datasets:
+        whole = records(await bench.pages(dataset))
+        for cursor in ("?", "-5", '{"v":99}'):
+            assert records(await bench.pages(dataset, Cursor(cursor))) == whole
+
+
+async def test_only_the_last_page_has_no_cursor(bench: Bench) -> None:
+    for dataset in bench.connector.datasets:
+        *before, last = await bench.pages(dataset)
+        assert last.cursor is None
+        assert all(page.cursor is not None for page in before)
+
+
+async def test_ids_are_unique_in_a_dataset_and_the_same_at_every_reading(bench: Bench) -> None:
+    first, again = await bench.everything(), await bench.everything()
+    for dataset, found in first.items():
+        ids = [each.id for each in found]
+        assert len(ids) == len(set(ids)) > 0
+        assert again[dataset] == found
+
+
+async def test_records_are_json(bench: Bench) -> None:
+    for found in (await bench.everything()).values():
+        for record in found:
+            msgspec.json.decode(record.data)
+            assert record.id
+            assert record.error is None
+
+
+async def test_pages_tell_what_lies_behind_and_what_is_left(bench: Bench) -> None:
+    for dataset in bench.connector.datasets:
+        pages = await bench.pages(dataset)
+        shares = [page.share for page in pages if page.share is not None]
+        assert shares == sorted(shares)
+        assert all(0 <= share <= 1 for share in shares)
+        assert all(page.seconds_left is None or page.seconds_left >= 0 for page in pages)
+        totals = {page.total for page in pages if page.total is not None}
+        assert totals <= {len(records(pages))}
+
+
+async def test_every_pause_of_more_than_a_second_was_announced(bench: Bench) -> None:
+    await bench.everything()
+    assert len(bench.waits) == sum(slept > 1 for slept in bench.clock.slept)
+    assert all(until > at for at, until in bench.waits)
+
+
+async def test_a_record_that_cannot_be_read_costs_one_record(name: str) -> None:
+    async with opened(name, CASES[name].up) as bench:
+        whole = await bench.everything()
+    async with opened(name, CASES[name].spoilt) as bench:
+        spoilt = await bench.everything()
+    broken = {each.id for found in spoilt.values() for each in found if each.error}
+    assert len(broken) == 1
+    for dataset, found in whole.items():
+        assert len(spoilt[dataset]) == len(found)
+    good = [each for found in spoilt.values() for each in found if each.error is None]
+    assert len(set(map(_key, good))) == sum(map(len, whole.values())) - 1
+    assert set(map(_key, good)) < {_key(each) for found in whole.values() for each in found}
+
+
+def _key(record: Record) -> tuple[str, bytes]:
+    return record.id, record.data
+
+
+# Claims -------------------------------------------------------------------------------------------
+
+
+async def test_detecting_is_pure(bench: Bench) -> None:
+    """The same records, the same answer: claims, or why they are unknown. In a thread, as in life,
+    without the clock: as of then."""
+    landed = Landed(await bench.everything())
+    before = bench.clock.now(), list(bench.clock.slept)
+
+    def detect() -> list[Claim] | str:
+        try:
+            return claims(bench.connector.detect(landed, NOW))
+        except Undetectable as unknown:
+            return str(unknown)
+
+    first = await anyio.to_thread.run_sync(detect)
+    bench.clock.time += timedelta(days=400)
+    again = await anyio.to_thread.run_sync(detect)
+    assert first == again
+    assert (bench.clock.now() - timedelta(days=400), bench.clock.slept) == before
+
+
+async def test_from_nothing_no_claim_follows(bench: Bench) -> None:
+    try:
+        assert claims(bench.connector.detect(Landed({}), NOW)) == []
+    except Undetectable as unknown:
+        assert str(unknown)
