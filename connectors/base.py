@@ -249,6 +249,12 @@ class SourceError(ConnectorError):
     code = "source_error"
 
 
+class Unknowable(SourceError):
+    """The source will not say what a dataset holds: it is unknown, which is not empty."""
+
+    code = "source_unknown"
+
+
 class Misconfigured(SourceError):
     """The application's own credentials or settings are refused: the operator must mend them."""
 

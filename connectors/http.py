@@ -33,6 +33,13 @@ class Answer(msgspec.Struct, frozen=True):
     body: bytes
 
 
+class Download(msgspec.Struct, frozen=True):
+    """A document that is coming in: what its Content-Type says of its charset, and its bytes."""
+
+    charset: str | None
+    chunks: AsyncIterator[bytes]
+
+
 class Http:
     """Sends requests. 5xx and a broken way are tried again with growing, jittered pauses; every
     other answer is the caller's to judge."""
@@ -49,6 +56,30 @@ class Http:
         """The answer, whatever its status. Raises Retryable where there was none."""
         request = self._client.build_request("GET", url, params=dict(params))
         return await self._send(request, before, waiting)
+
+    async def post(self, url: str, body: bytes, before: Before, waiting: Waiting) -> Answer:
+        """Like get, with a body of JSON. What is posted may be done twice if the way breaks."""
+        headers = {"Content-Type": "application/json"}
+        request = self._client.build_request("POST", url, content=body, headers=headers)
+        return await self._send(request, before, waiting)
+
+    @asynccontextmanager
+    async def download(self, url: str) -> AsyncIterator["Download"]:
+        """A document of any size, as it comes: no identity is sent with it. Raises Retryable."""
+        request = self._client.build_request("GET", url, headers={"Accept": "*/*"})
+        response = await self._open(request)
+        try:
+            if response.status_code != 200:
+                raise Retryable(f"The document was refused (HTTP {response.status_code}).")
+            yield Download(response.charset_encoding, _chunks(response))
+        finally:
+            await response.aclose()
+
+    async def _open(self, request: httpx.Request) -> httpx.Response:
+        try:
+            return await self._client.send(request, stream=True)
+        except httpx.RequestError as error:
+            raise Retryable(_unreachable(request, error)) from error
 
     async def post_form(self, url: str, form: Mapping[str, str]) -> Answer:
         request = self._client.build_request("POST", url, data=dict(form))
@@ -86,6 +117,15 @@ class Http:
         finally:
             await response.aclose()
         return Answer(response.status_code, dict(response.headers), bytes(body))
+
+
+async def _chunks(response: httpx.Response) -> AsyncIterator[bytes]:
+    """As stored: a document that is packed is the reader's to unpack."""
+    try:
+        async for chunk in response.aiter_raw(65536):
+            yield chunk
+    except httpx.RequestError as error:
+        raise Retryable("The document broke off before its end. Try again later.") from error
 
 
 async def _at_once() -> Mapping[str, str]:

@@ -1,6 +1,5 @@
 """Where the parts meet: opened in order, closed in reverse. It alone knows the backends in use."""
 
-import gc
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from http import HTTPStatus
@@ -59,6 +58,7 @@ def create_app(parts: Parts, settings: Settings) -> ASGIApp:
             Exception: _unexpected,
         },
     )
+    app.router.redirect_slashes = False  # such an address is a 404, not a guess
     app.state.parts = parts
     return HandOver(app, parts.hub)
 
@@ -89,8 +89,6 @@ async def open_parts(settings: Settings, clock: Clock) -> AsyncIterator[Parts]:
             runner.submit(sync.id)
             log.info("sync_taken_up", sync_id=sync.id)
         auth = Authenticator(settings, clock)
-        gc.collect()
-        gc.freeze()  # what lives as long as the process need not be looked at again
         yield Parts(registry, connections, store, sources, hub, encoder, auth, clock)
 
 

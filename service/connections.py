@@ -1,5 +1,6 @@
 """Connect, see, forget. Credentials are encrypted here and leave only towards their connector."""
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
@@ -41,6 +42,9 @@ class NewConnection(msgspec.Struct, frozen=True):
     refresh_token: str
     environment: str
 
+    def __repr__(self) -> str:
+        return f"NewConnection({self.connector!r})"  # never the credentials
+
 
 class Connections:
     """The one door to every connection."""
@@ -66,6 +70,7 @@ class Connections:
             account = await connector.check(candidate, _impatient)
         except ConnectorError as error:
             raise _refusal(error) from error
+        now = self._clock.now()
         connection = StoredConnection(
             id=candidate.id,
             user=actor.user,
@@ -76,7 +81,8 @@ class Connections:
             environment=new.environment,
             name=account.name,
             credentials=self._keys.encrypt(new.refresh_token.encode()).decode(),
-            created_at=self._clock.now(),
+            created_at=now,
+            checked_at=now,
         )
         await self._store.connect(connection, account.learned)
         return connection
@@ -138,15 +144,27 @@ class Connections:
 
 
 def read_keys(text: str) -> MultiFernet:
-    """Fernet keys separated by commas, newest first. Raises StartupError for a malformed one."""
+    """Fernet keys separated by commas, newest first. Raises StartupError for a malformed one.
+
+    None at all is for demo mode only (see settings): then a key that lives as long as the process,
+    so that what it kept must be connected again."""
+    if not text:
+        return MultiFernet([Fernet(Fernet.generate_key())])
     try:
-        return MultiFernet([Fernet(key.strip()) for key in text.split(",") if key.strip()])
+        return MultiFernet([_key(key.strip()) for key in text.split(",") if key.strip()])
     except ValueError as error:
         raise StartupError(
             "SECRETS_KEYS holds a malformed key: each is 32 bytes in URL-safe base64. Make one "
             "with: python -c 'from cryptography.fernet import Fernet; "
             "print(Fernet.generate_key().decode())'."
         ) from error
+
+
+def _key(text: str) -> Fernet:
+    # Python's base64 stops at the first `=`: of two keys with a blank between, one would be lost.
+    if not re.fullmatch("[A-Za-z0-9_-]{43}=", text):
+        raise ValueError("malformed")
+    return Fernet(text)
 
 
 async def _impatient(until: datetime, why: str) -> None:

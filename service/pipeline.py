@@ -16,6 +16,7 @@ from connectors.base import (
     ConnectorError,
     Dataset,
     Misconfigured,
+    Money,
     Page,
     Record,
     Retryable,
@@ -32,7 +33,7 @@ from service.store.store import Store, learn, watermarks
 
 RECORDS_AT_ONCE = 500
 LANDING_AT_ONCE = 4
-"""Pages that may be on their way into the store: a start must not queue behind a hundred of them."""
+"""Pages on their way into the store at once: a start must not queue behind a hundred of them."""
 
 log = structlog.get_logger()
 
@@ -186,7 +187,7 @@ class _Run:
 
     async def _detect(self) -> None:
         await self._stage(Stage.PROCESSING, "Looking for money that is owed")
-        records = _Landed(self._p.store, self.sync.connection_id)
+        records = _Landed(self._p.store, self.sync)
         as_of = self.sync.started_at
         try:
             claims = await anyio.to_thread.run_sync(
@@ -227,9 +228,16 @@ class _Run:
 class _Landed:
     """What was landed of a connection, read page by page from the thread that detects."""
 
-    def __init__(self, store: Store, connection_id: str) -> None:
+    def __init__(self, store: Store, sync: Sync) -> None:
         self._store = store
-        self._connection_id = connection_id
+        self._connection_id = sync.connection_id
+        self._complete = {each.name for each in sync.sources if each.status is Outcome.COMPLETE}
+
+    def complete(self, dataset: str) -> bool:
+        return dataset in self._complete
+
+    def cost(self, sku: str) -> Money | None:
+        return None  # users cannot give costs yet
 
     def read(self, dataset: str) -> Iterable[Record]:
         after = ""

@@ -99,8 +99,8 @@ class Registry:
                 await self._tell(sync)
         except Refused:
             running = self.live_of(actor.user) or await self._store.live_sync(actor.user)
-            if running is None:  # it ended just now
-                return await self.start(actor, request)
+            if running is None:
+                raise Overtaken("A sync ended just now. Start again.") from None
             self._remember(running)
             return _attach(running, request)
         self._runner.submit(sync.id)

@@ -1,7 +1,7 @@
 """Every setting with its default, read from the environment once."""
 
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
@@ -52,9 +52,11 @@ class Settings(msgspec.Struct, frozen=True, rename="upper"):
         return Path(self.database_url.removeprefix("sqlite:///"))
 
 
-def read_settings(environ: Mapping[str, str]) -> Settings:
-    """The settings that an environment describes. Raises StartupError naming what to mend."""
-    resolved = _resolve_files(environ)
+def read_settings(environ: Mapping[str, str], connectors: Sequence[str] = ()) -> Settings:
+    """The settings that an environment describes, and those of the named connectors (NAME_…).
+
+    Raises StartupError naming what to mend."""
+    resolved = _resolve_files(environ, tuple(f"{name.upper()}_" for name in connectors))
     names = {field.encode_name for field in msgspec.structs.fields(Settings)} - {"ENVIRON"}
     given = {name: value for name, value in resolved.items() if name in names and value != ""}
     try:
@@ -65,13 +67,13 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
     return settings
 
 
-def _resolve_files(environ: Mapping[str, str]) -> dict[str, str]:
+def _resolve_files(environ: Mapping[str, str], prefixes: tuple[str, ...]) -> dict[str, str]:
     """NAME_FILE is the path of a file that holds NAME: how secrets are mounted."""
     resolved = dict(environ)
     known = {field.encode_name for field in msgspec.structs.fields(Settings)}
     for variable, path in environ.items():
         name = variable.removesuffix("_FILE")
-        if name == variable or not (name in known or name.startswith("AMAZON_")) or not path:
+        if name == variable or not (name in known or name.startswith(prefixes)) or not path:
             continue
         if environ.get(name):
             raise StartupError(f"Both {name} and {variable} are set. Set one of them.")
@@ -79,6 +81,8 @@ def _resolve_files(environ: Mapping[str, str]) -> dict[str, str]:
             resolved[name] = Path(path).read_text().strip()
         except OSError as error:
             raise StartupError(f"{variable}: {path} cannot be read ({error.strerror}).") from error
+        except UnicodeDecodeError as error:
+            raise StartupError(f"{variable}: {path} is not text.") from error
     return resolved
 
 
@@ -86,6 +90,8 @@ def _check(settings: Settings) -> None:
     problems = [*_check_auth(settings), *_check_numbers(settings)]
     if not settings.database_url.startswith("sqlite:///"):
         problems.append("DATABASE_URL must be sqlite:///path (PostgreSQL is not supported yet).")
+    elif settings.database_path.name in ("", ":memory:"):
+        problems.append("DATABASE_URL must name a file: sqlite:///data/sync.db.")
     if settings.log_format not in ("json", "console"):
         problems.append("LOG_FORMAT must be json or console.")
     if settings.log_level.lower() not in ("debug", "info", "warning", "error"):
@@ -127,7 +133,9 @@ def _check_numbers(settings: Settings) -> list[str]:
         "max_streams_per_user",
     )
     problems += [
-        f"{name.upper()} must be above 0." for name in positive if getattr(settings, name) <= 0
+        f"{name.upper()} must be above 0."
+        for name in positive
+        if not getattr(settings, name) > 0  # nan is not above 0 either
     ]
     return problems
 

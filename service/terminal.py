@@ -1,17 +1,22 @@
 """A sync in the terminal: start it, follow its stream with a progress bar. A plain HTTP client."""
 
 import json
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from http.client import HTTPException
 from typing import Any, cast
-from urllib.parse import urlsplit
+from urllib.parse import quote
 
 from service.errors import ServiceError
 
 TIMEOUT = 60.0
 """Seconds of silence that a stream may have: the service sends a comment every 15."""
 RECONNECTS = 20
+"""How often in a row the stream may end without having told anything new."""
+PAUSE = 3.0
+"""Seconds before the stream is opened again: what the service itself asks of a browser."""
 ENDED = ("complete", "failed", "cancelled", "paused")
 
 Status = dict[str, Any]
@@ -27,8 +32,11 @@ def start(url: str, token: str, connection: str | None) -> int:
     if connection:
         body["connectionId"] = connection
     with _open(url, token, "/api/sync/start", json.dumps(body).encode()) as answer:
-        started = json.load(answer)
-    return watch(url, token, started["syncId"])
+        try:
+            sync_id = json.load(answer)["syncId"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise Unreachable(f"What answers at {url} is not this service.") from error
+    return watch(url, token, sync_id)
 
 
 def watch(url: str, token: str, sync_id: str) -> int:
@@ -44,22 +52,30 @@ def watch(url: str, token: str, sync_id: str) -> int:
 
 
 def _statuses(url: str, token: str, sync_id: str) -> Iterator[Status]:
-    """Every status that the stream tells, across reconnects."""
+    """Every status that the stream tells, across reconnects.
+
+    A service that cannot be reached at all is an error at once; one that was is waited for."""
     last = ""
-    for _ in range(RECONNECTS):
+    vain = 0
+    while vain < RECONNECTS:
         headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": last} if last else {})
+        path = f"/api/sse/sync-progress/{quote(sync_id, safe='')}"
+        vain += 1
         try:
-            stream = _open(url, token, f"/api/sse/sync-progress/{sync_id}", None, headers)
-            with stream as lines:
+            with _open(url, token, path, None, headers) as lines:
                 if lines.status == 204:
                     return
                 for number, status in _events(lines):
-                    last = number
+                    last, vain = number, 0
                     yield status
                     if status["status"] in ENDED:
                         return
-        except (OSError, TimeoutError):
-            continue
+        except Unreachable:
+            if not last:
+                raise
+        except (OSError, HTTPException):
+            pass  # broken off; the next stream begins where this one ended
+        time.sleep(PAUSE)
     raise Unreachable(f"The stream broke off {RECONNECTS} times. Try `watch {sync_id}` later.")
 
 
@@ -72,14 +88,14 @@ def _events(lines: Iterator[bytes]) -> Iterator[tuple[str, Status]]:
             number = value
         elif name == "event":
             event = value
-        elif name == "data" and event != "reset":
+        elif name == "data" and event not in ("reset", "evicted"):
             yield number, json.loads(value)
 
 
 def _open(
     url: str, token: str, path: str, body: bytes | None, headers: dict[str, str] | None = None
 ) -> Any:
-    if urlsplit(url).scheme not in ("http", "https"):
+    if not url.startswith(("http://", "https://")):
         raise Unreachable(f"{url} is not an http address.")
     request = urllib.request.Request(url.rstrip("/") + path, data=body, headers=headers or {})  # noqa: S310
     if token:
@@ -88,8 +104,11 @@ def _open(
         return urllib.request.urlopen(request, timeout=TIMEOUT)  # noqa: S310 - http(s), see above
     except urllib.error.HTTPError as error:
         raise ServiceError(_detail(error)) from error
-    except urllib.error.URLError as error:
-        raise Unreachable(f"{url} cannot be reached: {error.reason}.") from error
+    except ValueError as error:  # its words may hold the token
+        raise Unreachable("The address or the token holds what cannot be sent.") from error
+    except (OSError, HTTPException) as error:
+        reason = getattr(error, "reason", error)
+        raise Unreachable(f"{url} cannot be reached: {reason}.") from error
 
 
 def _detail(error: urllib.error.HTTPError) -> str:
@@ -109,7 +128,7 @@ class _bar:
             self._rich = None
             return lambda status: print(f"{status['progress']:3}%  {status['message']}")
         columns = [BarColumn(), TextColumn("{task.percentage:>3.0f}%"), TimeElapsedColumn()]
-        self._rich = Progress(*columns, TextColumn("{task.description}"))
+        self._rich = Progress(*columns, TextColumn("{task.description}", markup=False))
         self._rich.start()
         bar, task = self._rich, self._rich.add_task("", total=100)
         return lambda status: bar.update(

@@ -1,7 +1,7 @@
 """The real service in this process, over real uvicorn and SQLite, and clients that speak to it."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from httpx_sse import ServerSentEvent, aconnect_sse
 from joserfc import jwt
 from joserfc.jwk import OctKey
 
+import connectors
 from connectors.base import Clock, SystemClock
 from service.__main__ import Server, address, listen
 from service.api.parts import Parts
@@ -41,7 +42,8 @@ def settings(folder: Path, **environ: str) -> Settings:
             "DATABASE_URL": f"sqlite:///{folder / 'sync.db'}",
             "PORT": "0",
             **environ,
-        }
+        },
+        connectors.names(),
     )
 
 
@@ -131,7 +133,9 @@ class Serving:
     def user(self, name: str = "ann", **claims: Any) -> User:
         if name not in self._users:
             headers = {"Authorization": f"Bearer {token(name, **claims)}"}
-            self._users[name] = User(httpx.AsyncClient(base_url=self.url, headers=headers))
+            self._users[name] = User(
+                httpx.AsyncClient(base_url=self.url, headers=headers, verify=False)
+            )
         return self._users[name]
 
     def anonymous(self, **options: Any) -> httpx.AsyncClient:
@@ -144,20 +148,21 @@ async def serve(folder: Path, clock: Clock | None = None, **environ: str) -> Asy
     chosen = settings(folder, **environ)
     bound = listen(chosen.host, 0)
     users: dict[str, User] = {}
-    async with open_parts(chosen, clock or SystemClock()) as parts:
-        server = Server(create_app(parts, chosen), parts, signals=False)
-        async with anyio.create_task_group() as group:
-            group.start_soon(lambda: server.serve(sockets=[bound]))
-            with anyio.fail_after(10):
-                while not server.started:
-                    await anyio.sleep(0.005)
-            try:
-                yield Serving(address(bound), parts, users)
-            finally:
-                with anyio.CancelScope(shield=True):
-                    for user in users.values():
-                        await user.http.aclose()
-                    server.should_exit = True
+    with closing(bound):
+        async with open_parts(chosen, clock or SystemClock()) as parts:
+            server = Server(create_app(parts, chosen), parts, signals=False)
+            async with anyio.create_task_group() as group:
+                group.start_soon(lambda: server.serve(sockets=[bound]))
+                with anyio.fail_after(10):
+                    while not server.started:
+                        await anyio.sleep(0.005)
+                try:
+                    yield Serving(address(bound), parts, users)
+                finally:
+                    with anyio.CancelScope(shield=True):
+                        for user in users.values():
+                            await user.http.aclose()
+                        server.should_exit = True
 
 
 def read(answer: httpx.Response) -> Json:

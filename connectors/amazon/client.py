@@ -3,29 +3,41 @@ that token dies, its refusals in our words."""
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, suppress
 from typing import NoReturn
+from urllib.parse import quote
 
 import msgspec
 
 from connectors.amazon.auth import Tokens
 from connectors.amazon.settings import AmazonSettings
 from connectors.base import Clock, Connection, ConnectionLost, Retryable, SourceError, Waiting
-from connectors.http import Answer, Http
+from connectors.http import Answer, Download, Http
 from connectors.quota import Bucket, Buckets, Quota
 
 
 class Operation(msgspec.Struct, frozen=True):
-    """A GET of the API with its published usage plan: calls a second, and the burst."""
+    """An operation with its published usage plan: calls a second, and the burst. A `{}` in its
+    path is the one argument that belongs there."""
 
     name: str
     path: str
     rate: float
     burst: float
+    method: str = "GET"
 
 
 class Refused(SourceError):
     """400: the parameters are refused. With a pagination token among them: it has expired."""
+
+
+class _Call(msgspec.Struct, frozen=True):
+    """What goes out, whichever token and how often it takes."""
+
+    method: str
+    url: str
+    params: Mapping[str, str]
+    body: bytes | None
 
 
 class _Fault(msgspec.Struct):
@@ -56,19 +68,28 @@ class Client:
         operation: Operation,
         params: Mapping[str, str],
         waiting: Waiting,
+        argument: str = "",
+        body: Mapping[str, object] | None = None,
     ) -> bytes:
-        """The body of a 200. Waits for the quota as long as it takes, saying so by `waiting`.
+        """The body of a 2xx. Waits for the quota as long as it takes, saying so by `waiting`.
 
         Raises Refused, SourceError, ConnectionLost, Misconfigured or Retryable."""
         bucket = self.bucket(connection, operation)
         replayed = False
         while True:
-            answer, token = await self._get(connection, operation, params, bucket, waiting)
+            call = _Call(
+                operation.method,
+                self._settings.host(connection.region, connection.environment)
+                + operation.path.format(quote(argument, safe="")),
+                params,
+                None if body is None else msgspec.json.encode(body),
+            )
+            answer, token = await self._send(connection, operation, call, bucket, waiting)
             if answer.status == 429:
                 bucket.refused()
                 continue
             bucket.answered(_announced_rate(answer))
-            if answer.status == 200:
+            if answer.status in (200, 201, 202):
                 return answer.body
             if answer.status in (401, 403) and not replayed:
                 self._tokens.forget(connection.refresh_token, token)
@@ -76,11 +97,15 @@ class Client:
                 continue
             _refuse(operation, answer)
 
-    async def _get(
+    def download(self, url: str) -> AbstractAsyncContextManager[Download]:
+        """A report's document. Its address is its own permission: no token goes with it."""
+        return self._http.download(url)
+
+    async def _send(
         self,
         connection: Connection,
         operation: Operation,
-        params: Mapping[str, str],
+        call: "_Call",
         bucket: Bucket,
         waiting: Waiting,
     ) -> tuple[Answer, str]:
@@ -97,9 +122,11 @@ class Client:
             token = await self._tokens.get(connection.refresh_token)
             return {"x-amz-access-token": token}
 
-        host = self._settings.host(connection.region, connection.environment)
         try:
-            answer = await self._http.get(host + operation.path, params, paced, waiting)
+            if call.body is None:
+                answer = await self._http.get(call.url, call.params, paced, waiting)
+            else:
+                answer = await self._http.post(call.url, call.body, paced, waiting)
         finally:
             bucket.back(out)
         return answer, token

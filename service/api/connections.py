@@ -25,11 +25,16 @@ class ConnectIn(wire.In, frozen=True):
     environment: Literal["production", "sandbox"] = "production"
     skip_historical_sync: bool = False
 
+    def __repr__(self) -> str:
+        return f"ConnectIn({self.connector!r})"  # never the credentials
+
     def new(self) -> NewConnection:
         if len(self.refresh_token) > 4096:
             raise Invalid.field("refreshToken", "Must not be longer than 4,096 characters.")
-        if len(self.marketplace_ids) > 50:
-            raise Invalid.field("marketplaceIds", "At most 50.")
+        if len(self.marketplace_ids) > 50 or any(len(each) > 50 for each in self.marketplace_ids):
+            raise Invalid.field("marketplaceIds", "At most 50, of at most 50 characters each.")
+        if len(self.region) > 50:
+            raise Invalid.field("region", "Must not be longer than 50 characters.")
         return NewConnection(
             connector=self.connector,
             region=self.region.upper(),
@@ -53,6 +58,9 @@ async def connect(request: Request) -> Response:
         except ServiceError as error:
             answer["warning"] = f"The historical sync was not started. {error.detail}"
             log.warning("historical_sync_not_started", connection_id=kept.id, code=error.code)
+        except Exception:
+            answer["warning"] = "The historical sync was not started. Start it when you like."
+            log.exception("historical_sync_not_started", connection_id=kept.id)
     headers = {"Location": f"/api/connections/{kept.id}"}
     return wire.JSON(answer, status_code=201, headers=headers)
 

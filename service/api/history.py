@@ -29,7 +29,7 @@ async def history(request: Request) -> Response:
     )
     limit = wire.whole_number(given, "limit", 20, 1, 100)
     offset = wire.whole_number(given, "offset", 0, 0, 10_000)
-    before = wire.read_cursor(given, 1)
+    before = wire.read_cursor(given, "history", 1)
     if before and "offset" in given:
         raise Invalid.field("offset", "Give either offset or cursor.")
     filters = _filters(given)
@@ -40,7 +40,7 @@ async def history(request: Request) -> Response:
         {
             "syncs": [wire.status(sync) for sync in found[:limit]],
             "total": None if before else await store.count(who.user, filters),
-            "nextCursor": wire.cursor(found[limit - 1].id) if more else None,
+            "nextCursor": wire.cursor("history", found[limit - 1].id) if more else None,
         }
     )
 
@@ -60,12 +60,16 @@ async def items(request: Request) -> Response:
     outcome = given.get("status")
     if outcome is not None and outcome not in OUTCOMES:
         raise Invalid.field("status", f"Must be one of {', '.join(OUTCOMES)}.")
-    after = wire.read_cursor(given, 2)
+    after = wire.read_cursor(given, "items", 2)
     rows = await parts(request).store.items(
-        sync.id, outcome, given.get("dataset"), limit + 1, (after[0], after[1]) if after else None
+        sync.id,
+        outcome,
+        given.get("dataset") or None,
+        limit + 1,
+        (after[0], after[1]) if after else None,
     )
     page, more = rows[:limit], len(rows) > limit
-    last = wire.cursor(page[-1]["dataset"], page[-1]["record_id"]) if more else None
+    last = wire.cursor("items", page[-1]["dataset"], page[-1]["record_id"]) if more else None
     return wire.JSON({"items": [wire.item(row) for row in page], "nextCursor": last})
 
 
@@ -84,7 +88,7 @@ async def data(request: Request) -> Response:
         if wanted not in own:
             raise NotFound(f"You have no connection {wanted}. GET /api/connections lists them.")
         own = [wanted]
-    begin, after = wire.read_cursor(given, 2) or ("", "")
+    begin, after = wire.read_cursor(given, "data", 2) or ("", "")
     rows: list[Mapping[str, Any]] = []
     for connection in [each for each in own if each >= begin]:
         missing = limit + 1 - len(rows)
@@ -94,7 +98,7 @@ async def data(request: Request) -> Response:
         if len(rows) > limit:
             break
     page, more = rows[:limit], len(rows) > limit
-    last = wire.cursor(page[-1]["connection_id"], page[-1]["id"]) if more else None
+    last = wire.cursor("data", page[-1]["connection_id"], page[-1]["id"]) if more else None
     return wire.JSON(
         msgspec.json.encode({"records": [wire.record(row) for row in page], "nextCursor": last})
     )

@@ -41,6 +41,8 @@ class Stream:
         "busy",
         "closing",
         "deadline",
+        "ended",
+        "last_words",
         "pending",
         "quiet_since",
         "send",
@@ -55,7 +57,9 @@ class Stream:
         self.deadline = deadline
         self.send: Send | None = None  # the server's own, once handed over
         self.busy = False
-        self.closing = False
+        self.closing = False  # it is to end
+        self.ended = False  # and was told so
+        self.last_words = b""
         self.pending: dict[str, tuple[Sync, Message]] = {}
         self.versions: dict[str, int] = {}
         self.quiet_since = 0.0
@@ -111,9 +115,10 @@ class Hub:
             stream.send = send
             stream.quiet_since = anyio.current_time()
             self._flush(stream)
-            if self._closing or stream.closing:
-                stream.closing = False
-                self._end(stream)
+            if self._closing:
+                self._end(stream, self._come_back())
+            if stream.closing:
+                self._part(stream)
             while (await receive())["type"] != "http.disconnect":
                 pass
         finally:
@@ -122,7 +127,7 @@ class Hub:
     # What it is told ----------------------------------------------------------------------------
 
     def deliver(self, sync: Sync) -> None:
-        """A change was kept: tell those who listen. Encoded once, whoever many they are."""
+        """A change was kept: tell those who listen. Encoded once, however many they are."""
         if streams := self._of_sync.get(sync.id):
             message = self.message(sync, with_id=True)
             for stream in tuple(streams):
@@ -184,7 +189,7 @@ class Hub:
             return
         stream.busy = False
         if stream.closing:
-            self._drive(stream, _LAST)
+            self._part(stream)
         else:
             self._flush(stream)
 
@@ -193,12 +198,15 @@ class Hub:
         if stream.closing:
             return
         stream.closing = True
-        if stream.send is None or stream.busy:
+        stream.last_words = last_words
+        self._part(stream)
+
+    def _part(self, stream: Stream) -> None:
+        """Once, and as soon as the client can be told: the last words and the end."""
+        if stream.send is None or stream.busy or stream.ended:
             return
-        if last_words:
-            self._drive(stream, _message(last_words))
-        if not stream.busy:
-            self._drive(stream, _LAST)
+        stream.ended = True
+        self._drive(stream, _message(stream.last_words, more=False))
 
     def _evict(self, stream: Stream) -> None:
         """In-band: any status but 200 would end an EventSource for good."""
@@ -214,11 +222,11 @@ class Hub:
             silent_since = anyio.current_time() - SILENCE
             now = self._clock.now()
             for stream in [each for streams in self._of_user.values() for each in streams]:
-                if stream.send is None or stream.busy or stream.closing:
+                if stream.send is None or stream.closing:
                     continue
                 if now >= stream.deadline:
-                    self._end(stream)
-                elif stream.quiet_since <= silent_since:
+                    self._end(stream)  # a slow reader too: nothing more goes past its credential
+                elif not stream.busy and stream.quiet_since <= silent_since:
                     self._drive(stream, _COMMENT)
 
     async def close(self, seconds: float) -> None:
@@ -226,9 +234,12 @@ class Hub:
         self._closing = True
         streams = [each for of_user in self._of_user.values() for each in of_user]
         for number, stream in enumerate(streams):
-            self._end(stream, wire.block(retry=self._random.randint(RETRY // 3, RETRY * 2)))
+            self._end(stream, self._come_back())
             if number % 50 == 49:
                 await anyio.sleep(seconds * 50 / len(streams))
+
+    def _come_back(self) -> bytes:
+        return wire.block(retry=self._random.randint(RETRY // 3, RETRY * 2))
 
 
 class HandOver:
@@ -256,8 +267,8 @@ def _drop(streams: dict[str, dict[Stream, None]], key: str, stream: Stream) -> N
             del streams[key]
 
 
-def _message(body: bytes) -> Message:
-    return {"type": "http.response.body", "body": body, "more_body": True}
+def _message(body: bytes, more: bool = True) -> Message:
+    return {"type": "http.response.body", "body": body, "more_body": more}
 
 
 @types.coroutine
@@ -277,4 +288,3 @@ def _rest(sending: Coroutine[Any, Any, None], yielded: Any) -> Generator[Any, An
 
 
 _COMMENT = _message(b":\n\n")
-_LAST: Message = {"type": "http.response.body", "body": b"", "more_body": False}

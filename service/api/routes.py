@@ -1,6 +1,8 @@
 """The whole surface on one page."""
 
+from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
@@ -28,9 +30,28 @@ async def readyz(request: Request) -> Response:
     return wire.JSON({"status": "ready"})
 
 
+class Files(StaticFiles):
+    """The dashboard's files: asked for anew each time (they have ETags), so that after an upgrade
+    no browser mixes old modules with new ones."""
+
+    def file_response(self, *args: Any, **options: Any) -> Response:
+        response = super().file_response(*args, **options)
+        response.headers["Cache-Control"] = "no-cache"
+        return response
+
+
 async def dashboard(_: Request) -> Response:
     """The page at /."""
     return FileResponse(WEB / "index.html", headers={"Cache-Control": "no-cache"})
+
+
+def _route(path: str, **endpoints: Callable[[Request], Awaitable[Response]]) -> Route:
+    """One route for all the methods of a path, so that a wrong one is told of each in `Allow`."""
+
+    async def chosen(request: Request) -> Response:
+        return await endpoints["GET" if request.method == "HEAD" else request.method](request)
+
+    return Route(path, chosen, methods=list(endpoints))
 
 
 routes: list[BaseRoute] = [
@@ -46,14 +67,11 @@ routes: list[BaseRoute] = [
     Route("/api/sync/history/{sync_id}", history.one),
     Route("/api/sync/history/{sync_id}/items", history.items),
     Route("/api/data/{dataset}", history.data),
-    Route("/api/connections", connections.list_all),
-    Route("/api/connections", connections.connect, methods=["POST"]),
-    Route("/api/connections/{connection_id}", connections.one),
-    Route("/api/connections/{connection_id}", connections.forget, methods=["DELETE"]),
-    Route("/api/session", session.begin, methods=["POST"]),
-    Route("/api/session", session.end, methods=["DELETE"]),
+    _route("/api/connections", GET=connections.list_all, POST=connections.connect),
+    _route("/api/connections/{connection_id}", GET=connections.one, DELETE=connections.forget),
+    _route("/api/session", POST=session.begin, DELETE=session.end),
     Route("/healthz", healthz),
     Route("/readyz", readyz),
     Route("/", dashboard),
-    Mount("/web", StaticFiles(directory=WEB)),
+    Mount("/web", Files(directory=WEB)),
 ]

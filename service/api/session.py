@@ -3,7 +3,7 @@
 from starlette.requests import Request
 from starlette.responses import Response
 
-from service.api.auth import COOKIE, bearer
+from service.api.auth import CHALLENGE, COOKIE, bearer
 from service.api.parts import identity, parts
 from service.errors import Unauthenticated
 
@@ -13,7 +13,9 @@ async def begin(request: Request) -> Response:
     who = identity(request)
     token = bearer(request)
     if not token or who.until is None:
-        raise Unauthenticated("Send the token as `Authorization: Bearer <token>`.")
+        raise Unauthenticated(
+            "Send the token as `Authorization: Bearer <token>`.", headers=CHALLENGE
+        )
     life = int((who.until - parts(request).clock.now()).total_seconds())
     response = Response(status_code=204)
     response.set_cookie(

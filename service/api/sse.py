@@ -17,49 +17,65 @@ LATELY = timedelta(minutes=1)
 
 
 class ProgressResponse(EventSourceResponse):
-    """Sends the head and the first block, then leaves the stream to the hub."""
+    """Sends the head and the first block, then leaves the stream to the hub, if there is one."""
 
-    def __init__(self, stream: Stream, first: bytes, ended: bool) -> None:
+    def __init__(self, hub: Hub, stream: Stream | None, first: bytes) -> None:
         super().__init__(_nothing(), headers={"Cache-Control": "no-store"}, ping=0, sep="\n")
+        self._hub = hub
         self._stream = stream
         self._first = first
-        self._ended = ended
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["method"] == "HEAD":
-            await super().__call__(scope, receive, send)
-            return
-        head = {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
-        await send(head)
-        body = {"type": "http.response.body", "body": self._first, "more_body": not self._ended}
-        await send(body)
-        if not self._ended:
+        more = self._stream is not None
+        try:
+            await send(
+                {"type": "http.response.start", "status": 200, "headers": self.raw_headers},
+            )
+            await send({"type": "http.response.body", "body": self._first, "more_body": more})
+        except BaseException:
+            if self._stream:  # it never gets to the hand-over, which would have seen to that
+                self._hub.remove(self._stream)
+            raise
+        if self._stream:
             scope["extensions"][SLOT].append(self._stream)
 
 
 async def sync_progress(request: Request) -> Response:
     """GET /api/sse/sync-progress/{sync_id}: one sync as it is now, then as it changes."""
     here = parts(request)
-    who = identity(request)
-    await here.registry.get(who.actor, request.path_params["sync_id"])
-    stream = here.hub.add(who.actor.user, request.path_params["sync_id"], who.until)
+    who, wanted = identity(request), request.path_params["sync_id"]
+    sync = await here.registry.get(who.actor, wanted)
+    stream = None
+    if sync.live and request.method != "HEAD":  # else it would cost another stream its place
+        stream = here.hub.add(who.actor.user, wanted, who.until)
     try:
-        sync = await here.registry.get(who.actor, request.path_params["sync_id"])
-        asked = request.headers.get("last-event-id") or request.query_params.get("lastEventId")
-        first = wire.block(retry=RETRY)
-        if asked is not None and _known(asked, sync):
-            if int(asked) >= sync.version and not sync.live:
+        if stream:
+            sync = await here.registry.get(who.actor, wanted)
+            here.hub.told(stream, sync)
+            if not sync.live:
                 here.hub.remove(stream)
-                return Response(status_code=204)
-            first += b"" if int(asked) == sync.version else _snapshot(here.hub, sync)
-        else:
-            first += wire.block(event="reset", data="{}") if asked else b""
-            first += _snapshot(here.hub, sync)
-        here.hub.told(stream, sync)
-        return _response(here.hub, request, stream, first, ended=not sync.live)
+                stream = None
+        first = _first(request, here.hub, sync)
     except BaseException:
-        here.hub.remove(stream)
+        if stream:
+            here.hub.remove(stream)
         raise
+    if first is None:
+        return Response(status_code=204)
+    return ProgressResponse(here.hub, stream, first)
+
+
+def _first(request: Request, hub: Hub, sync: Sync) -> bytes | None:
+    """What a stream begins with; None if the client knows how the sync ended."""
+    asked = request.headers.get("last-event-id") or request.query_params.get("lastEventId")
+    first = wire.block(retry=RETRY)
+    if not asked:
+        return first + _snapshot(hub, sync)
+    if not _known(asked, sync):
+        return first + wire.block(event="reset", data="{}") + _snapshot(hub, sync)
+    if int(asked) < sync.version:
+        return first + _snapshot(hub, sync)
+    return first if sync.live else None
 
 
 async def all_syncs(request: Request) -> Response:
@@ -67,6 +83,8 @@ async def all_syncs(request: Request) -> Response:
     every live sync and those that ended in the last minute."""
     here = parts(request)
     who = identity(request)
+    if request.method == "HEAD":
+        return ProgressResponse(here.hub, None, b"")
     stream = here.hub.add(who.actor.user, None, who.until)
     first = wire.block(retry=RETRY)
     since = here.clock.now() - LATELY
@@ -74,13 +92,7 @@ async def all_syncs(request: Request) -> Response:
         if sync.live or (sync.completed_at and sync.completed_at >= since):
             first += here.hub.message(sync, with_id=False)["body"]
             here.hub.told(stream, sync)
-    return _response(here.hub, request, stream, first, ended=False)
-
-
-def _response(hub: Hub, request: Request, stream: Stream, first: bytes, ended: bool) -> Response:
-    if ended or request.method == "HEAD":
-        hub.remove(stream)
-    return ProgressResponse(stream, first, ended)
+    return ProgressResponse(here.hub, stream, first)
 
 
 def _snapshot(hub: Hub, sync: Sync) -> bytes:

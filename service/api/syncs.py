@@ -23,15 +23,15 @@ class StartIn(wire.In, frozen=True):
     on_conflict: Literal["reject", "attach"] = "reject"
 
     def request(self) -> StartRequest:
-        for name in ("since", "until"):
-            moment = getattr(self, name)
-            if moment and moment.tzinfo is None:
-                raise Invalid.field(name, "Must have a time zone: 2026-01-15T12:00:00Z.")
+        since = wire.in_utc(self.since, "since") if self.since else None
+        until = wire.in_utc(self.until, "until") if self.until else None
+        if since and until and since >= until:
+            raise Invalid.field("since", "Must be before until.")
         return StartRequest(
             connection_id=self.connection_id,
             datasets=self.datasets,
-            since=self.since,
-            until=self.until,
+            since=since,
+            until=until,
             attach=self.on_conflict == "attach",
         )
 
@@ -47,12 +47,13 @@ async def start(request: Request) -> Response:
 async def status(request: Request) -> Response:
     """GET /api/sync/status/{sync_id}: from memory; unchanged since the client's version is 304."""
     sync = await parts(request).registry.get(actor(request), request.path_params["sync_id"])
-    return _status(request, sync)
+    return _status(request, sync, f'"{sync.version}"')
 
 
 async def current(request: Request) -> Response:
     """GET /api/sync/status: the caller's live sync, or the newest."""
-    return _status(request, await parts(request).registry.current(actor(request)))
+    sync = await parts(request).registry.current(actor(request))
+    return _status(request, sync, f'"{sync.id}.{sync.version}"')  # it may be another one next time
 
 
 async def cancel(request: Request) -> Response:
@@ -73,10 +74,10 @@ def _accepted(sync: Sync, message: str) -> Response:
     return wire.JSON(body, status_code=202, headers={"Location": where["statusUrl"]})
 
 
-def _status(request: Request, sync: Sync) -> Response:
-    tag = f'"{sync.version}"'
+def _status(request: Request, sync: Sync, tag: str) -> Response:
     headers = {"ETag": tag, "Cache-Control": "private, no-cache"}
     known = request.headers.get("if-none-match")
-    if known and tag in [each.strip().removeprefix("W/") for each in known.split(",")]:
+    tags = [each.strip().removeprefix("W/") for each in known.split(",")] if known else []
+    if tag in tags or "*" in tags:
         return Response(status_code=304, headers=headers)
     return wire.JSON(parts(request).encoder.status(sync), headers=headers)

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import msgspec
 from sse_starlette import ServerSentEvent
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from service.errors import BodyTooLarge, Invalid, InvalidJSON, ServiceError
@@ -24,6 +24,8 @@ MAX_ATTEMPTS = 3
 ALWAYS_COUNTED = ("orders", "inventory", "transactions")
 """Datasets whose counters every status has, also where the connector has no such dataset."""
 REMEMBERED = 2048
+EARLIEST, LATEST = 1970, 9000
+"""Years that a client may name: there is room to add and to subtract."""
 
 T = TypeVar("T")
 Json = dict[str, Any]
@@ -177,9 +179,14 @@ def record(row: Values) -> Json:
         "id": row["id"],
         "connectionId": row["connection_id"],
         "syncId": row["sync_id"],
-        "updatedAt": row["updated_at"],
+        "updatedAt": _milliseconds(row["updated_at"]),
         "data": msgspec.Raw(row["data"].encode()),
     }
+
+
+def _milliseconds(stamped: str) -> str:
+    """A time of the store, which counts to the microsecond, as the wire has it."""
+    return f"{stamped[:23]}Z"
 
 
 def item(row: Values) -> Json:
@@ -189,7 +196,7 @@ def item(row: Values) -> Json:
         "name": row["name"],
         "outcome": row["outcome"],
         "error": row["error"],
-        "at": row["at"],
+        "at": _milliseconds(row["at"]),
     }
 
 
@@ -226,9 +233,11 @@ async def read_body(request: Request, shape: type[T], empty: T | None = None) ->
     if not raw.strip() and empty is not None:
         return empty
     try:
-        return msgspec.json.decode(raw, type=shape)
-    except msgspec.ValidationError as error:
-        raise _invalid(str(error)) from error
+        try:
+            return msgspec.json.decode(raw, type=shape)
+        except msgspec.ValidationError as error:
+            msgspec.json.decode(raw)  # it may be no JSON either, further on: that comes first
+            raise _invalid(str(error)) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidJSON(f"The body is not valid JSON: {error}. Send one JSON object.") from error
 
@@ -236,12 +245,15 @@ async def read_body(request: Request, shape: type[T], empty: T | None = None) ->
 async def _bytes(request: Request) -> bytes:
     body = bytearray()
     size = 0
-    async for chunk in request.stream():
-        size += len(chunk)
-        if size <= LARGEST_BODY:
-            body += chunk
-        elif size > MOST_DISCARDED:
-            raise BodyTooLarge(headers={"Connection": "close"})
+    try:
+        async for chunk in request.stream():
+            size += len(chunk)
+            if size <= LARGEST_BODY:
+                body += chunk
+            elif size > MOST_DISCARDED:
+                raise BodyTooLarge(headers={"Connection": "close"})
+    except ClientDisconnect as error:  # nobody hears it, but the log need not show a trace
+        raise InvalidJSON("The body broke off.") from error
     if size > LARGEST_BODY:
         raise BodyTooLarge
     return bytes(body)
@@ -251,8 +263,8 @@ def _invalid(text: str) -> Invalid:
     """msgspec's words, sorted into the field and what is wrong with it."""
     message, _, path = text.partition(" - at `")
     field = path.removesuffix("`").removeprefix("$").removeprefix(".")
-    if unknown := re.search(r"unknown field `(.+?)`", message):
-        field = ".".join(part for part in (field, unknown[1]) if part)
+    if named := re.search(r"(?:unknown|required) field `(.+?)`", message):
+        field = ".".join(part for part in (field, named[1]) if part)
     return Invalid.field(field or "body", message)
 
 
@@ -282,21 +294,27 @@ def moment(given: Mapping[str, str], name: str) -> datetime | None:
     if text is None:
         return None
     try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        found = None
-    if found is None or found.tzinfo is None:
-        raise Invalid.field(name, "Must be a time like 2026-01-15T12:00:00Z.")
-    return found
+        return in_utc(datetime.fromisoformat(text), name)
+    except ValueError as error:
+        raise Invalid.field(name, "Must be a time like 2026-01-15T12:00:00Z.") from error
 
 
-def cursor(*parts: str) -> str:
+def in_utc(moment: datetime, name: str) -> datetime:
+    """A time that a client gave. Raises Invalid for one that cannot be reckoned with."""
+    if moment.tzinfo is None:
+        raise Invalid.field(name, "Must have a time zone: 2026-01-15T12:00:00Z.")
+    if not EARLIEST <= moment.year <= LATEST:
+        raise Invalid.field(name, f"Must be in a year from {EARLIEST} to {LATEST}.")
+    return moment.astimezone(UTC)
+
+
+def cursor(of: str, *parts: str) -> str:
     """Where a list goes on, in a form that a client need not understand."""
-    raw = msgspec.json.encode(parts)
+    raw = msgspec.json.encode((of, *parts))
     return base64.urlsafe_b64encode(raw).decode().rstrip("=")
 
 
-def read_cursor(given: Mapping[str, str], parts: int) -> Sequence[str] | None:
+def read_cursor(given: Mapping[str, str], of: str, parts: int) -> Sequence[str] | None:
     text = given.get("cursor")
     if text is None:
         return None
@@ -305,8 +323,8 @@ def read_cursor(given: Mapping[str, str], parts: int) -> Sequence[str] | None:
         found = msgspec.json.decode(raw, type=list[str])
     except (binascii.Error, ValueError, msgspec.DecodeError):
         found = []
-    if len(found) != parts:
+    if len(found) != parts + 1 or found[0] != of or not all(found):
         raise Invalid.field(
             "cursor", "Not a cursor of this list. Use the last answer's nextCursor."
         )
-    return found
+    return found[1:]

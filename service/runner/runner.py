@@ -18,7 +18,7 @@ class Runner:
     def __init__(self, most_at_once: int) -> None:
         self._most_at_once = most_at_once
         self._group: TaskGroup | None = None
-        self._submitted: set[str] = set()
+        self._running: dict[str, bool] = {}  # whether to run it again
 
     @asynccontextmanager
     async def open(self, run: Run) -> AsyncIterator[None]:
@@ -34,9 +34,12 @@ class Runner:
                 group.cancel_scope.cancel()
 
     def submit(self, sync_id: str) -> None:
-        """Twice is once. After the end nothing is taken: the next process will find it."""
-        if self._group and sync_id not in self._submitted:
-            self._submitted.add(sync_id)
+        """Twice is once; but what is submitted while its last run ends (cancelled, and resumed
+        at once) runs again. After the end nothing is taken: the next process will find it."""
+        if sync_id in self._running:
+            self._running[sync_id] = True
+        elif self._group:
+            self._running[sync_id] = False
             self._group.start_soon(self._one, sync_id)
 
     async def _one(self, sync_id: str) -> None:
@@ -46,4 +49,5 @@ class Runner:
         except Exception:
             log.exception("sync_crashed", sync_id=sync_id)
         finally:
-            self._submitted.discard(sync_id)
+            if self._running.pop(sync_id):
+                self.submit(sync_id)

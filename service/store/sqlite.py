@@ -33,6 +33,7 @@ class _TunedConnection(sqlite3.Connection):
             "journal_mode = WAL",
             "synchronous = NORMAL",
             "foreign_keys = ON",
+            "secure_delete = FAST",
         ):
             self.execute(f"PRAGMA {pragma}")
 

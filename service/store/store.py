@@ -91,6 +91,12 @@ UPDATE connections SET credentials = NULL, forgotten_at = :at
                       AND status IN ({_LIVE}))
 RETURNING id
 """
+_ERASE_ITEMS = """
+DELETE FROM sync_history_items WHERE sync_id IN (
+    SELECT sync_progress.id FROM sync_progress
+      JOIN connections ON connections.user_id = sync_progress.user_id
+     WHERE connections.id = :id AND sync_progress.connection_id = :id)
+"""
 _HISTORY_FILTERS = {
     "status": "status IN (SELECT value FROM json_each(:status))",
     "connector": "connector = :connector",
@@ -323,12 +329,10 @@ class Store:
         """Erase the credentials, with `erase` the records too. False if a sync of it is live."""
         gone = [{"id": connection_id}]
         tables = ("learned", "watermarks", *(["records"] if erase else []))
+        deletes = [f"DELETE FROM {table} WHERE connection_id = :id" for table in tables]
         return await self.write(
             Statement(_FORGET, [{"id": connection_id, "at": stamp(at)}]),
-            *(
-                Statement(f"DELETE FROM {table} WHERE connection_id = :id", gone)
-                for table in tables
-            ),
+            *(Statement(sql, gone) for sql in (*deletes, *([_ERASE_ITEMS] if erase else []))),
         )
 
 

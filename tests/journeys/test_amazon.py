@@ -1,0 +1,161 @@
+"""The Amazon connector inside the service, against the local Selling Partner API."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import httpx
+import pytest
+
+from connectors.amazon import sandbox as amazon
+from service.__main__ import Server, address, listen
+from tests.journeys import process
+from tests.serving import Serving, User, serve, token
+
+pytestmark = pytest.mark.anyio
+
+STARVED = {"searchOrders": (0.001, 2.0)}
+
+
+@asynccontextmanager
+async def far_side(**settings: Any) -> AsyncIterator[str]:
+    """A sandbox on a loopback port, in this process."""
+    bound = listen("127.0.0.1", 0)
+    server = Server(amazon.create_app(amazon.Settings(**settings)), None, signals=False)
+    async with anyio.create_task_group() as group:
+        group.start_soon(lambda: server.serve(sockets=[bound]))
+        try:
+            yield address(bound)
+        finally:
+            server.should_exit = True
+
+
+@asynccontextmanager
+async def connected(
+    folder: Path, url: str, orders: int
+) -> AsyncIterator[tuple[Serving, User, httpx.AsyncClient]]:
+    async with (
+        serve(folder, None, **amazon.environ(url)) as service,
+        httpx.AsyncClient(base_url=url) as door,
+    ):
+        ann = service.user()
+        await ann.connect(**amazon.connection(1, orders), skipHistoricalSync=True)
+        yield service, ann, door
+
+
+async def test_everything_that_the_seller_has_arrives(tmp_path: Path) -> None:
+    async with (
+        far_side(orders=700, speed=600) as url,
+        connected(tmp_path, url, 700) as (_, ann, door),
+    ):
+        done = await ann.whole_sync()
+        assert done["status"] == "complete"
+        counts = (await door.get("/_sandbox/sellers/1-700")).json()["counts"]
+        for dataset in ("orders", "inventory", "transactions"):
+            assert len(await ann.records(dataset)) == counts[dataset]["total"] > 0
+        assert done["ordersProcessed"] == 700
+
+
+async def test_claims_are_unknown_and_never_a_silent_zero(tmp_path: Path) -> None:
+    async with (
+        far_side(orders=20, speed=600) as url,
+        connected(tmp_path, url, 20) as (_, ann, _door),
+    ):
+        done = await ann.whole_sync()
+        claims = next(each for each in done["datasets"] if each["name"] == "claims")
+        assert (done["claimsDetected"], claims["status"]) == (0, "unknown")
+        assert any("Claims are unknown" in warning for warning in done["warnings"])
+
+
+async def test_tokens_that_die_in_the_middle_are_renewed(tmp_path: Path) -> None:
+    async with (
+        far_side(orders=1000, speed=60) as url,
+        connected(tmp_path, url, 1000) as (_, ann, door),
+    ):
+        sync_id = await ann.start()
+        for count in (200, 500, 800):
+            await ann.until_processed(sync_id, "orders", count)
+            await door.post("/_sandbox/expire")
+        done = await ann.until(sync_id)
+        assert (done["status"], done["ordersProcessed"]) == ("complete", 1000)
+
+
+async def test_an_authorisation_that_is_revoked_in_the_middle_pauses_the_sync(
+    tmp_path: Path,
+) -> None:
+    async with (
+        far_side(orders=1000, speed=60) as url,
+        connected(tmp_path, url, 1000) as (_, ann, door),
+    ):
+        sync_id = await ann.start()
+        await ann.until_processed(sync_id, "orders", 200)
+        body = {"refreshToken": str(amazon.connection(1, 1000)["refreshToken"])}
+        await door.post("/_sandbox/revoke", json=body)
+        paused = await ann.until(sync_id)
+        assert paused["status"] == "paused"
+        assert paused["error"]["code"] == "connection_lost"
+        assert len(await ann.records("orders")) == paused["ordersProcessed"] >= 200
+
+
+async def test_bad_weather_delays_a_sync_and_loses_nothing(tmp_path: Path) -> None:
+    faults = {"error500": 0.1, "throttle": 0.1, "expireTokens": 0.1, "duplicatePages": 0.2}
+    async with (
+        far_side(orders=600, speed=600) as url,
+        connected(tmp_path, url, 600) as (_, ann, door),
+    ):
+        await door.post("/_sandbox/faults", json=faults)
+        done = await ann.until(await ann.start(), seconds=50)
+        assert done["status"] == "complete", done["error"]
+        assert len({record["id"] for record in await ann.records("orders")}) == 600
+        orders = done["datasets"][0]
+        assert (orders["created"], orders["processed"], orders["failed"]) == (600, 600, 0)
+
+
+async def test_a_cancel_reaches_a_sync_that_sleeps_for_a_quota(tmp_path: Path) -> None:
+    async with (
+        far_side(orders=1000, quotas=STARVED) as url,
+        connected(tmp_path, url, 1000) as (service, ann, _door),
+    ):
+        sync_id = await ann.start(datasets=["orders"])
+        with anyio.fail_after(20):
+            while not (waiting := await ann.status(sync_id))["waitingUntil"]:
+                await anyio.sleep(0.01)
+        assert "Waiting" in waiting["message"] and "quota for searchOrders" in waiting["message"]
+        assert waiting["estimatedSecondsRemaining"] > 60
+        cancelled = (await ann.post(f"/api/sync/cancel/{sync_id}")).json()
+        assert (cancelled["status"], cancelled["waitingUntil"]) == ("cancelled", None)
+        with anyio.fail_after(2):  # it would have slept for many minutes
+            while service.parts.registry._runner._running:
+                await anyio.sleep(0.005)
+        assert len(await ann.records("orders")) == cancelled["ordersProcessed"] == 200
+
+
+@pytest.mark.timeout(90)
+async def test_a_restart_remembers_the_quota_and_is_never_refused(
+    tmp_path: Path, free_port: Callable[[], int]
+) -> None:
+    """At 60 times the speed a call comes every 3 s once the burst of 20 is spent; a process that
+    forgot that would ask 20 times at once and be told 429."""
+    port = free_port()
+    headers = {"Authorization": f"Bearer {token()}"}
+    with process.sandbox(tmp_path, free_port(), orders=2300, speed=60) as far:
+        environ = amazon.environ(far.url)
+        async with httpx.AsyncClient(
+            base_url=f"http://127.0.0.1:{port}", headers=headers
+        ) as client:
+            ann = User(client)
+            with process.service(tmp_path, port, **environ) as near:
+                await ann.connect(**amazon.connection(1, 2300), skipHistoricalSync=True)
+                sync_id = await ann.start(datasets=["orders"])
+                await ann.until_processed(sync_id, "orders", 2000)
+                near.kill()
+            with process.service(tmp_path, port, **environ):
+                done = await ann.until(sync_id, seconds=40)
+        async with httpx.AsyncClient(base_url=far.url) as door:
+            calls = (await door.get("/_sandbox/log")).json()["calls"]
+    assert (done["status"], done["ordersProcessed"]) == ("complete", 2300)
+    assert [call for call in calls if call["status"] == 429] == []
+    checks = [call for call in calls if call["operation"] == "getMarketplaceParticipations"]
+    assert len(checks) == 1, "an account check of this hour is not repeated"

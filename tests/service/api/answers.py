@@ -1,0 +1,97 @@
+"""What every answer of the API must look like, and ways to ask that no client library allows."""
+
+import re
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from typing import Any
+from urllib.parse import urlsplit
+
+import anyio
+import httpx
+from anyio.abc import SocketStream
+from starlette.routing import Route
+
+from service.api.routes import routes
+from tests.serving import Json, Serving, User, read
+
+SLOW: dict[str, Any] = {"DEMO_PAUSE": "0.9", "DEMO_PAGE": "10"}
+"""A source whose syncs last longer than any test, without announcing its pauses."""
+TINY: dict[str, Any] = {"DEMO_ORDERS": "1"}
+TRACE = re.compile(r"Traceback|File \\?\"|\bline \d+, in")
+TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
+
+
+def problem(answer: httpx.Response, status: int, code: str) -> Json:
+    """The body of an answer that must be a problem as RFC 9457 and API.md describe it."""
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    body = read(answer)
+    assert body["status"] == status
+    assert body["code"] == code, body
+    for name in ("type", "title", "detail", "code"):
+        assert isinstance(body[name], str) and body[name], name
+    assert not TRACE.search(answer.text), answer.text
+    for each in body.get("errors", []):
+        assert set(each) == {"field", "message"}
+    return body
+
+
+def api_routes() -> Iterator[tuple[Route, str]]:
+    """Every path under /api with every method that it answers to."""
+    for route in routes:
+        if isinstance(route, Route) and route.path.startswith("/api"):
+            for method in sorted(route.methods or ()):
+                yield route, method
+
+
+def path_of(route: Route, value: str) -> str:
+    return re.sub(r"\{\w+\}", value, route.path)
+
+
+async def what_there_is(user: User) -> Any:
+    """What a refused request must leave as it is."""
+    history = read(await user.get("/api/sync/history"))
+    connections = read(await user.get("/api/connections"))
+    return history["total"], [each["syncId"] for each in history["syncs"]], connections
+
+
+async def paused_sync(service: Serving, user: User) -> str:
+    """A sync that lost its credentials."""
+    connection = (await user.connect())["id"]
+    await spoil(service, connection)
+    sync_id = await user.start()
+    await user.until(sync_id, "paused")
+    return sync_id
+
+
+async def spoil(service: Serving, connection_id: str, token: str = "revoked") -> None:
+    """What a seller does who withdraws the authorisation: only the source can tell."""
+    from service.connections import read_keys
+    from service.store.engine import Statement
+    from tests.serving import KEY
+
+    secret = read_keys(KEY).encrypt(token.encode()).decode()
+    sql = "UPDATE connections SET credentials = :secret WHERE id = :id RETURNING id"
+    row = {"secret": secret, "id": connection_id}
+    assert await service.parts.store.write(Statement(sql, [row]))
+
+
+@asynccontextmanager
+async def connection_to(service: Serving) -> AsyncIterator[SocketStream]:
+    """A bare connection."""
+    address = urlsplit(service.url)
+    async with await anyio.connect_tcp(str(address.hostname), int(address.port or 0)) as stream:
+        yield stream
+
+
+async def raw(service: Serving, request: bytes) -> bytes:
+    """All that comes back for these bytes until the service closes the connection."""
+    answer = b""
+    async with connection_to(service) as stream:
+        await stream.send(request)
+        with anyio.fail_after(5):
+            try:
+                while True:
+                    answer += await stream.receive()
+            except (anyio.EndOfStream, anyio.BrokenResourceError):
+                return answer

@@ -1,0 +1,119 @@
+"""Streams as they come over the wire: block by block, with comments and retries."""
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from types import TracebackType
+from typing import Any, Self
+
+import anyio
+import httpx
+
+from tests.serving import Json, Serving, User, token
+
+
+class Stream:
+    """An open stream. A block is a dict of its fields, a comment is under the name ''."""
+
+    def __init__(self, answer: httpx.Response) -> None:
+        self.answer = answer
+        self._lines = answer.aiter_lines()
+
+    async def block(self, seconds: float = 5) -> dict[str, str] | None:
+        """The next block; None at the end."""
+        found: dict[str, str] = {}
+        with anyio.fail_after(seconds):
+            async for line in self._lines:
+                if not line:
+                    return found
+                name, _, value = line.partition(":")
+                assert name not in found, found
+                found[name] = value.removeprefix(" ")
+        assert not found, "the stream ended inside a block"
+        return None
+
+    async def event(self, seconds: float = 5) -> dict[str, str]:
+        """The next block that has an event."""
+        while True:
+            block = await self.block(seconds)
+            assert block is not None, "the stream has ended"
+            if "event" in block:
+                return block
+
+    async def rest(self, seconds: float = 10) -> list[dict[str, str]]:
+        """All blocks up to the end."""
+        blocks = []
+        with anyio.fail_after(seconds):
+            while (block := await self.block(seconds)) is not None:
+                blocks.append(block)
+        return blocks
+
+
+@asynccontextmanager
+async def stream(user: User, path: str, **headers: str) -> AsyncIterator[Stream]:
+    path = path if path.startswith("/") else f"/api/sse/sync-progress/{path}"
+    headers = {name.replace("_", "-"): value for name, value in headers.items()}
+    async with user.http.stream("GET", path, headers=headers, timeout=30) as answer:
+        yield Stream(answer)
+
+
+def data(block: dict[str, str]) -> Json:
+    found: Json = json.loads(block["data"])
+    return found
+
+
+def request(path: str, user: str = "ann") -> bytes:
+    head = f"GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token(user)}\r\n\r\n"
+    return head.encode()
+
+
+class Reader:
+    """A client on a bare socket, which reads only when it is told to."""
+
+    def __init__(self, service: Serving, path: str, user: str = "ann") -> None:
+        self._service = service
+        self._path = path
+        self._user = user
+        self.read = b""
+
+    async def __aenter__(self) -> Self:
+        import socket
+        from urllib.parse import urlsplit
+
+        address = urlsplit(self._service.url)
+        self._socket = socket.socket()
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        self._socket.connect((address.hostname, address.port))
+        self._socket.setblocking(False)
+        await self._loop().sock_sendall(self._socket, request(self._path, self._user))
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: Any, trace: TracebackType | None
+    ) -> None:
+        self._socket.close()
+
+    async def some(self) -> bytes:
+        found: bytes = await self._loop().sock_recv(self._socket, 65536)
+        self.read += found
+        return found
+
+    async def until(self, wanted: bytes, seconds: float = 15) -> None:
+        with anyio.fail_after(seconds):
+            while wanted not in self.read:
+                assert await self.some(), "the connection has ended"
+
+    def _loop(self) -> Any:
+        import asyncio
+
+        return asyncio.get_running_loop()
+
+
+ENDED = b"0\r\n\r\n"
+"""The last chunk: the response ended in order."""
+
+
+async def until_streams(service: Serving, count: int, seconds: float = 5) -> None:
+    with anyio.fail_after(seconds):
+        while len(service.parts.hub) != count:
+            await anyio.sleep(0.005)

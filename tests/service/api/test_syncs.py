@@ -1,0 +1,419 @@
+"""Start, status, cancel, resume: every field, every row of the tables in API.md."""
+
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import anyio
+import httpx
+import pytest
+
+from service.model import Actor
+from tests.service.api.answers import SLOW, TIME, TINY, paused_sync, problem, what_there_is
+from tests.serving import Json, Serving, User, read, serve
+
+pytestmark = pytest.mark.anyio
+
+STARS = (
+    *("syncId", "status", "stage", "progress", "message", "startedAt", "completedAt"),
+    *("ordersProcessed", "totalOrders", "claimsDetected", "datasets"),
+    *("estimatedSecondsRemaining", "attempt", "version", "error", "warnings", "duration"),
+    *("connector", "connectionId", "options", "dryRun", "recordsProcessed", "recordsFailed"),
+    *("maxAttempts", "waitingUntil", "updatedAt", "inventoryProcessed", "totalInventory"),
+    *("transactionsProcessed", "totalTransactions"),
+)
+DATASET = (
+    *("name", "status", "processed", "total", "failed", "created", "updated", "unchanged"),
+    *("deleted", "waitingUntil"),
+)
+STATUSES = ("in_progress", "paused", "complete", "failed", "cancelled")
+STAGES = ("queued", "starting", "fetching", "processing", "finalizing", "complete")
+OUTCOMES = ("pending", "in_progress", "complete", "partial", "failed", "unknown")
+
+
+def moment(value: Any) -> datetime:
+    assert isinstance(value, str) and TIME.fullmatch(value), value
+    return datetime.fromisoformat(value)
+
+
+def whole(value: Any) -> bool:
+    return type(value) is int and value >= 0
+
+
+def check_status(body: Json) -> Json:
+    """Every field of the status, with its type."""
+    for name in STARS:
+        assert name in body, name
+    assert body["status"] in STATUSES and body["stage"] in STAGES
+    assert whole(body["progress"]) and body["progress"] <= 100
+    assert (body["progress"] == 100) == (body["status"] == "complete")
+    assert isinstance(body["message"], str) and body["message"]
+    moment(body["updatedAt"])
+    began = moment(body["startedAt"])
+    if body["completedAt"] is None:
+        assert body["duration"] is None
+        assert body["status"] in ("in_progress", "paused")
+    else:
+        took = (moment(body["completedAt"]) - began).total_seconds()
+        assert body["duration"] == pytest.approx(took, abs=0.002)
+    for name, value in body.items():
+        if name.endswith("Processed") or name in ("recordsFailed", "claimsDetected"):
+            assert whole(value), name
+        if name.startswith("total"):
+            assert value is None or whole(value), name
+    for name in ("attempt", "version", "maxAttempts"):
+        assert whole(body[name]) and body[name] >= 1
+    assert body["estimatedSecondsRemaining"] is None or whole(body["estimatedSecondsRemaining"])
+    if body["waitingUntil"] is not None:
+        moment(body["waitingUntil"])
+    assert all(isinstance(each, str) for each in body["warnings"])
+    assert isinstance(body["options"], dict) and body["dryRun"] is False
+    if body["error"] is not None:
+        assert {"code", "message", "retryable"} == set(body["error"])
+    for each in body["datasets"]:
+        assert set(DATASET) <= set(each)
+        assert each["status"] in OUTCOMES
+        assert all(whole(each[name]) for name in (*DATASET[2:3], *DATASET[4:9]))
+        assert each["total"] is None or whole(each["total"])
+        counted = sum(each[name] for name in ("created", "updated", "unchanged", "failed"))
+        assert each["processed"] == counted + each["deleted"]
+    return body
+
+
+def check_accepted(answer: httpx.Response, message: str = "Sync started successfully") -> str:
+    assert answer.status_code == 202
+    body = read(answer)
+    sync_id = body["syncId"]
+    assert sync_id.startswith("sync_") and sync_id.isprintable() and "/" not in sync_id
+    assert body == {
+        "syncId": sync_id,
+        "status": "in_progress",
+        "message": message,
+        "statusUrl": f"/api/sync/status/{sync_id}",
+        "streamUrl": f"/api/sse/sync-progress/{sync_id}",
+    }
+    assert answer.headers["location"] == body["statusUrl"]
+    assert answer.headers["content-type"] == "application/json"
+    return str(sync_id)
+
+
+# Start ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", ["/api/sync/start", "/api/sync/force"])
+async def test_a_start_is_accepted_and_shown_with_every_field(tmp_path: Path, path: str) -> None:
+    async with serve(tmp_path, DEMO_PAUSE="0.01", DEMO_PAGE="50") as service:
+        ann = service.user()
+        connection = (await ann.connect())["id"]
+        sync_id = check_accepted(await ann.post(path))
+        statuses = [check_status(await ann.status(sync_id))]
+        while statuses[-1]["status"] == "in_progress":
+            statuses.append(check_status(await ann.status(sync_id)))
+        done = statuses[-1]
+        assert (done["status"], done["stage"], done["progress"]) == ("complete", "complete", 100)
+        assert (done["connector"], done["connectionId"]) == ("demo", connection)
+        assert (done["recordsProcessed"], done["recordsFailed"]) == (262, 0)
+        assert done["options"] == {} and done["error"] is None
+        assert (done["transactionsProcessed"], done["totalTransactions"]) == (0, None)
+        versions = [each["version"] for each in statuses]
+        assert versions == sorted(versions)
+
+
+async def test_a_status_has_every_field_however_a_sync_ended(tmp_path: Path) -> None:
+    async with serve(tmp_path, SYNC_TIMEOUT="0.1", **SLOW) as service:
+        ann, bob, carl = service.user("ann"), service.user("bob"), service.user("carl")
+        await ann.connect()
+        failed = check_status(await ann.whole_sync())
+        assert (failed["status"], failed["error"]["code"]) == ("failed", "timeout")
+        paused = check_status(await bob.status(await paused_sync(service, bob)))
+        assert paused["error"]["retryable"] is False
+        await carl.connect()
+        cancelled = read(await carl.post(f"/api/sync/cancel/{await carl.start()}"))
+        assert check_status(cancelled)["status"] == "cancelled"
+
+
+async def test_the_options_of_a_start_are_shown_in_utc(service: Serving) -> None:
+    ann = service.user()
+    await ann.connect()
+    since, until = "2026-01-15T12:00:00+02:00", "2026-01-16T12:00:00Z"
+    done = await ann.whole_sync(datasets=["orders"], since=since, until=until)
+    assert done["options"] == {
+        "datasets": ["orders"],
+        "since": "2026-01-15T10:00:00Z",
+        "until": "2026-01-16T12:00:00Z",
+    }
+    window = done["datasets"][0]["window"]
+    assert window["since"].startswith("2026-01-15T10:00:00")
+    assert window["until"].startswith("2026-01-16T12:00:00")
+
+
+async def test_with_attach_a_second_start_joins_the_sync_that_runs(tmp_path: Path) -> None:
+    async with serve(tmp_path, **SLOW) as service:
+        ann = service.user()
+        await ann.connect()
+        body = {"onConflict": "attach"}
+        running = check_accepted(await ann.post("/api/sync/start", body))
+        assert check_accepted(await ann.post("/api/sync/start", body)) == running
+        assert check_accepted(await ann.post("/api/sync/force", body)) == running
+        assert (await what_there_is(ann))[:2] == (1, [running])
+
+
+async def test_of_a_hundred_starts_at_once_one_wins_and_the_others_name_it(tmp_path: Path) -> None:
+    async with serve(tmp_path, **SLOW) as service:
+        ann = service.user()
+        await ann.connect()
+        answers: list[httpx.Response] = []
+
+        async def start() -> None:
+            answers.append(await ann.post("/api/sync/start", timeout=20))
+
+        async with anyio.create_task_group() as group:
+            for _ in range(100):
+                group.start_soon(start)
+        won = [each for each in answers if each.status_code == 202]
+        assert len(won) == 1
+        lost = [problem(each, 409, "sync_already_running") for each in answers if each not in won]
+        assert len(lost) == 99
+        assert {each["syncId"] for each in lost} == {check_accepted(won[0])}
+        assert (await what_there_is(ann))[0] == 1
+
+
+async def test_a_tenant_has_no_more_live_syncs_than_it_may(tmp_path: Path) -> None:
+    async with serve(tmp_path, **SLOW) as service:
+        users = [service.user(name, tenant="acme") for name in ("a", "b", "c", "d")]
+        for user in users:
+            await user.connect()
+        running = [await user.start() for user in users[:3]]
+        answer = await users[3].post("/api/sync/start")
+        problem(answer, 429, "too_many_syncs")
+        assert int(answer.headers["retry-after"]) > 0
+        assert (await what_there_is(users[3]))[0] == 0
+        await users[0].post(f"/api/sync/cancel/{running[0]}")
+        assert (await users[3].post("/api/sync/start")).status_code == 202
+
+
+async def test_a_sync_that_waits_for_its_turn_is_queued_at_zero(tmp_path: Path) -> None:
+    async with serve(tmp_path, MAX_RUNNING_SYNCS="1", **SLOW) as service:
+        ann, bob = service.user("ann"), service.user("bob")
+        for user in (ann, bob):
+            await user.connect()
+        first = await ann.start()
+        while (await ann.status(first))["stage"] == "queued":
+            await anyio.sleep(0.01)
+        queued = check_status(await bob.status(await bob.start()))
+        assert (queued["status"], queued["stage"], queued["progress"]) == (
+            "in_progress",
+            "queued",
+            0,
+        )
+        listed = (await bob.get("/api/sync/history", params={"status": "in_progress"})).json()
+        assert [each["syncId"] for each in listed["syncs"]] == [queued["syncId"]]
+        problem(await bob.post(f"/api/sync/resume/{queued['syncId']}"), 409, "already_running")
+        await ann.post(f"/api/sync/cancel/{first}")
+        while (await bob.status(queued["syncId"]))["stage"] == "queued":
+            await anyio.sleep(0.01)
+
+
+# Status -----------------------------------------------------------------------------------------
+
+
+async def test_a_status_that_is_known_is_304(service: Serving) -> None:
+    ann = service.user()
+    await ann.connect()
+    sync_id = (await ann.whole_sync())["syncId"]
+    path = f"/api/sync/status/{sync_id}"
+    answer = await ann.get(path)
+    tag = answer.headers["etag"]
+    assert tag == f'"{answer.json()["version"]}"'
+    assert answer.headers["cache-control"] == "private, no-cache"
+    for known in (tag, f"W/{tag}", f'"0", {tag}', f'"a" , W/{tag},"b"', "*"):
+        answer = await ann.get(path, headers={"If-None-Match": known})
+        assert (answer.status_code, answer.content) == (304, b""), known
+        assert answer.headers["etag"] == tag
+        assert answer.headers["cache-control"] == "private, no-cache"
+    for other in (tag.strip('"'), '"0"', f'"{tag}"', "", 'W/"x"'):
+        answer = await ann.get(path, headers={"If-None-Match": other})
+        assert answer.status_code == 200, other
+
+
+async def test_head_of_a_status_is_its_head(service: Serving) -> None:
+    ann = service.user()
+    await ann.connect()
+    path = f"/api/sync/status/{(await ann.whole_sync())['syncId']}"
+    asked, head = await ann.get(path), await ann.http.head(path)
+    assert (head.status_code, head.content) == (200, b"")
+    for name in ("etag", "content-type", "content-length", "cache-control"):
+        assert head.headers[name] == asked.headers[name]
+
+
+async def test_the_current_sync_is_the_live_one_or_the_newest_or_none(tmp_path: Path) -> None:
+    async with serve(tmp_path, **SLOW) as service:
+        ann = service.user()
+        problem(await ann.get("/api/sync/status"), 404, "not_found")
+        await ann.connect()
+        first = await ann.start()
+        assert read(await ann.get("/api/sync/status"))["syncId"] == first
+        await ann.post(f"/api/sync/cancel/{first}")
+        assert check_status(read(await ann.get("/api/sync/status")))["syncId"] == first
+        second = await ann.start()
+        assert read(await ann.get("/api/sync/status"))["syncId"] == second
+        await ann.post(f"/api/sync/cancel/{second}")
+        assert (await ann.post(f"/api/sync/resume/{first}")).status_code == 202
+        assert read(await ann.get("/api/sync/status"))["syncId"] == first
+
+
+async def test_the_current_sync_is_never_taken_for_another_of_the_same_version(
+    tmp_path: Path,
+) -> None:
+    async with serve(tmp_path, **TINY) as service:
+        ann = service.user()
+        await ann.connect()
+        first = await ann.whole_sync()
+        tag = (await ann.get("/api/sync/status")).headers["etag"]
+        known = {"If-None-Match": tag}
+        assert (await ann.get("/api/sync/status", headers=known)).status_code == 304
+        second = await ann.whole_sync()
+        assert first["version"] == second["version"]
+        answer = await ann.get("/api/sync/status", headers=known)
+        assert read(answer)["syncId"] == second["syncId"]
+
+
+# Cancel -----------------------------------------------------------------------------------------
+
+
+async def test_cancelling_twice_is_cancelling_once(tmp_path: Path) -> None:
+    async with serve(tmp_path, **SLOW) as service:
+        ann = service.user()
+        await ann.connect()
+        sync_id = await ann.start()
+        path = f"/api/sync/cancel/{sync_id}"
+        first = await ann.post(path)
+        assert first.status_code == 200
+        assert check_status(read(first))["status"] == "cancelled"
+        again = await ann.post(path)
+        assert (again.status_code, read(again)) == (200, read(first))
+        assert await ann.status(sync_id) == read(first)
+
+
+async def test_a_paused_sync_can_be_cancelled(tmp_path: Path) -> None:
+    async with serve(tmp_path, **SLOW) as service:
+        ann = service.user()
+        answer = await ann.post(f"/api/sync/cancel/{await paused_sync(service, ann)}")
+        assert (answer.status_code, answer.json()["status"]) == (200, "cancelled")
+
+
+async def test_what_has_ended_cannot_be_cancelled(tmp_path: Path) -> None:
+    async with serve(tmp_path, SYNC_TIMEOUT="0.1", **SLOW) as service:
+        ann = service.user()
+        await ann.connect()
+        failed = await ann.whole_sync()
+        assert failed["status"] == "failed"
+        problem(await ann.post(f"/api/sync/cancel/{failed['syncId']}"), 409, "already_finished")
+        assert await ann.status(failed["syncId"]) == failed
+    (tmp_path / "other").mkdir()
+    async with serve(tmp_path / "other", **TINY) as service:
+        ann = service.user()
+        await ann.connect()
+        done = await ann.whole_sync()
+        problem(await ann.post(f"/api/sync/cancel/{done['syncId']}"), 409, "already_finished")
+        assert await ann.status(done["syncId"]) == done
+
+
+# Resume -----------------------------------------------------------------------------------------
+
+
+def check_resumed(answer: httpx.Response, sync_id: str) -> None:
+    assert check_accepted(answer, "Sync goes on") == sync_id
+
+
+async def test_cancelled_and_failed_go_on_as_a_new_attempt(tmp_path: Path) -> None:
+    async with serve(tmp_path, SYNC_TIMEOUT="0.2", **SLOW) as service:
+        ann = service.user()
+        await ann.connect()
+        sync_id = (await ann.whole_sync())["syncId"]
+        check_resumed(await ann.post(f"/api/sync/resume/{sync_id}"), sync_id)
+        problem(await ann.post(f"/api/sync/resume/{sync_id}"), 409, "already_running")
+        assert (await ann.status(sync_id))["attempt"] == 2
+        await ann.post(f"/api/sync/cancel/{sync_id}")
+        check_resumed(await ann.post(f"/api/sync/resume/{sync_id}"), sync_id)
+        again = await ann.until(sync_id)
+        assert (again["status"], again["attempt"]) == ("failed", 3)
+
+
+async def test_paused_goes_on_in_the_same_attempt(tmp_path: Path) -> None:
+    async with serve(tmp_path, **TINY) as service:
+        ann = service.user()
+        sync_id = await paused_sync(service, ann)
+        connection = (await ann.status(sync_id))["connectionId"]
+        from tests.service.api.answers import spoil
+
+        await spoil(service, connection, "good")
+        check_resumed(await ann.post(f"/api/sync/resume/{sync_id}"), sync_id)
+        done = await ann.until(sync_id)
+        assert (done["status"], done["attempt"], done["error"]) == ("complete", 1, None)
+
+
+async def test_a_complete_sync_does_not_go_on(tmp_path: Path) -> None:
+    async with serve(tmp_path, **TINY) as service:
+        ann = service.user()
+        await ann.connect()
+        done = await ann.whole_sync()
+        problem(await ann.post(f"/api/sync/resume/{done['syncId']}"), 409, "already_finished")
+        assert await ann.status(done["syncId"]) == done
+
+
+async def test_no_sync_goes_on_beside_another(tmp_path: Path) -> None:
+    async with serve(tmp_path, **SLOW) as service:
+        ann = service.user()
+        await ann.connect()
+        first = await ann.start()
+        cancelled = read(await ann.post(f"/api/sync/cancel/{first}"))
+        second = await ann.start()
+        body = problem(await ann.post(f"/api/sync/resume/{first}"), 409, "sync_already_running")
+        assert body["syncId"] == second
+        assert body["statusUrl"] == f"/api/sync/status/{second}"
+        assert body["streamUrl"] == f"/api/sse/sync-progress/{second}"
+        assert await ann.status(first) == cancelled
+
+
+async def test_of_many_who_cancel_and_resume_at_once_none_breaks_it(tmp_path: Path) -> None:
+    async with serve(tmp_path, **SLOW) as service:
+        ann = service.user()
+        await ann.connect()
+        sync_id = await ann.start()
+        codes: set[int] = set()
+
+        async def meddle(user: User, verb: str) -> None:
+            for _ in range(8):
+                codes.add((await user.post(f"/api/sync/{verb}/{sync_id}")).status_code)
+
+        async with anyio.create_task_group() as group:
+            for verb in ("cancel", "resume", "cancel", "resume"):
+                group.start_soon(meddle, ann, verb)
+        assert codes <= {200, 202, 409}
+        answer = await ann.post(f"/api/sync/cancel/{sync_id}")
+        assert answer.json()["status"] == "cancelled"
+        history = (await ann.get("/api/sync/history")).json()
+        assert [each["syncId"] for each in history["syncs"]] == [sync_id]
+
+
+# Runner.submit ignores a sync whose last run is still on its way out: it stays queued for ever.
+async def test_a_sync_that_is_resumed_right_after_its_cancel_goes_on(tmp_path: Path) -> None:
+    stuck = 0
+    async with serve(tmp_path, DEMO_ORDERS="5000", DEMO_PAGE="10") as service:
+        ann, actor = service.user(), Actor("ann", "ann")
+        await ann.connect()
+        registry = service.parts.registry
+        for number in range(30):
+            sync_id = await ann.start()
+            await anyio.sleep(number * 0.001)
+            await registry.cancel(actor, sync_id)
+            await registry.resume(actor, sync_id)
+            with anyio.move_on_after(1) as patience:
+                while (await ann.status(sync_id))["message"] == "Waiting for its turn":
+                    await anyio.sleep(0.005)
+            stuck += patience.cancelled_caught
+            await ann.post(f"/api/sync/cancel/{sync_id}")
+            if stuck:
+                break
+    assert not stuck

@@ -1,0 +1,139 @@
+"""Settings: where they come from, and what is said about wrong ones."""
+
+from pathlib import Path
+
+import pytest
+
+from service.errors import StartupError
+from service.settings import is_loopback, read_settings
+from tests.serving import KEY, SECRET
+
+GOOD = {"AUTH_SECRET": SECRET, "SECRETS_KEYS": KEY}
+
+
+def refused(environ: dict[str, str]) -> str:
+    with pytest.raises(StartupError) as caught:
+        read_settings(environ)
+    assert caught.value.detail
+    assert SECRET not in caught.value.detail and KEY not in caught.value.detail
+    return caught.value.detail
+
+
+def test_the_defaults_are_those_of_the_design() -> None:
+    found = read_settings(GOOD)
+    assert (found.host, found.port, found.database_url) == (
+        "127.0.0.1",
+        8000,
+        "sqlite:///data/sync.db",
+    )
+    assert (found.auth_mode, found.log_level, found.log_format) == ("jwt", "info", "json")
+    assert (found.max_syncs_per_tenant, found.max_running_syncs) == (3, 100)
+    assert (found.sync_timeout, found.max_streams_per_user) == (86400, 200)
+
+
+def test_an_empty_value_is_none() -> None:
+    assert read_settings({**GOOD, "PORT": "", "HOST": ""}).port == 8000
+
+
+def test_any_setting_can_come_from_a_file(tmp_path: Path) -> None:
+    files = {"AUTH_SECRET": SECRET, "SECRETS_KEYS": KEY, "PORT": "9", "AMAZON_CLIENT_SECRET": "x"}
+    environ = {}
+    for name, value in files.items():
+        (tmp_path / name).write_text(f"{value}\n")
+        environ[f"{name}_FILE"] = str(tmp_path / name)
+    found = read_settings(environ, ["amazon"])
+    assert (found.auth_secret, found.secrets_keys, found.port) == (SECRET, KEY, 9)
+    assert found.environ["AMAZON_CLIENT_SECRET"] == "x"
+
+
+def test_files_that_are_no_settings_are_left_alone(tmp_path: Path) -> None:
+    read_settings({**GOOD, "SSL_CERT_FILE": "/nowhere", "_FILE": "/nowhere", "PORT_FILE": ""})
+
+
+def test_a_setting_given_twice_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "secret"
+    path.write_text(SECRET)
+    text = refused({**GOOD, "AUTH_SECRET_FILE": str(path)})
+    assert "AUTH_SECRET and AUTH_SECRET_FILE" in text
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    binary = tmp_path / "binary"
+    binary.write_bytes(b"\xff\xfe\x00")
+    for path in (tmp_path / "nowhere", tmp_path, binary):
+        text = refused({"SECRETS_KEYS": KEY, "AUTH_SECRET_FILE": str(path)})
+        assert "AUTH_SECRET_FILE" in text and str(path) in text
+
+
+def test_an_empty_file_is_a_missing_setting(tmp_path: Path) -> None:
+    (tmp_path / "empty").write_text("\n")
+    assert "AUTH_SECRET" in refused(
+        {"SECRETS_KEYS": KEY, "AUTH_SECRET_FILE": str(tmp_path / "empty")}
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PORT", "http"),
+        ("PORT", "-1"),
+        ("PORT", "65536"),
+        ("PORT", "80.5"),
+        ("PORT", "8000 8001"),
+        ("MAX_SYNCS_PER_TENANT", "0"),
+        ("MAX_SYNCS_PER_TENANT", "many"),
+        ("MAX_RUNNING_SYNCS", "-5"),
+        ("MAX_STREAMS_PER_USER", "0"),
+        ("SYNC_TIMEOUT", "0"),
+        ("SYNC_TIMEOUT", "nan"),
+        ("SYNC_TIMEOUT", "1h"),
+        ("LOG_LEVEL", "loud"),
+        ("LOG_FORMAT", "xml"),
+        ("AUTH_MODE", "none"),
+        ("AUTH_MODE", "DEMO"),
+        ("AUTH_SECRET", "short"),
+        ("DATABASE_URL", "mysql://x"),
+        ("DATABASE_URL", "data/sync.db"),
+        ("DATABASE_URL", "sqlite:///"),
+        ("DATABASE_URL", "sqlite:///:memory:"),
+    ],
+)
+def test_a_wrong_value_is_refused_by_name(name: str, value: str) -> None:
+    assert name in refused({**GOOD, name: value})
+
+
+def test_missing_secrets_are_all_named() -> None:
+    text = refused({})
+    assert "AUTH_SECRET" in text and "SECRETS_KEYS" in text and "AUTH_MODE=demo" in text
+    assert "AUTH_SECRET" not in refused({"AUTH_SECRET": SECRET})
+    assert "SECRETS_KEYS" not in refused({"SECRETS_KEYS": KEY})
+
+
+def test_the_length_of_a_secret_is_counted_in_bytes() -> None:
+    assert read_settings({**GOOD, "AUTH_SECRET": "é" * 16}).auth_secret
+    assert "AUTH_SECRET" in refused({**GOOD, "AUTH_SECRET": "e" * 31})
+
+
+def test_demo_mode_needs_no_secrets() -> None:
+    assert read_settings({"AUTH_MODE": "demo"}).demo
+
+
+@pytest.mark.parametrize(
+    "host", ["0.0.0.0", "::", "192.168.1.1", "example.com", "localhost.example.com", "*", "127.1.x"]
+)
+def test_demo_mode_refuses_a_public_address(host: str) -> None:
+    text = refused({"AUTH_MODE": "demo", "HOST": host})
+    assert host in text and "HOST=127.0.0.1" in text
+    assert read_settings({**GOOD, "HOST": host}).host == host
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.9.10", "::1", "localhost", "LOCALHOST"])
+def test_demo_mode_serves_this_machine(host: str) -> None:
+    assert is_loopback(host)
+    assert read_settings({"AUTH_MODE": "demo", "HOST": host}).host == host
+
+
+def test_secrets_are_not_in_how_settings_are_written() -> None:
+    found = read_settings({**GOOD, "AMAZON_CLIENT_SECRET": "amazon's own"})
+    for text in (repr(found), str(found), f"{found}", repr([found]), repr({"a": found})):
+        assert SECRET not in text and KEY not in text and "amazon's own" not in text
