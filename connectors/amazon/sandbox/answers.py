@@ -6,7 +6,14 @@ from collections.abc import Mapping
 import msgspec
 from starlette.responses import Response
 
-_ANNOUNCED = frozenset({200, 400, 404})
+_ANNOUNCED = frozenset({200, 201, 202, 204, 400, 404})
+
+
+class Answered(msgspec.Struct, frozen=True):
+    """An answer whose status is not 200."""
+
+    status: int
+    body: object
 
 
 class Refused(Exception):

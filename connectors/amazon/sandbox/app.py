@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from connectors.amazon.sandbox import doors
+from connectors.amazon.sandbox import consent, documents, doors
 from connectors.amazon.sandbox.gate import misroute, perform
 from connectors.amazon.sandbox.login import PATH, log_in
 from connectors.amazon.sandbox.operations import OPERATIONS, Operation
@@ -33,6 +33,9 @@ def create_app(settings: Settings, clock: Clock | None = None) -> Starlette:
     return Starlette(
         routes=[
             route(PATH, log_in, "POST"),
+            route(documents.PATH, documents.download, "GET"),
+            route(consent.PATH, consent.ask, "GET"),
+            route(consent.AGREED, consent.agree, "GET"),
             *(route(each.path, _performing(each), each.method) for each in OPERATIONS),
             route("/_sandbox/sellers/{name}", doors.show_seller, "GET"),
             route("/_sandbox/log", doors.show_log, "GET"),
@@ -40,6 +43,7 @@ def create_app(settings: Settings, clock: Clock | None = None) -> Starlette:
             route("/_sandbox/revoke", doors.revoke, "POST"),
             route("/_sandbox/faults", doors.set_faults, "POST"),
             route("/_sandbox/reset", doors.reset, "POST"),
+            route("/_sandbox/reimburse", doors.reimburse, "POST"),
             route("/{path:path}", misroute, *_EVERY_METHOD),
         ]
     )

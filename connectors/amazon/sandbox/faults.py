@@ -13,17 +13,39 @@ Seconds = Annotated[float, msgspec.Meta(ge=0, le=3_600)]
 Amount = Annotated[float, msgspec.Meta(ge=0)]
 
 
-class Faults(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
-    """Shares are of all calls, from 0 to 1; `slow` is in real seconds.
+class Storm(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    """After every so many calls, the next `length` are all throttled."""
 
-    `duplicate_pages` makes a page come twice, under two tokens. `quotas` as in the settings.
+    every: Annotated[int, msgspec.Meta(ge=1)]
+    length: Annotated[int, msgspec.Meta(ge=1)]
+
+
+class Faults(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    """Shares are from 0 to 1. Of all calls: `error500`, `throttle` (429), `expire_tokens`,
+    `duplicate_pages` (a page comes twice, under two tokens). `storm`: throttled calls in a row.
+    `slow` delays every answer by so many real seconds.
+
+    Of all reports asked for: `fatal_reports`, `cancelled_reports`, `header_only_reports`,
+    `short_rows` (every seventh row of the document has too few cells). Of all downloads:
+    `truncated_downloads`, `truncated_gzips` (compressed though not announced, and broken off),
+    `html_downloads` (a page instead of the document). `inflate` repeats the ledger's rows of
+    shipments so many times. `quotas` as in the settings.
     """
 
     error500: Share = 0.0
     throttle: Share = 0.0
+    storm: Storm | None = None
     slow: Seconds = 0.0
     expire_tokens: Share = 0.0
     duplicate_pages: Share = 0.0
+    fatal_reports: Share = 0.0
+    cancelled_reports: Share = 0.0
+    header_only_reports: Share = 0.0
+    short_rows: Share = 0.0
+    truncated_downloads: Share = 0.0
+    truncated_gzips: Share = 0.0
+    html_downloads: Share = 0.0
+    inflate: Annotated[int, msgspec.Meta(ge=0, le=100_000)] = 0
     quotas: Mapping[str, tuple[Amount, Amount]] = {}
 
 
@@ -40,3 +62,11 @@ class Weather:
         share: float = getattr(self.faults, fault)
         self._thrown[fault] += 1
         return dice(self._seed, fault, self._thrown[fault]).random() < share
+
+    def storms(self) -> bool:
+        """Whether this call falls into a storm."""
+        storm = self.faults.storm
+        if storm is None:
+            return False
+        self._thrown["storm"] += 1
+        return (self._thrown["storm"] - 1) % (storm.every + storm.length) >= storm.every

@@ -1,13 +1,17 @@
 """The way of every call: who are you, may you, then the operation; and what is noted of it."""
 
-from datetime import UTC, datetime
+from functools import partial
 
+from anyio import to_thread
 from starlette.requests import Request
 from starlette.responses import Response
 
+from connectors.amazon.sandbox import static
 from connectors.amazon.sandbox.answers import (
+    Answered,
     Refused,
     announce,
+    denied,
     invalid,
     misrouted,
     refusal,
@@ -32,9 +36,10 @@ async def perform(sandbox: Sandbox, operation: Operation, request: Request) -> R
         if sandbox.weather.faults.slow:
             await sandbox.clock.sleep(sandbox.weather.faults.slow)
         _check_form(request)
-        grant = _admit(sandbox, request)
+        grant = _admit(sandbox, operation, request)
         _spend(sandbox, operation, grant)
-        response = reply(await _answer(sandbox, operation, grant, request))
+        answer = _static if sandbox.settings.static else _answer
+        response = _reply(await answer(sandbox, operation, grant, request))
     except Refused as refused:
         response = refusal(refused)
     announce(response, sandbox.quota(operation).rate)
@@ -49,6 +54,12 @@ async def misroute(sandbox: Sandbox, request: Request) -> Response:
     return response
 
 
+def _reply(answer: object) -> Response:
+    if isinstance(answer, Answered):
+        return reply(answer.body, answer.status)
+    return reply(answer)
+
+
 def _check_form(request: Request) -> None:
     if len(request.headers.get("user-agent", "")) > _LONGEST_AGENT:
         raise invalid(f"The User-Agent is longer than {_LONGEST_AGENT} characters")
@@ -57,9 +68,11 @@ def _check_form(request: Request) -> None:
         raise invalid("A GET request cannot have a body")
 
 
-def _admit(sandbox: Sandbox, request: Request) -> Grant:
+def _admit(sandbox: Sandbox, operation: Operation, request: Request) -> Grant:
     token = request.headers.get("x-amz-access-token")
     grant = sandbox.grants.find(token, sandbox.now())
+    if grant.grantless and not operation.grantless:
+        raise denied("The access token you provided speaks for no seller.")
     if token and sandbox.weather.strikes("expire_tokens"):
         sandbox.grants.expire(token)
         return sandbox.grants.find(token, sandbox.now())
@@ -71,10 +84,16 @@ def _spend(sandbox: Sandbox, operation: Operation, grant: Grant) -> None:
     key = (grant.identity.name, grant.client_id, operation.name)
     if not sandbox.buckets.draw(key, sandbox.quota(operation), sandbox.now()):
         raise throttled()
-    if sandbox.weather.strikes("throttle"):
+    if sandbox.weather.storms() or sandbox.weather.strikes("throttle"):
         raise throttled()
     if sandbox.weather.strikes("error500"):
         raise Refused(500, "InternalFailure", "We encountered an internal error. Please try again.")
+
+
+async def _static(sandbox: Sandbox, operation: Operation, grant: Grant, request: Request) -> object:
+    query = Query.of(request.query_params.multi_items())
+    parameters = {**query.values, **request.path_params}
+    return static.answer(operation.name, parameters, await request.body())
 
 
 async def _answer(sandbox: Sandbox, operation: Operation, grant: Grant, request: Request) -> object:
@@ -85,10 +104,26 @@ async def _answer(sandbox: Sandbox, operation: Operation, grant: Grant, request:
         reader = f"{grant.identity.name} {operation.name}"
         life = sandbox.life(operation.paging.life)
         cursor = open_cursor(operation.paging, query, reader, now, life)
-    day = datetime.fromtimestamp(cursor.asked, UTC).date()
-    seller = await sandbox.shelf.get(grant.identity, day)
-    again = operation.paging is not None and sandbox.weather.strikes("duplicate_pages")
-    return operation.handle(Call(seller, query, request.path_params, now, cursor, again))
+    call = Call(
+        seller=await sandbox.seller(grant.identity, cursor.asked),
+        query=Query(cursor.values) if cursor.values else query,
+        path=request.path_params,
+        now=now,
+        cursor=cursor,
+        body=await request.body(),
+        base=str(request.base_url).rstrip("/"),
+        client_id=grant.client_id,
+        desk=sandbox.desk,
+        notices=sandbox.notices,
+        weather=sandbox.weather,
+        life=sandbox.life,
+        give=partial(sandbox.grants.give_restricted, grant, now + sandbox.life(3_600)),
+        copies=sandbox.settings.rows,
+        again=operation.paging is not None and sandbox.weather.strikes("duplicate_pages"),
+    )
+    if operation.heavy:
+        return await to_thread.run_sync(operation.handle, call)
+    return operation.handle(call)
 
 
 def _note(

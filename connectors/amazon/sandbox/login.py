@@ -15,6 +15,10 @@ from connectors.amazon.sandbox.state import Sandbox
 PATH = "/auth/o2/token"
 
 _LIFE = 3_600
+_SCOPES = (
+    "sellingpartnerapi::notifications",
+    "sellingpartnerapi::client_credential:rotation",
+)
 _NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 
 
@@ -50,18 +54,44 @@ def _read(content_type: str, body: bytes) -> Mapping[str, str]:
 
 
 def _tokens(sandbox: Sandbox, form: Mapping[str, str]) -> object:
-    _check_grant_type(form)
+    answer = _ANSWERS.get(_grant_type(form))
+    if answer is None:
+        wrong = "The authorization grant type is not supported"
+        raise LoginRefused("unsupported_grant_type", wrong)
     _check_client(form)
+    return answer(sandbox, form)
+
+
+def _of_refresh_token(sandbox: Sandbox, form: Mapping[str, str]) -> object:
     token = form.get("refresh_token", "")
     if not token or "scope" in form:
         wrong = "a refresh_token without a scope is needed"
         raise LoginRefused("invalid_request", f"The request is malformed : {wrong}")
-    life = int(sandbox.life(_LIFE))
     identity = Identity.of_token(token, sandbox.settings.orders)
+    return _granted(sandbox, form, identity, token, "refresh_token")
+
+
+def _of_code(sandbox: Sandbox, form: Mapping[str, str]) -> object:
+    """The code of a consent; its refresh token is good for ever."""
+    code = form.get("code", "")
+    if not code:
+        raise LoginRefused("invalid_request", "The request is malformed : a code is needed")
+    identity = Identity.of_code(code, sandbox.settings.orders)
+    good = sandbox.grants.redeem(code, sandbox.now())
+    if identity and good:
+        sandbox.grants.restore(identity)
+    token = "Atzr|" + code
+    return _granted(sandbox, form, identity if good else None, token, "code")
+
+
+def _granted(
+    sandbox: Sandbox, form: Mapping[str, str], identity: Identity | None, token: str, what: str
+) -> object:
+    life = int(sandbox.life(_LIFE))
     expires = sandbox.now() + life
     access = identity and sandbox.grants.issue(identity, form["client_id"], expires)
     if not access:
-        wrong = "The request has an invalid grant parameter : refresh_token"
+        wrong = f"The request has an invalid grant parameter : {what}"
         raise LoginRefused("invalid_grant", f"{wrong}. User may have revoked the permission.")
     return {
         "access_token": access,
@@ -71,14 +101,33 @@ def _tokens(sandbox: Sandbox, form: Mapping[str, str]) -> object:
     }
 
 
-def _check_grant_type(form: Mapping[str, str]) -> None:
+def _of_client(sandbox: Sandbox, form: Mapping[str, str]) -> object:
+    """For what no seller has to allow."""
+    if form.get("scope") not in _SCOPES or "refresh_token" in form:
+        raise LoginRefused("invalid_scope", "The requested scope is invalid")
+    life = int(sandbox.life(_LIFE))
+    access = sandbox.grants.issue_grantless(form["client_id"], sandbox.now() + life)
+    return {
+        "access_token": access,
+        "token_type": "bearer",
+        "expires_in": life,
+        "scope": form["scope"],
+    }
+
+
+_ANSWERS = {
+    "refresh_token": _of_refresh_token,
+    "authorization_code": _of_code,
+    "client_credentials": _of_client,
+}
+
+
+def _grant_type(form: Mapping[str, str]) -> str:
     grant_type = form.get("grant_type")
     if not grant_type:
         wrong = "The request is missing a required parameter : grant_type"
         raise LoginRefused("invalid_request", wrong)
-    if grant_type != "refresh_token":
-        wrong = "The authorization grant type is not supported"
-        raise LoginRefused("unsupported_grant_type", wrong)
+    return grant_type
 
 
 def _check_client(form: Mapping[str, str]) -> None:
@@ -90,7 +139,9 @@ def _check_client(form: Mapping[str, str]) -> None:
 
 def _entry(sandbox: Sandbox, form: Mapping[str, str], status: int) -> Entry:
     """For the log: who, but never a token or a secret."""
-    identity = Identity.of_token(form.get("refresh_token", ""), sandbox.settings.orders)
+    size = sandbox.settings.orders
+    identity = Identity.of_token(form.get("refresh_token", ""), size)
+    identity = identity or Identity.of_code(form.get("code", ""), size)
     return Entry(
         at=sandbox.clock.now(),
         method="POST",

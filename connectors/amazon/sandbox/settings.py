@@ -15,7 +15,9 @@ class Settings(msgspec.Struct, frozen=True):
     """`orders` is the size of a seller whose refresh token names none; `seed` also seeds faults.
 
     `speed` divides what a client must wait for. `quotas` replaces published ones: by operation,
-    calls per second (before `speed`) and burst. `marketplaces` is where sellers have orders.
+    calls per second (before `speed`) and burst. `marketplaces` is where sellers have orders, all
+    of one region; the first is their home. `rows` repeats the ledger's rows of shipments, for
+    large documents. `static` makes it answer like Amazon's own static sandbox instead.
     """
 
     orders: int = 2_500
@@ -23,12 +25,16 @@ class Settings(msgspec.Struct, frozen=True):
     speed: float = 1.0
     quotas: Mapping[str, tuple[float, float]] = {}
     marketplaces: tuple[str, ...] = (_US,)
+    rows: int = 1
+    static: bool = False
 
     def __post_init__(self) -> None:
         if self.speed <= 0:
             raise ValueError("speed must be above 0")
         if not self.marketplaces or set(self.marketplaces) - set(MARKETPLACES):
             raise ValueError(f"marketplaces must be some of {', '.join(MARKETPLACES)}")
+        if len({MARKETPLACES[each].region for each in self.marketplaces}) > 1:
+            raise ValueError("marketplaces must be of one region")
         if unknown := set(self.quotas) - NAMES:
             raise ValueError(f"no such operation: {', '.join(sorted(unknown))}")
 
@@ -39,6 +45,7 @@ def environ(base_url: str) -> dict[str, str]:
     return {
         "AMAZON_SP_API_URL": base_url,
         "AMAZON_LWA_URL": f"{base_url}/auth/o2/token",
+        "AMAZON_CONSENT_URL": base_url,
         "AMAZON_CLIENT_ID": "amzn1.application-oa2-client.sandbox",
         "AMAZON_CLIENT_SECRET": "amzn1.oa2-cs.v1.sandbox",
         "AMAZON_APP_ID": "amzn1.sp.solution.sandbox",

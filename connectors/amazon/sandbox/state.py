@@ -1,14 +1,16 @@
 """All that changes while a sandbox runs, in one place; a reset makes it new."""
 
-from datetime import date
+from datetime import UTC, date, datetime
 
 from connectors.amazon.sandbox.faults import Faults, Weather
 from connectors.amazon.sandbox.generator.identity import Identity
 from connectors.amazon.sandbox.generator.seller import Seller, Shelf, generate
 from connectors.amazon.sandbox.grants import Grants
 from connectors.amazon.sandbox.log import new_log
+from connectors.amazon.sandbox.notices import Notices
 from connectors.amazon.sandbox.operations import Operation
 from connectors.amazon.sandbox.quotas import Buckets, Quota
+from connectors.amazon.sandbox.reports.desk import Desk
 from connectors.amazon.sandbox.settings import Settings
 from connectors.base import Clock
 
@@ -20,11 +22,17 @@ class Sandbox:
 
     def __init__(self, settings: Settings, clock: Clock) -> None:
         self.settings, self.clock = settings, clock
-        self.shelf = Shelf(self._generate)  # survives a reset: its sellers never change
+        self.settled: dict[Identity, dict[tuple[str, str], int]] = {}
+        self.shelf = Shelf(self._generate)
         self.reset()
 
     def reset(self) -> None:
+        for identity in self.settled:
+            self.shelf.forget(identity)  # the others never change
+        self.settled = {}
         self.grants = Grants()
+        self.desk = Desk(self.settings.speed)
+        self.notices = Notices()
         self.buckets = Buckets()
         self.log = new_log()
         self.face(Faults())
@@ -32,6 +40,15 @@ class Sandbox:
     def face(self, faults: Faults) -> None:
         """From now on these faults, counted from the start."""
         self.weather = Weather(self.settings.seed, faults)
+
+    def settle(self, identity: Identity, rule: str, key: str) -> None:
+        """From now on that claim is reimbursed."""
+        self.settled.setdefault(identity, {})[rule, key] = int(self.now())
+        self.shelf.forget(identity)
+
+    async def seller(self, identity: Identity, at: float) -> Seller:
+        """The seller as of that moment's day."""
+        return await self.shelf.get(identity, datetime.fromtimestamp(at, UTC).date())
 
     def now(self) -> float:
         return self.clock.now().timestamp()
@@ -42,9 +59,12 @@ class Sandbox:
 
     def quota(self, operation: Operation) -> Quota:
         """What holds now: as set at run time, else as in the settings, else as published."""
+        if self.settings.static:
+            return Quota(5 * self.settings.speed, 15)
         quotas = {**self.settings.quotas, **self.weather.faults.quotas}
         rate, burst = quotas.get(operation.name, (operation.rate, operation.burst))
         return Quota(rate * self.settings.speed, burst)
 
     def _generate(self, identity: Identity, day: date) -> Seller:
-        return generate(identity, day, self.settings.marketplaces)
+        settled = dict(self.settled.get(identity, {}))
+        return generate(identity, day, self.settings.marketplaces, settled)

@@ -20,7 +20,10 @@ _SKUS = {
 
 
 class Product(msgspec.Struct, frozen=True):
-    """`price`, and `fee` for the fulfilment of a unit, in cents; `commission` in percent."""
+    """`price`, `cost`, and `fee` for the fulfilment of a unit, in cents; `commission` in percent.
+
+    `number` is its place in the catalogue, from 0.
+    """
 
     sku: str
     asin: str
@@ -29,6 +32,8 @@ class Product(msgspec.Struct, frozen=True):
     price: int
     fee: int
     commission: int
+    cost: int
+    number: int
 
 
 class Stock(msgspec.Struct, frozen=True):
@@ -49,25 +54,34 @@ class Stock(msgspec.Struct, frozen=True):
     defective: int = 0
 
 
-def catalogue(root: str, orders: int) -> tuple[Product, ...]:
-    """One product for every twenty orders, twenty at the least."""
+def catalogue(root: str, orders: int, western: bool = False) -> tuple[Product, ...]:
+    """One product for every twenty orders, twenty at the least; `western`: all fits into Cp1252.
+
+    From a thousand orders on there are enough for one story of every kind.
+    """
     rng = dice(root, "catalogue")
     start = rng.randrange(36**8)
-    return tuple(_product(root, number, start) for number in range(max(20, orders // 20)))
+    count = max(120 if orders >= 1_000 else 20, orders // 20)
+    return tuple(_product(root, number, start, western) for number in range(count))
 
 
-def _product(root: str, number: int, start: int) -> Product:
+def _product(root: str, number: int, start: int, western: bool) -> Product:
     rng = dice(root, "product", number)
     thing, kind = rng.choice(_THINGS), rng.choice(_KINDS)
     sku = _SKUS.get(number % 25, "{thing}-{number}")
+    sku = sku.replace("青", "É") if western else sku
+    inches = ' 12"' if number % 25 == 9 else ""  # a quote that opens nothing
+    price = rng.randrange(799, 8_999, 50)
     return Product(
         sku=sku.format(thing=thing.upper(), number=f"{number:05d}"),
         asin="B0" + letters(number, start, 8),
         fn_sku="X00" + letters(number, start, 7),
-        title=f"{kind} {thing}, No. {number}",
-        price=rng.randrange(799, 8_999, 50),
+        title=f"{kind} {thing}{inches}, No. {number}",
+        price=price,
         fee=rng.randrange(306, 899),
         commission=rng.choice((8, 12, 15, 15, 15)),
+        cost=price * dice(root, "cost", number).randrange(25, 45) // 100,
+        number=number,
     )
 
 

@@ -3,7 +3,7 @@
 import hashlib
 import random
 import string
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
 HOUR = 3_600
 DAY = 24 * HOUR
@@ -34,6 +34,11 @@ def letters(number: int, start: int, width: int) -> str:
 def digest(*name: object) -> str:
     """A long opaque id of that name."""
     return hashlib.blake2b(":".join(map(str, name)).encode(), digest_size=20).hexdigest()
+
+
+def day(seconds: float) -> date:
+    """The UTC day of that moment."""
+    return datetime.fromtimestamp(int(seconds), UTC).date()
 
 
 def stamp(seconds: float) -> str:

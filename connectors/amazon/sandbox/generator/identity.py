@@ -5,10 +5,13 @@ from typing import Self
 
 import msgspec
 
+from connectors.amazon.sandbox.generator.draw import digest
+
 MOST_ORDERS = 1_000_000  # a mistyped size must not eat the machine's memory
 
 _NAME = re.compile(r"(\d{1,18})(?:-(\d{1,7}))?", re.ASCII)
 _PREFIX = "Atzr|sandbox-"
+_CODE = "sandbox-"
 
 
 class Identity(msgspec.Struct, frozen=True):
@@ -22,6 +25,16 @@ class Identity(msgspec.Struct, frozen=True):
     @property
     def refresh_token(self) -> str:
         return _PREFIX + self.name
+
+    @property
+    def partner_id(self) -> str:
+        """The selling partner's id, as it is given out with a consent."""
+        return "A" + digest(self.name)[:13].upper()
+
+    @property
+    def code(self) -> str:
+        """What is given out with a consent, to be redeemed for the refresh token."""
+        return _CODE + self.name
 
     @classmethod
     def of_name(cls, name: str, default_orders: int) -> Self | None:
@@ -38,3 +51,10 @@ class Identity(msgspec.Struct, frozen=True):
         if not token.startswith(_PREFIX):
             return None
         return cls.of_name(token.removeprefix(_PREFIX), default_orders)
+
+    @classmethod
+    def of_code(cls, code: str, default_orders: int) -> Self | None:
+        """The seller who consented with that code; None if nobody did."""
+        if not code.startswith(_CODE):
+            return None
+        return cls.of_name(code.removeprefix(_CODE), default_orders)

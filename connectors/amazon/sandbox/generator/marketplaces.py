@@ -1,4 +1,4 @@
-"""The marketplaces of the North American region."""
+"""The marketplaces that a sandbox knows, by region."""
 
 import msgspec
 
@@ -9,17 +9,39 @@ class Marketplace(msgspec.Struct, frozen=True):
     country: str
     currency: str
     language: str
+    region: str
 
     @property
     def domain(self) -> str:
         return f"www.{self.name.lower()}"
 
+    @property
+    def european(self) -> bool:
+        return self.region == "EU"
 
-MARKETPLACES = {
-    each.id: each
-    for each in (
-        Marketplace("ATVPDKIKX0DER", "Amazon.com", "US", "USD", "en_US"),
-        Marketplace("A2EUQ1WTGCTBG2", "Amazon.ca", "CA", "CAD", "en_CA"),
-        Marketplace("A1AM78C64UM0Y8", "Amazon.com.mx", "MX", "MXN", "es_MX"),
-    )
-}
+
+_KNOWN = (
+    Marketplace("ATVPDKIKX0DER", "Amazon.com", "US", "USD", "en_US", "NA"),
+    Marketplace("A2EUQ1WTGCTBG2", "Amazon.ca", "CA", "CAD", "en_CA", "NA"),
+    Marketplace("A1AM78C64UM0Y8", "Amazon.com.mx", "MX", "MXN", "es_MX", "NA"),
+    Marketplace("A1PA6795UKMFR9", "Amazon.de", "DE", "EUR", "de_DE", "EU"),
+    Marketplace("A1F83G8C2ARO7P", "Amazon.co.uk", "UK", "GBP", "en_GB", "EU"),
+    Marketplace("A13V1IB3VIYZZH", "Amazon.fr", "FR", "EUR", "fr_FR", "EU"),
+    Marketplace("APJ6JRA9NG5V4", "Amazon.it", "IT", "EUR", "it_IT", "EU"),
+    Marketplace("A1RKKUPIHCS9HS", "Amazon.es", "ES", "EUR", "es_ES", "EU"),
+)
+
+MARKETPLACES = {each.id: each for each in _KNOWN}
+
+# Where the orders of other shops are booked that Amazon only ships: nobody can sell there.
+ELSEWHERE = Marketplace("A2ZV50J4W1RKNI", "Non-Amazon", "US", "USD", "en_US", "")
+
+
+def marketplace(id: str) -> Marketplace:
+    return ELSEWHERE if id == ELSEWHERE.id else MARKETPLACES[id]
+
+
+def neighbours(id: str) -> dict[str, Marketplace]:
+    """The marketplaces of the same region, which one authorisation covers."""
+    region = MARKETPLACES[id].region
+    return {each.id: each for each in _KNOWN if each.region == region}

@@ -6,16 +6,44 @@ import msgspec
 
 from connectors.amazon.sandbox.generator.catalogue import Product
 from connectors.amazon.sandbox.generator.draw import DAY, HOUR, dice, digest, digits
-from connectors.amazon.sandbox.generator.marketplaces import Marketplace
+from connectors.amazon.sandbox.generator.marketplaces import ELSEWHERE, Marketplace
 
 SPAN = 85 * DAY
 
-_FATES = ("SHIPPED", "CANCELLED", "PARTIALLY_SHIPPED", "UNSHIPPED", "PENDING")
+_ENDS = ("SHIPPED", "CANCELLED", "PARTIALLY_SHIPPED", "UNSHIPPED", "PENDING")
 _ODDS = (925, 45, 15, 10, 5)
+
+# What becomes of refunded orders, in turn; `replaced` ones were not refunded at all.
+FATES = (
+    "returned",
+    "kept",
+    "returned",
+    "returned_later",
+    "damaged",
+    "customer_damaged",
+    "kept_paid",
+    "returned",
+    "unstocked",
+    "replaced",
+    "unstocked",
+    "kept_part_paid",
+    "carrier_paid",
+    "returned_later",
+    "defective",
+    "returned",
+    "kept",
+    "carrier_damaged",
+    "damaged_replaced",
+    "returned",
+)
+_HARMLESS = ("returned",) * 24 + ("returned_later",) * 12
 
 
 class Sale(msgspec.Struct, frozen=True, gc=False):
-    """An order; moments in seconds since 1970. `serial` is what everything else is drawn from."""
+    """An order; moments in seconds since 1970. `serial` is what everything else is drawn from.
+
+    `fate` says what became of an order that will be refunded, or replaced; see `returns.py`.
+    """
 
     serial: int
     id: str
@@ -26,6 +54,7 @@ class Sale(msgspec.Struct, frozen=True, gc=False):
     by_amazon: bool
     business: bool
     marketplace: str
+    fate: str = ""
 
 
 class Line(msgspec.Struct, frozen=True, gc=False):
@@ -51,22 +80,46 @@ def sales(
     for slot in range(orders):
         second = rng.randrange(SPAN)
         turn = (horizon - second) // SPAN
-        yield _sale(root, turn * orders + slot, start, turn * SPAN + second, horizon, marketplaces)
+        yield _sale(root, orders, slot, turn, second, start, horizon, marketplaces)
+
+
+def earlier(
+    root: str, orders: int, horizon: int, marketplaces: Sequence[Marketplace]
+) -> Iterator[Sale]:
+    """The refunded orders of the round before, which are no longer listed themselves."""
+    rng = dice(root, "sales")
+    start = rng.randrange(10**14)
+    for slot in range(orders):
+        second = rng.randrange(SPAN)
+        turn = (horizon - second) // SPAN - 1
+        if fate(root, orders, slot, turn):
+            yield _sale(root, orders, slot, turn, second, start, horizon, marketplaces)
+
+
+def fate(root: str, orders: int, slot: int, turn: int) -> str:
+    """What becomes of the order in that slot. One in sixteen is refunded, each in another way."""
+    if slot % 16 != 5:
+        return ""
+    fates = FATES if orders < 5_000 else FATES + _HARMLESS
+    return fates[(slot // 16 + turn * 7) % len(fates)]
 
 
 def _sale(
     root: str,
-    serial: int,
+    orders: int,
+    slot: int,
+    turn: int,
+    second: int,
     start: int,
-    created: int,
     horizon: int,
     marketplaces: Sequence[Marketplace],
 ) -> Sale:
+    serial, created = turn * orders + slot, turn * SPAN + second
     rng = dice(root, "sale", serial)
-    fate = rng.choices(_FATES, _ODDS)[0]
-    paid = created + (SPAN if fate == "PENDING" else rng.randrange(300, 3 * HOUR))
+    end = rng.choices(_ENDS, _ODDS)[0]
+    paid = created + (SPAN if end == "PENDING" else rng.randrange(300, 3 * HOUR))
     ended = paid + rng.randrange(4 * HOUR, 40 * HOUR)
-    history = ((created, "PENDING"), (paid, "UNSHIPPED"), (ended, fate))
+    history = ((created, "PENDING"), (paid, "UNSHIPPED"), (ended, end))
     updated, status = [step for step in history if step[0] <= horizon][-1]
     number = digits(serial, start, 14)
     return Sale(
@@ -79,7 +132,34 @@ def _sale(
         by_amazon=rng.random() < 0.9,
         business=rng.random() < 0.05,
         marketplace=rng.choice(marketplaces).id,
+        fate=fate(root, orders, slot, turn),
     )
+
+
+def elsewhere(root: str, orders: int, horizon: int) -> Iterator[Sale]:
+    """Orders of another shop that Amazon only ships: one for fifty orders of its own."""
+    for slot in range(orders // 50):
+        second = dice(root, "elsewhere", slot).randrange(SPAN)
+        turn = (horizon - second) // SPAN
+        serial, created = -1 - (turn * (orders // 50) + slot), turn * SPAN + second
+        shipped = created + 20 * HOUR
+        if shipped <= horizon:
+            yield Sale(
+                serial=serial,
+                id=f"S01-{digits(-serial, 5, 7)}-{digits(-serial, 9, 7)}",
+                created=created,
+                updated=shipped,
+                status="SHIPPED",
+                shipped=shipped,
+                by_amazon=True,
+                business=False,
+                marketplace=ELSEWHERE.id,
+            )
+
+
+def count_lines(root: str, sale: Sale) -> int:
+    """How many items the order has, without making them."""
+    return dice(root, "lines", sale.serial).choices((1, 2, 3), (80, 15, 5))[0]
 
 
 def lines(root: str, sale: Sale, products: Sequence[Product]) -> list[Line]:
@@ -92,6 +172,8 @@ def lines(root: str, sale: Sale, products: Sequence[Product]) -> list[Line]:
         # Of a partially shipped order, one unit of the first item is still to come.
         missing = int(at == 0 and sale.status == "PARTIALLY_SHIPPED")
         quantity = rng.choices((1, 2, 3), (85, 11, 4))[0] + missing
+        if at == 0 and sale.fate == "kept_part_paid":
+            quantity = max(2 + missing, quantity)
         line = Line(
             id=digits(sale.serial * 3 + at, start, 14),
             product=product,

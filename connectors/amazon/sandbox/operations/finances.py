@@ -1,12 +1,11 @@
 """Finances 2024-06-19: listing transactions."""
 
 from bisect import bisect_left
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from operator import attrgetter
 
 from connectors.amazon.sandbox.answers import invalid
 from connectors.amazon.sandbox.generator.draw import DAY
-from connectors.amazon.sandbox.generator.marketplaces import MARKETPLACES
 from connectors.amazon.sandbox.generator.postings import Posting
 from connectors.amazon.sandbox.operations.call import Call
 from connectors.amazon.sandbox.operations.paging import take
@@ -24,7 +23,9 @@ _RELATED = ("ORDER_ID", "FINANCIAL_EVENT_GROUP_ID")
 def list_transactions(call: Call) -> object:
     # Every fifth page is empty although more will follow, as happens with Amazon.
     size = 0 if call.cursor.page % 5 == 2 else _PAGE
-    found, following = take(_rows(call), call.cursor.position, size, _filter(call.query))
+    found, following = take(
+        _rows(call), call.cursor.position, size, _filter(call.query, call.seller.marketplaces)
+    )
     payload: dict[str, object] = {"transactions": [transaction(call.seller, p) for p in found]}
     token = call.token(following)
     return {"payload": {**payload, "nextToken": token} if token else payload}
@@ -52,9 +53,9 @@ def _window(query: Query, now: float) -> tuple[float, float]:
     return (after or 0.0, latest if before is None else before)
 
 
-def _filter(query: Query) -> Callable[[Posting], bool]:
+def _filter(query: Query, among: Collection[str]) -> Callable[[Posting], bool]:
     status = query.text("transactionStatus", among=_STATUSES)
-    marketplace = query.text("marketplaceId", among=MARKETPLACES)
+    marketplace = query.text("marketplaceId", among=among)
     related = _related(query)
     return lambda posting: (
         (status is None or posting.status == status)

@@ -1,11 +1,10 @@
 """FBA Inventory v1: stock by SKU, fifty at a time."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from connectors.amazon.sandbox.answers import invalid
 from connectors.amazon.sandbox.generator.catalogue import Stock
 from connectors.amazon.sandbox.generator.draw import DAY, stamp
-from connectors.amazon.sandbox.generator.marketplaces import MARKETPLACES
 from connectors.amazon.sandbox.operations.call import Call
 from connectors.amazon.sandbox.operations.paging import take
 from connectors.amazon.sandbox.operations.query import Query
@@ -15,9 +14,10 @@ _OLDEST = 548 * DAY  # eighteen months
 
 
 def get_inventory_summaries(call: Call) -> object:
-    granularity = _granularity(call.query)
+    granularity = _granularity(call.query, call.seller.marketplaces)
     detailed = call.query.flag("details")
-    rows = call.seller.stock.get(_marketplace(call.query), ())
+    where = _marketplace(call.query, call.seller.marketplaces)
+    rows = call.seller.stock.get(where, ())
     found, following = take(rows, call.cursor.position, _PAGE, _filter(call.query, call.now))
     summaries = [_summary(each, detailed) for each in found]
     body = {"payload": {"granularity": granularity, "inventorySummaries": summaries}}
@@ -25,15 +25,15 @@ def get_inventory_summaries(call: Call) -> object:
     return {**body, "pagination": {"nextToken": token}} if token else body
 
 
-def _granularity(query: Query) -> dict[str, str]:
+def _granularity(query: Query, places: Collection[str]) -> dict[str, str]:
     return {
         "granularityType": query.required("granularityType", among=("Marketplace",)),
-        "granularityId": query.required("granularityId", among=MARKETPLACES),
+        "granularityId": query.required("granularityId", among=places),
     }
 
 
-def _marketplace(query: Query) -> str:
-    found = query.many("marketplaceIds", most=1, among=MARKETPLACES)
+def _marketplace(query: Query, places: Collection[str]) -> str:
+    found = query.many("marketplaceIds", most=1, among=places)
     if not found:
         raise invalid("Missing required parameter [marketplaceIds]")
     return found[0]

@@ -1,14 +1,13 @@
 """Orders 2026-01-01: searching orders, and getting one."""
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from operator import attrgetter
 
 import msgspec
 
 from connectors.amazon.sandbox.answers import Refused, invalid
 from connectors.amazon.sandbox.generator.draw import stamp
-from connectors.amazon.sandbox.generator.marketplaces import MARKETPLACES
 from connectors.amazon.sandbox.generator.sales import Sale
 from connectors.amazon.sandbox.generator.seller import Seller
 from connectors.amazon.sandbox.operations.call import Call
@@ -48,7 +47,9 @@ def search_orders(call: Call) -> object:
     size = call.query.number("maxResultsPerPage", least=1, most=100, default=100)
     included = _included(call.query)
     rows = window.rows(call.seller)
-    found, following = take(rows, call.cursor.position, size, _filter(call.query))
+    found, following = take(
+        rows, call.cursor.position, size, _filter(call.query, call.seller.marketplaces)
+    )
     body: dict[str, object] = {
         "orders": [order(call.seller, sale, included) for sale in found],
         "createdBefore" if window.field == "created" else "lastUpdatedBefore": stamp(window.before),
@@ -91,9 +92,9 @@ def _bounded(query: Query, field: str, after: float, name: str, other: str, now:
     return window
 
 
-def _filter(query: Query) -> Callable[[Sale], bool]:
+def _filter(query: Query, among: Collection[str]) -> Callable[[Sale], bool]:
     statuses = set(query.many("fulfillmentStatuses", among=_STATUSES))
-    places = set(query.many("marketplaceIds", most=50, among=MARKETPLACES))
+    places = set(query.many("marketplaceIds", most=50, among=among))
     channels = set(query.many("fulfilledBy", among=("AMAZON", "MERCHANT")))
     return lambda sale: (
         (not statuses or sale.status in statuses)

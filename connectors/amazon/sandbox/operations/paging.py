@@ -3,7 +3,7 @@
 import base64
 import binascii
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 import msgspec
@@ -17,18 +17,26 @@ _SEAL = 8
 
 
 class Paging(msgspec.Struct, frozen=True):
-    """How an operation pages: the token's parameter, its life in seconds, what may change."""
+    """How an operation pages: the token's parameter, its life in seconds, what may change.
+
+    A token that `carries` the parameters of the first page makes all others ignored, and `alone`
+    has them refused. With `only_if`, a parameter's name and value, it counts only beside that.
+    """
 
     parameter: str
     life: float
     free: frozenset[str] = frozenset()
+    carries: bool = False
+    alone: bool = False
+    only_if: tuple[str, str] | None = None
 
 
 class Cursor(msgspec.Struct, frozen=True, array_like=True):
     """Where a reader stands, and what it reads.
 
     `asked` is the moment of the first page: all pages are as of then, past midnight too.
-    `copy` is 1 on a page that is handed out a second time on purpose.
+    `copy` is 1 on a page that is handed out a second time on purpose. `values` are the parameters
+    of the first page, if the token carries them.
     """
 
     reading: str
@@ -37,20 +45,29 @@ class Cursor(msgspec.Struct, frozen=True, array_like=True):
     position: int = 0
     page: int = 0
     copy: int = 0
+    values: Mapping[str, str] = {}
 
 
 def open_cursor(paging: Paging, query: Query, reader: str, now: float, life: float) -> Cursor:
     """Where this call stands: at the beginning, or where its token says."""
-    reading = _reading(reader, query.without({paging.parameter, *paging.free}))
+    free = query.values if paging.carries else {paging.parameter, *paging.free}
+    reading = _reading(reader, query.without(free))
     token = query.text(paging.parameter)
-    if token is None:
-        return Cursor(reading, asked=now, born=now)
+    if token is None or not _counts(paging, query):
+        return Cursor(reading, asked=now, born=now, values=query.values if paging.carries else {})
+    if paging.alone and len(query.values) > 1:
+        raise invalid("NextToken cannot be specified with other input parameters")
     cursor = _unseal(token)
     if cursor is None or now - cursor.born > life:
         raise invalid("Next token is invalid or expired")
     if cursor.reading != reading:
         raise invalid(f"All parameters must be those of the first page [{paging.parameter}]")
     return cursor
+
+
+def _counts(paging: Paging, query: Query) -> bool:
+    """Some operations read a token only if they are told to: else they begin again for ever."""
+    return paging.only_if is None or query.values.get(paging.only_if[0]) == paging.only_if[1]
 
 
 def _reading(reader: str, parameters: list[tuple[str, str]]) -> str:

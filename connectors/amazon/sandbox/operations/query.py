@@ -68,11 +68,16 @@ class Query(msgspec.Struct, frozen=True):
         value = self.text(name)
         if value is None:
             return None
-        try:
-            if not _ISO.fullmatch(value):
-                raise ValueError(value)
-            moment = datetime.fromisoformat(value)
-            moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-            return moment.astimezone(UTC).timestamp()  # fails beyond the years 1 to 9999
-        except (ValueError, OverflowError):
-            raise invalid(f"Invalid date/time field [{name}]") from None
+        return read_moment(value, name)
+
+
+def read_moment(value: str, name: str) -> float:
+    """Seconds since 1970."""
+    try:
+        if not _ISO.fullmatch(value):
+            raise ValueError(value)
+        moment = datetime.fromisoformat(value)
+        moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        return moment.astimezone(UTC).timestamp()  # fails beyond the years 1 to 9999
+    except (ValueError, OverflowError):
+        raise invalid(f"Invalid date/time field [{name}]") from None

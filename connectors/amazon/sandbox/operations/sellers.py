@@ -1,7 +1,7 @@
 """Sellers v1: who the seller is and where he sells."""
 
 from connectors.amazon.sandbox.generator.draw import digest
-from connectors.amazon.sandbox.generator.marketplaces import MARKETPLACES, Marketplace
+from connectors.amazon.sandbox.generator.marketplaces import Marketplace
 from connectors.amazon.sandbox.operations.call import Call
 
 
@@ -28,7 +28,8 @@ def get_account(call: Call) -> object:
 
 
 def _participations(call: Call) -> list[object]:
-    return [_participation(each, _store(call)) for each in MARKETPLACES.values()]
+    places = call.seller.marketplaces.values()
+    return [_participation(each, _store(call)) for each in places]
 
 
 def _participation(marketplace: Marketplace, store: str) -> object:

@@ -3,7 +3,11 @@
 from collections import Counter
 
 from connectors.amazon.sandbox.generator.draw import DAY, digest, stamp
-from connectors.amazon.sandbox.generator.marketplaces import MARKETPLACES, Marketplace
+from connectors.amazon.sandbox.generator.marketplaces import (
+    ELSEWHERE,
+    Marketplace,
+    marketplace,
+)
 from connectors.amazon.sandbox.generator.postings import Posting
 from connectors.amazon.sandbox.generator.sales import Line, Sale
 from connectors.amazon.sandbox.generator.seller import Seller
@@ -11,6 +15,8 @@ from connectors.amazon.sandbox.generator.seller import Seller
 Part = dict[str, object]
 Cents = Counter[tuple[str, str]]
 """Amounts in cents by (branch, leaf) of the tree."""
+
+_ELSEWHERE = 150  # cents more for a unit that is shipped for another shop
 
 # What each kind is called: transactionType, description, branch and leaf of an amount of its own.
 _WORDS = {
@@ -30,33 +36,30 @@ _WORDS = {
 def transaction(seller: Seller, posting: Posting) -> Part:
     """The posting as the API tells it; the amounts of its items add up to its own."""
     kind, description, *leaf = _WORDS[posting.kind]
-    marketplace = place(posting)
+    where = place(posting)
     items = _lines(seller, posting)
     cents: Cents = Counter({(leaf[0], leaf[1]): posting.amount}) if leaf[0] else Counter()
     for _, each in items:
         cents.update(each)  # not `+`, which drops what is negative
     return {
-        "sellingPartnerMetadata": _partner(seller, marketplace),
+        "sellingPartnerMetadata": _partner(seller, where),
         "relatedIdentifiers": _identifiers(seller, posting),
         "transactionType": kind,
         "transactionId": _id(seller, posting),
         "transactionStatus": posting.status,
         "description": description,
         "postedDate": stamp(posting.posted),
-        "totalAmount": _currency(marketplace, cents.total()),
-        "marketplaceDetails": {
-            "marketplaceId": marketplace.id,
-            "marketplaceName": marketplace.name,
-        },
-        "items": [_item(marketplace, posting, line, amounts) for line, amounts in items],
+        "totalAmount": _currency(where, cents.total()),
+        "marketplaceDetails": {"marketplaceId": where.id, "marketplaceName": where.name},
+        "items": [_item(where, posting, line, amounts) for line, amounts in items],
         "contexts": _contexts(posting),
-        "breakdowns": _tree(marketplace, cents),
+        "breakdowns": _tree(where, cents),
     }
 
 
 def place(posting: Posting) -> Marketplace:
-    """Where it was posted; what belongs to the whole account is posted in the US."""
-    return MARKETPLACES[posting.sale.marketplace if posting.sale else "ATVPDKIKX0DER"]
+    """Where it was posted; what belongs to the whole account is posted at home."""
+    return marketplace(posting.place)
 
 
 def event_group(posting: Posting) -> str:
@@ -65,13 +68,13 @@ def event_group(posting: Posting) -> str:
 
 
 def _id(seller: Seller, posting: Posting) -> str:
-    about = posting.sale.serial if posting.sale else posting.posted
+    about = posting.sale.serial if posting.sale else posting.about or posting.posted
     return digest(seller.identity.name, posting.kind, about)
 
 
 def _partner(seller: Seller, marketplace: Marketplace) -> Part:
     return {
-        "sellingPartnerId": "A" + digest(seller.identity.name)[:13].upper(),
+        "sellingPartnerId": seller.identity.partner_id,
         "accountType": "Standard Orders",
         "marketplaceId": marketplace.id,
     }
@@ -103,10 +106,14 @@ def _lines(seller: Seller, posting: Posting) -> list[tuple[Line, Cents]]:
     shipped = [line for line in seller.lines(posting.sale) if line.fulfilled]
     if posting.kind == "Refund":
         return [(shipped[0], _refunded(shipped[0]))]
-    return [(line, _earned(line, posting.sale)) for line in shipped]
+    return [(line, _earned(seller, posting, line, posting.sale)) for line in shipped]
 
 
-def _earned(line: Line, sale: Sale) -> Cents:
+def _earned(seller: Seller, posting: Posting, line: Line, sale: Sale) -> Cents:
+    fee = seller.fees.charged(line.product, posting.posted)
+    if sale.marketplace == ELSEWHERE.id:  # no sale of ours: there is only the fee, a higher one
+        dearer = -(fee + _ELSEWHERE) * line.fulfilled
+        return Counter({("AmazonFees", "FBAPerUnitFulfillmentFee"): dearer})
     principal = line.product.price * line.fulfilled
     tax = line.tax * line.fulfilled
     cents: Cents = Counter()
@@ -114,7 +121,7 @@ def _earned(line: Line, sale: Sale) -> Cents:
     cents["ProductCharges", "Tax"] = tax
     cents["AmazonFees", "Commission"] = -_commission(line)
     if sale.by_amazon:
-        cents["AmazonFees", "FBAPerUnitFulfillmentFee"] = -line.product.fee * line.fulfilled
+        cents["AmazonFees", "FBAPerUnitFulfillmentFee"] = -fee * line.fulfilled
     cents["TaxWithheld", "MarketplaceFacilitatorTax-Principal"] = -tax
     return cents
 
@@ -126,13 +133,14 @@ def _refunded(line: Line) -> Cents:
     cents["ProductCharges", "Principal"] = -line.product.price * line.fulfilled
     cents["ProductCharges", "Tax"] = -tax
     cents["AmazonFees", "Commission"] = _commission(line)
-    cents["AmazonFees", "RefundCommission"] = -(_commission(line) // 5)
+    kept = line.product.price * line.product.commission // 100 // 5
+    cents["AmazonFees", "RefundCommission"] = -kept * line.fulfilled
     cents["TaxWithheld", "MarketplaceFacilitatorTax-Principal"] = tax
     return cents
 
 
 def _commission(line: Line) -> int:
-    return line.product.price * line.fulfilled * line.product.commission // 100
+    return line.product.price * line.product.commission // 100 * line.fulfilled
 
 
 def _item(marketplace: Marketplace, posting: Posting, line: Line, cents: Cents) -> Part:

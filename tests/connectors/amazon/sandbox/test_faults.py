@@ -1,10 +1,12 @@
 """Bad weather on demand."""
 
+import zlib
 from collections import Counter
 
+import httpx
 import pytest
 
-from .bench import ORDERS, PARTICIPATIONS, Bench, refusal
+from .bench import LEDGER, ORDERS, PARTICIPATIONS, RETURNS, STOCK, Bench, refusal
 
 pytestmark = pytest.mark.anyio
 
@@ -63,9 +65,86 @@ async def test_no_token_repeats_when_pages_do(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize(
-    "body", ["{", '{"error500": 2}', '{"eror500": 1}', '{"quotas": {"getNothing": [1, 1]}}', "[]"]
+    "body",
+    [
+        '{"storm": {"every": 0, "length": 1}}',
+        "{",
+        '{"error500": 2}',
+        '{"eror500": 1}',
+        '{"quotas": {"getNothing": [1, 1]}}',
+        "[]",
+    ],
 )
 async def test_faults_that_make_no_sense_are_refused(bench: Bench, body: str) -> None:
     response = await bench.client.post("/_sandbox/faults", content=body)
     assert refusal(response)[:2] == (400, "InvalidInput")
     assert (await bench.get(f"{ORDERS}/x")).status_code == 404
+
+
+async def download(bench: Bench, kind: str = STOCK) -> httpx.Response:
+    """The document of a report, as it comes."""
+    report = await bench.finish(await bench.order_report(kind, 90))
+    return await bench.client.get((await bench.link(report["reportDocumentId"]))["url"])
+
+
+async def test_a_storm_throttles_many_calls_in_a_row(bench: Bench) -> None:
+    await bench.door("faults", {"storm": {"every": 5, "length": 3}})
+    assert await statuses(bench, 16) == ([200] * 5 + [429] * 3) * 2
+
+
+@pytest.mark.parametrize(
+    ("fault", "status"), [("fatalReports", "FATAL"), ("cancelledReports", "CANCELLED")]
+)
+async def test_reports_may_end_badly_and_without_a_document(
+    bench: Bench, fault: str, status: str
+) -> None:
+    await bench.door("faults", {fault: 1})
+    report = await bench.finish(await bench.order_report(STOCK))
+    assert report["processingStatus"] == status
+    assert "reportDocumentId" not in report
+    await bench.door("faults", {})
+    report = await bench.finish(await bench.order_report(STOCK))
+    assert report["processingStatus"] == "DONE"
+
+
+async def test_a_document_may_break_off_in_the_middle_of_a_row(bench: Bench) -> None:
+    await bench.door("faults", {"truncatedDownloads": 1})
+    response = await download(bench)
+    text = response.text
+    assert int(response.headers["content-length"]) > len(response.content)
+    assert text.count("\r\n") > 3 and not text.endswith("\r\n")
+
+
+async def test_a_document_may_come_compressed_unannounced_and_break_off(bench: Bench) -> None:
+    await bench.door("faults", {"truncatedGzips": 1})
+    response = await download(bench)
+    unpacker = zlib.decompressobj(wbits=31)
+    assert unpacker.decompress(response.content).startswith(b"sku\t")
+    assert not unpacker.eof
+
+
+async def test_a_page_may_come_instead_of_a_document(bench: Bench) -> None:
+    await bench.door("faults", {"htmlDownloads": 1})
+    response = await download(bench)
+    assert response.headers["content-type"].startswith("text/html")
+    assert response.text.startswith("<!DOCTYPE html>")
+
+
+async def test_a_document_may_hold_its_header_alone(bench: Bench) -> None:
+    await bench.door("faults", {"headerOnlyReports": 1})
+    assert (await download(bench, RETURNS)).text.count("\r\n") == 1
+
+
+async def test_rows_may_have_too_few_cells(bench: Bench) -> None:
+    await bench.door("faults", {"shortRows": 1})
+    header, *rows = (await download(bench)).text.split("\r\n")[:-1]
+    short = [row for row in rows if row.count("\t") < header.count("\t")]
+    assert len(short) == len(rows) // 7 > 0
+
+
+async def test_the_ledger_may_be_inflated(bench: Bench) -> None:
+    await bench.door("faults", {"inflate": 40})
+    response = await download(bench, LEDGER)
+    lines = zlib.decompress(response.content, wbits=31).split(b"\r\n")
+    assert len(lines) > 4_000
+    assert len(set(lines)) > 0.9 * len(lines)

@@ -22,6 +22,15 @@ async def read(bench: Bench, **params: Any) -> list[dict[str, Any]]:
     return [each async for page in bench.transactions(**params) for each in page]
 
 
+def related(transaction: dict[str, Any], name: str) -> str | None:
+    """What the transaction says it belongs to."""
+    found = {
+        each["relatedIdentifierName"]: each["relatedIdentifierValue"]
+        for each in transaction["relatedIdentifiers"]
+    }
+    return found.get(name)
+
+
 def cents(amount: dict[str, Any]) -> int:
     return round(float(amount["currencyAmount"]) * 100)
 
@@ -46,14 +55,14 @@ async def test_a_shipment_is_posted_for_what_was_shipped(bench: Bench) -> None:
         for order in page["orders"]
         if order["fulfillment"]["fulfillmentStatus"] in ("SHIPPED", "PARTIALLY_SHIPPED")
     }
-    posted = [each for each in await read(bench) if each["transactionType"] == "Shipment"]
+    posted = [
+        each
+        for each in await read(bench)
+        if each["transactionType"] == "Shipment" and related(each, "ORDER_ID") in shipped
+    ]
     assert 0.95 * len(shipped) < len(posted) <= len(shipped)
     for each in posted:
-        [order_id] = [
-            related["relatedIdentifierValue"]
-            for related in each["relatedIdentifiers"]
-            if related["relatedIdentifierName"] == "ORDER_ID"
-        ]
+        order_id = related(each, "ORDER_ID")
         sent = Counter(
             {
                 item["product"]["sellerSku"]: item["fulfillment"]["quantityFulfilled"]

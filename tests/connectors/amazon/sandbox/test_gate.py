@@ -14,6 +14,8 @@ PARAMETERS = [
     "createdAfter createdBefore lastUpdatedAfter lastUpdatedBefore maxResultsPerPage includedData",
     "marketplaceIds granularityType granularityId startDateTime sellerSkus details nextToken",
     "postedAfter postedBefore marketplaceId relatedIdentifierName relatedIdentifierValue",
+    "reportTypes createdSince pageSize QueryType MarketplaceId LastUpdatedAfter LastUpdatedBefore",
+    "CreatedAfter MarketplaceIds NextToken MaxResultsPerPage AmazonOrderIds ShipmentStatusList",
 ]
 VALUES = ["0001-01-01", "2026-01-01T00:00:00Z", "9999-12-31T23:59:59-23:59", US, "Marketplace"]
 VALUES += ["ORDER_ID", "5", "-1", "1e9", "٣", "true", ",", " ", "%", "\x00", "PROCEEDS,TAX"]
@@ -97,7 +99,7 @@ async def test_the_log_tells_who_called_what_and_how_it_ended(bench: Bench) -> N
 
 @settings(max_examples=60, deadline=None)
 @given(
-    path=st.sampled_from([operation.path for operation in OPERATIONS]),
+    path=st.sampled_from([each.path for each in OPERATIONS if each.method == "GET"]),
     params=st.dictionaries(
         st.sampled_from(" ".join(PARAMETERS).split()), st.sampled_from(VALUES) | st.text()
     ),

@@ -40,6 +40,10 @@ async def test_json_is_as_good_as_a_form(bench: Bench) -> None:
         ({"refresh_token": "Atzr|sandbox-1-9999999"}, 400, "invalid_grant"),
         ({"refresh_token": ""}, 400, "invalid_request"),
         ({"scope": "sellingpartnerapi::notifications"}, 400, "invalid_request"),
+        ({"grant_type": "client_credentials"}, 400, "invalid_scope"),
+        ({"grant_type": "client_credentials", "scope": "profile"}, 400, "invalid_scope"),
+        ({"grant_type": "authorization_code"}, 400, "invalid_request"),
+        ({"grant_type": "authorization_code", "code": "x"}, 400, "invalid_grant"),
         ({"client_secret": ""}, 401, "invalid_client"),
         ({"client_secret": "wrong-secret"}, 401, "invalid_client"),
         ({"client_id": ""}, 401, "invalid_client"),
@@ -86,3 +90,23 @@ async def test_the_log_of_a_login_holds_no_secret(bench: Bench) -> None:
     assert "hush" not in log and "Atzr" not in log and "Atza" not in log
     call: dict[str, Any] = (await bench.client.get("/_sandbox/log")).json()["calls"][0]
     assert (call["operation"], call["seller"], call["status"]) == ("token", "7-10", 200)
+
+
+async def test_a_code_is_redeemed_for_a_refresh_token(bench: Bench) -> None:
+    body = (await bench.log_in(grant_type="authorization_code", code="sandbox-7-10")).json()
+    assert body["refresh_token"] == "Atzr|sandbox-7-10"
+    assert (await bench.get(PARTICIPATIONS)).status_code == 200
+
+
+async def test_an_application_may_speak_for_itself_but_for_no_seller(bench: Bench) -> None:
+    form = {
+        "grant_type": "client_credentials",
+        "scope": "sellingpartnerapi::notifications",
+        "client_id": "client",
+        "client_secret": "secret",
+    }
+    body = (await bench.client.post("/auth/o2/token", data=form)).json()
+    assert "refresh_token" not in body and body["scope"] == form["scope"]
+    bench.token = body["access_token"]
+    assert (await bench.get("/notifications/v1/destinations")).json() == {"payload": []}
+    assert (await bench.get(PARTICIPATIONS)).status_code == 403
