@@ -1,0 +1,87 @@
+"""Cells of reports as values: text, numbers, days. What cannot be read is None and never raises."""
+
+import re
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from functools import lru_cache
+
+PLAIN = re.compile(r"[+-]?[0-9]{1,12}(\.[0-9]{1,8})?")
+AMERICAN = re.compile(r"([0-9]{1,2})/([0-9]{1,2})/([0-9]{4})([ T].*)?")
+THOUSANDS = re.compile(r"[+-]?[1-9][0-9]{0,2},[0-9]{3}")
+YEARS = range(2000, 2200)
+"""Outside of it a date is a mistake, and arithmetic with it may leave the calendar."""
+
+
+def text(value: object) -> str:
+    """A cell without the space around it; empty where there is none."""
+    if isinstance(value, str):
+        return value.strip()
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else ""
+
+
+def decimal(value: object) -> Decimal | None:
+    """A number as text or as JSON's, with a decimal point or a decimal comma.
+
+    A lone comma before exactly three digits parts thousands: no amount has three decimals."""
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int | float):
+        value = format(Decimal(repr(value)), "f")
+    if not isinstance(value, str):
+        return None
+    plain = _with_point(re.sub(r"[\s'\u2019]", "", value))
+    return Decimal(plain) if PLAIN.fullmatch(plain) else None
+
+
+def _with_point(number: str) -> str:
+    comma, point = number.rfind(","), number.rfind(".")
+    if comma >= 0 and point >= 0:
+        thousands, mark = (".", ",") if comma > point else (",", ".")
+        return number.replace(thousands, "").replace(mark, ".")
+    if number.count(",") > 1 or THOUSANDS.fullmatch(number):
+        return number.replace(",", "")
+    return number.replace(",", ".")
+
+
+def whole(value: object) -> int | None:
+    """A count of units."""
+    number = decimal(value)
+    return int(number) if number is not None and number == int(number) else None
+
+
+def moment(value: object) -> datetime | None:
+    """An ISO time in UTC; without an offset it is taken to be UTC already."""
+    return _moment(text(value))
+
+
+def day(value: object) -> date | None:
+    """MM/DD/YYYY, an ISO date, or the UTC day of an ISO time."""
+    return _day(text(value))
+
+
+@lru_cache(maxsize=4096)
+def _day(cell: str) -> date | None:
+    if american := AMERICAN.fullmatch(cell):
+        month, number, year = (int(part) for part in american.groups()[:3])
+        try:
+            return date(year, month, number) if year in YEARS else None
+        except ValueError:
+            return None
+    at = _moment(cell)
+    return at.date() if at else None
+
+
+def _moment(cell: str) -> datetime | None:
+    try:
+        at = datetime.fromisoformat(cell.removesuffix(" UTC"))
+    except ValueError:
+        return None
+    if at.year not in YEARS:
+        return None
+    return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
+
+
+@lru_cache(maxsize=4096)
+def label(cell: str) -> str:
+    """A word of Amazon's however it is spelled: Lost_Warehouse, lost-warehouse, LostWarehouse."""
+    return re.sub(r"[^a-z0-9]", "", cell.lower())

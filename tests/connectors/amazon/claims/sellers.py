@@ -1,0 +1,259 @@
+"""Mini-sellers, written by hand: a row for each thing that happened, days as numbers.
+
+Day 0 is DAY; a number of days before or after it is a day."""
+
+import json
+from collections.abc import Iterable, Mapping
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+from connectors.amazon.claims import Windows, find_claims
+from connectors.base import Claim, Findings, Money, Record
+
+DAY = date(2026, 6, 1)
+DATASETS = (
+    *("ledger", "reimbursements", "returns", "removals", "fees", "stock"),
+    *("transactions", "orders", "shipments"),
+)
+ORDER = "111-0000001-0000001"
+SHIPMENT = "FBA15ABCDE01"
+US, DE, GB = "ATVPDKIKX0DER", "A1PA6795UKMFR9", "A1F83G8C2ARO7P"
+
+Row = dict[str, Any]
+Rows = Mapping[str, Iterable[Row]]
+
+
+class Seller:
+    """Records as the service would have landed them; `missing` datasets are not complete."""
+
+    def __init__(
+        self,
+        rows: Rows,
+        costs: Mapping[str, Money] | None = None,
+        missing: Iterable[str] = (),
+    ) -> None:
+        self.records: dict[str, list[Record]] = {
+            dataset: [
+                Record(row.get("_id", f"{dataset}-{number:04}"), json.dumps(_plain(row)).encode())
+                for number, row in enumerate(each)
+            ]
+            for dataset, each in rows.items()
+        }
+        self.costs = costs or {}
+        self.missing = set(missing)
+        self.reads: list[str] = []
+
+    def read(self, dataset: str) -> Iterable[Record]:
+        self.reads.append(dataset)
+        return iter(self.records.get(dataset, ()))
+
+    def complete(self, dataset: str) -> bool:
+        return dataset not in self.missing
+
+    def cost(self, sku: str) -> Money | None:
+        return self.costs.get(sku)
+
+
+def _plain(row: Row) -> Row:
+    return {name: value for name, value in row.items() if name != "_id"}
+
+
+def on(number: int) -> date:
+    return DAY + timedelta(days=number)
+
+
+def noon(number: int) -> datetime:
+    return datetime.combine(on(number), datetime.min.time(), UTC) + timedelta(hours=12)
+
+
+def find(rows: Rows, at: int = 30, windows: Windows | None = None, **more: Any) -> Findings:
+    """The findings on day `at`."""
+    return find_claims(Seller(rows, **more), noon(at), windows or Windows())
+
+
+def claims(rows: Rows, rule: str, at: int = 30, **more: Any) -> list[Claim]:
+    return [each for each in find(rows, at, **more).claims if each.rule == rule]
+
+
+def claim(rows: Rows, rule: str, at: int = 30, **more: Any) -> Claim:
+    (found,) = claims(rows, rule, at, **more)
+    return found
+
+
+def units(rows: Rows, rule: str, at: int = 30, **more: Any) -> int:
+    return sum(each.units for each in claims(rows, rule, at, **more))
+
+
+# Rows --------------------------------------------------------------------------------------------
+
+
+def adjusted(day: int, reason: str, quantity: int, **more: Any) -> Row:
+    """A ledger row, an adjustment if `eventtype` says nothing else."""
+    return {
+        "date": on(day).strftime("%m/%d/%Y"),
+        "fnsku": "X1",
+        "asin": "B1",
+        "msku": "SKU-1",
+        "title": "Thing",
+        "eventtype": "Adjustments",
+        "referenceid": f"ref-{day}",
+        "quantity": str(quantity),
+        "fulfillmentcenter": "PHL7",
+        "disposition": "SELLABLE",
+        "reason": reason,
+        "country": "US",
+        **more,
+    }
+
+
+def receipt(day: int, quantity: int, shipment: str = SHIPMENT, **more: Any) -> Row:
+    more = {"eventtype": "Receipts", "referenceid": shipment, **more}
+    return adjusted(day, "", quantity, **more)
+
+
+def restocked(day: int, quantity: int, **more: Any) -> Row:
+    return adjusted(day, "", quantity, **{"eventtype": "CustomerReturns", **more})
+
+
+def paid(day: int, reason: str, quantity: int, each: str = "10.00", **more: Any) -> Row:
+    return {
+        "approvaldate": f"{on(day)}T09:00:00+00:00",
+        "reimbursementid": more.get("_id", f"pay-{day}"),
+        "caseid": "",
+        "amazonorderid": "",
+        "reason": reason,
+        "sku": "SKU-1",
+        "fnsku": "X1",
+        "currencyunit": "USD",
+        "amountperunit": each,
+        "amounttotal": str(float(each) * quantity),
+        "quantityreimbursedcash": str(quantity),
+        "quantityreimbursedinventory": "0",
+        "quantityreimbursedtotal": str(quantity),
+        "originalreimbursementid": "",
+        "originalreimbursementtype": "",
+        **more,
+    }
+
+
+def reversed_(day: int, original: str, quantity: int, kind: str, **more: Any) -> Row:
+    return paid(
+        day,
+        "Reimbursement_Reversal",
+        -quantity,
+        originalreimbursementid=original,
+        originalreimbursementtype=kind,
+        **more,
+    )
+
+
+def returned(day: int, disposition: str = "SELLABLE", quantity: int = 1, **more: Any) -> Row:
+    return {
+        "returndate": on(day).isoformat(),
+        "orderid": ORDER,
+        "sku": "SKU-1",
+        "asin": "B1",
+        "fnsku": "X1",
+        "quantity": str(quantity),
+        "detaileddisposition": disposition,
+        "status": "Unit returned to inventory",
+        "licenseplatenumber": "",
+        **more,
+    }
+
+
+def removal(day: int, quantity: int, **more: Any) -> Row:
+    return {
+        "requestdate": f"{on(day)}T00:00:00+00:00",
+        "orderid": f"rem-{day}",
+        "ordertype": "Disposal",
+        "orderstatus": "Completed",
+        "lastupdateddate": f"{on(day)}T10:00:00+00:00",
+        "sku": "SKU-1",
+        "fnsku": "X1",
+        "disposition": "Sellable",
+        "requestedquantity": str(quantity),
+        "disposedquantity": str(quantity),
+        **more,
+    }
+
+
+def preview(day: int, expected: str = "3.00", **more: Any) -> Row:
+    return {
+        "snapshotat": f"{on(day)}T00:00:00Z",
+        "marketplaceid": US,
+        "sku": "SKU-1",
+        "fnsku": "X1",
+        "yourprice": "25.00",
+        "currency": "USD",
+        "estimatedfeetotal": "8.00",
+        "expectedfulfillmentfeeperunit": expected,
+        **more,
+    }
+
+
+def amount(value: float, currency: str = "USD") -> Row:
+    return {"currencyAmount": value, "currencyCode": currency}
+
+
+def transaction(kind: str, day: int, total: float, quantity: int | None = 1, **more: Any) -> Row:
+    """A transaction of one item. `sku`, `network`, `currency`, `order`, `fee` shape it."""
+    currency = more.pop("currency", "USD")
+    product = {
+        "contextType": "ProductContext",
+        "asin": "B1",
+        "sku": more.pop("sku", "SKU-1"),
+        "quantityShipped": quantity,
+        "fulfillmentNetwork": more.pop("network", "AFN"),
+    }
+    item: Row = {"totalAmount": amount(total, currency), "contexts": [product], "breakdowns": []}
+    if (fee := more.pop("fee", None)) is not None:
+        base = {"breakdownType": "Base", "breakdownAmount": amount(-fee, currency)}
+        found = {
+            "breakdownType": "FBAPerUnitFulfillmentFee",
+            "breakdownAmount": amount(-fee, currency),
+            "breakdowns": [base],
+        }
+        fees = {"breakdownType": "AmazonFees", "breakdowns": [found]}
+        item["breakdowns"] = [{"breakdownType": "Expenses", "breakdowns": [fees]}]
+    order = more.pop("order", ORDER)
+    return {
+        "transactionId": more.get("_id", f"{kind}-{day}"),
+        "transactionType": kind,
+        "transactionStatus": "RELEASED",
+        "postedDate": f"{on(day)}T08:00:00Z",
+        "totalAmount": amount(total, currency),
+        "marketplaceDetails": {"marketplaceId": US, "marketplaceName": "Amazon.com"},
+        "relatedIdentifiers": [
+            {"relatedIdentifierName": "ORDER_ID", "relatedIdentifierValue": order}
+        ],
+        "items": [item],
+        **more,
+    }
+
+
+def refund(day: int, total: float = -20.0, quantity: int | None = 1, **more: Any) -> Row:
+    return transaction("Refund", day, total, quantity, **more)
+
+
+def sale(day: int, fee: float, quantity: int | None = 1, **more: Any) -> Row:
+    return transaction("Shipment", day, 20.0, quantity, fee=fee, **more)
+
+
+def shipment(shipped: int, received: int, status: str = "CLOSED", **more: Any) -> Row:
+    item = {
+        "SellerSKU": "SKU-1",
+        "FulfillmentNetworkSKU": "X1",
+        "QuantityShipped": shipped,
+        "QuantityReceived": received,
+    }
+    return {
+        "ShipmentId": SHIPMENT,
+        "ShipmentStatus": status,
+        "DestinationFulfillmentCenterId": "PHL7",
+        "ShipmentName": "FBA STA",
+        "items": [item],
+        "firstSeen": f"{on(30)}T00:00:00Z",
+        "lastChanged": f"{on(30)}T00:00:00Z",
+        **more,
+    }

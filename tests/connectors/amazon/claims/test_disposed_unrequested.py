@@ -1,0 +1,130 @@
+"""R3: units that Amazon disposed of, unasked. And one unit is claimed once."""
+
+from typing import Any
+
+import pytest
+
+from .sellers import adjusted, claim, claims, find, on, paid, removal, reversed_, units
+
+
+def disposed(*rows: Any, **more: Any) -> dict[str, Any]:
+    return {"ledger": list(rows), **more}
+
+
+@pytest.mark.parametrize("disposition", ["SELLABLE", "WAREHOUSE_DAMAGED", "EXPIRED"])
+def test_a_disposal_that_nobody_asked_for_is_owed(disposition: str) -> None:
+    found = claim(disposed(adjusted(0, "D", -2, disposition=disposition)), "R3")
+    assert (found.id, found.units) == (f"R3:X1:{on(0)}:ref-0", 2)
+    assert (found.opens, found.closes) == (on(7), on(60))
+
+
+@pytest.mark.parametrize("disposition", ["CUSTOMER_DAMAGED", "DEFECTIVE", "DISTRIBUTOR_DAMAGED"])
+def test_a_disposal_of_what_was_the_sellers_own_fault_is_not(disposition: str) -> None:
+    assert not find(disposed(adjusted(0, "D", -1, disposition=disposition))).claims
+
+
+@pytest.mark.parametrize(
+    ("day", "status"),
+    [(6, "waiting"), (7, "claimable"), (60, "claimable"), (61, "expired")],
+)
+def test_the_window_includes_the_day_it_opens_and_the_day_it_closes(day: int, status: str) -> None:
+    assert claim(disposed(adjusted(0, "D", -1)), "R3", day).status == status
+
+
+@pytest.mark.parametrize(("day", "left"), [(-31, 1), (-30, 0), (30, 0), (31, 1)])
+def test_a_disposal_that_the_seller_asked_for_within_thirty_days_is_his(
+    day: int, left: int
+) -> None:
+    rows = disposed(adjusted(0, "D", -1), removals=[removal(day, 1)])
+    assert units(rows, "R3") == left
+
+
+def test_a_slow_disposal_is_found_by_the_day_that_its_order_last_changed() -> None:
+    slow = removal(-50, 1, lastupdateddate=on(0).isoformat())
+    assert units(disposed(adjusted(0, "D", -1), removals=[slow]), "R3") == 0
+
+
+@pytest.mark.parametrize(
+    "other", [{"fnsku": "X2"}, {"ordertype": "Return"}, {"disposedquantity": "0"}]
+)
+def test_another_removal_does_not_cover_it(other: dict[str, str]) -> None:
+    rows = disposed(adjusted(0, "D", -1), removals=[removal(-2, 1) | other])
+    assert units(rows, "R3") == 1
+
+
+def test_a_removal_covers_no_more_units_than_it_disposed_of() -> None:
+    rows = disposed(adjusted(0, "D", -2), adjusted(3, "D", -2), removals=[removal(-2, 3)])
+    found = claim(rows, "R3")
+    assert (found.units, found.opens) == (1, on(10))
+
+
+@pytest.mark.parametrize("reason", ["Damaged_Warehouse", "Lost_Warehouse"])
+def test_a_paid_disposal_is_settled(reason: str) -> None:
+    rows = disposed(adjusted(0, "D", -1), reimbursements=[paid(5, reason, 1)])
+    assert not find(rows).claims
+    assert find(rows).settled == (f"R3:X1:{on(0)}:ref-0",)
+
+
+def test_amazons_open_figure_bounds_what_is_owed() -> None:
+    assert units(disposed(adjusted(0, "D", -2, unreconciledquantity="0")), "R3") == 0
+    assert units(disposed(adjusted(0, "D", -2, unreconciledquantity="-1")), "R3") == 1
+    rows = disposed(adjusted(0, "D", -1, unreconciledquantity="-1"), removals=[removal(0, 1)])
+    assert units(rows, "R3") == 0
+
+
+# One unit is claimed once ------------------------------------------------------------------------
+
+
+def test_a_damaged_unit_that_is_then_disposed_of_is_claimed_as_damaged_only() -> None:
+    rows = disposed(
+        adjusted(0, "E", -1),
+        adjusted(0, "P", 1, disposition="WAREHOUSE_DAMAGED"),
+        adjusted(5, "D", -1, disposition="WAREHOUSE_DAMAGED"),
+    )
+    assert [each.rule for each in find(rows).claims] == ["R2"]
+
+
+def test_a_unit_paid_as_damaged_is_amazons_to_dispose_of() -> None:
+    rows = disposed(
+        adjusted(0, "E", -1),
+        adjusted(9, "D", -1, disposition="WAREHOUSE_DAMAGED"),
+        reimbursements=[paid(5, "Damaged_Warehouse", 1)],
+    )
+    assert not find(rows).claims
+
+
+def test_a_unit_paid_as_lost_is_amazons_to_dispose_of() -> None:
+    rows = disposed(
+        adjusted(0, "M", -1),
+        adjusted(9, "D", -1),
+        reimbursements=[paid(5, "Lost_Warehouse", 1)],
+    )
+    assert not find(rows).claims
+    assert find(rows).settled == (f"R1:X1:{on(0)}:ref-0",)
+
+
+def test_a_loss_that_is_paid_after_the_disposal_was_another_unit() -> None:
+    rows = disposed(
+        adjusted(5, "D", -1),
+        adjusted(10, "M", -1),
+        reimbursements=[paid(20, "Lost_Warehouse", 1)],
+    )
+    assert [each.rule for each in find(rows).claims] == ["R3"]
+
+
+def test_a_sellable_unit_is_not_the_one_that_was_damaged() -> None:
+    rows = disposed(adjusted(0, "E", -1), adjusted(5, "D", -1))
+    assert [each.rule for each in find(rows).claims] == ["R2", "R3"]
+
+
+def test_after_a_reversal_a_loss_is_claimed_as_a_loss_or_as_a_reversal_never_as_both() -> None:
+    payments = [
+        paid(5, "Lost_Warehouse", 1, _id="pay"),
+        reversed_(20, "pay", 1, "Lost_Warehouse"),
+    ]
+    known = find({"ledger": [adjusted(0, "M", -1)], "reimbursements": payments}, at=40)
+    assert [each.rule for each in known.claims] == ["R1"]
+    closed = adjusted(0, "M", -1, unreconciledquantity="0")
+    by_amazon = find({"ledger": [closed], "reimbursements": payments}, at=40)
+    assert [each.rule for each in by_amazon.claims] == ["R9"]
+    assert len(claims({"reimbursements": payments}, "R9", at=40)) == 1

@@ -1,0 +1,126 @@
+"""R7: fulfilment fees above Amazon's own preview."""
+
+from typing import Any
+
+import pytest
+
+from .sellers import DE, US, amount, claim, claims, on, preview, sale, units
+
+OTHER = "111-9999999-9999999"
+
+
+def charged(*rows: Any, fees: Any = None) -> dict[str, Any]:
+    return {"transactions": list(rows), "fees": fees or [preview(-5)]}
+
+
+def test_a_fee_above_the_preview_is_owed() -> None:
+    found = claim(charged(sale(0, 4.5), sale(2, 9.0, 2, order=OTHER)), "R7")
+    assert (found.id, found.units) == ("R7:SKU-1:US:USD:3.00:4.50", 3)
+    assert (found.amount, found.currency) == ("4.50", "USD")
+    assert (found.opens, found.closes) == (on(0), on(90))
+    assert found.evidence == {
+        "transactions": ("transactions-0000", "transactions-0001"),
+        "fees": ("fees-0000",),
+    }
+
+
+@pytest.mark.parametrize(
+    ("expected", "fee", "owed"),
+    [
+        ("1.00", 1.05, 0),
+        ("1.00", 1.06, 1),
+        ("10.00", 10.2, 0),
+        ("10.00", 10.21, 1),
+        ("3.00", 2.0, 0),
+        ("3,00", 4.0, 1),
+    ],
+)
+def test_a_difference_counts_above_five_cents_and_two_per_cent(
+    expected: str, fee: float, owed: int
+) -> None:
+    assert units(charged(sale(0, fee), fees=[preview(-5, expected)]), "R7") == owed
+
+
+@pytest.mark.parametrize(("day", "status"), [(0, "claimable"), (90, "claimable"), (91, "expired")])
+def test_a_fee_can_be_disputed_for_ninety_days(day: int, status: str) -> None:
+    assert claim(charged(sale(0, 4.5)), "R7", at=day).status == status
+
+
+def test_charges_that_are_too_old_are_not_mixed_in() -> None:
+    rows = charged(sale(0, 4.5), sale(50, 4.5, order=OTHER))
+    found = claim(rows, "R7", at=100)
+    assert (found.units, found.opens, found.closes) == (1, on(50), on(140))
+    assert found.details["expiredUnits"] == "1"
+    assert claim(rows, "R7", at=141).status == "expired"
+
+
+def test_without_a_preview_from_before_the_charge_there_is_no_claim() -> None:
+    assert not claims(charged(sale(0, 4.5), fees=[preview(1)]), "R7")
+    assert not claims(charged(sale(0, 4.5), fees=[preview(-5, sku="SKU-2")]), "R7")
+    assert not claims(charged(sale(0, 4.5), fees=[preview(-5, snapshotat="")]), "R7")
+
+
+def test_the_nearest_preview_before_the_charge_counts() -> None:
+    previews = [preview(-1, "4.50"), preview(-50, "3.00"), preview(1, "2.00")]
+    assert not claims(charged(sale(0, 4.5), fees=previews), "R7")
+    previews = [preview(-1, "4.00"), preview(-50, "3.00"), preview(-1, "--", _id="none")]
+    assert claim(charged(sale(0, 4.5), fees=previews), "R7").amount == "0.50"
+
+
+@pytest.mark.parametrize("more", [{"marketplaceid": DE}, {"currency": "CAD"}])
+def test_a_preview_of_another_marketplace_or_currency_tells_nothing(more: dict[str, str]) -> None:
+    assert not claims(charged(sale(0, 4.5), fees=[preview(-5) | more]), "R7")
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"order": "S01-1234567-1234567"},
+        {"marketplaceDetails": {"marketplaceId": US, "marketplaceName": "Non-Amazon US"}},
+    ],
+)
+def test_orders_of_other_channels_have_fees_of_their_own(more: dict[str, Any]) -> None:
+    assert not claims(charged(sale(0, 9.0, **more)), "R7")
+
+
+def test_different_charges_are_different_cases() -> None:
+    rows = charged(sale(0, 4.5), sale(1, 5.0, order=OTHER))
+    assert [each.details["charged"] for each in claims(rows, "R7")] == ["4.50", "5.00"]
+
+
+def test_tax_on_a_fee_is_no_overcharge() -> None:
+    row = sale(0, 4.5)
+    fee = row["items"][0]["breakdowns"][0]["breakdowns"][0]["breakdowns"][0]
+    fee["breakdowns"] = [
+        {"breakdownType": "Base", "breakdownAmount": amount(-3.0)},
+        {"breakdownType": "Tax", "breakdownAmount": amount(-1.5)},
+    ]
+    assert not claims(charged(row), "R7")
+
+
+def test_a_deferred_charge_and_its_release_are_one() -> None:
+    early, late = sale(0, 4.5, _id="early"), sale(9, 4.5, _id="late")
+    early["relatedIdentifiers"].append(
+        {"relatedIdentifierName": "RELEASE_TRANSACTION_ID", "relatedIdentifierValue": "late"}
+    )
+    assert units(charged(early, late), "R7") == 1
+
+
+def test_the_european_preview_tells_of_units_that_are_stored_where_they_are_sold() -> None:
+    european = preview(-5, "", marketplaceid=DE, currency="EUR") | {
+        "expecteddomesticfulfilmentfeeperunit": "3,00",
+        "haslocalinventory": "Yes",
+    }
+    row = sale(0, 4.5, currency="EUR", marketplaceDetails={"marketplaceId": DE})
+    assert claim(charged(row, fees=[european]), "R7").amount == "1.50"
+    assert not claims(charged(row, fees=[european | {"haslocalinventory": "No"}]), "R7")
+
+
+def test_a_charge_without_its_quantity_cannot_be_judged() -> None:
+    assert not claims(charged(sale(0, 4.5, None)), "R7")
+
+
+def test_no_more_than_a_hundred_charges_are_named_as_evidence() -> None:
+    rows = [sale(0, 4.5, order=f"111-0000000-{each:07}", _id=f"t{each:03}") for each in range(130)]
+    found = claim(charged(*rows), "R7")
+    assert (found.units, len(found.evidence["transactions"])) == (130, 100)

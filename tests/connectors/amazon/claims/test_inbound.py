@@ -1,0 +1,127 @@
+"""R8: shipments that were received short."""
+
+from typing import Any
+
+import pytest
+
+from .sellers import SHIPMENT, claim, claims, find, on, paid, receipt, shipment, units
+
+
+def sent(*rows: Any, receipts: Any = None, **more: Any) -> dict[str, Any]:
+    receipts = [receipt(0, 8)] if receipts is None else receipts
+    return {"shipments": list(rows), "ledger": receipts, **more}
+
+
+def changed(seen: int, last: int) -> dict[str, str]:
+    return {"firstSeen": f"{on(seen)}T00:00:00Z", "lastChanged": f"{on(last)}T00:00:00Z"}
+
+
+def test_units_missing_from_a_closed_shipment_are_owed() -> None:
+    found = claim(sent(shipment(10, 8)), "R8")
+    assert (found.id, found.units) == (f"R8:{SHIPMENT}:X1", 2)
+    assert (found.opens, found.closes) == (on(15), on(270))
+    assert found.evidence == {"shipments": ("shipments-0000",), "ledger": ("ledger-0000",)}
+
+
+@pytest.mark.parametrize(
+    ("day", "status"),
+    [(14, "waiting"), (15, "claimable"), (270, "claimable"), (271, "expired")],
+)
+def test_the_window_includes_the_day_it_opens_and_the_day_it_closes(day: int, status: str) -> None:
+    assert claim(sent(shipment(10, 8)), "R8", at=day).status == status
+
+
+def test_the_first_receipt_of_any_product_is_the_delivery() -> None:
+    receipts = [receipt(9, 8), receipt(3, 1, fnsku="X2")]
+    assert claim(sent(shipment(10, 8), receipts=receipts), "R8").opens == on(18)
+
+
+def test_a_shipment_that_no_receipt_names_has_not_arrived() -> None:
+    assert not claims(sent(shipment(10, 8), receipts=[]), "R8")
+    other = receipt(0, 8, shipment="FBA15OTHER01")
+    assert not claims(sent(shipment(10, 8), receipts=[other]), "R8")
+
+
+def test_receipts_after_the_shipment_was_closed_count() -> None:
+    receipts = [receipt(0, 8), receipt(20, 1)]
+    assert units(sent(shipment(10, 8), receipts=receipts), "R8") == 1
+    assert units(sent(shipment(10, 8), receipts=[*receipts, receipt(25, 1)]), "R8") == 0
+
+
+def test_a_receipt_of_another_product_does_not_count() -> None:
+    receipts = [receipt(0, 8), receipt(20, 2, fnsku="X2")]
+    assert units(sent(shipment(10, 8), receipts=receipts), "R8") == 2
+
+
+def test_a_ledger_that_begins_late_does_not_take_back_what_was_received() -> None:
+    assert units(sent(shipment(10, 8), receipts=[receipt(0, 1)]), "R8") == 2
+
+
+def test_nothing_is_owed_of_a_full_shipment() -> None:
+    assert not find(sent(shipment(10, 10), receipts=[receipt(0, 10)])).claims
+
+
+@pytest.mark.parametrize("status", ["WORKING", "SHIPPED", "IN_TRANSIT", "CANCELLED", "DELETED"])
+def test_a_shipment_that_did_not_arrive_is_no_case(status: str) -> None:
+    assert not find(sent(shipment(10, 8, status)), at=90).claims
+
+
+@pytest.mark.parametrize("status", ["RECEIVING", "DELIVERED", "CHECKED_IN"])
+@pytest.mark.parametrize(("last", "owed"), [(40, 0), (39, 2)])
+def test_an_open_shipment_is_a_case_after_21_days_without_a_change(
+    status: str, last: int, owed: int
+) -> None:
+    row = shipment(10, 8, status, **changed(1, last))
+    assert units(sent(row), "R8", at=60) == owed
+
+
+@pytest.mark.parametrize(("last", "owed"), [(40, 0), (39, 2)])
+def test_what_was_never_seen_to_change_is_as_fresh_as_its_last_receipt(
+    last: int, owed: int
+) -> None:
+    row = shipment(10, 8, "RECEIVING", **changed(59, 59))
+    receipts = [receipt(0, 7), receipt(last, 1)]
+    assert units(sent(row, receipts=receipts), "R8", at=60) == owed
+
+
+def test_a_payment_for_the_product_settles_it() -> None:
+    rows = sent(shipment(10, 8), reimbursements=[paid(20, "Lost_Inbound", 2)])
+    assert not find(rows).claims
+    assert find(rows).settled == (f"R8:{SHIPMENT}:X1",)
+
+
+def test_a_part_payment_leaves_the_other_units() -> None:
+    assert units(sent(shipment(10, 8), reimbursements=[paid(20, "Lost_Inbound", 1)]), "R8") == 1
+
+
+@pytest.mark.parametrize(
+    "other", [{"fnsku": "X2"}, {"reason": "Lost_Warehouse"}, {"caseid": "FBA15OTHER01"}]
+)
+def test_a_payment_for_something_else_leaves_it_open(other: dict[str, str]) -> None:
+    payment = paid(20, "Lost_Inbound", 2) | other
+    assert units(sent(shipment(10, 8), reimbursements=[payment]), "R8") == 2
+
+
+@pytest.mark.parametrize(("day", "left"), [(-8, 2), (-7, 0)])
+def test_a_payment_from_before_the_delivery_is_for_another_shipment(day: int, left: int) -> None:
+    rows = sent(shipment(10, 8), reimbursements=[paid(day, "Lost_Inbound", 2)])
+    assert units(rows, "R8") == left
+
+
+def test_a_payment_that_names_a_shipment_is_for_that_one_else_the_oldest_is_closed_first() -> None:
+    later = "FBA15ABCDE02"
+    shipments = [shipment(10, 8), shipment(5, 3, ShipmentId=later)]
+    receipts = [receipt(0, 8), receipt(5, 3, shipment=later)]
+    payment = paid(20, "Lost_Inbound", 2)
+    found = claim(sent(*shipments, receipts=receipts, reimbursements=[payment]), "R8")
+    assert found.id == f"R8:{later}:X1"
+    payment["amazonorderid"] = later
+    found = claim(sent(*shipments, receipts=receipts, reimbursements=[payment]), "R8")
+    assert found.id == f"R8:{SHIPMENT}:X1"
+
+
+def test_an_item_without_fnsku_is_matched_by_its_sku() -> None:
+    row = shipment(10, 8)
+    row["items"][0]["FulfillmentNetworkSKU"] = None
+    found = claim(sent(row, receipts=[receipt(0, 8), receipt(20, 1)]), "R8")
+    assert (found.id, found.units) == (f"R8:{SHIPMENT}:SKU-1", 1)

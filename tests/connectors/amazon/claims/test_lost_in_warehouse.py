@@ -1,0 +1,189 @@
+"""R1: units that Amazon misplaced."""
+
+from typing import Any
+
+import pytest
+
+from connectors.base import Money
+
+from .sellers import adjusted, claim, claims, find, on, paid, reversed_, units
+
+
+def lost(*rows: Any, **more: Any) -> dict[str, Any]:
+    return {"ledger": list(rows), **more}
+
+
+def test_a_lost_unit_is_owed() -> None:
+    found = claim(lost(adjusted(0, "M", -2)), "R1", costs={"SKU-1": Money("4.125", "USD")})
+    assert (found.units, found.amount, found.currency) == (2, "8.25", "USD")
+    assert (found.id, found.confidence) == (f"R1:X1:{on(0)}:ref-0", "high")
+    assert (found.opens, found.closes) == (on(7), on(60))
+    assert found.evidence == {"ledger": ("ledger-0000",)}
+
+
+def test_reason_5_is_a_loss_too() -> None:
+    assert units(lost(adjusted(0, "5", -1)), "R1") == 1
+
+
+@pytest.mark.parametrize(
+    ("day", "status"),
+    [(6, "waiting"), (7, "claimable"), (60, "claimable"), (61, "expired")],
+)
+def test_the_window_includes_the_day_it_opens_and_the_day_it_closes(day: int, status: str) -> None:
+    assert claim(lost(adjusted(0, "M", -1)), "R1", day).status == status
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        adjusted(0, "Q", -1),
+        adjusted(0, "P", -1),
+        adjusted(0, "O", -1),
+        adjusted(0, "G", -1),
+        adjusted(0, "M", 1),
+        adjusted(0, "", -1, eventtype="Shipments"),
+        adjusted(0, "M", -1, eventtype="WhseTransfers"),
+    ],
+)
+def test_other_movements_are_no_losses(row: dict[str, Any]) -> None:
+    assert not find(lost(row)).claims
+
+
+def test_the_two_halves_of_a_change_of_disposition_are_no_loss() -> None:
+    rows = [adjusted(0, "Q", -1), adjusted(0, "P", 1, disposition="WAREHOUSE_DAMAGED")]
+    assert not find(lost(*rows)).claims
+
+
+@pytest.mark.parametrize(("day", "left"), [(-8, 1), (-7, 0), (0, 0), (50, 0)])
+def test_what_was_found_up_to_a_week_before_the_loss_or_later_makes_up_for_it(
+    day: int, left: int
+) -> None:
+    assert units(lost(adjusted(0, "M", -1), adjusted(day, "F", 1)), "R1") == left
+
+
+@pytest.mark.parametrize(("day", "left"), [(-8, 1), (-7, 0), (0, 0), (90, 0)])
+def test_a_payment_from_a_week_before_the_loss_or_later_makes_up_for_it(
+    day: int, left: int
+) -> None:
+    rows = lost(adjusted(0, "M", -1), reimbursements=[paid(day, "Lost_Warehouse", 1)])
+    assert units(rows, "R1") == left
+
+
+def test_a_paid_loss_is_settled_and_a_found_one_is_just_gone() -> None:
+    payment = lost(adjusted(0, "M", -1), reimbursements=[paid(5, "Lost_Warehouse", 1)])
+    assert find(payment).settled == (f"R1:X1:{on(0)}:ref-0",)
+    assert find(lost(adjusted(0, "M", -1), adjusted(3, "F", 1))).settled == ()
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"fnsku": "X2"},
+        {"amazonorderid": "111-2222222-3333333"},
+        {"reason": "Lost_Inbound"},
+        {"reason": "Damaged_Warehouse"},
+    ],
+)
+def test_a_payment_for_something_else_leaves_the_loss_open(other: dict[str, str]) -> None:
+    payment = paid(5, "Lost_Warehouse", 1) | other
+    assert units(lost(adjusted(0, "M", -1), reimbursements=[payment]), "R1") == 1
+
+
+def test_units_paid_in_inventory_are_paid() -> None:
+    payment = paid(
+        5, "Lost_Warehouse", 1, quantityreimbursedcash="0", quantityreimbursedinventory="1"
+    )
+    assert units(lost(adjusted(0, "M", -1), reimbursements=[payment]), "R1") == 0
+    del payment["quantityreimbursedtotal"]
+    assert units(lost(adjusted(0, "M", -1), reimbursements=[payment]), "R1") == 0
+
+
+def test_a_part_payment_closes_the_oldest_units_first() -> None:
+    rows = lost(
+        adjusted(10, "M", -2), adjusted(0, "M", -2), reimbursements=[paid(12, "Lost_Warehouse", 3)]
+    )
+    found = claim(rows, "R1")
+    assert (found.units, found.opens) == (1, on(17))
+    assert found.evidence["reimbursements"] == ("reimbursements-0000",)
+    assert find(rows).settled == (f"R1:X1:{on(0)}:ref-0",)
+
+
+def test_a_credit_is_used_once_and_where_it_still_fits() -> None:
+    rows = lost(
+        adjusted(0, "M", -1),
+        adjusted(35, "M", -1),
+        adjusted(40, "F", 1),
+        reimbursements=[paid(5, "Lost_Warehouse", 1)],
+    )
+    assert units(rows, "R1", at=50) == 0
+    assert units(lost(adjusted(0, "M", -1), adjusted(5, "M", -1), adjusted(6, "F", 1)), "R1") == 1
+
+
+def test_products_do_not_make_up_for_one_another() -> None:
+    rows = lost(adjusted(0, "M", -1), adjusted(1, "F", 1, fnsku="X2"))
+    assert units(rows, "R1") == 1
+
+
+@pytest.mark.parametrize(("figure", "left"), [("-1", 1), ("0", 0), ("2", 2), ("-9", 3)])
+def test_amazons_own_open_figure_wins_over_ours(figure: str, left: int) -> None:
+    row = adjusted(0, "M", -3, unreconciledquantity=figure)
+    assert units(lost(row, adjusted(1, "F", 3)), "R1") == left
+
+
+@pytest.mark.parametrize("figure", ["", "n/a", None])
+def test_an_open_figure_that_is_not_filled_does_not_count(figure: str | None) -> None:
+    row = adjusted(0, "M", -3, unreconciledquantity=figure)
+    assert units(lost(row, adjusted(1, "F", 1)), "R1") == 2
+
+
+def test_what_amazon_reconciled_uses_up_its_credits() -> None:
+    rows = lost(
+        adjusted(0, "M", -2, unreconciledquantity="0"),
+        adjusted(5, "M", -1),
+        adjusted(6, "F", 2),
+    )
+    assert units(rows, "R1") == 1
+
+
+def test_a_loss_that_amazon_closed_by_paying_is_settled() -> None:
+    rows = lost(
+        adjusted(0, "M", -1, unreconciledquantity="0"),
+        reimbursements=[paid(5, "Lost_Warehouse", 1)],
+    )
+    assert find(rows).settled == (f"R1:X1:{on(0)}:ref-0",)
+
+
+def test_n_counts_as_found_and_what_is_left_is_unsure() -> None:
+    assert units(lost(adjusted(0, "M", -1), adjusted(1, "N", 1)), "R1") == 0
+    found = claim(lost(adjusted(0, "M", -2), adjusted(1, "N", 1)), "R1")
+    assert (found.units, found.confidence) == (1, "low")
+
+
+def test_rows_of_one_event_are_one_claim_and_equal_rows_are_separate_units() -> None:
+    found = claim(lost(adjusted(0, "M", -1), adjusted(0, "M", -1)), "R1")
+    assert found.units == 2
+    assert len(found.evidence["ledger"]) == 2
+
+
+def test_a_reversed_payment_opens_the_loss_again() -> None:
+    rows = lost(
+        adjusted(0, "M", -2),
+        reimbursements=[
+            paid(5, "Lost_Warehouse", 2, _id="pay"),
+            reversed_(20, "pay", 1, "Lost_Warehouse"),
+        ],
+    )
+    assert units(rows, "R1") == 1
+    assert not claims(rows, "R9")
+
+
+def test_an_old_layout_is_enough() -> None:
+    row = adjusted(0, "M", -1)
+    del row["country"]
+    del row["msku"]
+    assert units(lost(row), "R1") == 1
+
+
+def test_the_day_may_be_told_by_the_column_of_times_alone() -> None:
+    row = adjusted(0, "M", -1, date="", dateandtime=f"{on(0)}T00:00:00-0700")
+    assert claim(lost(row), "R1").opens == on(7)

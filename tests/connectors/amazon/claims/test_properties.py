@@ -1,0 +1,252 @@
+"""What holds of every seller: of any order of the rows, of any garbage in them."""
+
+import random
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from connectors.base import Findings, Money
+
+from .sellers import (
+    DAY,
+    ORDER,
+    SHIPMENT,
+    adjusted,
+    find,
+    paid,
+    preview,
+    receipt,
+    refund,
+    removal,
+    restocked,
+    returned,
+    reversed_,
+    sale,
+    shipment,
+)
+
+COSTS = {"SKU-1": Money("12.00", "USD")}
+DAYS = st.integers(-100, 60)
+COUNTS = st.integers(1, 4)
+ORDERS = st.sampled_from([ORDER, "111-0000002-0000002"])
+REASONS = ("Lost_Warehouse", "Damaged_Warehouse", "Lost_Inbound", "CustomerReturn")
+quick = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+
+
+def rows_of(make: Callable[..., Any], *parts: Any, **named: Any) -> Any:
+    return st.lists(st.builds(make, *parts, **named), max_size=5)
+
+
+def joined(parts: Iterable[list[Any]]) -> list[Any]:
+    return [row for part in parts for row in part]
+
+
+def product() -> Any:
+    return st.sampled_from(["X1", "X2"])
+
+
+def figure() -> Any:
+    return st.sampled_from(["", "0", "-1", "2"])
+
+
+def _loss(day: int, reason: str, count: int, **more: Any) -> Any:
+    return adjusted(day, reason, count if reason in "FN" else -count, **more)
+
+
+def _paid(day: int, reason: str, count: int, order: str, **more: Any) -> Any:
+    if reason == "CustomerReturn":
+        more["amazonorderid"] = order
+    return paid(day, reason, count, **more)
+
+
+SELLERS = st.fixed_dictionaries(
+    {
+        "ledger": st.tuples(
+            rows_of(
+                _loss,
+                DAYS,
+                st.sampled_from("M5E67HKUFNDQP"),
+                COUNTS,
+                fnsku=product(),
+                unreconciledquantity=figure(),
+                disposition=st.sampled_from(["SELLABLE", "WAREHOUSE_DAMAGED", "DEFECTIVE"]),
+            ),
+            rows_of(receipt, DAYS, COUNTS, fnsku=product()),
+            rows_of(restocked, DAYS, COUNTS, fnsku=product()),
+        ).map(joined),
+        "reimbursements": st.tuples(
+            rows_of(_paid, DAYS, st.sampled_from(REASONS), COUNTS, ORDERS, fnsku=product()),
+            rows_of(
+                reversed_,
+                DAYS,
+                st.integers(-5, 5).map(lambda day: f"pay-{day}"),
+                COUNTS,
+                st.sampled_from(REASONS),
+                fnsku=product(),
+            ),
+        ).map(joined),
+        "returns": rows_of(
+            returned,
+            DAYS,
+            st.sampled_from(["SELLABLE", "DAMAGED", "DEFECTIVE"]),
+            COUNTS,
+            orderid=ORDERS,
+            licenseplatenumber=st.sampled_from(["", "LPN1"]),
+        ),
+        "removals": rows_of(removal, DAYS, COUNTS, fnsku=product()),
+        "fees": rows_of(preview, DAYS, st.sampled_from(["3.00", "4,00", "--"])),
+        "transactions": st.tuples(
+            rows_of(refund, DAYS, st.sampled_from([-20.0, -7.77]), COUNTS, order=ORDERS),
+            rows_of(sale, DAYS, st.sampled_from([3.0, 4.0, 5.5]), COUNTS, order=ORDERS),
+        ).map(joined),
+        "shipments": st.lists(
+            st.builds(shipment, COUNTS, COUNTS, st.sampled_from(["CLOSED", "RECEIVING"])),
+            max_size=1,
+        ),
+    }
+)
+
+
+def numbered(seller: dict[str, list[Any]]) -> dict[str, list[Any]]:
+    """Each row with an id of its own, so that it stays the same row wherever it stands."""
+    return {
+        name: [row | {"_id": f"{name}-{number:03}"} for number, row in enumerate(rows)]
+        for name, rows in seller.items()
+    }
+
+
+def run(seller: dict[str, list[Any]], at: int = 70) -> Findings:
+    return find(seller, at=at, costs=COSTS)
+
+
+@quick
+@given(SELLERS, st.randoms(use_true_random=False))
+def test_the_order_of_the_rows_changes_nothing(
+    seller: dict[str, list[Any]], order: random.Random
+) -> None:
+    rows = numbered(seller)
+    shuffled = {name: order.sample(each, len(each)) for name, each in rows.items()}
+    assert run(rows) == run(shuffled)
+
+
+@quick
+@given(SELLERS)
+def test_the_same_seller_has_the_same_claims_twice(seller: dict[str, list[Any]]) -> None:
+    assert run(seller) == run(seller)
+
+
+@quick
+@given(SELLERS, DAYS)
+def test_every_claim_has_its_own_id_its_units_and_its_proof(
+    seller: dict[str, list[Any]], at: int
+) -> None:
+    found = run(seller, at)
+    ids = [*(each.id for each in found.claims), *found.settled]
+    assert len(ids) == len(set(ids))
+    for each in found.claims:
+        assert each.units > 0
+        assert each.opens <= each.closes
+        assert each.evidence
+        assert (each.amount is None) == (each.currency is None)
+        assert each.amount is None or float(each.amount) >= 0
+
+
+@quick
+@given(SELLERS)
+def test_no_more_is_claimed_than_was_lost(seller: dict[str, list[Any]]) -> None:
+    found = run(seller).claims
+    for rule, reasons in {"R1": "M5", "R2": "E67HKU", "R3": "D"}.items():
+        lost = -sum(
+            int(row["quantity"])
+            for row in seller["ledger"]
+            if row["eventtype"] == "Adjustments" and row["reason"] in [*reasons]
+        )
+        assert sum(each.units for each in found if each.rule == rule) <= lost
+    refunded = sum(
+        row["items"][0]["contexts"][0]["quantityShipped"]
+        for row in seller["transactions"]
+        if row["transactionType"] == "Refund"
+    )
+    assert sum(each.units for each in found if each.rule == "R4") <= refunded
+    back = sum(int(row["quantity"]) for row in seller["returns"])
+    assert sum(each.units for each in found if each.rule == "R5") <= back
+    sent = sum(row["items"][0]["QuantityShipped"] for row in seller["shipments"])
+    assert sum(each.units for each in found if each.rule == "R8") <= sent
+
+
+@quick
+@given(SELLERS)
+def test_a_payment_for_all_that_is_claimed_settles_it(seller: dict[str, list[Any]]) -> None:
+    for row in seller["ledger"]:
+        row.pop("unreconciledquantity", None)  # Amazon's own figure would have to follow
+    before = run(seller)
+    payments = [payment for each in before.claims if (payment := _payment(each))]
+    seller["reimbursements"] = [*seller["reimbursements"], *payments]
+    after = run(seller)
+    due = {"R1", "R2", "R4", "R5", "R8"}
+    assert not [each.id for each in after.claims if each.rule in due]
+    assert {each.id for each in before.claims if each.rule in due} <= set(after.settled)
+
+
+def _payment(claim: Any) -> Any:
+    more = {"_id": f"paid-{claim.id}", "reimbursementid": f"paid-{claim.id}"}
+    more |= {"fnsku": claim.details.get("fnsku", "X1")}
+    day = (claim.opens - DAY).days
+    if claim.rule == "R1":
+        return paid(60, "Lost_Warehouse", claim.units, **more)
+    if claim.rule == "R2":
+        return paid(day - 7, "Damaged_Warehouse", claim.units, **more)
+    if claim.rule == "R8":
+        return paid(60, "Lost_Inbound", claim.units, caseid=SHIPMENT, **more)
+    if claim.rule in ("R4", "R5"):
+        order = claim.details["order"]
+        return paid(60, "CustomerReturn", claim.units, amazonorderid=order, **more)
+    return None
+
+
+GARBAGE = st.one_of(
+    st.none(),
+    st.text(max_size=6),
+    st.sampled_from(
+        ["", "-", "NaN", "1e99", "0001-01-01", "9999-12-31T23:59:59-1200", "13/13/2026"]
+    ),
+    st.integers(-(10**14), 10**14),
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.booleans(),
+    st.lists(st.integers(), max_size=2),
+    st.dictionaries(st.text(max_size=3), st.integers(), max_size=2),
+)
+
+
+def spoiled(value: Any, chance: random.Random, garbage: list[Any]) -> Any:
+    """The same with some of its cells missing or replaced, at any depth."""
+    if chance.random() < 0.15:
+        return chance.choice(garbage)
+    if isinstance(value, dict):
+        kept = {name: each for name, each in value.items() if chance.random() > 0.05}
+        return {name: spoiled(each, chance, garbage) for name, each in kept.items()}
+    if isinstance(value, list):
+        return [spoiled(each, chance, garbage) for each in value]
+    return value
+
+
+@quick
+@given(SELLERS, st.randoms(use_true_random=False), st.lists(GARBAGE, min_size=1, max_size=8))
+def test_no_rule_ever_raises(
+    seller: dict[str, list[Any]], chance: random.Random, garbage: list[Any]
+) -> None:
+    rows = {
+        name: [
+            {cell: spoiled(value, chance, garbage) for cell, value in row.items()} for row in each
+        ]
+        for name, each in seller.items()
+    }
+    for each in rows.values():
+        for row in each:
+            row.pop("_id", None)
+    found = run(rows)
+    assert found.ran
+    ids = [*(each.id for each in found.claims), *found.settled]
+    assert len(ids) == len(set(ids))
