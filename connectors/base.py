@@ -85,13 +85,16 @@ class Account(msgspec.Struct, frozen=True):
 class Record(msgspec.Struct, frozen=True):
     """One record as it came: `data` holds the bytes of its JSON; or `error`, why it is unreadable.
 
-    `id` is unique in its dataset and the same whenever the record is read again.
+    `id` is unique in its dataset and the same whenever the record is read again. `version` is the
+    source's own word for its last change, where it has one: a record of the same version is
+    unchanged, whichever way it was read; without it, its bytes decide.
     """
 
     id: str
     data: bytes
     name: str = ""
     error: str | None = None
+    version: str = ""
 
 
 class Page(msgspec.Struct, frozen=True):
@@ -190,7 +193,7 @@ class Connector(Protocol):
     async def check(self, connection: Connection, waiting: Waiting) -> Account:
         """Who we are connected as. Raises ConnectionLost if the credentials no longer work."""
 
-    def plan(self, windows: Mapping[str, Window]) -> Plan:
+    def plan(self, connection: Connection, windows: Mapping[str, Window]) -> Plan:
         """Which way to read each dataset, and how long it will take. No network."""
 
     def read(
@@ -203,10 +206,21 @@ class Connector(Protocol):
     ) -> AsyncIterator[Page]:
         """Yield the pages of a dataset, from `cursor` on; `waiting` precedes a pause over 1 s."""
 
-    def detect(self, records: Records, as_of: datetime) -> Iterable[Claim]:
+    def detect(self, records: Records, as_of: datetime) -> Findings:
         """Find claims in what was read. Pure: no network, no clock.
 
         Raises Undetectable where its inputs do not allow to say anything."""
+
+
+class Consent(Protocol):
+    """What a connector offers beside, if users can authorise it on a page of the source."""
+
+    def authorize_url(self, region: str, state: str, redirect_uri: str) -> str:
+        """Where to send the user. Raises InvalidConnection or Misconfigured."""
+
+    async def exchange(self, answer: Mapping[str, str], redirect_uri: str) -> str:
+        """The refresh token for what the source sent the user back with (a query's parameters).
+        Raises ConnectionLost if that is good no more."""
 
 
 Opener = Callable[[Mapping[str, str], Clock], AbstractAsyncContextManager[Connector]]

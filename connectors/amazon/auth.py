@@ -1,6 +1,7 @@
 """Login with Amazon: access tokens from refresh tokens, each asked for once at a time."""
 
 from collections import OrderedDict
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 import anyio
@@ -35,6 +36,10 @@ class Token(msgspec.Struct, frozen=True):
 class _Granted(msgspec.Struct):
     access_token: str
     expires_in: int
+
+
+class _Exchanged(msgspec.Struct):
+    refresh_token: str
 
 
 class _Denied(msgspec.Struct):
@@ -86,6 +91,16 @@ class Tokens:
             flight.error = error
             raise
 
+    async def exchange(self, code: str, redirect_uri: str) -> str:
+        """The refresh token for a code of the consent page, which is good for five minutes."""
+        answer = await self._ask(
+            {"grant_type": "authorization_code", "code": code, "redirect_uri": redirect_uri}
+        )
+        try:
+            return msgspec.json.decode(answer.body, type=_Exchanged).refresh_token
+        except ValueError:  # its cause would carry the token into a traceback
+            raise Retryable("Amazon's login gave an answer that cannot be read.") from None
+
     def forget(self, refresh_token: str, value: str) -> None:
         """The far side says that this token is no good. A newer one is kept."""
         if (token := self._tokens.get(refresh_token)) and token.value == value:
@@ -96,25 +111,24 @@ class Tokens:
         return token.value if token and self._clock.now() < token.until else None
 
     async def _refresh(self, refresh_token: str) -> str:
-        if missing := self._settings.missing:
-            raise Misconfigured(f"The operator must set {' and '.join(missing)}.")
         asked = self._clock.now()
-        answer = await self._http.post_form(
-            self._settings.lwa_url,
-            {
-                "grant_type": "refresh_token",
-                "refresh_token": refresh_token,
-                "client_id": self._settings.client_id,
-                "client_secret": self._settings.client_secret,
-            },
-        )
-        if answer.status != 200:
-            raise _denied(answer)
-        token = _granted(answer, asked)
+        form = {"grant_type": "refresh_token", "refresh_token": refresh_token}
+        token = _granted(await self._ask(form), asked)
         self._tokens[refresh_token] = token
         while len(self._tokens) > MOST_TOKENS:
             self._tokens.popitem(last=False)
         return token.value
+
+    async def _ask(self, form: Mapping[str, str]) -> Answer:
+        """A 200 of the login, asked as our application."""
+        settings = self._settings
+        if missing := settings.missing:
+            raise Misconfigured(f"The operator must set {' and '.join(missing)}.")
+        ours = {"client_id": settings.client_id, "client_secret": settings.client_secret}
+        answer = await self._http.post_form(settings.lwa_url, {**form, **ours})
+        if answer.status != 200:
+            raise _denied(answer)
+        return answer
 
 
 def _granted(answer: Answer, asked: datetime) -> Token:

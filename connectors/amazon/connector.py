@@ -1,24 +1,38 @@
 """The connector: what it reads, how it checks an account, and how it is opened."""
 
 import platform
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
+from urllib.parse import urlencode
 
 import msgspec
 
-from connectors.amazon import datasets
+from connectors.amazon import datasets, kinds, shipments
 from connectors.amazon.auth import Tokens
+from connectors.amazon.claims import RULES, Windows, find_claims
+from connectors.amazon.claims.windows import PLACES
 from connectors.amazon.client import Client
-from connectors.amazon.settings import ENVIRONMENTS, MARKETPLACES, AmazonSettings, read_settings
+from connectors.amazon.orders import planned, read_orders
+from connectors.amazon.plan import way
+from connectors.amazon.reports import REPORT_SECONDS, Reader
+from connectors.amazon.settings import (
+    ENVIRONMENTS,
+    MARKETPLACES,
+    SELLER_CENTRAL,
+    AmazonSettings,
+    read_settings,
+)
 from connectors.base import (
     Account,
-    Claim,
     Clock,
     Connection,
+    ConnectionLost,
     Cursor,
     Dataset,
+    Findings,
     InvalidConnection,
+    Misconfigured,
     Page,
     Plan,
     Records,
@@ -35,13 +49,30 @@ VERSION = "0.1"
 
 
 class AmazonConnector:
-    """Orders, inventory and transactions of a seller's account."""
+    """A seller's account: what was ordered, stocked, paid and returned, and what became of it."""
 
     name = "amazon"
-    datasets: Sequence[Dataset] = (datasets.ORDERS, datasets.INVENTORY, datasets.TRANSACTIONS)
+    datasets: Sequence[Dataset] = (
+        datasets.ORDERS,
+        datasets.INVENTORY,
+        datasets.TRANSACTIONS,
+        kinds.REIMBURSEMENTS,
+        kinds.LEDGER,
+        kinds.RETURNS,
+        kinds.REMOVALS,
+        kinds.FEES,
+        kinds.STOCK,
+        shipments.SHIPMENTS,
+    )
 
-    def __init__(self, client: Client) -> None:
+    def __init__(
+        self, settings: AmazonSettings, client: Client, tokens: Tokens, clock: Clock
+    ) -> None:
+        self._settings = settings
         self._client = client
+        self._tokens = tokens
+        self._clock = clock
+        self._windows = Windows(places={**PLACES, **settings.claim_windows})
 
     async def check(self, connection: Connection, waiting: Waiting) -> Account:
         """The seller's store and marketplaces, by getMarketplaceParticipations."""
@@ -72,8 +103,15 @@ class AmazonConnector:
             learned=self._client.learned(connection, [datasets.PARTICIPATIONS]),
         )
 
-    def plan(self, windows: Mapping[str, Window]) -> Plan:
-        return {name: Way(datasets.SOURCES[name].operation.name) for name in windows}
+    def plan(self, connection: Connection, windows: Mapping[str, Window]) -> Plan:
+        return {name: self._way(connection, name, window) for name, window in windows.items()}
+
+    def _way(self, connection: Connection, name: str, window: Window) -> Way:
+        if name == datasets.ORDERS.name:
+            return way(planned(connection, window))
+        if name in kinds.KINDS:
+            return Way("report", REPORT_SECONDS)
+        return Way("pages")
 
     def read(
         self,
@@ -83,14 +121,45 @@ class AmazonConnector:
         cursor: Cursor | None,
         waiting: Waiting,
     ) -> AsyncIterator[Page]:
+        client, clock = self._client, self._clock
+        if dataset.name == datasets.ORDERS.name:
+            return read_orders(client, clock, connection, window, cursor, waiting)
+        if dataset.name == shipments.SHIPMENTS.name:
+            return shipments.read_shipments(client, connection, window, cursor, waiting)
+        if kind := kinds.KINDS.get(dataset.name):
+            return Reader(client, clock, kind, connection, window, waiting).read(cursor)
         source = datasets.SOURCES[dataset.name]
-        return datasets.read(self._client, source, connection, window, cursor, waiting)
+        return datasets.read(client, source, connection, window, cursor, waiting)
 
-    def detect(self, records: Records, as_of: datetime) -> Iterable[Claim]:
-        raise Undetectable(
-            "Claims are unknown: no rule can be computed from orders, inventory and transactions "
-            "alone. This is not a count of zero."
-        )
+    def detect(self, records: Records, as_of: datetime) -> Findings:
+        found = find_claims(records, as_of, self._windows)
+        if not found.ran:
+            needed = dict.fromkeys(name for rule in RULES for name in rule.inputs)
+            lacks = ", ".join(name for name in needed if not records.complete(name))
+            raise Undetectable(
+                "Claims are unknown, which is not a count of zero: no rule has all that it needs, "
+                f"since not all was read of {lacks}."
+            )
+        return found
+
+    def authorize_url(self, region: str, state: str, redirect_uri: str) -> str:
+        """The consent page of Seller Central (developer docs, "Website authorization workflow")."""
+        if region not in SELLER_CENTRAL:
+            raise InvalidConnection({"region": f"Must be one of {', '.join(SELLER_CENTRAL)}."})
+        if not self._settings.app_id:
+            raise Misconfigured("The operator must set AMAZON_APP_ID.")
+        query = {
+            "application_id": self._settings.app_id,
+            "state": state,
+            "redirect_uri": redirect_uri,
+        }
+        place = self._settings.consent_url or SELLER_CENTRAL[region]
+        return f"{place}/apps/authorize/consent?{urlencode(query)}"
+
+    async def exchange(self, answer: Mapping[str, str], redirect_uri: str) -> str:
+        if not (code := answer.get("spapi_oauth_code")):
+            raise ConnectionLost("Amazon sent no code: the consent was not given. Begin again.")
+        return await self._tokens.exchange(code, redirect_uri)
 
 
 @asynccontextmanager
@@ -101,7 +170,8 @@ async def open_connector(
     settings = read_settings(environ)
     async with open_http(clock, _user_agent(settings)) as http:
         tokens = Tokens(settings, http, clock)
-        yield AmazonConnector(Client(settings, http, tokens, Buckets(clock), clock))
+        client = Client(settings, http, tokens, Buckets(clock), clock)
+        yield AmazonConnector(settings, client, tokens, clock)
 
 
 def _user_agent(settings: AmazonSettings) -> str:

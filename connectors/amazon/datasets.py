@@ -204,14 +204,14 @@ def _records(
             bytes(raw).decode()  # the decoders look only at what they name
             record, at = source.record(raw, params)
         except (ValueError, RecursionError) as error:
-            record, at = _unreadable(raw, error), None
+            record, at = unreadable(raw, error), None
         records.append(record)
         if at:
             times.append(at if at.tzinfo else at.replace(tzinfo=UTC))
     return records, times
 
 
-def _unreadable(raw: msgspec.Raw, error: Exception) -> Record:
+def unreadable(raw: msgspec.Raw, error: Exception) -> Record:
     """A record that costs itself only. Its id is made from its bytes, the same at every reading."""
     data = bytes(raw)
     digest = hashlib.blake2b(data, digest_size=8).hexdigest()
@@ -262,7 +262,14 @@ def _order_slice(body: bytes) -> Slice:
 
 def _order(raw: msgspec.Raw, _: Mapping[str, str]) -> tuple[Record, datetime | None]:
     order = _order_decoder.decode(raw)
-    return Record(_present(order.orderId, "orderId"), bytes(raw)), order.lastUpdatedTime
+    changed = order.lastUpdatedTime
+    record = Record(_present(order.orderId, "orderId"), bytes(raw), version=order_version(changed))
+    return record, changed
+
+
+def order_version(changed: datetime) -> str:
+    """The same for an order whether searchOrders or a report told of it."""
+    return f"updated {int(changed.timestamp())}"
 
 
 # Inventory: getInventorySummaries ----------------------------------------------------------------

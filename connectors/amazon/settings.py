@@ -1,8 +1,12 @@
 """The application's own settings, and Amazon's fixed addresses: hosts, regions, marketplaces."""
 
 from collections.abc import Mapping
+from urllib.parse import urlsplit
 
 import msgspec
+
+from connectors.amazon.claims.windows import Days
+from connectors.base import Misconfigured
 
 LWA_URL = "https://api.amazon.com/auth/o2/token"
 
@@ -32,6 +36,13 @@ MARKETPLACES: Mapping[str, frozenset[str]] = {
 }
 """The marketplaces that each regional endpoint serves (developer docs, "Marketplace IDs")."""
 
+SELLER_CENTRAL: Mapping[str, str] = {
+    "NA": "https://sellercentral.amazon.com",
+    "EU": "https://sellercentral-europe.amazon.com",
+    "FE": "https://sellercentral.amazon.co.jp",
+}
+"""Where a seller of each region consents; one consent is good for one region."""
+
 ENVIRONMENTS = ("production", "sandbox")
 
 
@@ -43,6 +54,8 @@ class AmazonSettings(msgspec.Struct, frozen=True):
     app_id: str = ""
     sp_api_url: str = ""
     lwa_url: str = ""
+    consent_url: str = ""
+    claim_windows: Mapping[str, Mapping[str, Days]] = {}
 
     def __repr__(self) -> str:
         return f"AmazonSettings(client_id={self.client_id!r})"  # never the secret
@@ -61,10 +74,33 @@ class AmazonSettings(msgspec.Struct, frozen=True):
 
 
 def read_settings(environ: Mapping[str, str]) -> AmazonSettings:
+    """Raises Misconfigured, naming the variable."""
+    for name in ("AMAZON_SP_API_URL", "AMAZON_LWA_URL", "AMAZON_CONSENT_URL"):
+        given = urlsplit(environ.get(name, "http://unset"))
+        if environ.get(name) and (given.scheme not in ("http", "https") or not given.hostname):
+            raise Misconfigured(f"{name} must be an address like https://example.com.")
     return AmazonSettings(
         client_id=environ.get("AMAZON_CLIENT_ID", ""),
         client_secret=environ.get("AMAZON_CLIENT_SECRET", ""),
         app_id=environ.get("AMAZON_APP_ID", ""),
         sp_api_url=environ.get("AMAZON_SP_API_URL", "").rstrip("/"),
         lwa_url=environ.get("AMAZON_LWA_URL", "") or LWA_URL,
+        consent_url=environ.get("AMAZON_CONSENT_URL", "").rstrip("/"),
+        claim_windows=_claim_windows(environ.get("AMAZON_CLAIM_WINDOWS", "")),
     )
+
+
+def _claim_windows(text: str) -> Mapping[str, Mapping[str, Days]]:
+    """Days in which claims open and close, by country (or EU) and rule: {"DE":{"R4":[45,105]}}."""
+    if not text:
+        return {}
+    try:
+        found = msgspec.json.decode(text, type=dict[str, dict[str, tuple[int, int]]])
+    except ValueError as error:
+        raise Misconfigured(
+            'AMAZON_CLAIM_WINDOWS must be JSON like {"DE":{"R4":[45,105]}}: by country and rule, '
+            f"the days after the event when claims open and close ({error})."
+        ) from error
+    return {
+        place: {rule: Days(*days) for rule, days in rules.items()} for place, rules in found.items()
+    }

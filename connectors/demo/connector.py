@@ -4,7 +4,7 @@ Copy this folder to begin a new source. What it reads is set by DEMO_… in the 
 DEMO_ORDERS (250), DEMO_PAGE (100), DEMO_PAUSE (0: seconds before each page, as a slow source),
 DEMO_BAD (0: every n-th order cannot be read)."""
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 
@@ -13,12 +13,12 @@ import msgspec
 from connectors.base import (
     ANNOUNCED,
     Account,
-    Claim,
     Clock,
     Connection,
     ConnectionLost,
     Cursor,
     Dataset,
+    Findings,
     InvalidConnection,
     Page,
     Plan,
@@ -62,7 +62,7 @@ class DemoConnector:
             raise ConnectionLost("The demo account was disconnected. Connect it again.")
         return Account("Demo store", connection.marketplace_ids or ("DEMO",))
 
-    def plan(self, windows: Mapping[str, Window]) -> Plan:
+    def plan(self, connection: Connection, windows: Mapping[str, Window]) -> Plan:
         pages = {name: -(-self._size(name) // self._settings.page) for name in windows}
         return {name: Way("numbers", count * self._settings.pause) for name, count in pages.items()}
 
@@ -92,9 +92,9 @@ class DemoConnector:
             if begin >= size:
                 return
 
-    def detect(self, records: Records, as_of: datetime) -> Iterable[Claim]:
+    def detect(self, records: Records, as_of: datetime) -> Findings:
         """The other side of this source owes nothing: a known zero."""
-        return ()
+        return Findings(claims=(), ran=())
 
     async def _pause(self, waiting: Waiting) -> None:
         if self._settings.pause > ANNOUNCED:

@@ -1,0 +1,215 @@
+"""The report behind each dataset: its type, its span, its columns, what makes a row itself."""
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+from itertools import pairwise
+
+from connectors.amazon.datasets import order_version
+from connectors.amazon.reports import Kind, Part
+from connectors.amazon.tables import Row
+from connectors.base import Connection, Dataset, Window
+
+DAILY = timedelta(hours=4)
+"""Amazon makes a daily FBA report at most once in four hours; asked more often it is cancelled."""
+NEAR_REAL_TIME = timedelta(minutes=30)
+LONGEST_ORDERS = timedelta(days=30)
+SETTLED = timedelta(minutes=2, seconds=5)
+
+REIMBURSEMENTS = Dataset("reimbursements", "reimbursements", timedelta(days=300), SETTLED)
+LEDGER = Dataset("ledger", "ledger events", timedelta(days=100), SETTLED)
+RETURNS = Dataset("returns", "customer returns", timedelta(days=155), SETTLED)
+REMOVALS = Dataset("removals", "removal orders", timedelta(days=155), SETTLED)
+FEES = Dataset("fees", "fee previews")
+STOCK = Dataset("stock", "stock levels")
+
+CHANGING = frozenset({"title", "reconciledquantity", "unreconciledquantity"})
+"""Columns of a ledger event that are not part of what makes it itself."""
+
+ORDER_STATUSES = {
+    "pending": "PENDING",
+    "unshipped": "UNSHIPPED",
+    "shipping": "PARTIALLY_SHIPPED",
+    "partiallyshipped": "PARTIALLY_SHIPPED",
+    "shipped": "SHIPPED",
+    "cancelled": "CANCELLED",
+    "unfulfillable": "UNFULFILLABLE",
+}
+
+
+def account_wide(report_type: str) -> Callable[[Connection, Window], Sequence[Part]]:
+    """One report for all marketplaces: asked for each, it would bring the same rows again."""
+
+    def parts(connection: Connection, window: Window) -> Sequence[Part]:
+        return [Part(report_type, connection.marketplace_ids, window.since, window.until)]
+
+    return parts
+
+
+def by_marketplace(
+    report_type: str, span: timedelta | None = None
+) -> Callable[[Connection, Window], Sequence[Part]]:
+    """A report for each marketplace; of today, or of the last `span`."""
+
+    def parts(connection: Connection, window: Window) -> Sequence[Part]:
+        since = window.until - span if span else None
+        until = window.until - SETTLED if span else None
+        return [Part(report_type, (each,), since, until) for each in connection.marketplace_ids]
+
+    return parts
+
+
+def orders_parts(connection: Connection, window: Window) -> Sequence[Part]:
+    """All orders of all marketplaces, in spans of equal length that a report may have."""
+    whole = window.until - window.since
+    count = max(1, -(-whole // LONGEST_ORDERS))
+    report = "GET_FLAT_FILE_ALL_ORDERS_DATA_BY_LAST_UPDATE_GENERAL"
+    ends = [window.since + whole * number / count for number in range(count + 1)]
+    return [
+        Part(report, connection.marketplace_ids, since, until) for since, until in pairwise(ends)
+    ]
+
+
+def by_columns(*columns: str) -> Callable[[Row, Part, datetime], str]:
+    """An id made of these cells."""
+    return lambda row, part, made_at: "/".join(row.get(column, "") for column in columns)
+
+
+def in_marketplace(*columns: str) -> Callable[[Row, Part, datetime], str]:
+    """An id made of these cells, and of the marketplace that the report was asked for."""
+    return lambda row, part, made_at: "/".join(
+        (part.marketplaces[0], *(row.get(column, "") for column in columns))
+    )
+
+
+def _as_it_is(rows: Sequence[Row], part: Part, made_at: datetime) -> Mapping[str, object]:
+    return rows[0]
+
+
+def _of_its_day(rows: Sequence[Row], part: Part, made_at: datetime) -> Mapping[str, object]:
+    """A preview says what held when it was made, in one marketplace."""
+    return {
+        **rows[0],
+        "snapshotat": made_at.isoformat(),
+        "marketplaceid": part.marketplaces[0],
+    }
+
+
+def _preview_key(row: Row, part: Part, made_at: datetime) -> str:
+    """Each preview is kept beside those of other days: a charge is held against the one before."""
+    return f"{made_at:%Y-%m-%dT%H:%M}/{part.marketplaces[0]}/{row['sku']}"
+
+
+def _ledger_key(row: Row, part: Part, made_at: datetime) -> str:
+    """A ledger event has no id: it is all that it says, but for its title and for the figures that
+    Amazon changes later, and its number."""
+    said = "\t".join(value for column, value in row.items() if column not in CHANGING)
+    return hashlib.blake2b(said.encode(), digest_size=12).hexdigest()
+
+
+def _return_key(row: Row, part: Part, made_at: datetime) -> str:
+    """The licence plate of the parcel; the same may be listed under two dates."""
+    if plate := row.get("licenseplatenumber"):
+        return plate
+    return "/".join(row.get(column, "") for column in ("orderid", "sku", "fnsku", "returndate"))
+
+
+def _order(rows: Sequence[Row], part: Part, made_at: datetime) -> Mapping[str, object]:
+    """The rows of one order, a row an item, in the shape that searchOrders gives; without the
+    buyer's place, which this report has and nothing here needs."""
+    first = rows[0]
+    status = ORDER_STATUSES.get(first["orderstatus"].replace(" ", "").split("-")[0].lower())
+    by_amazon = first.get("fulfillmentchannel", "").lower().startswith(("amazon", "afn"))
+    return {
+        "orderId": first["amazonorderid"],
+        "createdTime": first["purchasedate"],
+        "lastUpdatedTime": first["lastupdateddate"],
+        "salesChannel": {"channelName": "AMAZON", "marketplaceName": first.get("saleschannel", "")},
+        "fulfillment": {
+            "fulfillmentStatus": status or first["orderstatus"].upper(),
+            "fulfilledBy": "AMAZON" if by_amazon else "MERCHANT",
+        },
+        "orderItems": [_item(row) for row in rows],
+        "source": "report",
+    }
+
+
+def _item(row: Row) -> Mapping[str, object]:
+    price = row.get("itemprice", "")
+    item: dict[str, object] = {
+        "quantityOrdered": int(row.get("quantity") or 0),
+        "product": {
+            "asin": row.get("asin", ""),
+            "sellerSku": row.get("sku", ""),
+            "title": row.get("productname", ""),
+        },
+    }
+    if price:
+        total = {"amount": price, "currencyCode": row.get("currency", "")}
+        item["proceeds"] = {"proceedsTotal": total}
+    return item
+
+
+ORDERS_KIND = Kind(
+    parts=orders_parts,
+    wanted=("amazonorderid", "purchasedate", "lastupdateddate", "orderstatus", "sku"),
+    key=by_columns("amazonorderid"),
+    fresh=timedelta(minutes=30),
+    record=_order,
+    joined=True,
+    version=lambda row: order_version(datetime.fromisoformat(row["lastupdateddate"])),
+    slack=timedelta(0),  # search takes over where it ends
+)
+
+KINDS: Mapping[str, Kind] = {
+    REIMBURSEMENTS.name: Kind(
+        parts=account_wide("GET_FBA_REIMBURSEMENTS_DATA"),
+        account_wide=True,
+        wanted=("approvaldate", "reimbursementid", "reason", "sku", "quantityreimbursedtotal"),
+        key=by_columns("reimbursementid", "sku", "fnsku", "reason"),
+        fresh=DAILY,
+        record=_as_it_is,
+        numbered=True,
+    ),
+    LEDGER.name: Kind(
+        parts=account_wide("GET_LEDGER_DETAIL_VIEW_DATA"),
+        account_wide=True,
+        wanted=("date", "fnsku", "eventtype", "referenceid", "quantity", "disposition", "reason"),
+        key=_ledger_key,
+        fresh=DAILY,
+        record=_as_it_is,
+        numbered=True,
+    ),
+    RETURNS.name: Kind(
+        parts=account_wide("GET_FBA_FULFILLMENT_CUSTOMER_RETURNS_DATA"),
+        account_wide=True,
+        wanted=("returndate", "orderid", "sku", "quantity", "detaileddisposition"),
+        key=_return_key,
+        fresh=DAILY,
+        record=_as_it_is,
+    ),
+    REMOVALS.name: Kind(
+        parts=account_wide("GET_FBA_FULFILLMENT_REMOVAL_ORDER_DETAIL_DATA"),
+        account_wide=True,
+        wanted=("requestdate", "orderid", "ordertype", "sku", "disposedquantity"),
+        key=by_columns("orderid", "sku", "fnsku", "disposition"),
+        fresh=DAILY,
+        record=_as_it_is,
+        numbered=True,
+    ),
+    FEES.name: Kind(
+        parts=by_marketplace("GET_FBA_ESTIMATED_FBA_FEES_TXT_DATA", timedelta(days=4)),
+        wanted=("sku", "fnsku", "currency", "estimatedfeetotal"),
+        key=_preview_key,
+        fresh=timedelta(hours=72),
+        record=_of_its_day,
+        all_finished=True,
+    ),
+    STOCK.name: Kind(
+        parts=by_marketplace("GET_FBA_MYI_UNSUPPRESSED_INVENTORY_DATA"),
+        wanted=("sku", "fnsku", "asin", "afntotalquantity"),
+        key=in_marketplace("sku", "condition"),
+        fresh=NEAR_REAL_TIME,
+        record=_as_it_is,
+    ),
+}
