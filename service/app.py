@@ -30,6 +30,7 @@ from service.runner.runner import Runner
 from service.settings import Settings
 from service.sources import open_sources
 from service.store.migrations import migrate
+from service.store.recoveries import Recoveries
 from service.store.sqlite import SqliteEngine, only_process
 from service.store.store import Store
 
@@ -70,15 +71,18 @@ async def open_parts(settings: Settings, clock: Clock) -> AsyncIterator[Parts]:
     async with AsyncExitStack() as stack:
         stack.enter_context(only_process(settings.database_path))
         await anyio.to_thread.run_sync(migrate, f"sqlite:///{settings.database_path}")
-        store = Store(await SqliteEngine.open(settings.database_path))
-        stack.push_async_callback(store.close)
+        engine = await SqliteEngine.open(settings.database_path)
+        stack.push_async_callback(engine.close)
+        store, recoveries = Store(engine), Recoveries(engine)
         sources = await stack.enter_async_context(
             open_sources(connectors.names(), connectors.find, settings.environ, clock)
         )
         bus, runner = EventBus(), Runner(settings.max_running_syncs)
         registry = Registry(store, bus, runner, sources, clock, settings.max_syncs_per_tenant)
         connections = Connections(store, sources, keys, clock)
-        pipeline = Pipeline(registry, connections, store, sources, clock, settings.sync_timeout)
+        pipeline = Pipeline(
+            registry, connections, store, recoveries, sources, clock, settings.sync_timeout
+        )
         encoder = wire.Encoder()
         hub = Hub(clock, encoder, settings.max_streams_per_user)
         await stack.enter_async_context(hub.open())
@@ -89,7 +93,7 @@ async def open_parts(settings: Settings, clock: Clock) -> AsyncIterator[Parts]:
             runner.submit(sync.id)
             log.info("sync_taken_up", sync_id=sync.id)
         auth = Authenticator(settings, clock)
-        yield Parts(registry, connections, store, sources, hub, encoder, auth, clock)
+        yield Parts(registry, connections, store, recoveries, sources, hub, encoder, auth, clock)
 
 
 class _Guard:

@@ -1,6 +1,7 @@
 """Connect, see, forget. Credentials are encrypted here and leave only towards their connector."""
 
 import re
+import secrets
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
@@ -46,6 +47,16 @@ class NewConnection(msgspec.Struct, frozen=True):
         return f"NewConnection({self.connector!r})"  # never the credentials
 
 
+class ConsentRequest(msgspec.Struct, frozen=True):
+    """What a user wants to connect by consenting on a page of the source."""
+
+    connector: str
+    region: str
+    marketplace_ids: tuple[str, ...]
+    environment: str
+    skip_historical_sync: bool = False
+
+
 class Connections:
     """The one door to every connection."""
 
@@ -86,6 +97,45 @@ class Connections:
         )
         await self._store.connect(connection, account.learned)
         return connection
+
+    async def authorize(self, actor: Actor, asked: "ConsentRequest", redirect_uri: str) -> str:
+        """The page of the source where the user consents; it sends him back with our state."""
+        consent = self._sources.consent(asked.connector)
+        state = secrets.token_urlsafe(32)
+        try:
+            url = consent.authorize_url(asked.region, state, redirect_uri)
+        except ConnectorError as error:
+            raise _refusal(error) from error
+        body = msgspec.json.encode((asked, redirect_uri)).decode()
+        await self._store.begin_consent(state, actor.user, self._clock.now(), body)
+        return url
+
+    async def consented(
+        self, actor: Actor, connector: str, answer: Mapping[str, str]
+    ) -> StoredConnection:
+        """The user came back with our state and the source's answer: exchanged, checked and kept.
+
+        Raises Invalid for a state that is not this user's, was used before, or is too old."""
+        body = await self._store.end_consent(answer["state"], actor.user, self._clock.now())
+        if body is None:
+            raise Invalid.field(
+                "state",
+                "This consent was not begun by you, was used before, or took too long. "
+                "Begin again.",
+            )
+        asked, redirect_uri = msgspec.json.decode(body, type=tuple[ConsentRequest, str])
+        if asked.connector != connector:
+            raise Invalid.field("state", "This consent was begun for another connector.")
+        try:
+            token = await self._sources.consent(connector).exchange(answer, redirect_uri)
+        except ConnectorError as error:
+            raise _refusal(error) from error
+        return await self.connect(
+            actor,
+            NewConnection(
+                connector, asked.region, tuple(asked.marketplace_ids), token, asked.environment
+            ),
+        )
 
     async def list(self, actor: Actor) -> Sequence[StoredConnection]:
         return await self._store.connections(actor.user)

@@ -349,17 +349,33 @@ class Sync(msgspec.Struct, frozen=True):
         )
         return self._with(dataset, at)
 
-    def dataset_failed(self, name: str, error: str, at: datetime) -> Self:
-        """It cannot be read to its end. What came before stays."""
+    def dataset_failed(
+        self, name: str, error: str, at: datetime, otherwise: Outcome = Outcome.FAILED
+    ) -> Self:
+        """It cannot be read to its end. What came before stays; if nothing did, it is `otherwise`:
+        failed, or unknown."""
         dataset = self.dataset(name)
-        outcome = Outcome.PARTIAL if dataset.processed else Outcome.FAILED
+        outcome = Outcome.PARTIAL if dataset.processed else otherwise
         ended = msgspec.structs.replace(dataset.end(outcome, error), total=dataset.total)
         message = f"{dataset.label.capitalize()} could not be read to the end: {error}"
         return self._with(ended, at, warnings=(*self.warnings, message))
 
-    def detected(self, count: int, at: datetime) -> Self:
-        claims = msgspec.structs.replace(self.dataset(CLAIMS), processed=count, created=count)
-        return self._with(claims.end(Outcome.COMPLETE), at, claims_detected=count)
+    def detected(self, count: int, skipped: Mapping[str, str], at: datetime) -> Self:
+        """So many claims; each rule that did not run is named with its reason."""
+        claims = msgspec.structs.replace(self.dataset(CLAIMS), processed=count)
+        if not skipped:
+            return self._with(claims.end(Outcome.COMPLETE), at, claims_detected=count)
+        whys: dict[str, list[str]] = {}
+        for rule, why in skipped.items():
+            whys.setdefault(why, []).append(rule)
+        told = " ".join(f"{', '.join(rules)}: {why}" for why, rules in whys.items())
+        text = f"Some rules could not run, so there may be more claims. {told}"
+        return self._with(
+            claims.end(Outcome.PARTIAL, text),
+            at,
+            claims_detected=count,
+            warnings=(*self.warnings, text),
+        )
 
     def undetectable(self, why: str, at: datetime) -> Self:
         claims = self.dataset(CLAIMS).end(Outcome.UNKNOWN, why)

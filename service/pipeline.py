@@ -1,6 +1,6 @@
 """One sync: check the account, read the datasets side by side, detect claims, finish."""
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
 from datetime import datetime
 
@@ -22,6 +22,7 @@ from connectors.base import (
     Retryable,
     SourceError,
     Undetectable,
+    Unknowable,
 )
 from service.connections import Connections
 from service.errors import IllegalMove, NotFound, Overtaken
@@ -29,8 +30,10 @@ from service.model import CLAIMS, DatasetProgress, Fault, Outcome, Stage, Status
 from service.registry import Registry
 from service.sources import Sources
 from service.store.engine import Statement
+from service.store.recoveries import Recoveries, findings
 from service.store.store import Store, learn, watermarks
 
+NOTHING_READ = (Outcome.FAILED, Outcome.UNKNOWN)
 RECORDS_AT_ONCE = 500
 LANDING_AT_ONCE = 4
 """Pages on their way into the store at once: a start must not queue behind a hundred of them."""
@@ -46,6 +49,7 @@ class Pipeline:
         registry: Registry,
         connections: Connections,
         store: Store,
+        recoveries: Recoveries,
         sources: Sources,
         clock: Clock,
         timeout: float,
@@ -53,6 +57,7 @@ class Pipeline:
         self.registry = registry
         self.connections = connections
         self.store = store
+        self.recoveries = recoveries
         self.sources = sources
         self.clock = clock
         self.timeout = timeout
@@ -126,7 +131,8 @@ class _Run:
     async def _fetch(self, connection: Connection) -> None:
         """Wall time is that of the slowest dataset, not the sum."""
         if self.sync.stage is not Stage.FETCHING:
-            plan = self._connector.plan({d.name: d.checkpoint.window for d in self.sync.sources})
+            windows = {each.name: each.checkpoint.window for each in self.sync.sources}
+            plan = self._connector.plan(connection, windows)
             known = [way.seconds for way in plan.values() if way.seconds is not None]
             seconds = max(known) if len(known) == len(plan) else None
             await self._stage(Stage.FETCHING, "Fetching", seconds)
@@ -139,7 +145,7 @@ class _Run:
             raise stops[0]
         if self._retryable:
             raise Retryable(self._retryable[0])
-        if all(each.status is Outcome.FAILED for each in self.sync.sources):
+        if all(each.status in NOTHING_READ for each in self.sync.sources):
             raise SourceError("Nothing could be read. " + " ".join(self.sync.warnings))
 
     async def _read(
@@ -160,7 +166,10 @@ class _Run:
             scope.cancel()
         except SourceError as error:
             text = str(error)
-            await self._change(lambda now: self.sync.dataset_failed(progress.name, text, now))
+            unread = Outcome.UNKNOWN if isinstance(error, Unknowable) else Outcome.FAILED
+            await self._change(
+                lambda now: self.sync.dataset_failed(progress.name, text, now, unread)
+            )
         except Exception as error:
             stops.append(error)
             scope.cancel()
@@ -187,17 +196,21 @@ class _Run:
 
     async def _detect(self) -> None:
         await self._stage(Stage.PROCESSING, "Looking for money that is owed")
-        records = _Landed(self._p.store, self.sync)
-        as_of = self.sync.started_at
+        costs = await self._p.recoveries.costs(self.sync.user)
+        records = _Landed(self._p.store, self.sync, costs)
         try:
-            claims = await anyio.to_thread.run_sync(
-                lambda: list(self._connector.detect(records, as_of)), abandon_on_cancel=True
+            found = await anyio.to_thread.run_sync(
+                self._connector.detect, records, self.sync.started_at, abandon_on_cancel=True
             )
         except Undetectable as error:
             why = str(error)
             await self._change(lambda now: self.sync.undetectable(why, now))
-        else:
-            await self._change(lambda now: self.sync.detected(len(claims), now))
+            return
+        count = len(found.claims)
+        await self._change(
+            lambda now: self.sync.detected(count, found.skipped, now),
+            *findings(self.sync, found, self._p.clock.now()),
+        )
 
     # Recording ----------------------------------------------------------------------------------
 
@@ -228,8 +241,9 @@ class _Run:
 class _Landed:
     """What was landed of a connection, read page by page from the thread that detects."""
 
-    def __init__(self, store: Store, sync: Sync) -> None:
+    def __init__(self, store: Store, sync: Sync, costs: Mapping[str, Money]) -> None:
         self._store = store
+        self._costs = costs
         self._connection_id = sync.connection_id
         self._complete = {each.name for each in sync.sources if each.status is Outcome.COMPLETE}
 
@@ -237,7 +251,7 @@ class _Landed:
         return dataset in self._complete
 
     def cost(self, sku: str) -> Money | None:
-        return None  # users cannot give costs yet
+        return self._costs.get(sku)
 
     def read(self, dataset: str) -> Iterable[Record]:
         after = ""

@@ -2,9 +2,10 @@
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import cast
 
-from connectors.base import Clock, Connector, Opener
-from service.errors import Invalid
+from connectors.base import Clock, Connector, ConnectorError, Consent, Opener
+from service.errors import Invalid, NotFound, StartupError
 
 
 class Sources:
@@ -19,6 +20,15 @@ class Sources:
             known = ", ".join(sorted(self._connectors))
             raise Invalid.field("connector", f"There is no connector {name!r}. There are: {known}.")
         return self._connectors[name]
+
+    def consent(self, name: str) -> Consent:
+        """The connector's page of consent. Raises NotFound if it has none."""
+        connector = self._connectors.get(name)
+        if connector is None or not hasattr(connector, "authorize_url"):
+            raise NotFound(
+                f"There is no page of consent of {name}. POST /api/connections connects an account."
+            )
+        return cast(Consent, connector)
 
     @property
     def datasets(self) -> Sequence[str]:
@@ -35,6 +45,10 @@ async def open_sources(
     clock: Clock,
 ) -> AsyncIterator[Sources]:
     async with AsyncExitStack() as stack:
-        yield Sources(
-            {name: await stack.enter_async_context(find(name)(environ, clock)) for name in names}
-        )
+        opened = {}
+        for name in names:
+            try:
+                opened[name] = await stack.enter_async_context(find(name)(environ, clock))
+            except ConnectorError as error:
+                raise StartupError(str(error)) from error
+        yield Sources(opened)

@@ -6,6 +6,8 @@ from pathlib import Path
 import msgspec
 from starlette.routing import Mount, Route
 
+from connectors.amazon.claims import RULES
+from connectors.amazon.connector import AmazonConnector
 from service.__main__ import main
 from service.api.routes import routes
 from service.settings import Settings
@@ -47,6 +49,23 @@ def test_the_table_of_commands_is_the_table_of_commands() -> None:
     table = README.partition("| command | does |")[2].partition("\n\n")[0]
     words = re.findall(r"`python -m service (\w+)|· `(\w+) ", table)
     assert {first or second for first, second in words} == set(main.commands)
+
+
+def test_every_rule_has_its_row_with_its_inputs() -> None:
+    table = README.partition("| rule | finds |")[2].partition("\n\n")[0]
+    rows = {line.split(" ")[1]: line for line in table.splitlines() if line.startswith("| R")}
+    assert list(rows) == [rule.code for rule in RULES]
+    for rule in RULES:
+        assert rule.name in rows[rule.code]
+        named = set(rows[rule.code].split(" | ")[2].split(", "))
+        assert named == set(rule.inputs), rule.code
+
+
+def test_every_dataset_has_its_row_with_its_reach() -> None:
+    table = README.partition("| dataset | days | by |")[2].partition("\n\n")[0]
+    rows = dict(re.findall(r"^\| (\w+) \| (\d+|today)", table, re.MULTILINE))
+    real = {each.name: each.reach for each in AmazonConnector.datasets}
+    assert rows == {name: str(reach.days) if reach else "today" for name, reach in real.items()}
 
 
 def test_every_picture_and_file_that_the_readme_names_is_there() -> None:

@@ -8,9 +8,11 @@ from starlette.responses import Response
 
 from service.api import wire
 from service.api.parts import actor, parts
-from service.connections import NewConnection
+from service.connections import ConsentRequest, NewConnection
 from service.errors import Invalid, ServiceError
+from service.model import Actor
 from service.registry import StartRequest, addresses
+from service.store.store import StoredConnection
 
 log = structlog.get_logger()
 
@@ -51,18 +53,51 @@ async def connect(request: Request) -> Response:
     kept = await parts(request).connections.connect(who, body.new())
     answer = wire.connection(kept) | {"sync": None}
     if not body.skip_historical_sync:
-        # A failure to start it never fails the connection: the user can start it any time.
-        try:
-            sync = await parts(request).registry.start(who, StartRequest(connection_id=kept.id))
-            answer["sync"] = addresses(sync.id)
-        except ServiceError as error:
-            answer["warning"] = f"The historical sync was not started. {error.detail}"
-            log.warning("historical_sync_not_started", connection_id=kept.id, code=error.code)
-        except Exception:
-            answer["warning"] = "The historical sync was not started. Start it when you like."
-            log.exception("historical_sync_not_started", connection_id=kept.id)
+        answer |= await _historical_sync(request, who, kept)
     headers = {"Location": f"/api/connections/{kept.id}"}
     return wire.JSON(answer, status_code=201, headers=headers)
+
+
+async def _historical_sync(request: Request, who: Actor, kept: StoredConnection) -> wire.Json:
+    """Where it can be followed. A failure to start it never fails the connection: the user can
+    start it any time."""
+    try:
+        sync = await parts(request).registry.start(who, StartRequest(connection_id=kept.id))
+        return {"sync": addresses(sync.id)}
+    except ServiceError as error:
+        log.warning("historical_sync_not_started", connection_id=kept.id, code=error.code)
+        return {"warning": f"The historical sync was not started. {error.detail}"}
+    except Exception:
+        log.exception("historical_sync_not_started", connection_id=kept.id)
+        return {"warning": "The historical sync was not started. Start it when you like."}
+
+
+async def authorize(request: Request) -> Response:
+    """GET /api/connections/{connector}/authorize: sends the browser to the source's page."""
+    who, connector = actor(request), request.path_params["connector"]
+    given = wire.query(request, "region", "marketplaceIds", "environment")
+    asked = ConsentRequest(
+        connector=connector,
+        region=given.get("region", "NA").upper(),
+        marketplace_ids=tuple(filter(None, given.get("marketplaceIds", "").split(","))),
+        environment=given.get("environment", "production"),
+    )
+    back = f"{request.base_url}api/connections/{connector}/callback"
+    url = await parts(request).connections.authorize(who, asked, back)
+    return Response(status_code=302, headers={"Location": url, "Cache-Control": "no-store"})
+
+
+async def callback(request: Request) -> Response:
+    """GET /api/connections/{connector}/callback: back from the source, with a code and our state.
+    Connected, the first sync starts, and the browser goes to the dashboard."""
+    who, connector = actor(request), request.path_params["connector"]
+    parts(request).sources.consent(connector)
+    answer = dict(request.query_params)
+    if not answer.get("state"):
+        raise Invalid.field("state", "Missing: the consent was not given, or broke off.")
+    kept = await parts(request).connections.consented(who, connector, answer)
+    await _historical_sync(request, who, kept)
+    return Response(status_code=303, headers={"Location": "/"})
 
 
 async def list_all(request: Request) -> Response:

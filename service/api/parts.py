@@ -13,6 +13,7 @@ from service.connections import Connections
 from service.model import Actor
 from service.registry import Registry
 from service.sources import Sources
+from service.store.recoveries import Recoveries
 from service.store.store import Store
 
 
@@ -20,6 +21,7 @@ class Parts(msgspec.Struct, frozen=True):
     registry: Registry
     connections: Connections
     store: Store
+    recoveries: Recoveries
     sources: Sources
     hub: Hub
     encoder: Encoder

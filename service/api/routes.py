@@ -9,7 +9,7 @@ from starlette.responses import FileResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from service.api import connections, history, session, sse, syncs, wire
+from service.api import connections, history, recoveries, session, sse, syncs, wire
 from service.api.parts import parts
 from service.errors import NotReady
 
@@ -68,7 +68,12 @@ routes: list[BaseRoute] = [
     Route("/api/sync/history/{sync_id}/items", history.items),
     Route("/api/data/{dataset}", history.data),
     _route("/api/connections", GET=connections.list_all, POST=connections.connect),
+    Route("/api/connections/{connector}/authorize", connections.authorize),
+    Route("/api/connections/{connector}/callback", connections.callback),
     _route("/api/connections/{connection_id}", GET=connections.one, DELETE=connections.forget),
+    Route("/api/recoveries", recoveries.list_all),
+    Route("/api/recoveries/{claim_id}", recoveries.one),
+    _route("/api/costs", GET=recoveries.costs, PUT=recoveries.put_costs),
     _route("/api/session", POST=session.begin, DELETE=session.end),
     Route("/healthz", healthz),
     Route("/readyz", readyz),

@@ -5,6 +5,7 @@ import binascii
 import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any, TypeVar
 
 import msgspec
@@ -15,6 +16,7 @@ from starlette.responses import Response
 from service.errors import BodyTooLarge, Invalid, InvalidJSON, ServiceError
 from service.model import CLAIMS, DatasetProgress, Status, Sync
 from service.store.engine import Values
+from service.store.recoveries import Recovery
 from service.store.store import StoredConnection
 
 LARGEST_BODY = 1024 * 1024
@@ -200,6 +202,40 @@ def item(row: Values) -> Json:
     }
 
 
+def recovery(found: Recovery) -> Json:
+    """A claim, as of today."""
+    claim = found.claim
+    return {
+        "id": found.id,
+        "rule": claim.rule,
+        "title": claim.title,
+        "status": found.status,
+        "units": claim.units,
+        "amount": claim.amount,
+        "currency": claim.currency,
+        "opens": claim.opens,
+        "closes": claim.closes,
+        "confidence": claim.confidence,
+        "valuation": claim.valuation,
+        "details": claim.details,
+        "connectionId": found.connection_id,
+        "syncId": found.sync_id,
+        "updatedAt": _milliseconds(found.updated_at),
+    }
+
+
+def total(row: Values) -> Json:
+    """How much, of one currency and status; claims without an amount are counted apart."""
+    hundredths = row["hundredths"]
+    return {
+        "currency": row["currency"],
+        "status": row["status"],
+        "claims": row["claims"],
+        "unvalued": row["unvalued"],
+        "amount": None if hundredths is None else f"{Decimal(hundredths) / 100:.2f}",
+    }
+
+
 def problem(error: ServiceError) -> Response:
     """RFC 9457. `detail` says what to do, `code` is for programs."""
     body: Json = {
@@ -240,6 +276,14 @@ async def read_body(request: Request, shape: type[T], empty: T | None = None) ->
             raise _invalid(str(error)) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidJSON(f"The body is not valid JSON: {error}. Send one JSON object.") from error
+
+
+async def read_text(request: Request) -> str:
+    """A body of text. Raises Invalid if it is not UTF-8."""
+    try:
+        return (await _bytes(request)).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise Invalid.field("body", "Must be text in UTF-8.") from error
 
 
 async def _bytes(request: Request) -> bytes:

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -13,6 +13,8 @@ from service.store.engine import Engine, Statement, Values
 
 COUNTED_AT_MOST = 10_000
 """Beyond it a filtered history has no total: counting would cost more than it tells."""
+
+CONSENT_LASTS = timedelta(minutes=15)
 
 _LIVE = ", ".join(f"'{status}'" for status in sorted(LIVE))
 
@@ -90,6 +92,17 @@ UPDATE connections SET credentials = NULL, forgotten_at = :at
                     WHERE user_id = connections.user_id AND connection_id = connections.id
                       AND status IN ({_LIVE}))
 RETURNING id
+"""
+_BEGIN_CONSENT = """
+INSERT INTO consents (state, user_id, begun_at, body) VALUES (:state, :user_id, :at, :body)
+RETURNING state
+"""
+_CONSENT = """
+SELECT body FROM consents WHERE state = :state AND user_id = :user AND begun_at >= :since
+"""
+_END_CONSENT = """
+DELETE FROM consents WHERE state = :state AND user_id = :user AND begun_at >= :since
+RETURNING state
 """
 _ERASE_ITEMS = """
 DELETE FROM sync_history_items WHERE sync_id IN (
@@ -287,6 +300,17 @@ class Store:
             {"connection_id": connection_id, "dataset": dataset, "after": after, "limit": limit},
         )
 
+    async def some_records(
+        self, connection_id: str, dataset: str, ids: Sequence[str]
+    ) -> Sequence[Values]:
+        sql = """SELECT connection_id, id, sync_id, updated_at, data FROM records
+                  WHERE connection_id = :connection_id AND dataset = :dataset
+                    AND id IN (SELECT value FROM json_each(:ids)) ORDER BY id"""
+        wanted = msgspec.json.encode(ids).decode()
+        return await self._engine.read(
+            sql, {"connection_id": connection_id, "dataset": dataset, "ids": wanted}
+        )
+
     # Connections ------------------------------------------------------------------------------
 
     async def connect(self, connection: StoredConnection, learned: Mapping[str, str]) -> None:
@@ -314,6 +338,22 @@ class Store:
         sql = "SELECT * FROM connections WHERE id = :id AND forgotten_at IS NULL"
         rows = await self._engine.read(sql, {"id": connection_id})
         return _connection(rows[0]) if rows else None
+
+    async def begin_consent(self, state: str, user: str, at: datetime, body: str) -> None:
+        """And forget those that nobody came back from."""
+        row = {"state": state, "user_id": user, "at": stamp(at), "body": body}
+        old = [{"before": stamp(at - CONSENT_LASTS)}]
+        await self.write(
+            Statement(_BEGIN_CONSENT, [row]),
+            Statement("DELETE FROM consents WHERE begun_at < :before", old),
+        )
+
+    async def end_consent(self, state: str, user: str, at: datetime) -> str | None:
+        """What was begun under this state: once, by the same user, and not for long."""
+        values = {"state": state, "user": user, "since": stamp(at - CONSENT_LASTS)}
+        rows = await self._engine.read(_CONSENT, values)
+        ours = await self.write(Statement(_END_CONSENT, [values]))
+        return str(rows[0]["body"]) if rows and ours else None
 
     async def learned(self, connection_id: str) -> dict[str, str]:
         sql = "SELECT name, value FROM learned WHERE connection_id = :id"
@@ -397,7 +437,7 @@ def _record(sync: Sync, dataset: str, record: Record, when: str) -> dict[str, An
         "dataset": dataset,
         "id": record.id,
         "sync_id": sync.id,
-        "hash": hashlib.blake2b(record.data, digest_size=12).hexdigest(),
+        "hash": hashlib.blake2b(record.version.encode() or record.data, digest_size=12).hexdigest(),
         "updated_at": when,
         "data": record.data.decode(),
     }

@@ -13,22 +13,26 @@ export class Problem extends Error {
   }
 }
 
-export async function call(method, path, { body, headers = {} } = {}) {
-  const init = { method, headers: { Accept: "application/json", ...headers } };
-  if (body !== undefined) {
-    init.headers["Content-Type"] = "application/json";
-    init.body = JSON.stringify(body);
-  }
+/** The answer as it comes; raises the Problem of a refusal. A redirect that is not followed is none. */
+export async function ask(method, path, init = {}) {
   let answer;
   try {
-    answer = await fetch(path, init);
+    answer = await fetch(path, { method, ...init });
   } catch {
     throw new Problem(0, { detail: "The service cannot be reached. Is it still running?" });
   }
   measure(answer);
-  const found = await answer.json().catch(() => ({}));
-  if (!answer.ok) throw new Problem(answer.status, found);
-  return found;
+  if (answer.ok || answer.type === "opaqueredirect") return answer;
+  throw new Problem(answer.status, await answer.json().catch(() => ({})));
+}
+
+export async function call(method, path, { body, headers = {} } = {}) {
+  const init = { headers: { Accept: "application/json", ...headers } };
+  if (body !== undefined) {
+    init.headers["Content-Type"] = "application/json";
+    init.body = JSON.stringify(body);
+  }
+  return (await ask(method, path, init)).json().catch(() => ({}));
 }
 
 export const get = (path, query = {}) => call("GET", path + search(query));

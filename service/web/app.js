@@ -2,13 +2,13 @@
 import { get } from "./api.js";
 import { createAccounts } from "./connect.js";
 import { $, h } from "./dom.js";
+import { createCosts } from "./costs.js";
 import { createHistory } from "./history.js";
 import { ended } from "./progress.js";
 import { createRecords } from "./records.js";
+import { createRecoveries } from "./recoveries.js";
 import { createRun } from "./run.js";
 import { askWhoYouAre, demo, offerSignOut } from "./session.js";
-
-const DATASETS = ["orders", "inventory", "transactions"]; // until a sync says which it has
 
 /** Says what went wrong, in the service's own words; null takes it back. */
 function onError(error) {
@@ -27,8 +27,10 @@ const accounts = createAccounts({
   onError,
   onChange: () => run.render(),
   onConnected: (syncId) => run.attach(syncId),
-  onForgotten: () => records.refresh(),
+  onForgotten: () => Promise.all([records.refresh(), recoveries.refresh()]),
 });
+const recoveries = createRecoveries({ onError, name: accounts.name });
+createCosts();
 const run = createRun({ onSync, onError, account: () => accounts.chosen() });
 let last = null;
 
@@ -41,7 +43,8 @@ function onSync(sync) {
   history.update(sync);
   records.update(sync);
   if (begun || over) history.refresh().catch(onError);
-  if (over) records.refresh().catch(onError);
+  if (begun) recoveries.begun();
+  if (over) for (const list of [records, recoveries]) list.refresh().catch(onError);
   if (over || paused) accounts.refresh().catch(onError); // it may have been lost
 }
 
@@ -50,7 +53,9 @@ async function open() {
   $("dashboard").hidden = false;
   offerSignOut(onError);
   accounts.suggest(syncs);
-  if (!syncs.length) return records.offer(DATASETS);
+  recoveries.refresh().catch(onError);
+  $("records-empty").hidden = syncs.length > 0;
+  if (!syncs.length) return;
   const sync = await get("/api/sync/status");
   last = sync;
   run.show(sync);

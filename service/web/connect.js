@@ -1,5 +1,5 @@
 // The connected accounts: which one is read, a form to connect one, a dialog to forget one.
-import { call, get, post } from "./api.js";
+import { ask, call, get, post } from "./api.js";
 import { $, badge, busy, h } from "./dom.js";
 
 export function createAccounts({ demo, onChange, onConnected, onForgotten, onError }) {
@@ -60,7 +60,7 @@ export function createAccounts({ demo, onChange, onConnected, onForgotten, onErr
         connector: given.connector.value.trim(),
         region: given.region.value,
         environment: given.environment.value,
-        marketplaceIds: given.marketplaceIds.value.split(/[\s,]+/).filter(Boolean),
+        marketplaceIds: marketplaces(),
         refreshToken: given.refreshToken.value.trim(),
         skipHistoricalSync: !given.startAtOnce.checked,
       });
@@ -71,9 +71,33 @@ export function createAccounts({ demo, onChange, onConnected, onForgotten, onErr
       if (answer.warning) onError(new Error(answer.warning));
       if (answer.sync) await onConnected(answer.sync.syncId);
     } catch (problem) {
-      const elsewhere = (problem.errors ?? []).filter((each) => !point(each));
-      if (!problem.errors?.length || elsewhere.length) throw problem;
+      told(problem);
     }
+  }
+
+  /** Leaves for the source's page of consent, which sends the browser back. It is asked for first,
+   * so that a refusal is said here and not on a page of its own. */
+  async function authorise() {
+    clear();
+    const { connector, region, environment } = form.elements;
+    const query = new URLSearchParams({ region: region.value, marketplaceIds: marketplaces().join(), environment: environment.value });
+    const name = connector.value.trim();
+    if (!name) return point({ field: "connector", message: "Say which." });
+    const path = `/api/connections/${encodeURIComponent(name)}/authorize?${query}`;
+    try {
+      await ask("GET", path, { redirect: "manual" });
+      location.assign(path);
+    } catch (problem) {
+      told(problem);
+    }
+  }
+
+  const marketplaces = () => form.elements.marketplaceIds.value.split(/[\s,]+/).filter(Boolean);
+
+  /** Says what is wrong beside its field; raises what has none. */
+  function told(problem) {
+    const elsewhere = (problem.errors ?? []).filter((each) => !point(each));
+    if (!problem.errors?.length || elsewhere.length) throw problem;
   }
 
   /** Says an error beside its field. False if the form has no such field. */
@@ -123,8 +147,17 @@ export function createAccounts({ demo, onChange, onConnected, onForgotten, onErr
     });
   });
   dialog.querySelector("[value=close]").addEventListener("click", () => dialog.close());
+  $("authorise").addEventListener("click", () => busy($("authorise"), authorise, onError));
   $("connect-more").addEventListener("click", () => { open(true); form.elements.connector.focus(); });
   $("connect-close").addEventListener("click", () => open(false));
   if (demo) form.elements.refreshToken.value = "Atzr|sandbox-1"; // the demo's seller, behind a fixed door
-  return { refresh, suggest, chosen: () => chosen };
+
+  /** Of an account: null if there is none such, "" if there is no other to tell it from. */
+  function name(id) {
+    const found = accounts.find((each) => each.id === id);
+    if (!found) return null;
+    return accounts.length > 1 ? found.name || id : "";
+  }
+
+  return { refresh, suggest, name, chosen: () => chosen };
 }

@@ -1,7 +1,10 @@
 // How values read: numbers, times, durations, and the words for each status.
 
+import { now } from "./api.js";
+
 const NUMBER = new Intl.NumberFormat("en");
 const TIME = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit" });
+const DAYS = 86_400_000;
 const DAY = { day: "numeric", month: "short" };
 
 export const number = (value) => NUMBER.format(value);
@@ -11,6 +14,23 @@ export function moment(iso) {
   const at = new Date(iso);
   const year = at.getFullYear() === new Date().getFullYear() ? {} : { year: "numeric" };
   return `${at.toLocaleDateString("en-GB", { ...DAY, ...year })}, ${TIME.format(at)}`;
+}
+
+/** A date without a time, the same everywhere. For example: 22 Nov; with the year, if that is another one. */
+export function day(iso) {
+  const at = new Date(iso);
+  const year = at.getUTCFullYear() === new Date(now()).getUTCFullYear() ? {} : { year: "numeric" };
+  return at.toLocaleDateString("en-GB", { ...DAY, ...year, timeZone: "UTC" });
+}
+
+/** Days from today (in UTC, as the service counts) to a date. */
+export const daysUntil = (iso) => Math.round((Date.parse(iso) - Math.floor(now() / DAYS) * DAYS) / DAYS);
+
+/** An amount, which is text: its own decimals, the thousands apart, no rounding. Null is not a number. */
+export function money(amount) {
+  if (amount === null) return "—";
+  const [whole, rest] = amount.split(".");
+  return whole.replace(/\B(?=(\d{3})+$)/g, ",") + (rest ? `.${rest}` : "");
 }
 
 /** For example: 0.4 s, 15 s, 3 min 5 s, 2 h 10 min. */

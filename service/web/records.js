@@ -3,6 +3,15 @@ import { get } from "./api.js";
 import { $, busy, h } from "./dom.js";
 import { moment, title } from "./format.js";
 
+/** A record: its id, and its JSON on demand. */
+export function entry(record) {
+  const json = h("pre", { tabindex: "0" });
+  return h("details", {
+    ontoggle: () => { json.textContent ||= JSON.stringify(record.data, null, 2); },
+  }, h("summary", {}, h("span", { class: "mono" }, record.id),
+    h("time", { class: "muted", datetime: record.updatedAt }, moment(record.updatedAt))), json);
+}
+
 export function createRecords({ onError }) {
   const tabs = $("tabs");
   let dataset = "orders";
@@ -16,7 +25,9 @@ export function createRecords({ onError }) {
       const selected = tab.dataset.name === name;
       tab.setAttribute("aria-selected", String(selected));
       tab.tabIndex = selected ? 0 : -1;
-      if (selected) $("records-panel").setAttribute("aria-labelledby", tab.id);
+      if (!selected) continue;
+      $("records-panel").setAttribute("aria-labelledby", tab.id);
+      tabs.scrollTo({ left: tab.offsetLeft - (tabs.clientWidth - tab.offsetWidth) / 2, behavior: "smooth" });
     }
     return refresh();
   }
@@ -44,15 +55,7 @@ export function createRecords({ onError }) {
     $("records-empty").hidden = $("records").childElementCount > 0;
   }
 
-  function entry(record) {
-    const json = h("pre", { tabindex: "0" });
-    return h("details", {
-      ontoggle: () => { json.textContent ||= JSON.stringify(record.data, null, 2); },
-    }, h("summary", {}, h("span", { class: "mono" }, record.id),
-      h("time", { class: "muted", datetime: record.updatedAt }, moment(record.updatedAt))), json);
-  }
-
-  /** Shows these datasets; the claims are not records. */
+  /** Shows these datasets, as the newest sync names them; the claims are not records. */
   function offer(names) {
     const wanted = names.filter((name) => name !== "claims");
     if (wanted.join() === [...tabs.children].map((tab) => tab.dataset.name).join()) return;

@@ -1,4 +1,4 @@
-"""The dashboard in a real headless Chromium: start, watch to the end, reload; cancel."""
+"""The dashboard in a real headless Chromium: start, watch to the end, reload; cancel; claims."""
 
 import os
 import re
@@ -8,8 +8,10 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from decimal import Decimal
 from pathlib import Path
 
+import httpx
 import pytest
 from selenium import webdriver
 from selenium.common.exceptions import StaleElementReferenceException
@@ -121,7 +123,7 @@ def test_pressing_start_shows_a_sync_to_its_end_and_a_reload_shows_the_same(
             page.shows("#percent", "100")
             page.shows("#history tbody .badge", "complete")
             assert page.row("orders").split()[:3] == ["Orders", "complete", "300"]
-            assert page.row("claims").split()[:3] == ["Claims", "unknown", "unknown"]
+            assert page.row("claims").split()[:2] == ["Claims", "complete"]
             assert "300" in page.text("#history tbody")
             assert len(page.browser.find_elements(By.CSS_SELECTOR, "#history tbody")) == 1
             page.shows("#tabs [aria-selected=true]", "Orders")
@@ -146,4 +148,33 @@ def test_pressing_cancel_ends_a_running_sync_and_keeps_what_was_read(
         page.shows("#headline", "Cancelled")
         page.shows("#message", "Cancelled. What was read so far is kept.")
         page.until(lambda: bool(page.text("#records summary")), "No record was shown")
+        assert page.complaints() == []
+
+
+@pytest.mark.timeout(120)
+def test_what_was_found_is_shown_with_the_same_totals_as_the_api_and_with_its_evidence(
+    page: Page, tmp_path: Path
+) -> None:
+    with demo(tmp_path / "data", "--orders", "300", "--speed", "600") as address:
+        page.browser.get(address)
+        page.until(lambda: "Nothing has been synced yet" in page.text("#totals"), "Not said")
+        assert not page.text("#claims-list")
+        page.press("Start sync")
+        page.shows("#headline", "Complete")
+        page.until(lambda: bool(page.text("#claims tbody")), "No claim was shown")
+
+        found = httpx.get(f"{address}/api/recoveries").json()
+        sums = [row for row in found["totals"] if row["currency"]]
+        assert sums
+        for row in sums:
+            amount = page.text(f"[data-currency={row['currency']}] .{row['status']} .amount")
+            assert amount == f"{Decimal(row['amount']):,.2f}"
+
+        claim = found["recoveries"][0]
+        body = f"[data-claim={claim['id']}]"
+        assert claim["title"] in page.text(f"{body} th")
+        page.browser.find_element(By.CSS_SELECTOR, f"{body} .details").click()
+        page.until(lambda: claim["valuation"] in page.text(f"{body} .drawer"), "No details opened")
+        page.browser.find_element(By.CSS_SELECTOR, f"{body} .evidence summary").click()
+        page.until(lambda: "{" in page.text(f"{body} .evidence pre"), "No evidence opened")
         assert page.complaints() == []

@@ -100,6 +100,11 @@ def test_demo_mode_refuses_a_public_address(tmp_path: Path) -> None:
     assert "loopback" in _refusal("serve", **environ)
 
 
+def test_a_connectors_malformed_setting_is_named(tmp_path: Path) -> None:
+    for name, value in (("AMAZON_SP_API_URL", "sandbox:9000"), ("AMAZON_CLAIM_WINDOWS", "{R4}")):
+        assert name in _refusal("serve", **{**_environ(tmp_path), name: value})
+
+
 def test_a_database_of_a_newer_schema_is_left_alone(tmp_path: Path) -> None:
     database = sqlite3.connect(tmp_path / "sync.db")
     database.execute("CREATE TABLE alembic_version (version_num TEXT)")

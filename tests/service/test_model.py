@@ -161,7 +161,7 @@ def move(sync: Sync, name: str, dataset: str, count: int, share: float) -> Sync:
         case "dataset failed":
             return sync.dataset_failed(dataset, "x", NOW)
         case "detected":
-            return sync.detected(count, NOW)
+            return sync.detected(count, {}, NOW)
         case _:
             return sync.undetectable("x", NOW)
 

@@ -1,0 +1,41 @@
+// What units cost the seller: CSV in, and which of its lines were not right.
+import { ask } from "./api.js";
+import { $, busy, h } from "./dom.js";
+import { number } from "./format.js";
+
+export function createCosts() {
+  const dialog = $("costs");
+  const form = dialog.querySelector("form");
+  const lines = form.elements.lines;
+  const answer = $("costs-answer");
+  const say = (...nodes) => answer.replaceChildren(...nodes);
+  const wrong = ({ errors = [], message }) =>
+    say(h("p", { class: "problem" }, errors.map((each) => each.message).join(" ") || message));
+
+  async function send() {
+    say();
+    const given = { body: lines.value, headers: { Accept: "application/json", "Content-Type": "text/csv" } };
+    const found = await (await ask("PUT", "/api/costs", given)).json();
+    const count = (many, word) => `${number(many)} ${many === 1 ? "line" : "lines"} ${word}`;
+    const next = found.accepted ? " They count from the next sync on." : "";
+    say(h("p", {}, h("strong", {}, `${count(found.accepted, "accepted")}, ${number(found.rejected)} rejected.`), next),
+      h("ul", { class: "wrong-lines" }, ...found.errors.map(({ line, sku, message }) =>
+        h("li", {}, h("span", { class: "muted" }, `Line ${line}${sku ? `, ${sku}` : ""}: `), message))));
+  }
+
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    busy(form.querySelector(".primary"), send, wrong);
+  });
+  form.elements.file.addEventListener("change", async () => {
+    const [file] = form.elements.file.files;
+    if (file) lines.value = await file.text();
+    say();
+  });
+  form.querySelector("[value=close]").addEventListener("click", () => dialog.close());
+  $("costs-open").addEventListener("click", () => {
+    form.reset();
+    say();
+    dialog.showModal();
+  });
+}

@@ -1,0 +1,145 @@
+// What is owed: totals by currency, what is not known about them, and the claims one by one.
+import { ask, get } from "./api.js";
+import { drawer, row, RULES } from "./claim.js";
+import { $, busy, h } from "./dom.js";
+import { money, number } from "./format.js";
+import { ended } from "./progress.js";
+
+const STATUSES = ["claimable", "waiting", "expired", "reimbursed"];
+
+/** `name` tells an account by its id: null if it was forgotten, "" if there is only one. */
+export function createRecoveries({ onError, name }) {
+  const table = $("claims");
+  const shown = new Map(); // id -> its body in the table
+  let cursor = null;
+  let asked = 0;
+  let over = false; // whether a sync has ended yet
+
+  const filters = () => ({ status: $("claims-status").value, rule: $("claims-rule").value });
+  const filtered = () => Object.values(filters()).some(Boolean);
+
+  /** Reads the totals, the first page and what the last syncs could tell; what was opened stays open. */
+  async function refresh() {
+    const mine = ++asked;
+    const first = get("/api/recoveries", { limit: 20, ...filters() });
+    const [page, { totals }, { syncs }] = await Promise.all([
+      first,
+      filtered() ? get("/api/recoveries", { limit: 1 }) : first, // a page's totals are of its filter
+      get("/api/sync/history", { limit: 50 }),
+    ]);
+    if (mine !== asked) return; // asked again meanwhile
+    const open = [...shown].filter(([, body]) => body.rows.length > 1).map(([id]) => id);
+    for (const body of shown.values()) body.remove();
+    shown.clear();
+    over = syncs.some(ended);
+    const gaps = unknowns(syncs, name, totals.length > 0);
+    $("totals").replaceChildren(...headline(totals, syncs, gaps.length > 0));
+    $("claims-notes").replaceChildren(...gaps.map((words) => h("li", { class: "notice warn" }, words)));
+    $("claims-notes").hidden = !gaps.length;
+    $("claims-list").hidden = !totals.length;
+    $("claims-download").hidden = !totals.length;
+    append(page);
+    for (const id of open) if (shown.has(id)) toggle(id);
+  }
+
+  async function more() {
+    const mine = asked;
+    const page = await get("/api/recoveries", { limit: 20, ...filters(), cursor });
+    if (mine === asked) append(page);
+  }
+
+  function append(page) {
+    for (const claim of page.recoveries) {
+      if (shown.has(claim.id)) continue;
+      const body = h("tbody", { "data-claim": claim.id }, row(claim, () => toggle(claim.id)));
+      shown.set(claim.id, body);
+      table.append(body);
+    }
+    cursor = page.nextCursor;
+    $("claims-more").hidden = !cursor;
+    table.hidden = !shown.size;
+    $("claims-empty").hidden = shown.size > 0;
+  }
+
+  function toggle(id) {
+    const body = shown.get(id);
+    const open = body.rows.length === 1;
+    body.querySelector(".details").setAttribute("aria-expanded", String(open));
+    if (!open) return body.rows[1].remove();
+    const inside = h("div", { class: "drawer padded" }, h("p", { class: "muted" }, "Reading…"));
+    body.append(h("tr", { class: "opened" }, h("td", { colspan: "6" }, inside)));
+    get(`/api/recoveries/${encodeURIComponent(id)}`)
+      .then((claim) => inside.replaceChildren(...drawer(claim)))
+      .catch((problem) => inside.replaceChildren(h("p", { class: "problem" }, problem.message)));
+  }
+
+  /** All claims of the filter, as a file. */
+  async function download() {
+    const given = new URLSearchParams(Object.entries(filters()).filter(([, value]) => value));
+    const answer = await ask("GET", `/api/recoveries?${given}`, { headers: { Accept: "text/csv" } });
+    const url = URL.createObjectURL(await answer.blob());
+    h("a", { href: url, download: "recoveries.csv" }).click();
+    setTimeout(() => URL.revokeObjectURL(url), 10_000);
+  }
+
+  /** A sync has begun: before the first one ends, the words say so. */
+  const begun = () => over || refresh().catch(onError);
+
+  $("claims-rule").append(...Object.entries(RULES).map(([rule, words]) => h("option", { value: rule }, `${rule} ${words}`)));
+  for (const filter of [$("claims-status"), $("claims-rule")]) {
+    filter.addEventListener("change", () => refresh().catch(onError));
+  }
+  $("claims-more").addEventListener("click", () => busy($("claims-more"), more, onError));
+  $("claims-download").addEventListener("click", () => busy($("claims-download"), download, onError));
+  return { refresh, begun };
+}
+
+/** A line of figures for each currency; where there is none, why not. Nothing unknown is a zero. */
+function headline(totals, syncs, gaps) {
+  const lines = [...new Set(totals.map((row) => row.currency))].filter(Boolean).map((currency) => {
+    const of = (status) => totals.find((row) => row.currency === currency && row.status === status);
+    return h("dl", { class: "sums", "data-currency": currency }, ...STATUSES.map((status) => sum(status, of(status), currency)));
+  });
+  const unvalued = STATUSES.map((status) => {
+    const count = totals.filter((row) => row.status === status).reduce((all, row) => all + row.unvalued, 0);
+    return count && `${number(count)} ${status}`;
+  }).filter(Boolean);
+  if (unvalued.length) {
+    lines.push(h("p", { class: "muted small" }, `Without a known amount, and in no sum: ${unvalued.join(", ")}.`));
+  }
+  if (lines.length) return lines;
+  return [h("p", { class: "muted" }, nothing(syncs, gaps))];
+}
+
+function sum(status, row, currency) {
+  const claims = row?.claims ?? 0;
+  return h("div", { class: `sum ${status} ${claims ? "" : "nil"}` },
+    h("dt", {}, status),
+    h("dd", {}, h("span", { class: "amount" }, row ? money(row.amount) : "0"), " ", h("span", { class: "sign" }, currency)),
+    h("dd", { class: "muted small" }, claims === 1 ? "1 claim" : `${number(claims)} claims`));
+}
+
+function nothing(syncs, gaps) {
+  if (!syncs.length) return "Nothing has been synced yet. At the end of each sync, claims are looked for.";
+  if (!syncs.some(ended)) return "The first sync is under way. At its end, claims are looked for.";
+  if (gaps) return "It is not known what is owed.";
+  return "Nothing is owed: the last sync looked, and found no claim.";
+}
+
+/** What the newest ended sync of each account could not tell. */
+function unknowns(syncs, name, older) {
+  const newest = new Map();
+  for (const sync of syncs) {
+    if (ended(sync) && !newest.has(sync.connectionId)) newest.set(sync.connectionId, sync);
+  }
+  const found = [];
+  for (const [id, sync] of newest) {
+    const claims = sync.datasets.find((each) => each.name === "claims");
+    if (name(id) === null || claims?.status === "complete") continue;
+    const how = claims?.status === "partial"
+      ? "The claims are known only in part."
+      : `The last sync could not tell the claims${older ? "; those shown are from before" : ""}.`;
+    found.push([name(id) && `${name(id)}:`, how, claims?.error].filter(Boolean).join(" "));
+  }
+  return found;
+}

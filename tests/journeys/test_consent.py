@@ -1,0 +1,84 @@
+"""Connecting by pressing a button on the source's own page: there, and back with a code."""
+
+import html
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+
+from connectors.amazon import sandbox as amazon
+from tests.journeys.test_amazon import far_side
+from tests.service.api.answers import problem
+from tests.serving import Serving, User, read, serve
+
+pytestmark = pytest.mark.anyio
+
+BEGIN = "/api/connections/amazon/authorize?region=NA&marketplaceIds=ATVPDKIKX0DER"
+
+
+@pytest.fixture
+async def near(tmp_path: Path) -> AsyncIterator[Serving]:
+    async with (
+        far_side(orders=20, speed=3000) as url,
+        serve(tmp_path, None, **amazon.environ(url)) as serving,
+    ):
+        yield serving
+
+
+async def consent(user: User) -> str:
+    """What a browser does: to the page, press its button, come back; the address it comes to."""
+    sent = await user.get(BEGIN)
+    assert sent.status_code == 302 and sent.headers["cache-control"] == "no-store"
+    async with httpx.AsyncClient(verify=False) as browser:
+        page = await browser.get(sent.headers["location"])
+        fields = dict(re.findall(r'<input type="hidden" name="(.*?)" value="(.*?)">', page.text))
+        (action,) = re.findall(r'action="(.*?)"', page.text)
+        answer = await browser.get(
+            str(page.url.join(action)),
+            params={name: html.unescape(value) for name, value in fields.items()},
+        )
+    assert answer.status_code == 302
+    back = urlsplit(answer.headers["location"])
+    return f"{back.path}?{back.query}"
+
+
+async def test_a_seller_who_consents_is_connected_and_read(near: Serving) -> None:
+    ann = near.user()
+    done = await ann.get(await consent(ann))
+    assert (done.status_code, done.headers["location"]) == (303, "/"), done.text
+    (connection,) = read(await ann.get("/api/connections"))["connections"]
+    assert (connection["connector"], connection["status"]) == ("amazon", "connected")
+    current = read(await ann.get("/api/sync/status"))
+    assert current["connectionId"] == connection["id"], "the historical sync starts by itself"
+    assert (await ann.until(current["syncId"], seconds=60))["ordersProcessed"] == 20
+
+
+async def test_a_state_is_good_once_and_for_its_own_user(near: Serving) -> None:
+    ann, bob = near.user("ann"), near.user("bob")
+    back = await consent(ann)
+    problem(await bob.get(back), 422, "invalid")
+    assert (await ann.get(back)).status_code == 303
+    problem(await ann.get(back), 422, "invalid")
+    assert read(await bob.get("/api/connections"))["connections"] == []
+
+
+async def test_a_made_up_state_or_none_changes_nothing(near: Serving) -> None:
+    ann = near.user()
+    for query in ("", "?state=", "?state=guess&spapi_oauth_code=x", "?spapi_oauth_code=x"):
+        problem(await ann.get(f"/api/connections/amazon/callback{query}"), 422, "invalid")
+    assert read(await ann.get("/api/connections"))["connections"] == []
+
+
+async def test_who_refuses_to_consent_is_told_so(near: Serving) -> None:
+    ann = near.user()
+    state = re.findall(r"[?&]state=([\w-]+)", (await ann.get(BEGIN)).headers["location"])[0]
+    answer = await ann.get(f"/api/connections/amazon/callback?state={state}")
+    assert "the consent was not given" in problem(answer, 422, "connection_refused")["detail"]
+
+
+async def test_a_region_that_there_is_not_is_named(near: Serving) -> None:
+    answer = await near.user().get("/api/connections/amazon/authorize?region=MARS")
+    assert problem(answer, 422, "invalid")["errors"][0]["field"] == "region"
