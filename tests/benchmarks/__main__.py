@@ -8,9 +8,16 @@ from pathlib import Path
 import anyio
 import structlog
 
-from tests.benchmarks import landing, polls, starts, streams
+from tests.benchmarks import backfill, bulk, landing, polls, starts, streams
 
-BENCHMARKS = {"streams": streams, "polls": polls, "landing": landing, "starts": starts}
+BENCHMARKS = {
+    "streams": streams,
+    "polls": polls,
+    "landing": landing,
+    "starts": starts,
+    "backfill": backfill,
+    "bulk": bulk,
+}
 
 
 async def main() -> None:

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Self
 
 import anyio
+import anyio.to_thread
 
 NOW = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
 
@@ -25,12 +26,18 @@ class JumpingClock:
     def __init__(self, now: datetime = NOW) -> None:
         self.time = now
         self.slept: list[float] = []
+        self._fell: list[datetime] = []
+
+    def pauses(self) -> list[tuple[datetime, float]]:
+        """When each began, and its seconds."""
+        return list(zip(self._fell, self.slept, strict=True))
 
     def now(self) -> datetime:
         return self.time
 
     async def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
+        self._fell.append(self.time)
         self.time += _span(seconds)
         await anyio.lowlevel.checkpoint()
 
@@ -67,6 +74,8 @@ class Timeline:
 
 
 def _all_wait() -> bool:
+    if anyio.to_thread.current_default_thread_limiter().borrowed_tokens:
+        return False  # work in a thread takes no time
     others = asyncio.all_tasks() - {asyncio.current_task()}
     waiters = [getattr(task, "_fut_waiter", None) for task in others]
     return all(each is not None and not each.done() for each in waiters)

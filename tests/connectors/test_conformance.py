@@ -41,7 +41,8 @@ US = "ATVPDKIKX0DER"
 class Case(NamedTuple):
     """How a connector is tried: a good connection, a revoked one, others with the field at fault;
     its environment while its source is up, the same with one record that cannot be read, and one
-    in which nothing answers."""
+    in which nothing answers. `repeating` are datasets whose source itself tells some things twice:
+    the later record replaces the earlier."""
 
     connection: Connection
     revoked: Connection
@@ -49,6 +50,7 @@ class Case(NamedTuple):
     up: Callable[[JumpingClock], AbstractAsyncContextManager[Environ]]
     spoilt: Callable[[JumpingClock], AbstractAsyncContextManager[Environ]]
     down: Environ
+    repeating: Sequence[str] = ()
 
 
 def connection(connector: str, refresh_token: str, **changes: Any) -> Connection:
@@ -114,6 +116,7 @@ CASES = {
         up=amazon_up,
         spoilt=amazon_spoilt,
         down=sandbox.environ("http://127.0.0.1:1"),
+        repeating=["returns"],  # the same parcel under two dates
     ),
     "demo": Case(
         connection=connection("demo", "good"),
@@ -232,14 +235,14 @@ async def test_opening_and_planning_need_no_network(name: str) -> None:
     case = CASES[name]
     async with connectors.find(name)(case.down, JumpingClock()) as connector:
         windows = {each.name: window(each) for each in connector.datasets}
-        plan = connector.plan(windows)
-        assert plan == connector.plan(windows)
+        plan = connector.plan(case.connection, windows)
+        assert plan == connector.plan(case.connection, windows)
         assert plan.keys() == windows.keys()
         for way in plan.values():
             assert way.name
             assert way.seconds is None or way.seconds >= 0
         some = dict(list(windows.items())[:1])
-        assert connector.plan(some).keys() == some.keys()
+        assert connector.plan(case.connection, some).keys() == some.keys()
 
 
 # The account --------------------------------------------------------------------------------------
@@ -297,16 +300,17 @@ async def test_from_any_cursor_comes_the_rest_and_only_the_rest(bench: Bench) ->
             assert records(rest) == records(whole[number:])
 
 
-async def test_a_cursor_is_good_for_a_new_process(bench: Bench, name: str) -> None:
-    dataset = bench.connector.datasets[0]
-    first, *rest = await bench.pages(dataset)
-    assert rest
-    async with (
-        bench.case.up(bench.clock) as environ,
-        connectors.find(name)(environ, bench.clock) as fresh,
-    ):
-        again = Bench(bench.case, fresh, bench.clock)
-        assert records(await again.pages(dataset, first.cursor)) == records(rest)
+async def test_a_cursor_is_good_for_a_new_process(name: str) -> None:
+    case, clock = CASES[name], JumpingClock()
+    async with case.up(clock) as environ:
+        async with connectors.find(name)(environ, clock) as connector:
+            old = Bench(case, connector, clock)
+            dataset = connector.datasets[0]
+            first, *rest = await old.pages(dataset)
+        assert rest
+        async with connectors.find(name)(environ, clock) as fresh:
+            again = Bench(case, fresh, clock)
+            assert records(await again.pages(dataset, first.cursor)) == records(rest)
 
 
 async def test_a_cursor_that_cannot_be_read_means_from_the_beginning(bench: Bench) -> None:
@@ -327,7 +331,9 @@ async def test_ids_are_unique_in_a_dataset_and_the_same_at_every_reading(bench: 
     first, again = await bench.everything(), await bench.everything()
     for dataset, found in first.items():
         ids = [each.id for each in found]
-        assert len(ids) == len(set(ids)) > 0
+        assert len(set(ids)) > 0
+        if dataset not in bench.case.repeating:
+            assert len(ids) == len(set(ids))
         assert again[dataset] == found
 
 
@@ -351,9 +357,12 @@ async def test_pages_tell_what_lies_behind_and_what_is_left(bench: Bench) -> Non
 
 
 async def test_every_pause_of_more_than_a_second_was_announced(bench: Bench) -> None:
+    """One announcement may stand for several pauses, such as looks at a report being made."""
     await bench.everything()
-    assert len(bench.waits) == sum(slept > 1 for slept in bench.clock.slept)
     assert all(until > at for at, until in bench.waits)
+    for at, seconds in bench.clock.pauses():
+        if seconds > 1:
+            assert any(said <= at < until for said, until in bench.waits)
 
 
 async def test_a_record_that_cannot_be_read_costs_one_record(name: str) -> None:

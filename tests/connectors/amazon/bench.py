@@ -1,21 +1,21 @@
 """The connector before the sandbox, without a network: requests are kept, answers can be spoilt."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 
 import httpx
 
-from connectors.amazon import datasets
+from connectors.amazon import datasets, reports
 from connectors.amazon.auth import Tokens
 from connectors.amazon.client import Client
 from connectors.amazon.connector import AmazonConnector
 from connectors.amazon.sandbox import Settings, create_app, environ
 from connectors.amazon.sandbox.operations import NAMES
 from connectors.amazon.settings import read_settings
-from connectors.base import Clock, Connection, Cursor, Dataset, Page, Window
+from connectors.base import Clock, Connection, Cursor, Dataset, Page, Waiting, Window
 from connectors.http import Http
 from connectors.quota import Buckets
 from tests.connectors.clocks import JumpingClock
@@ -24,6 +24,8 @@ US, CANADA, MEXICO = "ATVPDKIKX0DER", "A2EUQ1WTGCTBG2", "A1AM78C64UM0Y8"
 UNLIMITED = {name: (1e5, 1e5) for name in NAMES}
 SMALL = Settings(orders=120, quotas=UNLIMITED)
 DATASETS: Sequence[Dataset] = AmazonConnector.datasets
+PAGED: Sequence[Dataset] = (datasets.ORDERS, datasets.INVENTORY, datasets.TRANSACTIONS)
+"""Those that come page by page, from an operation of their own."""
 
 Spoil = Callable[[httpx.Request, httpx.Response], httpx.Response | None]
 """What comes instead of an answer; None: the answer itself."""
@@ -40,13 +42,18 @@ class Wire(httpx.AsyncBaseTransport):
         self.delay = 0.0
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        self.requests.append(
-            httpx.Request(request.method, request.url, headers=request.headers)
-        )  # a copy: the same one may be sent again with other headers
+        headers, content = request.headers, await request.aread()
+        if request.method == "GET":
+            self.requests.append(httpx.Request(request.method, request.url, headers=headers))
+        else:  # a copy: the same one may be sent again with other headers
+            self.requests.append(
+                httpx.Request(request.method, request.url, headers=headers, content=content)
+            )
         if self.delay:
             await self.clock.sleep(self.delay)
         response = await self.sandbox.handle_async_request(request)
-        await response.aread()
+        if not request.url.path.startswith("/_documents/"):  # which is read as it comes
+            await response.aread()
         return self.spoil(request, response) or response
 
 
@@ -69,7 +76,7 @@ class Bench:
         http = Http(self.http, self.clock)
         self.tokens = Tokens(self.settings, http, self.clock)
         self.client = Client(self.settings, http, self.tokens, Buckets(self.clock), self.clock)
-        self.connector = AmazonConnector(self.client)
+        self.connector = AmazonConnector(self.settings, self.client, self.tokens, self.clock)
 
     async def waiting(self, until: datetime, why: str) -> None:
         self.waits.append((until, why))
@@ -79,6 +86,19 @@ class Bench:
         span = timedelta(**reach) if reach else dataset.reach or timedelta(0)
         return Window(until - span, until)
 
+    def turn_pages(
+        self,
+        connection: Connection,
+        dataset: Dataset,
+        window: Window,
+        cursor: Cursor | None,
+        waiting: Waiting,
+    ) -> AsyncIterator[Page]:
+        """As the connector reads: but what has an operation of its own by that alone."""
+        if source := datasets.SOURCES.get(dataset.name):
+            return datasets.read(self.client, source, connection, window, cursor, waiting)
+        return self.connector.read(connection, dataset, window, cursor, waiting)
+
     async def read(
         self,
         dataset: Dataset,
@@ -86,6 +106,18 @@ class Bench:
         window: Window | None = None,
         cursor: Cursor | None = None,
     ) -> list[Page]:
+        window = window or self.window(dataset)
+        reading = self.turn_pages(connection or connect(), dataset, window, cursor, self.waiting)
+        return [page async for page in reading]
+
+    async def sync(
+        self,
+        dataset: Dataset,
+        connection: Connection | None = None,
+        window: Window | None = None,
+        cursor: Cursor | None = None,
+    ) -> list[Page]:
+        """The way that the connector chooses."""
         window = window or self.window(dataset)
         connection = connection or connect()
         reading = self.connector.read(connection, dataset, window, cursor, self.waiting)
@@ -107,6 +139,19 @@ class Bench:
         counts = (await self.doors.get(f"sellers/{seller}")).json()["counts"]
         total: int = counts[dataset]["total"]
         return total
+
+    async def rows(self, seller: str = "1") -> dict[str, int]:
+        """How many rows the reports of a seller have, and its shipments."""
+        found: dict[str, int] = (await self.doors.get(f"sellers/{seller}")).json()["rows"]
+        return found
+
+    def ordered(self) -> list[dict[str, Any]]:
+        """What was asked of createReport, oldest first."""
+        return [
+            json.loads(request.content)
+            for request in self.wire.requests
+            if request.method == "POST" and request.url.path == reports.CREATE_REPORT.path
+        ]
 
 
 def connect(seller: str = "1", marketplaces: Sequence[str] = (US,), **learned: str) -> Connection:

@@ -53,7 +53,7 @@ def refusal(status: int, details: str = "", code: str = "Unauthorized") -> httpx
 async def test_a_token_that_dies_midway_is_renewed_and_the_call_replayed_once() -> None:
     bench = Bench(Settings(orders=350, quotas=UNLIMITED))
     found = []
-    async for page in bench.connector.read(
+    async for page in bench.turn_pages(
         connect(), ORDERS, bench.window(ORDERS), None, bench.waiting
     ):
         found += ids([page])
@@ -142,7 +142,7 @@ async def test_a_storm_of_429_is_outlasted(bench: Bench) -> None:
 @pytest.mark.parametrize("rate", [0.5, 0.001])
 async def test_the_rate_is_learned_within_two_answers(rate: float) -> None:
     bench = Bench(Settings(orders=350, quotas={**UNLIMITED, "searchOrders": (rate, 20)}))
-    reading = bench.connector.read(connect(), ORDERS, bench.window(ORDERS), None, bench.waiting)
+    reading = bench.turn_pages(connect(), ORDERS, bench.window(ORDERS), None, bench.waiting)
     await anext(reading)
     await anext(reading)
     assert bench.client.bucket(connect(), SEARCH_ORDERS).rate == rate

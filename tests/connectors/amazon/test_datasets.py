@@ -17,8 +17,8 @@ from connectors.base import Cursor, Dataset, Page, Retryable, SourceError, Windo
 
 from .bench import (
     CANADA,
-    DATASETS,
     MEXICO,
+    PAGED,
     UNLIMITED,
     US,
     Bench,
@@ -32,7 +32,7 @@ from .bench import (
 
 pytestmark = pytest.mark.anyio
 
-EACH = pytest.mark.parametrize("dataset", DATASETS, ids=lambda dataset: dataset.name)
+EACH = pytest.mark.parametrize("dataset", PAGED, ids=lambda dataset: dataset.name)
 
 PARAMETERS = {
     "/orders/2026-01-01/orders": {
@@ -166,7 +166,7 @@ async def reading(
     bench: Bench, dataset: Dataset, between: Callable[[int], float]
 ) -> AsyncIterator[Page]:
     """The pages, with so many seconds between them."""
-    pages = bench.connector.read(connect(), dataset, bench.window(dataset), None, bench.waiting)
+    pages = bench.turn_pages(connect(), dataset, bench.window(dataset), None, bench.waiting)
     number = 0
     async for page in pages:
         yield page
@@ -346,7 +346,7 @@ async def test_the_window_is_sent_unchanged_with_every_page(
 async def test_every_request_is_one_that_amazon_documents(large: Bench) -> None:
     large.http.headers["User-Agent"] = "seller-sync/0.1 (Language=Python; Platform=Linux)"
     await large.connector.check(connect(), large.waiting)
-    for dataset in DATASETS:
+    for dataset in PAGED:
         await large.read(dataset, connect(marketplaces=(US, CANADA)))
         await large.read(dataset, window=large.window(dataset, days=400))
         await large.door("expire")
@@ -369,7 +369,7 @@ async def test_every_request_is_one_that_amazon_documents(large: Bench) -> None:
 
 
 async def test_nobody_is_asked_about_a_person(bench: Bench) -> None:
-    for dataset in DATASETS:
+    for dataset in PAGED:
         await bench.read(dataset)
     calls = await bench.calls()
     assert len(calls) > 5
@@ -396,7 +396,7 @@ async def test_dates_are_sent_in_utc_whatever_zone_they_came_in(bench: Bench) ->
 
 
 async def test_the_default_windows_are_accepted_by_a_clock_two_minutes_behind(bench: Bench) -> None:
-    for dataset in DATASETS:
+    for dataset in PAGED:
         window = bench.window(dataset)
         bench.jumping.time -= timedelta(seconds=4)
         await bench.read(dataset, window=window)
@@ -427,7 +427,7 @@ ODD: dict[str, list[dict[str, Any]]] = {
         {"transactionType": ["Shipment"]},
     ],
 }
-CASES = [(each, odd) for each in DATASETS for odd in ODD[each.name]]
+CASES = [(each, odd) for each in PAGED for odd in ODD[each.name]]
 
 
 @pytest.mark.parametrize(("dataset", "odd"), CASES)
@@ -630,7 +630,7 @@ async def test_at_half_way_the_end_is_known_within_a_tenth(
         bench.wire.spoil = mirrored(bench)
     seen = []
     window = bench.window(ORDERS, days=days)
-    async for page in bench.connector.read(connect(), ORDERS, window, None, bench.waiting):
+    async for page in bench.turn_pages(connect(), ORDERS, window, None, bench.waiting):
         seen.append((bench.clock.now(), page.seconds_left))
     assert len(seen) == pages
     assert set(await bench.statuses("searchOrders")) == {200}

@@ -1,0 +1,76 @@
+"""A ledger document of 300 MB read by the connector alone: the most memory it ever had."""
+
+import resource
+from datetime import timedelta
+from multiprocessing.connection import Connection
+from time import perf_counter
+from typing import Any
+
+import anyio
+
+from connectors.amazon import sandbox
+from connectors.amazon.connector import open_connector
+from connectors.amazon.kinds import LEDGER
+from connectors.base import SystemClock, Window
+from tests.benchmarks.child import child
+from tests.connectors.amazon.bench import connect
+
+SIZE = 300e6
+ORDERS = 2_500
+ROW = 150
+"""Bytes of a row, about: what is measured is told."""
+
+
+async def run() -> dict[str, float]:
+    with child(serve) as server:
+        url = await server.told()
+        with child(read, url) as reader:
+            told = await reader.told()
+    rows, data, before, peak, seconds = told
+    return {
+        "rows read": rows,
+        "MB of JSON that came of them": data / 1e6,
+        "resident MB before": before,
+        "resident MB at most": peak,
+        "rows a second (one process reads, another makes the document)": rows / seconds,
+    }
+
+
+def serve(pipe: Connection) -> None:
+    anyio.run(_serve, pipe, backend_options={"use_uvloop": True})
+
+
+async def _serve(pipe: Connection) -> None:
+    from service.__main__ import Server, address, listen
+
+    copies = int(SIZE / ROW / ORDERS)
+    settings = sandbox.Settings(orders=ORDERS, rows=copies, speed=5_000)
+    bound = listen("127.0.0.1", 0)
+    pipe.send(address(bound))
+    await Server(sandbox.create_app(settings), None, signals=False).serve(sockets=[bound])
+
+
+def read(pipe: Connection, url: str) -> None:
+    anyio.run(_read, pipe, url, backend_options={"use_uvloop": True})
+
+
+async def _read(pipe: Connection, url: str) -> None:
+    clock = SystemClock()
+    before = _peak()
+    rows = data = 0
+    begin = perf_counter()
+
+    async def waiting(until: Any, why: str) -> None:
+        """Nobody looks."""
+
+    async with open_connector(sandbox.environ(url), clock) as connector:
+        until = clock.now() - LEDGER.lag
+        window = Window(until - timedelta(days=100), until)
+        async for page in connector.read(connect(), LEDGER, window, None, waiting):
+            rows += len(page.records)
+            data += sum(len(record.data) for record in page.records)
+    pipe.send((rows, data, before, _peak(), perf_counter() - begin))
+
+
+def _peak() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

@@ -1,0 +1,69 @@
+"""Whole syncs at true quotas, side by side on a clock of their own: nobody is ever refused."""
+
+from datetime import timedelta
+
+import anyio
+import pytest
+
+from connectors.amazon.sandbox import Settings
+from connectors.amazon.sandbox.operations import OPERATIONS
+from connectors.base import Connection, Dataset
+from tests.connectors.clocks import Timeline
+
+from .bench import DATASETS, Bench, connect
+
+pytestmark = pytest.mark.anyio
+
+
+async def sync(bench: Bench, connection: Connection) -> dict[str, str]:
+    """All datasets side by side; what was learned."""
+    told: dict[str, str] = dict(connection.learned)
+
+    async def read(dataset: Dataset) -> None:
+        window = bench.window(dataset)
+        reading = bench.connector.read(connection, dataset, window, None, bench.waiting)
+        async for page in reading:
+            told.update(page.learned)
+
+    async with anyio.create_task_group() as group:
+        for dataset in DATASETS:
+            group.start_soon(read, dataset)
+    return told
+
+
+async def refusals(bench: Bench) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for call in await bench.calls():
+        if call["status"] == 429:
+            key = f"{call['seller']} {call['operation']}"
+            found[key] = found.get(key, 0) + 1
+    return found
+
+
+@pytest.mark.parametrize("sellers", [1, 50])
+async def test_whole_syncs_at_true_quotas_meet_no_refusal(sellers: int) -> None:
+    clock = Timeline()
+    async with clock.running():
+        bench = Bench(Settings(orders=2_500 if sellers == 1 else 150), clock)
+        async with anyio.create_task_group() as group:
+            for seed in range(sellers):
+                size = 2_500 if sellers == 1 else 150
+                group.start_soon(sync, bench, connect(f"{seed + 1}-{size}"))
+        assert await refusals(bench) == {}
+
+
+@pytest.mark.parametrize("factor", [0.5, 2.0])
+async def test_other_quotas_are_learned_within_two_answers(factor: float) -> None:
+    """A refusal may come while the rate is not known, and then no more. (The burst is not told: it
+    is given as published.)"""
+    quotas = {each.name: (each.rate * factor, each.burst) for each in OPERATIONS}
+    clock = Timeline()
+    async with clock.running():
+        bench = Bench(Settings(orders=2_500, quotas=quotas), clock)
+        told = await sync(bench, connect("1-2500"))
+        assert all(count <= 1 for count in (await refusals(bench)).values())
+        before = await refusals(bench)
+        clock.time += timedelta(hours=5)
+        bench.restart()
+        await sync(bench, connect("1-2500", **told))
+        assert await refusals(bench) == before

@@ -1,0 +1,52 @@
+"""Which way the orders are read, and how long that is said to take."""
+
+from datetime import UTC, datetime, timedelta
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from connectors.amazon.plan import plan_orders, report_seconds, search_seconds
+from connectors.base import Window
+
+NOW = datetime(2026, 1, 15, 12, tzinfo=UTC)
+
+
+def window(days: float) -> Window:
+    return Window(NOW - timedelta(days=days), NOW)
+
+
+def test_a_recent_window_is_searched() -> None:
+    plan = plan_orders(window(1), 1000)
+    assert not plan.by_report and plan.search_from == window(1).since
+
+
+def test_a_small_seller_is_searched_within_the_burst() -> None:
+    plan = plan_orders(window(90), 5)
+    assert not plan.by_report and plan.seconds == 0
+
+
+def test_bulk_comes_by_reports_and_the_last_days_by_search() -> None:
+    plan = plan_orders(window(90), 555)
+    assert plan.by_report
+    assert plan.search_from == NOW - timedelta(days=2)
+
+
+def test_a_seller_of_whom_nothing_is_known_is_read_by_reports() -> None:
+    assert plan_orders(window(90), None).by_report
+
+
+def test_fifty_thousand_orders_come_fifty_times_sooner_than_by_search_alone() -> None:
+    density = 50_000 / 90
+    alone = search_seconds(timedelta(days=90), density)
+    assert alone > 50 * plan_orders(window(90), density).seconds
+
+
+@given(st.floats(0.1, 700), st.floats(0, 100_000))
+def test_the_plan_is_never_slower_than_either_way_alone(days: float, density: float) -> None:
+    plan = plan_orders(window(days), density)
+    assert plan.seconds <= search_seconds(timedelta(days=days), density)
+    assert plan.seconds >= 0
+    assert window(days).since <= plan.search_from < NOW
+    if plan.by_report:
+        past = plan.search_from - window(days).since
+        assert plan.seconds >= report_seconds(past, density)

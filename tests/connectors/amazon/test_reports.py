@@ -1,0 +1,446 @@
+"""Datasets that come as reports: each ordered once, waited for, read whole, never taken for empty
+when it is unknown."""
+
+import gzip
+import json
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+
+from connectors.amazon import reports
+from connectors.amazon.kinds import (
+    FEES,
+    KINDS,
+    LEDGER,
+    ORDERS_KIND,
+    REIMBURSEMENTS,
+    REMOVALS,
+    RETURNS,
+    STOCK,
+)
+from connectors.amazon.sandbox import Settings
+from connectors.base import Cursor, Dataset, Page, Record, Retryable, Unknowable, Window
+
+from .bench import CANADA, MEXICO, UNLIMITED, US, Bench, connect, ids
+
+pytestmark = pytest.mark.anyio
+
+WIDE: Sequence[Dataset] = (REIMBURSEMENTS, LEDGER, RETURNS, REMOVALS)
+ALL: Sequence[Dataset] = (*WIDE, FEES, STOCK)
+EACH = pytest.mark.parametrize("dataset", ALL, ids=lambda dataset: dataset.name)
+DOCUMENT = "/_documents/"
+
+
+@pytest.fixture
+def large() -> Bench:
+    """A ledger of several pages."""
+    return Bench(Settings(orders=1_250, quotas=UNLIMITED))
+
+
+def everything(pages: Sequence[Page]) -> list[Record]:
+    return [record for page in pages for record in page.records]
+
+
+def rows(pages: Sequence[Page]) -> list[dict[str, Any]]:
+    return [msgspec.json.decode(record.data) for record in everything(pages)]
+
+
+def documents(
+    bench: Bench, edit: Callable[[bytes, int], httpx.Response | bytes | None]
+) -> list[httpx.Request]:
+    """From now on every document comes as `edit` makes it of its text and its number."""
+    seen: list[httpx.Request] = []
+    inner = bench.wire.handle_async_request
+
+    async def handle(request: httpx.Request) -> httpx.Response:
+        response = await inner(request)
+        if not request.url.path.startswith(DOCUMENT):
+            return response
+        seen.append(request)
+        content = b"".join([part async for part in response.aiter_raw()])
+        if content.startswith(b"\x1f\x8b"):
+            content = gzip.decompress(content)
+        made = edit(content, len(seen))
+        if isinstance(made, httpx.Response):
+            return made
+        headers = {"content-type": response.headers["content-type"]}
+        body = httpx.ByteStream(content if made is None else made)
+        return httpx.Response(response.status_code, headers=headers, stream=body)
+
+    bench.wire.handle_async_request = handle  # type: ignore[method-assign]
+    bench.http._transport = bench.wire
+    return seen
+
+
+def plain(bench: Bench) -> None:
+    """The announced packing is taken away where the document comes unpacked."""
+
+    def spoil(request: httpx.Request, response: httpx.Response) -> httpx.Response | None:
+        if "/documents/" not in request.url.path or response.status_code != 200:
+            return None
+        body = json.loads(response.content)
+        body.pop("compressionAlgorithm", None)
+        return httpx.Response(200, json=body)
+
+    bench.wire.spoil = spoil
+
+
+# Finding and ordering -----------------------------------------------------------------------------
+
+
+@EACH
+async def test_a_fresh_report_is_used_again_and_a_stale_one_is_not(
+    bench: Bench, dataset: Dataset
+) -> None:
+    kind = reports_kind(dataset)
+    first = await bench.read(dataset)
+    bench.restart()
+    again = await bench.read(dataset)
+    assert len(bench.ordered()) == 1
+    assert everything(again) == everything(first)
+    bench.jumping.time += kind.fresh
+    bench.restart()
+    await bench.read(dataset)
+    assert len(bench.ordered()) == 2
+
+
+def reports_kind(dataset: Dataset) -> reports.Kind:
+    return KINDS[dataset.name]
+
+
+async def test_a_report_that_is_being_made_is_waited_for_and_not_ordered_again(
+    bench: Bench,
+) -> None:
+    """A crash after createReport, before its number was kept."""
+    reading = bench.turn_pages(connect(), LEDGER, bench.window(LEDGER), None, bench.waiting)
+    await anext(reading)
+    bench.restart()
+    assert ids(await bench.read(LEDGER))
+    assert len(bench.ordered()) == 1
+
+
+async def test_who_asked_too_often_reads_the_report_that_is_there(bench: Bench) -> None:
+    """The way broke after createReport: it was sent twice, and the second is cancelled."""
+    broke: list[httpx.Request] = []
+
+    def spoil(request: httpx.Request, response: httpx.Response) -> httpx.Response | None:
+        if request.method != "POST" or response.status_code != 202 or broke:
+            return None
+        broke.append(request)
+        return httpx.Response(503)
+
+    bench.wire.spoil = spoil
+    found = ids(await bench.read(LEDGER))
+    assert len(bench.ordered()) == 2
+    assert len(found) == len(set(found)) > 0
+
+
+async def test_a_report_of_another_place_or_a_shorter_span_is_not_used(bench: Bench) -> None:
+    places = (US, CANADA)
+    bench = Bench(Settings(orders=120, marketplaces=places, quotas=UNLIMITED))
+    short = bench.window(LEDGER, days=30)
+    await bench.read(LEDGER, window=short)
+    bench.jumping.time += timedelta(minutes=10)
+    with pytest.raises(Unknowable):  # asked too often, and what is there does not do
+        await bench.read(LEDGER)
+    await bench.read(STOCK, connect(marketplaces=(US,)))
+    with pytest.raises(Unknowable):
+        await bench.read(STOCK, connect(marketplaces=(CANADA,)))
+    assert len(bench.ordered()) == 4
+
+
+async def test_a_list_of_reports_is_read_to_its_end(bench: Bench) -> None:
+    def spoil(request: httpx.Request, response: httpx.Response) -> httpx.Response | None:
+        if request.method != "GET" or request.url.path != reports.GET_REPORTS.path:
+            return None
+        if "nextToken" in request.url.params:
+            assert list(request.url.params) == ["nextToken"]
+            return httpx.Response(200, json=kept[0])
+        kept.append(json.loads(response.content))
+        return httpx.Response(200, json={"reports": [], "nextToken": "more"})
+
+    kept: list[Any] = []
+    await bench.read(LEDGER)
+    bench.wire.spoil = spoil
+    await bench.read(LEDGER)
+    assert len(bench.ordered()) == 1
+
+
+async def test_account_wide_reports_are_ordered_once_and_others_for_each_place() -> None:
+    places = (US, CANADA, MEXICO)
+    bench = Bench(Settings(orders=120, marketplaces=places, quotas=UNLIMITED))
+    connection = connect(marketplaces=places)
+    for dataset in WIDE:
+        found = ids(await bench.read(dataset, connection))
+        assert found
+        [order] = bench.ordered()[-1:]
+        assert order["marketplaceIds"] == list(places)
+    assert len(bench.ordered()) == len(WIDE)
+    reader = bench.turn_pages(connection, STOCK, bench.window(STOCK), None, bench.waiting)
+    for _ in places:
+        await anext(reader)
+    assert [each["marketplaceIds"] for each in bench.ordered()[-3:]] == [[each] for each in places]
+
+
+# Going on -----------------------------------------------------------------------------------------
+
+
+@EACH
+async def test_from_every_cursor_comes_the_rest_and_nothing_is_ordered_again(
+    large: Bench, dataset: Dataset
+) -> None:
+    window = large.window(dataset)
+    pages = await large.read(dataset, window=window)
+    ordered = len(large.ordered())
+    assert ordered == 1
+    for number, page in enumerate(pages[:-1], 1):
+        large.restart()
+        rest = await large.read(dataset, window=window, cursor=page.cursor)
+        assert everything(rest) == everything(pages[number:])
+    assert len(large.ordered()) == ordered
+    assert [page.share for page in pages] == sorted(page.share or 0.0 for page in pages)
+
+
+@pytest.mark.parametrize(
+    "cursor", ["x", "[]", '{"at":-1}', '{"orders":[{"part":0}]}', '{"rows":-5}']
+)
+async def test_a_cursor_that_cannot_be_read_means_from_the_beginning(
+    bench: Bench, cursor: str
+) -> None:
+    whole = ids(await bench.read(LEDGER))
+    assert ids(await bench.read(LEDGER, cursor=Cursor(cursor))) == whole
+
+
+# What Amazon will not tell ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("fault", ["cancelledReports", "fatalReports", "headerOnlyReports"])
+@EACH
+async def test_what_was_not_made_is_unknown_and_not_empty(
+    bench: Bench, dataset: Dataset, fault: str
+) -> None:
+    await bench.door("faults", {fault: 1})
+    with pytest.raises(Unknowable, match="unknown; a later sync asks again"):
+        await bench.read(dataset)
+
+
+async def test_a_report_that_is_never_made_is_given_up(bench: Bench) -> None:
+    bench.wire.spoil = lambda request, response: (
+        httpx.Response(200, content=response.content.replace(b'"DONE"', b'"IN_PROGRESS"'))
+        if request.url.path.startswith(reports.GET_REPORTS.path + "/")
+        else None
+    )
+    begun = bench.clock.now()
+    with pytest.raises(Retryable, match="did not finish"):
+        await bench.read(LEDGER)
+    assert reports.DEADLINE < bench.clock.now() - begun < reports.DEADLINE + timedelta(minutes=2)
+
+
+# Documents ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        lambda text, packed: packed[: len(packed) // 2],
+        lambda text, packed: packed[:-4],
+        lambda text, packed: text[: len(text) // 2].rpartition(b"\t")[0],
+        lambda text, packed: b"<!DOCTYPE html><html><body>Busy.</body></html>\n",
+        lambda text, packed: b'<?xml version="1.0"?><Error><Code>SlowDown</Code></Error>',
+        lambda text, packed: httpx.Response(503, stream=httpx.ByteStream(b"busy")),
+        lambda text, packed: httpx.Response(403, stream=httpx.ByteStream(b"expired")),
+    ],
+    ids=["half", "no-checksum", "mid-row", "html", "xml", "503", "403"],
+)
+async def test_a_damaged_document_is_fetched_again_and_then_said(
+    bench: Bench, broken: Callable[[bytes, bytes], Any]
+) -> None:
+    whole = everything(await bench.read(LEDGER))
+    plain(bench)
+    seen = documents(bench, lambda text, n: broken(text, gzip.compress(text)) if n < 3 else None)
+    assert everything(await bench.read(LEDGER)) == whole
+    addresses = {str(request.url) for request in seen}
+    assert len(seen) == 3
+    assert len(await bench.calls("getReportDocument")) == 4
+    assert all("x-amz-access-token" not in request.headers for request in seen)
+    assert addresses
+    documents(bench, lambda text, n: broken(text, gzip.compress(text)))
+    with pytest.raises(Retryable):
+        await bench.read(LEDGER)
+
+
+@pytest.mark.parametrize("fault", ["htmlDownloads", "truncatedGzips"])
+async def test_the_faults_of_the_sandbox_never_bring_less(large: Bench, fault: str) -> None:
+    await large.door("faults", {fault: 0.5})
+    assert len(ids(await large.read(LEDGER))) > 1_000
+
+
+async def test_an_address_that_expired_is_asked_for_anew(large: Bench) -> None:
+    window = large.window(LEDGER)
+    reading = large.turn_pages(connect(), LEDGER, window, None, large.waiting)
+    first = [await anext(reading), await anext(reading)]
+    large.jumping.time += timedelta(minutes=20)
+    large.restart()
+    rest = await large.read(LEDGER, window=window, cursor=first[-1].cursor)
+    found = ids([*first, *rest])
+    assert len(found) == len(set(found))
+    assert len(await large.calls("getReportDocument")) == 2
+    assert set(await large.statuses("download")) == {200}
+
+
+# Waiting ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seconds", [20, 61, 300, 1_200, 6_000])
+async def test_looks_grow_and_little_time_is_lost(bench: Bench, seconds: float) -> None:
+    begun = bench.clock.now()
+    looks = []
+
+    def spoil(request: httpx.Request, response: httpx.Response) -> httpx.Response | None:
+        if not request.url.path.startswith(reports.GET_REPORTS.path + "/"):
+            return None
+        looks.append((bench.clock.now() - begun).total_seconds())
+        old, new = b'"DONE"', b'"IN_PROGRESS"'
+        if looks[-1] < seconds:
+            return httpx.Response(200, content=response.content.replace(old, new))
+        document = json.loads(response.content)
+        return httpx.Response(200, json=document)
+
+    bench.wire.spoil = spoil
+    await bench.read(LEDGER)
+    made = max(seconds, 60 + await ledger_rows(bench) / 1000)
+    assert made <= looks[-1] <= made * 1.05 + 3
+    assert len(looks) < 70 + made / 25
+
+
+async def ledger_rows(bench: Bench) -> int:
+    return (await bench.rows())["ledger"]
+
+
+async def test_what_the_last_report_took_is_expected_of_the_next(bench: Bench) -> None:
+    pages = await bench.read(LEDGER)
+    learned = {key: value for page in pages for key, value in page.learned.items()}
+    took = float(learned["report:GET_LEDGER_DETAIL_VIEW_DATA"])
+    assert took == pytest.approx(60, abs=5)
+    bench.jumping.time += timedelta(hours=5)
+    first = len(await bench.calls("getReport"))
+    pages = await bench.read(LEDGER, connect(**learned))
+    assert len(await bench.calls("getReport")) - first <= 5
+    assert pages[0].seconds_left == pytest.approx(took, abs=2)
+
+
+# Rows ---------------------------------------------------------------------------------------------
+
+
+async def test_all_rows_arrive(large: Bench) -> None:
+    counts = await large.rows()
+    for dataset in (REIMBURSEMENTS, REMOVALS):
+        window = large.window(dataset, days=400)
+        found = ids(await large.read(dataset, window=window))
+        assert len(found) == len(set(found)) == counts[dataset.name]
+
+
+def ledger(text: bytes) -> tuple[str, list[str]]:
+    header, *lines = text.decode("latin-1").split("\r\n")[:-1]
+    return header, lines
+
+
+def text(header: str, lines: Sequence[str]) -> bytes:
+    return "".join(f"{line}\r\n" for line in [header, *lines]).encode("latin-1")
+
+
+async def test_equal_ledger_rows_are_separate_and_have_the_same_ids_again(bench: Bench) -> None:
+    plain(bench)
+
+    def threefold(body: bytes, number: int) -> bytes:
+        header, lines = ledger(body)
+        return text(header, [line for line in lines for _ in range(3)])
+
+    documents(bench, lambda body, number: None)
+    once = ids(await bench.read(LEDGER))
+    documents(bench, threefold)
+    found = ids(await bench.read(LEDGER))
+    assert len(found) == len(set(found)) == 3 * len(once)
+    assert set(once) < set(found)
+    assert ids(await bench.read(LEDGER)) == found
+
+
+async def test_a_ledger_row_keeps_its_id_when_its_figures_change(bench: Bench) -> None:
+    plain(bench)
+    before = await bench.read(LEDGER)
+
+    def changed(body: bytes, number: int) -> bytes:
+        header, lines = ledger(body)
+        titles = [title.strip('"') for title in header.split("\t")]
+        quote = '"' if header.startswith('"') else ""
+        cells = [line.split("\t") for line in lines]
+        for column in ("Title", "Reconciled Quantity", "Unreconciled Quantity"):
+            if column in titles:
+                for row in cells:
+                    row[titles.index(column)] = f"{quote}77{quote}"
+        return text(header, ["\t".join(row) for row in cells])
+
+    documents(bench, changed)
+    after = await bench.read(LEDGER)
+    assert ids(after) == ids(before)
+    assert everything(after) != everything(before)
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_every_layout_of_the_ledger_is_read(seed: int) -> None:
+    bench = Bench(Settings(orders=120, seed=seed, quotas=UNLIMITED))
+    pages = await bench.read(LEDGER, connect(f"{seed}"))
+    assert ids(pages)
+    for row in rows(pages):
+        assert row["eventtype"] and row["disposition"] and int(row["quantity"])
+        assert '"' not in row["fnsku"]
+
+
+async def test_malformed_rows_cost_themselves_and_keep_their_names(large: Bench) -> None:
+    await large.door("faults", {"shortRows": 1})
+    pages = await large.read(LEDGER)
+    bad = [record for record in everything(pages) if record.error]
+    assert len(bad) == len(everything(pages)) // 7
+    assert len({record.id for record in everything(pages)}) == len(everything(pages))
+    assert everything(await large.read(LEDGER)) == everything(pages)
+
+
+async def test_a_windows_middle_page_break_at_a_malformed_row_loses_nothing(
+    large: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await large.door("faults", {"shortRows": 1})
+    window = large.window(LEDGER)
+    whole = ids(await large.read(LEDGER, window=window))
+    for size in (1, 7, 6):
+        monkeypatch.setattr(reports, "ROWS_A_PAGE", size)
+        assert ids(await large.read(LEDGER, window=window)) == whole
+
+
+async def test_a_preview_of_each_day_is_kept(bench: Bench) -> None:
+    found = await bench.read(FEES)
+    days = {row["snapshotat"] for row in rows(found)}
+    assert len(days) > 1
+    assert (
+        len(ids(found)) == len(set(ids(found))) == len(days) * (await bench.rows())["feePreviews"]
+    )
+    assert {row["marketplaceid"] for row in rows(found)} == {US}
+
+
+async def test_without_a_marketplace_there_is_an_end(bench: Bench) -> None:
+    assert await bench.read(STOCK, connect(marketplaces=())) == [Page([], share=1.0)]
+
+
+async def test_a_report_that_ends_a_day_early_is_used_by_none_that_is_joined(bench: Bench) -> None:
+    """Search begins where the report of orders ends: between them nothing may be missing."""
+    until = bench.clock.now() - timedelta(days=2)
+    for later in (timedelta(0), timedelta(minutes=20)):
+        past = Window(until - timedelta(days=20), until + later)
+        reader = reports.Reader(
+            bench.client, bench.clock, ORDERS_KIND, connect(), past, bench.waiting
+        )
+        assert [page async for page in reader.read(None)]
+    assert len(bench.ordered()) == 2
