@@ -2,7 +2,7 @@
 last days are searched for."""
 
 from collections.abc import AsyncIterator
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 import msgspec
@@ -23,13 +23,19 @@ A_DAY = "orders:a-day"
 
 
 class _Both(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Our cursor: where reports turn to search, how far each is, the orders so far."""
+    """Our cursor: where reports turn to search, how far each is, the orders so far; and how many of
+    those that were searched for are new, not just changed."""
 
     turn: Annotated[datetime, msgspec.Meta(tz=True)]
     reports: str | None = None
     search: str | None = None
     searched: bool = False
     count: int = 0
+    new: int = 0
+
+
+class _Created(msgspec.Struct):
+    createdTime: datetime
 
 
 def planned(connection: Connection, window: Window) -> OrdersPlan:
@@ -81,7 +87,9 @@ async def read_orders(
             yield _wrapped(left(page), both, 0.0)
     if not both.searched:
         async for page in search(Window(both.turn, window.until)):
-            both = _counted(both, page, search=page.cursor, searched=page.cursor is None)
+            new = both.new + _created_since(page, both.turn)
+            done = page.cursor is None
+            both = _counted(both, page, search=page.cursor, searched=done, new=new)
             share = (page.share or 0.0) * (0.5 if by_report else 1.0)
             last = not by_report and both.searched
             yield _wrapped(left(page) if by_report else page, both, share, last, window)
@@ -105,8 +113,14 @@ async def read_orders(
 def _density(connection: Connection, both: _Both, window: Window) -> float:
     """Orders a day: as searched, once that is done; as the last sync learned, until then."""
     if both.searched:
-        return both.count / max((window.until - both.turn) / timedelta(days=1), 1.0)
+        return both.new / max((window.until - both.turn) / timedelta(days=1), 1.0)
     return _known(connection) or USUAL_ORDERS_A_DAY
+
+
+def _created_since(page: Page, moment: datetime) -> int:
+    good = [record for record in page.records if not record.error]
+    times = [msgspec.json.decode(each.data, type=_Created).createdTime for each in good]
+    return sum((each if each.tzinfo else each.replace(tzinfo=UTC)) >= moment for each in times)
 
 
 def _counted(both: _Both, page: Page, **changes: object) -> _Both:

@@ -17,7 +17,9 @@ USUAL_ORDERS_A_DAY = 50.0
 RECENT = timedelta(days=2)
 """What a report may not hold yet is searched for."""
 REPORT_SECONDS_A_ROW = 0.001
-ROWS_AN_ORDER = 1.5
+ROWS_AN_ORDER = 1.25
+LOOKS = 1.025
+"""So much longer it takes until a finished report is seen."""
 
 
 class OrdersPlan(msgspec.Struct, frozen=True):
@@ -50,7 +52,8 @@ def search_seconds(span: timedelta, density: float) -> float:
 def report_seconds(span: timedelta, density: float) -> float:
     """Reports of a month each are made side by side."""
     days = min(span, LONGEST_ORDERS) / timedelta(days=1)
-    return REPORT_SECONDS + days * density * ROWS_AN_ORDER * REPORT_SECONDS_A_ROW
+    rows = days * density * ROWS_AN_ORDER
+    return (REPORT_SECONDS + rows * REPORT_SECONDS_A_ROW) * LOOKS
 
 
 def way(plan: OrdersPlan) -> Way:
