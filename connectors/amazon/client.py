@@ -91,7 +91,7 @@ class Client:
             bucket.answered(_announced_rate(answer))
             if answer.status in (200, 201, 202):
                 return answer.body
-            if answer.status in (401, 403) and not replayed:
+            if not replayed and _blames_token(answer):
                 self._tokens.forget(connection.refresh_token, token)
                 replayed = True
                 continue
@@ -166,6 +166,16 @@ def _why(operation: Operation, bucket: Bucket) -> str:
     every = 1 / bucket.rate
     pace = f"one call in {every:,.0f} s" if every >= 1 else f"{bucket.rate:,.0f} calls a second"
     return f"Amazon's quota for {operation.name} ({pace})"
+
+
+def _blames_token(answer: Answer) -> bool:
+    """Whether a new token may help. Where a role is missing it would not, and the call that finds
+    this out again would cost a quota that may grow by one in 45 seconds."""
+    if answer.status not in (401, 403):
+        return False
+    fault = _fault(answer)
+    said = f"{fault.message} {fault.details}".lower()
+    return answer.status == 401 or "token" in said or "expired" in said
 
 
 def _announced_rate(answer: Answer) -> float | None:

@@ -16,7 +16,16 @@ from connectors.amazon.plan import (
     plan_orders,
     report_seconds,
 )
-from connectors.base import Clock, Connection, Cursor, Page, Unknowable, Waiting, Window
+from connectors.base import (
+    Clock,
+    Connection,
+    Cursor,
+    Misconfigured,
+    Page,
+    SourceError,
+    Waiting,
+    Window,
+)
 
 A_DAY = "orders:a-day"
 """What is learned about a connection: how many orders a day it has."""
@@ -61,7 +70,7 @@ async def read_orders(
 ) -> AsyncIterator[Page]:
     """Every order of the window; one at the turn may come both ways, as the same record. A part of
     the past of which the report tells nothing is searched too: there may have been no orders, and
-    a report does not tell that from a failure."""
+    a report does not tell that from a failure. All is searched where reports are refused."""
     both = _opened(cursor, window) or _Both(planned(connection, window).search_from)
     past = Window(window.since, both.turn)
     reader = reports.Reader(client, clock, ORDERS_KIND, connection, past, waiting)
@@ -81,10 +90,15 @@ async def read_orders(
         return msgspec.structs.replace(page, seconds_left=max(known, default=None))
 
     if by_report:
-        async for page, ordered in reader.order(mark):
-            mark = ordered
-            both = _counted(both, page, reports=_text(mark))
-            yield _wrapped(left(page), both, 0.0)
+        try:
+            async for page, ordered in reader.order(mark):
+                mark = ordered
+                both = _counted(both, page, reports=_text(mark))
+                yield _wrapped(left(page), both, 0.0)
+        except Misconfigured:
+            raise
+        except SourceError:  # no role for reports, say: searching takes longer, but it tells all
+            both, by_report = _Both(window.since), False
     if not both.searched:
         async for page in search(Window(both.turn, window.until)):
             new = both.new + _created_since(page, both.turn)
@@ -100,7 +114,9 @@ async def read_orders(
                 both = _counted(both, page, reports=_text(mark))
                 share = 0.5 + 0.5 * (page.share or 0.0)
                 yield _wrapped(page, both, share, page.cursor is None, window)
-        except Unknowable:
+        except Misconfigured:
+            raise
+        except SourceError:
             part = reader.span(mark)
             async for page in search(Window(part.since or past.since, part.until or past.until)):
                 if page.cursor is None:

@@ -8,6 +8,8 @@ from typing import Any
 import anyio
 import httpx
 import pytest
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from connectors.amazon import sandbox as amazon
 from connectors.base import Clock
@@ -23,8 +25,14 @@ STARVED = {"createReport": (0.001, 1.0)}
 @asynccontextmanager
 async def far_side(clock: Clock | None = None, **settings: Any) -> AsyncIterator[str]:
     """A sandbox on a loopback port, in this process."""
+    async with served(amazon.create_app(amazon.Settings(**settings), clock)) as url:
+        yield url
+
+
+@asynccontextmanager
+async def served(app: ASGIApp) -> AsyncIterator[str]:
     bound = listen("127.0.0.1", 0)
-    server = Server(amazon.create_app(amazon.Settings(**settings), clock), None, signals=False)
+    server = Server(app, None, signals=False)
     with closing(bound):
         async with anyio.create_task_group() as group:
             group.start_soon(lambda: server.serve(sockets=[bound]))
@@ -72,6 +80,29 @@ async def test_an_order_is_unchanged_whichever_way_it_is_read_again(tmp_path: Pa
         names = [call["operation"] for call in calls]
         assert names.count("download") == 3 and names.count("searchOrders") > 3
         assert (again["unchanged"], again["updated"], again["created"]) == (300, 0, 0)
+
+
+async def test_where_reports_are_refused_the_orders_are_searched(tmp_path: Path) -> None:
+    """As for an application without the roles for reports. What needs them says so."""
+    refusal = b'{"errors":[{"code":"Unauthorized","message":"Denied."}]}'
+
+    async def without_reports(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"].startswith("/reports/"):
+            await Response(refusal, 403)(scope, receive, send)
+        else:
+            await whole(scope, receive, send)
+
+    whole = amazon.create_app(amazon.Settings(orders=300, speed=3000))
+    async with (
+        served(without_reports) as url,
+        connected(tmp_path, url, 300) as (_, ann, _door),
+    ):
+        done = await ann.whole_sync()
+        outcomes = {each["name"]: each["status"] for each in done["datasets"]}
+        assert (done["status"], done["ordersProcessed"]) == ("complete", 300)
+        assert (outcomes["orders"], outcomes["transactions"]) == ("complete", "complete")
+        assert outcomes["ledger"] == "failed" and outcomes["claims"] == "unknown"
+        assert any("lacks a role" in warning for warning in done["warnings"])
 
 
 async def test_a_report_that_fails_makes_claims_partial_and_never_a_silent_zero(
