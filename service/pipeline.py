@@ -35,8 +35,10 @@ from service.store.store import Store, learn, watermarks
 
 NOTHING_READ = (Outcome.FAILED, Outcome.UNKNOWN)
 RECORDS_AT_ONCE = 500
-LANDING_AT_ONCE = 4
+LANDING_AT_ONCE = 2
 """Pages on their way into the store at once: a start must not queue behind a hundred of them."""
+DETECTING_AT_ONCE = 1
+"""Rules that are run at once: they are work, and only one thread of Python works at a time."""
 
 log = structlog.get_logger()
 
@@ -62,6 +64,7 @@ class Pipeline:
         self.clock = clock
         self.timeout = timeout
         self.landing = anyio.Semaphore(LANDING_AT_ONCE)
+        self.detecting = anyio.CapacityLimiter(DETECTING_AT_ONCE)
         self._scopes: dict[str, anyio.CancelScope] = {}
 
     def hear(self, sync: Sync) -> None:
@@ -200,7 +203,11 @@ class _Run:
         records = _Landed(self._p.store, self.sync, costs)
         try:
             found = await anyio.to_thread.run_sync(
-                self._connector.detect, records, self.sync.started_at, abandon_on_cancel=True
+                self._connector.detect,
+                records,
+                self.sync.started_at,
+                abandon_on_cancel=True,
+                limiter=self._p.detecting,
             )
         except Undetectable as error:
             why = str(error)

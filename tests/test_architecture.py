@@ -79,8 +79,14 @@ ROOMS = {
     "connectors.base": set(),
     "connectors.quota": {"connectors.base"},
     "connectors.http": {"connectors.base"},
+    "connectors.turns": set(),
 }
-SHARED_BY_CONNECTORS = {"connectors.base", "connectors.http", "connectors.quota"}
+SHARED_BY_CONNECTORS = {
+    "connectors.base",
+    "connectors.http",
+    "connectors.quota",
+    "connectors.turns",
+}
 
 
 def modules() -> Iterator[tuple[str, Path]]:

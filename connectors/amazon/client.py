@@ -14,6 +14,7 @@ from connectors.amazon.settings import AmazonSettings
 from connectors.base import Clock, Connection, ConnectionLost, Retryable, SourceError, Waiting
 from connectors.http import Answer, Download, Http
 from connectors.quota import Bucket, Buckets, Quota
+from connectors.turns import Turns
 
 
 class Operation(msgspec.Struct, frozen=True):
@@ -61,6 +62,7 @@ class Client:
         self._tokens = tokens
         self._buckets = buckets
         self._clock = clock
+        self.turns = Turns()
 
     async def call(
         self,

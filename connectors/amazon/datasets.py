@@ -113,6 +113,7 @@ async def read(
             mark = msgspec.structs.replace(mark, token=None)
             used.clear()
             continue
+        await client.turns.mine()
         found = _decode(source, body)
         records, times = _records(source, found, parts[mark.part])
         if not found.token or found.token in used or found.token == mark.token:

@@ -31,6 +31,8 @@ GET_DOCUMENT = Operation("getReportDocument", "/reports/2021-06-30/documents/{}"
 T = TypeVar("T")
 
 ROWS_A_PAGE = 500
+ROWS_A_TURN = 50
+"""What is read of a document before others on the event loop get their turn."""
 FIRST_POLL = 2.0
 LONGEST_POLL = 30.0
 REPORT_SECONDS = 60.0
@@ -381,6 +383,8 @@ class Reader:
         key, number = "", 0
         async for found in text:
             for row in table.rows(found):
+                if number % ROWS_A_TURN == 0:
+                    await self._client.turns.mine()
                 number += 1
                 of = "" if isinstance(row, Malformed) else self._kind.key(row, part, order.made_at)
                 if isinstance(row, Malformed) or not of.strip("/"):
