@@ -9,7 +9,7 @@ RUN python -m venv /opt/venv
 WORKDIR /src
 # The dependencies before the code: this layer is built again only when the lock changes.
 COPY requirements.lock ./
-RUN /opt/venv/bin/python -m pip install --require-hashes -r requirements.lock
+RUN /opt/venv/bin/python -m pip install --require-hashes --no-deps -r requirements.lock
 COPY pyproject.toml README.md ./
 COPY service ./service
 COPY connectors ./connectors

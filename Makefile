@@ -32,13 +32,14 @@ lint: .venv-dev ## Check style, format and types
 	.venv-dev/bin/python -m mypy
 
 # The locks hold for every platform and Python of pyproject.toml, and name no address: whose index
-# is used is the matter of whoever installs. uv keeps what is locked unless told otherwise.
+# is used is the matter of whoever installs. uv keeps what is locked unless told otherwise. Extras
+# stay in: without them pip would look for the newest `coverage[toml]` and miss its hash.
 lock: ## Lock the dependencies anew (ARGS="--upgrade" for the newest ones)
 	@$(find_python); \
 	tools=$$(mktemp -d); trap 'rm -rf "$$tools"' EXIT; \
 	"$$python" -m venv "$$tools"; "$$tools/bin/python" -m pip install --quiet uv; \
 	compile() { "$$tools/bin/uv" pip compile --quiet --no-config --universal --python-version 3.11 \
-		--generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links \
+		--generate-hashes --no-strip-extras --no-header --no-annotate --no-emit-index-url --no-emit-find-links \
 		pyproject.toml "$$@"; }; \
 	compile --extra cli --output-file requirements.lock $(ARGS); \
 	compile --extra cli --extra scale --extra dev --constraints requirements.lock \
@@ -61,7 +62,8 @@ clean: ## Remove the environments and what tools left behind (never your data)
 	echo "Making $@ from $(LOCK) with $$("$$python" --version)" >&2; \
 	rm -rf "$@"; \
 	"$$python" -m venv "$@"; \
-	"$@/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes -r $(LOCK); \
+	"$@/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r $(LOCK); \
+	"$@/bin/python" -m pip --disable-pip-version-check check --quiet; \
 	cp $(LOCK) "$@/made-from.lock"
 
 # Sets $python to the first candidate that will do. Debian ships venv without ensurepip, hence both.
