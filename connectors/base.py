@@ -82,7 +82,7 @@ class Account(msgspec.Struct, frozen=True):
     learned: Mapping[str, str] = {}
 
 
-class Record(msgspec.Struct, frozen=True):
+class Record(msgspec.Struct, frozen=True, gc=False):
     """One record as it came: `data` holds the bytes of its JSON; or `error`, why it is unreadable.
 
     `id` is unique in its dataset and the same whenever the record is read again. `version` is the

@@ -35,8 +35,9 @@ from service.store.store import Store, learn, watermarks
 
 NOTHING_READ = (Outcome.FAILED, Outcome.UNKNOWN)
 RECORDS_AT_ONCE = 500
-LANDING_AT_ONCE = 2
-"""Pages on their way into the store at once: a start must not queue behind a hundred of them."""
+WRITING_AT_ONCE = 2
+"""Changes of running syncs on their way into the store at once: what a user asks for (a start, a
+cancel) must not queue behind those of a hundred syncs."""
 DETECTING_AT_ONCE = 1
 """Rules that are run at once: they are work, and only one thread of Python works at a time."""
 
@@ -63,7 +64,7 @@ class Pipeline:
         self.sources = sources
         self.clock = clock
         self.timeout = timeout
-        self.landing = anyio.Semaphore(LANDING_AT_ONCE)
+        self.writing = anyio.Semaphore(WRITING_AT_ONCE)
         self.detecting = anyio.CapacityLimiter(DETECTING_AT_ONCE)
         self._scopes: dict[str, anyio.CancelScope] = {}
 
@@ -187,7 +188,7 @@ class _Run:
             await self._land(dataset.name, page)
 
     async def _land(self, dataset: str, page: Page) -> None:
-        async with self._turn, self._p.landing:
+        async with self._turn, self._p.writing:
             now = self._p.clock.now()
             landing = await self._p.store.landing(self.sync, dataset, page.records, now)
             sync = self.sync.advanced(dataset, page, landing.tally, now)
@@ -239,7 +240,7 @@ class _Run:
         await self._change(lambda now: self.sync.failed(Fault(code, text, retryable), now))
 
     async def _change(self, change: Callable[[datetime], Sync], *rest: Statement) -> None:
-        async with self._turn:
+        async with self._turn, self._p.writing:
             sync = change(self._p.clock.now())
             await self._p.registry.record(sync, *rest)
             self.sync = sync
@@ -264,13 +265,13 @@ class _Landed:
         after = ""
         while True:
             rows = anyio.from_thread.run(
-                self._store.records, self._connection_id, dataset, RECORDS_AT_ONCE, after
+                self._store.raw_records, self._connection_id, dataset, RECORDS_AT_ONCE, after
             )
-            for row in rows:
-                yield Record(row["id"], row["data"].encode())
+            for record_id, data in rows:
+                yield Record(record_id, data.encode())
             if len(rows) < RECORDS_AT_ONCE:
                 return
-            after = rows[-1]["id"]
+            after = rows[-1][0]
 
 
 def _find(connector: Connector, name: str) -> Dataset:

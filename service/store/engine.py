@@ -7,15 +7,26 @@ import msgspec
 
 Values = Mapping[str, Any]
 
+Table = Mapping[str, Sequence[str | bytes | None]]
+"""Columns by name, each as long as the others: text, or text as bytes in UTF-8."""
+
 
 class Statement(msgspec.Struct, frozen=True):
     """SQL with `:name` parameters, for one row of values or for many.
 
+    Where the SQL says `{rows}`, there stands `table`, under the name `rows`: many rows in one step
+    of the database, which needs the interpreter's lock once instead of once for each row.
     A `spare` one may fail without undoing the write it travels in."""
 
     sql: str
     rows: Sequence[Values]
     spare: bool = False
+    table: Table | None = None
+
+
+def bulk(sql: str, values: Values, table: Table, spare: bool = False) -> Statement:
+    """A statement over a table, with the values that all its rows share; none for an empty one."""
+    return Statement(sql, [values] if any(table.values()) else [], spare, table)
 
 
 class Refused(Exception):
@@ -24,6 +35,11 @@ class Refused(Exception):
 
 class Engine(Protocol):
     async def read(self, sql: str, values: Values) -> Sequence[Values]: ...
+
+    async def fetch(
+        self, sql: str, columns: Sequence[str], values: Values, table: Table | None = None
+    ) -> Sequence[Sequence[Any]]:
+        """These columns of many rows, as one step of the database (see Statement)."""
 
     async def write(self, guard: Statement, rest: Sequence[Statement]) -> bool:
         """All of it or nothing, as one indivisible call. The guard returns its rows; False, and

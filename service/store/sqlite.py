@@ -5,17 +5,19 @@ import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, Self, cast
 
 import anyio
+import msgspec
 import structlog
 from aiosqlite import Connection as RawConnection
 from databases import Database
 from databases.core import Connection
 
 from service.errors import StartupError
-from service.store.engine import Refused, Statement, Values
+from service.store.engine import Refused, Statement, Table, Values
 
 READERS = 2
 BUSY_MILLISECONDS = 5000
@@ -81,6 +83,16 @@ class SqliteEngine:
         rows = await self._readers[self._turn].raw.execute_fetchall(sql, values)
         return cast(Sequence[Values], rows)
 
+    async def fetch(
+        self, sql: str, columns: Sequence[str], values: Values, table: Table | None = None
+    ) -> Sequence[Sequence[Any]]:
+        if table is not None:
+            place, more = _inlined(table)
+            sql, values = sql.replace("{rows}", place), {**values, **more}
+        packed = f"SELECT json_group_array(json_array({', '.join(columns)})) AS rows FROM ({sql})"
+        (row,) = await self.read(packed, values)
+        return msgspec.json.decode(row["rows"], type=list[list[Any]])
+
     async def write(self, guard: Statement, rest: Sequence[Statement]) -> bool:
         # Shielded: cancelled between BEGIN and COMMIT it would leave everyone waiting. One hop to
         # the connection's thread: aiosqlite has no public call for that, _execute is what each of
@@ -114,16 +126,41 @@ def _write(connection: sqlite3.Connection, guard: Statement, rest: Sequence[Stat
 
 
 def _run(connection: sqlite3.Connection, statement: Statement) -> None:
+    sql, rows = statement.sql, statement.rows
+    if statement.table is not None:
+        place, more = _inlined(statement.table)
+        sql, rows = sql.replace("{rows}", place), [{**row, **more} for row in rows]
     if not statement.spare:
-        connection.executemany(statement.sql, statement.rows)
+        connection.executemany(sql, rows)
         return
     connection.execute("SAVEPOINT spare")
     try:
-        connection.executemany(statement.sql, statement.rows)
+        connection.executemany(sql, rows)
     except sqlite3.Error as error:
         connection.execute("ROLLBACK TO spare")
         log.error("spare_rows_lost", rows=len(statement.rows), reason=str(error))
     connection.execute("RELEASE spare")
+
+
+def _inlined(table: Table) -> tuple[str, Values]:
+    """The table as something to select from, and the parameters that it is made of. Text goes as
+    JSON; bytes, which are long and need no quoting, lie end to end in one blob."""
+    values: dict[str, Any] = {}
+    cells: list[Sequence[Any]] = []
+    names = []
+    for name, column in table.items():
+        if not isinstance(next(iter(column), None), bytes):
+            names.append(f"json_extract(value, '$[{len(cells)}]') AS {name}")
+            cells.append(column)
+            continue
+        lengths = [len(each or b"") for each in column]
+        first = f"json_extract(value, '$[{len(cells)}]')"
+        length = f"json_extract(value, '$[{len(cells) + 1}]')"
+        names.append(f"CAST(substr(:_{name}, {first} + 1, {length}) AS TEXT) AS {name}")
+        values[f"_{name}"] = b"".join(cast(Sequence[bytes], column))
+        cells += [[0, *accumulate(lengths)][:-1], lengths]
+    values["_rows"] = msgspec.json.encode(list(zip(*cells, strict=True))).decode()
+    return f"(SELECT {', '.join(names)} FROM json_each(:_rows)) AS rows", values
 
 
 @contextmanager

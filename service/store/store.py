@@ -9,7 +9,7 @@ import msgspec
 
 from connectors.base import Record
 from service.model import LIVE, Outcome, Sync, Tally
-from service.store.engine import Engine, Statement, Values
+from service.store.engine import Engine, Statement, Table, Values, bulk
 
 COUNTED_AT_MOST = 10_000
 """Beyond it a filtered history has no total: counting would cost more than it tells."""
@@ -40,28 +40,30 @@ INSERT INTO sync_counts (user_id, total) VALUES (:user_id, 1)
 """
 _LAND = """
 INSERT INTO records (connection_id, dataset, id, sync_id, seen, hash, updated_at, data)
-VALUES (:connection_id, :dataset, :id, :sync_id, :sync_id, :hash, :updated_at, :data)
+SELECT :connection_id, :dataset, rows.id, :sync_id, :sync_id, rows.hash, :updated_at, rows.data
+  FROM {rows} WHERE true  -- or ON CONFLICT would be read as a join's
     ON CONFLICT (connection_id, dataset, id) DO UPDATE
    SET sync_id = excluded.sync_id, seen = excluded.seen, hash = excluded.hash,
        updated_at = excluded.updated_at, data = excluded.data
 """
 _SEE = """
 UPDATE records SET seen = :sync_id
- WHERE connection_id = :connection_id AND dataset = :dataset AND id = :id
+ WHERE connection_id = :connection_id AND dataset = :dataset AND id IN (SELECT rows.id FROM {rows})
 """
 _KNOWN = """
 SELECT id, hash, seen FROM records
  WHERE connection_id = :connection_id AND dataset = :dataset
-   AND id IN (SELECT value FROM json_each(:ids))
+   AND id IN (SELECT rows.id FROM {rows})
 """
 _KNOWN_ITEMS = """
 SELECT record_id FROM sync_history_items
  WHERE sync_id = :sync_id AND dataset = :dataset
-   AND record_id IN (SELECT value FROM json_each(:ids))
+   AND record_id IN (SELECT rows.id FROM {rows})
 """
 _ITEM = """
 INSERT INTO sync_history_items (sync_id, dataset, record_id, name, outcome, error, at)
-VALUES (:sync_id, :dataset, :record_id, :name, :outcome, :error, :at)
+SELECT :sync_id, :dataset, rows.id, rows.name, rows.outcome, rows.error, :at
+  FROM {rows} WHERE true
     ON CONFLICT (sync_id, dataset, record_id) DO NOTHING
 """
 _LEARN = """
@@ -243,30 +245,31 @@ class Store:
         The look may come before the write and outside of it: only the owner of this sync writes
         these rows, and its guard fails if it is the owner no more."""
         known, failed = await self._known(sync, dataset, records)
-        when = stamp(at)
         created, updated, again, unchanged, items = [], [], [], [], []
         for record in {each.id: each for each in records}.values():
             if record.error is not None:
                 if record.id not in failed:
-                    items.append(_item(sync, dataset, record, when))
+                    items.append(record)
                 continue
-            row = _record(sync, dataset, record, when)
+            fresh = (record, _hash(record))
             kept_hash, seen_by = known.get(record.id, (None, None))
-            same = kept_hash == row["hash"]
+            same = kept_hash == fresh[1]
             if kept_hash is None:
-                created.append(row)
+                created.append(fresh)
             elif seen_by == sync.id:  # met before in this very sync: kept, but not counted twice
-                again += [] if same else [row]
+                again += [] if same else [fresh]
             elif same:
-                unchanged.append(row)
+                unchanged.append(record.id)
             else:
-                updated.append(row)
+                updated.append(fresh)
+        of = {"connection_id": sync.connection_id, "dataset": dataset, "sync_id": sync.id}
+        when = {"updated_at": stamp(at)}
         return Landing(
             Tally(len(created), len(updated), len(unchanged), len(items)),
             [
-                Statement(_LAND, [*created, *updated, *again]),
-                Statement(_SEE, unchanged),
-                Statement(_ITEM, items),
+                bulk(_LAND, of | when, _landed([*created, *updated, *again])),
+                bulk(_SEE, of, {"id": unchanged}),
+                _items(sync, dataset, items, at),
             ],
         )
 
@@ -274,19 +277,17 @@ class Store:
         self, sync: Sync, dataset: str, records: Sequence[Record]
     ) -> tuple[dict[str, tuple[str, str]], set[str]]:
         """The hash and last sight of each record that is kept; which failures this sync has."""
-        ids = msgspec.json.encode([each.id for each in records]).decode()
-        rows = await self._engine.read(
-            _KNOWN, {"connection_id": sync.connection_id, "dataset": dataset, "ids": ids}
+        of = {"connection_id": sync.connection_id, "dataset": dataset}
+        rows = await self._engine.fetch(
+            _KNOWN, ("id", "hash", "seen"), of, {"id": [each.id for each in records]}
         )
-        known = {row["id"]: (row["hash"], row["seen"]) for row in rows}
+        known = {row[0]: (row[1], row[2]) for row in rows}
         bad = [each.id for each in records if each.error is not None]
         if not bad:
             return known, set()
-        ids = msgspec.json.encode(bad).decode()
-        items = await self._engine.read(
-            _KNOWN_ITEMS, {"sync_id": sync.id, "dataset": dataset, "ids": ids}
-        )
-        return known, {row["record_id"] for row in items}
+        of = {"sync_id": sync.id, "dataset": dataset}
+        items = await self._engine.fetch(_KNOWN_ITEMS, ("record_id",), of, {"id": bad})
+        return known, {row[0] for row in items}
 
     async def records(
         self, connection_id: str, dataset: str, limit: int, after: str = ""
@@ -299,6 +300,17 @@ class Store:
             sql,
             {"connection_id": connection_id, "dataset": dataset, "after": after, "limit": limit},
         )
+
+    async def raw_records(
+        self, connection_id: str, dataset: str, limit: int, after: str = ""
+    ) -> Sequence[tuple[str, str]]:
+        """Their ids and data alone: for those who read all of them."""
+        sql = """SELECT id, data FROM records
+                  WHERE connection_id = :connection_id AND dataset = :dataset AND id > :after
+                  ORDER BY id LIMIT :limit"""
+        values = {"connection_id": connection_id, "dataset": dataset, "after": after}
+        rows = await self._engine.fetch(sql, ("id", "data"), {**values, "limit": limit})
+        return [(row[0], row[1]) for row in rows]
 
     async def some_records(
         self, connection_id: str, dataset: str, ids: Sequence[str]
@@ -431,28 +443,28 @@ def _sync(row: Values) -> Sync:
     return _decoder.decode(row["body"])
 
 
-def _record(sync: Sync, dataset: str, record: Record, when: str) -> dict[str, Any]:
+def _hash(record: Record) -> str:
+    """Of what tells whether a record has changed."""
+    return hashlib.blake2b(record.version.encode() or record.data, digest_size=12).hexdigest()
+
+
+def _landed(fresh: Sequence[tuple[Record, str]]) -> Table:
     return {
-        "connection_id": sync.connection_id,
-        "dataset": dataset,
-        "id": record.id,
-        "sync_id": sync.id,
-        "hash": hashlib.blake2b(record.version.encode() or record.data, digest_size=12).hexdigest(),
-        "updated_at": when,
-        "data": record.data.decode(),
+        "id": [record.id for record, _ in fresh],
+        "hash": [digest for _, digest in fresh],
+        "data": [record.data for record, _ in fresh],
     }
 
 
-def _item(sync: Sync, dataset: str, record: Record, when: str) -> dict[str, Any]:
-    return {
-        "sync_id": sync.id,
-        "dataset": dataset,
-        "record_id": record.id,
-        "name": record.name,
-        "outcome": "failed",
-        "error": record.error,
-        "at": when,
+def _items(sync: Sync, dataset: str, failed: Sequence[Record], at: datetime) -> Statement:
+    of = {"sync_id": sync.id, "dataset": dataset, "at": stamp(at)}
+    table: Table = {
+        "id": [each.id for each in failed],
+        "name": [each.name for each in failed],
+        "outcome": ["failed"] * len(failed),
+        "error": [each.error for each in failed],
     }
+    return bulk(_ITEM, of, table)
 
 
 def _connection(row: Values) -> StoredConnection:

@@ -1,41 +1,113 @@
 """How long a start takes to be answered while 100 other syncs run, and a cancel to be obeyed."""
 
+import socket
 import tempfile
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from time import perf_counter
 
-from tests.serving import serve
+import anyio
+import httpx
+
+from connectors.amazon import sandbox as amazon
+from tests.journeys.process import sandbox, service
+from tests.serving import User, serve, token
 
 RUNNING = 100
 STARTS = 50
+ORDERS = 300
+"""Of each seller: a hundred of them begin at once and keep one processor busy for 20 s."""
 
 
 async def run() -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
-        slow = serve(
-            Path(folder),
-            MAX_RUNNING_SYNCS="500",
-            DEMO_PAUSE="0.5",
-            DEMO_PAGE="25",
-            DEMO_ORDERS="100000",
-        )
-        async with slow as near:
-            for number in range(RUNNING):
-                user = near.user(f"busy-{number}")
-                await user.connect()
-                await user.start()
-            starts, cancels = [], []
-            for number in range(STARTS):
-                user = near.user(f"new-{number}")
-                await user.connect()
-                begin = perf_counter()
-                sync_id = await user.start()
-                starts.append((perf_counter() - begin) * 1000)
-                begin = perf_counter()
-                assert (await user.post(f"/api/sync/cancel/{sync_id}")).status_code == 200
-                cancels.append((perf_counter() - begin) * 1000)
+        starts, cancels = await _demo(Path(folder))
+    with tempfile.TemporaryDirectory() as folder:
+        amazon_starts, amazon_cancels = await _amazon(Path(folder))
     return {
-        "ms to answer a start while 100 syncs run, median": sorted(starts)[STARTS // 2],
+        "ms to answer a start while 100 syncs run, median": _at(starts, 0.5),
         "the same, the slowest of 50": max(starts),
         "ms to answer a cancel, the slowest of 50": max(cancels),
+        "ms to answer a start while 100 Amazon syncs begin at once, median": _at(
+            amazon_starts, 0.5
+        ),
+        "the same, nine of ten within": _at(amazon_starts, 0.9),
+        "the same, the slowest of those 50": max(amazon_starts),
+        "ms to answer a cancel then, nine of ten within": _at(amazon_cancels, 0.9),
     }
+
+
+async def _demo(folder: Path) -> tuple[list[float], list[float]]:
+    """In this process: sources that cost nothing but pauses."""
+    slow = serve(
+        folder,
+        MAX_RUNNING_SYNCS="500",
+        DEMO_PAUSE="0.5",
+        DEMO_PAGE="25",
+        DEMO_ORDERS="100000",
+    )
+    async with slow as near:
+        for number in range(RUNNING):
+            user = near.user(f"busy-{number}")
+            await user.connect()
+            await user.start()
+        starts, cancels = [], []
+        for number in range(STARTS):
+            user = near.user(f"new-{number}")
+            await user.connect()
+            started, cancelled = await _once(user)
+            starts.append(started)
+            cancels.append(cancelled)
+    return starts, cancels
+
+
+async def _amazon(folder: Path) -> tuple[list[float], list[float]]:
+    """The service, the local Selling Partner API and this client share the machine's processors."""
+    with (
+        sandbox(folder, _free_port(), ORDERS, 60) as far,
+        service(folder, _free_port(), MAX_RUNNING_SYNCS="500", **amazon.environ(far.url)) as near,
+    ):
+        async with AsyncExitStack() as stack:
+            busy = [
+                await stack.enter_async_context(_client(near.url, f"busy-{number}"))
+                for number in range(RUNNING)
+            ]
+            new = await stack.enter_async_context(_client(near.url, "new"))
+            for seed, user in enumerate([*busy, new], 1):
+                await user.connect(**amazon.connection(seed, ORDERS))
+            async with anyio.create_task_group() as group:
+                for user in busy:
+                    group.start_soon(user.start)
+            found = []
+            for _ in range(STARTS):
+                found.append(await _once(new))
+                await anyio.sleep(0.2)
+    return [started for started, _ in found], [cancelled for _, cancelled in found]
+
+
+async def _once(user: User) -> tuple[float, float]:
+    """Milliseconds that a start and its cancel took."""
+    begin = perf_counter()
+    sync_id = await user.start()
+    started = perf_counter()
+    assert (await user.post(f"/api/sync/cancel/{sync_id}")).status_code == 200
+    return (started - begin) * 1000, (perf_counter() - started) * 1000
+
+
+@asynccontextmanager
+async def _client(url: str, name: str) -> AsyncIterator[User]:
+    headers = {"Authorization": f"Bearer {token(name)}"}
+    async with httpx.AsyncClient(base_url=url, headers=headers, timeout=60) as client:
+        yield User(client)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _at(figures: Sequence[float], share: float) -> float:
+    return sorted(figures)[int(len(figures) * share)]

@@ -42,7 +42,7 @@ class FarSide:
     async def get(self) -> Answer:
         transport = httpx.MockTransport(self)
         async with httpx.AsyncClient(transport=transport) as client:
-            return await Http(client, self.clock).get(
+            return await Http(lambda _: client, self.clock).get(
                 "http://far/side", {"q": "a+b"}, self.before, self.waiting
             )
 
@@ -118,7 +118,8 @@ async def test_a_way_that_stays_broken_is_retryable_and_names_the_host() -> None
 async def test_pauses_grow_but_not_beyond_the_longest() -> None:
     far = FarSide(says(500))
     async with httpx.AsyncClient(transport=httpx.MockTransport(far)) as client:
-        await Http(client, far.clock, tries=12).get("http://far", {}, far.before, far.waiting)
+        http = Http(lambda _: client, far.clock, tries=12)
+        await http.get("http://far", {}, far.before, far.waiting)
     for number, slept in enumerate(far.clock.slept, 1):
         most = min(0.5 * 2**number, polite.LONGEST_PAUSE)
         assert most / 2 <= slept <= most
@@ -166,7 +167,7 @@ async def test_what_before_raises_is_not_tried_again() -> None:
     far = FarSide(says(200))
     async with httpx.AsyncClient(transport=httpx.MockTransport(far)) as client:
         with pytest.raises(LookupError):
-            await Http(client, far.clock).get("http://far", {}, before, far.waiting)
+            await Http(lambda _: client, far.clock).get("http://far", {}, before, far.waiting)
     assert far.requests == []
 
 
@@ -214,7 +215,8 @@ class Endless(httpx.AsyncByteStream):
 async def test_a_form_is_posted_as_a_form_and_tried_again_like_everything() -> None:
     far = FarSide(says(500), says(200))
     async with httpx.AsyncClient(transport=httpx.MockTransport(far)) as client:
-        answer = await Http(client, far.clock).post_form("http://far", {"a": "b|c", "d": ""})
+        form = {"a": "b|c", "d": ""}
+        answer = await Http(lambda _: client, far.clock).post_form("http://far", form)
     assert answer.status == 200
     assert far.bodies == [b"a=b%7Cc&d="] * 2
 

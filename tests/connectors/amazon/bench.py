@@ -73,7 +73,7 @@ class Bench:
 
     def restart(self) -> None:
         """A new process of ours: nothing is remembered but what is kept elsewhere."""
-        http = Http(self.http, self.clock)
+        http = Http(lambda _: self.http, self.clock)
         self.tokens = Tokens(self.settings, http, self.clock)
         self.client = Client(self.settings, http, self.tokens, Buckets(self.clock), self.clock)
         self.connector = AmazonConnector(self.settings, self.client, self.tokens, self.clock)

@@ -44,7 +44,7 @@ class Login:
 
     def tokens(self, settings: AmazonSettings = SETTINGS) -> Tokens:
         client = httpx.AsyncClient(transport=httpx.MockTransport(self))
-        return Tokens(settings, Http(client, self.clock), self.clock)
+        return Tokens(settings, Http(lambda _: client, self.clock), self.clock)
 
 
 def granted(number: int, life: int = 3_600) -> httpx.Response:
@@ -109,7 +109,7 @@ async def test_there_are_never_two_requests_under_way_for_one_account() -> None:
 
     clock = JumpingClock()
     client = httpx.AsyncClient(transport=httpx.MockTransport(answer))
-    tokens = Tokens(SETTINGS, Http(client, clock), clock)
+    tokens = Tokens(SETTINGS, Http(lambda _: client, clock), clock)
 
     async def asker(number: int) -> None:
         for turn in range(5):
@@ -177,9 +177,8 @@ async def test_the_life_of_a_token_begins_when_it_is_asked_for() -> None:
         await clock.sleep(20)
         return granted(1, life=100)
 
-    tokens = Tokens(
-        SETTINGS, Http(httpx.AsyncClient(transport=httpx.MockTransport(slow)), clock), clock
-    )
+    client = httpx.AsyncClient(transport=httpx.MockTransport(slow))
+    tokens = Tokens(SETTINGS, Http(lambda _: client, clock), clock)
     await tokens.get(ANN)
     assert tokens._tokens[ANN].until == NOW + timedelta(seconds=90)
 
