@@ -40,13 +40,15 @@ class Dataset(msgspec.Struct, frozen=True):
     """One kind of record of a source.
 
     `reach` is how far back it is read by default (None: a snapshot of today, without a window);
-    `lag` is how long before now its newest record can be asked for.
+    `lag` is how long before now its newest record can be asked for; `overlap` is how much of what a
+    finished sync has read the next one reads again, for records that come late or still change.
     """
 
     name: str
     label: str
     reach: timedelta | None = None
     lag: timedelta = timedelta(0)
+    overlap: timedelta = timedelta(0)
 
 
 class Window(msgspec.Struct, frozen=True):
@@ -87,7 +89,8 @@ class Record(msgspec.Struct, frozen=True, gc=False):
 
     `id` is unique in its dataset and the same whenever the record is read again. `version` is the
     source's own word for its last change, where it has one: a record of the same version is
-    unchanged, whichever way it was read; without it, its bytes decide.
+    unchanged, whichever way it was read; without it, its bytes decide. `at` is the moment that
+    decides into which window it falls; None for a record of a snapshot.
     """
 
     id: str
@@ -95,6 +98,7 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     name: str = ""
     error: str | None = None
     version: str = ""
+    at: datetime | None = None
 
 
 class Page(msgspec.Struct, frozen=True):
