@@ -23,7 +23,7 @@ from connectors.base import SystemClock
 from service import terminal
 from service.api.auth import DEMO_USER
 from service.api.parts import Parts
-from service.app import create_app, open_parts
+from service.app import create_app, open_parts, rotate
 from service.connections import NewConnection
 from service.errors import ServiceError, StartupError
 from service.logs import configure_logs
@@ -215,6 +215,16 @@ def migrate() -> None:
         path = settings.database_path
         path.parent.mkdir(parents=True, exist_ok=True)
         click.echo(f"{path} has schema {migrate_database(f'sqlite:///{path}')}.")
+
+
+@main.command("rotate-keys")
+def rotate_keys() -> None:
+    """Encrypt all credentials with the newest of SECRETS_KEYS; then the old keys can go."""
+    with told():
+        settings = read_settings(os.environ, connectors.names())
+        configure_logs("warning", settings.log_format)
+        count = anyio.run(rotate, settings)
+        click.echo(f"{count} credentials are encrypted with the newest key.")
 
 
 @main.command()

@@ -1,9 +1,10 @@
 """Where the parts meet: opened in order, closed in reverse. It alone knows the backends in use."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
 from http import HTTPStatus
-from typing import cast
+from typing import Any, cast
 
 import anyio
 import structlog
@@ -15,21 +16,29 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import connectors
-from connectors.base import Clock
+from connectors.base import Clock, SystemClock
 from service.api import wire
 from service.api.auth import Authenticator, demo_refusal
 from service.api.hub import HandOver, Hub
 from service.api.parts import Parts
+from service.api.rates import Rates
 from service.api.routes import routes
 from service.connections import Connections, read_keys
-from service.errors import MethodNotAllowed, NotFound, ServiceError
+from service.errors import MethodNotAllowed, NotFound, ServiceError, StoreUnavailable
 from service.events.bus import EventBus
+from service.housekeeping import Housekeeping
 from service.pipeline import Pipeline
+from service.plans import Plans, read_plans
 from service.registry import Registry
 from service.runner.runner import Runner
 from service.settings import Settings
-from service.sources import open_sources
+from service.sources import Sources, open_sources
+from service.store.audit import AuditLog
+from service.store.connections import ConnectionStore
+from service.store.engine import Unavailable
 from service.store.migrations import migrate
+from service.store.patience import PatientEngine
+from service.store.records import Records
 from service.store.recoveries import Recoveries
 from service.store.sqlite import SqliteEngine, only_process
 from service.store.store import Store
@@ -55,6 +64,7 @@ def create_app(parts: Parts, settings: Settings) -> ASGIApp:
         middleware=[Middleware(_Guard, demo=settings.demo)],
         exception_handlers={
             ServiceError: _service_error,
+            Unavailable: _unavailable,
             HTTPException: _http_error,
             Exception: _unexpected,
         },
@@ -73,15 +83,34 @@ async def open_parts(settings: Settings, clock: Clock) -> AsyncIterator[Parts]:
         await anyio.to_thread.run_sync(migrate, f"sqlite:///{settings.database_path}")
         engine = await SqliteEngine.open(settings.database_path)
         stack.push_async_callback(engine.close)
-        store, recoveries = Store(engine), Recoveries(engine)
+        store, stored = Store(engine), ConnectionStore(engine)
+        records, recoveries = Records(engine), Recoveries(engine)
+        patient = PatientEngine(engine)  # for running syncs, which have time
         sources = await stack.enter_async_context(
             open_sources(connectors.names(), connectors.find, settings.environ, clock)
         )
         bus, runner = EventBus(), Runner(settings.max_running_syncs)
-        registry = Registry(store, bus, runner, sources, clock, settings.max_syncs_per_tenant)
-        connections = Connections(store, sources, keys, clock)
+        plans = Plans(read_plans(settings.plans), settings.max_syncs_per_tenant)
+        registry = Registry(store, records, stored, bus, runner, sources, clock, plans)
+        connections = Connections(stored, sources, keys, clock)
         pipeline = Pipeline(
-            registry, connections, store, recoveries, sources, clock, settings.sync_timeout
+            registry,
+            Connections(ConnectionStore(patient), sources, keys, clock),
+            Records(patient),
+            Recoveries(patient),
+            sources,
+            clock,
+            timeout=settings.sync_timeout,
+            stall_timeout=settings.stall_timeout,
+            items=settings.history_items,
+        )
+        housekeeping = Housekeeping(
+            registry,
+            connections,
+            store,
+            clock,
+            retention=timedelta(days=settings.retention_days),
+            audit_retention=timedelta(days=settings.audit_retention_days),
         )
         encoder = wire.Encoder()
         hub = Hub(clock, encoder, settings.max_streams_per_user)
@@ -90,10 +119,45 @@ async def open_parts(settings: Settings, clock: Clock) -> AsyncIterator[Parts]:
             stack.enter_context(listen)
         await stack.enter_async_context(runner.open(pipeline.run))
         for sync in await registry.unfinished():
-            runner.submit(sync.id)
+            runner.submit(sync)
             log.info("sync_taken_up", sync_id=sync.id)
-        auth = Authenticator(settings, clock)
-        yield Parts(registry, connections, store, recoveries, sources, hub, encoder, auth, clock)
+        await stack.enter_async_context(_going_on(housekeeping.run))
+        yield Parts(
+            registry=registry,
+            connections=connections,
+            store=store,
+            records=records,
+            recoveries=recoveries,
+            audit=AuditLog(engine),
+            sources=sources,
+            hub=hub,
+            encoder=encoder,
+            auth=Authenticator(settings, clock),
+            rates=Rates(settings.max_requests_per_minute, clock),
+            clock=clock,
+        )
+
+
+async def rotate(settings: Settings) -> int:
+    """Encrypt all credentials with the newest key; how many. No service may run meanwhile."""
+    keys, clock = read_keys(settings.secrets_keys), SystemClock()
+    with only_process(settings.database_path):
+        await anyio.to_thread.run_sync(migrate, f"sqlite:///{settings.database_path}")
+        engine = await SqliteEngine.open(settings.database_path)
+        try:
+            stored = ConnectionStore(engine)
+            return await Connections(stored, Sources({}), keys, clock).rotate_keys()
+        finally:
+            await engine.close()
+
+
+@asynccontextmanager
+async def _going_on(run: Callable[[], Coroutine[Any, Any, None]]) -> AsyncIterator[None]:
+    """While open, it runs."""
+    async with anyio.create_task_group() as group:
+        group.start_soon(run)
+        yield
+        group.cancel_scope.cancel()
 
 
 class _Guard:
@@ -120,6 +184,11 @@ class _Guard:
 
 async def _service_error(_: Request, error: Exception) -> Response:
     return wire.problem(cast(ServiceError, error))
+
+
+async def _unavailable(_: Request, error: Exception) -> Response:
+    log.error("database_away", reason=str(error))
+    return wire.problem(StoreUnavailable(headers={"Retry-After": "5"}))
 
 
 async def _http_error(request: Request, error: Exception) -> Response:

@@ -1,4 +1,5 @@
-"""Connect, see, forget. Credentials are encrypted here and leave only towards their connector."""
+"""Connect, reconnect, schedule, see, forget. Credentials are encrypted here and leave only towards
+their connector."""
 
 import re
 import secrets
@@ -10,6 +11,7 @@ from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from uuid_utils import uuid7
 
 from connectors.base import (
+    Account,
     Clock,
     Connection,
     ConnectionLost,
@@ -26,9 +28,12 @@ from service.errors import (
     SourceUnavailable,
     StartupError,
 )
-from service.model import Actor
+from service.model import Actor, AuditEntry
+from service.schedules import WantedSchedule, next_run
 from service.sources import Sources
-from service.store.store import Store, StoredConnection
+from service.store.audit import note
+from service.store.connections import ConnectionStore, StoredConnection
+from service.store.engine import Statement
 
 CHECK_LASTS = timedelta(hours=1)
 """An account check that succeeded this recently is not repeated: sources count such calls too."""
@@ -55,12 +60,15 @@ class ConsentRequest(msgspec.Struct, frozen=True):
     marketplace_ids: tuple[str, ...]
     environment: str
     skip_historical_sync: bool = False
+    connection_id: str | None = None
 
 
 class Connections:
     """The one door to every connection."""
 
-    def __init__(self, store: Store, sources: Sources, keys: MultiFernet, clock: Clock) -> None:
+    def __init__(
+        self, store: ConnectionStore, sources: Sources, keys: MultiFernet, clock: Clock
+    ) -> None:
         self._store = store
         self._sources = sources
         self._keys = keys
@@ -76,11 +84,7 @@ class Connections:
             environment=new.environment,
             refresh_token=new.refresh_token,
         )
-        connector = self._sources.get(new.connector)
-        try:
-            account = await connector.check(candidate, _impatient)
-        except ConnectorError as error:
-            raise _refusal(error) from error
+        account = await self._account(candidate)
         now = self._clock.now()
         connection = StoredConnection(
             id=candidate.id,
@@ -91,16 +95,74 @@ class Connections:
             marketplace_ids=account.marketplace_ids,
             environment=new.environment,
             name=account.name,
-            credentials=self._keys.encrypt(new.refresh_token.encode()).decode(),
+            credentials=self._encrypt(new.refresh_token),
             created_at=now,
             checked_at=now,
         )
-        await self._store.connect(connection, account.learned)
+        await self._store.connect(
+            connection, account.learned, self._note(actor, connection, "connected")
+        )
         return connection
+
+    async def reconnect(
+        self, actor: Actor, connection_id: str, refresh_token: str
+    ) -> StoredConnection:
+        """New credentials for the same account, checked before they replace the old ones."""
+        kept = await self.get(actor, connection_id)
+        account = await self._account(_opened(kept, refresh_token, {}))
+        now = self._clock.now()
+        connection = msgspec.structs.replace(
+            kept,
+            credentials=self._encrypt(refresh_token),
+            name=account.name or kept.name,
+            checked_at=now,
+            lost=None,
+        )
+        noted = self._note(actor, connection, "reconnected")
+        if not await self._store.reconnect(connection, now, account.learned, noted):
+            raise NotFound
+        return connection
+
+    async def _account(self, candidate: Connection) -> Account:
+        """Who we would be connected as. Raises ConnectionRefused, Invalid or SourceUnavailable."""
+        connector = self._sources.get(candidate.connector)
+        try:
+            return await connector.check(candidate, _impatient)
+        except ConnectorError as error:
+            raise _refusal(error) from error
+
+    async def schedule(
+        self, actor: Actor, connection_id: str, wanted: WantedSchedule | None
+    ) -> StoredConnection:
+        """From now on syncs start by themselves, or no longer. Raises Invalid naming the field."""
+        kept = await self.get(actor, connection_id)
+        schedule = wanted.begun(self._clock.now(), actor.plan) if wanted else None
+        action = "scheduled" if wanted else "unscheduled"
+        details = {"cron": wanted.cron, "timezone": wanted.timezone} if wanted else {}
+        noted = self._note(actor, kept, action, details)
+        if not await self._store.schedule(connection_id, schedule, noted):
+            raise NotFound
+        return msgspec.structs.replace(kept, schedule=schedule)
+
+    async def due(self) -> Sequence[StoredConnection]:
+        """Those of which a scheduled sync should have begun by now."""
+        return await self._store.due(self._clock.now())
+
+    async def claim(self, due: StoredConnection, postponed: timedelta | None = None) -> bool:
+        """Take a due run, however many were missed; False if another process has taken it. The next
+        comes when the schedule says, or after the time by which it is postponed."""
+        if due.schedule is None:
+            return False
+        now = self._clock.now()
+        later = due.schedule if postponed else next_run(due.schedule, now)
+        when = now + postponed if postponed else later.next
+        return await self._store.postpone(due.id, due.schedule.next, when)
 
     async def authorize(self, actor: Actor, asked: "ConsentRequest", redirect_uri: str) -> str:
         """The page of the source where the user consents; it sends him back with our state."""
         consent = self._sources.consent(asked.connector)
+        if asked.connection_id:
+            await self.get(actor, asked.connection_id)
         state = secrets.token_urlsafe(32)
         try:
             url = consent.authorize_url(asked.region, state, redirect_uri)
@@ -130,6 +192,8 @@ class Connections:
             token = await self._sources.consent(connector).exchange(answer, redirect_uri)
         except ConnectorError as error:
             raise _refusal(error) from error
+        if asked.connection_id:
+            return await self.reconnect(actor, asked.connection_id, token)
         return await self.connect(
             actor,
             NewConnection(
@@ -138,41 +202,42 @@ class Connections:
         )
 
     async def list(self, actor: Actor) -> Sequence[StoredConnection]:
-        return await self._store.connections(actor.user)
+        return await self._store.of_user(actor.user)
+
+    async def ever(self, actor: Actor) -> Sequence[StoredConnection]:
+        """Also those that were forgotten: what they have landed may still be there."""
+        return await self._store.of_user(actor.user, forgotten=True)
 
     async def get(self, actor: Actor, connection_id: str) -> StoredConnection:
         """Raises NotFound, also for somebody else's."""
-        connection = await self._store.connection(connection_id)
+        connection = await self._store.one(connection_id)
         if connection is None or connection.user != actor.user:
             raise NotFound(
                 f"You have no connection {connection_id}. GET /api/connections lists them."
             )
         return connection
 
+    async def find(self, connection_id: str) -> StoredConnection | None:
+        return await self._store.one(connection_id)
+
     async def forget(self, actor: Actor, connection_id: str, erase: bool) -> None:
         """Erase the credentials; `erase` also what was landed. Refused while a sync is live."""
-        await self.get(actor, connection_id)
-        if not await self._store.forget(connection_id, self._clock.now(), erase):
+        kept = await self.get(actor, connection_id)
+        noted = self._note(actor, kept, "disconnected", {"data": "erased" if erase else "kept"})
+        if not await self._store.forget(connection_id, self._clock.now(), erase, noted):
             raise ConnectionBusy
 
     async def open(self, connection_id: str) -> Connection:
         """As its connector needs it. Raises ConnectionLost if it was forgotten meanwhile."""
-        kept = await self._store.connection(connection_id)
+        kept = await self._store.one(connection_id)
         if kept is None or kept.credentials is None:
             raise ConnectionLost("This account is no longer connected. Connect it again.")
-        return Connection(
-            id=kept.id,
-            connector=kept.connector,
-            region=kept.region,
-            marketplace_ids=kept.marketplace_ids,
-            environment=kept.environment,
-            refresh_token=self._decrypt(kept.credentials),
-            learned=await self._store.learned(connection_id),
-        )
+        learned = await self._store.learned(connection_id)
+        return _opened(kept, self._decrypt(kept.credentials), learned)
 
     async def check(self, connection: Connection, waiting: Waiting) -> None:
         """Ask the source who we are, unless it told us within the last hour."""
-        kept = await self._store.connection(connection.id)
+        kept = await self._store.one(connection.id)
         now = self._clock.now()
         if kept and kept.checked_at and now - kept.checked_at < CHECK_LASTS:
             return
@@ -182,6 +247,44 @@ class Connections:
     async def lost(self, connection_id: str, why: str) -> None:
         """The source said no: the next check will ask again, whatever the last one said."""
         await self._store.checked(connection_id, self._clock.now(), why, {})
+
+    async def rotate_keys(self) -> int:
+        """Encrypt all credentials with the newest key; how many. Raises StartupError, before
+        anything is changed, if some were encrypted with a key that is not there any more."""
+        everything = await self._store.all_credentials()
+        try:
+            turned = [(id, old, self._keys.rotate(old.encode()).decode()) for id, old in everything]
+        except InvalidToken as error:
+            raise StartupError(
+                "Some credentials were encrypted with a key that SECRETS_KEYS does not hold. Give "
+                "the new key first and all old ones after it."
+            ) from error
+        return sum([await self._store.rotate(id, old, new) for id, old, new in turned])
+
+    def _note(
+        self,
+        actor: Actor,
+        connection: StoredConnection,
+        action: str,
+        details: Mapping[str, object] | None = None,
+    ) -> Statement:
+        told = {"connector": connection.connector, "name": connection.name}
+        return note(
+            AuditEntry(
+                at=self._clock.now(),
+                action=action,
+                user=actor.user,
+                tenant=actor.tenant,
+                actor=actor.user,
+                connection_id=connection.id,
+                address=actor.address,
+                user_agent=actor.user_agent,
+                details={**told, **(details or {})},
+            )
+        )
+
+    def _encrypt(self, refresh_token: str) -> str:
+        return self._keys.encrypt(refresh_token.encode()).decode()
 
     def _decrypt(self, credentials: str) -> str:
         try:
@@ -215,6 +318,18 @@ def _key(text: str) -> Fernet:
     if not re.fullmatch("[A-Za-z0-9_-]{43}=", text):
         raise ValueError("malformed")
     return Fernet(text)
+
+
+def _opened(kept: StoredConnection, refresh_token: str, learned: Mapping[str, str]) -> Connection:
+    return Connection(
+        id=kept.id,
+        connector=kept.connector,
+        region=kept.region,
+        marketplace_ids=kept.marketplace_ids,
+        environment=kept.environment,
+        refresh_token=refresh_token,
+        learned=learned,
+    )
 
 
 async def _impatient(until: datetime, why: str) -> None:

@@ -85,6 +85,12 @@ class AlreadyFinished(ServiceError):
     status, code, title = 409, "already_finished", "Already finished"
 
 
+class PlanLimit(ServiceError):
+    """Your plan does not allow this. Syncs that run go on."""
+
+    status, code, title = 403, "plan_limit", "Plan limit reached"
+
+
 class ConnectionBusy(ServiceError):
     """A sync of this connection is live. Cancel it first."""
 
@@ -107,6 +113,12 @@ class Invalid(ServiceError):
         return cls(f"{name}: {message}", errors=({"field": name, "message": message},))
 
 
+class KeyReused(Invalid):
+    """This Idempotency-Key was used for another request within the last 24 hours. Use a new key."""
+
+    status, code, title = 422, "idempotency_key_reused", "Idempotency key reused"
+
+
 class ConnectionRefused(Invalid):
     """The other side refuses this connection. Check the credentials and authorise again."""
 
@@ -117,6 +129,18 @@ class TooManySyncs(ServiceError):
     """Your organisation has as many live syncs as it may. Wait until one has ended."""
 
     status, code, title = 429, "too_many_syncs", "Too many live syncs"
+
+
+class TooManyRequests(ServiceError):
+    """You ask too often. Wait as long as Retry-After says."""
+
+    status, code, title = 429, "too_many_requests", "Too many requests"
+
+
+class StoreUnavailable(ServiceError):
+    """The database is not available for the moment; nothing was changed. Try again soon."""
+
+    status, code, title = 503, "store_unavailable", "Database unavailable"
 
 
 class SourceUnavailable(ServiceError):

@@ -1,14 +1,19 @@
 """A sync and the moves it may make. Frozen values: a change is a new value. No I/O."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Self
 
 import msgspec
 
-from connectors.base import Cursor, Page, Window
+from connectors.base import Page
 from service.errors import IllegalMove
+from service.progress import CLAIMS, FLOORS, DatasetProgress, Outcome, Stage, Tally
+
+TAKEOVERS = 3
+"""How often a sync is taken over without a new checkpoint before it may be called stalled."""
+MOST_ATTEMPTS_TOLD = 20
 
 
 class Status(StrEnum):
@@ -44,43 +49,6 @@ LIVE = frozenset({Status.PENDING, Status.IN_PROGRESS, Status.PAUSED})
 ENDED = frozenset(Status) - LIVE
 
 
-class Stage(StrEnum):
-    """One named step of a sync."""
-
-    QUEUED = "queued"
-    STARTING = "starting"
-    FETCHING = "fetching"
-    PROCESSING = "processing"
-    FINALIZING = "finalizing"
-    COMPLETE = "complete"
-
-
-FLOORS: Mapping[Stage, int] = {
-    Stage.QUEUED: 0,
-    Stage.STARTING: 10,
-    Stage.FETCHING: 30,
-    Stage.PROCESSING: 60,
-    Stage.FINALIZING: 90,
-    Stage.COMPLETE: 100,
-}
-"""Percent on the bar when a stage begins."""
-
-
-class Outcome(StrEnum):
-    """What became of a dataset. Only COMPLETE says that all of it was read and kept."""
-
-    PENDING = "pending"
-    IN_PROGRESS = "in_progress"
-    COMPLETE = "complete"
-    PARTIAL = "partial"
-    FAILED = "failed"
-    UNKNOWN = "unknown"
-
-
-CLAIMS = "claims"
-"""The dataset that is not read but detected."""
-
-
 class Actor(msgspec.Struct, frozen=True):
     """Who asks, and from where."""
 
@@ -91,91 +59,35 @@ class Actor(msgspec.Struct, frozen=True):
     user_agent: str = ""
 
 
-class Tally(msgspec.Struct, frozen=True):
-    """What became of a page's records. One that this sync had met before is in none of them."""
+class AuditEntry(msgspec.Struct, frozen=True):
+    """Who did what to which sync or connection of a user; `actor` is the user, or what acts for
+    him: the service itself, or his schedule."""
 
-    created: int = 0
-    updated: int = 0
-    unchanged: int = 0
-    failed: int = 0
-
-    @property
-    def processed(self) -> int:
-        return self.created + self.updated + self.unchanged + self.failed
-
-
-class Checkpoint(msgspec.Struct, frozen=True):
-    """Where to read on: inside which window, and the connector's own cursor."""
-
-    window: Window
-    cursor: Cursor | None = None
+    at: datetime
+    action: str
+    user: str
+    tenant: str
+    actor: str
+    sync_id: str = ""
+    connection_id: str = ""
+    address: str = ""
+    user_agent: str = ""
+    details: Mapping[str, Any] = {}
 
 
-class DatasetProgress(msgspec.Struct, frozen=True):
-    """How far one dataset is. `share` (0 to 1) serves the bar where no total is known."""
+class Options(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
+    """What a start asked for. `dry_run` reads and counts but lands nothing; `overwrite` reads all
+    there is and deletes what is no more, over a tenth only with `allow_mass_delete`; `priority`
+    orders the waiting syncs of a tenant; `items` says of which records the outcome is noted."""
 
-    name: str
-    label: str
-    checkpoint: Checkpoint
-    status: Outcome = Outcome.PENDING
-    processed: int = 0
-    total: int | None = None
-    failed: int = 0
-    created: int = 0
-    updated: int = 0
-    unchanged: int = 0
-    deleted: int = 0
-    share: float = 0.0
-    seconds_left: float | None = None
-    waiting_until: datetime | None = None
-    waiting_for: str | None = None
-    error: str | None = None
-
-    @property
-    def ended(self) -> bool:
-        return self.status not in (Outcome.PENDING, Outcome.IN_PROGRESS)
-
-    @property
-    def fraction(self) -> float:
-        if self.ended:
-            return 1.0
-        if self.total:
-            return min(self.processed / self.total, 1.0)
-        return self.share
-
-    def advanced(self, page: Page, tally: Tally) -> Self:
-        """After a page: counted, bookmarked; ended if it was the last."""
-        processed = self.processed + tally.processed
-        total = self.total if page.total is None else page.total
-        counted = msgspec.structs.replace(
-            self,
-            status=Outcome.IN_PROGRESS,
-            processed=processed,
-            total=None if total is None else max(total, processed),
-            failed=self.failed + tally.failed,
-            created=self.created + tally.created,
-            updated=self.updated + tally.updated,
-            unchanged=self.unchanged + tally.unchanged,
-            share=max(self.share, page.share or 0.0),
-            seconds_left=page.seconds_left,
-            waiting_until=None,
-            waiting_for=None,
-            checkpoint=msgspec.structs.replace(self.checkpoint, cursor=page.cursor),
-        )
-        if page.cursor is not None:
-            return counted
-        return counted.end(Outcome.PARTIAL if counted.failed else Outcome.COMPLETE)
-
-    def end(self, outcome: Outcome, error: str | None = None) -> Self:
-        return msgspec.structs.replace(
-            self,
-            status=outcome,
-            error=error,
-            total=self.processed if outcome in (Outcome.COMPLETE, Outcome.PARTIAL) else self.total,
-            seconds_left=None,
-            waiting_until=None,
-            waiting_for=None,
-        )
+    datasets: tuple[str, ...] | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    dry_run: bool = False
+    overwrite: bool = False
+    allow_mass_delete: bool = False
+    priority: int = 0
+    items: str = ""
 
 
 class Fault(msgspec.Struct, frozen=True):
@@ -186,8 +98,21 @@ class Fault(msgspec.Struct, frozen=True):
     retryable: bool = False
 
 
+class Attempt(msgspec.Struct, frozen=True):
+    """A try that did not bring the sync to its end, and why."""
+
+    number: int
+    started_at: datetime
+    ended_at: datetime
+    status: str
+    error: Fault | None = None
+
+
 class Sync(msgspec.Struct, frozen=True):
-    """One run over one user's connection. It is its own event: `version` is the event's id."""
+    """One run over one user's connection. It is its own event: `version` is the event's id.
+
+    `retries` and `takeovers` count what has happened since the last new checkpoint, which was at
+    `checkpoint_at`; `attempt_at` is when this attempt began, `attempts` are those before it."""
 
     id: str
     user: str
@@ -203,14 +128,18 @@ class Sync(msgspec.Struct, frozen=True):
     message: str = "Waiting for its turn"
     version: int = 1
     attempt: int = 1
+    retries: int = 0
     takeovers: int = 0
-    options: Mapping[str, Any] = {}
+    options: Options = Options()
     claims_detected: int = 0
     seconds_left: float | None = None
     waiting_until: datetime | None = None
     completed_at: datetime | None = None
+    checkpoint_at: datetime | None = None
+    attempt_at: datetime | None = None
     error: Fault | None = None
     warnings: tuple[str, ...] = ()
+    attempts: tuple[Attempt, ...] = ()
 
     @property
     def live(self) -> bool:
@@ -228,6 +157,11 @@ class Sync(msgspec.Struct, frozen=True):
 
     def dataset(self, name: str) -> DatasetProgress:
         return next(each for each in self.datasets if each.name == name)
+
+    def stalled(self, at: datetime, timeout: timedelta) -> bool:
+        """Taken over again and again, and nothing new for longer than it had to wait anyhow."""
+        last = max(filter(None, (self.started_at, self.checkpoint_at, self.waiting_until)))
+        return self.takeovers >= TAKEOVERS and at > last + timeout
 
     # Moves ------------------------------------------------------------------------------------
 
@@ -247,7 +181,6 @@ class Sync(msgspec.Struct, frozen=True):
                 at,
                 takeovers=self.takeovers + 1,
                 message="Taken up again after an interruption",
-                waiting_until=None,
             )
         if self.stage is not Stage.QUEUED:
             return self._move(Status.IN_PROGRESS, at, message="Going on from where it was")
@@ -265,12 +198,36 @@ class Sync(msgspec.Struct, frozen=True):
             Status.PENDING,
             at,
             attempt=self.attempt + (self.status is not Status.PAUSED),
+            attempts=self._tried(self.status, self.error, self.completed_at or self.updated_at),
+            attempt_at=at,
+            retries=0,
+            takeovers=0,
             completed_at=None,
             error=None,
             message="Waiting for its turn",
             warnings=(),  # each tells of a dataset that is opened again
-            datasets=tuple(_reopened(each) for each in self.datasets),
+            datasets=tuple(each.reopened() for each in self.datasets),
         )
+
+    def retrying(self, fault: Fault, until: datetime, at: datetime) -> Self:
+        """An attempt failed, and the next begins by itself after a pause."""
+        seconds = (until - at).total_seconds()
+        return self._next(
+            at,
+            attempt=self.attempt + 1,
+            retries=self.retries + 1,
+            attempts=self._tried(Status.FAILED, fault, at),
+            attempt_at=until,
+            message=f"{fault.message} Trying again in {seconds:,.0f} s",
+            waiting_until=until,
+            seconds_left=None,
+            datasets=tuple(each.calm() for each in self.datasets),
+        )
+
+    def _tried(self, status: Status, fault: Fault | None, at: datetime) -> tuple[Attempt, ...]:
+        begun = self.attempt_at or self.started_at
+        over = Attempt(self.attempt, min(begun, at), at, status, fault)
+        return (*self.attempts, over)[-MOST_ATTEMPTS_TOLD:]
 
     def cancelled(self, at: datetime) -> Self:
         return self._end(Status.CANCELLED, at, "Cancelled. What was read so far is kept.")
@@ -286,18 +243,16 @@ class Sync(msgspec.Struct, frozen=True):
             error=fault,
             seconds_left=None,
             waiting_until=None,
-            datasets=tuple(
-                msgspec.structs.replace(each, waiting_until=None, waiting_for=None)
-                for each in self.datasets
-            ),
+            datasets=tuple(each.calm() for each in self.datasets),
         )
 
     def completed(self, at: datetime) -> Self:
         count = sum(each.processed for each in self.sources)
+        what = "records counted, none kept" if self.options.dry_run else "records"
         return self._end(
             Status.COMPLETE,
             at,
-            f"Complete: {count:,} records" + (", with warnings" if self.warnings else ""),
+            f"Complete: {count:,} {what}" + (", with warnings" if self.warnings else ""),
             stage=Stage.COMPLETE,
             percent=FLOORS[Stage.COMPLETE],
         )
@@ -310,7 +265,7 @@ class Sync(msgspec.Struct, frozen=True):
             completed_at=at,
             seconds_left=None,
             waiting_until=None,
-            datasets=tuple(_broken_off(each, status) for each in self.datasets),
+            datasets=tuple(each.broken_off(status) for each in self.datasets),
             **changes,
         )
 
@@ -327,11 +282,15 @@ class Sync(msgspec.Struct, frozen=True):
 
     def advanced(self, name: str, page: Page, tally: Tally, at: datetime) -> Self:
         """A page was read: counters, checkpoint and bar in one new value."""
-        dataset = self.dataset(name).advanced(page, tally)
-        if not dataset.ended or not dataset.failed:
-            return self._with(dataset, at)
-        lost = f"{dataset.failed:,} of {dataset.processed:,} {dataset.label} could not be read."
-        return self._with(dataset, at, warnings=(*self.warnings, lost))
+        before = self.dataset(name)
+        dataset = before.advanced(page, tally)
+        new: dict[str, Any] = {}
+        if tally.processed or dataset.ended:  # what comes again is no progress
+            new = {"retries": 0, "takeovers": 0, "checkpoint_at": at}
+        if dataset.ended and dataset.failed:
+            lost = f"{dataset.failed:,} of {dataset.processed:,} {dataset.label} could not be read."
+            new["warnings"] = (*self.warnings, lost)
+        return self._with(dataset, at, **new)
 
     def waiting(self, name: str | None, until: datetime, why: str, at: datetime) -> Self:
         """A pause of over a second begins, in a dataset or before any is read."""
@@ -339,15 +298,7 @@ class Sync(msgspec.Struct, frozen=True):
         text = f"Waiting {seconds:,.0f} s for {why}"
         if name is None:
             return self._next(at, waiting_until=until, message=text, seconds_left=seconds)
-        before = self.dataset(name)
-        dataset = msgspec.structs.replace(
-            before,
-            status=Outcome.IN_PROGRESS,
-            waiting_until=until,
-            waiting_for=text,
-            seconds_left=max(before.seconds_left or 0.0, seconds),
-        )
-        return self._with(dataset, at)
+        return self._with(self.dataset(name).waiting(until, text, seconds), at)
 
     def dataset_failed(
         self, name: str, error: str, at: datetime, otherwise: Outcome = Outcome.FAILED
@@ -359,6 +310,15 @@ class Sync(msgspec.Struct, frozen=True):
         ended = msgspec.structs.replace(dataset.end(outcome, error), total=dataset.total)
         message = f"{dataset.label.capitalize()} could not be read to the end: {error}"
         return self._with(ended, at, warnings=(*self.warnings, message))
+
+    def swept(self, name: str, deleted: int, at: datetime) -> Self:
+        """So many records of a dataset are no more."""
+        dataset = self.dataset(name)
+        gone = msgspec.structs.replace(dataset, deleted=dataset.deleted + deleted)
+        return self._with(gone, at)
+
+    def warned(self, text: str, at: datetime) -> Self:
+        return self._next(at, warnings=(*self.warnings, text))
 
     def detected(self, count: int, skipped: Mapping[str, str], at: datetime) -> Self:
         """So many claims; each rule that did not run is named with its reason."""
@@ -400,7 +360,7 @@ class Sync(msgspec.Struct, frozen=True):
         if self.stage is not Stage.FETCHING:
             return self.message
         unended = [each for each in self.sources if not each.ended]
-        return _reading(unended[0] if unended and changed.ended else changed)
+        return (unended[0] if unended and changed.ended else changed).told()
 
     def _fetched(self) -> int:
         """The bar while fetching: the mean of the datasets, between the two floors."""
@@ -409,31 +369,3 @@ class Sync(msgspec.Struct, frozen=True):
         mean = sum(each.fraction for each in self.sources) / len(self.sources)
         floor, ceiling = FLOORS[Stage.FETCHING], FLOORS[Stage.PROCESSING]
         return floor + int((ceiling - floor) * mean)
-
-
-def _reading(dataset: DatasetProgress) -> str:
-    """For example: Fetching orders (1,247 of 2,500). Waiting 179 s for …"""
-    if dataset.ended:
-        return f"Fetched {dataset.processed:,} {dataset.label}"
-    of = "so far" if dataset.total is None else f"of {dataset.total:,}"
-    text = f"Fetching {dataset.label} ({dataset.processed:,} {of})"
-    return f"{text}. {dataset.waiting_for}" if dataset.waiting_for else text
-
-
-def _broken_off(dataset: DatasetProgress, how: Status) -> DatasetProgress:
-    """What an ended sync says of a dataset that it did not end: never that it was read."""
-    if dataset.name == CLAIMS and not dataset.ended:
-        return dataset.end(Outcome.UNKNOWN, f"Not computed: the sync was {how} before.")
-    if dataset.status is not Outcome.IN_PROGRESS:
-        return dataset
-    outcome = Outcome.PARTIAL if dataset.processed else Outcome.FAILED
-    ended = dataset.end(outcome, f"Not read to the end: the sync was {how} before.")
-    return msgspec.structs.replace(ended, total=dataset.total)
-
-
-def _reopened(dataset: DatasetProgress) -> DatasetProgress:
-    """A dataset that broke off is read on at the next try; one that was read stays read."""
-    if dataset.error is None:
-        return dataset
-    status = Outcome.IN_PROGRESS if dataset.processed else Outcome.PENDING
-    return msgspec.structs.replace(dataset, status=status, error=None)

@@ -2,7 +2,8 @@
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
-from datetime import datetime
+from datetime import datetime, timedelta
+from random import Random
 
 import anyio
 import msgspec
@@ -26,12 +27,14 @@ from connectors.base import (
 )
 from service.connections import Connections
 from service.errors import IllegalMove, NotFound, Overtaken
-from service.model import CLAIMS, DatasetProgress, Fault, Outcome, Stage, Status, Sync
+from service.model import Fault, Status, Sync
+from service.progress import CLAIMS, Coverage, DatasetProgress, Outcome, Stage
 from service.registry import Registry
 from service.sources import Sources
+from service.store.connections import learn
 from service.store.engine import Statement
+from service.store.records import Records, Sweep, covered
 from service.store.recoveries import Recoveries, findings
-from service.store.store import Store, learn, watermarks
 
 NOTHING_READ = (Outcome.FAILED, Outcome.UNKNOWN)
 RECORDS_AT_ONCE = 500
@@ -40,6 +43,15 @@ WRITING_AT_ONCE = 2
 cancel) must not queue behind those of a hundred syncs."""
 DETECTING_AT_ONCE = 1
 """Rules that are run at once: they are work, and only one thread of Python works at a time."""
+
+RETRIES = 3
+"""How often a sync is tried again by itself without having got any further."""
+FIRST_RETRY = 2.0
+"""Seconds before the first of them; each later one waits twice as long, give or take a quarter."""
+MASS = 0.1
+"""The share of a dataset that a full refresh may delete without being told to."""
+CURRENT = timedelta(days=1)
+"""How old the end of what was read may be for rules to conclude anything from it."""
 
 log = structlog.get_logger()
 
@@ -51,19 +63,24 @@ class Pipeline:
         self,
         registry: Registry,
         connections: Connections,
-        store: Store,
+        records: Records,
         recoveries: Recoveries,
         sources: Sources,
         clock: Clock,
         timeout: float,
+        stall_timeout: float,
+        items: str = "failed",
     ) -> None:
         self.registry = registry
         self.connections = connections
-        self.store = store
+        self.records = records
         self.recoveries = recoveries
         self.sources = sources
         self.clock = clock
         self.timeout = timeout
+        self.stall_timeout = timedelta(seconds=stall_timeout)
+        self.items = items
+        self.random = Random()  # noqa: S311 - jitter, not secrecy
         self.writing = anyio.Semaphore(WRITING_AT_ONCE)
         self.detecting = anyio.CapacityLimiter(DETECTING_AT_ONCE)
         self._scopes: dict[str, anyio.CancelScope] = {}
@@ -100,34 +117,62 @@ class _Run:
         self._retryable: list[str] = []
 
     async def to_its_end(self) -> None:
+        """Tried again after a failure that may pass; the count of tries begins anew with whatever
+        is read."""
+        if self.sync.stalled(self._p.clock.now(), self._p.stall_timeout):
+            text = "The sync was interrupted again and again without getting any further."
+            await self._fail(Fault("stalled", text, retryable=True))
+            return
+        while fault := await self._attempt():
+            if not fault.retryable or self.sync.retries >= RETRIES:
+                await self._fail(fault)
+                return
+            await self._again(fault)
+
+    async def _attempt(self) -> Fault | None:
+        """None where it came to its end, or to a pause."""
         try:
             with anyio.fail_after(self._p.timeout):
                 await self._steps()
         except TimeoutError:
-            await self._fail("timeout", f"The sync took longer than {self._p.timeout:,.0f} s.")
+            return Fault("timeout", f"The sync took longer than {self._p.timeout:,.0f} s.")
         except ConnectionLost as error:
             await self._p.connections.lost(self.sync.connection_id, str(error))
-            fault = Fault(error.code, str(error))
-            await self._change(lambda now: self.sync.paused(fault, now))
+            lost = Fault(error.code, str(error))
+            await self._change(lambda now: self.sync.paused(lost, now))
         except ConnectorError as error:
-            await self._fail(error.code, str(error), retryable=isinstance(error, Retryable))
+            return Fault(error.code, str(error), isinstance(error, Retryable))
         except (IllegalMove, Overtaken):
             raise
         except Exception:
             log.exception("sync_failed_unexpectedly", sync_id=self.sync.id)
-            text = "The sync failed by a fault of this service. Its log says more; resume to try."
-            await self._fail("internal_error", text, retryable=True)
+            text = "The sync failed by a fault of this service. Its log says more."
+            return Fault("internal_error", text, retryable=True)
+        return None
+
+    async def _again(self, fault: Fault) -> None:
+        pause = FIRST_RETRY * 2**self.sync.retries * self._p.random.uniform(0.75, 1.25)
+        log.info("sync_retried", sync_id=self.sync.id, code=fault.code, seconds=round(pause, 1))
+        await self._change(
+            lambda now: self.sync.retrying(fault, now + timedelta(seconds=pause), now)
+        )
+        self._retryable.clear()
+        await self._p.clock.sleep(pause)
 
     async def _steps(self) -> None:
         connection = await self._p.connections.open(self.sync.connection_id)
         await self._p.connections.check(connection, self._waiting_for(None))
         if not all(each.ended for each in self.sync.sources):
             await self._fetch(connection)
+        coverages = await self._coverages()
         if not self.sync.dataset(CLAIMS).ended:
-            await self._detect()
+            await self._stage(Stage.PROCESSING, "Looking for money that is owed")
+            await self._sweep()
+            await self._detect(coverages)
         if self.sync.stage is not Stage.FINALIZING:
             await self._stage(Stage.FINALIZING, "Finishing")
-        await self._change(lambda now: self.sync.completed(now), watermarks(self.sync))
+        known = {} if self.sync.options.dry_run else coverages
+        await self._change(lambda now: self.sync.completed(now), covered(self.sync, known))
         log.info("sync_complete", sync_id=self.sync.id, version=self.sync.version)
 
     # Reading ------------------------------------------------------------------------------------
@@ -190,18 +235,63 @@ class _Run:
     async def _land(self, dataset: str, page: Page) -> None:
         async with self._turn, self._p.writing:
             now = self._p.clock.now()
-            landing = await self._p.store.landing(self.sync, dataset, page.records, now)
+            landing = await self._p.records.landing(
+                self.sync, dataset, page.records, now, self._p.items
+            )
             sync = self.sync.advanced(dataset, page, landing.tally, now)
             learned = learn(sync.connection_id, page.learned)
             await self._p.registry.record(sync, *landing.statements, learned)
             self.sync = sync
 
+    # What was read ------------------------------------------------------------------------------
+
+    async def _coverages(self) -> Mapping[str, Coverage]:
+        """From when to when each dataset that was read whole is known, with what was before."""
+        landed = await self._p.records.landed(self.sync.connection_id)
+        found = {}
+        for each in self.sync.sources:
+            if each.status is not Outcome.COMPLETE:
+                continue
+            window = each.checkpoint.window
+            reach = _find(self._connector, each.name).reach or timedelta(0)
+            before = landed[each.name].coverage if each.name in landed else None
+            new = Coverage(window.since, window.until)
+            found[each.name] = before.joined(window, reach) if before else new
+        return found
+
+    async def _sweep(self) -> None:
+        """A full refresh: what a faultless read did not bring any more is deleted, unless that is
+        so much that it is rather the read that is wrong."""
+        if not self.sync.options.overwrite:
+            return
+        for each in self.sync.sources:
+            if not each.faultless:
+                await self._keep_all(each, "not all of them could be read")
+                continue
+            sweep = await self._p.records.sweep(self.sync, each, self._p.clock.now(), self._p.items)
+            if sweep.gone > MASS * sweep.reached and not self.sync.options.allow_mass_delete:
+                text = f"that would be {sweep.gone:,} of {sweep.reached:,}; allowMassDelete does it"
+                await self._keep_all(each, text)
+            elif sweep.gone:
+                await self._delete(each.name, sweep)
+
+    async def _delete(self, name: str, sweep: Sweep) -> None:
+        await self._change(lambda now: self.sync.swept(name, sweep.gone, now), *sweep.statements)
+
+    async def _keep_all(self, dataset: DatasetProgress, why: str) -> None:
+        text = f"No {dataset.label} were deleted: {why}."
+        if text not in self.sync.warnings:  # an interrupted refresh says it once
+            await self._change(lambda now: self.sync.warned(text, now))
+
     # Detecting ----------------------------------------------------------------------------------
 
-    async def _detect(self) -> None:
-        await self._stage(Stage.PROCESSING, "Looking for money that is owed")
+    async def _detect(self, coverages: Mapping[str, Coverage]) -> None:
+        if self.sync.options.dry_run:
+            why = "Not computed: a dry run keeps nothing that claims could be found in."
+            await self._change(lambda now: self.sync.undetectable(why, now))
+            return
         costs = await self._p.recoveries.costs(self.sync.user)
-        records = _Landed(self._p.store, self.sync, costs)
+        records = _Landed(self._p.records, self.sync, costs, self._current(coverages))
         try:
             found = await anyio.to_thread.run_sync(
                 self._connector.detect,
@@ -220,6 +310,18 @@ class _Run:
             *findings(self.sync, found, self._p.clock.now()),
         )
 
+    def _current(self, coverages: Mapping[str, Coverage]) -> frozenset[str]:
+        """The datasets of which all is known that reaches from as far back as claims need to now:
+        of others it cannot be said that something is missing in them."""
+        found = set()
+        for name, coverage in coverages.items():
+            dataset = _find(self._connector, name)
+            newest = self.sync.started_at - dataset.lag
+            far_back = dataset.reach is None or coverage.since <= newest - dataset.reach
+            if far_back and coverage.until >= newest - CURRENT:
+                found.add(name)
+        return frozenset(found)
+
     # Recording ----------------------------------------------------------------------------------
 
     async def _stage(self, stage: Stage, message: str, seconds: float | None = None) -> None:
@@ -235,9 +337,9 @@ class _Run:
 
         return waiting
 
-    async def _fail(self, code: str, text: str, retryable: bool = False) -> None:
-        log.warning("sync_failed", sync_id=self.sync.id, code=code, reason=text)
-        await self._change(lambda now: self.sync.failed(Fault(code, text, retryable), now))
+    async def _fail(self, fault: Fault) -> None:
+        log.warning("sync_failed", sync_id=self.sync.id, code=fault.code, reason=fault.message)
+        await self._change(lambda now: self.sync.failed(fault, now))
 
     async def _change(self, change: Callable[[datetime], Sync], *rest: Statement) -> None:
         async with self._turn, self._p.writing:
@@ -249,11 +351,13 @@ class _Run:
 class _Landed:
     """What was landed of a connection, read page by page from the thread that detects."""
 
-    def __init__(self, store: Store, sync: Sync, costs: Mapping[str, Money]) -> None:
-        self._store = store
+    def __init__(
+        self, records: Records, sync: Sync, costs: Mapping[str, Money], complete: frozenset[str]
+    ) -> None:
+        self._records = records
         self._costs = costs
         self._connection_id = sync.connection_id
-        self._complete = {each.name for each in sync.sources if each.status is Outcome.COMPLETE}
+        self._complete = complete
 
     def complete(self, dataset: str) -> bool:
         return dataset in self._complete
@@ -265,7 +369,7 @@ class _Landed:
         after = ""
         while True:
             rows = anyio.from_thread.run(
-                self._store.raw_records, self._connection_id, dataset, RECORDS_AT_ONCE, after
+                self._records.raw_page, self._connection_id, dataset, RECORDS_AT_ONCE, after
             )
             for record_id, data in rows:
                 yield Record(record_id, data.encode())

@@ -4,32 +4,39 @@ It is the truth about live syncs, in memory, mirrored to `sync_progress` by guar
 order of a change is store, memory, bus: nobody hears of what a poll does not yet show."""
 
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import timedelta
 
 import anyio
 import msgspec
 import structlog
-from uuid_utils import uuid7
 
-from connectors.base import Clock, Connector, Window
+from connectors.base import Clock
 from service.errors import (
     AlreadyFinished,
     AlreadyRunning,
     Invalid,
+    KeyReused,
     NotConnected,
     NotFound,
     Overtaken,
+    PlanLimit,
     SyncAlreadyRunning,
     TooManySyncs,
 )
 from service.events.bus import EventBus
-from service.model import CLAIMS, Actor, Checkpoint, DatasetProgress, Status, Sync
+from service.model import Actor, Fault, Options, Status, Sync
+from service.plans import Plans
 from service.runner.runner import Runner
 from service.sources import Sources
+from service.starting import new_sync
+from service.store.audit import moved, started
+from service.store.connections import ConnectionStore, StoredConnection
 from service.store.engine import Refused, Statement
-from service.store.store import Store, StoredConnection, save
+from service.store.patience import insist
+from service.store.records import Records
+from service.store.store import Key, Store, revive, save
 
 ENDED_IN_MEMORY = 1000
 TRIES = 50
@@ -39,19 +46,14 @@ log = structlog.get_logger()
 
 
 class StartRequest(msgspec.Struct, frozen=True):
-    """What a start may ask for; everything may be left out."""
+    """What a start may ask for; everything may be left out. `by` is what starts it in place of the
+    user: his schedule."""
 
     connection_id: str | None = None
-    datasets: Sequence[str] | None = None
-    since: datetime | None = None
-    until: datetime | None = None
+    options: Options = Options()
     attach: bool = False
-
-    @property
-    def options(self) -> dict[str, object]:
-        """As it is shown in the status."""
-        given = {"datasets": self.datasets, "since": self.since, "until": self.until}
-        return {name: value for name, value in given.items() if value is not None}
+    key: Key | None = None
+    by: str = ""
 
 
 class Registry:
@@ -60,18 +62,22 @@ class Registry:
     def __init__(
         self,
         store: Store,
+        records: Records,
+        connections: ConnectionStore,
         bus: EventBus,
         runner: Runner,
         sources: Sources,
         clock: Clock,
-        most_of_tenant: int,
+        plans: Plans,
     ) -> None:
         self._store = store
+        self._records = records
+        self._connections = connections
         self._bus = bus
         self._runner = runner
         self._sources = sources
         self._clock = clock
-        self._most_of_tenant = most_of_tenant
+        self._plans = plans
         self._live: dict[str, Sync] = {}
         self._live_of_user: dict[str, str] = {}
         self._ended: OrderedDict[str, Sync] = OrderedDict()
@@ -85,25 +91,30 @@ class Registry:
     # For users --------------------------------------------------------------------------------
 
     async def start(self, actor: Actor, request: StartRequest) -> Sync:
-        """A new sync, about to run. With `attach`, the one that is live already, if there is one.
+        """A new sync, about to run. With `attach`, the one that is live already, if there is one;
+        with a key that was used, the one that it started.
 
-        Raises NotConnected, SyncAlreadyRunning, TooManySyncs or Invalid."""
+        Raises NotConnected, SyncAlreadyRunning, TooManySyncs, PlanLimit, KeyReused or Invalid."""
+        if same := await self._same_start(actor, request):
+            return same
         if running := self.live_of(actor.user):
             return _attach(running, request)
         connection = await self._connection(actor, request.connection_id)
-        sync = self._new(actor, connection, request)
+        await self._check_day(actor)
+        connector = self._sources.get(connection.connector)
+        plan, landed = self._plans.of(actor.plan), await self._records.landed(connection.id)
+        now = self._clock.now()
+        sync = new_sync(actor, connection, connector, request.options, plan, landed, now)
+        begun = started(sync, actor, request.by)
+        most = self._plans.most_of_tenant(actor.plan)
         try:
             with anyio.CancelScope(shield=True):
-                if not await self._store.create(sync, self._most_of_tenant):
+                if not await self._store.create(sync, most, request.key, begun):
                     raise TooManySyncs(headers={"Retry-After": "60"})
                 await self._tell(sync)
         except Refused:
-            running = self.live_of(actor.user) or await self._store.live_sync(actor.user)
-            if running is None:
-                raise Overtaken("A sync ended just now. Start again.") from None
-            self._remember(running)
-            return _attach(running, request)
-        self._runner.submit(sync.id)
+            return await self._same_start(actor, request) or await self._other(actor, request)
+        self._runner.submit(sync)
         log.info("sync_started", sync_id=sync.id, connector=sync.connector)
         return sync
 
@@ -128,10 +139,11 @@ class Registry:
             if sync.status is Status.CANCELLED:
                 return sync
             if not sync.live:
-                raise AlreadyFinished(f"This sync is {sync.status}; it cannot be cancelled.")
+                text = f"This sync is {sync.status}; it cannot be cancelled."
+                raise AlreadyFinished(text, more={"syncId": sync_id, "syncStatus": sync.status})
             try:
                 cancelled = sync.cancelled(self._clock.now())
-                await self.record(cancelled)
+                await self._keep(save(cancelled), cancelled, moved(cancelled, actor))
             except Overtaken:
                 continue
             log.info("sync_cancelled", sync_id=sync_id)
@@ -142,20 +154,25 @@ class Registry:
         """Paused, failed or cancelled goes on from its checkpoints."""
         sync = await self.get(actor, sync_id)
         if sync.status in (Status.PENDING, Status.IN_PROGRESS):
-            raise AlreadyRunning
+            raise AlreadyRunning(more=addresses(sync_id))
         if sync.status is Status.COMPLETE:
-            raise AlreadyFinished
+            raise AlreadyFinished(more={"syncId": sync_id, "syncStatus": sync.status})
         running = self.live_of(actor.user)
         if running and running.id != sync_id:
             raise _running(running)
         await self._connection(actor, sync.connection_id)  # forgotten: there is nothing to go on
         resumed = sync.resumed(self._clock.now())
+        most = self._plans.most_of_tenant(actor.plan)
         try:
-            await self.record(resumed)
+            await self._keep(revive(resumed, most), resumed, moved(resumed, actor))
         except Refused:
             running = await self._store.live_sync(actor.user)
             raise (_running(running) if running else Overtaken()) from None
-        self._runner.submit(sync_id)
+        except Overtaken:
+            if await self._store.live_of_tenant(sync.tenant) >= most:
+                raise TooManySyncs(headers={"Retry-After": "60"}) from None
+            raise
+        self._runner.submit(resumed)
         log.info("sync_resumed", sync_id=sync_id, attempt=resumed.attempt)
         return resumed
 
@@ -169,12 +186,12 @@ class Registry:
         ended = [sync for sync in self._ended.values() if sync.user == user]
         return [*ended, *([live] if live else [])]
 
-    # For the pipeline ---------------------------------------------------------------------------
+    # For the service itself -------------------------------------------------------------------
 
     async def take(self, sync_id: str) -> Sync:
         """Make a sync ours to run. Raises IllegalMove if it is none to run, Overtaken if another
         took it first."""
-        sync = await self.find(sync_id)
+        sync = await insist(lambda: self.find(sync_id))
         if sync is None:
             raise NotFound
         taken = sync.taken(self._clock.now())
@@ -182,14 +199,12 @@ class Registry:
         return taken
 
     async def record(self, sync: Sync, *rest: Statement) -> None:
-        """Keep a new version of a sync, and whatever belongs to it, then tell everybody.
+        """Keep a new version of a sync, and whatever belongs to it, then tell everybody. A database
+        that is away is waited for.
 
         Raises Overtaken if somebody else made that version first; then nothing was kept."""
-        with anyio.CancelScope(shield=True):  # what was kept must also be told
-            if not await self._store.write(save(sync), *rest):
-                await self._catch_up(sync.id)
-                raise Overtaken
-            await self._tell(sync)
+        move = [] if sync.status is Status.IN_PROGRESS else [moved(sync, None)]
+        await insist(lambda: self._keep(save(sync), sync, *move, *rest))
 
     async def unfinished(self) -> list[Sync]:
         """What a process that is gone left running: to be submitted at the start."""
@@ -198,20 +213,38 @@ class Registry:
             self._remember(sync)
         return [sync for sync in found if sync.status is not Status.PAUSED]
 
+    def paused(self) -> list[Sync]:
+        return [sync for sync in self._live.values() if sync.status is Status.PAUSED]
+
+    async def expire(self, sync: Sync, text: str) -> None:
+        """A sync that was paused for too long fails."""
+        await self.record(sync.failed(Fault("paused_too_long", text), self._clock.now()))
+
     async def find(self, sync_id: str) -> Sync | None:
         if sync := self._live.get(sync_id) or self._ended.get(sync_id):
             return sync
         return await self._store.sync(sync_id)
 
-    # Inside -------------------------------------------------------------------------------------
+    def forget(self, sync_id: str) -> None:
+        """It is pruned from the store."""
+        self._ended.pop(sync_id, None)
+
+    # Keeping ----------------------------------------------------------------------------------
+
+    async def _keep(self, guard: Statement, sync: Sync, *rest: Statement) -> None:
+        with anyio.CancelScope(shield=True):  # what was kept must also be told
+            if not await self._store.write(guard, *rest):
+                kept = await self._store.sync(sync.id)
+                # It may be ours all the same: the database went away after it had kept it.
+                if kept is None or _bytes(kept) != _bytes(sync):
+                    if kept:
+                        self._remember(kept)
+                    raise Overtaken
+            await self._tell(sync)
 
     async def _tell(self, sync: Sync) -> None:
         self._remember(sync)
         await self._bus.publish(sync)
-
-    async def _catch_up(self, sync_id: str) -> None:
-        if kept := await self._store.sync(sync_id):
-            self._remember(kept)
 
     def _remember(self, sync: Sync) -> None:
         """Newer versions win, in whichever order they are heard."""
@@ -230,8 +263,30 @@ class Registry:
         while len(self._ended) > ENDED_IN_MEMORY:
             self._ended.popitem(last=False)
 
+    # Starting ---------------------------------------------------------------------------------
+
+    async def _same_start(self, actor: Actor, request: StartRequest) -> Sync | None:
+        """What the same key has started within the last day."""
+        if request.key is None:
+            return None
+        used = await self._store.used_key(actor.user, request.key.key, self._clock.now())
+        if used is None:
+            return None
+        asked, sync_id = used
+        if asked != request.key.request:
+            raise KeyReused
+        return await self.find(sync_id)
+
+    async def _other(self, actor: Actor, request: StartRequest) -> Sync:
+        """Another start of the user won the race."""
+        running = self.live_of(actor.user) or await self._store.live_sync(actor.user)
+        if running is None:
+            raise Overtaken("A sync ended just now. Start again.") from None
+        self._remember(running)
+        return _attach(running, request)
+
     async def _connection(self, actor: Actor, wanted: str | None) -> StoredConnection:
-        connections = await self._store.connections(actor.user)
+        connections = await self._connections.of_user(actor.user)
         if wanted is not None:
             found = next((each for each in connections if each.id == wanted), None)
             if found is None:
@@ -246,43 +301,19 @@ class Registry:
             raise Invalid.field("connectionId", "You have several connections: say which one.")
         return connections[0]
 
-    def _new(self, actor: Actor, connection: StoredConnection, request: StartRequest) -> Sync:
+    async def _check_day(self, actor: Actor) -> None:
+        most = self._plans.of(actor.plan).syncs_per_day
+        if most is None:
+            return
         now = self._clock.now()
-        connector = self._sources.get(connection.connector)
-        return Sync(
-            id=f"sync_{uuid7().hex}",
-            user=actor.user,
-            tenant=actor.tenant,
-            connector=connection.connector,
-            connection_id=connection.id,
-            started_at=now,
-            updated_at=now,
-            options=request.options,
-            datasets=_datasets(connector, request, now),
-        )
-
-
-def _datasets(
-    connector: Connector, request: StartRequest, now: datetime
-) -> tuple[DatasetProgress, ...]:
-    """What to read, each in a window that is computed once and stays."""
-    names = [each.name for each in connector.datasets]
-    wanted = names if request.datasets is None else request.datasets
-    unknown = [name for name in wanted if name not in names]
-    if unknown or not wanted:
-        raise Invalid.field("datasets", f"Choose at least one of: {', '.join(names)}.")
-    datasets = []
-    for each in connector.datasets:
-        if each.name not in wanted:
-            continue
-        newest = now - each.lag
-        until = min(request.until or newest, newest)
-        since = request.since or (until - each.reach if each.reach else until)
-        if each.reach and since >= until:
-            raise Invalid.field("since", f"Must be before until ({until:%Y-%m-%dT%H:%M:%SZ}).")
-        checkpoint = Checkpoint(Window(since, until))
-        datasets.append(DatasetProgress(each.name, each.label, checkpoint))
-    return (*datasets, DatasetProgress(CLAIMS, "claims", Checkpoint(Window(now, now))))
+        today = now.replace(hour=0, minute=0, second=0, microsecond=0)
+        if await self._store.started_since(actor.user, today) >= most:
+            left = (today + timedelta(days=1) - now).total_seconds()
+            raise PlanLimit(
+                f"Your plan allows {most} syncs a day. The next can start tomorrow (UTC).",
+                more={"limit": "syncsPerDay", "allowed": most},
+                headers={"Retry-After": f"{left:.0f}"},
+            )
 
 
 def _attach(running: Sync, request: StartRequest) -> Sync:
@@ -293,6 +324,10 @@ def _attach(running: Sync, request: StartRequest) -> Sync:
 
 def _running(running: Sync) -> SyncAlreadyRunning:
     return SyncAlreadyRunning(more=addresses(running.id))
+
+
+def _bytes(sync: Sync) -> bytes:
+    return msgspec.json.encode(sync)
 
 
 def addresses(sync_id: str) -> Mapping[str, str]:

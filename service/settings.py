@@ -8,8 +8,11 @@ from types import MappingProxyType
 import msgspec
 
 from service.errors import StartupError
+from service.plans import read_plans
 
 SHORTEST_SECRET = 32
+LONGEST_RETENTION = 36_500
+LONGEST_TIMEOUT = 1_000_000_000
 
 
 class Settings(msgspec.Struct, frozen=True, rename="upper"):
@@ -30,8 +33,20 @@ class Settings(msgspec.Struct, frozen=True, rename="upper"):
     max_syncs_per_tenant: int = 3
     #: Syncs run at once by this process.
     max_running_syncs: int = 100
+    #: What each plan allows, as JSON by its name (see `service.plans`).
+    plans: str = ""
+    #: Requests that a user may make in a minute; 0: as many as he likes.
+    max_requests_per_minute: int = 0
     #: Seconds that one attempt of a sync may take.
     sync_timeout: float = 86400.0
+    #: Seconds without a new checkpoint, beyond the longest planned wait.
+    stall_timeout: float = 1800.0
+    #: Days after which what has ended is deleted; never a connection's newest sync.
+    retention_days: float = 30.0
+    #: Days after which entries of the audit log are deleted.
+    audit_retention_days: float = 365.0
+    #: Of which records the history keeps the outcome: `failed`, or `all`.
+    history_items: str = "failed"
     #: Streams of one user; beyond it the oldest is evicted.
     max_streams_per_user: int = 200
     log_level: str = "info"
@@ -92,6 +107,12 @@ def _check(settings: Settings) -> None:
         problems.append("DATABASE_URL must be sqlite:///path (PostgreSQL is not supported yet).")
     elif settings.database_path.name in ("", ":memory:"):
         problems.append("DATABASE_URL must name a file: sqlite:///data/sync.db.")
+    if settings.history_items not in ("failed", "all"):
+        problems.append("HISTORY_ITEMS must be failed or all.")
+    try:
+        read_plans(settings.plans)
+    except StartupError as error:
+        problems.append(error.detail)
     if settings.log_format not in ("json", "console"):
         problems.append("LOG_FORMAT must be json or console.")
     if settings.log_level.lower() not in ("debug", "info", "warning", "error"):
@@ -130,6 +151,9 @@ def _check_numbers(settings: Settings) -> list[str]:
         "max_syncs_per_tenant",
         "max_running_syncs",
         "sync_timeout",
+        "stall_timeout",
+        "retention_days",
+        "audit_retention_days",
         "max_streams_per_user",
     )
     problems += [
@@ -137,6 +161,12 @@ def _check_numbers(settings: Settings) -> list[str]:
         for name in positive
         if not getattr(settings, name) > 0  # nan is not above 0 either
     ]
+    if settings.max_requests_per_minute < 0:
+        problems.append("MAX_REQUESTS_PER_MINUTE must not be below 0.")
+    if max(settings.sync_timeout, settings.stall_timeout) > LONGEST_TIMEOUT:
+        problems.append(f"Timeouts must be at most {LONGEST_TIMEOUT:,} seconds.")
+    if max(settings.retention_days, settings.audit_retention_days) > LONGEST_RETENTION:
+        problems.append(f"Days of retention must be at most {LONGEST_RETENTION:,}.")
     return problems
 
 

@@ -7,8 +7,13 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-GROUND = {"connectors.base", "service.model", "service.errors"}
+GROUND = {"connectors.base", "service.model", "service.progress", "service.errors"}
 NOUNS = GROUND | {"service.settings"}
+# What is kept, whichever the database is.
+STORES = {
+    f"service.store.{name}"
+    for name in ("store", "records", "connections", "recoveries", "audit", "engine")
+}
 
 # A room (a module, or every module of a package) and the rooms that it may import.
 ROOMS = {
@@ -28,9 +33,11 @@ ROOMS = {
     },
     "service.app": {
         "service.api",
+        "service.housekeeping",
         "service.pipeline",
         "service.registry",
         "service.connections",
+        "service.plans",
         "service.sources",
         "service.store",
         "service.events",
@@ -42,10 +49,9 @@ ROOMS = {
     "service.api": {
         "service.registry",
         "service.connections",
+        "service.schedules",
         "service.sources",
-        "service.store.store",
-        "service.store.recoveries",
-        "service.store.engine",
+        *STORES,
         "service.settings",
         *GROUND,
     },
@@ -53,27 +59,37 @@ ROOMS = {
         "service.registry",
         "service.connections",
         "service.sources",
-        "service.store.store",
-        "service.store.recoveries",
-        "service.store.engine",
+        *STORES,
+        *GROUND,
+    },
+    "service.housekeeping": {
+        "service.registry",
+        "service.connections",
+        *STORES,
         *GROUND,
     },
     "service.registry": {
-        "service.store.store",
-        "service.store.engine",
+        "service.starting",
+        "service.plans",
+        *STORES,
+        "service.store.patience",
         "service.events.bus",
         "service.runner.runner",
         "service.sources",
         *GROUND,
     },
-    "service.connections": {"service.store.store", "service.sources", *GROUND},
+    "service.connections": {"service.schedules", *STORES, "service.sources", *GROUND},
+    "service.starting": {"service.plans", *STORES, *GROUND},
+    "service.schedules": {"service.store.connections", "service.errors"},
     "service.sources": {"connectors.base", "service.errors"},
     "service.store": NOUNS,
     "service.events": NOUNS,
     "service.runner": NOUNS,
-    "service.model": {"connectors.base", "service.errors"},
+    "service.model": {"connectors.base", "service.progress", "service.errors"},
+    "service.progress": {"connectors.base"},
+    "service.plans": {"service.errors"},
     "service.terminal": {"service.errors"},
-    "service.settings": {"service.errors"},
+    "service.settings": {"service.plans", "service.errors"},
     "service.logs": set(),
     "service.errors": set(),
     "connectors.base": set(),

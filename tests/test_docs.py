@@ -47,7 +47,7 @@ def test_the_amazon_settings_are_those_that_the_connector_reads() -> None:
 
 def test_the_table_of_commands_is_the_table_of_commands() -> None:
     table = README.partition("| command | does |")[2].partition("\n\n")[0]
-    words = re.findall(r"`python -m service (\w+)|· `(\w+) ", table)
+    words = re.findall(r"`python -m service ([\w-]+)|· `([\w-]+) ", table)
     assert {first or second for first, second in words} == set(main.commands)
 
 

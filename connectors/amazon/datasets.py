@@ -31,7 +31,9 @@ SETTLED = timedelta(minutes=2, seconds=5)
 
 ORDERS = Dataset("orders", "orders", timedelta(days=90), SETTLED)
 INVENTORY = Dataset("inventory", "inventory")
-TRANSACTIONS = Dataset("transactions", "transactions", timedelta(days=130), SETTLED)
+TRANSACTIONS = Dataset(
+    "transactions", "transactions", timedelta(days=130), SETTLED, timedelta(hours=48)
+)
 
 ORDER_DATA = "PROCEEDS,EXPENSE,PROMOTION,CANCELLATION,FULFILLMENT"
 """What an order may tell. Never BUYER or RECIPIENT: nothing here needs to know a person."""

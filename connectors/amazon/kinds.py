@@ -16,10 +16,12 @@ NEAR_REAL_TIME = timedelta(minutes=30)
 LONGEST_ORDERS = timedelta(days=30)
 SETTLED = timedelta(minutes=2, seconds=5)
 
-REIMBURSEMENTS = Dataset("reimbursements", "reimbursements", timedelta(days=300), SETTLED)
-LEDGER = Dataset("ledger", "ledger events", timedelta(days=100), SETTLED)
-RETURNS = Dataset("returns", "customer returns", timedelta(days=155), SETTLED)
-REMOVALS = Dataset("removals", "removal orders", timedelta(days=155), SETTLED)
+REIMBURSEMENTS = Dataset(
+    "reimbursements", "reimbursements", timedelta(days=300), SETTLED, timedelta(days=300)
+)
+LEDGER = Dataset("ledger", "ledger events", timedelta(days=100), SETTLED, timedelta(days=100))
+RETURNS = Dataset("returns", "customer returns", timedelta(days=155), SETTLED, timedelta(days=155))
+REMOVALS = Dataset("removals", "removal orders", timedelta(days=155), SETTLED, timedelta(days=155))
 FEES = Dataset("fees", "fee previews")
 STOCK = Dataset("stock", "stock levels")
 

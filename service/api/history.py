@@ -11,7 +11,7 @@ from service.api import wire
 from service.api.parts import actor, parts
 from service.errors import Invalid, NotFound
 from service.model import Status
-from service.store.store import stamp
+from service.store.engine import stamp
 
 SHOWN_STATUSES: dict[str, list[Status]] = {
     status.value: [status] for status in Status if status is not Status.PENDING
@@ -46,14 +46,33 @@ async def history(request: Request) -> Response:
 
 
 async def one(request: Request) -> Response:
-    """GET /api/sync/history/{sync_id}."""
+    """GET /api/sync/history/{sync_id}: one sync with its datasets, attempts and warnings."""
     sync = await parts(request).registry.get(actor(request), request.path_params["sync_id"])
-    return wire.JSON(parts(request).encoder.status(sync))
+    return wire.JSON(wire.whole_sync(sync))
+
+
+async def audit(request: Request) -> Response:
+    """GET /api/audit: who did what, newest first."""
+    who = actor(request)
+    given = wire.query(request, "limit", "cursor", "action", "syncId", "from", "to")
+    limit = wire.whole_number(given, "limit", 20, 1, 100)
+    before = wire.read_cursor(given, "audit", 1)
+    filters = {"action": given.get("action"), "sync_id": given.get("syncId"), **_span(given)}
+    chosen = {name: value for name, value in filters.items() if value}
+    log = parts(request).audit
+    rows = await log.page(who.user, chosen, limit + 1, before[0] if before else None)
+    more = len(rows) > limit
+    return wire.JSON(
+        {
+            "entries": [wire.audit_entry(row) for row in rows[:limit]],
+            "nextCursor": wire.cursor("audit", rows[limit - 1]["id"]) if more else None,
+        }
+    )
 
 
 async def items(request: Request) -> Response:
     """GET /api/sync/history/{sync_id}/items: what became of single records. Failures are always
-    here; the other outcomes are counted in the status."""
+    here, other outcomes if the start or the operator asked for them; all are counted."""
     sync = await parts(request).registry.get(actor(request), request.path_params["sync_id"])
     given = wire.query(request, "limit", "cursor", "status", "dataset")
     limit = wire.whole_number(given, "limit", 20, 1, 100)
@@ -83,7 +102,7 @@ async def data(request: Request) -> Response:
         )
     given = wire.query(request, "limit", "cursor", "connectionId")
     limit = wire.whole_number(given, "limit", 20, 1, 1000)
-    own = [each.id for each in await here.store.connections(who.user, forgotten=True)]
+    own = [each.id for each in await here.connections.ever(who)]
     if wanted := given.get("connectionId"):
         if wanted not in own:
             raise NotFound(f"You have no connection {wanted}. GET /api/connections lists them.")
@@ -92,7 +111,7 @@ async def data(request: Request) -> Response:
     rows: list[Mapping[str, Any]] = []
     for connection in [each for each in own if each >= begin]:
         missing = limit + 1 - len(rows)
-        rows += await here.store.records(
+        rows += await here.records.page(
             connection, dataset, missing, after if connection == begin else ""
         )
         if len(rows) > limit:
@@ -114,8 +133,10 @@ def _filters(given: Mapping[str, str]) -> dict[str, Any]:
         filters["connector"] = connector
     if connection := given.get("connectionId"):
         filters["connection_id"] = connection
-    if since := wire.moment(given, "from"):
-        filters["since"] = stamp(since)
-    if until := wire.moment(given, "to"):
-        filters["until"] = stamp(until)
-    return filters
+    return filters | _span(given)
+
+
+def _span(given: Mapping[str, str]) -> dict[str, str]:
+    since, until = wire.moment(given, "from"), wire.moment(given, "to")
+    span = {"since": stamp(since)} if since else {}
+    return span | ({"until": stamp(until)} if until else {})

@@ -8,11 +8,14 @@ from starlette.requests import HTTPConnection
 from connectors.base import Clock
 from service.api.auth import Authenticator, Identity
 from service.api.hub import Hub
+from service.api.rates import Rates
 from service.api.wire import Encoder
 from service.connections import Connections
 from service.model import Actor
 from service.registry import Registry
 from service.sources import Sources
+from service.store.audit import AuditLog
+from service.store.records import Records
 from service.store.recoveries import Recoveries
 from service.store.store import Store
 
@@ -21,11 +24,14 @@ class Parts(msgspec.Struct, frozen=True):
     registry: Registry
     connections: Connections
     store: Store
+    records: Records
     recoveries: Recoveries
+    audit: AuditLog
     sources: Sources
     hub: Hub
     encoder: Encoder
     auth: Authenticator
+    rates: Rates
     clock: Clock
 
 
@@ -34,8 +40,10 @@ def parts(request: HTTPConnection) -> Parts:
 
 
 def identity(request: HTTPConnection) -> Identity:
-    """Who asks. Raises Unauthenticated or Forbidden."""
-    return parts(request).auth.identify(request)
+    """Who asks. Raises Unauthenticated, Forbidden or TooManyRequests."""
+    found = parts(request).auth.identify(request)
+    parts(request).rates.count(found.actor.user)
+    return found
 
 
 def actor(request: HTTPConnection) -> Actor:

@@ -63,7 +63,7 @@ async def one(request: Request) -> Response:
     evidence = {
         dataset: [
             wire.record(row)
-            for row in await parts(request).store.some_records(found.connection_id, dataset, ids)
+            for row in await parts(request).records.some(found.connection_id, dataset, ids)
         ]
         for dataset, ids in found.claim.evidence.items()
     }

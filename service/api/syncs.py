@@ -1,46 +1,75 @@
 """Start, watch, cancel and resume a sync."""
 
+import hashlib
+import re
 from datetime import datetime
-from typing import Literal
+from typing import Annotated, Literal
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
 from service.api import wire
 from service.api.parts import actor, parts
 from service.errors import Invalid
-from service.model import Sync
+from service.model import Options, Sync
 from service.registry import StartRequest, addresses
+from service.store.store import Key
 
 
 class StartIn(wire.In, frozen=True):
     """The body of a start. Everything may be left out."""
 
     connection_id: str | None = None
-    datasets: list[str] | None = None
+    datasets: tuple[str, ...] | None = None
     since: datetime | None = None
     until: datetime | None = None
+    dry_run: bool = False
+    overwrite: bool = False
+    allow_mass_delete: bool = False
+    priority: Annotated[int, msgspec.Meta(ge=-100, le=100)] = 0
+    items: Literal["failed", "all"] | None = None
     on_conflict: Literal["reject", "attach"] = "reject"
 
-    def request(self) -> StartRequest:
+    def request(self, key: str | None) -> StartRequest:
         since = wire.in_utc(self.since, "since") if self.since else None
         until = wire.in_utc(self.until, "until") if self.until else None
         if since and until and since >= until:
             raise Invalid.field("since", "Must be before until.")
         return StartRequest(
             connection_id=self.connection_id,
-            datasets=self.datasets,
-            since=since,
-            until=until,
+            options=Options(
+                datasets=self.datasets,
+                since=since,
+                until=until,
+                dry_run=self.dry_run,
+                overwrite=self.overwrite,
+                allow_mass_delete=self.allow_mass_delete,
+                priority=self.priority,
+                items=self.items or "",
+            ),
             attach=self.on_conflict == "attach",
+            key=None if key is None else Key(key, self._digest()),
         )
+
+    def _digest(self) -> str:
+        """The same for bodies that ask for the same, however they are written."""
+        return hashlib.blake2b(msgspec.json.encode(self), digest_size=16).hexdigest()
+
+
+def _key(request: Request) -> str | None:
+    """The Idempotency-Key, if there is one. Raises Invalid for what cannot be one."""
+    key = request.headers.get("idempotency-key")
+    if key is not None and not re.fullmatch(r"[\x21-\x7e]{1,255}", key):
+        raise Invalid.field("Idempotency-Key", "Must be 1 to 255 visible ASCII characters.")
+    return key
 
 
 async def start(request: Request) -> Response:
     """POST /api/sync/start (and /api/sync/force): 202 at once; the sync goes on by itself."""
-    who = actor(request)
-    body = await wire.read_body(request, StartIn, empty=StartIn())
-    sync = await parts(request).registry.start(who, body.request())
+    who, key = actor(request), _key(request)
+    body = await wire.read_body(request, StartIn, StartIn())
+    sync = await parts(request).registry.start(who, body.request(key))
     return _accepted(sync, "Sync started successfully")
 
 

@@ -14,10 +14,12 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from service.errors import BodyTooLarge, Invalid, InvalidJSON, ServiceError
-from service.model import CLAIMS, DatasetProgress, Status, Sync
+from service.model import Attempt, Status, Sync
+from service.progress import CLAIMS, DatasetProgress
+from service.store.connections import Schedule, StoredConnection
 from service.store.engine import Values
+from service.store.records import Landed
 from service.store.recoveries import Recovery
-from service.store.store import StoredConnection
 
 LARGEST_BODY = 1024 * 1024
 MOST_DISCARDED = 8 * LARGEST_BODY
@@ -78,8 +80,29 @@ def status(sync: Sync) -> Json:
         "connector": sync.connector,
         "connectionId": sync.connection_id,
         "options": sync.options,
-        "dryRun": False,
+        "dryRun": sync.options.dry_run,
         "updatedAt": time(sync.updated_at),
+    }
+
+
+def whole_sync(sync: Sync) -> Json:
+    """The sync with each of its attempts, the last one included."""
+    begun = sync.attempt_at or sync.started_at
+    last = Attempt(sync.attempt, begun, sync.completed_at or begun, _shown(sync.status), sync.error)
+    attempts = [*map(_attempt, sync.attempts), _attempt(last)]
+    if sync.completed_at is None:
+        attempts[-1] |= {"endedAt": None, "duration": None}
+    return status(sync) | {"attempts": attempts}
+
+
+def _attempt(attempt: Attempt) -> Json:
+    return {
+        "attempt": attempt.number,
+        "status": attempt.status,
+        "startedAt": time(attempt.started_at),
+        "endedAt": time(attempt.ended_at),
+        "duration": _seconds(attempt.started_at, attempt.ended_at),
+        "error": attempt.error,
     }
 
 
@@ -87,7 +110,12 @@ def duration(sync: Sync) -> float | None:
     """Seconds from start to end; null before the end."""
     if sync.completed_at is None:
         return None
-    return round((sync.completed_at - sync.started_at).total_seconds(), 3)
+    return _seconds(sync.started_at, sync.completed_at)
+
+
+def _seconds(since: datetime, until: datetime) -> float:
+    """Never below 0: a clock may be set back in between."""
+    return round(max(0.0, (until - since).total_seconds()), 3)
 
 
 def _shown(status: Status) -> str:
@@ -172,6 +200,50 @@ def connection(kept: StoredConnection) -> Json:
         "reason": kept.lost,
         "createdAt": time(kept.created_at),
         "checkedAt": time(kept.checked_at),
+        "schedule": schedule(kept.schedule),
+    }
+
+
+def schedule(kept: Schedule | None) -> Json | None:
+    if kept is None:
+        return None
+    return {"cron": kept.cron, "timezone": kept.timezone, "nextRunAt": time(kept.next)}
+
+
+def landed(name: str, kept: Landed | None) -> Json:
+    """What is kept of a dataset: how many records, read from when to when."""
+    coverage = kept.coverage if kept else None
+    return {
+        "name": name,
+        "records": kept.records if kept else 0,
+        "readSince": time(coverage.since) if coverage else None,
+        "watermark": time(coverage.until) if coverage else None,
+        "syncId": kept.sync_id if kept else None,
+    }
+
+
+def last_sync(sync: Sync | None) -> Json | None:
+    if sync is None:
+        return None
+    return {
+        "syncId": sync.id,
+        "status": _shown(sync.status),
+        "startedAt": time(sync.started_at),
+        "completedAt": time(sync.completed_at),
+        "error": sync.error,
+    }
+
+
+def audit_entry(row: Values) -> Json:
+    return {
+        "at": _milliseconds(row["at"]),
+        "action": row["action"],
+        "syncId": row["sync_id"],
+        "connectionId": row["connection_id"],
+        "actor": row["actor"],
+        "address": row["address"],
+        "userAgent": row["user_agent"],
+        "details": msgspec.Raw(row["details"].encode()),
     }
 
 
@@ -268,6 +340,16 @@ async def read_body(request: Request, shape: type[T], empty: T | None = None) ->
     raw = await _bytes(request)
     if not raw.strip() and empty is not None:
         return empty
+    return _decoded(raw, shape)
+
+
+async def read_or_null(request: Request, shape: type[T]) -> T | None:
+    """Like read_body, where null means something."""
+    raw = await _bytes(request)
+    return None if raw.strip() == b"null" else _decoded(raw, shape)
+
+
+def _decoded(raw: bytes, shape: type[T]) -> T:
     try:
         try:
             return msgspec.json.decode(raw, type=shape)

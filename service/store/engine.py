@@ -1,6 +1,7 @@
 """What the store needs of a database, whichever it is."""
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any, Protocol
 
 import msgspec
@@ -29,11 +30,23 @@ def bulk(sql: str, values: Values, table: Table, spare: bool = False) -> Stateme
     return Statement(sql, [values] if any(table.values()) else [], spare, table)
 
 
+def stamp(moment: datetime) -> str:
+    """RFC 3339 in UTC, always as long, so that text sorts as time does."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
 class Refused(Exception):
     """A unique index or a foreign key refuses the write. Nothing was changed."""
 
 
+class Unavailable(Exception):
+    """The database cannot be reached, is locked by another, or has no room. Nothing was changed, as
+    far as can be told; it may be back soon."""
+
+
 class Engine(Protocol):
+    """Its calls raise Unavailable where the database is away."""
+
     async def read(self, sql: str, values: Values) -> Sequence[Values]: ...
 
     async def fetch(

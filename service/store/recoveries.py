@@ -10,8 +10,7 @@ import msgspec
 
 from connectors.base import Claim, Findings, Money
 from service.model import Sync
-from service.store.engine import Engine, Statement, Values
-from service.store.store import stamp
+from service.store.engine import Engine, Statement, Values, stamp
 
 STATUSES = ("waiting", "claimable", "expired", "reimbursed")
 

@@ -17,10 +17,23 @@ from databases import Database
 from databases.core import Connection
 
 from service.errors import StartupError
-from service.store.engine import Refused, Statement, Table, Values
+from service.store.engine import Refused, Statement, Table, Unavailable, Values
 
 READERS = 2
-BUSY_MILLISECONDS = 5000
+BUSY_MILLISECONDS = 1000
+"""How long a write waits for another program that holds the file (a backup, say)."""
+AWAY = frozenset(
+    {
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_PROTOCOL,
+    }
+)
+"""Result codes of what may pass: the file is locked, out of reach, or the disk is full."""
 
 log = structlog.get_logger()
 
@@ -80,7 +93,8 @@ class SqliteEngine:
     async def read(self, sql: str, values: Values) -> Sequence[Values]:
         self._turn = (self._turn + 1) % len(self._readers)
         # Past `databases`, whose rows cost more than the query: one hop, rows straight from SQLite.
-        rows = await self._readers[self._turn].raw.execute_fetchall(sql, values)
+        with _told():
+            rows = await self._readers[self._turn].raw.execute_fetchall(sql, values)
         return cast(Sequence[Values], rows)
 
     async def fetch(
@@ -97,7 +111,7 @@ class SqliteEngine:
         # Shielded: cancelled between BEGIN and COMMIT it would leave everyone waiting. One hop to
         # the connection's thread: aiosqlite has no public call for that, _execute is what each of
         # its own methods does.
-        with anyio.CancelScope(shield=True):
+        with anyio.CancelScope(shield=True), _told():
             raw = self._writer.raw
             kept: bool = await raw._execute(_write, raw._conn, guard, rest)  # type: ignore[no-untyped-call]
         return kept
@@ -105,6 +119,17 @@ class SqliteEngine:
     async def close(self) -> None:
         for held in (*self._readers, self._writer):
             await held.close()
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Faults of the database that may pass are Unavailable; others are mistakes of ours."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF not in AWAY:
+            raise
+        raise Unavailable(str(error)) from error
 
 
 def _write(connection: sqlite3.Connection, guard: Statement, rest: Sequence[Statement]) -> bool:
@@ -137,6 +162,8 @@ def _run(connection: sqlite3.Connection, statement: Statement) -> None:
     try:
         connection.executemany(sql, rows)
     except sqlite3.Error as error:
+        if not connection.in_transaction:  # a full disk has ended all of it
+            raise
         connection.execute("ROLLBACK TO spare")
         log.error("spare_rows_lost", rows=len(statement.rows), reason=str(error))
     connection.execute("RELEASE spare")

@@ -11,7 +11,8 @@ from urllib.parse import urlsplit
 
 import anyio
 
-from service.model import Stage, Sync
+from service.model import Sync
+from service.progress import Stage
 from tests.benchmarks.child import child
 from tests.serving import Serving, serve, token
 

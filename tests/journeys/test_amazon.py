@@ -75,7 +75,7 @@ async def test_an_order_is_unchanged_whichever_way_it_is_read_again(tmp_path: Pa
         connected(tmp_path, url, 300) as (_, ann, door),
     ):
         await ann.whole_sync(datasets=["orders"])
-        again = (await ann.whole_sync(datasets=["orders"]))["datasets"][0]
+        again = (await ann.whole_sync(datasets=["orders"], overwrite=True))["datasets"][0]
         calls = (await door.get("/_sandbox/log")).json()["calls"]
         names = [call["operation"] for call in calls]
         assert names.count("download") == 3 and names.count("searchOrders") > 3

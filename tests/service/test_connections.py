@@ -60,7 +60,7 @@ async def test_a_forgotten_connection_cannot_be_opened(tmp_path: Path) -> None:
         await parts.connections.forget(ANN, kept.id, erase=False)
         with pytest.raises(ConnectionLost):
             await parts.connections.open(kept.id)
-        row = (await parts.store.connections("ann", forgotten=True))[0]
+        (row,) = await parts.connections.ever(ANN)
         assert row.credentials is None
 
 

@@ -9,20 +9,8 @@ from hypothesis import strategies as st
 
 from connectors.base import Cursor, Page, Window
 from service.errors import IllegalMove
-from service.model import (
-    CLAIMS,
-    ENDED,
-    LIVE,
-    MOVES,
-    Checkpoint,
-    DatasetProgress,
-    Fault,
-    Outcome,
-    Stage,
-    Status,
-    Sync,
-    Tally,
-)
+from service.model import ENDED, LIVE, MOVES, Fault, Status, Sync
+from service.progress import CLAIMS, Checkpoint, DatasetProgress, Outcome, Stage, Tally
 
 NOW = datetime(2026, 1, 15, 12, tzinfo=UTC)
 WINDOW = Window(NOW - timedelta(days=90), NOW)

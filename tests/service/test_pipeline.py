@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from service.connections import read_keys
-from service.model import Stage
+from service.progress import Stage
 from service.store.engine import Statement
 from tests.serving import KEY, Json, Serving, json_of, serve
 

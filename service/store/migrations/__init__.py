@@ -22,7 +22,7 @@ def newest() -> str:
 def migrate(url: str) -> str:
     """Bring a database to the newest schema; the revision it then has. Raises StartupError for a
     database that a newer version of the service has already changed, or that cannot be opened."""
-    engine = create_engine(url)
+    engine = create_engine(url, isolation_level="AUTOCOMMIT")
     try:
         with engine.connect() as connection:
             known = inspect(connection).has_table("alembic_version")
@@ -33,8 +33,10 @@ def migrate(url: str) -> str:
                 config = Config()
                 config.set_main_option("script_location", str(FOLDER).replace("%", "%%"))
                 config.attributes["connection"] = connection
+                # One transaction of our own: broken off half way, nothing has changed.
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
                 command.upgrade(config, "head")
-                connection.commit()
+                connection.exec_driver_sql("COMMIT")
     except SQLAlchemyError as error:
         raise StartupError(f"The database cannot be opened: {error.__cause__ or error}.") from error
     finally:

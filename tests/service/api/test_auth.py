@@ -13,6 +13,7 @@ import msgspec
 import pytest
 
 from service.api.auth import REMEMBERED, Authenticator
+from service.model import Actor
 from tests.service.api.answers import (
     SLOW,
     api_routes,
@@ -148,7 +149,8 @@ async def test_the_tenant_is_the_user_unless_the_token_says_otherwise(service: S
     ann, bob = service.user("ann"), service.user("bob", tenant="acme")
     await ann.connect()
     await bob.connect()
-    kept = [(await service.parts.store.connections(name))[0] for name in ("ann", "bob")]
+    actors = [Actor(name, name) for name in ("ann", "bob")]
+    kept = [(await service.parts.connections.list(actor))[0] for actor in actors]
     assert [each.tenant for each in kept] == ["ann", "acme"]
 
 

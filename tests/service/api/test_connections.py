@@ -1,11 +1,15 @@
-"""Connect, list, see and forget over HTTP."""
+"""Connect, reconnect, list, see, schedule and forget over HTTP."""
 
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 
-from tests.service.api.answers import SLOW, TIME, TINY, problem, what_there_is
-from tests.serving import Serving, read, serve
+from tests.service.api.answers import SLOW, TIME, TINY, problem, spoil, what_there_is
+from tests.service.clocks import FastClock
+from tests.serving import Serving, User, read, serve
 
 pytestmark = pytest.mark.anyio
 
@@ -133,3 +137,66 @@ async def test_a_connection_is_not_forgotten_while_its_sync_is_live(tmp_path: Pa
         answer = await ann.post(f"/api/sync/resume/{sync_id}")  # it has nothing to go on with
         problem(answer, 409, "not_connected")
         assert (await ann.status(sync_id))["status"] == "cancelled"
+
+
+async def needed(user: User, connection_id: str) -> tuple[bool, str]:
+    shown = read(await user.get(f"/api/connections/{connection_id}/sync-status"))
+    assert shown["message"]
+    return shown["syncNeeded"], shown["reason"]
+
+
+async def test_whether_a_sync_is_needed_and_why(tmp_path: Path) -> None:
+    clock = FastClock()
+    async with serve(tmp_path, clock, DEMO_PAUSE="1", DEMO_PAGE="100") as service:
+        ann = service.user()
+        connection = (await ann.connect())["id"]
+        assert await needed(ann, connection) == (True, "never_synced")
+        sync_id = await ann.start()
+        assert await needed(ann, connection) == (False, "running")
+        await ann.post(f"/api/sync/cancel/{sync_id}")
+        assert await needed(ann, connection) == (True, "last_cancelled")
+        await ann.whole_sync()
+        assert await needed(ann, connection) == (False, "up_to_date")
+        clock.jump(timedelta(hours=25))
+        assert await needed(ann, connection) == (True, "stale")
+        await spoil(service, connection)
+        await ann.until(await ann.start(), "paused")
+        assert await needed(ann, connection) == (False, "connection_lost")
+
+
+async def test_the_status_of_a_connection_counts_its_records(service: Serving) -> None:
+    ann = service.user()
+    connection = (await ann.connect())["id"]
+    path = f"/api/connections/{connection}/sync-status"
+    empty = read(await ann.get(path))
+    assert [(each["records"], each["watermark"]) for each in empty["datasets"]] == [(0, None)] * 2
+    assert empty["lastSync"] is None and empty["lastCompleteSync"] is None
+    done = await ann.whole_sync()
+    await ann.whole_sync(datasets=["inventory"])
+    shown = read(await ann.get(path))
+    orders, inventory = shown["datasets"]
+    assert (orders["name"], orders["records"], orders["syncId"]) == ("orders", 250, done["syncId"])
+    assert (inventory["name"], inventory["records"]) == ("inventory", 12)
+    assert shown["lastCompleteSync"]["status"] == "complete"
+
+
+async def test_a_sync_that_could_not_read_all_leaves_one_needed(tmp_path: Path) -> None:
+    async with serve(tmp_path, DEMO_BAD="100") as service:
+        ann = service.user()
+        connection = (await ann.connect())["id"]
+        await ann.whole_sync()
+        assert await needed(ann, connection) == (True, "incomplete")
+
+
+@pytest.mark.parametrize("body", [{}, {"refreshToken": 5}, {"token": "x"}, [], None])
+async def test_a_reconnect_needs_a_token(service: Serving, body: Any) -> None:
+    ann = service.user()
+    path = f"/api/connections/{(await ann.connect())['id']}/reconnect"
+    problem(await ann.http.post(path, content=msgspec.json.encode(body)), 422, "invalid")
+
+
+async def test_a_reconnect_with_too_long_a_token_is_refused(service: Serving) -> None:
+    ann = service.user()
+    path = f"/api/connections/{(await ann.connect())['id']}/reconnect"
+    found = problem(await ann.post(path, {"refreshToken": "x" * 4097}), 422, "invalid")
+    assert found["errors"][0]["field"] == "refreshToken"

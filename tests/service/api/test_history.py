@@ -47,7 +47,8 @@ async def test_pages_make_up_the_whole_and_stay_while_new_syncs_arrive(tmp_path:
         assert (whole["total"], whole["nextCursor"]) == (7, None)
         for each in whole["syncs"]:
             assert check_status(each) == await ann.status(each["syncId"])
-            assert read(await ann.get(f"/api/sync/history/{each['syncId']}")) == each
+            one = read(await ann.get(f"/api/sync/history/{each['syncId']}"))
+            assert one.pop("attempts") and one == each
         first = await history(ann, limit=3)
         assert (ids(first["syncs"]), first["total"]) == (made[:3], 7)
         newer = await ann.whole_sync()

@@ -13,7 +13,8 @@ from service.api import hub as module
 from service.api.hub import HandOver, Hub, Stream
 from service.api.sse import ProgressResponse
 from service.api.wire import Encoder
-from service.model import Checkpoint, DatasetProgress, Sync
+from service.model import Sync
+from service.progress import Checkpoint, DatasetProgress
 
 pytestmark = pytest.mark.anyio
 

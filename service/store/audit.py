@@ -1,0 +1,104 @@
+"""The audit log: who did what. A row travels in the write of what it tells, and may fail alone."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+from uuid_utils import uuid7
+
+from service.model import Actor, AuditEntry, Status, Sync
+from service.store.engine import Engine, Statement, Values, stamp
+
+_NOTE = """
+INSERT INTO audit_logs (id, at, action, user_id, tenant_id, actor, sync_id, connection_id, address,
+                        user_agent, details)
+VALUES (:id, :at, :action, :user_id, :tenant_id, :actor, :sync_id, :connection_id, :address,
+        :user_agent, :details)
+"""
+ITSELF = "service"
+"""The actor of what nobody asked for."""
+ACTIONS: Mapping[Status, str] = {
+    Status.PENDING: "resumed",
+    Status.PAUSED: "paused",
+    Status.COMPLETE: "completed",
+    Status.FAILED: "failed",
+    Status.CANCELLED: "cancelled",
+}
+_FILTERS = {
+    "action": "action = :action",
+    "sync_id": "sync_id = :sync_id",
+    "since": "at >= :since",
+    "until": "at < :until",
+}
+
+
+def started(sync: Sync, actor: Actor, by: str = "") -> Statement:
+    """A user's sync began; `by` is what began it in his place."""
+    return note(_entry(sync, "started", actor, by))
+
+
+def moved(sync: Sync, actor: Actor | None) -> Statement:
+    """A sync came to the status that it has; without an actor, by itself."""
+    return note(_entry(sync, ACTIONS[sync.status], actor))
+
+
+def note(entry: AuditEntry) -> Statement:
+    row = {
+        "id": uuid7().hex,
+        "at": stamp(entry.at),
+        "action": entry.action,
+        "user_id": entry.user,
+        "tenant_id": entry.tenant,
+        "actor": entry.actor,
+        "sync_id": entry.sync_id or None,
+        "connection_id": entry.connection_id or None,
+        "address": entry.address or None,
+        "user_agent": entry.user_agent or None,
+        "details": msgspec.json.encode(entry.details).decode(),
+    }
+    return Statement(_NOTE, [row], spare=True)
+
+
+class AuditLog:
+    """What was done to a user's syncs and connections."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    async def page(
+        self, user: str, filters: Mapping[str, Any], limit: int, before: str | None = None
+    ) -> Sequence[Values]:
+        """Newest first; `before` is the id that the last page ended with."""
+        clauses = ["user_id = :user", *(_FILTERS[name] for name in filters)]
+        clauses += ["id < :before"] if before else []
+        sql = f"""SELECT * FROM audit_logs WHERE {" AND ".join(clauses)}
+                  ORDER BY id DESC LIMIT :limit"""
+        values = {"user": user, "limit": limit, **filters}
+        return await self._engine.read(sql, values | ({"before": before} if before else {}))
+
+
+def _entry(sync: Sync, action: str, actor: Actor | None, by: str = "") -> AuditEntry:
+    return AuditEntry(
+        at=sync.updated_at,
+        action=action,
+        user=sync.user,
+        tenant=sync.tenant,
+        actor=by or (actor.user if actor else ITSELF),
+        sync_id=sync.id,
+        connection_id=sync.connection_id,
+        address=actor.address if actor else "",
+        user_agent=actor.user_agent if actor else "",
+        details=_details(sync),
+    )
+
+
+def _details(sync: Sync) -> Mapping[str, object]:
+    details: dict[str, object] = {"attempt": sync.attempt}
+    if sync.error:
+        details |= {"code": sync.error.code, "message": sync.error.message}
+    if sync.status is Status.COMPLETE:
+        count = sum(each.processed for each in sync.sources)
+        details |= {"records": count, "claims": sync.claims_detected}
+    if given := msgspec.to_builtins(sync.options):
+        details["options"] = given
+    return details

@@ -1,0 +1,269 @@
+"""What is kept of connections: credentials (encrypted), schedules, what was learned, consents."""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from service.model import LIVE
+from service.store.engine import Engine, Statement, Values, stamp
+
+CONSENT_LASTS = timedelta(minutes=15)
+
+_LIVE = ", ".join(f"'{status}'" for status in sorted(LIVE))
+
+_CONNECT = """
+INSERT INTO connections (id, user_id, tenant_id, connector, region, marketplace_ids, environment,
+                         name, credentials, created_at, checked_at)
+VALUES (:id, :user_id, :tenant_id, :connector, :region, :marketplace_ids, :environment,
+        :name, :credentials, :created_at, :created_at)
+RETURNING id
+"""
+_RECONNECT = """
+UPDATE connections
+   SET credentials = :credentials, name = :name, checked_at = :at, lost = NULL
+ WHERE id = :id AND forgotten_at IS NULL
+RETURNING id
+"""
+_ROTATE = """
+UPDATE connections SET credentials = :new WHERE id = :id AND credentials = :old RETURNING id
+"""
+_CHECKED = """
+UPDATE connections SET checked_at = :at, lost = :lost
+ WHERE id = :id AND forgotten_at IS NULL RETURNING id
+"""
+_FORGET = f"""
+UPDATE connections
+   SET credentials = NULL, forgotten_at = :at,
+       schedule_cron = NULL, schedule_timezone = NULL, schedule_next = NULL, schedule_plan = NULL
+ WHERE id = :id AND forgotten_at IS NULL
+   AND NOT EXISTS (SELECT 1 FROM sync_progress
+                    WHERE user_id = connections.user_id AND connection_id = connections.id
+                      AND status IN ({_LIVE}))
+RETURNING id
+"""
+_ERASE_ITEMS = """
+DELETE FROM sync_history_items WHERE sync_id IN (
+    SELECT sync_progress.id FROM sync_progress
+      JOIN connections ON connections.user_id = sync_progress.user_id
+     WHERE connections.id = :id AND sync_progress.connection_id = :id)
+"""
+_SCHEDULE = """
+UPDATE connections
+   SET schedule_cron = :cron, schedule_timezone = :timezone, schedule_next = :next,
+       schedule_plan = :plan
+ WHERE id = :id AND forgotten_at IS NULL
+RETURNING id
+"""
+_DUE = """
+SELECT * FROM connections WHERE schedule_next IS NOT NULL AND schedule_next <= :now
+ ORDER BY schedule_next LIMIT :limit
+"""
+_POSTPONE = """
+UPDATE connections SET schedule_next = :next WHERE id = :id AND schedule_next = :due RETURNING id
+"""
+_LEARN = """
+INSERT INTO learned (connection_id, name, value) VALUES (:connection_id, :name, :value)
+    ON CONFLICT (connection_id, name) DO UPDATE SET value = excluded.value
+"""
+_BEGIN_CONSENT = """
+INSERT INTO consents (state, user_id, begun_at, body) VALUES (:state, :user_id, :at, :body)
+RETURNING state
+"""
+_CONSENT = """
+SELECT body FROM consents WHERE state = :state AND user_id = :user AND begun_at >= :since
+"""
+_END_CONSENT = """
+DELETE FROM consents WHERE state = :state AND user_id = :user AND begun_at >= :since
+RETURNING state
+"""
+
+
+class Schedule(msgspec.Struct, frozen=True):
+    """When syncs start by themselves: a cron expression in a time zone, and the next time (UTC);
+    and under which of the user's plans."""
+
+    cron: str
+    timezone: str
+    next: datetime
+    plan: str = ""
+
+
+class StoredConnection(msgspec.Struct, frozen=True):
+    """A connection as it is kept: its credentials still encrypted."""
+
+    id: str
+    user: str
+    tenant: str
+    connector: str
+    region: str
+    marketplace_ids: tuple[str, ...]
+    environment: str
+    name: str
+    credentials: str | None
+    created_at: datetime
+    checked_at: datetime | None = None
+    lost: str | None = None
+    schedule: Schedule | None = None
+
+
+class ConnectionStore:
+    """Every connection. Writes are `service.connections`' alone to make."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    async def connect(
+        self, connection: StoredConnection, learned: Mapping[str, str], *rest: Statement
+    ) -> None:
+        row = {
+            "id": connection.id,
+            "user_id": connection.user,
+            "tenant_id": connection.tenant,
+            "connector": connection.connector,
+            "region": connection.region,
+            "marketplace_ids": msgspec.json.encode(connection.marketplace_ids).decode(),
+            "environment": connection.environment,
+            "name": connection.name,
+            "credentials": connection.credentials,
+            "created_at": stamp(connection.created_at),
+        }
+        await self._write(_CONNECT, row, learn(connection.id, learned), *rest)
+
+    async def reconnect(
+        self,
+        connection: StoredConnection,
+        at: datetime,
+        learned: Mapping[str, str],
+        *rest: Statement,
+    ) -> bool:
+        """New credentials, just checked. False if it was forgotten meanwhile."""
+        row = {
+            "id": connection.id,
+            "credentials": connection.credentials,
+            "name": connection.name,
+            "at": stamp(at),
+        }
+        return await self._write(_RECONNECT, row, learn(connection.id, learned), *rest)
+
+    async def rotate(self, connection_id: str, old: str, new: str) -> bool:
+        """The same credentials under another key. False if they have changed meanwhile."""
+        return await self._write(_ROTATE, {"id": connection_id, "old": old, "new": new})
+
+    async def all_credentials(self) -> list[tuple[str, str]]:
+        """Every connection's id with its encrypted credentials."""
+        sql = "SELECT id, credentials FROM connections WHERE credentials IS NOT NULL ORDER BY id"
+        return [(row["id"], row["credentials"]) for row in await self._engine.read(sql, {})]
+
+    async def of_user(self, user: str, forgotten: bool = False) -> list[StoredConnection]:
+        """A user's connections; with `forgotten` also those whose landed data may still exist."""
+        sql = f"""SELECT * FROM connections WHERE user_id = :user
+                  {"" if forgotten else "AND forgotten_at IS NULL"} ORDER BY id"""
+        return [_connection(row) for row in await self._engine.read(sql, {"user": user})]
+
+    async def one(self, connection_id: str) -> StoredConnection | None:
+        sql = "SELECT * FROM connections WHERE id = :id AND forgotten_at IS NULL"
+        rows = await self._engine.read(sql, {"id": connection_id})
+        return _connection(rows[0]) if rows else None
+
+    async def learned(self, connection_id: str) -> dict[str, str]:
+        sql = "SELECT name, value FROM learned WHERE connection_id = :id"
+        return {r["name"]: r["value"] for r in await self._engine.read(sql, {"id": connection_id})}
+
+    async def checked(
+        self, connection_id: str, at: datetime, lost: str | None, learned: Mapping[str, str]
+    ) -> None:
+        row = {"id": connection_id, "at": None if lost else stamp(at), "lost": lost}
+        await self._write(_CHECKED, row, learn(connection_id, learned))
+
+    async def forget(self, connection_id: str, at: datetime, erase: bool, *rest: Statement) -> bool:
+        """Erase the credentials, with `erase` the records too. False if a sync of it is live."""
+        gone = [{"id": connection_id}]
+        tables = ("learned", "landed", *(["records", "claims"] if erase else []))
+        deletes = [f"DELETE FROM {table} WHERE connection_id = :id" for table in tables]
+        return await self._write(
+            _FORGET,
+            {"id": connection_id, "at": stamp(at)},
+            *(Statement(sql, gone) for sql in (*deletes, *([_ERASE_ITEMS] if erase else []))),
+            *rest,
+        )
+
+    # Schedules --------------------------------------------------------------------------------
+
+    async def schedule(
+        self, connection_id: str, schedule: Schedule | None, *rest: Statement
+    ) -> bool:
+        """Set it, or end it. False if the connection was forgotten meanwhile."""
+        row = {"id": connection_id, "cron": None, "timezone": None, "next": None, "plan": None}
+        if schedule:
+            row |= {
+                "cron": schedule.cron,
+                "timezone": schedule.timezone,
+                "next": stamp(schedule.next),
+                "plan": schedule.plan,
+            }
+        return await self._write(_SCHEDULE, row, *rest)
+
+    async def due(self, now: datetime, limit: int = 100) -> list[StoredConnection]:
+        """Those whose time has come, the longest due first."""
+        rows = await self._engine.read(_DUE, {"now": stamp(now), "limit": limit})
+        return [_connection(row) for row in rows]
+
+    async def postpone(self, connection_id: str, due: datetime, next: datetime) -> bool:
+        """Claim a due schedule, and set its next time. False if somebody else did."""
+        row = {"id": connection_id, "due": stamp(due), "next": stamp(next)}
+        return await self._write(_POSTPONE, row)
+
+    # Consents ---------------------------------------------------------------------------------
+
+    async def begin_consent(self, state: str, user: str, at: datetime, body: str) -> None:
+        """And forget those that nobody came back from."""
+        row = {"state": state, "user_id": user, "at": stamp(at), "body": body}
+        old = [{"before": stamp(at - CONSENT_LASTS)}]
+        await self._write(
+            _BEGIN_CONSENT,
+            row,
+            Statement("DELETE FROM consents WHERE begun_at < :before", old),
+        )
+
+    async def end_consent(self, state: str, user: str, at: datetime) -> str | None:
+        """What was begun under this state: once, by the same user, and not for long."""
+        values = {"state": state, "user": user, "since": stamp(at - CONSENT_LASTS)}
+        rows = await self._engine.read(_CONSENT, values)
+        ours = await self._write(_END_CONSENT, values)
+        return str(rows[0]["body"]) if rows and ours else None
+
+    async def _write(self, sql: str, row: Values, *rest: Statement) -> bool:
+        return await self._engine.write(Statement(sql, [row]), [each for each in rest if each.rows])
+
+
+def learn(connection_id: str, learned: Mapping[str, str]) -> Statement:
+    rows = [{"connection_id": connection_id, "name": k, "value": v} for k, v in learned.items()]
+    return Statement(_LEARN, rows)
+
+
+def _connection(row: Values) -> StoredConnection:
+    return StoredConnection(
+        id=row["id"],
+        user=row["user_id"],
+        tenant=row["tenant_id"],
+        connector=row["connector"],
+        region=row["region"],
+        marketplace_ids=tuple(msgspec.json.decode(row["marketplace_ids"], type=list[str])),
+        environment=row["environment"],
+        name=row["name"],
+        credentials=row["credentials"],
+        created_at=datetime.fromisoformat(row["created_at"]),
+        checked_at=datetime.fromisoformat(row["checked_at"]) if row["checked_at"] else None,
+        lost=row["lost"],
+        schedule=_schedule(row),
+    )
+
+
+def _schedule(row: Values) -> Schedule | None:
+    cron: Any = row["schedule_cron"]
+    if cron is None:
+        return None
+    due = datetime.fromisoformat(row["schedule_next"])
+    return Schedule(cron, row["schedule_timezone"], due, row["schedule_plan"] or "")

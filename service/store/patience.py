@@ -1,0 +1,54 @@
+"""Waiting for a database that is away: what a running sync does, for it has time."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, TypeVar
+
+import anyio
+import structlog
+
+from service.store.engine import Engine, Statement, Table, Unavailable, Values
+
+FIRST_PAUSE = 0.1
+LONGEST_PAUSE = 2.0
+
+T = TypeVar("T")
+
+log = structlog.get_logger()
+
+
+async def insist(call: Callable[[], Awaitable[T]]) -> T:
+    """Again and again until the database answers. Between two tries it can be cancelled."""
+    pause = FIRST_PAUSE
+    while True:
+        try:
+            found = await call()
+        except Unavailable as error:
+            if pause == FIRST_PAUSE:
+                log.error("database_away", reason=str(error))
+            await anyio.sleep(pause)
+            pause = min(pause * 2, LONGEST_PAUSE)
+        else:
+            if pause > FIRST_PAUSE:
+                log.warning("database_back")
+            return found
+
+
+class PatientEngine:
+    """An engine whose calls never raise Unavailable, however long it takes."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    async def read(self, sql: str, values: Values) -> Sequence[Values]:
+        return await insist(lambda: self._engine.read(sql, values))
+
+    async def fetch(
+        self, sql: str, columns: Sequence[str], values: Values, table: Table | None = None
+    ) -> Sequence[Sequence[Any]]:
+        return await insist(lambda: self._engine.fetch(sql, columns, values, table))
+
+    async def write(self, guard: Statement, rest: Sequence[Statement]) -> bool:
+        return await insist(lambda: self._engine.write(guard, rest))
+
+    async def close(self) -> None:
+        await self._engine.close()

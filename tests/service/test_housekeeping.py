@@ -1,0 +1,230 @@
+"""What happens by the clock: schedules, and what is old goes."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.errors import Invalid
+from service.schedules import WantedSchedule, next_run
+from tests.service.api.answers import SLOW, problem
+from tests.service.clocks import FastClock
+from tests.serving import Json, User, read, serve
+
+pytestmark = pytest.mark.anyio
+
+NIGHT = {"cron": "0 2 * * *", "timezone": "Europe/Berlin"}
+
+
+async def history(user: User) -> list[Json]:
+    found: list[Json] = read(await user.get("/api/sync/history"))["syncs"]
+    return found
+
+
+async def until_there_are(user: User, count: int) -> list[Json]:
+    with anyio.fail_after(20):
+        while len(found := await history(user)) < count or found[0]["status"] == "in_progress":
+            await anyio.sleep(0.02)
+    return found
+
+
+# Schedules -------------------------------------------------------------------------------------
+
+
+async def test_a_schedule_starts_a_sync_at_its_time(tmp_path: Path) -> None:
+    clock = FastClock(now=datetime(2026, 3, 1, 0, 30, tzinfo=UTC))
+    async with serve(tmp_path, clock) as service:
+        ann = service.user()
+        connection = await ann.connect()
+        path = f"/api/connections/{connection['id']}"
+        shown = read(await ann.http.put(f"{path}/schedule", json=NIGHT))
+        assert shown["schedule"] == {**NIGHT, "nextRunAt": "2026-03-01T01:00:00.000Z"}
+        clock.jump(timedelta(minutes=31))
+        (sync,) = await until_there_are(ann, 1)
+        assert sync["status"] == "complete"
+        after = read(await ann.get(path))["schedule"]
+        assert after["nextRunAt"] == "2026-03-02T01:00:00.000Z"
+        audit = read(await ann.get("/api/audit", params={"action": "started"}))["entries"]
+        assert [each["actor"] for each in audit] == ["schedule"]
+
+
+async def test_runs_that_were_missed_are_made_up_once(tmp_path: Path) -> None:
+    clock = FastClock(now=datetime(2026, 3, 1, 0, 30, tzinfo=UTC))
+    async with serve(tmp_path, clock) as service:
+        ann = service.user()
+        connection = await ann.connect()
+        await ann.http.put(f"/api/connections/{connection['id']}/schedule", json=NIGHT)
+    clock.jump(timedelta(days=5))
+    async with serve(tmp_path, clock) as service:
+        ann = service.user()
+        await until_there_are(ann, 1)
+        clock.jump(timedelta(minutes=5))
+        await anyio.sleep(0.5)  # some rounds of the housekeeping
+        assert len(await history(ann)) == 1
+        shown = read(await ann.get(f"/api/connections/{connection['id']}"))
+        assert shown["schedule"]["nextRunAt"].startswith("2026-03-06T01:00")
+
+
+async def test_a_scheduled_sync_waits_for_one_that_runs(tmp_path: Path) -> None:
+    clock = FastClock(now=datetime(2026, 3, 1, 0, 30, tzinfo=UTC))
+    async with serve(tmp_path, clock, **SLOW | {"DEMO_PAUSE": "100"}) as service:
+        ann = service.user()
+        connection = await ann.connect()
+        await ann.http.put(f"/api/connections/{connection['id']}/schedule", json=NIGHT)
+        running = await ann.start()
+        clock.jump(timedelta(hours=1))
+        with anyio.fail_after(10):
+            while True:
+                shown = read(await ann.get(f"/api/connections/{connection['id']}"))["schedule"]
+                if not shown["nextRunAt"].startswith("2026-03-01T01:00"):
+                    break
+                await anyio.sleep(0.02)
+        assert len(await history(ann)) == 1
+        await ann.post(f"/api/sync/cancel/{running}")
+        clock.jump(timedelta(minutes=2))
+        with anyio.fail_after(10):
+            while len(await history(ann)) < 2:
+                await anyio.sleep(0.02)
+
+
+async def test_a_schedule_can_be_ended_and_ends_with_its_connection(tmp_path: Path) -> None:
+    async with serve(tmp_path) as service:
+        ann = service.user()
+        connection = await ann.connect()
+        path = f"/api/connections/{connection['id']}"
+        assert read(await ann.http.put(f"{path}/schedule", json=NIGHT))["schedule"]
+        ended = await ann.http.put(f"{path}/schedule", content="null")
+        assert read(ended)["schedule"] is None
+        await ann.http.put(f"{path}/schedule", json=NIGHT)
+        await ann.http.delete(path)
+        far = datetime(2100, 1, 1, tzinfo=UTC)
+        assert await service.parts.registry._connections.due(far) == []
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"cron": "* * * *"}, "cron"),
+        ({"cron": "0 0 30 2 *"}, "cron"),
+        ({"cron": "0 2 * * * *"}, "cron"),
+        ({"cron": "nonsense at all my friend"}, "cron"),
+        ({"cron": "60 2 * * *"}, "cron"),
+        ({"cron": "0 2 * * *", "timezone": "Mars/Olympus"}, "timezone"),
+        ({"cron": "0 2 * * *", "timezone": "../etc/passwd"}, "timezone"),
+        ({"cron": "0 2 * * *", "timezone": ""}, "timezone"),
+        ({"cron": "0 2 * * *", "zone": "UTC"}, "zone"),
+        ({"cron": 5}, "cron"),
+        ({}, "cron"),
+    ],
+)
+async def test_a_schedule_that_cannot_be_is_refused_and_the_old_one_stays(
+    tmp_path: Path, body: Any, field: str
+) -> None:
+    async with serve(tmp_path) as service:
+        ann = service.user()
+        path = f"/api/connections/{(await ann.connect())['id']}"
+        before = read(await ann.http.put(f"{path}/schedule", json=NIGHT))
+        found = problem(await ann.http.put(f"{path}/schedule", json=body), 422, "invalid")
+        assert [each["field"] for each in found["errors"]] == [field]
+        assert read(await ann.get(path)) == before
+
+
+def test_a_night_in_summer_and_one_in_winter_are_at_the_same_hour_of_the_clock() -> None:
+    wanted = WantedSchedule("0 2 * * *", "Europe/Berlin")
+    for day, hour in (
+        (datetime(2026, 1, 10, tzinfo=UTC), 1),
+        (datetime(2026, 7, 10, tzinfo=UTC), 0),
+    ):
+        assert wanted.begun(day, "").next.hour == hour
+
+
+@given(
+    cron=st.sampled_from(
+        ["* * * * *", "30 2 * * *", "0 0 1 * *", "15 3 29 2 *", "0 9 * * MON-FRI"]
+    ),
+    zone=st.sampled_from(["UTC", "Europe/Berlin", "America/New_York", "Asia/Kathmandu"]),
+    now=st.datetimes(datetime(2025, 1, 1), datetime(2035, 1, 1)),
+)
+def test_the_next_run_is_always_ahead_and_each_one_after_the_other(
+    cron: str, zone: str, now: datetime
+) -> None:
+    """Also in the hours that a change of the clock leaves out or repeats."""
+    at = now.replace(tzinfo=UTC)
+    schedule = WantedSchedule(cron, zone).begun(at, "")
+    for _ in range(3):
+        later = next_run(schedule, at)
+        assert at < later.next
+        schedule, at = later, later.next
+
+
+def test_words_of_cron_are_fine_and_dates_that_never_come_are_not() -> None:
+    begun = WantedSchedule("0 9 * * mon-fri").begun(datetime(2026, 1, 2, 10, tzinfo=UTC), "")
+    assert begun.next == datetime(2026, 1, 5, 9, tzinfo=UTC), "a Monday"
+    with pytest.raises(Invalid):
+        WantedSchedule("0 0 31 4 *").begun(datetime(2026, 1, 1, tzinfo=UTC), "")
+
+
+# Retention -------------------------------------------------------------------------------------
+
+
+async def test_old_history_goes_but_never_the_newest_sync(tmp_path: Path) -> None:
+    clock = FastClock()
+    async with serve(tmp_path, clock, DEMO_BAD="100") as service:
+        ann, bob = service.user("ann"), service.user("bob")
+        for user in (ann, bob):
+            await user.connect()
+        old = [(await ann.whole_sync())["syncId"] for _ in range(3)]
+        only = (await bob.whole_sync())["syncId"]
+        clock.jump(timedelta(days=29))
+        with anyio.fail_after(10):
+            while len(await history(ann)) < 3:
+                await anyio.sleep(0.02)
+        clock.jump(timedelta(days=2))
+        newer = (await ann.whole_sync())["syncId"]
+        with anyio.fail_after(10):
+            while len(found := await history(ann)) > 1:
+                clock.jump(timedelta(hours=1))
+                await anyio.sleep(0.05)
+        assert [each["syncId"] for each in found] == [newer]
+        whole = read(await ann.get("/api/sync/history"))
+        assert whole["total"] == 1
+        for sync_id in old:
+            problem(await ann.get(f"/api/sync/status/{sync_id}"), 404, "not_found")
+        assert [each["syncId"] for each in await history(bob)] == [only]
+        rows = await service.parts.store.items(old[0], None, None, 10, None)
+        assert list(rows) == []
+        assert len(await ann.records("orders")) == 248, "what was landed stays"
+
+
+async def test_a_failed_sync_can_be_resumed_however_old_while_it_is_the_newest(
+    tmp_path: Path,
+) -> None:
+    clock = FastClock()
+    async with serve(tmp_path, clock, DEMO_PAUSE="1", DEMO_PAGE="50") as service:
+        ann = service.user()
+        await ann.connect()
+        sync_id = await ann.start()
+        await ann.until_processed(sync_id, "orders", 50)
+        await ann.post(f"/api/sync/cancel/{sync_id}")
+        clock.jump(timedelta(days=100))
+        await anyio.sleep(0.5)
+        assert (await ann.post(f"/api/sync/resume/{sync_id}")).status_code == 202
+        assert (await ann.until(sync_id))["status"] == "complete"
+
+
+async def test_the_audit_log_is_kept_longer_than_the_history(tmp_path: Path) -> None:
+    clock = FastClock()
+    async with serve(tmp_path, clock, AUDIT_RETENTION_DAYS="60") as service:
+        ann = service.user()
+        await ann.connect()
+        clock.jump(timedelta(days=59))
+        await anyio.sleep(0.5)
+        assert len(read(await ann.get("/api/audit"))["entries"]) == 1
+        clock.jump(timedelta(days=2))
+        with anyio.fail_after(10):
+            while read(await ann.get("/api/audit"))["entries"]:
+                await anyio.sleep(0.02)
