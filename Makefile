@@ -9,7 +9,7 @@ ARGS ?=
 CANDIDATES = $(if $(PYTHON),"$(PYTHON)",python3 python3.13 python3.12 python3.11)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test coverage bench lint lock clean .venv .venv-dev
+.PHONY: help run test crash coverage bench lint lock clean .venv .venv-dev
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -19,6 +19,10 @@ run: .venv ## Start the service in demo mode with a local Selling Partner API (A
 
 test: .venv-dev ## Run the whole test suite (ARGS="-k sse")
 	@.venv-dev/bin/python -m pytest $(ARGS)
+
+crash: N = 50
+crash: .venv-dev ## Kill the service N times in the middle of syncs (N=200)
+	@KILLS=$(N) .venv-dev/bin/python -m pytest -s tests/journeys/test_crash.py $(ARGS)
 
 coverage: .venv-dev ## Run the whole test suite and report the branches it missed
 	@.venv-dev/bin/python -m pytest --cov $(ARGS)

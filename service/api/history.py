@@ -34,12 +34,13 @@ async def history(request: Request) -> Response:
         raise Invalid.field("offset", "Give either offset or cursor.")
     filters = _filters(given)
     store = parts(request).store
-    found = await store.history(who.user, filters, limit + 1, before[0] if before else None, offset)
+    after = before[0] if before else None
+    found, total = await store.history(who.user, filters, limit + 1, after, offset)
     more = len(found) > limit
     return wire.JSON(
         {
             "syncs": [wire.status(sync) for sync in found[:limit]],
-            "total": None if before else await store.count(who.user, filters),
+            "total": total,
             "nextCursor": wire.cursor("history", found[limit - 1].id) if more else None,
         }
     )
@@ -128,7 +129,7 @@ def _filters(given: Mapping[str, str]) -> dict[str, Any]:
     if status := given.get("status"):
         if status not in SHOWN_STATUSES:
             raise Invalid.field("status", f"Must be one of {', '.join(SHOWN_STATUSES)}.")
-        filters["status"] = msgspec.json.encode(SHOWN_STATUSES[status]).decode()
+        filters["statuses"] = SHOWN_STATUSES[status]
     if connector := given.get("connector"):
         filters["connector"] = connector
     if connection := given.get("connectionId"):

@@ -11,6 +11,8 @@ from service.store.engine import Engine, Statement, Values, stamp
 
 COUNTED_AT_MOST = 10_000
 """Beyond it a filtered history has no total: counting would cost more than it tells."""
+_LAST = "sync_~"
+"""Behind every id."""
 KEYS_LAST = timedelta(hours=24)
 """How long the same Idempotency-Key means the same start."""
 
@@ -48,8 +50,8 @@ _KEEP_KEY = """
 INSERT INTO idempotency_keys (user_id, key, request, sync_id, at)
 VALUES (:user_id, :key, :request, :sync_id, :at)
 """
+_TOTAL = "SELECT total FROM sync_counts WHERE user_id = :user"
 _HISTORY_FILTERS = {
-    "status": "status IN (SELECT value FROM json_each(:status))",
     "connector": "connector = :connector",
     "connection_id": "connection_id = :connection_id",
     "since": "started_at >= :since AND id >= :since_id",
@@ -129,15 +131,13 @@ class Store:
         sql = "SELECT body FROM sync_progress WHERE user_id = :user ORDER BY id DESC LIMIT 1"
         return await self._one(sql, {"user": user})
 
-    async def newest_of(self, user: str, connection_id: str, *statuses: Status) -> Sync | None:
-        """The newest sync of a connection, or the newest that has one of these statuses."""
-        chosen = msgspec.json.encode(statuses or tuple(Status)).decode()
-        sql = """SELECT body FROM sync_progress
-                  WHERE user_id = :user AND connection_id = :connection_id
-                    AND status IN (SELECT value FROM json_each(:statuses))
-                  ORDER BY id DESC LIMIT 1"""
-        values = {"user": user, "connection_id": connection_id, "statuses": chosen}
-        return await self._one(sql, values)
+    async def newest_of(
+        self, user: str, connection_id: str, status: Status | None = None
+    ) -> Sync | None:
+        """The newest sync of a connection, or the newest that has this status."""
+        filters = {"connection_id": connection_id} | ({"statuses": [status]} if status else {})
+        found, _ = await self.history(user, filters, 1, before=_LAST)
+        return found[0] if found else None
 
     async def unfinished(self) -> list[Sync]:
         """Every sync that somebody should be running, oldest first; and the paused ones."""
@@ -164,21 +164,28 @@ class Store:
         limit: int,
         before: str | None = None,
         offset: int = 0,
-    ) -> list[Sync]:
-        """Newest first; `before` is the id that the last page ended with."""
+    ) -> tuple[list[Sync], int | None]:
+        """Newest first, and how many there are in all (see `count`); `before` is the id that the
+        last page ended with, and then they are not counted."""
         where, values = _where(user, filters)
         if before:
             where, values = f"{where} AND id < :before", {**values, "before": before}
-        sql = f"SELECT body FROM sync_progress WHERE {where} ORDER BY id DESC LIMIT :n OFFSET :m"
+        counted = not filters and not before
+        total = f", ({_TOTAL}) AS total" if counted else ""
+        sql = f"""SELECT body{total} FROM sync_progress WHERE {where}
+                  ORDER BY id DESC LIMIT :n OFFSET :m"""
         rows = await self._engine.read(sql, {**values, "n": limit, "m": offset})
-        return [_sync(row) for row in rows]
+        syncs = [_sync(row) for row in rows]
+        if before:
+            return syncs, None
+        known = counted and rows
+        return syncs, rows[0]["total"] if known else await self.count(user, filters)
 
     async def count(self, user: str, filters: Mapping[str, Any]) -> int | None:
         """How many syncs: exact without filters, with them up to COUNTED_AT_MOST, else None."""
         if not filters:
-            sql = "SELECT total AS n FROM sync_counts WHERE user_id = :user"
-            rows = await self._engine.read(sql, {"user": user})
-            return int(rows[0]["n"]) if rows else 0
+            rows = await self._engine.read(_TOTAL, {"user": user})
+            return int(rows[0]["total"]) if rows else 0
         where, values = _where(user, filters)
         sql = f"""SELECT COUNT(*) AS n FROM
                   (SELECT 1 FROM sync_progress WHERE {where} LIMIT :most) AS some"""
@@ -281,8 +288,13 @@ def _sync(row: Values) -> Sync:
 
 
 def _where(user: str, filters: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    clauses = ["user_id = :user", *(_HISTORY_FILTERS[name] for name in filters)]
     values = {"user": user, **filters}
+    # Named one by one, or the index of a rare status would not be used.
+    statuses = {f"status{n}": each for n, each in enumerate(values.pop("statuses", ()))}
+    clauses = ["user_id = :user", *(_HISTORY_FILTERS[name] for name in values if name != "user")]
+    if statuses:
+        clauses.append(f"status IN ({', '.join(f':{name}' for name in statuses)})")
+    values |= statuses
     # Ids grow with time, so a span of time is also one of the index.
     if "since" in filters:
         values["since_id"] = first_id(datetime.fromisoformat(filters["since"]))

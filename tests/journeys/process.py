@@ -16,6 +16,10 @@ from tests.serving import KEY, SECRET
 ROOT = Path(__file__).parents[2]
 
 
+class Died(Exception):
+    """It was killed before it could answer."""
+
+
 class Process:
     """`python -m service …`, once it answers. Its log is in a file, so no pipe can fill up."""
 
@@ -41,11 +45,11 @@ class Process:
 
 @contextmanager
 def running(
-    command: list[str], url: str, log: Path, environ: Mapping[str, str]
+    command: list[str], url: str, log: Path, environ: Mapping[str, str], module: str = "service"
 ) -> Iterator[Process]:
     with log.open("ab") as output:
         popen = subprocess.Popen(
-            [sys.executable, "-m", "service", *command],
+            [sys.executable, "-m", module, *command],
             cwd=ROOT,
             env={**os.environ, **environ},
             stdout=output,
@@ -68,7 +72,14 @@ def sandbox(folder: Path, port: int, orders: int, speed: float) -> Iterator[Proc
         yield process
 
 
-def service(folder: Path, port: int, **environ: str) -> AbstractContextManager[Process]:
+def dying_service(folder: Path, port: int, **environ: str) -> AbstractContextManager[Process]:
+    """The service that kills itself where DIE_AT says."""
+    return service(folder, port, "tests.journeys.dying", **environ)
+
+
+def service(
+    folder: Path, port: int, module: str = "service", **environ: str
+) -> AbstractContextManager[Process]:
     """The service over `folder/sync.db`; again and again over the same, as after a crash."""
     return running(
         ["serve"],
@@ -81,12 +92,15 @@ def service(folder: Path, port: int, **environ: str) -> AbstractContextManager[P
             "DATABASE_URL": f"sqlite:///{folder / 'sync.db'}",
             **environ,
         },
+        module,
     )
 
 
 def _until_it_answers(process: Process) -> None:
     until = monotonic() + 20
     while monotonic() < until:
+        if process.popen.poll() == -signal.SIGKILL:
+            raise Died
         if process.popen.poll() is not None:
             raise RuntimeError(f"It exited with {process.popen.returncode}: {process.log}")
         try:

@@ -78,7 +78,7 @@ class World:
         await self.registry.resume(actor(user), await self.some(user, number))
 
     async def some(self, user: str, number: int) -> str:
-        found = await self.store.history(user, {}, 100)
+        found, _ = await self.store.history(user, {}, 100)
         if not found:
             raise NotFound
         return found[number % len(found)].id

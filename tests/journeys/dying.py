@@ -1,0 +1,102 @@
+"""The command line, but the process kills itself at a chosen point: DIE_AT=point:number.
+
+Points: `before_commit`, `in_write` and `after_commit` of the n-th write, `download` (n-th chunk of
+a document), `detect` (n-th record that rules read), `finalize` (before the last write)."""
+
+import os
+import signal
+import sqlite3
+from collections.abc import AsyncIterator, Iterable, Sequence
+from typing import Any, NoReturn
+
+import connectors.http
+import service.pipeline
+import service.store.sqlite
+from connectors.base import Record
+from service.__main__ import main
+from service.progress import Stage
+from service.store.engine import Statement
+
+POINTS = ("before_commit", "in_write", "after_commit", "download", "detect", "finalize")
+
+
+def die() -> NoReturn:
+    os.kill(os.getpid(), signal.SIGKILL)
+    raise AssertionError("nobody survives that")
+
+
+class Countdown:
+    """Ends the process when its point was passed for the n-th time."""
+
+    def __init__(self, wanted: str) -> None:
+        self._point, _, number = wanted.partition(":")
+        self._left = int(number or 1)
+
+    def passes(self, point: str) -> None:
+        if point != self._point:
+            return
+        self._left -= 1
+        if not self._left:
+            die()
+
+
+class _Connection:
+    """A connection that passes points on its way through a transaction."""
+
+    def __init__(self, connection: sqlite3.Connection, countdown: Countdown) -> None:
+        self._connection = connection
+        self._countdown = countdown
+
+    def execute(self, sql: str, *values: Any) -> Any:
+        if sql == "COMMIT":
+            self._countdown.passes("before_commit")
+        found = self._connection.execute(sql, *values)
+        if sql == "COMMIT":
+            self._countdown.passes("after_commit")
+        return found
+
+    def executemany(self, sql: str, rows: Any) -> Any:
+        found = self._connection.executemany(sql, rows)
+        self._countdown.passes("in_write")
+        return found
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._connection, name)
+
+
+def plant(countdown: Countdown) -> None:
+    """From now on this process counts down."""
+    write, chunks = service.store.sqlite._write, connectors.http._chunks
+    read, stage = service.pipeline._Landed.read, service.pipeline._Run._stage
+
+    def dying_write(
+        connection: sqlite3.Connection, guard: Statement, rest: Sequence[Statement]
+    ) -> bool:
+        wrapped: Any = _Connection(connection, countdown)
+        return write(wrapped, guard, rest)
+
+    async def dying_chunks(response: Any) -> AsyncIterator[bytes]:
+        async for chunk in chunks(response):
+            countdown.passes("download")
+            yield chunk
+
+    def dying_read(landed: Any, dataset: str) -> Iterable[Record]:
+        for record in read(landed, dataset):
+            countdown.passes("detect")
+            yield record
+
+    async def dying_stage(run: Any, to: Stage, *args: Any) -> None:
+        await stage(run, to, *args)
+        if to is Stage.FINALIZING:
+            countdown.passes("finalize")
+
+    service.store.sqlite._write = dying_write
+    connectors.http._chunks = dying_chunks
+    service.pipeline._Landed.read = dying_read  # type: ignore[method-assign,assignment]
+    service.pipeline._Run._stage = dying_stage  # type: ignore[method-assign,assignment]
+
+
+if __name__ == "__main__":
+    if wanted := os.environ.get("DIE_AT"):
+        plant(Countdown(wanted))
+    main()
