@@ -213,6 +213,10 @@ class Registry:
             self._remember(sync)
         return [sync for sync in found if sync.status is not Status.PAUSED]
 
+    def runs(self, sync_id: str) -> bool:
+        """Whether this process works on it."""
+        return self._runner.runs(sync_id)
+
     def paused(self) -> list[Sync]:
         return [sync for sync in self._live.values() if sync.status is Status.PAUSED]
 

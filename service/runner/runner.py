@@ -46,6 +46,9 @@ class Runner:
             self._waiting.setdefault(sync.id, sync)
             self._next()
 
+    def runs(self, sync_id: str) -> bool:
+        return sync_id in self._running
+
     def _next(self) -> None:
         """Let as many begin as there is room for."""
         while self._group and len(self._running) < self._most_at_once:

@@ -8,13 +8,14 @@ from pathlib import Path
 import anyio
 import structlog
 
-from tests.benchmarks import backfill, bulk, history, landing, polls, starts, streams
+from tests.benchmarks import backfill, bulk, cancels, history, landing, polls, starts, streams
 
 BENCHMARKS = {
     "streams": streams,
     "polls": polls,
     "landing": landing,
     "starts": starts,
+    "cancels": cancels,
     "history": history,
     "backfill": backfill,
     "bulk": bulk,

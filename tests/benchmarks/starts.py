@@ -65,8 +65,8 @@ async def _demo(folder: Path) -> tuple[list[float], list[float]]:
 async def _amazon(folder: Path) -> tuple[list[float], list[float]]:
     """The service, the local Selling Partner API and this client share the machine's processors."""
     with (
-        sandbox(folder, _free_port(), ORDERS, 60) as far,
-        service(folder, _free_port(), MAX_RUNNING_SYNCS="500", **amazon.environ(far.url)) as near,
+        sandbox(folder, free_port(), ORDERS, 60) as far,
+        service(folder, free_port(), MAX_RUNNING_SYNCS="500", **amazon.environ(far.url)) as near,
     ):
         async with AsyncExitStack() as stack:
             busy = [
@@ -102,7 +102,7 @@ async def _client(url: str, name: str) -> AsyncIterator[User]:
         yield User(client)
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
