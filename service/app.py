@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 import connectors
 from connectors.base import Clock
 from service.api import wire
-from service.api.auth import Authenticator, demo_refusal
+from service.api.auth import Authenticator, KeysFirst, demo_refusal
 from service.api.hub import HandOver, Hub
 from service.api.parts import Parts
 from service.api.routes import routes
@@ -61,7 +61,8 @@ def create_app(parts: Parts, settings: Settings) -> ASGIApp:
     )
     app.router.redirect_slashes = False  # such an address is a 404, not a guess
     app.state.parts = parts
-    return HandOver(app, parts.hub)
+    asked = KeysFirst(app, parts.auth) if settings.auth_jwks and not settings.demo else app
+    return HandOver(asked, parts.hub)
 
 
 @asynccontextmanager
@@ -69,6 +70,8 @@ async def open_parts(settings: Settings, clock: Clock) -> AsyncIterator[Parts]:
     """Everything that runs, opened in order and closed in reverse; then unfinished syncs go on."""
     keys = read_keys(settings.secrets_keys)
     async with AsyncExitStack() as stack:
+        auth = Authenticator(settings, clock)
+        await stack.enter_async_context(auth.open())
         stack.enter_context(only_process(settings.database_path))
         await anyio.to_thread.run_sync(migrate, f"sqlite:///{settings.database_path}")
         engine = await SqliteEngine.open(settings.database_path)
@@ -92,7 +95,6 @@ async def open_parts(settings: Settings, clock: Clock) -> AsyncIterator[Parts]:
         for sync in await registry.unfinished():
             runner.submit(sync.id)
             log.info("sync_taken_up", sync_id=sync.id)
-        auth = Authenticator(settings, clock)
         yield Parts(registry, connections, store, recoveries, sources, hub, encoder, auth, clock)
 
 

@@ -4,6 +4,7 @@ import ipaddress
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -24,6 +25,11 @@ class Settings(msgspec.Struct, frozen=True, rename="upper"):
     auth_mode: str = "jwt"
     #: HS256 secret of the JWTs, at least 32 bytes.
     auth_secret: str = ""
+    #: Path or URL of a JWKS: the public keys of RS256 and ES256 tokens.
+    auth_jwks: str = ""
+    #: What a token's `iss` must be, and what its `aud` must name; not looked at if unset.
+    auth_issuer: str = ""
+    auth_audience: str = ""
     #: Fernet keys for credentials at rest, newest first, separated by commas.
     secrets_keys: str = ""
     #: Live syncs of one tenant.
@@ -110,18 +116,43 @@ def _check_auth(settings: Settings) -> list[str]:
         return []
     if settings.auth_mode != "jwt":
         return ["AUTH_MODE must be jwt or demo."]
-    problems = []
-    if len(settings.auth_secret.encode()) < SHORTEST_SECRET:
-        problems.append(
-            f"Set AUTH_SECRET (at least {SHORTEST_SECRET} bytes), the HS256 secret of your JWTs, "
-            "or AUTH_MODE=demo to try the service on this machine."
-        )
+    problems = _check_keys(settings)
     if not settings.secrets_keys:
         problems.append(
             "Set SECRETS_KEYS, the keys that encrypt credentials at rest. Make one with: python -c "
             "'from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())'."
         )
     return problems
+
+
+def _check_keys(settings: Settings) -> list[str]:
+    """Who may sign a token: a secret, a JWKS, or both."""
+    problems = []
+    secret, jwks = settings.auth_secret.encode(), settings.auth_jwks
+    if not (secret or jwks) or 0 < len(secret) < SHORTEST_SECRET:
+        problems.append(
+            f"Set AUTH_SECRET (at least {SHORTEST_SECRET} bytes), the HS256 secret of your JWTs, "
+            "or AUTH_JWKS, the path or URL of their issuer's public keys, "
+            "or AUTH_MODE=demo to try the service on this machine."
+        )
+    if jwks.startswith("{"):
+        problems.append("AUTH_JWKS must be the path or URL of a JWKS, not the JWKS itself.")
+    elif "://" in jwks and not _is_web_address(jwks):
+        problems.append("AUTH_JWKS must be a path, or an address like https://issuer/jwks.json.")
+    return problems
+
+
+def _is_web_address(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        return (
+            parts.scheme in ("http", "https")
+            and bool(parts.hostname)
+            and "@" not in parts.netloc
+            and parts.port != 0
+        )
+    except ValueError:  # a port that is none, or http://[
+        return False
 
 
 def _check_numbers(settings: Settings) -> list[str]:

@@ -1,24 +1,33 @@
 """Who is asking: a Bearer token, the same token in a cookie, or the one identity of demo mode."""
 
 from collections import OrderedDict
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
-from joserfc import jwt
-from joserfc.errors import JoseError
-from joserfc.jwk import OctKey
+from joserfc import jws, jwt
+from joserfc.errors import InvalidKeyIdError, JoseError
+from joserfc.jwk import GuestProtocol, Key, OctKey
 from starlette.requests import HTTPConnection
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from connectors.base import Clock
+from service.api.keys import PublicKeys
 from service.errors import Forbidden, Unauthenticated
 from service.model import Actor
 from service.settings import Settings, is_loopback
 
 COOKIE = "session"
-ALGORITHMS = ["HS256"]
+HS256 = "HS256"
+# Headers that we do not know are no reason to refuse (RFC 7515, section 4), critical ones are.
+ALGORITHMS = jws.JWSRegistry(algorithms=[HS256, "RS256", "ES256"], strict_check_header=False)
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 REMEMBERED = 10_000
+REMEMBERED_FOR = 60.0
+"""Seconds after which a token is verified anew: its key may have been withdrawn."""
 LONGEST_TOKEN = 8192
 LONGEST_NAME = 200
 DEMO_USER = "demo"
@@ -50,6 +59,13 @@ class _Claims(msgspec.Struct, frozen=True):
     nbf: float = 0
     tenant: str = ""
     plan: str = ""
+    iss: Any = None
+    aud: Any = None
+
+
+class _Verified(msgspec.Struct, frozen=True):
+    claims: _Claims
+    at: float
 
 
 class Authenticator:
@@ -59,8 +75,20 @@ class Authenticator:
     def __init__(self, settings: Settings, clock: Clock) -> None:
         self._demo = settings.demo
         self._clock = clock
-        self._key = OctKey.import_key(settings.auth_secret) if settings.auth_secret else None
-        self._verified: OrderedDict[str, _Claims] = OrderedDict()
+        self._issuer = settings.auth_issuer
+        self._audience = settings.auth_audience
+        self._secret = OctKey.import_key(settings.auth_secret) if settings.auth_secret else None
+        self._public = PublicKeys(settings.auth_jwks) if settings.auth_jwks else None
+        self._verified: OrderedDict[str, _Verified] = OrderedDict()
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[None]:
+        """While open, the issuer's keys are kept fresh. Raises StartupError for a bad file."""
+        if self._public is None or self._demo:
+            yield
+            return
+        async with self._public.open():
+            yield
 
     def identify(self, request: HTTPConnection) -> Identity:
         """Raises Unauthenticated or Forbidden."""
@@ -78,28 +106,84 @@ class Authenticator:
             )
         return self._identity(request, token)
 
+    async def ready(self, request: HTTPConnection) -> None:
+        """Wait for the key of a token, if it must be asked for: `identify` never waits."""
+        token = _carried(request)
+        if self._public and token and token not in self._verified:
+            try:
+                headers = jws.extract_compact(token.encode(), None, ALGORITHMS).headers()
+                algorithm, kid = headers["alg"], headers.get("kid")
+                ALGORITHMS.check_header(headers)
+            except UNREADABLE:
+                return
+            if algorithm in ("RS256", "ES256"):
+                await self._public.learn(algorithm, kid)
+
     def _identity(self, request: HTTPConnection, token: str) -> Identity:
-        claims = self._verified.get(token) or self._verify(token)
         now = self._clock.now().timestamp()
+        claims = self._remembered(token, now) or self._verify(token, now)
         if not claims.nbf <= now < claims.exp:
             self._verified.pop(token, None)
             raise _unacceptable("The token has expired or is not valid yet. Get a new one.")
         actor = _actor(request, claims.sub, claims.tenant or claims.sub, claims.plan)
         return Identity(actor, datetime.fromtimestamp(min(claims.exp, 2**33), UTC))
 
-    def _verify(self, token: str) -> _Claims:
-        if self._key is None or len(token) > LONGEST_TOKEN:
+    def _remembered(self, token: str, now: float) -> _Claims | None:
+        known = self._verified.get(token)
+        return known.claims if known and now - known.at < REMEMBERED_FOR else None
+
+    def _verify(self, token: str, now: float) -> _Claims:
+        self._verified.pop(token, None)
+        if len(token) > LONGEST_TOKEN:
             raise _unacceptable()
         try:
-            found = jwt.decode(token, self._key, algorithms=ALGORITHMS).claims
+            found = jwt.decode(token, self._key, registry=ALGORITHMS).claims
             claims = msgspec.convert(found, _Claims)
             _check_names(claims)
         except UNREADABLE as error:
             raise _unacceptable() from error
-        self._verified[token] = claims
+        self._check_destination(claims)
+        self._verified[token] = _Verified(claims, now)
         while len(self._verified) > REMEMBERED:
             self._verified.popitem(last=False)
         return claims
+
+    def _key(self, token: GuestProtocol) -> Key:
+        """The algorithm decides whose key it is: a public one must never pass for a secret."""
+        headers = token.headers()
+        if headers["alg"] != HS256 and self._public:
+            return self._public.find(headers["alg"], headers.get("kid"))
+        if headers["alg"] == HS256 and self._secret:
+            return self._secret
+        raise InvalidKeyIdError
+
+    def _check_destination(self, claims: _Claims) -> None:
+        """Of an issuer that serves many, only what is meant for us counts (RFC 7519, 4.1)."""
+        named = claims.aud if isinstance(claims.aud, list) else [claims.aud]
+        if self._issuer and claims.iss != self._issuer:
+            raise _unacceptable("The token comes from another issuer than this service trusts.")
+        if self._audience and self._audience not in named:
+            raise _unacceptable("The token is meant for another service: see its `aud`.")
+
+
+class KeysFirst:
+    """Middleware: waits for the key that a token needs, so that no endpoint has to."""
+
+    def __init__(self, app: ASGIApp, auth: Authenticator) -> None:
+        self._app = app
+        self._auth = auth
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] in ("http", "websocket"):
+            await self._auth.ready(HTTPConnection(scope))
+        await self._app(scope, receive, send)
+
+
+def _carried(request: HTTPConnection) -> str:
+    """The token that a request comes with, whatever it may be worth."""
+    header = request.headers.get("authorization")
+    token = request.cookies.get(COOKIE, "") if header is None else header.partition(" ")[2].strip()
+    return token if len(token) <= LONGEST_TOKEN else ""
 
 
 def bearer(request: HTTPConnection) -> str | None:

@@ -92,6 +92,13 @@ def test_an_empty_file_is_a_missing_setting(tmp_path: Path) -> None:
         ("AUTH_MODE", "none"),
         ("AUTH_MODE", "DEMO"),
         ("AUTH_SECRET", "short"),
+        ("AUTH_JWKS", '{"keys": []}'),
+        ("AUTH_JWKS", "ftp://issuer/jwks.json"),
+        ("AUTH_JWKS", "https://"),
+        ("AUTH_JWKS", "https:///jwks.json"),
+        ("AUTH_JWKS", "https://["),
+        ("AUTH_JWKS", "https://issuer:port/jwks.json"),
+        ("AUTH_JWKS", "https://me:secret@issuer/jwks.json"),
         ("DATABASE_URL", "mysql://x"),
         ("DATABASE_URL", "data/sync.db"),
         ("DATABASE_URL", "sqlite:///"),
@@ -107,6 +114,13 @@ def test_missing_secrets_are_all_named() -> None:
     assert "AUTH_SECRET" in text and "SECRETS_KEYS" in text and "AUTH_MODE=demo" in text
     assert "AUTH_SECRET" not in refused({"AUTH_SECRET": SECRET})
     assert "SECRETS_KEYS" not in refused({"SECRETS_KEYS": KEY})
+
+
+def test_a_jwks_is_as_good_as_a_secret() -> None:
+    for where in ("keys.json", "/etc/keys.json", "https://issuer/jwks", "http://[::1]:8080/jwks"):
+        assert read_settings({"AUTH_JWKS": where, "SECRETS_KEYS": KEY}).auth_jwks == where
+    assert "AUTH_JWKS" in refused({})
+    assert "AUTH_SECRET" in refused({**GOOD, "AUTH_JWKS": "keys.json", "AUTH_SECRET": "short"})
 
 
 def test_the_length_of_a_secret_is_counted_in_bytes() -> None:

@@ -34,10 +34,11 @@ def part(value: Any) -> str:
     return base64.urlsafe_b64encode(text).decode().rstrip("=")
 
 
-def made(claims: Any = GOOD, header: Any = HEADER, secret: str = SECRET) -> str:
+def made(claims: Any = GOOD, header: Any = HEADER, secret: str | bytes = SECRET) -> str:
     """A token whose signature is right, whatever it says."""
     signed = f"{part(header)}.{part(claims)}"
-    digest = hmac.new(secret.encode(), signed.encode(), hashlib.sha256).digest()
+    key = secret.encode() if isinstance(secret, str) else secret
+    digest = hmac.new(key, signed.encode(), hashlib.sha256).digest()
     return f"{signed}.{part(digest)}"
 
 
