@@ -1,4 +1,4 @@
-"""Who is asking: a Bearer token, the same token in a cookie, or the one identity of demo mode."""
+"""Who is asking: a Bearer token, the same token in a cookie, a ticket, or demo mode's identity."""
 
 from collections import OrderedDict
 from collections.abc import AsyncIterator
@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from connectors.base import Clock
 from service.api.keys import PublicKeys
+from service.api.tickets import LIFE, Ticket, Tickets
 from service.errors import Forbidden, Unauthenticated
 from service.model import Actor
 from service.settings import Settings, is_loopback
@@ -32,6 +33,7 @@ LONGEST_TOKEN = 8192
 LONGEST_NAME = 200
 DEMO_USER = "demo"
 CHALLENGE = {"WWW-Authenticate": "Bearer"}
+BAD_TICKET = "The ticket is not good for this stream, or no longer. Get one: POST /api/sse/ticket."
 # A token is parsed before its signature is known to be good: what its JSON can do to the parser
 # (deep nesting, huge numbers) is as much a sign of a bad one as a bad signature.
 UNREADABLE = (
@@ -79,6 +81,7 @@ class Authenticator:
         self._audience = settings.auth_audience
         self._secret = OctKey.import_key(settings.auth_secret) if settings.auth_secret else None
         self._public = PublicKeys(settings.auth_jwks) if settings.auth_jwks else None
+        self._tickets = Tickets(settings.secrets_keys)
         self._verified: OrderedDict[str, _Verified] = OrderedDict()
 
     @asynccontextmanager
@@ -105,6 +108,25 @@ class Authenticator:
                 "Origin is missing or foreign. Programs send a Bearer token instead."
             )
         return self._identity(request, token)
+
+    def ticket(self, who: Identity, sync_id: str) -> tuple[str, int]:
+        """A ticket for the stream of one sync, and its life in seconds: no longer than `who` is
+        good for."""
+        now = self._clock.now()
+        until = min(now + LIFE, who.until or now + LIFE)
+        actor = who.actor
+        ticket = Ticket(actor.user, actor.tenant, actor.plan, sync_id, until.timestamp())
+        return self._tickets.write(ticket), int((until - now).total_seconds())
+
+    def admit(self, request: HTTPConnection, text: str, sync_id: str) -> Identity:
+        """Who comes with a ticket for that sync. Raises Unauthenticated."""
+        try:
+            ticket = self._tickets.read(text[:LONGEST_TOKEN])
+        except ValueError as error:
+            raise _unacceptable(BAD_TICKET) from error
+        if ticket.sync_id != sync_id or self._clock.now() >= ticket.until:
+            raise _unacceptable(BAD_TICKET)
+        return Identity(_actor(request, ticket.user, ticket.tenant, ticket.plan), ticket.until)
 
     async def ready(self, request: HTTPConnection) -> None:
         """Wait for the key of a token, if it must be asked for: `identify` never waits."""

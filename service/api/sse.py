@@ -9,6 +9,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from service.api import wire
+from service.api.auth import Identity
 from service.api.hub import RETRY, SLOT, Hub, Stream
 from service.api.parts import identity, parts
 from service.model import Sync
@@ -40,10 +41,28 @@ class ProgressResponse(EventSourceResponse):
             scope["extensions"][SLOT].append(self._stream)
 
 
+class TicketIn(wire.In, frozen=True):
+    """The body of a request for a ticket."""
+
+    sync_id: str
+
+
+async def ticket(request: Request) -> Response:
+    """POST /api/sse/ticket: for the EventSource of a page that was not served from here."""
+    who = identity(request)
+    body = await wire.read_body(request, TicketIn)
+    sync = await parts(request).registry.get(who.actor, body.sync_id)
+    text, seconds = parts(request).auth.ticket(who, sync.id)
+    headers = {"Cache-Control": "no-store"}
+    return wire.JSON({"ticket": text, "expiresIn": seconds}, headers=headers)
+
+
 async def sync_progress(request: Request) -> Response:
-    """GET /api/sse/sync-progress/{sync_id}: one sync as it is now, then as it changes."""
+    """GET /api/sse/sync-progress/{sync_id}: one sync as it is now, then as it changes. `?ticket=`
+    says who is asking here, and nowhere else."""
     here = parts(request)
-    who, wanted = identity(request), request.path_params["sync_id"]
+    wanted = request.path_params["sync_id"]
+    who = _who(request, wanted)
     sync = await here.registry.get(who.actor, wanted)
     stream = None
     if sync.live and request.method != "HEAD":  # else it would cost another stream its place
@@ -63,6 +82,11 @@ async def sync_progress(request: Request) -> Response:
     if first is None:
         return Response(status_code=204)
     return ProgressResponse(here.hub, stream, first)
+
+
+def _who(request: Request, sync_id: str) -> Identity:
+    text = request.query_params.get("ticket")
+    return identity(request) if text is None else parts(request).auth.admit(request, text, sync_id)
 
 
 def _first(request: Request, hub: Hub, sync: Sync) -> bytes | None:
