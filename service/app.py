@@ -9,15 +9,15 @@ import anyio
 import structlog
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
-from starlette.requests import HTTPConnection, Request
+from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp
 
 import connectors
 from connectors.base import Clock
 from service.api import wire
-from service.api.auth import Authenticator, KeysFirst, demo_refusal
+from service.api.auth import Authenticator, KeysFirst
+from service.api.guard import Guard
 from service.api.hub import HandOver, Hub
 from service.api.parts import Parts
 from service.api.routes import routes
@@ -36,23 +36,11 @@ from service.store.store import Store
 
 log = structlog.get_logger()
 
-HEADERS = (
-    (b"x-content-type-options", b"nosniff"),
-    (b"referrer-policy", b"same-origin"),
-    (b"x-frame-options", b"DENY"),
-    (
-        b"content-security-policy",
-        b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
-        b"connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-    ),
-)
-
 
 def create_app(parts: Parts, settings: Settings) -> ASGIApp:
     """The ASGI application over parts that are open."""
     app = Starlette(
         routes=routes,
-        middleware=[Middleware(_Guard, demo=settings.demo)],
         exception_handlers={
             ServiceError: _service_error,
             HTTPException: _http_error,
@@ -61,8 +49,11 @@ def create_app(parts: Parts, settings: Settings) -> ASGIApp:
     )
     app.router.redirect_slashes = False  # such an address is a 404, not a guess
     app.state.parts = parts
-    asked = KeysFirst(app, parts.auth) if settings.auth_jwks and not settings.demo else app
-    return HandOver(asked, parts.hub)
+    # Around Starlette, so that its own answer to a fault of ours goes through them, too.
+    around: ASGIApp = app
+    if settings.auth_jwks and not settings.demo:
+        around = KeysFirst(around, parts.auth)
+    return HandOver(Guard(around, settings.demo), parts.hub)
 
 
 @asynccontextmanager
@@ -96,28 +87,6 @@ async def open_parts(settings: Settings, clock: Clock) -> AsyncIterator[Parts]:
             runner.submit(sync.id)
             log.info("sync_taken_up", sync_id=sync.id)
         yield Parts(registry, connections, store, recoveries, sources, hub, encoder, auth, clock)
-
-
-class _Guard:
-    """Security headers on every answer; in demo mode, nobody from elsewhere."""
-
-    def __init__(self, app: ASGIApp, demo: bool) -> None:
-        self._app = app
-        self._demo = demo
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan":
-            await self._app(scope, receive, send)
-            return
-
-        async def guarded(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], *HEADERS]
-            await send(message)
-
-        refusal = demo_refusal(HTTPConnection(scope)) if self._demo else None
-        answer: ASGIApp = wire.problem(refusal) if refusal else self._app
-        await answer(scope, receive, guarded)
 
 
 async def _service_error(_: Request, error: Exception) -> Response:

@@ -53,8 +53,7 @@ async def ticket(request: Request) -> Response:
     body = await wire.read_body(request, TicketIn)
     sync = await parts(request).registry.get(who.actor, body.sync_id)
     text, seconds = parts(request).auth.ticket(who, sync.id)
-    headers = {"Cache-Control": "no-store"}
-    return wire.JSON({"ticket": text, "expiresIn": seconds}, headers=headers)
+    return wire.JSON({"ticket": text, "expiresIn": seconds})
 
 
 async def sync_progress(request: Request) -> Response:
