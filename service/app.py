@@ -17,6 +17,7 @@ import connectors
 from connectors.base import Clock
 from service.api import wire
 from service.api.auth import Authenticator, KeysFirst
+from service.api.cors import Cors
 from service.api.guard import Guard
 from service.api.hub import HandOver, Hub
 from service.api.parts import Parts
@@ -53,6 +54,8 @@ def create_app(parts: Parts, settings: Settings) -> ASGIApp:
     around: ASGIApp = app
     if settings.auth_jwks and not settings.demo:
         around = KeysFirst(around, parts.auth)
+    if settings.origins:
+        around = Cors(around, settings.origins)
     return HandOver(Guard(around, settings.demo), parts.hub)
 
 

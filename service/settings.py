@@ -1,6 +1,7 @@
 """Every setting with its default, read from the environment once."""
 
 import ipaddress
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -32,6 +33,8 @@ class Settings(msgspec.Struct, frozen=True, rename="upper"):
     auth_audience: str = ""
     #: Fernet keys for credentials at rest, newest first, separated by commas.
     secrets_keys: str = ""
+    #: Origins whose pages may call the API, separated by commas; or `*`.
+    cors_origins: str = ""
     #: Live syncs of one tenant.
     max_syncs_per_tenant: int = 3
     #: Syncs run at once by this process.
@@ -52,6 +55,10 @@ class Settings(msgspec.Struct, frozen=True, rename="upper"):
     @property
     def demo(self) -> bool:
         return self.auth_mode == "demo"
+
+    @property
+    def origins(self) -> tuple[str, ...]:
+        return tuple(filter(None, (each.strip() for each in self.cors_origins.split(","))))
 
     @property
     def database_path(self) -> Path:
@@ -93,7 +100,7 @@ def _resolve_files(environ: Mapping[str, str], prefixes: tuple[str, ...]) -> dic
 
 
 def _check(settings: Settings) -> None:
-    problems = [*_check_auth(settings), *_check_numbers(settings)]
+    problems = [*_check_auth(settings), *_check_numbers(settings), *_check_origins(settings)]
     if not settings.database_url.startswith("sqlite:///"):
         problems.append("DATABASE_URL must be sqlite:///path (PostgreSQL is not supported yet).")
     elif settings.database_path.name in ("", ":memory:"):
@@ -140,6 +147,25 @@ def _check_keys(settings: Settings) -> list[str]:
     elif "://" in jwks and not _is_web_address(jwks):
         problems.append("AUTH_JWKS must be a path, or an address like https://issuer/jwks.json.")
     return problems
+
+
+def _check_origins(settings: Settings) -> list[str]:
+    if settings.origins == ("*",):
+        return []
+    return [
+        f"CORS_ORIGINS: {each} is no origin as browsers write them: scheme, host, and a port that "
+        "is not the scheme's own; lower case, no path. Like https://app.example, or * alone."
+        for each in settings.origins
+        if not _is_origin(each)
+    ]
+
+
+def _is_origin(text: str) -> bool:
+    if not _is_web_address(text) or not re.fullmatch(r"[a-z0-9.:/\[\]-]+", text):
+        return False
+    parts = urlsplit(text)
+    own_port = {"http": 80, "https": 443}[parts.scheme]
+    return text == f"{parts.scheme}://{parts.netloc}" and parts.port != own_port
 
 
 def _is_web_address(text: str) -> bool:

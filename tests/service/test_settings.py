@@ -99,6 +99,21 @@ def test_an_empty_file_is_a_missing_setting(tmp_path: Path) -> None:
         ("AUTH_JWKS", "https://["),
         ("AUTH_JWKS", "https://issuer:port/jwks.json"),
         ("AUTH_JWKS", "https://me:secret@issuer/jwks.json"),
+        *(
+            ("CORS_ORIGINS", value)
+            for value in (
+                *("https://app.example/", "https://app.example/x", "https://App.example"),
+                *("https://app.example:443", "http://app.example:80", "app.example", "null"),
+                *("https://*.example", "*, https://app.example", "https://a b", "ftp://a.example"),
+                *("https://me@app.example", "https://", "https://[", "https://app.example?x"),
+                *(
+                    "https://äpp.example",
+                    "https://a:b",
+                    "HTTPS://app.example",
+                    "https://a.example#",
+                ),
+            )
+        ),
         ("DATABASE_URL", "mysql://x"),
         ("DATABASE_URL", "data/sync.db"),
         ("DATABASE_URL", "sqlite:///"),
@@ -126,6 +141,21 @@ def test_a_jwks_is_as_good_as_a_secret() -> None:
 def test_the_length_of_a_secret_is_counted_in_bytes() -> None:
     assert read_settings({**GOOD, "AUTH_SECRET": "é" * 16}).auth_secret
     assert "AUTH_SECRET" in refused({**GOOD, "AUTH_SECRET": "e" * 31})
+
+
+def test_origins_are_a_list_or_a_star() -> None:
+    given = (
+        " https://app.example ,http://localhost:5173,, http://[::1]:8080,https://xn--pp-via.example"
+    )
+    found = read_settings({**GOOD, "CORS_ORIGINS": given}).origins
+    assert found == (
+        "https://app.example",
+        "http://localhost:5173",
+        "http://[::1]:8080",
+        "https://xn--pp-via.example",
+    )
+    assert read_settings({**GOOD, "CORS_ORIGINS": "*"}).origins == ("*",)
+    assert read_settings(GOOD).origins == ()
 
 
 def test_demo_mode_needs_no_secrets() -> None:
