@@ -21,6 +21,7 @@ from service.api.cors import Cors
 from service.api.guard import Guard
 from service.api.hub import HandOver, Hub
 from service.api.parts import Parts
+from service.api.proxies import TrustedProxies
 from service.api.routes import routes
 from service.connections import Connections, read_keys
 from service.errors import MethodNotAllowed, NotFound, ServiceError
@@ -56,7 +57,10 @@ def create_app(parts: Parts, settings: Settings) -> ASGIApp:
         around = KeysFirst(around, parts.auth)
     if settings.origins:
         around = Cors(around, settings.origins)
-    return HandOver(Guard(around, settings.demo), parts.hub)
+    around = Guard(around, settings.demo)
+    if settings.proxies:
+        around = TrustedProxies(around, settings.proxies)
+    return HandOver(around, parts.hub)
 
 
 @asynccontextmanager

@@ -13,6 +13,8 @@ from service.errors import StartupError
 
 SHORTEST_SECRET = 32
 
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
 
 class Settings(msgspec.Struct, frozen=True, rename="upper"):
     """What the operator may set. A field's name in capitals is its variable in the environment."""
@@ -35,6 +37,8 @@ class Settings(msgspec.Struct, frozen=True, rename="upper"):
     secrets_keys: str = ""
     #: Origins whose pages may call the API, separated by commas; or `*`.
     cors_origins: str = ""
+    #: Addresses and networks of proxies whose X-Forwarded-… count, separated by commas.
+    trusted_proxies: str = ""
     #: Live syncs of one tenant.
     max_syncs_per_tenant: int = 3
     #: Syncs run at once by this process.
@@ -58,11 +62,24 @@ class Settings(msgspec.Struct, frozen=True, rename="upper"):
 
     @property
     def origins(self) -> tuple[str, ...]:
-        return tuple(filter(None, (each.strip() for each in self.cors_origins.split(","))))
+        return _listed(self.cors_origins)
+
+    @property
+    def proxies(self) -> tuple[Network, ...]:
+        return _networks(self.trusted_proxies)
 
     @property
     def database_path(self) -> Path:
         return Path(self.database_url.removeprefix("sqlite:///"))
+
+
+def _listed(text: str) -> tuple[str, ...]:
+    return tuple(filter(None, (each.strip() for each in text.split(","))))
+
+
+def _networks(text: str) -> tuple[Network, ...]:
+    """Raises ValueError for what is neither an address nor a network."""
+    return tuple(ipaddress.ip_network(each) for each in _listed(text))
 
 
 def read_settings(environ: Mapping[str, str], connectors: Sequence[str] = ()) -> Settings:
@@ -100,7 +117,8 @@ def _resolve_files(environ: Mapping[str, str], prefixes: tuple[str, ...]) -> dic
 
 
 def _check(settings: Settings) -> None:
-    problems = [*_check_auth(settings), *_check_numbers(settings), *_check_origins(settings)]
+    checks = (_check_auth, _check_numbers, _check_origins, _check_proxies)
+    problems = [problem for check in checks for problem in check(settings)]
     if not settings.database_url.startswith("sqlite:///"):
         problems.append("DATABASE_URL must be sqlite:///path (PostgreSQL is not supported yet).")
     elif settings.database_path.name in ("", ":memory:"):
@@ -158,6 +176,14 @@ def _check_origins(settings: Settings) -> list[str]:
         for each in settings.origins
         if not _is_origin(each)
     ]
+
+
+def _check_proxies(settings: Settings) -> list[str]:
+    try:
+        _networks(settings.trusted_proxies)
+        return []
+    except ValueError as error:
+        return [f"TRUSTED_PROXIES: {error}. List addresses and networks: 10.0.0.1, 10.1.0.0/16."]
 
 
 def _is_origin(text: str) -> bool:

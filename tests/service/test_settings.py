@@ -114,6 +114,13 @@ def test_an_empty_file_is_a_missing_setting(tmp_path: Path) -> None:
                 ),
             )
         ),
+        ("TRUSTED_PROXIES", "*"),
+        ("TRUSTED_PROXIES", "proxy.example"),
+        ("TRUSTED_PROXIES", "10.0.0.1/8"),
+        ("TRUSTED_PROXIES", "10.0.0.0/33"),
+        ("TRUSTED_PROXIES", "10.0.0.1:80"),
+        ("TRUSTED_PROXIES", "10.0.0.1 10.0.0.2"),
+        ("TRUSTED_PROXIES", "[::1]"),
         ("DATABASE_URL", "mysql://x"),
         ("DATABASE_URL", "data/sync.db"),
         ("DATABASE_URL", "sqlite:///"),
@@ -156,6 +163,17 @@ def test_origins_are_a_list_or_a_star() -> None:
     )
     assert read_settings({**GOOD, "CORS_ORIGINS": "*"}).origins == ("*",)
     assert read_settings(GOOD).origins == ()
+
+
+def test_proxies_are_addresses_and_networks() -> None:
+    found = read_settings({**GOOD, "TRUSTED_PROXIES": "127.0.0.1, 10.0.0.0/8,,::1,fd00::/8 "})
+    assert [str(each) for each in found.proxies] == [
+        "127.0.0.1/32",
+        "10.0.0.0/8",
+        "::1/128",
+        "fd00::/8",
+    ]
+    assert read_settings(GOOD).proxies == ()
 
 
 def test_demo_mode_needs_no_secrets() -> None:
