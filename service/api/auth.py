@@ -26,6 +26,7 @@ HS256 = "HS256"
 # Headers that we do not know are no reason to refuse (RFC 7515, section 4), critical ones are.
 ALGORITHMS = jws.JWSRegistry(algorithms=[HS256, "RS256", "ES256"], strict_check_header=False)
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+PORTS = {"http": 80, "https": 443}
 REMEMBERED = 10_000
 REMEMBERED_FOR = 60.0
 """Seconds after which a token is verified anew: its key may have been withdrawn."""
@@ -102,7 +103,7 @@ class Authenticator:
         token = request.cookies.get(COOKIE, "")
         if not token:
             raise Unauthenticated(headers=CHALLENGE)
-        if request.scope.get("method", "GET") not in SAFE_METHODS and not same_origin(request):
+        if request.scope.get("method", "GET") not in SAFE_METHODS and not own_page(request):
             raise Forbidden(
                 "A request with the session cookie must come from this service's own pages: its "
                 "Origin is missing or foreign. Programs send a Bearer token instead."
@@ -219,13 +220,34 @@ def bearer(request: HTTPConnection) -> str | None:
     return token.strip()
 
 
+def own_page(request: HTTPConnection) -> bool:
+    """Whether a browser says that one of our own pages sent this: by Origin, by the newer
+    Sec-Fetch-Site, or by both of them. No script can set either."""
+    site = request.headers.get("sec-fetch-site")
+    if "origin" not in request.headers:
+        return site == "same-origin"
+    return site in (None, "same-origin") and same_origin(request)
+
+
 def same_origin(request: HTTPConnection) -> bool:
-    """Whether a browser says that one of our own pages sent this."""
-    try:
-        origin = urlsplit(request.headers.get("origin", "")).netloc
-    except ValueError:  # no address at all, for example http://[
+    """Whether Origin is the address that was asked for. Behind a proxy that we do not trust that
+    may be HTTPS without our knowing; but where we know of it, plain HTTP is another origin."""
+    scheme, _, origin = request.headers.get("origin", "").partition("://")
+    if scheme not in PORTS or (scheme == "http" and request.scope["scheme"] == "https"):
         return False
-    return origin == request.headers.get("host", "") != ""
+    host = _place(scheme, request.headers.get("host", ""))
+    return host is not None and host == _place(scheme, origin)
+
+
+def _place(scheme: str, text: str) -> tuple[str, int] | None:
+    """Host and port, of which a scheme's own may be left out; None for what is no such thing."""
+    try:
+        parts = urlsplit(f"//{text}")
+        if not parts.hostname or parts.netloc != text or "@" in text:
+            return None
+        return parts.hostname, PORTS[scheme] if parts.port is None else parts.port
+    except ValueError:  # for example [
+        return None
 
 
 def demo_refusal(request: HTTPConnection) -> Forbidden | None:

@@ -306,6 +306,100 @@ async def test_a_bearer_token_needs_no_origin(service: Serving) -> None:
     assert (await ann.post("/api/sync/start", headers=headers)).status_code == 202
 
 
+# Origin, Host, and whether we know that the browser speaks HTTPS to a proxy of ours.
+PLACES = [
+    ("http://sync.example", "sync.example", False, True),
+    ("https://sync.example", "sync.example", True, True),
+    ("https://sync.example", "sync.example", False, True),  # a proxy that ends TLS, not trusted
+    ("http://sync.example", "sync.example", True, False),  # a page that anybody on the way can make
+    ("https://sync.example", "sync.example:443", True, True),
+    ("https://sync.example:443", "sync.example", True, True),
+    ("http://sync.example", "sync.example:80", False, True),
+    ("http://sync.example", "sync.example:443", False, False),
+    ("https://sync.example", "sync.example:80", True, False),
+    ("https://sync.example:8443", "sync.example:8443", True, True),
+    ("https://sync.example:8443", "sync.example", True, False),
+    ("https://sync.example", "sync.example:8443", True, False),
+    ("https://SYNC.example", "sync.EXAMPLE", True, True),
+    ("http://[::1]:8000", "[::1]:8000", False, True),
+    ("http://[::1]", "[::2]", False, False),
+    ("https://evil.example", "sync.example", True, False),
+    ("https://sync.example.evil.example", "sync.example", True, False),
+    ("https://evil.sync.example", "sync.example", True, False),
+    ("https://sync.example@evil.example", "sync.example", True, False),
+    ("https://me@sync.example", "sync.example", True, False),
+    ("https://me@sync.example", "me@sync.example", True, False),
+    ("https://sync.example/", "sync.example", True, False),
+    ("https://sync.example/path", "sync.example/path", True, False),
+    ("https://sync.example:x", "sync.example:x", True, False),
+    ("https://sync.example:99999", "sync.example:99999", True, False),
+    ("https://", "", True, False),
+    ("https://:443", ":443", True, False),
+    ("null", "null", True, False),
+    ("null", "sync.example", True, False),
+    ("", "sync.example", True, False),
+    ("file://", "sync.example", True, False),
+    ("ftp://sync.example", "sync.example", True, False),
+    ("//sync.example", "sync.example", True, False),
+    ("sync.example", "sync.example", True, False),
+    ("HTTPS://sync.example", "sync.example", True, False),  # no browser writes it so
+    ("https://[", "[", True, False),
+]
+
+
+async def test_an_own_page_has_the_address_that_was_asked_for(tmp_path: Path) -> None:
+    trusting = serve(tmp_path, TRUSTED_PROXIES="127.0.0.1")
+    async with trusting as service, service.anonymous() as client:
+        for origin, host, https, allowed in PLACES:
+            headers = {"Cookie": f"session={token()}", "Origin": origin, "Host": host}
+            headers |= {"X-Forwarded-Proto": "https"} if https else {}
+            answer = await client.delete("/api/session", headers=headers)
+            assert answer.status_code == (204 if allowed else 403), (origin, host, https)
+
+
+async def test_what_a_browser_says_about_the_site_counts_too(service: Serving) -> None:
+    own = {"Origin": service.url}
+    foreign = {"Origin": "https://evil.example"}
+    async with service.anonymous(headers={"Cookie": f"session={token()}"}) as client:
+        for site, headers, status in [
+            ("same-origin", {}, 204),
+            ("same-origin", own, 204),
+            ("same-origin", {"Origin": "null"}, 403),
+            ("same-origin", foreign, 403),
+            ("same-site", {}, 403),
+            ("same-site", own, 403),
+            ("cross-site", {}, 403),
+            ("cross-site", own, 403),
+            ("none", {}, 403),
+            ("none", own, 403),
+            ("", {}, 403),
+            ("", own, 403),
+            ("SAME-ORIGIN", {}, 403),
+            ("same-origin, cross-site", {}, 403),
+        ]:
+            headers = {**headers, "Sec-Fetch-Site": site}
+            answer = await client.delete("/api/session", headers=headers)
+            assert answer.status_code == status, (site, headers)
+
+
+async def test_a_cookie_without_a_host_changes_nothing(service: Serving) -> None:
+    for origin in (b"", b"Origin: http://\r\n", b"Origin: http://x\r\n"):
+        cookie = f"Cookie: session={token()}\r\n".encode()
+        answer = await raw(service, b"DELETE /api/session HTTP/1.0\r\n" + origin + cookie + b"\r\n")
+        assert b" 403 " in answer.partition(b"\r\n")[0]
+
+
+async def test_a_cross_site_read_with_the_cookie_is_not_refused_but_not_shared(
+    service: Serving,
+) -> None:
+    """Lax lets a link from elsewhere bring it along; no other page gets to read the answer."""
+    headers = {"Cookie": f"session={token()}", "Sec-Fetch-Site": "cross-site"}
+    async with service.anonymous(headers=headers) as client:
+        answer = await client.get("/api/connections", headers={"Origin": "https://evil.example"})
+        assert answer.status_code == 200
+        assert not [name for name in answer.headers if name.startswith("access-control")]
+
+
 # Demo mode --------------------------------------------------------------------------------------
 
 
