@@ -120,5 +120,7 @@ async def _http_error(request: Request, error: Exception) -> Response:
 
 
 async def _unexpected(_: Request, error: Exception) -> Response:
-    """A fault of ours. The log has the trace; the answer does not."""
-    return wire.problem(ServiceError("The service failed. Try again; its log says what happened."))
+    """A fault of ours. The log has the trace; the answer does not. The server hangs up after it:
+    said beforehand, no next request gets lost on the way."""
+    text = "The service failed. Try again; its log says what happened."
+    return wire.problem(ServiceError(text, headers={"Connection": "close"}))
