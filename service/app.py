@@ -9,6 +9,7 @@ import anyio
 import structlog
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp
@@ -16,8 +17,9 @@ from starlette.types import ASGIApp
 import connectors
 from connectors.base import Clock
 from service.api import wire
-from service.api.auth import Authenticator, KeysFirst
+from service.api.auth import Authenticator
 from service.api.cors import Cors
+from service.api.door import Door
 from service.api.guard import Guard
 from service.api.hub import HandOver, Hub
 from service.api.parts import Parts
@@ -43,6 +45,7 @@ def create_app(parts: Parts, settings: Settings) -> ASGIApp:
     """The ASGI application over parts that are open."""
     app = Starlette(
         routes=routes,
+        middleware=[Middleware(Door, auth=parts.auth)],
         exception_handlers={
             ServiceError: _service_error,
             HTTPException: _http_error,
@@ -53,8 +56,6 @@ def create_app(parts: Parts, settings: Settings) -> ASGIApp:
     app.state.parts = parts
     # Around Starlette, so that its own answer to a fault of ours goes through them, too.
     around: ASGIApp = app
-    if settings.auth_jwks and not settings.demo:
-        around = KeysFirst(around, parts.auth)
     if settings.origins:
         around = Cors(around, settings.origins)
     around = Guard(around, settings.demo)

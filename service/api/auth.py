@@ -1,50 +1,27 @@
 """Who is asking: a Bearer token, the same token in a cookie, a ticket, or demo mode's identity."""
 
-from collections import OrderedDict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
-from joserfc import jws, jwt
-from joserfc.errors import InvalidKeyIdError, JoseError
-from joserfc.jwk import GuestProtocol, Key, OctKey
 from starlette.requests import HTTPConnection
-from starlette.types import ASGIApp, Receive, Scope, Send
 
 from connectors.base import Clock
-from service.api.keys import PublicKeys
 from service.api.tickets import LIFE, Ticket, Tickets
+from service.api.tokens import LONGEST, LONGEST_NAME, Tokens, unacceptable
 from service.errors import Forbidden, Unauthenticated
 from service.model import Actor
 from service.settings import Settings, is_loopback
 
 COOKIE = "session"
-HS256 = "HS256"
-# Headers that we do not know are no reason to refuse (RFC 7515, section 4), critical ones are.
-ALGORITHMS = jws.JWSRegistry(algorithms=[HS256, "RS256", "ES256"], strict_check_header=False)
+STREAM = "/api/sse/sync-progress/"
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 PORTS = {"http": 80, "https": 443}
-REMEMBERED = 10_000
-REMEMBERED_FOR = 60.0
-"""Seconds after which a token is verified anew: its key may have been withdrawn."""
-LONGEST_TOKEN = 8192
-LONGEST_NAME = 200
 DEMO_USER = "demo"
 CHALLENGE = {"WWW-Authenticate": "Bearer"}
 BAD_TICKET = "The ticket is not good for this stream, or no longer. Get one: POST /api/sse/ticket."
-# A token is parsed before its signature is known to be good: what its JSON can do to the parser
-# (deep nesting, huge numbers) is as much a sign of a bad one as a bad signature.
-UNREADABLE = (
-    JoseError,
-    msgspec.ValidationError,
-    ValueError,
-    TypeError,
-    RecursionError,
-    OverflowError,
-)
 
 
 class Identity(msgspec.Struct, frozen=True):
@@ -54,61 +31,41 @@ class Identity(msgspec.Struct, frozen=True):
     until: datetime | None = None
 
 
-class _Claims(msgspec.Struct, frozen=True):
-    """What our tokens say (RFC 7519). `tenant` is the user's own if it is left out."""
-
-    sub: str
-    exp: float
-    nbf: float = 0
-    tenant: str = ""
-    plan: str = ""
-    iss: Any = None
-    aud: Any = None
-
-
-class _Verified(msgspec.Struct, frozen=True):
-    claims: _Claims
-    at: float
-
-
 class Authenticator:
-    """Tells who a request comes from. Verified tokens are remembered: verifying costs more than
-    answering a poll."""
+    """Tells who a request comes from."""
 
     def __init__(self, settings: Settings, clock: Clock) -> None:
         self._demo = settings.demo
         self._clock = clock
-        self._issuer = settings.auth_issuer
-        self._audience = settings.auth_audience
-        self._secret = OctKey.import_key(settings.auth_secret) if settings.auth_secret else None
-        self._public = PublicKeys(settings.auth_jwks) if settings.auth_jwks else None
+        self._tokens = Tokens(settings, clock)
         self._tickets = Tickets(settings.secrets_keys)
-        self._verified: OrderedDict[str, _Verified] = OrderedDict()
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
-        """While open, the issuer's keys are kept fresh. Raises StartupError for a bad file."""
-        if self._public is None or self._demo:
+        """While open, tokens can be checked. Raises StartupError if that will never be so."""
+        if self._demo:
             yield
             return
-        async with self._public.open():
+        async with self._tokens.open():
             yield
 
-    def identify(self, request: HTTPConnection) -> Identity:
-        """Raises Unauthenticated or Forbidden."""
+    async def identify(self, request: HTTPConnection) -> Identity:
+        """Raises Unauthenticated or Forbidden; AuthUnavailable if it cannot be told now."""
+        if request.scope["path"].startswith(STREAM) and "ticket" in request.query_params:
+            return self._admit(request, request.query_params["ticket"])
         if self._demo:
             return Identity(_actor(request, DEMO_USER, DEMO_USER, "demo"))
         if token := bearer(request):
-            return self._identity(request, token)
+            return await self._identity(request, token)
         token = request.cookies.get(COOKIE, "")
         if not token:
             raise Unauthenticated(headers=CHALLENGE)
-        if request.scope.get("method", "GET") not in SAFE_METHODS and not own_page(request):
+        if _may_change(request) and not own_page(request):
             raise Forbidden(
                 "A request with the session cookie must come from this service's own pages: its "
                 "Origin is missing or foreign. Programs send a Bearer token instead."
             )
-        return self._identity(request, token)
+        return await self._identity(request, token)
 
     def ticket(self, who: Identity, sync_id: str) -> tuple[str, int]:
         """A ticket for the stream of one sync, and its life in seconds: no longer than `who` is
@@ -119,94 +76,26 @@ class Authenticator:
         ticket = Ticket(actor.user, actor.tenant, actor.plan, sync_id, until.timestamp())
         return self._tickets.write(ticket), int((until - now).total_seconds())
 
-    def admit(self, request: HTTPConnection, text: str, sync_id: str) -> Identity:
-        """Who comes with a ticket for that sync. Raises Unauthenticated."""
+    def _admit(self, request: HTTPConnection, text: str) -> Identity:
+        """A ticket is for the stream of its own sync, and for a time."""
         try:
-            ticket = self._tickets.read(text[:LONGEST_TOKEN])
+            ticket = self._tickets.read(text[:LONGEST])
         except ValueError as error:
-            raise _unacceptable(BAD_TICKET) from error
-        if ticket.sync_id != sync_id or self._clock.now() >= ticket.until:
-            raise _unacceptable(BAD_TICKET)
+            raise unacceptable(BAD_TICKET) from error
+        theirs = request.scope["path"] == STREAM + ticket.sync_id
+        if not theirs or self._clock.now() >= ticket.until:
+            raise unacceptable(BAD_TICKET)
         return Identity(_actor(request, ticket.user, ticket.tenant, ticket.plan), ticket.until)
 
-    async def ready(self, request: HTTPConnection) -> None:
-        """Wait for the key of a token, if it must be asked for: `identify` never waits."""
-        token = _carried(request)
-        if self._public and token and token not in self._verified:
-            try:
-                headers = jws.extract_compact(token.encode(), None, ALGORITHMS).headers()
-                algorithm, kid = headers["alg"], headers.get("kid")
-                ALGORITHMS.check_header(headers)
-            except UNREADABLE:
-                return
-            if algorithm in ("RS256", "ES256"):
-                await self._public.learn(algorithm, kid)
-
-    def _identity(self, request: HTTPConnection, token: str) -> Identity:
-        now = self._clock.now().timestamp()
-        claims = self._remembered(token, now) or self._verify(token, now)
-        if not claims.nbf <= now < claims.exp:
-            self._verified.pop(token, None)
-            raise _unacceptable("The token has expired or is not valid yet. Get a new one.")
+    async def _identity(self, request: HTTPConnection, token: str) -> Identity:
+        claims = await self._tokens.read(token)
         actor = _actor(request, claims.sub, claims.tenant or claims.sub, claims.plan)
         return Identity(actor, datetime.fromtimestamp(min(claims.exp, 2**33), UTC))
 
-    def _remembered(self, token: str, now: float) -> _Claims | None:
-        known = self._verified.get(token)
-        return known.claims if known and now - known.at < REMEMBERED_FOR else None
 
-    def _verify(self, token: str, now: float) -> _Claims:
-        self._verified.pop(token, None)
-        if len(token) > LONGEST_TOKEN:
-            raise _unacceptable()
-        try:
-            found = jwt.decode(token, self._key, registry=ALGORITHMS).claims
-            claims = msgspec.convert(found, _Claims)
-            _check_names(claims)
-        except UNREADABLE as error:
-            raise _unacceptable() from error
-        self._check_destination(claims)
-        self._verified[token] = _Verified(claims, now)
-        while len(self._verified) > REMEMBERED:
-            self._verified.popitem(last=False)
-        return claims
-
-    def _key(self, token: GuestProtocol) -> Key:
-        """The algorithm decides whose key it is: a public one must never pass for a secret."""
-        headers = token.headers()
-        if headers["alg"] != HS256 and self._public:
-            return self._public.find(headers["alg"], headers.get("kid"))
-        if headers["alg"] == HS256 and self._secret:
-            return self._secret
-        raise InvalidKeyIdError
-
-    def _check_destination(self, claims: _Claims) -> None:
-        """Of an issuer that serves many, only what is meant for us counts (RFC 7519, 4.1)."""
-        named = claims.aud if isinstance(claims.aud, list) else [claims.aud]
-        if self._issuer and claims.iss != self._issuer:
-            raise _unacceptable("The token comes from another issuer than this service trusts.")
-        if self._audience and self._audience not in named:
-            raise _unacceptable("The token is meant for another service: see its `aud`.")
-
-
-class KeysFirst:
-    """Middleware: waits for the key that a token needs, so that no endpoint has to."""
-
-    def __init__(self, app: ASGIApp, auth: Authenticator) -> None:
-        self._app = app
-        self._auth = auth
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] in ("http", "websocket"):
-            await self._auth.ready(HTTPConnection(scope))
-        await self._app(scope, receive, send)
-
-
-def _carried(request: HTTPConnection) -> str:
-    """The token that a request comes with, whatever it may be worth."""
-    header = request.headers.get("authorization")
-    token = request.cookies.get(COOKIE, "") if header is None else header.partition(" ")[2].strip()
-    return token if len(token) <= LONGEST_TOKEN else ""
+def _may_change(request: HTTPConnection) -> bool:
+    """A WebSocket is opened by GET, from any page and with the cookie: whose it is, counts too."""
+    return request.scope["type"] == "websocket" or request.scope["method"] not in SAFE_METHODS
 
 
 def bearer(request: HTTPConnection) -> str | None:
@@ -216,7 +105,7 @@ def bearer(request: HTTPConnection) -> str | None:
         return None
     scheme, _, token = header.partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
-        raise _unacceptable("The Authorization header must read: Bearer <token>.")
+        raise unacceptable("The Authorization header must read: Bearer <token>.")
     return token.strip()
 
 
@@ -233,7 +122,7 @@ def same_origin(request: HTTPConnection) -> bool:
     """Whether Origin is the address that was asked for. Behind a proxy that we do not trust that
     may be HTTPS without our knowing; but where we know of it, plain HTTP is another origin."""
     scheme, _, origin = request.headers.get("origin", "").partition("://")
-    if scheme not in PORTS or (scheme == "http" and request.scope["scheme"] == "https"):
+    if scheme not in PORTS or (scheme == "http" and request.scope["scheme"] in ("https", "wss")):
         return False
     host = _place(scheme, request.headers.get("host", ""))
     return host is not None and host == _place(scheme, origin)
@@ -264,22 +153,7 @@ def demo_refusal(request: HTTPConnection) -> Forbidden | None:
     return None
 
 
-def _check_names(claims: _Claims) -> None:
-    """Raises ValueError for names that cannot be kept: too long, or half a character."""
-    for name in (claims.sub, claims.tenant, claims.plan):
-        name.encode()
-        if len(name) > LONGEST_NAME:
-            raise ValueError("too long")
-    if not claims.sub:
-        raise ValueError("empty")
-
-
 def _actor(request: HTTPConnection, user: str, tenant: str, plan: str) -> Actor:
     address = request.client.host if request.client else ""
     agent = request.headers.get("user-agent", "")[:LONGEST_NAME]
     return Actor(user, tenant, plan, address, agent)
-
-
-def _unacceptable(detail: str = "The token is not acceptable. Get a new one.") -> Unauthenticated:
-    challenge = 'Bearer error="invalid_token"'
-    return Unauthenticated(detail, headers={"WWW-Authenticate": challenge})

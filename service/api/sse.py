@@ -9,7 +9,6 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from service.api import wire
-from service.api.auth import Identity
 from service.api.hub import RETRY, SLOT, Hub, Stream
 from service.api.parts import identity, parts
 from service.model import Sync
@@ -57,11 +56,9 @@ async def ticket(request: Request) -> Response:
 
 
 async def sync_progress(request: Request) -> Response:
-    """GET /api/sse/sync-progress/{sync_id}: one sync as it is now, then as it changes. `?ticket=`
-    says who is asking here, and nowhere else."""
+    """GET /api/sse/sync-progress/{sync_id}: one sync as it is now, then as it changes."""
     here = parts(request)
-    wanted = request.path_params["sync_id"]
-    who = _who(request, wanted)
+    who, wanted = identity(request), request.path_params["sync_id"]
     sync = await here.registry.get(who.actor, wanted)
     stream = None
     if sync.live and request.method != "HEAD":  # else it would cost another stream its place
@@ -81,11 +78,6 @@ async def sync_progress(request: Request) -> Response:
     if first is None:
         return Response(status_code=204)
     return ProgressResponse(here.hub, stream, first)
-
-
-def _who(request: Request, sync_id: str) -> Identity:
-    text = request.query_params.get("ticket")
-    return identity(request) if text is None else parts(request).auth.admit(request, text, sync_id)
 
 
 def _first(request: Request, hub: Hub, sync: Sync) -> bytes | None:

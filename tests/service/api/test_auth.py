@@ -11,10 +11,13 @@ from typing import Any
 import anyio
 import msgspec
 import pytest
+from starlette.requests import HTTPConnection
 
-from service.api.auth import REMEMBERED, Authenticator
+from connectors.base import SystemClock
+from service.api.auth import Authenticator
+from service.api.tokens import REMEMBERED, Tokens
+from service.errors import Forbidden
 from tests.service.api.answers import (
-    SLOW,
     api_routes,
     path_of,
     problem,
@@ -153,68 +156,28 @@ async def test_the_tenant_is_the_user_unless_the_token_says_otherwise(service: S
     assert [each.tenant for each in kept] == ["ann", "acme"]
 
 
-def test_verified_tokens_are_not_remembered_without_bound(tmp_path: Path) -> None:
-    from starlette.requests import HTTPConnection
-
-    from connectors.base import SystemClock
-
-    auth = Authenticator(settings(tmp_path), SystemClock())
+async def test_verified_tokens_are_not_remembered_without_bound(tmp_path: Path) -> None:
+    tokens = Tokens(settings(tmp_path), SystemClock())
     for number in range(REMEMBERED + 5):
-        authorization = f"Bearer {made({**GOOD, 'n': number})}".encode()
-        scope = {"type": "http", "headers": [(b"authorization", authorization)]}
-        assert auth.identify(HTTPConnection(scope)).actor.user == "ann"
-    assert len(auth._verified) == REMEMBERED
+        assert (await tokens.read(made({**GOOD, "n": number}))).sub == "ann"
+    assert len(tokens._verified) == REMEMBERED
 
 
-# Nobody, and somebody else ----------------------------------------------------------------------
-
-
-async def test_without_an_identity_every_path_of_the_api_is_401(service: Serving) -> None:
-    async with service.anonymous() as client:
-        asked = 0
-        for route, method in api_routes():
-            answer = await client.request(method, path_of(route, "x"))
-            assert answer.status_code == 401, (method, route.path)
-            assert answer.headers["content-type"] == "application/problem+json"
-            assert answer.headers["www-authenticate"] == "Bearer"
-            if method != "HEAD":
-                problem(answer, 401, "unauthenticated")
-            asked += 1
-        assert asked > 20
-
-
-async def test_what_is_somebody_elses_is_404_and_stays_as_it_is(tmp_path: Path) -> None:
-    async with serve(tmp_path, **SLOW) as service:
-        ann, bob = service.user("ann"), service.user("bob")
-        connection = (await ann.connect())["id"]
-        sync_id = await ann.start()
-        asked = 0
-        for route, method in api_routes():
-            if "_id}" not in route.path:
-                continue
-            path = path_of(route, connection if "connection_id" in route.path else sync_id)
-            answer = await bob.http.request(method, path)
-            assert answer.status_code == 404, (method, path)
-            if method != "HEAD":
-                problem(answer, 404, "not_found")
-            asked += 1
-        assert asked >= 10
-        assert (await ann.status(sync_id))["status"] == "in_progress"
-        assert (await ann.get(f"/api/connections/{connection}")).status_code == 200
-
-
-async def test_somebody_elses_connection_starts_nothing_and_shows_nothing(
-    service: Serving,
-) -> None:
-    ann, bob = service.user("ann"), service.user("bob")
-    connection = (await ann.connect())["id"]
-    await ann.whole_sync()
-    problem(await bob.post("/api/sync/start", {"connectionId": connection}), 409, "not_connected")
-    foreign = {"connectionId": connection}
-    problem(await bob.get("/api/data/orders", params=foreign), 404, "not_found")
-    assert (await bob.get("/api/sync/history", params=foreign)).json()["syncs"] == []
-    assert await bob.records("orders") == []
-    assert await what_there_is(bob) == (0, [], {"connections": []})
+async def test_a_socket_is_opened_with_the_cookie_by_our_own_pages_alone(tmp_path: Path) -> None:
+    """A browser lets any page open one, and sends the cookie along where it is of the same site."""
+    auth = Authenticator(settings(tmp_path), SystemClock())
+    headers = [(b"host", b"sync.example"), (b"cookie", f"session={token()}".encode())]
+    scope: dict[str, Any] = {"type": "websocket", "path": "/ws/x", "scheme": "wss"}
+    own = (b"origin", b"https://sync.example")
+    who = await auth.identify(HTTPConnection({**scope, "headers": [*headers, own]}))
+    assert who.actor.user == "ann"
+    for origin in (
+        [(b"origin", b"https://evil.example")],
+        [(b"origin", b"http://sync.example")],
+        [],
+    ):
+        with pytest.raises(Forbidden):
+            await auth.identify(HTTPConnection({**scope, "headers": [*headers, *origin]}))
 
 
 # The cookie -------------------------------------------------------------------------------------

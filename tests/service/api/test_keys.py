@@ -13,7 +13,7 @@ import pytest
 from joserfc.jwk import ECKey, RSAKey
 from structlog.testing import capture_logs
 
-from service.api import auth, keys
+from service.api import keys, tokens
 from service.errors import StartupError
 from tests.service.api.answers import problem
 from tests.service.api.issuer import ec, issuer, jwks, public, rsa, signed
@@ -245,7 +245,7 @@ async def test_a_key_that_is_withdrawn_is_good_no_more_even_for_known_tokens(
 ) -> None:
     monkeypatch.setattr(keys, "REST", 0.01)
     monkeypatch.setattr(keys, "FRESH", 0.05)
-    monkeypatch.setattr(auth, "REMEMBERED_FOR", 0.05)
+    monkeypatch.setattr(tokens, "REMEMBERED_FOR", 0.05)
     with issuer() as there:
         where = there.url if way == "url" else file(tmp_path)
         async with serve(tmp_path, AUTH_JWKS=where) as service:
@@ -315,7 +315,7 @@ async def test_old_keys_stay_good_while_the_url_is_down(
 ) -> None:
     monkeypatch.setattr(keys, "REST", 0.01)
     monkeypatch.setattr(keys, "FRESH", 0.02)
-    monkeypatch.setattr(auth, "REMEMBERED_FOR", 0.0)
+    monkeypatch.setattr(tokens, "REMEMBERED_FOR", 0.0)
     with issuer() as there:
         async with serve(tmp_path, AUTH_JWKS=there.url) as service:
             assert await accepted(service, signed(rsa()))

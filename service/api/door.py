@@ -1,0 +1,31 @@
+"""The door: nobody gets any further without saying who he is, whatever an endpoint may forget."""
+
+from starlette.requests import HTTPConnection
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from service.api import wire
+from service.api.auth import Authenticator
+from service.errors import ServiceError
+
+PRIVATE = ("/api/", "/ws/")
+IDENTITY = "service.identity"
+"""Where in the scope of a request it says who asks."""
+
+
+class Door:
+    """Asks once for each request; what must be waited for, is waited for here."""
+
+    def __init__(self, app: ASGIApp, auth: Authenticator) -> None:
+        self._app = app
+        self._auth = auth
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan" or not scope["path"].startswith(PRIVATE):
+            await self._app(scope, receive, send)
+            return
+        try:
+            scope[IDENTITY] = await self._auth.identify(HTTPConnection(scope))
+        except ServiceError as error:
+            await wire.problem(error)(scope, receive, send)
+            return
+        await self._app(scope, receive, send)
