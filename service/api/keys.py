@@ -11,7 +11,7 @@ from urllib.error import HTTPError
 import anyio
 import msgspec
 import structlog
-from joserfc.errors import InvalidKeyIdError, JoseError
+from joserfc.errors import InvalidKeyIdError
 from joserfc.jwk import ECKey, Key, RSAKey
 from joserfc.util import base64_to_int
 
@@ -91,7 +91,11 @@ class PublicKeys:
     async def _keep_fresh(self) -> None:
         """Asks when the keys are old, sooner if one is wanted, again and again while it fails."""
         while True:
+            before = self._problem
             await self._ask()
+            if self._problem != before:
+                told = log.warning if self._problem else log.info
+                told("auth_keys", problem=self._problem or None, keys=len(self._keys))
             self._resting = True
             self._answered.set()
             self._wanted, self._answered = anyio.Event(), anyio.Event()
@@ -108,13 +112,9 @@ class PublicKeys:
                 self._keys = await anyio.to_thread.run_sync(
                     lambda: parse(read(self._where)), abandon_on_cancel=True
                 )
-            problem = ""
+            self._problem = ""
         except UNUSABLE as error:
-            problem = str(error) or type(error).__name__
-        if problem != self._problem:
-            told = log.warning if problem else log.info
-            told("auth_keys", problem=problem or None, keys=len(self._keys))
-        self._problem = problem
+            self._problem = str(error) or type(error).__name__
 
 
 def parse(raw: bytes) -> Keys:
@@ -123,9 +123,7 @@ def parse(raw: bytes) -> Keys:
     keys: dict[tuple[str, str | None], Key] = {}
     for jwk in msgspec.json.decode(raw, type=_Set).keys:
         algorithm, kid = ALGORITHMS.get(str(jwk.get("kty")), ""), jwk.get("kid")
-        if jwk.get("use", "sig") != "sig" or jwk.get("alg", algorithm) != algorithm:
-            continue
-        if key := _key({name: value for name, value in jwk.items() if name in PUBLIC}):
+        if key := _key(jwk, algorithm):
             keys.setdefault((algorithm, kid if isinstance(kid, str) else None), key)
     if not keys:
         raise ValueError("it holds no key for RS256 or ES256")
@@ -136,14 +134,20 @@ class _Set(msgspec.Struct):
     keys: list[dict[str, Any]]
 
 
-def _key(jwk: dict[str, Any]) -> Key | None:
+def _key(jwk: dict[str, Any], algorithm: str) -> Key | None:
+    """None for what is no public key for that algorithm."""
+    numbers = {name: value for name, value in jwk.items() if name in PUBLIC}
     try:
-        if jwk.get("kty") == "RSA" and base64_to_int(jwk["n"]).bit_length() >= SMALLEST_RSA:
-            return RSAKey.import_key(jwk)
-        if jwk.get("kty") == "EC" and jwk["crv"] == "P-256":
-            return ECKey.import_key(jwk)
-    except (JoseError, ValueError, TypeError, LookupError, AttributeError, OverflowError):
-        pass
+        if jwk.get("use", "sig") != "sig" or "verify" not in jwk.get("key_ops", ["verify"]):
+            return None
+        if jwk.get("alg", algorithm) != algorithm:
+            return None
+        if algorithm == "RS256" and base64_to_int(jwk["n"]).bit_length() >= SMALLEST_RSA:
+            return RSAKey.import_key(numbers)
+        if algorithm == "ES256" and jwk["crv"] == "P-256":
+            return ECKey.import_key(numbers)
+    except Exception:  # whatever is wrong with one, the others are still good
+        return None
     return None
 
 

@@ -26,7 +26,7 @@ def ec(kid: str = "ec-1") -> ECKey:
     return ECKey.generate_key("P-256", {"kid": kid})
 
 
-def public(*keys: Private, **fields: str) -> list[Json]:
+def public(*keys: Private, **fields: Any) -> list[Json]:
     return [{**key.as_dict(private=False), **fields} for key in keys]
 
 

@@ -100,6 +100,8 @@ def confused() -> dict[str, str]:
         "ES256 that names the RSA key": signed(ec(), header={"kid": "rsa-1"}),
         "RS256 that names a key not for it": signed(rsa("rs512"), header={"kid": "rs512"}),
         "a key for encryption": signed(rsa("enc")),
+        "a key for wrapping": signed(rsa("wrap")),
+        "a key for who knows what": signed(rsa("what")),
         "a key of another curve": made(header={"alg": "ES256", "kid": "p384"}),
         "PS256": made(header={"alg": "PS256", "kid": "rsa-1"}),
         "ES384": made(header={"alg": "ES384", "kid": "p384"}),
@@ -117,6 +119,8 @@ async def test_what_is_signed_with_the_wrong_key_is_refused(tmp_path: Path) -> N
         *public(rsa(), ec()),
         *public(rsa("rs512"), alg="RS512"),
         *public(rsa("enc"), use="enc"),
+        *public(rsa("wrap"), key_ops=["wrapKey"]),
+        *public(rsa("what"), key_ops=5),
         *public(ECKey.generate_key("P-384", {"kid": "p384"})),
         {
             "kty": "oct",
@@ -365,6 +369,7 @@ MALFORMED = {
     "a symmetric key alone": b'{"keys": [{"kty": "oct", "k": "c2VjcmV0"}]}',
     "a key without its numbers": b'{"keys": [{"kty": "RSA"}, {"kty": "EC", "crv": "P-256"}]}',
     "a key with wrong numbers": b'{"keys": [{"kty": "RSA", "n": "AQ", "e": "AQAB"}]}',
+    "a key of another family": b'{"keys": [{"kty": "OKP", "crv": "P-256", "x": "AA", "y": "AA"}]}',
     "nested": b"[" * 100_000,
     "too large": jwks(rsa()) + b" " * keys.LARGEST,
 }
