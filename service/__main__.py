@@ -50,6 +50,9 @@ class Server(uvicorn.Server):
             access_log=False,
             log_config=None,
             server_header=False,
+            # Whom the service believes is set by TRUSTED_PROXIES, for all of it in one place. The
+            # sandbox believes what uvicorn does: a TLS proxy on this machine.
+            proxy_headers=parts is None,
             timeout_graceful_shutdown=GRACE,
         )
         super().__init__(config)

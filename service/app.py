@@ -11,16 +11,20 @@ import structlog
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.requests import HTTPConnection, Request
+from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp
 
 import connectors
 from connectors.base import Clock, SystemClock
 from service.api import wire
-from service.api.auth import Authenticator, demo_refusal
+from service.api.auth import Authenticator
+from service.api.cors import Cors
+from service.api.door import Door
+from service.api.guard import Guard
 from service.api.hub import HandOver, Hub
 from service.api.parts import Parts
+from service.api.proxies import TrustedProxies
 from service.api.rates import Rates
 from service.api.routes import routes
 from service.connections import Connections, read_keys
@@ -45,23 +49,12 @@ from service.store.store import Store
 
 log = structlog.get_logger()
 
-HEADERS = (
-    (b"x-content-type-options", b"nosniff"),
-    (b"referrer-policy", b"same-origin"),
-    (b"x-frame-options", b"DENY"),
-    (
-        b"content-security-policy",
-        b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
-        b"connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-    ),
-)
-
 
 def create_app(parts: Parts, settings: Settings) -> ASGIApp:
     """The ASGI application over parts that are open."""
     app = Starlette(
         routes=routes,
-        middleware=[Middleware(_Guard, demo=settings.demo)],
+        middleware=[Middleware(Door, auth=parts.auth, rates=parts.rates)],
         exception_handlers={
             ServiceError: _service_error,
             Unavailable: _unavailable,
@@ -71,7 +64,14 @@ def create_app(parts: Parts, settings: Settings) -> ASGIApp:
     )
     app.router.redirect_slashes = False  # such an address is a 404, not a guess
     app.state.parts = parts
-    return HandOver(app, parts.hub)
+    # Around Starlette, so that its own answer to a fault of ours goes through them, too.
+    around: ASGIApp = app
+    if settings.origins:
+        around = Cors(around, settings.origins)
+    around = Guard(around, settings.demo)
+    if settings.proxies:
+        around = TrustedProxies(around, settings.proxies)
+    return HandOver(around, parts.hub)
 
 
 @asynccontextmanager
@@ -79,6 +79,8 @@ async def open_parts(settings: Settings, clock: Clock) -> AsyncIterator[Parts]:
     """Everything that runs, opened in order and closed in reverse; then unfinished syncs go on."""
     keys = read_keys(settings.secrets_keys)
     async with AsyncExitStack() as stack:
+        auth = Authenticator(settings, clock)
+        await stack.enter_async_context(auth.open())
         stack.enter_context(only_process(settings.database_path))
         await anyio.to_thread.run_sync(migrate, f"sqlite:///{settings.database_path}")
         engine = await SqliteEngine.open(settings.database_path)
@@ -132,7 +134,7 @@ async def open_parts(settings: Settings, clock: Clock) -> AsyncIterator[Parts]:
             sources=sources,
             hub=hub,
             encoder=encoder,
-            auth=Authenticator(settings, clock),
+            auth=auth,
             rates=Rates(settings.max_requests_per_minute, clock),
             clock=clock,
         )
@@ -158,28 +160,6 @@ async def _going_on(run: Callable[[], Coroutine[Any, Any, None]]) -> AsyncIterat
         group.start_soon(run)
         yield
         group.cancel_scope.cancel()
-
-
-class _Guard:
-    """Security headers on every answer; in demo mode, nobody from elsewhere."""
-
-    def __init__(self, app: ASGIApp, demo: bool) -> None:
-        self._app = app
-        self._demo = demo
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan":
-            await self._app(scope, receive, send)
-            return
-
-        async def guarded(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], *HEADERS]
-            await send(message)
-
-        refusal = demo_refusal(HTTPConnection(scope)) if self._demo else None
-        answer: ASGIApp = wire.problem(refusal) if refusal else self._app
-        await answer(scope, receive, guarded)
 
 
 async def _service_error(_: Request, error: Exception) -> Response:
@@ -211,5 +191,7 @@ async def _http_error(request: Request, error: Exception) -> Response:
 
 
 async def _unexpected(_: Request, error: Exception) -> Response:
-    """A fault of ours. The log has the trace; the answer does not."""
-    return wire.problem(ServiceError("The service failed. Try again; its log says what happened."))
+    """A fault of ours. The log has the trace; the answer does not. The server hangs up after it:
+    said beforehand, no next request gets lost on the way."""
+    text = "The service failed. Try again; its log says what happened."
+    return wire.problem(ServiceError(text, headers={"Connection": "close"}))

@@ -42,6 +42,12 @@ class Unauthenticated(ServiceError):
     status, code, title = 401, "unauthenticated", "Not authenticated"
 
 
+class AuthUnavailable(ServiceError):
+    """Your token cannot be checked now: the keys of its issuer cannot be had. Try again soon."""
+
+    status, code, title = 503, "auth_unavailable", "Cannot check who you are"
+
+
 class Forbidden(ServiceError):
     """This request is not allowed from here."""
 

@@ -1,9 +1,11 @@
 """Every setting with its default, read from the environment once."""
 
 import ipaddress
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -13,6 +15,8 @@ from service.plans import read_plans
 SHORTEST_SECRET = 32
 LONGEST_RETENTION = 36_500
 LONGEST_TIMEOUT = 1_000_000_000
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 class Settings(msgspec.Struct, frozen=True, rename="upper"):
@@ -27,8 +31,17 @@ class Settings(msgspec.Struct, frozen=True, rename="upper"):
     auth_mode: str = "jwt"
     #: HS256 secret of the JWTs, at least 32 bytes.
     auth_secret: str = ""
+    #: Path or URL of a JWKS: the public keys of RS256 and ES256 tokens.
+    auth_jwks: str = ""
+    #: What a token's `iss` must be, and what its `aud` must name; not looked at if unset.
+    auth_issuer: str = ""
+    auth_audience: str = ""
     #: Fernet keys for credentials at rest, newest first, separated by commas.
     secrets_keys: str = ""
+    #: Origins whose pages may call the API, separated by commas; or `*`.
+    cors_origins: str = ""
+    #: Addresses and networks of proxies whose X-Forwarded-… count, separated by commas.
+    trusted_proxies: str = ""
     #: Live syncs of one tenant.
     max_syncs_per_tenant: int = 3
     #: Syncs run at once by this process.
@@ -63,8 +76,25 @@ class Settings(msgspec.Struct, frozen=True, rename="upper"):
         return self.auth_mode == "demo"
 
     @property
+    def origins(self) -> tuple[str, ...]:
+        return _listed(self.cors_origins)
+
+    @property
+    def proxies(self) -> tuple[Network, ...]:
+        return _networks(self.trusted_proxies)
+
+    @property
     def database_path(self) -> Path:
         return Path(self.database_url.removeprefix("sqlite:///"))
+
+
+def _listed(text: str) -> tuple[str, ...]:
+    return tuple(filter(None, (each.strip() for each in text.split(","))))
+
+
+def _networks(text: str) -> tuple[Network, ...]:
+    """Raises ValueError for what is neither an address nor a network."""
+    return tuple(ipaddress.ip_network(each) for each in _listed(text))
 
 
 def read_settings(environ: Mapping[str, str], connectors: Sequence[str] = ()) -> Settings:
@@ -102,7 +132,8 @@ def _resolve_files(environ: Mapping[str, str], prefixes: tuple[str, ...]) -> dic
 
 
 def _check(settings: Settings) -> None:
-    problems = [*_check_auth(settings), *_check_numbers(settings)]
+    checks = (_check_auth, _check_numbers, _check_origins, _check_proxies)
+    problems = [problem for check in checks for problem in check(settings)]
     if not settings.database_url.startswith("sqlite:///"):
         problems.append("DATABASE_URL must be sqlite:///path (PostgreSQL is not supported yet).")
     elif settings.database_path.name in ("", ":memory:"):
@@ -131,18 +162,70 @@ def _check_auth(settings: Settings) -> list[str]:
         return []
     if settings.auth_mode != "jwt":
         return ["AUTH_MODE must be jwt or demo."]
-    problems = []
-    if len(settings.auth_secret.encode()) < SHORTEST_SECRET:
-        problems.append(
-            f"Set AUTH_SECRET (at least {SHORTEST_SECRET} bytes), the HS256 secret of your JWTs, "
-            "or AUTH_MODE=demo to try the service on this machine."
-        )
+    problems = _check_keys(settings)
     if not settings.secrets_keys:
         problems.append(
             "Set SECRETS_KEYS, the keys that encrypt credentials at rest. Make one with: python -c "
             "'from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())'."
         )
     return problems
+
+
+def _check_keys(settings: Settings) -> list[str]:
+    """Who may sign a token: a secret, a JWKS, or both."""
+    problems = []
+    secret, jwks = settings.auth_secret.encode(), settings.auth_jwks
+    if not (secret or jwks) or 0 < len(secret) < SHORTEST_SECRET:
+        problems.append(
+            f"Set AUTH_SECRET (at least {SHORTEST_SECRET} bytes), the HS256 secret of your JWTs, "
+            "or AUTH_JWKS, the path or URL of their issuer's public keys, "
+            "or AUTH_MODE=demo to try the service on this machine."
+        )
+    if jwks.startswith("{"):
+        problems.append("AUTH_JWKS must be the path or URL of a JWKS, not the JWKS itself.")
+    elif "://" in jwks and not _is_web_address(jwks):
+        problems.append("AUTH_JWKS must be a path, or an address like https://issuer/jwks.json.")
+    return problems
+
+
+def _check_origins(settings: Settings) -> list[str]:
+    if settings.origins == ("*",):
+        return []
+    return [
+        f"CORS_ORIGINS: {each} is no origin as browsers write them: scheme, host, and a port that "
+        "is not the scheme's own; lower case, no path. Like https://app.example, or * alone."
+        for each in settings.origins
+        if not _is_origin(each)
+    ]
+
+
+def _check_proxies(settings: Settings) -> list[str]:
+    try:
+        _networks(settings.trusted_proxies)
+        return []
+    except ValueError as error:
+        return [f"TRUSTED_PROXIES: {error}. List addresses and networks: 10.0.0.1, 10.1.0.0/16."]
+
+
+def _is_origin(text: str) -> bool:
+    if not _is_web_address(text) or not re.fullmatch(r"[a-z0-9.:/\[\]-]+", text):
+        return False
+    parts = urlsplit(text)
+    own_port = {"http": 80, "https": 443}[parts.scheme]
+    return text == f"{parts.scheme}://{parts.netloc}" and parts.port != own_port
+
+
+def _is_web_address(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        return (
+            parts.scheme in ("http", "https")
+            and bool(parts.hostname)
+            and "@" not in parts.netloc
+            and parts.port != 0
+        )
+    except ValueError:  # a port that is none, or http://[
+        return False
 
 
 def _check_numbers(settings: Settings) -> list[str]:

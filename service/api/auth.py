@@ -1,38 +1,27 @@
-"""Who is asking: a Bearer token, the same token in a cookie, or the one identity of demo mode."""
+"""Who is asking: a Bearer token, the same token in a cookie, a ticket, or demo mode's identity."""
 
-from collections import OrderedDict
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
 import msgspec
-from joserfc import jwt
-from joserfc.errors import JoseError
-from joserfc.jwk import OctKey
 from starlette.requests import HTTPConnection
 
 from connectors.base import Clock
+from service.api.tickets import LIFE, Ticket, Tickets
+from service.api.tokens import LONGEST, LONGEST_NAME, Tokens, unacceptable
 from service.errors import Forbidden, Unauthenticated
 from service.model import Actor
 from service.settings import Settings, is_loopback
 
 COOKIE = "session"
-ALGORITHMS = ["HS256"]
+STREAM = "/api/sse/sync-progress/"
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-REMEMBERED = 10_000
-LONGEST_TOKEN = 8192
-LONGEST_NAME = 200
+PORTS = {"http": 80, "https": 443}
 DEMO_USER = "demo"
 CHALLENGE = {"WWW-Authenticate": "Bearer"}
-# A token is parsed before its signature is known to be good: what its JSON can do to the parser
-# (deep nesting, huge numbers) is as much a sign of a bad one as a bad signature.
-UNREADABLE = (
-    JoseError,
-    msgspec.ValidationError,
-    ValueError,
-    TypeError,
-    RecursionError,
-    OverflowError,
-)
+BAD_TICKET = "The ticket is not good for this stream, or no longer. Get one: POST /api/sse/ticket."
 
 
 class Identity(msgspec.Struct, frozen=True):
@@ -42,64 +31,71 @@ class Identity(msgspec.Struct, frozen=True):
     until: datetime | None = None
 
 
-class _Claims(msgspec.Struct, frozen=True):
-    """What our tokens say (RFC 7519). `tenant` is the user's own if it is left out."""
-
-    sub: str
-    exp: float
-    nbf: float = 0
-    tenant: str = ""
-    plan: str = ""
-
-
 class Authenticator:
-    """Tells who a request comes from. Verified tokens are remembered: verifying costs more than
-    answering a poll."""
+    """Tells who a request comes from."""
 
     def __init__(self, settings: Settings, clock: Clock) -> None:
         self._demo = settings.demo
         self._clock = clock
-        self._key = OctKey.import_key(settings.auth_secret) if settings.auth_secret else None
-        self._verified: OrderedDict[str, _Claims] = OrderedDict()
+        self._tokens = Tokens(settings, clock)
+        self._tickets = Tickets(settings.secrets_keys)
 
-    def identify(self, request: HTTPConnection) -> Identity:
-        """Raises Unauthenticated or Forbidden."""
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[None]:
+        """While open, tokens can be checked. Raises StartupError if that will never be so."""
+        if self._demo:
+            yield
+            return
+        async with self._tokens.open():
+            yield
+
+    async def identify(self, request: HTTPConnection) -> Identity:
+        """Raises Unauthenticated or Forbidden; AuthUnavailable if it cannot be told now."""
+        if request.scope["path"].startswith(STREAM) and "ticket" in request.query_params:
+            return self._admit(request, request.query_params["ticket"])
         if self._demo:
             return Identity(_actor(request, DEMO_USER, DEMO_USER, "demo"))
         if token := bearer(request):
-            return self._identity(request, token)
+            return await self._identity(request, token)
         token = request.cookies.get(COOKIE, "")
         if not token:
             raise Unauthenticated(headers=CHALLENGE)
-        if request.scope.get("method", "GET") not in SAFE_METHODS and not same_origin(request):
+        if _may_change(request) and not own_page(request):
             raise Forbidden(
                 "A request with the session cookie must come from this service's own pages: its "
                 "Origin is missing or foreign. Programs send a Bearer token instead."
             )
-        return self._identity(request, token)
+        return await self._identity(request, token)
 
-    def _identity(self, request: HTTPConnection, token: str) -> Identity:
-        claims = self._verified.get(token) or self._verify(token)
-        now = self._clock.now().timestamp()
-        if not claims.nbf <= now < claims.exp:
-            self._verified.pop(token, None)
-            raise _unacceptable("The token has expired or is not valid yet. Get a new one.")
+    def ticket(self, who: Identity, sync_id: str) -> tuple[str, int]:
+        """A ticket for the stream of one sync, and its life in seconds: no longer than `who` is
+        good for."""
+        now = self._clock.now()
+        until = min(now + LIFE, who.until or now + LIFE)
+        actor = who.actor
+        ticket = Ticket(actor.user, actor.tenant, actor.plan, sync_id, until.timestamp())
+        return self._tickets.write(ticket), int((until - now).total_seconds())
+
+    def _admit(self, request: HTTPConnection, text: str) -> Identity:
+        """A ticket is for the stream of its own sync, and for a time."""
+        try:
+            ticket = self._tickets.read(text[:LONGEST])
+        except ValueError as error:
+            raise unacceptable(BAD_TICKET) from error
+        theirs = request.scope["path"] == STREAM + ticket.sync_id
+        if not theirs or self._clock.now() >= ticket.until:
+            raise unacceptable(BAD_TICKET)
+        return Identity(_actor(request, ticket.user, ticket.tenant, ticket.plan), ticket.until)
+
+    async def _identity(self, request: HTTPConnection, token: str) -> Identity:
+        claims = await self._tokens.read(token)
         actor = _actor(request, claims.sub, claims.tenant or claims.sub, claims.plan)
         return Identity(actor, datetime.fromtimestamp(min(claims.exp, 2**33), UTC))
 
-    def _verify(self, token: str) -> _Claims:
-        if self._key is None or len(token) > LONGEST_TOKEN:
-            raise _unacceptable()
-        try:
-            found = jwt.decode(token, self._key, algorithms=ALGORITHMS).claims
-            claims = msgspec.convert(found, _Claims)
-            _check_names(claims)
-        except UNREADABLE as error:
-            raise _unacceptable() from error
-        self._verified[token] = claims
-        while len(self._verified) > REMEMBERED:
-            self._verified.popitem(last=False)
-        return claims
+
+def _may_change(request: HTTPConnection) -> bool:
+    """A WebSocket is opened by GET, from any page and with the cookie: whose it is, counts too."""
+    return request.scope["type"] == "websocket" or request.scope["method"] not in SAFE_METHODS
 
 
 def bearer(request: HTTPConnection) -> str | None:
@@ -109,17 +105,38 @@ def bearer(request: HTTPConnection) -> str | None:
         return None
     scheme, _, token = header.partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
-        raise _unacceptable("The Authorization header must read: Bearer <token>.")
+        raise unacceptable("The Authorization header must read: Bearer <token>.")
     return token.strip()
 
 
+def own_page(request: HTTPConnection) -> bool:
+    """Whether a browser says that one of our own pages sent this: by Origin, by the newer
+    Sec-Fetch-Site, or by both of them. No script can set either."""
+    site = request.headers.get("sec-fetch-site")
+    if "origin" not in request.headers:
+        return site == "same-origin"
+    return site in (None, "same-origin") and same_origin(request)
+
+
 def same_origin(request: HTTPConnection) -> bool:
-    """Whether a browser says that one of our own pages sent this."""
-    try:
-        origin = urlsplit(request.headers.get("origin", "")).netloc
-    except ValueError:  # no address at all, for example http://[
+    """Whether Origin is the address that was asked for. Behind a proxy that we do not trust that
+    may be HTTPS without our knowing; but where we know of it, plain HTTP is another origin."""
+    scheme, _, origin = request.headers.get("origin", "").partition("://")
+    if scheme not in PORTS or (scheme == "http" and request.scope["scheme"] in ("https", "wss")):
         return False
-    return origin == request.headers.get("host", "") != ""
+    host = _place(scheme, request.headers.get("host", ""))
+    return host is not None and host == _place(scheme, origin)
+
+
+def _place(scheme: str, text: str) -> tuple[str, int] | None:
+    """Host and port, of which a scheme's own may be left out; None for what is no such thing."""
+    try:
+        parts = urlsplit(f"//{text}")
+        if not parts.hostname or parts.netloc != text or "@" in text:
+            return None
+        return parts.hostname, PORTS[scheme] if parts.port is None else parts.port
+    except ValueError:  # for example [
+        return None
 
 
 def demo_refusal(request: HTTPConnection) -> Forbidden | None:
@@ -136,22 +153,7 @@ def demo_refusal(request: HTTPConnection) -> Forbidden | None:
     return None
 
 
-def _check_names(claims: _Claims) -> None:
-    """Raises ValueError for names that cannot be kept: too long, or half a character."""
-    for name in (claims.sub, claims.tenant, claims.plan):
-        name.encode()
-        if len(name) > LONGEST_NAME:
-            raise ValueError("too long")
-    if not claims.sub:
-        raise ValueError("empty")
-
-
 def _actor(request: HTTPConnection, user: str, tenant: str, plan: str) -> Actor:
     address = request.client.host if request.client else ""
     agent = request.headers.get("user-agent", "")[:LONGEST_NAME]
     return Actor(user, tenant, plan, address, agent)
-
-
-def _unacceptable(detail: str = "The token is not acceptable. Get a new one.") -> Unauthenticated:
-    challenge = 'Bearer error="invalid_token"'
-    return Unauthenticated(detail, headers={"WWW-Authenticate": challenge})

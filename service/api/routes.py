@@ -58,6 +58,7 @@ routes: list[BaseRoute] = [
     Route("/api/sync/status/{sync_id}", syncs.status),
     Route("/api/sse/sync-progress/{sync_id}", sse.sync_progress),
     Route("/api/sse/syncs", sse.all_syncs),
+    Route("/api/sse/ticket", sse.ticket, methods=["POST"]),
     Route("/api/sync/start", syncs.start, methods=["POST"]),
     Route("/api/sync/force", syncs.start, methods=["POST"]),
     Route("/api/sync/status", syncs.current),

@@ -24,9 +24,8 @@ async def begin(request: Request) -> Response:
     return response
 
 
-async def end(request: Request) -> Response:
+async def end(_: Request) -> Response:
     """DELETE /api/session: clears the cookie."""
-    identity(request)
     response = Response(status_code=204)
     response.delete_cookie(COOKIE, httponly=True, secure=True, samesite="lax", path="/")
     return response

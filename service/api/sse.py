@@ -40,6 +40,21 @@ class ProgressResponse(EventSourceResponse):
             scope["extensions"][SLOT].append(self._stream)
 
 
+class TicketIn(wire.In, frozen=True):
+    """The body of a request for a ticket."""
+
+    sync_id: str
+
+
+async def ticket(request: Request) -> Response:
+    """POST /api/sse/ticket: for the EventSource of a page that was not served from here."""
+    who = identity(request)
+    body = await wire.read_body(request, TicketIn)
+    sync = await parts(request).registry.get(who.actor, body.sync_id)
+    text, seconds = parts(request).auth.ticket(who, sync.id)
+    return wire.JSON({"ticket": text, "expiresIn": seconds})
+
+
 async def sync_progress(request: Request) -> Response:
     """GET /api/sse/sync-progress/{sync_id}: one sync as it is now, then as it changes."""
     here = parts(request)

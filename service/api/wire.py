@@ -386,8 +386,13 @@ async def _bytes(request: Request) -> bytes:
 
 
 def _invalid(text: str) -> Invalid:
-    """msgspec's words, sorted into the field and what is wrong with it."""
-    message, _, path = text.partition(" - at `")
+    """msgspec's words, sorted into the field and what is wrong with it; but not the value, which
+    may be a secret in the wrong place."""
+    message, at, path = text.rpartition(" - at `")
+    if not at:
+        message, path = text, ""
+    if message.startswith("Invalid enum value"):
+        message = "Is none of the values that there are."
     field = path.removesuffix("`").removeprefix("$").removeprefix(".")
     if named := re.search(r"(?:unknown|required) field `(.+?)`", message):
         field = ".".join(part for part in (field, named[1]) if part)

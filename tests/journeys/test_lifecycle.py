@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from tests.journeys.process import ROOT, service
+from tests.service.api.issuer import ec, jwks
 from tests.serving import KEY, SECRET, User, token
 
 pytestmark = pytest.mark.anyio
@@ -90,6 +91,20 @@ def test_without_secrets_it_says_what_to_set() -> None:
 
 def test_a_malformed_key_is_named(tmp_path: Path) -> None:
     assert "SECRETS_KEYS" in _refusal("serve", **{**_environ(tmp_path), "SECRETS_KEYS": "short"})
+
+
+def test_a_jwks_that_is_none_is_named_and_one_that_is_changes_no_other_refusal(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "jwks.json"
+    path.write_text("{}")
+    environ = {**_environ(tmp_path), "AUTH_JWKS": str(path)}
+    said = _refusal("serve", **environ)
+    assert "AUTH_JWKS" in said and str(path) in said
+    path.write_bytes(jwks(ec()))
+    (tmp_path / "file").touch()
+    elsewhere = f"sqlite:///{tmp_path / 'file' / 'data' / 'sync.db'}"
+    assert "DATABASE_URL" in _refusal("serve", **{**environ, "DATABASE_URL": elsewhere})
 
 
 def test_demo_mode_refuses_a_public_address(tmp_path: Path) -> None:

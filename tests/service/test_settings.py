@@ -92,6 +92,35 @@ def test_an_empty_file_is_a_missing_setting(tmp_path: Path) -> None:
         ("AUTH_MODE", "none"),
         ("AUTH_MODE", "DEMO"),
         ("AUTH_SECRET", "short"),
+        ("AUTH_JWKS", '{"keys": []}'),
+        ("AUTH_JWKS", "ftp://issuer/jwks.json"),
+        ("AUTH_JWKS", "https://"),
+        ("AUTH_JWKS", "https:///jwks.json"),
+        ("AUTH_JWKS", "https://["),
+        ("AUTH_JWKS", "https://issuer:port/jwks.json"),
+        ("AUTH_JWKS", "https://me:secret@issuer/jwks.json"),
+        *(
+            ("CORS_ORIGINS", value)
+            for value in (
+                *("https://app.example/", "https://app.example/x", "https://App.example"),
+                *("https://app.example:443", "http://app.example:80", "app.example", "null"),
+                *("https://*.example", "*, https://app.example", "https://a b", "ftp://a.example"),
+                *("https://me@app.example", "https://", "https://[", "https://app.example?x"),
+                *(
+                    "https://äpp.example",
+                    "https://a:b",
+                    "HTTPS://app.example",
+                    "https://a.example#",
+                ),
+            )
+        ),
+        ("TRUSTED_PROXIES", "*"),
+        ("TRUSTED_PROXIES", "proxy.example"),
+        ("TRUSTED_PROXIES", "10.0.0.1/8"),
+        ("TRUSTED_PROXIES", "10.0.0.0/33"),
+        ("TRUSTED_PROXIES", "10.0.0.1:80"),
+        ("TRUSTED_PROXIES", "10.0.0.1 10.0.0.2"),
+        ("TRUSTED_PROXIES", "[::1]"),
         ("DATABASE_URL", "mysql://x"),
         ("DATABASE_URL", "data/sync.db"),
         ("DATABASE_URL", "sqlite:///"),
@@ -109,9 +138,42 @@ def test_missing_secrets_are_all_named() -> None:
     assert "SECRETS_KEYS" not in refused({"SECRETS_KEYS": KEY})
 
 
+def test_a_jwks_is_as_good_as_a_secret() -> None:
+    for where in ("keys.json", "/etc/keys.json", "https://issuer/jwks", "http://[::1]:8080/jwks"):
+        assert read_settings({"AUTH_JWKS": where, "SECRETS_KEYS": KEY}).auth_jwks == where
+    assert "AUTH_JWKS" in refused({})
+    assert "AUTH_SECRET" in refused({**GOOD, "AUTH_JWKS": "keys.json", "AUTH_SECRET": "short"})
+
+
 def test_the_length_of_a_secret_is_counted_in_bytes() -> None:
     assert read_settings({**GOOD, "AUTH_SECRET": "é" * 16}).auth_secret
     assert "AUTH_SECRET" in refused({**GOOD, "AUTH_SECRET": "e" * 31})
+
+
+def test_origins_are_a_list_or_a_star() -> None:
+    given = (
+        " https://app.example ,http://localhost:5173,, http://[::1]:8080,https://xn--pp-via.example"
+    )
+    found = read_settings({**GOOD, "CORS_ORIGINS": given}).origins
+    assert found == (
+        "https://app.example",
+        "http://localhost:5173",
+        "http://[::1]:8080",
+        "https://xn--pp-via.example",
+    )
+    assert read_settings({**GOOD, "CORS_ORIGINS": "*"}).origins == ("*",)
+    assert read_settings(GOOD).origins == ()
+
+
+def test_proxies_are_addresses_and_networks() -> None:
+    found = read_settings({**GOOD, "TRUSTED_PROXIES": "127.0.0.1, 10.0.0.0/8,,::1,fd00::/8 "})
+    assert [str(each) for each in found.proxies] == [
+        "127.0.0.1/32",
+        "10.0.0.0/8",
+        "::1/128",
+        "fd00::/8",
+    ]
+    assert read_settings(GOOD).proxies == ()
 
 
 def test_demo_mode_needs_no_secrets() -> None:

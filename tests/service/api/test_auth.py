@@ -11,11 +11,14 @@ from typing import Any
 import anyio
 import msgspec
 import pytest
+from starlette.requests import HTTPConnection
 
-from service.api.auth import REMEMBERED, Authenticator
+from connectors.base import SystemClock
+from service.api.auth import Authenticator
+from service.api.tokens import REMEMBERED, Tokens
+from service.errors import Forbidden
 from service.model import Actor
 from tests.service.api.answers import (
-    SLOW,
     api_routes,
     path_of,
     problem,
@@ -35,10 +38,11 @@ def part(value: Any) -> str:
     return base64.urlsafe_b64encode(text).decode().rstrip("=")
 
 
-def made(claims: Any = GOOD, header: Any = HEADER, secret: str = SECRET) -> str:
+def made(claims: Any = GOOD, header: Any = HEADER, secret: str | bytes = SECRET) -> str:
     """A token whose signature is right, whatever it says."""
     signed = f"{part(header)}.{part(claims)}"
-    digest = hmac.new(secret.encode(), signed.encode(), hashlib.sha256).digest()
+    key = secret.encode() if isinstance(secret, str) else secret
+    digest = hmac.new(key, signed.encode(), hashlib.sha256).digest()
     return f"{signed}.{part(digest)}"
 
 
@@ -154,68 +158,28 @@ async def test_the_tenant_is_the_user_unless_the_token_says_otherwise(service: S
     assert [each.tenant for each in kept] == ["ann", "acme"]
 
 
-def test_verified_tokens_are_not_remembered_without_bound(tmp_path: Path) -> None:
-    from starlette.requests import HTTPConnection
-
-    from connectors.base import SystemClock
-
-    auth = Authenticator(settings(tmp_path), SystemClock())
+async def test_verified_tokens_are_not_remembered_without_bound(tmp_path: Path) -> None:
+    tokens = Tokens(settings(tmp_path), SystemClock())
     for number in range(REMEMBERED + 5):
-        authorization = f"Bearer {made({**GOOD, 'n': number})}".encode()
-        scope = {"type": "http", "headers": [(b"authorization", authorization)]}
-        assert auth.identify(HTTPConnection(scope)).actor.user == "ann"
-    assert len(auth._verified) == REMEMBERED
+        assert (await tokens.read(made({**GOOD, "n": number}))).sub == "ann"
+    assert len(tokens._verified) == REMEMBERED
 
 
-# Nobody, and somebody else ----------------------------------------------------------------------
-
-
-async def test_without_an_identity_every_path_of_the_api_is_401(service: Serving) -> None:
-    async with service.anonymous() as client:
-        asked = 0
-        for route, method in api_routes():
-            answer = await client.request(method, path_of(route, "x"))
-            assert answer.status_code == 401, (method, route.path)
-            assert answer.headers["content-type"] == "application/problem+json"
-            assert answer.headers["www-authenticate"] == "Bearer"
-            if method != "HEAD":
-                problem(answer, 401, "unauthenticated")
-            asked += 1
-        assert asked > 20
-
-
-async def test_what_is_somebody_elses_is_404_and_stays_as_it_is(tmp_path: Path) -> None:
-    async with serve(tmp_path, **SLOW) as service:
-        ann, bob = service.user("ann"), service.user("bob")
-        connection = (await ann.connect())["id"]
-        sync_id = await ann.start()
-        asked = 0
-        for route, method in api_routes():
-            if "_id}" not in route.path:
-                continue
-            path = path_of(route, connection if "connection_id" in route.path else sync_id)
-            answer = await bob.http.request(method, path)
-            assert answer.status_code == 404, (method, path)
-            if method != "HEAD":
-                problem(answer, 404, "not_found")
-            asked += 1
-        assert asked >= 10
-        assert (await ann.status(sync_id))["status"] == "in_progress"
-        assert (await ann.get(f"/api/connections/{connection}")).status_code == 200
-
-
-async def test_somebody_elses_connection_starts_nothing_and_shows_nothing(
-    service: Serving,
-) -> None:
-    ann, bob = service.user("ann"), service.user("bob")
-    connection = (await ann.connect())["id"]
-    await ann.whole_sync()
-    problem(await bob.post("/api/sync/start", {"connectionId": connection}), 409, "not_connected")
-    foreign = {"connectionId": connection}
-    problem(await bob.get("/api/data/orders", params=foreign), 404, "not_found")
-    assert (await bob.get("/api/sync/history", params=foreign)).json()["syncs"] == []
-    assert await bob.records("orders") == []
-    assert await what_there_is(bob) == (0, [], {"connections": []})
+async def test_a_socket_is_opened_with_the_cookie_by_our_own_pages_alone(tmp_path: Path) -> None:
+    """A browser lets any page open one, and sends the cookie along where it is of the same site."""
+    auth = Authenticator(settings(tmp_path), SystemClock())
+    headers = [(b"host", b"sync.example"), (b"cookie", f"session={token()}".encode())]
+    scope: dict[str, Any] = {"type": "websocket", "path": "/ws/x", "scheme": "wss"}
+    own = (b"origin", b"https://sync.example")
+    who = await auth.identify(HTTPConnection({**scope, "headers": [*headers, own]}))
+    assert who.actor.user == "ann"
+    for origin in (
+        [(b"origin", b"https://evil.example")],
+        [(b"origin", b"http://sync.example")],
+        [],
+    ):
+        with pytest.raises(Forbidden):
+            await auth.identify(HTTPConnection({**scope, "headers": [*headers, *origin]}))
 
 
 # The cookie -------------------------------------------------------------------------------------
@@ -305,6 +269,100 @@ async def test_a_bearer_token_needs_no_origin(service: Serving) -> None:
     await ann.connect()
     headers = {"Origin": "https://elsewhere.example", "Cookie": f"session={token('bob')}"}
     assert (await ann.post("/api/sync/start", headers=headers)).status_code == 202
+
+
+# Origin, Host, and whether we know that the browser speaks HTTPS to a proxy of ours.
+PLACES = [
+    ("http://sync.example", "sync.example", False, True),
+    ("https://sync.example", "sync.example", True, True),
+    ("https://sync.example", "sync.example", False, True),  # a proxy that ends TLS, not trusted
+    ("http://sync.example", "sync.example", True, False),  # a page that anybody on the way can make
+    ("https://sync.example", "sync.example:443", True, True),
+    ("https://sync.example:443", "sync.example", True, True),
+    ("http://sync.example", "sync.example:80", False, True),
+    ("http://sync.example", "sync.example:443", False, False),
+    ("https://sync.example", "sync.example:80", True, False),
+    ("https://sync.example:8443", "sync.example:8443", True, True),
+    ("https://sync.example:8443", "sync.example", True, False),
+    ("https://sync.example", "sync.example:8443", True, False),
+    ("https://SYNC.example", "sync.EXAMPLE", True, True),
+    ("http://[::1]:8000", "[::1]:8000", False, True),
+    ("http://[::1]", "[::2]", False, False),
+    ("https://evil.example", "sync.example", True, False),
+    ("https://sync.example.evil.example", "sync.example", True, False),
+    ("https://evil.sync.example", "sync.example", True, False),
+    ("https://sync.example@evil.example", "sync.example", True, False),
+    ("https://me@sync.example", "sync.example", True, False),
+    ("https://me@sync.example", "me@sync.example", True, False),
+    ("https://sync.example/", "sync.example", True, False),
+    ("https://sync.example/path", "sync.example/path", True, False),
+    ("https://sync.example:x", "sync.example:x", True, False),
+    ("https://sync.example:99999", "sync.example:99999", True, False),
+    ("https://", "", True, False),
+    ("https://:443", ":443", True, False),
+    ("null", "null", True, False),
+    ("null", "sync.example", True, False),
+    ("", "sync.example", True, False),
+    ("file://", "sync.example", True, False),
+    ("ftp://sync.example", "sync.example", True, False),
+    ("//sync.example", "sync.example", True, False),
+    ("sync.example", "sync.example", True, False),
+    ("HTTPS://sync.example", "sync.example", True, False),  # no browser writes it so
+    ("https://[", "[", True, False),
+]
+
+
+async def test_an_own_page_has_the_address_that_was_asked_for(tmp_path: Path) -> None:
+    trusting = serve(tmp_path, TRUSTED_PROXIES="127.0.0.1")
+    async with trusting as service, service.anonymous() as client:
+        for origin, host, https, allowed in PLACES:
+            headers = {"Cookie": f"session={token()}", "Origin": origin, "Host": host}
+            headers |= {"X-Forwarded-Proto": "https"} if https else {}
+            answer = await client.delete("/api/session", headers=headers)
+            assert answer.status_code == (204 if allowed else 403), (origin, host, https)
+
+
+async def test_what_a_browser_says_about_the_site_counts_too(service: Serving) -> None:
+    own = {"Origin": service.url}
+    foreign = {"Origin": "https://evil.example"}
+    async with service.anonymous(headers={"Cookie": f"session={token()}"}) as client:
+        for site, headers, status in [
+            ("same-origin", {}, 204),
+            ("same-origin", own, 204),
+            ("same-origin", {"Origin": "null"}, 403),
+            ("same-origin", foreign, 403),
+            ("same-site", {}, 403),
+            ("same-site", own, 403),
+            ("cross-site", {}, 403),
+            ("cross-site", own, 403),
+            ("none", {}, 403),
+            ("none", own, 403),
+            ("", {}, 403),
+            ("", own, 403),
+            ("SAME-ORIGIN", {}, 403),
+            ("same-origin, cross-site", {}, 403),
+        ]:
+            headers = {**headers, "Sec-Fetch-Site": site}
+            answer = await client.delete("/api/session", headers=headers)
+            assert answer.status_code == status, (site, headers)
+
+
+async def test_a_cookie_without_a_host_changes_nothing(service: Serving) -> None:
+    for origin in (b"", b"Origin: http://\r\n", b"Origin: http://x\r\n"):
+        cookie = f"Cookie: session={token()}\r\n".encode()
+        answer = await raw(service, b"DELETE /api/session HTTP/1.0\r\n" + origin + cookie + b"\r\n")
+        assert b" 403 " in answer.partition(b"\r\n")[0]
+
+
+async def test_a_cross_site_read_with_the_cookie_is_not_refused_but_not_shared(
+    service: Serving,
+) -> None:
+    """Lax lets a link from elsewhere bring it along; no other page gets to read the answer."""
+    headers = {"Cookie": f"session={token()}", "Sec-Fetch-Site": "cross-site"}
+    async with service.anonymous(headers=headers) as client:
+        answer = await client.get("/api/connections", headers={"Origin": "https://evil.example"})
+        assert answer.status_code == 200
+        assert not [name for name in answer.headers if name.startswith("access-control")]
 
 
 # Demo mode --------------------------------------------------------------------------------------

@@ -266,7 +266,12 @@ async def test_a_connection_with_a_wrong_field_names_it(ann: User) -> None:
 
 
 async def test_credentials_are_not_in_what_is_said_about_them(ann: User) -> None:
-    for body in ({**NEW, "refreshToken": ["s3cr3t"]}, {**NEW, "refreshToken": "s3cr3t", "x": 1}):
+    for body in (
+        {**NEW, "refreshToken": ["s3cr3t"]},
+        {**NEW, "refreshToken": "s3cr3t", "x": 1},
+        {**NEW, "environment": "s3cr3t"},
+        {**NEW, "environment": "s3cr3t' - at `$.s3cr3t`"},
+    ):
         answer = await ann.post(CONNECT, body)
         problem(answer, 422, "invalid")
         assert "s3cr3t" not in answer.text

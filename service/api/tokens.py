@@ -1,0 +1,145 @@
+"""The tokens (JWT, RFC 7519) that say who is asking: whose signature counts, what they must say."""
+
+from collections import OrderedDict
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import msgspec
+from joserfc import jws, jwt
+from joserfc.errors import InvalidKeyIdError, JoseError
+from joserfc.jwk import GuestProtocol, Key, OctKey
+
+from connectors.base import Clock
+from service.api.keys import ALGORITHMS, PublicKeys
+from service.errors import Unauthenticated
+from service.settings import Settings
+
+SECRET = "HS256"  # noqa: S105 - the algorithm of a shared secret
+# Headers that we do not know are no reason to refuse (RFC 7515, section 4), critical ones are.
+ACCEPTED = jws.JWSRegistry(algorithms=[SECRET, *ALGORITHMS.values()], strict_check_header=False)
+REMEMBERED = 10_000
+REMEMBERED_FOR = 60.0
+"""Seconds after which a token is verified anew: its key may have been withdrawn."""
+LONGEST = 8192
+LONGEST_NAME = 200
+# A token is parsed before its signature is known to be good: what its JSON can do to the parser
+# (deep nesting, huge numbers) is as much a sign of a bad one as a bad signature.
+UNREADABLE = (
+    JoseError,
+    msgspec.ValidationError,
+    ValueError,
+    TypeError,
+    RecursionError,
+    OverflowError,
+)
+
+
+class Claims(msgspec.Struct, frozen=True):
+    """What our tokens say. `tenant` is the user's own if it is left out."""
+
+    sub: str
+    exp: float
+    nbf: float = 0
+    tenant: str = ""
+    plan: str = ""
+    iss: Any = None
+    aud: Any = None
+
+
+class _Verified(msgspec.Struct, frozen=True):
+    claims: Claims
+    at: float
+
+
+class Tokens:
+    """Reads tokens. Verified ones are remembered: verifying costs more than answering a poll."""
+
+    def __init__(self, settings: Settings, clock: Clock) -> None:
+        self._clock = clock
+        self._issuer = settings.auth_issuer
+        self._audience = settings.auth_audience
+        self._secret = OctKey.import_key(settings.auth_secret) if settings.auth_secret else None
+        self._public = PublicKeys(settings.auth_jwks) if settings.auth_jwks else None
+        self._verified: OrderedDict[str, _Verified] = OrderedDict()
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[None]:
+        """While open, the issuer's keys are kept fresh. Raises StartupError for a bad file."""
+        if self._public is None:
+            yield
+            return
+        async with self._public.open():
+            yield
+
+    async def read(self, token: str) -> Claims:
+        """What a good token says. Raises Unauthenticated, or AuthUnavailable if it cannot be
+        checked now."""
+        claims = self._known(token) or await self._verify(token)
+        if not claims.nbf <= self._now() < claims.exp:
+            self._verified.pop(token, None)
+            raise unacceptable("The token has expired or is not valid yet. Get a new one.")
+        return claims
+
+    def _known(self, token: str) -> Claims | None:
+        known = self._verified.get(token)
+        return known.claims if known and self._now() - known.at < REMEMBERED_FOR else None
+
+    async def _verify(self, token: str) -> Claims:
+        self._verified.pop(token, None)
+        if len(token) > LONGEST:
+            raise unacceptable()
+        try:
+            await self._learn(token)
+            found = jwt.decode(token, self._key, registry=ACCEPTED).claims
+            claims = msgspec.convert(found, Claims)
+            _check_names(claims)
+        except UNREADABLE as error:
+            raise unacceptable() from error
+        self._check_destination(claims)
+        self._verified[token] = _Verified(claims, self._now())
+        while len(self._verified) > REMEMBERED:
+            self._verified.popitem(last=False)
+        return claims
+
+    async def _learn(self, token: str) -> None:
+        """Wait for the key that a token names, if it must be asked for."""
+        headers = jws.extract_compact(token.encode(), None, ACCEPTED).headers()
+        ACCEPTED.check_header(headers)
+        if self._public and headers["alg"] in ALGORITHMS.values():
+            await self._public.learn(headers["alg"], headers.get("kid"))
+
+    def _key(self, token: GuestProtocol) -> Key:
+        """The algorithm decides whose key it is: a public one must never pass for a secret."""
+        headers = token.headers()
+        if headers["alg"] != SECRET and self._public:
+            return self._public.find(headers["alg"], headers.get("kid"))
+        if headers["alg"] == SECRET and self._secret:
+            return self._secret
+        raise InvalidKeyIdError
+
+    def _check_destination(self, claims: Claims) -> None:
+        """Of an issuer that serves many, only what is meant for us counts (section 4.1)."""
+        named = claims.aud if isinstance(claims.aud, list) else [claims.aud]
+        if self._issuer and claims.iss != self._issuer:
+            raise unacceptable("The token comes from another issuer than this service trusts.")
+        if self._audience and self._audience not in named:
+            raise unacceptable("The token is meant for another service: see its `aud`.")
+
+    def _now(self) -> float:
+        return self._clock.now().timestamp()
+
+
+def unacceptable(detail: str = "The token is not acceptable. Get a new one.") -> Unauthenticated:
+    challenge = 'Bearer error="invalid_token"'
+    return Unauthenticated(detail, headers={"WWW-Authenticate": challenge})
+
+
+def _check_names(claims: Claims) -> None:
+    """Raises ValueError for names that cannot be kept: too long, or half a character."""
+    for name in (claims.sub, claims.tenant, claims.plan):
+        name.encode()
+        if len(name) > LONGEST_NAME:
+            raise ValueError("too long")
+    if not claims.sub:
+        raise ValueError("empty")

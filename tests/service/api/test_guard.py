@@ -1,0 +1,162 @@
+"""The headers of every answer: of pages, of the API, of streams, of refusals and of faults."""
+
+import re
+import sqlite3
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.service.api.answers import SLOW, TINY, connection_to, problem
+from tests.service.api.streams import stream
+from tests.serving import Serving, serve
+
+pytestmark = pytest.mark.anyio
+
+EXPECTED = {
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "same-origin",
+    "x-frame-options": "DENY",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "permissions-policy": re.compile(r"camera=\(\), .*usb=\(\)"),
+    "content-security-policy": re.compile("default-src 'none'; .*frame-ancestors 'none'"),
+}
+
+
+def guarded(answer: httpx.Response, cache: str | None) -> None:
+    """Each header once; over plain HTTP nothing is said about HTTPS."""
+    for name, value in EXPECTED.items():
+        (found,) = answer.headers.get_list(name)
+        assert value.fullmatch(found) if isinstance(value, re.Pattern) else value == found, name
+    assert "unsafe" not in answer.headers["content-security-policy"]
+    assert "strict-transport-security" not in answer.headers
+    assert "server" not in answer.headers
+    assert answer.headers.get_list("cache-control") == ([] if cache is None else [cache])
+
+
+async def test_pages_and_their_files_are_guarded(service: Serving) -> None:
+    async with service.anonymous() as client:
+        for path in ("/", "/web/app.js", "/web/style.css"):
+            whole = await client.get(path)
+            assert whole.status_code == 200
+            guarded(whole, "no-cache")
+            guarded(await client.head(path), "no-cache")
+        known = await client.get("/web/app.js", headers={"If-None-Match": whole.headers["etag"]})
+        unchanged = await client.get("/web/app.js", headers=_known(known))
+        assert unchanged.status_code == 304
+        guarded(unchanged, "no-cache")
+        for path in ("/healthz", "/readyz"):
+            guarded(await client.get(path), None)
+        for path, status in (("/nowhere", 404), ("/web/nowhere.js", 404), ("/web/../app.py", 404)):
+            answer = await client.get(path)
+            assert answer.status_code == status
+            guarded(answer, None)
+        guarded(await client.post("/"), None)
+
+
+def _known(answer: httpx.Response) -> dict[str, str]:
+    return {"If-None-Match": answer.headers["etag"]}
+
+
+async def test_answers_of_the_api_are_guarded_and_not_kept(tmp_path: Path) -> None:
+    async with serve(tmp_path, **TINY) as service:
+        ann = service.user()
+        connection = await ann.connect()
+        done = await ann.whole_sync()
+        for answer, status in [
+            (await ann.get("/api/connections"), 200),
+            (await ann.get("/api/data/orders"), 200),
+            (await ann.get("/api/sync/history"), 200),
+            (await ann.get("/api/recoveries", headers={"Accept": "text/csv"}), 200),
+            (await ann.post("/api/session"), 204),
+            (await ann.get("/api/connections/conn_x"), 404),
+            (await ann.get("/api/nowhere"), 404),
+            (await ann.get("/api/"), 404),
+            (await ann.http.put("/api/sync/start"), 405),
+            (await ann.http.request("OPTIONS", "/api/sync/start"), 405),
+            (await ann.post("/api/sync/start", {"nope": 1}), 422),
+            (await ann.http.post("/api/sync/start", content=b" " * 1024**2 + b"x"), 413),
+            (await ann.http.post("/api/sync/start", content=b"{"), 400),
+            (await ann.post("/api/sse/ticket", {"syncId": done["syncId"]}), 200),
+            (await ann.http.delete(f"/api/connections/{connection['id']}"), 204),
+            (await ann.post("/api/sync/start"), 409),
+        ]:
+            assert answer.status_code == status, answer.request.url
+            guarded(answer, "no-store")
+        async with service.anonymous() as client:
+            for path in ("/api/connections", "/api/sse/syncs", "/api/nothing"):
+                guarded(await client.get(path), "no-store")
+
+
+async def test_an_answer_with_a_cache_policy_of_its_own_keeps_it(tmp_path: Path) -> None:
+    async with serve(tmp_path, **TINY) as service:
+        ann = service.user()
+        await ann.connect()
+        path = f"/api/sync/status/{(await ann.whole_sync())['syncId']}"
+        whole = await ann.get(path)
+        guarded(whole, "private, no-cache")
+        unchanged = await ann.get(path, headers=_known(whole))
+        assert unchanged.status_code == 304
+        guarded(unchanged, "private, no-cache")
+
+
+async def test_streams_are_guarded(tmp_path: Path) -> None:
+    async with serve(tmp_path, **SLOW) as service:
+        ann = service.user()
+        await ann.connect()
+        sync_id = await ann.start()
+        for path in (sync_id, "/api/sse/syncs"):
+            async with stream(ann, path) as opened:
+                guarded(opened.answer, "no-store")
+        path = f"/api/sse/sync-progress/{sync_id}"
+        guarded(await ann.http.head(path), "no-store")
+        version = (await ann.post(f"/api/sync/cancel/{sync_id}")).json()["version"]
+        ended = await ann.get(path, headers={"Last-Event-ID": str(version)})
+        assert ended.status_code == 204
+        guarded(ended, "no-store")
+
+
+def broken(folder: Path) -> None:
+    """A database that somebody got at: what needs it fails in a way that nobody foresaw."""
+    with sqlite3.connect(folder / "sync.db") as database:
+        database.execute("ALTER TABLE connections RENAME TO elsewhere")
+    database.close()
+
+
+async def test_a_fault_of_ours_is_guarded(service: Serving, tmp_path: Path) -> None:
+    broken(tmp_path)
+    for _ in range(5):
+        answer = await service.user().get("/api/connections")
+        problem(answer, 500, "internal_error")
+        guarded(answer, "no-store")
+        assert answer.headers["connection"] == "close", "the server hangs up after it, and says so"
+
+
+async def test_demo_modes_refusals_are_guarded(tmp_path: Path) -> None:
+    async with serve(tmp_path, AUTH_MODE="demo") as service, service.anonymous() as client:
+        for path, cache in (("/", None), ("/api/connections", "no-store")):
+            answer = await client.get(path, headers={"Host": "evil.example"})
+            problem(answer, 403, "forbidden")
+            guarded(answer, cache)
+        answer = await client.get("/api/connections", headers={"Host": "localhost"})
+        assert answer.status_code == 200
+        guarded(answer, "no-store")
+
+
+async def test_browsers_are_held_to_https_where_it_is_spoken(tmp_path: Path) -> None:
+    trusting = serve(tmp_path, TRUSTED_PROXIES="127.0.0.1")
+    async with trusting as service, service.anonymous() as client:
+        for path in ("/", "/web/app.js", "/healthz", "/nowhere", "/api/connections"):
+            answer = await client.get(path, headers={"X-Forwarded-Proto": "https"})
+            assert answer.headers.get_list("strict-transport-security") == ["max-age=31536000"]
+            answer = await client.get(path, headers={"X-Forwarded-Proto": "http"})
+            assert "strict-transport-security" not in answer.headers
+
+
+async def test_what_is_no_http_at_all_is_refused_by_the_server_itself(service: Serving) -> None:
+    async with connection_to(service) as raw:
+        await raw.send(b"\x16\x03\x01\x00\xa5\x01\x00\x00\r\n\r\n")
+        assert (await raw.receive()).startswith(b"HTTP/1.1 400 ")
+    async with service.anonymous() as client:
+        assert (await client.get("/healthz")).status_code == 200

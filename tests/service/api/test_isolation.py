@@ -1,0 +1,304 @@
+"""Every route there is, asked for by everybody who must not get in: nobody, and somebody else.
+
+It walks the table of routes itself: a new route is in it without a line here, unless it is public,
+has a parameter of a new name, or needs a body to come as far as its own check."""
+
+import re
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import httpx
+import pytest
+from starlette.routing import Mount, Route
+
+from service.api.routes import routes
+from tests.service.api.answers import TINY, spoil
+from tests.service.api.issuer import jwks, rsa, signed
+from tests.service.api.test_auth import made
+from tests.service.api.test_recoveries import claim, found
+from tests.serving import Json, Serving, User, read, serve, token
+
+pytestmark = pytest.mark.anyio
+
+PUBLIC = {"/healthz", "/readyz", "/", "/web", "/metrics", "/openapi.json", "/docs"}
+"""What answers everybody. Not all of it is there yet."""
+STREAM = "/api/sse/sync-progress/{sync_id}"
+
+Things = dict[str, str]
+
+
+class Call(NamedTuple):
+    """A method of a route, with the path and the body to ask it with."""
+
+    route: str
+    method: str
+    path: str
+    body: Any
+
+    @property
+    def owned(self) -> bool:
+        """Whether it is about one thing of one user."""
+        return "_id}" in self.route or self.route == "/api/sse/ticket"
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.route}"
+
+
+def calls(things: Things) -> Iterator[Call]:
+    for route in routes:
+        assert isinstance(route, Route | Mount), f"say here how {route} is asked without identity"
+        if isinstance(route, Mount) or route.path in PUBLIC:
+            assert route.path in PUBLIC, f"everybody can read {route.path}"
+            continue
+        for method in sorted(route.methods or ()):
+            yield Call(route.path, method, route.path.format_map(things), body(route.path, things))
+
+
+def body(path: str, things: Things) -> Any:
+    """What a call needs to get as far as asking whose a thing is, by the last word of its path."""
+    bodies = {
+        "connections": {"connector": "demo", "refreshToken": "good", "skipHistoricalSync": True},
+        "ticket": {"syncId": things["sync_id"]},
+        "reconnect": {"refreshToken": "good"},
+        "schedule": {"cron": "0 2 * * *", "timezone": "UTC"},
+        "costs": [{"sku": "MUG-01", "cost": "4.20", "currency": "USD"}],
+    }
+    return bodies.get(re.sub(r"/\{\w+\}", "", path).rpartition("/")[2], {})
+
+
+async def things_of(service: Serving, user: User) -> Things:
+    """One of each thing that a user can have; nothing in it changes by itself."""
+    await found(service, user, claim(1))
+    connection = read(await user.get("/api/connections"))["connections"][0]["id"]
+    recoveries = read(await user.get("/api/recoveries"))["recoveries"]
+    ended = read(await user.get("/api/sync/status"))["syncId"]
+    await user.http.put("/api/costs", json=[{"sku": "ANN", "cost": "1", "currency": "EUR"}])
+    await spoil(service, connection)
+    paused = await user.start()
+    await user.until(paused, "paused")
+    return {
+        "sync_id": paused,
+        "ended": ended,
+        "connection_id": connection,
+        "claim_id": recoveries[0]["id"],
+        "dataset": "orders",
+        "connector": "demo",
+    }
+
+
+async def ask(client: httpx.AsyncClient, call: Call, **options: Any) -> httpx.Response:
+    """The answer, or of a stream that goes on its beginning."""
+    given = {} if call.method in ("GET", "HEAD", "DELETE") else {"json": call.body}
+    async with client.stream(call.method, call.path, **given, **options) as answer:
+        endless = answer.headers.get("content-type", "").startswith("text/event-stream")
+        if call.method == "HEAD" or not endless:
+            await answer.aread()
+        else:
+            answer._content = await anext(answer.aiter_raw())
+    return answer
+
+
+async def seen(user: User, things: Things) -> dict[str, tuple[int, str]]:
+    """All that a user can see of what is his."""
+    found = {}
+    for call in calls(things):
+        if call.method == "GET":
+            answer = await ask(user.http, call)
+            found[call.path] = (answer.status_code, re.sub(r"retry: \d+", "", answer.text))
+    return found
+
+
+# Nobody, and who says so wrongly ------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def by_secret(folder: Path) -> AsyncIterator[tuple[Serving, User]]:
+    async with serve(folder, **TINY) as service:
+        yield service, service.user("ann", tenant="acme")
+
+
+@asynccontextmanager
+async def by_jwks(folder: Path) -> AsyncIterator[tuple[Serving, User]]:
+    (folder / "jwks.json").write_bytes(jwks(rsa()))
+    environ: Any = {"AUTH_JWKS": str(folder / "jwks.json"), "AUTH_SECRET": "", **TINY}
+    async with serve(folder, **environ) as service:
+        bearer = {"Authorization": f"Bearer {signed(rsa(), 'ann', tenant='acme')}"}
+        async with service.anonymous(headers=bearer) as client:
+            yield service, User(client)
+
+
+def header(bearer: str) -> Json:
+    return {"headers": {"Authorization": f"Bearer {bearer}"}}
+
+
+def cookie(bearer: str) -> Json:
+    return {"headers": {"Cookie": f"session={bearer}", "Sec-Fetch-Site": "same-origin"}}
+
+
+def query(ticket: str) -> Json:
+    return {"params": {"ticket": ticket}}
+
+
+def old() -> str:
+    return token("ann", exp=time.time() - 1)
+
+
+UNSIGNED = made(header={"alg": "none", "typ": "JWT"}).rpartition(".")[0] + "."
+BY_PUBLIC_KEY = made(header={"alg": "HS256", "kid": "rsa-1"}, secret=rsa().as_pem(private=False))
+STRANGERS: dict[str, tuple[Any, Callable[[str], Json]]] = {
+    "nobody": (by_secret, lambda _: {}),
+    "an expired token": (by_secret, lambda _: header(old())),
+    "an expired token as cookie": (by_secret, lambda _: cookie(old())),
+    "a ticket as token": (by_secret, header),
+    "a ticket as cookie": (by_secret, cookie),
+    "a token as ticket": (by_secret, lambda _: query(token("ann"))),
+    "an expired token with a ticket that is none": (
+        by_secret,
+        lambda _: header(old()) | query("x"),
+    ),
+    "no signature": (by_secret, lambda _: header(UNSIGNED)),
+    "no signature, as cookie": (by_secret, lambda _: cookie(UNSIGNED)),
+    "a token of an issuer that is not ours": (by_secret, lambda _: header(signed(rsa(), "ann"))),
+    "HS256 where there is only a JWKS": (by_jwks, lambda _: header(token("ann"))),
+    "HS256 by the public key": (by_jwks, lambda _: header(BY_PUBLIC_KEY)),
+    "HS256 by the public key, as cookie": (by_jwks, lambda _: cookie(BY_PUBLIC_KEY)),
+    "no signature where there is only a JWKS": (by_jwks, lambda _: header(UNSIGNED)),
+    "a key that nobody knows": (by_jwks, lambda _: header(signed(rsa("eve"), "ann"))),
+}
+
+
+@pytest.mark.parametrize("stranger", STRANGERS)
+async def test_who_does_not_say_rightly_who_he_is_gets_nowhere(
+    tmp_path: Path, stranger: str
+) -> None:
+    serving, make = STRANGERS[stranger]
+    async with serving(tmp_path) as (service, ann):
+        things = await things_of(service, ann)
+        answer = await ann.post("/api/sse/ticket", {"syncId": things["sync_id"]})
+        options = make(read(answer)["ticket"])
+        before, asked = await seen(ann, things), 0
+        async with service.anonymous() as client:
+            for call in calls(things):
+                refused(await ask(client, call, **options), call, 401, "unauthenticated")
+                asked += 1
+        assert asked > 25
+        assert await seen(ann, things) == before
+
+
+async def test_a_ticket_opens_its_stream_and_no_other_route(tmp_path: Path) -> None:
+    async with by_secret(tmp_path) as (service, ann):
+        things = await things_of(service, ann)
+        answer = await ann.post("/api/sse/ticket", {"syncId": things["sync_id"]})
+        options = query(read(answer)["ticket"])
+        async with service.anonymous() as client:
+            for call in calls(things):
+                answer = await ask(client, call, **options)
+                if call.route == STREAM:
+                    assert answer.status_code == 200
+                else:
+                    refused(answer, call, 401, "unauthenticated")
+
+
+def refused(answer: httpx.Response, call: Call, status: int, code: str) -> None:
+    assert answer.status_code == status, (str(call), answer.text)
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert ("www-authenticate" in answer.headers) == (status == 401)
+    if call.method != "HEAD":
+        assert read(answer)["code"] == code, str(call)
+
+
+async def test_what_is_not_there_is_no_news_for_nobody(service: Serving) -> None:
+    async with service.anonymous() as client:
+        for path in ("/api/", "/api/nowhere", "/api/sync", "/ws/x", "/api/sse/sync-progress/"):
+            answer = await client.get(path)
+            assert answer.status_code == 401, path
+            assert (await service.user().get(path)).status_code == 404, path
+        assert (await client.put("/api/sync/start")).status_code == 401
+
+
+async def test_what_is_public_is_named_here_and_answers_everybody(service: Serving) -> None:
+    async with service.anonymous() as client:
+        for route in routes:
+            path = getattr(route, "path", "")
+            if path in PUBLIC:
+                answer = await client.get("/web/app.js" if path == "/web" else path)
+                assert answer.status_code == 200, path
+            else:
+                assert path.startswith(("/api/", "/ws/")), f"what kind of path is {path}?"
+
+
+# Somebody else --------------------------------------------------------------------------------
+
+
+OTHERS: dict[str, Json] = {
+    "of another tenant": {"name": "bob", "tenant": "other"},
+    "of the same tenant": {"name": "bob", "tenant": "acme"},
+    "without a tenant": {"name": "bob"},
+    "named like the tenant": {"name": "acme"},
+    "named almost alike": {"name": "Ann", "tenant": "acme"},
+}
+
+
+@pytest.mark.parametrize("other", OTHERS)
+async def test_what_is_somebody_elses_is_not_there_and_stays_as_it_is(
+    tmp_path: Path, other: str
+) -> None:
+    async with by_secret(tmp_path) as (service, ann):
+        things = await things_of(service, ann)
+        his = [things[name] for name in ("sync_id", "ended", "connection_id", "claim_id")]
+        bob = service.user(**OTHERS[other])
+        before = await seen(ann, things)
+        for sync in ("sync_id", "ended"):
+            for call in calls({**things, "sync_id": things[sync]}):
+                answer = await ask(bob.http, call)
+                if call.owned:
+                    refused(answer, call, 404, "not_found")
+                    continue
+                assert answer.status_code < 500 and answer.status_code != 403, str(call)
+                assert not [each for each in his if each in answer.text], str(call)
+        assert await seen(ann, things) == before
+
+
+async def test_asking_for_what_is_not_there_and_for_somebody_elses_is_the_same(
+    tmp_path: Path,
+) -> None:
+    """Else one could try which ids there are."""
+    async with by_secret(tmp_path) as (service, ann):
+        things = await things_of(service, ann)
+        nothing = {name: re.sub("[0-9a-f]{8}$", "0" * 8, each) for name, each in things.items()}
+        bob = service.user("bob")
+        for theirs, none in zip(calls(things), calls(nothing), strict=True):
+            if theirs.owned:
+                first, second = await ask(bob.http, theirs), await ask(bob.http, none)
+                assert first.status_code == second.status_code == 404
+                blank = [
+                    re.sub("|".join(map(re.escape, {*ids.values()})), "…", answer.text)
+                    for answer, ids in ((first, things), (second, nothing))
+                ]
+                assert blank[0] == blank[1], str(theirs)
+                same = [
+                    {k: v for k, v in answer.headers.items() if k not in ("date", "content-length")}
+                    for answer in (first, second)
+                ]
+                assert same[0] == same[1], str(theirs)
+
+
+async def test_naming_somebody_elses_connection_brings_nothing(tmp_path: Path) -> None:
+    async with by_secret(tmp_path) as (service, ann):
+        things = await things_of(service, ann)
+        bob = service.user("bob", tenant="acme")
+        await bob.connect()
+        before = await seen(ann, things)
+        wanted = {"connectionId": things["connection_id"]}
+        for path in ("/api/sync/start", "/api/sync/force"):
+            assert (await bob.post(path, wanted)).status_code == 409
+        for call in calls(things):
+            if call.method == "GET" and not call.owned and "connect" not in call.route:
+                answer = await ask(bob.http, call, params=wanted)
+                for name in ("sync_id", "ended", "claim_id"):
+                    assert things[name] not in answer.text, str(call)
+                assert "orders-000" not in answer.text, str(call)
+        assert await seen(ann, things) == before
