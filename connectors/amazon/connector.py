@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 
 import msgspec
 
-from connectors.amazon import datasets, kinds, shipments
+from connectors.amazon import datasets, kinds, pages, shipments
 from connectors.amazon.auth import Tokens
 from connectors.amazon.claims import RULES, Windows, find_claims
 from connectors.amazon.claims.windows import PLACES
@@ -129,7 +129,7 @@ class AmazonConnector:
         if kind := kinds.KINDS.get(dataset.name):
             return Reader(client, clock, kind, connection, window, waiting).read(cursor)
         source = datasets.SOURCES[dataset.name]
-        return datasets.read(client, source, connection, window, cursor, waiting)
+        return pages.read(client, source, connection, window, cursor, waiting)
 
     def detect(self, records: Records, as_of: datetime) -> Findings:
         found = find_claims(records, as_of, self._windows)

@@ -4,12 +4,13 @@ import hashlib
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import closing
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Annotated, TypeVar
 
 import msgspec
 
 from connectors.amazon.client import Client, Operation
+from connectors.amazon.pages import stamp
 from connectors.amazon.tables import Malformed, Row, Table, lines, unpacked
 from connectors.base import (
     Clock,
@@ -496,7 +497,3 @@ def _decode(body: bytes, shape: type[T]) -> T:
 
 def _memory(report_type: str) -> str:
     return f"report:{report_type}"
-
-
-def stamp(moment: datetime) -> str:
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -7,8 +7,7 @@ from typing import Annotated
 import msgspec
 
 from connectors.amazon.client import Client, Operation, Refused
-from connectors.amazon.datasets import MOST_RESTARTS, unreadable
-from connectors.amazon.reports import stamp
+from connectors.amazon.pages import MOST_RESTARTS, stamp, unreadable
 from connectors.base import (
     Connection,
     Cursor,

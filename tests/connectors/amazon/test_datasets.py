@@ -10,7 +10,7 @@ import httpx
 import msgspec
 import pytest
 
-from connectors.amazon import datasets
+from connectors.amazon import pages as paging
 from connectors.amazon.datasets import INVENTORY, ORDERS, SOURCES, TRANSACTIONS
 from connectors.amazon.sandbox import Settings
 from connectors.base import Cursor, Dataset, Page, Retryable, SourceError, Window
@@ -136,8 +136,8 @@ async def test_the_pieces_of_a_window_meet_and_none_is_too_long(days: float) -> 
     window = Window(until - timedelta(days=days), until)
     parts = SOURCES["transactions"].parts(connect(), window)
     spans = [(part["postedAfter"], part["postedBefore"]) for part in parts]
-    assert spans[0][0] == datasets._stamp(window.since)
-    assert spans[-1][1] == datasets._stamp(window.until)
+    assert spans[0][0] == paging.stamp(window.since)
+    assert spans[-1][1] == paging.stamp(window.until)
     assert [span[1] for span in spans[:-1]] == [span[0] for span in spans[1:]]
     for after, before in spans:
         length = datetime.fromisoformat(before) - datetime.fromisoformat(after)
@@ -222,7 +222,7 @@ async def test_a_page_that_is_always_refused_ends_the_reading(
     bench.wire.spoil = spoil
     with pytest.raises(Retryable):
         await bench.read(dataset)
-    assert seen.count("start") == datasets.MOST_RESTARTS + 1
+    assert seen.count("start") == paging.MOST_RESTARTS + 1
 
 
 async def test_a_refusal_of_the_first_page_is_final(bench: Bench) -> None:
