@@ -16,16 +16,23 @@ from connectors.http import Answer, Download, Http
 from connectors.quota import Bucket, Buckets, Quota
 from connectors.turns import Turns
 
+FINANCE = "Finance and Accounting"
+FULFILLMENT = "Amazon Fulfillment"
+TRACKING = "Inventory and Order Tracking"
+"""Roles that an application asks for and a seller agrees to (developer docs, "Roles")."""
+
 
 class Operation(msgspec.Struct, frozen=True):
     """An operation with its published usage plan: calls a second, and the burst. A `{}` in its
-    path is the one argument that belongs there."""
+    path is the one argument that belongs there. `role` is what it needs; reports have no role of
+    their own, each type has."""
 
     name: str
     path: str
     rate: float
     burst: float
     method: str = "GET"
+    role: str = ""
 
 
 class Refused(SourceError):
@@ -72,8 +79,10 @@ class Client:
         waiting: Waiting,
         argument: str = "",
         body: Mapping[str, object] | None = None,
+        role: str = "",
     ) -> bytes:
         """The body of a 2xx. Waits for the quota as long as it takes, saying so by `waiting`.
+        `role` is what this call needs, where the operation does not tell.
 
         Raises Refused, SourceError, ConnectionLost, Misconfigured or Retryable."""
         bucket = self.bucket(connection, operation)
@@ -97,7 +106,7 @@ class Client:
                 self._tokens.forget(connection.refresh_token, token)
                 replayed = True
                 continue
-            _refuse(operation, answer)
+            _refuse(operation, answer, role or operation.role)
 
     def download(self, url: str) -> AbstractAsyncContextManager[Download]:
         """A report's document. Its address is its own permission: no token goes with it."""
@@ -189,7 +198,7 @@ def _announced_rate(answer: Answer) -> float | None:
     return rate if 1e-5 < rate < 1e6 else None
 
 
-def _refuse(operation: Operation, answer: Answer) -> NoReturn:
+def _refuse(operation: Operation, answer: Answer, role: str) -> NoReturn:
     """Every answer that is neither 200 nor 429, sorted by what the caller can do."""
     fault = _fault(answer)
     said = ": ".join(text[:300] for text in (fault.code, fault.message, fault.details) if text)
@@ -202,8 +211,17 @@ def _refuse(operation: Operation, answer: Answer) -> NoReturn:
     if answer.status in (401, 403):
         if "revoked" in (fault.details or "").lower():
             raise ConnectionLost(f"Amazon no longer accepts this connection. {text}")
-        raise SourceError(f"The connection lacks a role or permission for this. {text}")
+        raise SourceError(f"{_lacking(role)} {text}")
     raise SourceError(f"Amazon refused. {text}")
+
+
+def _lacking(role: str) -> str:
+    if not role:
+        return "The connection lacks a role or permission for this."
+    return (
+        f"The application lacks the role {role}, or the seller has not agreed to it. Add the role "
+        "to the application in Seller Central and authorise it again."
+    )
 
 
 def _fault(answer: Answer) -> _Fault:

@@ -6,16 +6,20 @@ from typing import Any
 
 import msgspec
 
-from connectors.amazon.client import Operation
+from connectors.amazon.client import FINANCE, FULFILLMENT, TRACKING, Operation
 from connectors.amazon.pages import Slice, Source, stamp, stretch
 from connectors.base import Connection, Dataset, Record, Window
 
 PARTICIPATIONS = Operation(
     "getMarketplaceParticipations", "/sellers/v1/marketplaceParticipations", 0.016, 15
 )
-SEARCH_ORDERS = Operation("searchOrders", "/orders/2026-01-01/orders", 0.0056, 20)
-INVENTORY_SUMMARIES = Operation("getInventorySummaries", "/fba/inventory/v1/summaries", 2, 2)
-LIST_TRANSACTIONS = Operation("listTransactions", "/finances/2024-06-19/transactions", 0.5, 10)
+SEARCH_ORDERS = Operation("searchOrders", "/orders/2026-01-01/orders", 0.0056, 20, role=TRACKING)
+INVENTORY_SUMMARIES = Operation(
+    "getInventorySummaries", "/fba/inventory/v1/summaries", 2, 2, role=FULFILLMENT
+)
+LIST_TRANSACTIONS = Operation(
+    "listTransactions", "/finances/2024-06-19/transactions", 0.5, 10, role=FINANCE
+)
 
 SETTLED = timedelta(minutes=2, seconds=5)
 """Amazon wants every "before" to be over two minutes ago; a little more forgives a clock."""

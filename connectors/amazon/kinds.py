@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import pairwise
 
+from connectors.amazon.client import TRACKING
 from connectors.amazon.datasets import order_version
 from connectors.amazon.reports import Kind, Part
 from connectors.amazon.tables import Row
@@ -159,6 +160,7 @@ ORDERS_KIND = Kind(
     joined=True,
     version=lambda row: order_version(datetime.fromisoformat(row["lastupdateddate"])),
     slack=timedelta(0),  # search takes over where it ends
+    role=TRACKING,
 )
 
 KINDS: Mapping[str, Kind] = {

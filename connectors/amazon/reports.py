@@ -9,7 +9,7 @@ from typing import Annotated, TypeVar
 
 import msgspec
 
-from connectors.amazon.client import Client, Operation
+from connectors.amazon.client import FULFILLMENT, Client, Operation
 from connectors.amazon.pages import stamp
 from connectors.amazon.tables import Malformed, Row, Table, lines, unpacked
 from connectors.base import (
@@ -68,7 +68,7 @@ class Kind(msgspec.Struct, frozen=True):
     `all_finished`, every report that Amazon still lists is read: each tells of another day.
     With `account_wide` a report for more marketplaces than are asked for tells the same. `slack`
     is how much earlier than asked for a report may end to be used again: late rows are usual, and
-    the next reading brings them.
+    the next reading brings them. `role` is what an application needs for reports of this type.
     """
 
     parts: Callable[[Connection, Window], Sequence[Part]]
@@ -82,6 +82,7 @@ class Kind(msgspec.Struct, frozen=True):
     version: Callable[[Row], str] = lambda row: ""
     account_wide: bool = False
     slack: timedelta = timedelta(days=1)
+    role: str = FULFILLMENT
 
 
 class Order(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -195,6 +196,23 @@ class Reader:
                 mark = read
                 yield page, mark
 
+    async def _call(
+        self,
+        operation: Operation,
+        params: Mapping[str, str] | None = None,
+        argument: str = "",
+        body: Mapping[str, object] | None = None,
+    ) -> bytes:
+        return await self._client.call(
+            self._connection,
+            operation,
+            params or {},
+            self._waiting,
+            argument,
+            body,
+            role=self._kind.role,
+        )
+
     # Finding and ordering -----------------------------------------------------------------------
 
     async def _orders(self, number: int) -> list[Order]:
@@ -234,8 +252,7 @@ class Reader:
         listed: list[_Report] = []
         used: set[str] = set()
         while True:
-            body = await self._client.call(self._connection, GET_REPORTS, params, self._waiting)
-            found = _decode(body, _Reports)
+            found = _decode(await self._call(GET_REPORTS, params), _Reports)
             listed += found.reports
             if not found.nextToken or found.nextToken in used:
                 break
@@ -267,9 +284,7 @@ class Reader:
         }
         if part.since and part.until:
             body |= {"dataStartTime": stamp(part.since), "dataEndTime": stamp(part.until)}
-        answer = await self._client.call(
-            self._connection, CREATE_REPORT, {}, self._waiting, body=body
-        )
+        answer = await self._call(CREATE_REPORT, body=body)
         return Order(number, self._clock.now(), _decode(answer, _Created).reportId)
 
     # Waiting ------------------------------------------------------------------------------------
@@ -316,10 +331,7 @@ class Reader:
         return Order(order.part, others[-1].createdTime, others[-1].reportId) if others else None
 
     async def _look(self, order: Order) -> _Report:
-        body = await self._client.call(
-            self._connection, GET_REPORT, {}, self._waiting, argument=order.report
-        )
-        return _decode(body, _Report)
+        return _decode(await self._call(GET_REPORT, argument=order.report), _Report)
 
     def _expected(self, part: Part) -> timedelta:
         """How long the last one of this type took; nothing is expected of the first."""
@@ -350,9 +362,7 @@ class Reader:
     async def _rows(self, mark: Mark) -> AsyncIterator[tuple[Page, Mark]]:
         order = mark.orders[mark.at]
         part = self._parts[order.part]
-        body = await self._client.call(
-            self._connection, GET_DOCUMENT, {}, self._waiting, argument=order.document or ""
-        )
+        body = await self._call(GET_DOCUMENT, argument=order.document or "")
         document = _decode(body, _Document)
         async with self._client.download(document.url) as download:
             packed = document.compressionAlgorithm == "GZIP"

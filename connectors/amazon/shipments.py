@@ -6,7 +6,7 @@ from typing import Annotated
 
 import msgspec
 
-from connectors.amazon.client import Client, Operation, Refused
+from connectors.amazon.client import FULFILLMENT, Client, Operation, Refused
 from connectors.amazon.pages import MOST_RESTARTS, stamp, unreadable
 from connectors.base import (
     Connection,
@@ -19,9 +19,13 @@ from connectors.base import (
     Window,
 )
 
-GET_SHIPMENTS = Operation("getShipments", "/fba/inbound/v0/shipments", 2, 30)
+GET_SHIPMENTS = Operation("getShipments", "/fba/inbound/v0/shipments", 2, 30, role=FULFILLMENT)
 GET_SHIPMENT_ITEMS = Operation(
-    "getShipmentItemsByShipmentId", "/fba/inbound/v0/shipments/{}/items", 2, 30
+    "getShipmentItemsByShipmentId",
+    "/fba/inbound/v0/shipments/{}/items",
+    2,
+    30,
+    role=FULFILLMENT,
 )
 SHIPMENTS = Dataset(
     "shipments", "inbound shipments", timedelta(days=280), timedelta(minutes=2, seconds=5)

@@ -102,7 +102,22 @@ async def test_where_reports_are_refused_the_orders_are_searched(tmp_path: Path)
         assert (done["status"], done["ordersProcessed"]) == ("complete", 300)
         assert (outcomes["orders"], outcomes["transactions"]) == ("complete", "complete")
         assert outcomes["ledger"] == "failed" and outcomes["claims"] == "unknown"
-        assert any("lacks a role" in warning for warning in done["warnings"])
+        assert any("lacks the role Amazon Fulfillment" in each for each in done["warnings"])
+
+
+async def test_a_missing_role_names_itself_and_the_others_are_read(tmp_path: Path) -> None:
+    async with (
+        far_side(orders=200, speed=3000) as url,
+        connected(tmp_path, url, 200) as (_, ann, door),
+    ):
+        await door.post("/_sandbox/faults", json={"missingRoles": ["Finance and Accounting"]})
+        done = await ann.whole_sync()
+        outcomes = {each["name"]: each["status"] for each in done["datasets"]}
+        assert done["status"] == "complete"
+        assert outcomes.pop("transactions") == "failed"
+        assert outcomes.pop("claims") == "partial"  # rules without transactions found what they can
+        assert set(outcomes.values()) == {"complete"}
+        assert any("lacks the role Finance and Accounting" in each for each in done["warnings"])
 
 
 async def test_a_report_that_fails_makes_claims_partial_and_never_a_silent_zero(

@@ -38,6 +38,8 @@ async def perform(sandbox: Sandbox, operation: Operation, request: Request) -> R
         _check_form(request)
         grant = _admit(sandbox, operation, request)
         _spend(sandbox, operation, grant)
+        if operation.role in sandbox.weather.faults.missing_roles:
+            raise denied("")
         answer = _static if sandbox.settings.static else _answer
         response = _reply(await answer(sandbox, operation, grant, request))
     except Refused as refused:
