@@ -10,6 +10,7 @@ from urllib.parse import quote
 import msgspec
 
 from connectors.amazon.auth import Tokens
+from connectors.amazon.profile import Pace, Request, profile
 from connectors.amazon.settings import AmazonSettings
 from connectors.base import Clock, Connection, ConnectionLost, Retryable, SourceError, Waiting
 from connectors.http import Answer, Download, Http
@@ -42,7 +43,6 @@ class Refused(SourceError):
 class _Call(msgspec.Struct, frozen=True):
     """What goes out, whichever token and how often it takes."""
 
-    method: str
     url: str
     params: Mapping[str, str]
     body: bytes | None
@@ -84,17 +84,11 @@ class Client:
         """The body of a 2xx. Waits for the quota as long as it takes, saying so by `waiting`.
         `role` is what this call needs, where the operation does not tell.
 
-        Raises Refused, SourceError, ConnectionLost, Misconfigured or Retryable."""
+        Raises Refused, Unknowable, SourceError, ConnectionLost, Misconfigured or Retryable."""
+        call = self._call(connection, operation, Request(params, argument, body))
         bucket = self.bucket(connection, operation)
         replayed = False
         while True:
-            call = _Call(
-                operation.method,
-                self._settings.host(connection.region, connection.environment)
-                + operation.path.format(quote(argument, safe="")),
-                params,
-                None if body is None else msgspec.json.encode(body),
-            )
             answer, token = await self._send(connection, operation, call, bucket, waiting)
             if answer.status == 429:
                 bucket.refused()
@@ -112,11 +106,22 @@ class Client:
         """A report's document. Its address is its own permission: no token goes with it."""
         return self._http.download(url)
 
+    def _call(self, connection: Connection, operation: Operation, request: Request) -> _Call:
+        """As the connection's environment wants to be asked. Raises Unknowable where it has no
+        answer."""
+        asked = profile(connection.environment).asked(operation.name, connection.region, request)
+        return _Call(
+            self._settings.host(connection.region, connection.environment)
+            + operation.path.format(quote(asked.argument, safe="")),
+            asked.params,
+            None if asked.body is None else msgspec.json.encode(asked.body),
+        )
+
     async def _send(
         self,
         connection: Connection,
         operation: Operation,
-        call: "_Call",
+        call: _Call,
         bucket: Bucket,
         waiting: Waiting,
     ) -> tuple[Answer, str]:
@@ -144,19 +149,20 @@ class Client:
 
     def bucket(self, connection: Connection, operation: Operation) -> Bucket:
         """Made, after a restart, from what the connection remembers of it."""
+        pace = _pace(connection, operation)
 
         def first() -> Quota:
-            if kept := connection.learned.get(_memory(operation)):
+            if kept := connection.learned.get(_memory(pace)):
                 with suppress(ValueError):  # another version kept it
                     return msgspec.json.decode(kept, type=Quota)
-            return Quota(operation.rate, operation.burst, operation.burst, self._clock.now())
+            return Quota(pace.rate, pace.burst, pace.burst, self._clock.now())
 
-        return self._buckets.get((_seller(connection), operation.name), first)
+        return self._buckets.get((_seller(connection), pace.name), first)
 
     def learned(self, connection: Connection, operations: Iterable[Operation]) -> Mapping[str, str]:
         """What the quotas of these operations have come to, to be kept with the page."""
         return {
-            _memory(operation): msgspec.json.encode(
+            _memory(_pace(connection, operation)): msgspec.json.encode(
                 self.bucket(connection, operation).known()
             ).decode()
             for operation in operations
@@ -169,8 +175,13 @@ def _seller(connection: Connection) -> str:
     return f"{connection.region}:{connection.environment}:{digest}"
 
 
-def _memory(operation: Operation) -> str:
-    return f"quota:{operation.name}"
+def _pace(connection: Connection, operation: Operation) -> Pace:
+    own = Pace(operation.name, operation.rate, operation.burst)
+    return profile(connection.environment).pace or own
+
+
+def _memory(pace: Pace) -> str:
+    return f"quota:{pace.name}"
 
 
 def _why(operation: Operation, bucket: Bucket) -> str:

@@ -15,6 +15,7 @@ from connectors.amazon.claims.windows import PLACES
 from connectors.amazon.client import Client
 from connectors.amazon.orders import planned, read_orders
 from connectors.amazon.plan import way
+from connectors.amazon.profile import profile
 from connectors.amazon.reports import REPORT_SECONDS, Reader
 from connectors.amazon.settings import (
     ENVIRONMENTS,
@@ -83,7 +84,10 @@ class AmazonConnector:
         except ValueError as error:
             raise Retryable(f"Amazon's answer about the account cannot be read: {error}") from error
         taking_part = [each for each in found if each.participation.isParticipating]
-        marketplaces = tuple(each.marketplace.id for each in taking_part)
+        marketplaces = (
+            *(each.marketplace.id for each in taking_part),
+            *profile(connection.environment).places.get(connection.region, ()),
+        )
         if absent := [each for each in connection.marketplace_ids if each not in marketplaces]:
             raise InvalidConnection(
                 {

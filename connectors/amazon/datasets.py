@@ -1,5 +1,6 @@
 """The datasets that come page by page: their operations, parameters, records."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -138,9 +139,11 @@ class _Finances(msgspec.Struct):
 
 
 class _Transaction(msgspec.Struct):
-    transactionId: str
     postedDate: datetime
+    transactionId: str | None = None
     transactionType: str | None = None
+    relatedIdentifiers: Any = None
+    totalAmount: Any = None
 
 
 def _transaction_parts(_: Connection, window: Window) -> Sequence[Mapping[str, str]]:
@@ -161,8 +164,15 @@ def _transaction_slice(body: bytes) -> Slice:
 
 def _transaction(raw: msgspec.Raw, _: Mapping[str, str]) -> tuple[Record, datetime | None]:
     found = _transaction_decoder.decode(raw)
-    key = _present(found.transactionId, "transactionId")
+    key = found.transactionId or _described(found)
     return Record(key, bytes(raw), found.transactionType or ""), found.postedDate
+
+
+def _described(found: _Transaction) -> str:
+    """An id for a transaction that has none, which Amazon's model allows: made of what it is about,
+    not of its status, which changes."""
+    digest = hashlib.blake2b(msgspec.json.encode(found), digest_size=12).hexdigest()
+    return f"unnamed-{digest}"
 
 
 def _present(value: str, field: str) -> str:

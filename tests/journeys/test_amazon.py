@@ -68,6 +68,26 @@ async def test_everything_that_the_seller_has_arrives(tmp_path: Path) -> None:
         assert done["ordersProcessed"] == 700
 
 
+async def test_amazons_static_sandbox_is_read_as_far_as_it_goes(tmp_path: Path) -> None:
+    """Green with what it offers; of the rest it is said that it is unknown, and why."""
+    async with (
+        far_side(orders=0, static=True) as url,
+        serve(tmp_path, None, **amazon.environ(url)) as service,
+    ):
+        ann = service.user()
+        await ann.connect(**{**amazon.connection(1, 0), "environment": "sandbox"})
+        done = await ann.whole_sync()
+        outcomes = {each["name"]: each["status"] for each in done["datasets"]}
+        read = {name for name, status in outcomes.items() if status == "complete"}
+        assert done["status"] == "complete"
+        assert read == {"orders", "inventory", "transactions", "shipments"}
+        assert {status for name, status in outcomes.items() if name not in read} == {"unknown"}
+        for dataset in ("orders", "transactions", "shipments"):
+            assert len(await ann.records(dataset)) == 1
+        said = [each for each in done["warnings"] if "static sandbox makes no such report" in each]
+        assert len(said) == 6
+
+
 async def test_an_order_is_unchanged_whichever_way_it_is_read_again(tmp_path: Path) -> None:
     """The first time by report, since nothing is known; then by search, since there are few."""
     async with (

@@ -83,7 +83,8 @@ def _admit(sandbox: Sandbox, operation: Operation, request: Request) -> Grant:
 
 def _spend(sandbox: Sandbox, operation: Operation, grant: Grant) -> None:
     """Every call costs, also one that then turns out to be wrong."""
-    key = (grant.identity.name, grant.client_id, operation.name)
+    counted = "static" if sandbox.settings.static else operation.name
+    key = (grant.identity.name, grant.client_id, counted)
     if not sandbox.buckets.draw(key, sandbox.quota(operation), sandbox.now()):
         raise throttled()
     if sandbox.weather.storms() or sandbox.weather.strikes("throttle"):

@@ -420,8 +420,7 @@ ODD: dict[str, list[dict[str, Any]]] = {
     ],
     "inventory": [{"sellerSku": None}, {"sellerSku": ""}, {"sellerSku": []}, {"productName": 7}],
     "transactions": [
-        {"transactionId": None},
-        {"transactionId": ""},
+        {"transactionId": 7},
         {"postedDate": None},
         {"postedDate": "2026-13-01T00:00:00Z"},
         {"transactionType": ["Shipment"]},
@@ -521,6 +520,8 @@ FINE = [
     (INVENTORY, {"sellerSku": " ü/青 &+%#?\u0000\n"}),
     (TRANSACTIONS, {"transactionType": None, "transactionStatus": "Released", "items": None}),
     (TRANSACTIONS, {"transactionType": "SomethingNew", "breakdowns": None}),
+    (TRANSACTIONS, {"transactionId": None, "relatedIdentifiers": None, "totalAmount": "much"}),
+    (TRANSACTIONS, {"transactionId": ""}),
 ]
 
 
@@ -540,6 +541,26 @@ async def test_what_is_odd_but_readable_is_read(
     shares = [page.share or 0.0 for page in pages]
     assert shares == sorted(shares)
     assert shares[-1] == 1
+
+
+async def test_a_transaction_without_an_id_has_the_same_name_when_its_status_changes(
+    bench: Bench,
+) -> None:
+    names: list[list[str]] = []
+
+    def change(body: Any) -> None:
+        for each in rows(body):
+            each.update(transactionStatus=f"changed {len(names)} times")
+            del each["transactionId"]
+
+    bench.wire.spoil = lambda request, response: (
+        edited(response, change) if is_data(request) else None
+    )
+    for _ in range(2):
+        names.append(ids(await bench.read(TRANSACTIONS)))
+    assert names[0] == names[1]
+    assert len(set(names[0])) == await bench.count("transactions")
+    assert all(each.startswith("unnamed-") for each in names[0])
 
 
 @EACH
