@@ -37,7 +37,12 @@ class Operation(msgspec.Struct, frozen=True):
 
 
 class Refused(SourceError):
-    """400: the parameters are refused. With a pagination token among them: it has expired."""
+    """400: the parameters are refused, or the answer to them would be too large: Amazon calls both
+    InvalidInput."""
+
+
+class Expired(Refused):
+    """400 that names the pagination token: it is good no more."""
 
 
 class _Call(msgspec.Struct, frozen=True):
@@ -218,7 +223,8 @@ def _refuse(operation: Operation, answer: Answer, role: str) -> NoReturn:
     if answer.status >= 500:
         raise Retryable(f"Amazon cannot answer now. {text}")
     if answer.status == 400:
-        raise Refused(f"Amazon refused the request. {text}")
+        kind = Expired if "token" in said.lower() else Refused
+        raise kind(f"Amazon refused the request. {text}")
     if answer.status in (401, 403):
         if "revoked" in (fault.details or "").lower():
             raise ConnectionLost(f"Amazon no longer accepts this connection. {text}")

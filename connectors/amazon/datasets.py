@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from connectors.amazon.client import FINANCE, FULFILLMENT, TRACKING, Operation
-from connectors.amazon.pages import Slice, Source, stamp, stretch
+from connectors.amazon.pages import LARGEST_PAGE, Slice, Source, stamp, stretch
 from connectors.base import Connection, Dataset, Record, Window
 
 PARTICIPATIONS = Operation(
@@ -63,7 +63,7 @@ def _order_parts(connection: Connection, window: Window) -> Sequence[Mapping[str
             "lastUpdatedAfter": stamp(window.since),
             "lastUpdatedBefore": stamp(window.until),
             "includedData": ORDER_DATA,
-            "maxResultsPerPage": "100",
+            "maxResultsPerPage": str(LARGEST_PAGE),
         }
     ]
 
@@ -189,11 +189,24 @@ _finances_decoder = msgspec.json.Decoder(_Finances)
 _transaction_decoder = msgspec.json.Decoder(_Transaction)
 
 SOURCES: Mapping[str, Source] = {
-    ORDERS.name: Source(SEARCH_ORDERS, "paginationToken", _order_parts, _order_slice, _order),
+    ORDERS.name: Source(
+        SEARCH_ORDERS,
+        "paginationToken",
+        _order_parts,
+        _order_slice,
+        _order,
+        # The only parameter that may change while a token is in use.
+        size_parameter="maxResultsPerPage",
+    ),
     INVENTORY.name: Source(
         INVENTORY_SUMMARIES, "nextToken", _inventory_parts, _inventory_slice, _summary
     ),
     TRANSACTIONS.name: Source(
-        LIST_TRANSACTIONS, "nextToken", _transaction_parts, _transaction_slice, _transaction
+        LIST_TRANSACTIONS,
+        "nextToken",
+        _transaction_parts,
+        _transaction_slice,
+        _transaction,
+        span_parameters=("postedAfter", "postedBefore"),
     ),
 }

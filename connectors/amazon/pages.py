@@ -1,28 +1,36 @@
-"""An operation read page by page: its parts, its bookmark, what to do when a token expires."""
+"""An operation read page by page: its parts, its bookmark, what to do when a token expires or an
+answer is too large."""
 
 import hashlib
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 import msgspec
 
-from connectors.amazon.client import Client, Operation, Refused
+from connectors.amazon.client import Client, Expired, Operation, Refused
 from connectors.base import Connection, Cursor, Page, Record, Retryable, Waiting, Window
 
 MOST_RESTARTS = 5
 """How often a part is begun again, because the token of its next page died, without getting any
 further than before."""
+LARGEST_PAGE = 100
+SHORTEST = timedelta(minutes=1)
+"""A stretch of time is not halved any further, whatever is refused in it."""
 MOST_SHARE = 0.99
 """What lies behind a page that is not the last."""
 
 Moment = Annotated[datetime, msgspec.Meta(tz=True)]
+Count = Annotated[int, msgspec.Meta(ge=1)]
 
 
 class Bookmark(msgspec.Struct, frozen=True, omit_defaults=True):
     """Our cursor: which part of the dataset (a marketplace, a span of time), the token of its next
     page, and what the estimate is computed from: the pages so far, the share of the dataset that
-    lies behind, and the span of time that the part's records cover."""
+    lies behind, and the span of time that the part's records cover.
+
+    Where an answer was too large: how many records are asked for at once (`size`), or how many
+    `seconds` of the part, from `since` on."""
 
     part: Annotated[int, msgspec.Meta(ge=0)] = 0
     token: str | None = None
@@ -30,6 +38,9 @@ class Bookmark(msgspec.Struct, frozen=True, omit_defaults=True):
     share: float = 0.0
     oldest: Moment | None = None
     newest: Moment | None = None
+    size: Count | None = None
+    since: Moment | None = None
+    seconds: Count | None = None
 
 
 class Slice(msgspec.Struct, frozen=True):
@@ -40,13 +51,18 @@ class Slice(msgspec.Struct, frozen=True):
 
 
 class Source(msgspec.Struct, frozen=True):
-    """One dataset's way of being read. Each part has its own parameters and its own tokens."""
+    """One dataset's way of being read. Each part has its own parameters and its own tokens.
+
+    What makes an answer smaller: the parameter that says how many records it may hold, or the two
+    between whose moments they lie."""
 
     operation: Operation
     token_parameter: str
     parts: Callable[[Connection, Window], Sequence[Mapping[str, str]]]
     slice: Callable[[bytes], Slice]
     record: Callable[[msgspec.Raw, Mapping[str, str]], tuple[Record, datetime | None]]
+    size_parameter: str = ""
+    span_parameters: tuple[str, str] | None = None
 
 
 async def read(
@@ -58,14 +74,16 @@ async def read(
     waiting: Waiting,
 ) -> AsyncIterator[Page]:
     """Every page from the cursor on. A token that expired means that its part is read again from
-    the start (the same records come again); a token that repeats ends its part."""
+    the start (the same records come again); a token that repeats ends its part. What is refused for
+    another reason may be too large (10 MB are the most): half as much is asked for, twice as much
+    again once that went well."""
     reading = _Reading(client, source, connection, window, cursor, waiting)
     async for page in reading.pages():
         yield page
 
 
 class _Reading:
-    """One reading: `used` are the tokens of this part since it was last begun."""
+    """One reading: `used` are the tokens of this part, or of its stretch, since it was begun."""
 
     def __init__(
         self,
@@ -100,17 +118,60 @@ class _Reading:
     async def _body(self) -> bytes:
         """The answer to the next call."""
         while True:
-            params = dict(self._parts[self._mark.part])
-            if self._mark.token:
-                params[self._source.token_parameter] = self._mark.token
             try:
                 return await self._client.call(
-                    self._connection, self._source.operation, params, self._waiting
+                    self._connection, self._source.operation, self._params(), self._waiting
                 )
-            except Refused:
-                if not self._mark.token:
+            except Refused as refused:
+                smaller = None if isinstance(refused, Expired) else self._smaller()
+                if smaller:
+                    self._mark = smaller
+                elif self._mark.token:
+                    self._begin_again()
+                else:
                     raise
-                self._begin_again()
+
+    def _params(self) -> Mapping[str, str]:
+        source, mark = self._source, self._mark
+        params = dict(self._parts[mark.part])
+        if mark.size and source.size_parameter:
+            params[source.size_parameter] = str(mark.size)
+        if mark.seconds and source.span_parameters:
+            span = self._span()
+            params |= zip(source.span_parameters, map(stamp, (span.since, span.until)), strict=True)
+        if mark.token:
+            params[source.token_parameter] = mark.token
+        return params
+
+    def _smaller(self) -> Bookmark | None:
+        """The bookmark from which half as much is asked for. Smaller pages go on with the same
+        token, a shorter stretch begins anew. None where it is the least already."""
+        mark = self._mark
+        if self._source.size_parameter:
+            size = (mark.size or LARGEST_PAGE) // 2
+            return msgspec.structs.replace(mark, size=size) if size else None
+        if not self._source.span_parameters:
+            return None
+        span = self._span()
+        half = (span.until - span.since) / 2
+        if half < SHORTEST:
+            return None
+        self._used.clear()
+        seconds = int(half.total_seconds())
+        return msgspec.structs.replace(mark, token=None, since=span.since, seconds=seconds)
+
+    def _part(self) -> Window:
+        """The span of time of the part in work."""
+        part = self._parts[self._mark.part]
+        since, until = (part[name] for name in self._source.span_parameters or ())
+        return Window(datetime.fromisoformat(since), datetime.fromisoformat(until))
+
+    def _span(self) -> Window:
+        """The stretch of it that is in work: all of it, unless an answer was too large."""
+        part, mark = self._part(), self._mark
+        since = mark.since or part.since
+        until = since + timedelta(seconds=mark.seconds) if mark.seconds else part.until
+        return Window(since, min(until, part.until))
 
     def _begin_again(self) -> None:
         self._restarts += 1
@@ -119,21 +180,38 @@ class _Reading:
                 f"{self._source.operation.name}: the next page's token expired {self._restarts} "
                 "times before it could be used. Try again later."
             ) from None
-        self._mark = msgspec.structs.replace(self._mark, token=None)
+        self._mark = msgspec.structs.replace(self._mark, token=None, size=None)
         self._used.clear()
 
     def _turn(self, token: str | None, times: Sequence[datetime]) -> None:
         """The bookmark goes behind the page that was read."""
-        mark, parts = self._mark, len(self._parts)
-        if not token or token in self._used or token == mark.token:
-            self._mark = Bookmark(mark.part + 1, None, mark.pages + 1, (mark.part + 1) / parts)
+        if not token or token in self._used or token == self._mark.token:
+            self._mark = self._next_stretch() or self._next_part()
             self._used.clear()
             self._furthest = self._restarts = 0
             return
-        self._mark = _turned(mark, token, times, self._window, parts)
+        self._mark = _turned(self._mark, token, times, self._window, len(self._parts))
         self._used.add(token)
         if len(self._used) > self._furthest:
             self._furthest, self._restarts = len(self._used), 0
+
+    def _next_part(self) -> Bookmark:
+        mark, parts = self._mark, len(self._parts)
+        return Bookmark(mark.part + 1, None, mark.pages + 1, (mark.part + 1) / parts)
+
+    def _next_stretch(self) -> Bookmark | None:
+        """The one behind the stretch that was read, and twice as long; None behind the last."""
+        mark = self._mark
+        if not mark.seconds:
+            return None
+        done, part = self._span().until, self._part()
+        if done >= part.until:
+            return None
+        within = (done - part.since) / (part.until - part.since)
+        share = max(mark.share, min((mark.part + within) / len(self._parts), MOST_SHARE))
+        return Bookmark(
+            mark.part, None, mark.pages + 1, share, since=done, seconds=mark.seconds * 2
+        )
 
     def _page(self, records: Sequence[Record]) -> Page:
         mark, operation = self._mark, self._source.operation
@@ -184,7 +262,8 @@ def _turned(
 
     The share is of time, where records carry one: what they cover, of that and what lies ahead.
     Which way they are ordered shows in which end moved."""
-    turned = msgspec.structs.replace(mark, token=token, pages=mark.pages + 1)
+    size = mark.size * 2 if mark.size and mark.size * 2 < LARGEST_PAGE else None
+    turned = msgspec.structs.replace(mark, token=token, pages=mark.pages + 1, size=size)
     span = stretch(window, mark.part, parts)
     times = [each for each in times if span.since <= each <= span.until]
     if not times:

@@ -31,7 +31,8 @@ class Faults(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="ca
     `truncated_downloads`, `truncated_gzips` (compressed though not announced, and broken off),
     `html_downloads` (a page instead of the document). `inflate` repeats the ledger's rows of
     shipments so many times. `quotas` as in the settings. `missing_roles` are roles that the
-    application has not: what needs them is denied.
+    application has not: what needs them is denied. An answer of more bytes than `largest_answer`
+    is refused, where answers come in pages (0: none is; Amazon's limit is ten million).
     """
 
     error500: Share = 0.0
@@ -50,6 +51,7 @@ class Faults(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="ca
     inflate: Annotated[int, msgspec.Meta(ge=0, le=100_000)] = 0
     quotas: Mapping[str, tuple[Amount, Amount]] = {}
     missing_roles: tuple[Role, ...] = ()
+    largest_answer: Annotated[int, msgspec.Meta(ge=0)] = 0
 
 
 class Weather:

@@ -42,6 +42,7 @@ async def perform(sandbox: Sandbox, operation: Operation, request: Request) -> R
             raise denied("")
         answer = _static if sandbox.settings.static else _answer
         response = _reply(await answer(sandbox, operation, grant, request))
+        _check_size(sandbox, operation, response)
     except Refused as refused:
         response = refusal(refused)
     announce(response, sandbox.quota(operation).rate)
@@ -60,6 +61,13 @@ def _reply(answer: object) -> Response:
     if isinstance(answer, Answered):
         return reply(answer.body, answer.status)
     return reply(answer)
+
+
+def _check_size(sandbox: Sandbox, operation: Operation, response: Response) -> None:
+    """What is too large is refused in the words of any wrong request."""
+    most = sandbox.weather.faults.largest_answer
+    if most and operation.paging and len(response.body) > most:
+        raise invalid("Invalid Input")
 
 
 def _check_form(request: Request) -> None:

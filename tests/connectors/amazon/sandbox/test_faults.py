@@ -134,6 +134,18 @@ async def test_a_report_that_is_there_is_denied_too_once_its_role_is_missing(ben
     assert {(await bench.get(path)).status_code for path in paths} == {403}
 
 
+async def test_an_answer_that_is_too_large_is_refused_without_saying_so(bench: Bench) -> None:
+    params = {"createdAfter": bench.ago(days=90)}
+    size = len((await bench.get(ORDERS, params)).content)
+    await bench.door("faults", {"largestAnswer": size})
+    assert (await bench.get(ORDERS, params)).status_code == 200
+    await bench.door("faults", {"largestAnswer": size - 1})
+    refused = await bench.get(ORDERS, params)
+    assert refusal(refused) == (400, "InvalidInput", "Invalid Input")
+    assert (await bench.get(ORDERS, params | {"maxResultsPerPage": 50})).status_code == 200
+    assert (await bench.get(PARTICIPATIONS)).status_code == 200
+
+
 async def download(bench: Bench, kind: str = STOCK) -> httpx.Response:
     """The document of a report, as it comes."""
     report = await bench.finish(await bench.order_report(kind, 90))
