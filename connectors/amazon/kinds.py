@@ -2,9 +2,12 @@
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from datetime import datetime, timedelta
 from itertools import pairwise
+from operator import ge
 
+from connectors.amazon.claims.places import MARKETPLACES, currency_of, place
 from connectors.amazon.client import TRACKING
 from connectors.amazon.datasets import order_version
 from connectors.amazon.reports import Kind, Part
@@ -47,17 +50,24 @@ def account_wide(report_type: str) -> Callable[[Connection, Window], Sequence[Pa
     return parts
 
 
-def by_marketplace(
-    report_type: str, span: timedelta | None = None
-) -> Callable[[Connection, Window], Sequence[Part]]:
-    """A report for each marketplace; of today, or of the last `span`."""
+def fees_parts(connection: Connection, window: Window) -> Sequence[Part]:
+    """Account-wide too, but of today; Amazon wants a span of three days all the same."""
+    report, until = "GET_FBA_ESTIMATED_FBA_FEES_TXT_DATA", window.until - SETTLED
+    return [Part(report, connection.marketplace_ids, window.until - timedelta(days=4), until)]
+
+
+def by_marketplace(report_type: str) -> Callable[[Connection, Window], Sequence[Part]]:
+    """A report of today for each marketplace: for several it would tell of one of them."""
 
     def parts(connection: Connection, window: Window) -> Sequence[Part]:
-        since = window.until - span if span else None
-        until = window.until - SETTLED if span else None
-        return [Part(report_type, (each,), since, until) for each in connection.marketplace_ids]
+        return [Part(report_type, (each,)) for each in connection.marketplace_ids]
 
     return parts
+
+
+def anywhere(told: AbstractSet[str], asked: AbstractSet[str]) -> bool:
+    """For reports that tell of the whole account, whichever marketplaces they are asked for."""
+    return True
 
 
 def orders_parts(connection: Connection, window: Window) -> Sequence[Part]:
@@ -92,13 +102,28 @@ def _of_its_day(rows: Sequence[Row], part: Part, made_at: datetime) -> Mapping[s
     return {
         **rows[0],
         "snapshotat": made_at.isoformat(),
-        "marketplaceid": part.marketplaces[0],
+        "marketplaceid": _sold_in(rows[0], part),
     }
+
+
+def _sold_in(row: Row, part: Part) -> str:
+    """The marketplace that a preview is about: by its store, which only the American layout has,
+    else the first of those asked for that pays in its currency; empty where none does."""
+    country, currency = place(country=row.get("amazonstore", "")), row.get("currency", "").upper()
+    asked = [
+        each
+        for each in part.marketplaces
+        if MARKETPLACES.get(each) == country
+        or (not country and currency_of(MARKETPLACES.get(each, "")) == currency)
+    ]
+    country = country or place(currency=currency)
+    others = (each for each, where in MARKETPLACES.items() if where == country)
+    return next(iter((*asked, *others)), "")
 
 
 def _preview_key(row: Row, part: Part, made_at: datetime) -> str:
     """Each preview is kept beside those of other days: a charge is held against the one before."""
-    return f"{made_at:%Y-%m-%dT%H:%M}/{part.marketplaces[0]}/{row['sku']}"
+    return f"{made_at:%Y-%m-%dT%H:%M}/{_sold_in(row, part)}/{row['sku']}"
 
 
 def _ledger_key(row: Row, part: Part, made_at: datetime) -> str:
@@ -166,7 +191,7 @@ ORDERS_KIND = Kind(
 KINDS: Mapping[str, Kind] = {
     REIMBURSEMENTS.name: Kind(
         parts=account_wide("GET_FBA_REIMBURSEMENTS_DATA"),
-        account_wide=True,
+        covers=anywhere,
         wanted=("approvaldate", "reimbursementid", "reason", "sku", "quantityreimbursedtotal"),
         key=by_columns("reimbursementid", "sku", "fnsku", "reason"),
         fresh=DAILY,
@@ -175,7 +200,7 @@ KINDS: Mapping[str, Kind] = {
     ),
     LEDGER.name: Kind(
         parts=account_wide("GET_LEDGER_DETAIL_VIEW_DATA"),
-        account_wide=True,
+        covers=ge,
         wanted=("date", "fnsku", "eventtype", "referenceid", "quantity", "disposition", "reason"),
         key=_ledger_key,
         fresh=DAILY,
@@ -184,7 +209,7 @@ KINDS: Mapping[str, Kind] = {
     ),
     RETURNS.name: Kind(
         parts=account_wide("GET_FBA_FULFILLMENT_CUSTOMER_RETURNS_DATA"),
-        account_wide=True,
+        covers=ge,
         wanted=("returndate", "orderid", "sku", "quantity", "detaileddisposition"),
         key=_return_key,
         fresh=DAILY,
@@ -192,7 +217,7 @@ KINDS: Mapping[str, Kind] = {
     ),
     REMOVALS.name: Kind(
         parts=account_wide("GET_FBA_FULFILLMENT_REMOVAL_ORDER_DETAIL_DATA"),
-        account_wide=True,
+        covers=ge,
         wanted=("requestdate", "orderid", "ordertype", "sku", "disposedquantity"),
         key=by_columns("orderid", "sku", "fnsku", "disposition"),
         fresh=DAILY,
@@ -200,11 +225,13 @@ KINDS: Mapping[str, Kind] = {
         numbered=True,
     ),
     FEES.name: Kind(
-        parts=by_marketplace("GET_FBA_ESTIMATED_FBA_FEES_TXT_DATA", timedelta(days=4)),
+        parts=fees_parts,
+        covers=anywhere,
         wanted=("sku", "fnsku", "currency", "estimatedfeetotal"),
         key=_preview_key,
         fresh=timedelta(hours=72),
         record=_of_its_day,
+        numbered=True,  # a product may be listed for each marketplace, without telling which
         all_finished=True,
     ),
     STOCK.name: Kind(
@@ -212,6 +239,8 @@ KINDS: Mapping[str, Kind] = {
         wanted=("sku", "fnsku", "asin", "afntotalquantity"),
         key=in_marketplace("sku", "condition"),
         fresh=NEAR_REAL_TIME,
+        interval=NEAR_REAL_TIME,
+        stale=timedelta(days=3),
         record=_as_it_is,
     ),
 }

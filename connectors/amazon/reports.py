@@ -3,12 +3,15 @@
 import hashlib
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import closing
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from operator import eq
 from typing import Annotated, TypeVar
 
 import msgspec
 
+from connectors.amazon.claims.places import MARKETPLACES
 from connectors.amazon.client import FULFILLMENT, Client, Operation
 from connectors.amazon.pages import stamp
 from connectors.amazon.tables import Malformed, Row, Table, lines, unpacked
@@ -41,10 +44,14 @@ REPORT_SECONDS = 60.0
 POLL_SHARE = 0.05
 """The next look comes when this much more of the time has passed: so little is lost at the end."""
 DEADLINE = timedelta(hours=2)
+PATIENCE = timedelta(minutes=10)
+"""How long a sync waits until Amazon makes the report of a further marketplace."""
 LISTED = timedelta(days=89)
 """How far back reports can be listed: 90 days, less one, since the moment passes on the way."""
 TRIES = 3
 """How often a document that comes damaged is downloaded."""
+MARGIN = timedelta(seconds=5)
+"""Amazon tells its moments in whole seconds, and its clock is not ours."""
 DONE, CANCELLED, FATAL = "DONE", "CANCELLED", "FATAL"
 UNFINISHED = ("IN_QUEUE", "IN_PROGRESS")
 
@@ -66,9 +73,12 @@ class Kind(msgspec.Struct, frozen=True):
     that are equal in their key are separate events, told apart by their number. `record` makes the
     JSON of the rows that follow one another under one key: of one row, unless `joined`. With
     `all_finished`, every report that Amazon still lists is read: each tells of another day.
-    With `account_wide` a report for more marketplaces than are asked for tells the same. `slack`
+    `covers` says whether a report for the first marketplaces tells all about the second. `slack`
     is how much earlier than asked for a report may end to be used again: late rows are usual, and
     the next reading brings them. `role` is what an application needs for reports of this type.
+
+    Where each part is a marketplace, `interval` is how long Amazon makes no other report of the
+    type for any of them, and `stale` how old one may be that is used rather than to wait so long.
     """
 
     parts: Callable[[Connection, Window], Sequence[Part]]
@@ -80,9 +90,11 @@ class Kind(msgspec.Struct, frozen=True):
     joined: bool = False
     all_finished: bool = False
     version: Callable[[Row], str] = lambda row: ""
-    account_wide: bool = False
+    covers: Callable[[AbstractSet[str], AbstractSet[str]], bool] = eq
     slack: timedelta = timedelta(days=1)
     role: str = FULFILLMENT
+    interval: timedelta | None = None
+    stale: timedelta = timedelta(0)
 
 
 class Order(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -96,12 +108,15 @@ class Order(msgspec.Struct, frozen=True, omit_defaults=True):
 
 class Mark(msgspec.Struct, frozen=True, omit_defaults=True):
     """Our cursor: for how many parts reports are ordered, these orders, then which of them is in
-    work and how many of its rows are read."""
+    work and how many of its rows are read. Parts that will be ordered `again`, and those that are
+    `lacking` in the end."""
 
     planned: Annotated[int, msgspec.Meta(ge=0)] = 0
     orders: tuple[Order, ...] = ()
     at: Annotated[int, msgspec.Meta(ge=0)] = 0
     rows: Annotated[int, msgspec.Meta(ge=0)] = 0
+    again: tuple[Annotated[int, msgspec.Meta(ge=0)], ...] = ()
+    lacking: tuple[Annotated[int, msgspec.Meta(ge=0)], ...] = ()
 
 
 class _Report(msgspec.Struct):
@@ -157,6 +172,8 @@ class Reader:
             yield Page([], share=1.0)
             return
         mark = opened(cursor, self.parts)
+        if mark.lacking:  # a sync that goes on later may have more luck
+            mark = msgspec.structs.replace(mark, again=mark.lacking, lacking=())
         async for page, ordered in self.order(mark):
             mark = ordered
             yield page
@@ -173,7 +190,7 @@ class Reader:
 
     def passed(self, mark: Mark) -> Mark:
         """The mark behind the report in work."""
-        return Mark(mark.planned, mark.orders, mark.at + 1)
+        return msgspec.structs.replace(mark, at=mark.at + 1, rows=0)
 
     def ends(self, mark: Mark, seconds: float) -> float | None:
         """Seconds until the last of the reports is there, if each takes so many; None: all are."""
@@ -184,17 +201,32 @@ class Reader:
     async def order(self, mark: Mark) -> AsyncIterator[tuple[Page, Mark]]:
         """Find or order what is not ordered yet. Each is kept at once, as a page without records:
         a crash must not order it again."""
-        while mark.planned < len(self._parts):
-            orders = await self._orders(mark.planned)
-            mark = Mark(mark.planned + 1, (*mark.orders, *orders))
-            yield self._page([], mark), mark
+        if mark.planned < len(self._parts):
+            for number in await self._unplanned(mark):
+                orders = (*mark.orders, *await self._orders(number))
+                mark = msgspec.structs.replace(mark, planned=mark.planned + 1, orders=orders)
+                yield self._page([], mark), mark
 
     async def documents(self, mark: Mark) -> AsyncIterator[tuple[Page, Mark]]:
-        while mark.at < len(mark.orders):
-            mark = await self._made(mark)
-            async for page, read in self._document(mark):
-                mark = read
-                yield page, mark
+        """Read the reports, one after the other. Raises Unknowable for what is not told; where
+        each is of a marketplace, after all others are read."""
+        while mark.at < len(mark.orders) or mark.again:
+            try:
+                if mark.at == len(mark.orders):
+                    mark = await self._ask_again(mark)
+                    yield self._page([], mark), mark
+                    continue
+                mark = await self._made(mark)
+                async for page, read in self._document(mark):
+                    mark = read
+                    yield page, mark
+            except Unknowable:
+                if self._kind.interval is None:
+                    raise
+                mark = await self._put_off(mark, self._kind.interval)
+                yield self._page([], mark), mark
+        if mark.lacking:
+            raise Unknowable(self._lack(mark.lacking))
 
     async def _call(
         self,
@@ -228,11 +260,11 @@ class Reader:
         ]
         return orders if fresh else [*orders, await self._ordered(number)]
 
-    def _fresh(self, found: Sequence[_Report]) -> list[_Report]:
+    def _fresh(self, found: Sequence[_Report], age: timedelta | None = None) -> list[_Report]:
         """The best comes last: a finished one before one that is being made, whoever ordered it
         (perhaps we did, and broke off before we could keep its number)."""
         now = self._clock.now()
-        ages = {DONE: self._kind.fresh}
+        ages = {DONE: age or self._kind.fresh}
         fresh = [
             each
             for each in found
@@ -242,9 +274,15 @@ class Reader:
 
     async def _listed(self, part: Part) -> list[_Report]:
         """What Amazon lists as done or being made and covers the part, oldest first."""
-        back = LISTED if self._kind.all_finished else max(self._kind.fresh, DEADLINE)
+        back = max(self._kind.fresh, self._kind.stale, DEADLINE)
+        listed = await self._all(part.type, LISTED if self._kind.all_finished else back)
+        covering = [each for each in listed if self._covers(each, part)]
+        return sorted(covering, key=lambda each: each.createdTime)
+
+    async def _all(self, report_type: str, back: timedelta) -> list[_Report]:
+        """Of that type, for whichever marketplaces."""
         params = {
-            "reportTypes": part.type,
+            "reportTypes": report_type,
             "processingStatuses": ",".join([DONE, *UNFINISHED]),
             "createdSince": stamp(self._clock.now() - back),
             "pageSize": "100",
@@ -258,13 +296,11 @@ class Reader:
                 break
             used.add(found.nextToken)
             params = {"nextToken": found.nextToken}  # which must come alone
-        covering = [each for each in listed if self._covers(each, part)]
-        return sorted(covering, key=lambda each: each.createdTime)
+        return listed
 
     def _covers(self, report: _Report, part: Part) -> bool:
         """Whether a report tells all that the part asks for, and nothing of other places."""
-        told, asked = set(report.marketplaceIds or ()), set(part.marketplaces)
-        if not (told >= asked if self._kind.account_wide else told == asked):
+        if not self._kind.covers(set(report.marketplaceIds or ()), set(part.marketplaces)):
             return False
         if report.processingStatus == DONE and not report.reportDocumentId:
             return False
@@ -287,6 +323,78 @@ class Reader:
         answer = await self._call(CREATE_REPORT, body=body)
         return Order(number, self._clock.now(), _decode(answer, _Created).reportId)
 
+    # A report for each marketplace ----------------------------------------------------------------
+
+    async def _unplanned(self, mark: Mark) -> Sequence[int]:
+        """The parts that are to be ordered. If Amazon will make only the first of them, it shall be
+        the one that was not made for the longest time."""
+        planned = {order.part for order in mark.orders}
+        numbers = [each for each in range(len(self._parts)) if each not in planned]
+        if self._kind.interval is None or len(numbers) < 2:
+            return numbers
+        made = await self._all(self._parts[0].type, LISTED)
+        last = {
+            number: max(
+                (
+                    report.createdTime
+                    for report in made
+                    if self._covers(report, self._parts[number])
+                ),
+                default=datetime.min.replace(tzinfo=UTC),
+            )
+            for number in numbers
+        }
+        return sorted(numbers, key=lambda number: last[number])
+
+    async def _put_off(self, mark: Mark, interval: timedelta) -> Mark:
+        """Behind a report that was not made. If Amazon made another one of the type at the time, it
+        made that one instead, and this will be asked for again; else there is no telling why."""
+        order = mark.orders[mark.at]
+        others = [
+            each
+            for each in await self._all(self._parts[order.part].type, interval + DEADLINE)
+            if each.reportId != order.report and abs(each.createdTime - order.made_at) < interval
+        ]
+        if others:
+            return msgspec.structs.replace(self.passed(mark), again=(*mark.again, order.part))
+        return msgspec.structs.replace(self.passed(mark), lacking=(*mark.lacking, order.part))
+
+    async def _ask_again(self, mark: Mark) -> Mark:
+        """With a new order for the next part, once Amazon will make it; without, if it will not
+        soon."""
+        number, *rest = mark.again
+        due, now = await self._due(self._parts[number].type), self._clock.now()
+        if due > now + PATIENCE:
+            lacking = (*mark.lacking, *mark.again)
+            return msgspec.structs.replace(mark, again=(), lacking=lacking)
+        if due > now:
+            await self._pause(due, self._parts[number].type)
+        orders = (*mark.orders, await self._ordered(number))
+        return msgspec.structs.replace(mark, orders=orders, again=tuple(rest))
+
+    async def _due(self, report_type: str) -> datetime:
+        """When Amazon makes another report of the type."""
+        interval = self._kind.interval or timedelta(0)
+        made = [each.createdTime for each in await self._all(report_type, interval + DEADLINE)]
+        return max(made) + interval + MARGIN if made else self._clock.now()
+
+    async def _pause(self, until: datetime, report_type: str) -> None:
+        minutes = (self._kind.interval or timedelta(0)) / timedelta(minutes=1)
+        why = f"the next report {report_type}, which Amazon makes once in {minutes:.0f} minutes"
+        await self._waiting(until, f"{why} for all marketplaces")
+        await self._clock.sleep((until - self._clock.now()).total_seconds())
+
+    def _lack(self, lacking: Sequence[int]) -> str:
+        parts = [self._parts[each] for each in lacking]
+        places = [place for part in parts for place in part.marketplaces]
+        named = ", ".join(f"{MARKETPLACES.get(each, '?')} ({each})" for each in places)
+        minutes = (self._kind.interval or timedelta(0)) / timedelta(minutes=1)
+        return (
+            f"Amazon made no report {parts[0].type} for {named}. It makes one in {minutes:.0f} "
+            "minutes, for all marketplaces together. What it would have told is unknown; a later "
+            "sync asks again."
+        )
+
     # Waiting ------------------------------------------------------------------------------------
 
     async def _made(self, mark: Mark) -> Mark:
@@ -303,10 +411,10 @@ class Reader:
                 )
                 self._remember(report)
                 break
-            if report.processingStatus == CANCELLED and (other := await self._instead(order)):
-                order = other
-                continue
             if report.processingStatus in (CANCELLED, FATAL):
+                if other := await self._instead(order):
+                    order = other
+                    continue
                 raise Unknowable(
                     f"Amazon ended the report {part.type} as {report.processingStatus}, without a "
                     "reason. What it would have told is unknown; a later sync asks again."
@@ -326,7 +434,8 @@ class Reader:
 
     async def _instead(self, order: Order) -> Order | None:
         """Who asks too often is cancelled, though another report of the same may be there."""
-        found = self._fresh(await self._listed(self._parts[order.part]))
+        age = max(self._kind.fresh, self._kind.stale)
+        found = self._fresh(await self._listed(self._parts[order.part]), age)
         others = [each for each in found if each.reportId != order.report]
         return Order(order.part, others[-1].createdTime, others[-1].reportId) if others else None
 
@@ -451,10 +560,12 @@ class Reader:
 
     def _page(self, records: Sequence[Record], mark: Mark) -> Page:
         ended = mark.planned == len(self._parts) and mark.at == len(mark.orders)
+        ended = ended and not mark.again and not mark.lacking
+        whole = len(mark.orders) + len(mark.again)
         return Page(
             records=records,
             cursor=None if ended else Cursor(msgspec.json.encode(mark).decode()),
-            share=mark.at / len(mark.orders) if mark.orders else 0.0,
+            share=mark.at / whole if whole else 0.0,
             seconds_left=self._left(mark),
             learned={
                 **self._client.learned(
@@ -494,7 +605,8 @@ def opened(cursor: str | None, parts: int) -> Mark:
         mark = msgspec.json.decode(cursor, type=Mark) if cursor else Mark()
     except ValueError:
         return Mark()  # another version wrote it: from the beginning
-    fits = mark.planned <= parts and all(order.part < parts for order in mark.orders)
+    numbers = [*(order.part for order in mark.orders), *mark.again, *mark.lacking]
+    fits = mark.planned <= parts and all(number < parts for number in numbers)
     return mark if fits else Mark()
 
 

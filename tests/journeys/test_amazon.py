@@ -88,6 +88,25 @@ async def test_amazons_static_sandbox_is_read_as_far_as_it_goes(tmp_path: Path) 
         assert len(said) == 6
 
 
+async def test_several_marketplaces_are_read_and_what_lacks_is_named(tmp_path: Path) -> None:
+    """Amazon makes one report of the stock in half an hour, for whichever of them."""
+    places = ("ATVPDKIKX0DER", "A2EUQ1WTGCTBG2", "A1AM78C64UM0Y8")
+    async with (
+        far_side(orders=120, speed=60, marketplaces=places) as url,
+        serve(tmp_path, None, **amazon.environ(url)) as service,
+    ):
+        ann = service.user()
+        await ann.connect(**{**amazon.connection(1, 120), "marketplaceIds": list(places)})
+        done = await ann.whole_sync()
+        outcomes = {each["name"]: each["status"] for each in done["datasets"]}
+        assert done["status"] == "complete"
+        assert outcomes.pop("stock") == "partial"
+        assert set(outcomes.values()) == {"complete"}
+        [said] = done["warnings"]
+        assert all(each in said for each in places[1:]) and places[0] not in said
+        assert len(await ann.records("stock")) > 0
+
+
 async def test_an_order_is_unchanged_whichever_way_it_is_read_again(tmp_path: Path) -> None:
     """The first time by report, since nothing is known; then by search, since there are few."""
     async with (
