@@ -10,7 +10,7 @@ from operator import ge
 from connectors.amazon.claims.places import MARKETPLACES, currency_of, place
 from connectors.amazon.client import TRACKING
 from connectors.amazon.datasets import order_version
-from connectors.amazon.reports import Kind, Part
+from connectors.amazon.documents import Kind, Part
 from connectors.amazon.tables import Row
 from connectors.base import Connection, Dataset, Window
 

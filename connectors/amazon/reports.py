@@ -1,20 +1,17 @@
-"""Datasets that come as reports: reuse a fresh one or order one, wait for it, read its rows."""
+"""Datasets that come as reports: reuse a fresh one or order one, wait for it, read it."""
 
-import hashlib
-import sqlite3
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from collections.abc import Set as AbstractSet
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
-from operator import eq
 from typing import Annotated, TypeVar
 
 import msgspec
 
 from connectors.amazon.claims.places import MARKETPLACES
-from connectors.amazon.client import FULFILLMENT, Client, Operation
+from connectors.amazon.client import Client, Operation
+from connectors.amazon.documents import Kind, Part, Rows
 from connectors.amazon.pages import stamp
-from connectors.amazon.tables import Malformed, Row, Table, lines, unpacked
+from connectors.amazon.tables import lines, unpacked
 from connectors.base import (
     Clock,
     Connection,
@@ -35,8 +32,6 @@ GET_DOCUMENT = Operation("getReportDocument", "/reports/2021-06-30/documents/{}"
 T = TypeVar("T")
 
 ROWS_A_PAGE = 500
-ROWS_A_TURN = 50
-"""What is read of a document before others on the event loop get their turn."""
 FIRST_POLL = 2.0
 LONGEST_POLL = 30.0
 REPORT_SECONDS = 60.0
@@ -54,47 +49,6 @@ MARGIN = timedelta(seconds=5)
 """Amazon tells its moments in whole seconds, and its clock is not ours."""
 DONE, CANCELLED, FATAL = "DONE", "CANCELLED", "FATAL"
 UNFINISHED = ("IN_QUEUE", "IN_PROGRESS")
-
-
-class Part(msgspec.Struct, frozen=True):
-    """One report to read: its type, its span, its marketplaces."""
-
-    type: str
-    marketplaces: tuple[str, ...]
-    since: datetime | None = None
-    until: datetime | None = None
-
-
-class Kind(msgspec.Struct, frozen=True):
-    """What is particular to one dataset of reports.
-
-    `wanted` are the columns without which a document is not this report; `fresh` is how old a
-    finished report may be to be used again; `key` makes the id of a record. With `numbered`, rows
-    that are equal in their key are separate events, told apart by their number. `record` makes the
-    JSON of the rows that follow one another under one key: of one row, unless `joined`. With
-    `all_finished`, every report that Amazon still lists is read: each tells of another day.
-    `covers` says whether a report for the first marketplaces tells all about the second. `slack`
-    is how much earlier than asked for a report may end to be used again: late rows are usual, and
-    the next reading brings them. `role` is what an application needs for reports of this type.
-
-    Where each part is a marketplace, `interval` is how long Amazon makes no other report of the
-    type for any of them, and `stale` how old one may be that is used rather than to wait so long.
-    """
-
-    parts: Callable[[Connection, Window], Sequence[Part]]
-    wanted: Sequence[str]
-    key: Callable[[Row, Part, datetime], str]
-    fresh: timedelta
-    record: Callable[[Sequence[Row], Part, datetime], Mapping[str, object]]
-    numbered: bool = False
-    joined: bool = False
-    all_finished: bool = False
-    version: Callable[[Row], str] = lambda row: ""
-    covers: Callable[[AbstractSet[str], AbstractSet[str]], bool] = eq
-    slack: timedelta = timedelta(days=1)
-    role: str = FULFILLMENT
-    interval: timedelta | None = None
-    stale: timedelta = timedelta(0)
 
 
 class Order(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -477,8 +431,9 @@ class Reader:
             packed = document.compressionAlgorithm == "GZIP"
             text = lines(unpacked(download.chunks, packed), download.charset)
             batch: list[Record] = []
-            with closing(_Numbers()) as numbers:
-                async for rows, records in self._records(text, part, order, numbers):
+            found = Rows(self._kind, part, order.part, order.made_at, self._client.turns)
+            with closing(found):
+                async for rows, records in found.records(text):
                     if rows <= mark.rows:
                         continue
                     batch += records
@@ -488,75 +443,6 @@ class Reader:
                         batch = []
         mark = self.passed(mark)
         yield self._page(batch, mark), mark
-
-    async def _records(
-        self,
-        text: AsyncIterator[list[str]],
-        part: Part,
-        order: Order,
-        numbers: "_Numbers",
-    ) -> AsyncIterator[tuple[int, list[Record]]]:
-        """Each record, and what cannot be read among its rows, with the number of the last row."""
-        table = Table(self._kind.wanted)
-        together: list[Row] = []
-        spoilt: list[Record] = []
-        key, number = "", 0
-        async for found in text:
-            for row in table.rows(found):
-                if number % ROWS_A_TURN == 0:
-                    await self._client.turns.mine()
-                number += 1
-                of = "" if isinstance(row, Malformed) else self._kind.key(row, part, order.made_at)
-                if isinstance(row, Malformed) or not of.strip("/"):
-                    spoilt.append(self._unreadable(number, row, order, numbers))
-                    if not (together and self._kind.joined):
-                        yield number, spoilt
-                        spoilt = []
-                    continue
-                if together and of != key:
-                    yield number - 1, [self._record(key, together, part, order, numbers), *spoilt]
-                    together, spoilt = [], []
-                key = of
-                together.append(row)
-                if not self._kind.joined:
-                    yield number, [self._record(key, together, part, order, numbers)]
-                    together = []
-        if together:
-            yield number, [self._record(key, together, part, order, numbers), *spoilt]
-        if not number:
-            # Where there is nothing to tell, Amazon ends a report as CANCELLED. A header without
-            # rows is what it gives when something went wrong.
-            raise Unknowable(
-                f"Amazon's report {part.type} came without a single row. Whether there is nothing, "
-                "or it could not be made, is unknown; a later sync asks again."
-            )
-
-    def _record(
-        self, key: str, rows: Sequence[Row], part: Part, order: Order, numbers: "_Numbers"
-    ) -> Record:
-        if self._kind.numbered and (number := numbers.next(key)):
-            key = f"{key}-{number}"
-        try:
-            data = msgspec.json.encode(self._kind.record(rows, part, order.made_at))
-            version = self._kind.version(rows[0])
-        except ValueError as error:
-            return Record(key, b"{}", error=f"Cannot be read: {error}")
-        name = rows[0].get("productname") or rows[0].get("title") or ""
-        return Record(key, data, name, version=version)
-
-    def _unreadable(
-        self, number: int, row: Row | Malformed, order: Order, numbers: "_Numbers"
-    ) -> Record:
-        """Its id is made of what it says, the same at every reading; the text itself is not kept,
-        for nobody knows what stands where in it."""
-        why = str(row) if isinstance(row, Malformed) else "what it is about is empty"
-        text = row.line if isinstance(row, Malformed) else repr(row)
-        of = f"{order.made_at}" if self._kind.all_finished else ""
-        digest = hashlib.blake2b(f"{order.part}{of}\t{text}".encode(), digest_size=8).hexdigest()
-        key = f"unreadable-{digest}"
-        if again := numbers.next(key):
-            key = f"{key}-{again}"
-        return Record(key, b"{}", error=f"Row {number} cannot be read: {why}")
 
     def _page(self, records: Sequence[Record], mark: Mark) -> Page:
         ended = mark.planned == len(self._parts) and mark.at == len(mark.orders)
@@ -579,25 +465,6 @@ class Reader:
         """Until the last of the reports that are being made is expected."""
         known = [self._expected(each).total_seconds() for each in self._parts]
         return self.ends(mark, max(known, default=0.0) or REPORT_SECONDS)
-
-
-class _Numbers:
-    """How often each key was met in a document: on disk, for a document may have millions."""
-
-    def __init__(self) -> None:
-        self._database = sqlite3.connect("")  # a file that is gone when it is closed
-        self._database.execute("PRAGMA journal_mode = OFF")
-        self._database.execute("CREATE TABLE met (key BLOB PRIMARY KEY, n INTEGER) WITHOUT ROWID")
-
-    def next(self, key: str) -> int:
-        digest = hashlib.blake2b(key.encode(), digest_size=12).digest()
-        sql = """INSERT INTO met VALUES (?, 0)
-                     ON CONFLICT (key) DO UPDATE SET n = n + 1 RETURNING n"""
-        number: int = self._database.execute(sql, (digest,)).fetchone()[0]
-        return number
-
-    def close(self) -> None:
-        self._database.close()
 
 
 def opened(cursor: str | None, parts: int) -> Mark:

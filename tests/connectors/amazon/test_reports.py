@@ -12,6 +12,7 @@ import msgspec
 import pytest
 
 from connectors.amazon import reports
+from connectors.amazon.documents import Kind, Part
 from connectors.amazon.kinds import (
     FEES,
     KINDS,
@@ -109,7 +110,7 @@ async def test_a_fresh_report_is_used_again_and_a_stale_one_is_not(
     assert len(bench.ordered()) == 2
 
 
-def reports_kind(dataset: Dataset) -> reports.Kind:
+def reports_kind(dataset: Dataset) -> Kind:
     return KINDS[dataset.name]
 
 
@@ -260,7 +261,7 @@ def preview(**cells: str) -> Row:
 def test_a_preview_belongs_to_its_store_else_to_where_its_currency_is_paid(
     asked: tuple[str, ...], cells: dict[str, str], place: str
 ) -> None:
-    kind, part = KINDS["fees"], reports.Part("fees", asked)
+    kind, part = KINDS["fees"], Part("fees", asked)
     at = datetime.fromisoformat("2026-03-02T09:30:00Z")
     assert kind.record([preview(**cells)], part, at)["marketplaceid"] == place
     assert kind.key(preview(**cells), part, at) == f"2026-03-02T09:30/{place}/SKU-1"
