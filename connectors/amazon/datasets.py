@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from connectors.amazon.client import FINANCE, FULFILLMENT, TRACKING, Operation
-from connectors.amazon.pages import LARGEST_PAGE, Slice, Source, stamp, stretch
+from connectors.amazon.pages import LARGEST_PAGE, SETTLED, Slice, Source, stamp, stretch, utc
 from connectors.base import Connection, Dataset, Record, Window
 
 PARTICIPATIONS = Operation(
@@ -22,12 +22,13 @@ LIST_TRANSACTIONS = Operation(
     "listTransactions", "/finances/2024-06-19/transactions", 0.5, 10, role=FINANCE
 )
 
-SETTLED = timedelta(minutes=2, seconds=5)
-"""Amazon wants every "before" to be over two minutes ago; a little more forgives a clock."""
-
-ORDERS = Dataset("orders", "orders", timedelta(days=90), SETTLED)
+# An update may show later than it says, for a day at the most.
+ORDERS = Dataset("orders", "orders", timedelta(days=90), SETTLED, timedelta(hours=26))
 INVENTORY = Dataset("inventory", "inventory")
-TRANSACTIONS = Dataset("transactions", "transactions", timedelta(days=130), SETTLED)
+# Some come two days late, and a payment is deferred for two weeks.
+TRANSACTIONS = Dataset(
+    "transactions", "transactions", timedelta(days=130), SETTLED, timedelta(days=16)
+)
 
 ORDER_DATA = "PROCEEDS,EXPENSE,PROMOTION,CANCELLATION,FULFILLMENT"
 """What an order may tell. Never BUYER or RECIPIENT: nothing here needs to know a person."""
@@ -73,11 +74,10 @@ def _order_slice(body: bytes) -> Slice:
     return Slice(found.orders, found.pagination.nextToken if found.pagination else None)
 
 
-def _order(raw: msgspec.Raw, _: Mapping[str, str]) -> tuple[Record, datetime | None]:
+def _order(raw: msgspec.Raw, _: Mapping[str, str]) -> Record:
     order = _order_decoder.decode(raw)
-    changed = order.lastUpdatedTime
-    record = Record(_present(order.orderId, "orderId"), bytes(raw), version=order_version(changed))
-    return record, changed
+    key, changed = _present(order.orderId, "orderId"), order.lastUpdatedTime
+    return Record(key, bytes(raw), version=order_version(changed), at=utc(changed))
 
 
 def order_version(changed: datetime) -> str:
@@ -120,10 +120,10 @@ def _inventory_slice(body: bytes) -> Slice:
     return Slice(found.payload.inventorySummaries, token)
 
 
-def _summary(raw: msgspec.Raw, params: Mapping[str, str]) -> tuple[Record, datetime | None]:
+def _summary(raw: msgspec.Raw, params: Mapping[str, str]) -> Record:
     summary = _summary_decoder.decode(raw)
     sku = _present(summary.sellerSku, "sellerSku")
-    return Record(f"{params['granularityId']}/{sku}", bytes(raw), summary.productName or sku), None
+    return Record(f"{params['granularityId']}/{sku}", bytes(raw), summary.productName or sku)
 
 
 # Transactions: listTransactions of 2024-06-19 --------------------------------------------------
@@ -162,10 +162,10 @@ def _transaction_slice(body: bytes) -> Slice:
     return Slice(found.payload.transactions, found.payload.nextToken)
 
 
-def _transaction(raw: msgspec.Raw, _: Mapping[str, str]) -> tuple[Record, datetime | None]:
+def _transaction(raw: msgspec.Raw, _: Mapping[str, str]) -> Record:
     found = _transaction_decoder.decode(raw)
     key = found.transactionId or _described(found)
-    return Record(key, bytes(raw), found.transactionType or ""), found.postedDate
+    return Record(key, bytes(raw), found.transactionType or "", at=utc(found.postedDate))
 
 
 def _described(found: _Transaction) -> str:

@@ -36,8 +36,10 @@ class Kind(msgspec.Struct, frozen=True):
     JSON of the rows that follow one another under one key: of one row, unless `joined`. With
     `all_finished`, every report that Amazon still lists is read: each tells of another day.
     `covers` says whether a report for the first marketplaces tells all about the second. `slack`
-    is how much earlier than asked for a report may end to be used again: late rows are usual, and
-    the next reading brings them. `role` is what an application needs for reports of this type.
+    is how much earlier than asked for a report may end to be used again: by default as much as it
+    may be old, so that none tells of less than one that was used before. With `whole_days` it is
+    asked for all of the days that the window touches. `at` is the moment that decides whether a
+    row is in a window. `role` is what an application needs for reports of this type.
 
     Where each part is a marketplace, `interval` is how long Amazon makes no other report of the
     type for any of them, and `stale` how old one may be that is used rather than to wait so long.
@@ -53,10 +55,20 @@ class Kind(msgspec.Struct, frozen=True):
     all_finished: bool = False
     version: Callable[[Row], str] = lambda row: ""
     covers: Callable[[AbstractSet[str], AbstractSet[str]], bool] = eq
-    slack: timedelta = timedelta(days=1)
+    slack: timedelta | None = None
+    whole_days: bool = False
+    at: Callable[[Row, datetime], datetime | None] = lambda row, made_at: None
     role: str = FULFILLMENT
     interval: timedelta | None = None
     stale: timedelta = timedelta(0)
+
+
+def whole_days(window: Window, newest: datetime) -> Window:
+    """All days that the window touches, in whichever time zone Amazon counts them: a report that
+    begins within a day would number that day's equal rows anew. Up to `newest` at most."""
+    since = window.since.replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=1)
+    until = window.until.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=2)
+    return Window(since, max(min(until, newest), window.until))
 
 
 class Rows:
@@ -128,10 +140,11 @@ class Rows:
         try:
             data = msgspec.json.encode(self._kind.record(rows, self._part, self._made_at))
             version = self._kind.version(rows[0])
+            at = self._kind.at(rows[0], self._made_at)
         except ValueError as error:
             return Record(key, b"{}", error=f"Cannot be read: {error}")
         name = rows[0].get("productname") or rows[0].get("title") or ""
-        return Record(key, data, name, version=version)
+        return Record(key, data, name, version=version, at=at)
 
     def _unreadable(self, number: int, row: Row | Malformed) -> Record:
         """Its id is made of what it says, the same at every reading; the text itself is not kept,

@@ -3,14 +3,16 @@
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from itertools import pairwise
 from operator import ge
 
+from connectors.amazon.claims.cells import day, moment
 from connectors.amazon.claims.places import MARKETPLACES, currency_of, place
 from connectors.amazon.client import TRACKING
 from connectors.amazon.datasets import order_version
 from connectors.amazon.documents import Kind, Part
+from connectors.amazon.pages import SETTLED
 from connectors.amazon.tables import Row
 from connectors.base import Connection, Dataset, Window
 
@@ -18,12 +20,19 @@ DAILY = timedelta(hours=4)
 """Amazon makes a daily FBA report at most once in four hours; asked more often it is cancelled."""
 NEAR_REAL_TIME = timedelta(minutes=30)
 LONGEST_ORDERS = timedelta(days=30)
-SETTLED = timedelta(minutes=2, seconds=5)
 
-REIMBURSEMENTS = Dataset("reimbursements", "reimbursements", timedelta(days=300), SETTLED)
-LEDGER = Dataset("ledger", "ledger events", timedelta(days=100), SETTLED)
-RETURNS = Dataset("returns", "customer returns", timedelta(days=155), SETTLED)
-REMOVALS = Dataset("removals", "removal orders", timedelta(days=155), SETTLED)
+
+def _always(name: str, label: str, days: int) -> Dataset:
+    """Read in its whole reach at every sync: rows change for weeks or come weeks late, a report of
+    many days costs as many calls as one of few, and one without rows would tell nothing."""
+    reach = timedelta(days=days)
+    return Dataset(name, label, reach, SETTLED, overlap=reach)
+
+
+REIMBURSEMENTS = _always("reimbursements", "reimbursements", 300)
+LEDGER = _always("ledger", "ledger events", 100)
+RETURNS = _always("returns", "customer returns", 155)
+REMOVALS = _always("removals", "removal orders", 155)
 FEES = Dataset("fees", "fee previews")
 STOCK = Dataset("stock", "stock levels")
 
@@ -126,6 +135,19 @@ def _preview_key(row: Row, part: Part, made_at: datetime) -> str:
     return f"{made_at:%Y-%m-%dT%H:%M}/{_sold_in(row, part)}/{row['sku']}"
 
 
+def _when(column: str) -> Callable[[Row, datetime], datetime | None]:
+    return lambda row, made_at: moment(row.get(column, ""))
+
+
+def _ledger_day(row: Row, made_at: datetime) -> datetime | None:
+    """When the day begins that a ledger event is of, where Amazon counts it; in UTC where the older
+    layout does not tell."""
+    if at := moment(row.get("dateandtime", "")):
+        return at
+    found = day(row.get("date", ""))
+    return datetime.combine(found, time(), UTC) if found else None
+
+
 def _ledger_key(row: Row, part: Part, made_at: datetime) -> str:
     """A ledger event has no id: it is all that it says, but for its title and for the figures that
     Amazon changes later, and its number."""
@@ -185,6 +207,7 @@ ORDERS_KIND = Kind(
     joined=True,
     version=lambda row: order_version(datetime.fromisoformat(row["lastupdateddate"])),
     slack=timedelta(0),  # search takes over where it ends
+    at=_when("lastupdateddate"),
     role=TRACKING,
 )
 
@@ -197,6 +220,8 @@ KINDS: Mapping[str, Kind] = {
         fresh=DAILY,
         record=_as_it_is,
         numbered=True,
+        whole_days=True,
+        at=_when("approvaldate"),
     ),
     LEDGER.name: Kind(
         parts=account_wide("GET_LEDGER_DETAIL_VIEW_DATA"),
@@ -206,6 +231,8 @@ KINDS: Mapping[str, Kind] = {
         fresh=DAILY,
         record=_as_it_is,
         numbered=True,
+        whole_days=True,
+        at=_ledger_day,
     ),
     RETURNS.name: Kind(
         parts=account_wide("GET_FBA_FULFILLMENT_CUSTOMER_RETURNS_DATA"),
@@ -214,6 +241,8 @@ KINDS: Mapping[str, Kind] = {
         key=_return_key,
         fresh=DAILY,
         record=_as_it_is,
+        whole_days=True,
+        at=_when("returndate"),
     ),
     REMOVALS.name: Kind(
         parts=account_wide("GET_FBA_FULFILLMENT_REMOVAL_ORDER_DETAIL_DATA"),
@@ -223,6 +252,9 @@ KINDS: Mapping[str, Kind] = {
         fresh=DAILY,
         record=_as_it_is,
         numbered=True,
+        whole_days=True,
+        # Amazon does not say whether it selects by this or by the last change; this is earlier.
+        at=_when("requestdate"),
     ),
     FEES.name: Kind(
         parts=fees_parts,
@@ -233,6 +265,7 @@ KINDS: Mapping[str, Kind] = {
         record=_of_its_day,
         numbered=True,  # a product may be listed for each marketplace, without telling which
         all_finished=True,
+        at=lambda row, made_at: made_at,  # each is of its own time: none replaces another
     ),
     STOCK.name: Kind(
         parts=by_marketplace("GET_FBA_MYI_UNSUPPRESSED_INVENTORY_DATA"),

@@ -14,6 +14,8 @@ from connectors.base import Connection, Cursor, Page, Record, Retryable, Waiting
 MOST_RESTARTS = 5
 """How often a part is begun again, because the token of its next page died, without getting any
 further than before."""
+SETTLED = timedelta(minutes=2, seconds=5)
+"""Amazon wants every "before" to be over two minutes ago; a little more forgives a clock."""
 LARGEST_PAGE = 100
 SHORTEST = timedelta(minutes=1)
 """A stretch of time is not halved any further, whatever is refused in it."""
@@ -60,7 +62,7 @@ class Source(msgspec.Struct, frozen=True):
     token_parameter: str
     parts: Callable[[Connection, Window], Sequence[Mapping[str, str]]]
     slice: Callable[[bytes], Slice]
-    record: Callable[[msgspec.Raw, Mapping[str, str]], tuple[Record, datetime | None]]
+    record: Callable[[msgspec.Raw, Mapping[str, str]], Record]
     size_parameter: str = ""
     span_parameters: tuple[str, str] | None = None
 
@@ -111,8 +113,8 @@ class _Reading:
             part = self._parts[self._mark.part]
             found = _decode(self._source, await self._body())
             await self._client.turns.mine()
-            records, times = _records(self._source, found, part)
-            self._turn(found.token, times)
+            records = [_record(self._source, raw, part) for raw in found.records]
+            self._turn(found.token, [each.at for each in records if each.at])
             yield self._page(records)
 
     async def _body(self) -> bytes:
@@ -240,6 +242,14 @@ def unreadable(raw: msgspec.Raw, error: Exception) -> Record:
     return Record(f"unreadable-{digest}", data, error=f"Cannot be read: {error}")
 
 
+def utc(moment: datetime) -> datetime | None:
+    """The moment in UTC, which one without an offset is in already; None beyond the calendar."""
+    try:
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except OverflowError:
+        return None
+
+
 def stamp(moment: datetime) -> str:
     """UTC with a Z: an offset's plus sign would arrive as a space."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -288,17 +298,9 @@ def _decode(source: Source, body: bytes) -> Slice:
         ) from error
 
 
-def _records(
-    source: Source, found: Slice, params: Mapping[str, str]
-) -> tuple[list[Record], list[datetime]]:
-    records, times = [], []
-    for raw in found.records:
-        try:
-            bytes(raw).decode()  # the decoders look only at what they name
-            record, at = source.record(raw, params)
-        except (ValueError, RecursionError) as error:
-            record, at = unreadable(raw, error), None
-        records.append(record)
-        if at:
-            times.append(at if at.tzinfo else at.replace(tzinfo=UTC))
-    return records, times
+def _record(source: Source, raw: msgspec.Raw, params: Mapping[str, str]) -> Record:
+    try:
+        bytes(raw).decode()  # the decoders look only at what they name
+        return source.record(raw, params)
+    except (ValueError, RecursionError) as error:
+        return unreadable(raw, error)

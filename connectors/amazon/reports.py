@@ -9,8 +9,8 @@ import msgspec
 
 from connectors.amazon.claims.places import MARKETPLACES
 from connectors.amazon.client import Client, Operation
-from connectors.amazon.documents import Kind, Part, Rows
-from connectors.amazon.pages import stamp
+from connectors.amazon.documents import Kind, Part, Rows, whole_days
+from connectors.amazon.pages import SETTLED, stamp
 from connectors.amazon.tables import lines, unpacked
 from connectors.base import (
     Clock,
@@ -117,7 +117,8 @@ class Reader:
         self._kind = kind
         self._connection = connection
         self._waiting = waiting
-        self._parts = kind.parts(connection, window)
+        span = whole_days(window, clock.now() - SETTLED) if kind.whole_days else window
+        self._parts = kind.parts(connection, span)
         self._took: dict[str, str] = {}
 
     async def read(self, cursor: Cursor | None) -> AsyncIterator[Page]:
@@ -263,7 +264,8 @@ class Reader:
             return True
         if report.dataStartTime is None or report.dataEndTime is None:
             return False
-        end = part.until - self._kind.slack - timedelta(seconds=1)  # which is cut off on the way
+        slack = self._kind.fresh if self._kind.slack is None else self._kind.slack
+        end = part.until - slack - timedelta(seconds=1)  # which is cut off on the way
         return report.dataStartTime <= part.since and report.dataEndTime >= end
 
     async def _ordered(self, number: int) -> Order:

@@ -7,7 +7,7 @@ from typing import Annotated
 import msgspec
 
 from connectors.amazon.client import FULFILLMENT, Client, Operation, Refused
-from connectors.amazon.pages import MOST_RESTARTS, stamp, unreadable
+from connectors.amazon.pages import MOST_RESTARTS, SETTLED, stamp, unreadable
 from connectors.base import (
     Connection,
     Cursor,
@@ -27,9 +27,10 @@ GET_SHIPMENT_ITEMS = Operation(
     30,
     role=FULFILLMENT,
 )
-SHIPMENTS = Dataset(
-    "shipments", "inbound shipments", timedelta(days=280), timedelta(minutes=2, seconds=5)
-)
+REACH = timedelta(days=280)
+# The whole of it at every time: a shipment does not tell when it changed, so none is ever gone
+# because it was not met, and one that Amazon receives more of may not count as changed.
+SHIPMENTS = Dataset("shipments", "inbound shipments", REACH, SETTLED, overlap=REACH)
 
 
 class _Bookmark(msgspec.Struct, frozen=True, omit_defaults=True):
