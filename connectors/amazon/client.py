@@ -32,7 +32,6 @@ class Operation(msgspec.Struct, frozen=True):
     path: str
     rate: float
     burst: float
-    method: str = "GET"
     role: str = ""
 
 

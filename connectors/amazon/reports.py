@@ -24,7 +24,7 @@ from connectors.base import (
     Window,
 )
 
-CREATE_REPORT = Operation("createReport", "/reports/2021-06-30/reports", 0.0167, 15, "POST")
+CREATE_REPORT = Operation("createReport", "/reports/2021-06-30/reports", 0.0167, 15)
 GET_REPORTS = Operation("getReports", "/reports/2021-06-30/reports", 0.0222, 10)
 GET_REPORT = Operation("getReport", "/reports/2021-06-30/reports/{}", 2, 15)
 GET_DOCUMENT = Operation("getReportDocument", "/reports/2021-06-30/documents/{}", 0.0167, 15)
@@ -120,6 +120,8 @@ class Reader:
         span = whole_days(window, clock.now() - SETTLED) if kind.whole_days else window
         self._parts = kind.parts(connection, span)
         self._took: dict[str, str] = {}
+        self._listed: Sequence[_Report] = ()
+        self._listed_at: datetime | None = None
 
     async def read(self, cursor: Cursor | None) -> AsyncIterator[Page]:
         """Order every part first, so that Amazon makes them side by side; then read each."""
@@ -157,8 +159,9 @@ class Reader:
         """Find or order what is not ordered yet. Each is kept at once, as a page without records:
         a crash must not order it again."""
         if mark.planned < len(self._parts):
-            for number in await self._unplanned(mark):
-                orders = (*mark.orders, *await self._orders(number))
+            listed = await self._list()
+            for number in self._unplanned(mark, listed):
+                orders = (*mark.orders, *await self._orders(number, listed))
                 mark = msgspec.structs.replace(mark, planned=mark.planned + 1, orders=orders)
                 yield self._page([], mark), mark
 
@@ -202,9 +205,9 @@ class Reader:
 
     # Finding and ordering -----------------------------------------------------------------------
 
-    async def _orders(self, number: int) -> list[Order]:
+    async def _orders(self, number: int, listed: Sequence[_Report]) -> list[Order]:
         """A report of the same scope that is fresh enough, else a new one."""
-        found = await self._listed(self._parts[number])
+        found = self._covering(listed, self._parts[number])
         done = [each for each in found if each.processingStatus == DONE]
         fresh = self._fresh(found)
         usable = done if self._kind.all_finished else fresh[-1:]
@@ -227,17 +230,25 @@ class Reader:
         ]
         return sorted(fresh, key=lambda each: each.processingStatus == DONE)
 
-    async def _listed(self, part: Part) -> list[_Report]:
-        """What Amazon lists as done or being made and covers the part, oldest first."""
-        back = max(self._kind.fresh, self._kind.stale, DEADLINE)
-        listed = await self._all(part.type, LISTED if self._kind.all_finished else back)
+    def _covering(self, listed: Sequence[_Report], part: Part) -> list[_Report]:
+        """Those that tell all of the part, oldest first."""
         covering = [each for each in listed if self._covers(each, part)]
         return sorted(covering, key=lambda each: each.createdTime)
 
-    async def _all(self, report_type: str, back: timedelta) -> list[_Report]:
-        """Of that type, for whichever marketplaces."""
+    async def _list_since(self, moment: datetime) -> Sequence[_Report]:
+        """What is listed then or later. A list costs a call of a quota that grows by one in 45
+        seconds, and all parts are in it."""
+        if self._listed_at is None or self._listed_at < moment:
+            now = self._clock.now()
+            self._listed, self._listed_at = await self._list(), now
+        return self._listed
+
+    async def _list(self) -> list[_Report]:
+        """What Amazon lists as done or being made, for whichever part: all are of one type."""
+        back = max(self._kind.fresh, self._kind.stale, DEADLINE)
+        back = LISTED if self._kind.all_finished else back
         params = {
-            "reportTypes": report_type,
+            "reportTypes": self._parts[0].type,
             "processingStatuses": ",".join([DONE, *UNFINISHED]),
             "createdSince": stamp(self._clock.now() - back),
             "pageSize": "100",
@@ -281,26 +292,20 @@ class Reader:
 
     # A report for each marketplace ----------------------------------------------------------------
 
-    async def _unplanned(self, mark: Mark) -> Sequence[int]:
+    def _unplanned(self, mark: Mark, listed: Sequence[_Report]) -> Sequence[int]:
         """The parts that are to be ordered. If Amazon will make only the first of them, it shall be
         the one that was not made for the longest time."""
         planned = {order.part for order in mark.orders}
         numbers = [each for each in range(len(self._parts)) if each not in planned]
         if self._kind.interval is None or len(numbers) < 2:
             return numbers
-        made = await self._all(self._parts[0].type, LISTED)
-        last = {
-            number: max(
-                (
-                    report.createdTime
-                    for report in made
-                    if self._covers(report, self._parts[number])
-                ),
-                default=datetime.min.replace(tzinfo=UTC),
-            )
-            for number in numbers
-        }
-        return sorted(numbers, key=lambda number: last[number])
+        never = datetime.min.replace(tzinfo=UTC)
+
+        def last(number: int) -> datetime:
+            made = self._covering(listed, self._parts[number])
+            return made[-1].createdTime if made else never
+
+        return sorted(numbers, key=last)
 
     async def _put_off(self, mark: Mark, interval: timedelta) -> Mark:
         """Behind a report that was not made. If Amazon made another one of the type at the time, it
@@ -308,7 +313,7 @@ class Reader:
         order = mark.orders[mark.at]
         others = [
             each
-            for each in await self._all(self._parts[order.part].type, interval + DEADLINE)
+            for each in await self._list_since(order.made_at)
             if each.reportId != order.report and abs(each.createdTime - order.made_at) < interval
         ]
         if others:
@@ -319,24 +324,26 @@ class Reader:
         """With a new order for the next part, once Amazon will make it; without, if it will not
         soon."""
         number, *rest = mark.again
-        due, now = await self._due(self._parts[number].type), self._clock.now()
+        due, now = await self._due(), self._clock.now()
         if due > now + PATIENCE:
             lacking = (*mark.lacking, *mark.again)
             return msgspec.structs.replace(mark, again=(), lacking=lacking)
         if due > now:
-            await self._pause(due, self._parts[number].type)
+            await self._pause(due)
         orders = (*mark.orders, await self._ordered(number))
         return msgspec.structs.replace(mark, orders=orders, again=tuple(rest))
 
-    async def _due(self, report_type: str) -> datetime:
+    async def _due(self) -> datetime:
         """When Amazon makes another report of the type."""
         interval = self._kind.interval or timedelta(0)
-        made = [each.createdTime for each in await self._all(report_type, interval + DEADLINE)]
+        listed = await self._list_since(self._clock.now() - PATIENCE)
+        made = [each.createdTime for each in listed]
         return max(made) + interval + MARGIN if made else self._clock.now()
 
-    async def _pause(self, until: datetime, report_type: str) -> None:
-        minutes = (self._kind.interval or timedelta(0)) / timedelta(minutes=1)
-        why = f"the next report {report_type}, which Amazon makes once in {minutes:.0f} minutes"
+    async def _pause(self, until: datetime) -> None:
+        report, interval = self._parts[0].type, self._kind.interval or timedelta(0)
+        minutes = interval / timedelta(minutes=1)
+        why = f"the next report {report}, which Amazon makes once in {minutes:.0f} minutes"
         await self._waiting(until, f"{why} for all marketplaces")
         await self._clock.sleep((until - self._clock.now()).total_seconds())
 
@@ -391,7 +398,8 @@ class Reader:
     async def _instead(self, order: Order) -> Order | None:
         """Who asks too often is cancelled, though another report of the same may be there."""
         age = max(self._kind.fresh, self._kind.stale)
-        found = self._fresh(await self._listed(self._parts[order.part]), age)
+        listed = await self._list_since(order.made_at)
+        found = self._fresh(self._covering(listed, self._parts[order.part]), age)
         others = [each for each in found if each.reportId != order.report]
         return Order(order.part, others[-1].createdTime, others[-1].reportId) if others else None
 
