@@ -23,7 +23,7 @@ MOST_SHARE = 0.99
 """What lies behind a page that is not the last."""
 
 Moment = Annotated[datetime, msgspec.Meta(tz=True)]
-Count = Annotated[int, msgspec.Meta(ge=1)]
+Count = Annotated[int, msgspec.Meta(ge=1, le=10**8)]
 
 
 class Bookmark(msgspec.Struct, frozen=True, omit_defaults=True):

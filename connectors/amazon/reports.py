@@ -122,6 +122,7 @@ class Reader:
         self._took: dict[str, str] = {}
         self._listed: Sequence[_Report] = ()
         self._listed_at: datetime | None = None
+        self._ended: set[str] = set()  # the reports that came to nothing
 
     async def read(self, cursor: Cursor | None) -> AsyncIterator[Page]:
         """Order every part first, so that Amazon makes them side by side; then read each."""
@@ -314,7 +315,9 @@ class Reader:
         others = [
             each
             for each in await self._list_since(order.made_at)
-            if each.reportId != order.report and abs(each.createdTime - order.made_at) < interval
+            if each.reportId not in self._ended
+            and each.reportId != order.report
+            and abs(each.createdTime - order.made_at) < interval
         ]
         if others:
             return msgspec.structs.replace(self.passed(mark), again=(*mark.again, order.part))
@@ -375,6 +378,7 @@ class Reader:
                 self._remember(report)
                 break
             if report.processingStatus in (CANCELLED, FATAL):
+                self._ended.add(order.report)
                 if other := await self._instead(order):
                     order = other
                     continue
@@ -400,7 +404,7 @@ class Reader:
         age = max(self._kind.fresh, self._kind.stale)
         listed = await self._list_since(order.made_at)
         found = self._fresh(self._covering(listed, self._parts[order.part]), age)
-        others = [each for each in found if each.reportId != order.report]
+        others = [each for each in found if each.reportId not in self._ended]
         return Order(order.part, others[-1].createdTime, others[-1].reportId) if others else None
 
     async def _look(self, order: Order) -> _Report:

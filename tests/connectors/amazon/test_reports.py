@@ -363,6 +363,39 @@ async def test_a_marketplace_of_which_nothing_is_told_is_named_and_costs_itself(
     assert (bench.clock.now() - bench.jumping.pauses()[0][0]) < timedelta(minutes=1)
 
 
+async def test_reports_of_others_that_come_to_nothing_are_tried_once_each(bench: Bench) -> None:
+    """Each was being made when the list was asked for."""
+    count = 0
+
+    def spoil(request: httpx.Request, response: httpx.Response) -> httpx.Response | None:
+        nonlocal count
+        if request.method != "GET" or not request.url.path.startswith(reports.GET_REPORTS.path):
+            return None
+        body = json.loads(response.content)
+        if "reports" not in body:
+            count += 1
+            assert count < 10
+            now = bench.clock.now().isoformat()
+            body = {"reportId": "?", "reportType": "", "createdTime": now}
+            return httpx.Response(200, json={**body, "processingStatus": "CANCELLED"})
+        for name in ("one", "another"):
+            body["reports"].append(
+                {
+                    "reportId": name,
+                    "reportType": "GET_FBA_MYI_UNSUPPRESSED_INVENTORY_DATA",
+                    "processingStatus": "IN_PROGRESS",
+                    "createdTime": bench.clock.now().isoformat(),
+                    "marketplaceIds": [US],
+                }
+            )
+        return httpx.Response(200, json=body) if bench.ordered() else None
+
+    bench.wire.spoil = spoil
+    with pytest.raises(Unknowable, match=f"for US .{US}."):
+        await bench.read(STOCK)
+    assert count == 3
+
+
 async def test_stock_that_is_too_old_is_not_used_in_place_of_new() -> None:
     bench = northern()
     await stocked(bench)
