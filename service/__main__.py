@@ -8,7 +8,7 @@ import webbrowser
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
+from types import FrameType, ModuleType
 from typing import Any
 
 import anyio
@@ -35,6 +35,8 @@ GRACE = 3
 """Seconds that open answers get at shutdown; streams are told to end at its beginning."""
 UNSENT = 16 * 1024
 """Bytes that may wait in the kernel for a slow reader: more would hide stale events."""
+
+FAULTS = "What goes wrong there: NAME=SHARE,NAME=SHARE, or JSON; see the README."
 
 log = structlog.get_logger()
 Deep = dict[str, Any]
@@ -152,20 +154,28 @@ def serve() -> None:
 @click.option("--orders", default=2500, show_default=True, type=click.IntRange(0, 1_000_000))
 @click.option("--seed", default=1, show_default=True, type=click.IntRange(0))
 @click.option("--speed", default=60.0, show_default=True, type=click.FloatRange(0.01, 100_000))
+@click.option("--faults", default="", help=FAULTS)
 @click.option("--no-browser", is_flag=True, help="Do not open the dashboard.")
 def demo(
-    host: str, port: int, data: str, orders: int, seed: int, speed: float, no_browser: bool
+    host: str,
+    port: int,
+    data: str,
+    orders: int,
+    seed: int,
+    speed: float,
+    faults: str,
+    no_browser: bool,
 ) -> None:
     """The service with a local stand-in for Amazon and a seller already connected."""
     with told():
+        sandbox = connectors.sandbox()
+        app = sandbox_app(sandbox, faults, orders=orders, seed=seed, speed=speed)
         bound, far = listen(host, port), listen("127.0.0.1", 0)
         settings = demo_settings(host, Path(data), address(far))
         configure_logs(settings.log_level, settings.log_format)
         click.echo(f"Dashboard           {address(bound)}")
         click.echo(f"Local Selling API   {address(far)}  ({orders:,} orders, {speed:g}x speed)")
         sys.stdout.flush()
-        sandbox = connectors.sandbox()
-        app = sandbox.create_app(sandbox.Settings(orders=orders, seed=seed, speed=speed))
 
         async def both() -> None:
             async with anyio.create_task_group() as group:
@@ -190,9 +200,18 @@ def demo(
 @click.option("--orders", default=2500, show_default=True, type=click.IntRange(0, 1_000_000))
 @click.option("--seed", default=1, show_default=True, type=click.IntRange(0))
 @click.option("--speed", default=1.0, show_default=True, type=click.FloatRange(0.01, 100_000))
+@click.option("--faults", default="", help=FAULTS)
+@click.option("--static", is_flag=True, help="Answer a few fixed requests, as Amazon's own does.")
 @click.option("--connector", default=None, help="Whose sandbox; the first one, if left out.")
 def sandbox(
-    host: str, port: int, orders: int, seed: int, speed: float, connector: str | None
+    host: str,
+    port: int,
+    orders: int,
+    seed: int,
+    speed: float,
+    faults: str,
+    static: bool,
+    connector: str | None,
 ) -> None:
     """The local Selling Partner API alone. --speed divides every wait."""
     with told():
@@ -201,12 +220,12 @@ def sandbox(
             module = connectors.sandbox(connector)
         except LookupError as error:
             raise StartupError(str(error)) from error
+        app = sandbox_app(module, faults, orders=orders, seed=seed, speed=speed, static=static)
         bound = listen(host, port)
         click.echo(f"Local Selling API   {address(bound)}")
         for name, value in module.environ(address(bound)).items():
             click.echo(f"  {name}={value}")
         sys.stdout.flush()
-        app = module.create_app(module.Settings(orders=orders, seed=seed, speed=speed))
         run(Server(app, None).serve, [bound])
 
 
@@ -284,6 +303,16 @@ def run(function: Callable[..., Any], *args: Any) -> None:
         while isinstance(error, BaseExceptionGroup):
             error = error.exceptions[0]
         raise error from None
+
+
+def sandbox_app(module: ModuleType, faults: str, **settings: object) -> ASGIApp:
+    """A connector's stand-in for its source, in the weather that the command line asks for."""
+    try:
+        chosen = module.Settings(faults=module.read_faults(faults), **settings)
+    except ValueError as error:
+        raise StartupError(f"--faults cannot be used: {error}") from error
+    app: ASGIApp = module.create_app(chosen)
+    return app
 
 
 def has_screen() -> bool:

@@ -8,6 +8,7 @@ from starlette.routing import Mount, Route
 
 from connectors.amazon.claims import RULES
 from connectors.amazon.connector import AmazonConnector
+from connectors.amazon.sandbox.faults import Faults
 from service.__main__ import main
 from service.api.routes import routes
 from service.settings import Settings
@@ -49,6 +50,12 @@ def test_the_table_of_commands_is_the_table_of_commands() -> None:
     table = README.partition("| command | does |")[2].partition("\n\n")[0]
     words = re.findall(r"`python -m service ([\w-]+)|· `([\w-]+) ", table)
     assert {first or second for first, second in words} == set(main.commands)
+
+
+def test_every_fault_of_the_sandbox_is_named() -> None:
+    text = README.partition("`--faults fatal_reports")[2].partition("\n\n")[0]
+    named = set(re.findall(r"`([a-z_0-9]+)`", text)) - {"sandbox", "demo"}
+    assert named == {each.name for each in msgspec.structs.fields(Faults)}
 
 
 def test_every_rule_has_its_row_with_its_inputs() -> None:

@@ -10,32 +10,43 @@ from urllib.parse import quote
 import msgspec
 
 from connectors.amazon.auth import Tokens
+from connectors.amazon.profile import Pace, Request, profile
 from connectors.amazon.settings import AmazonSettings
 from connectors.base import Clock, Connection, ConnectionLost, Retryable, SourceError, Waiting
 from connectors.http import Answer, Download, Http
 from connectors.quota import Bucket, Buckets, Quota
 from connectors.turns import Turns
 
+FINANCE = "Finance and Accounting"
+FULFILLMENT = "Amazon Fulfillment"
+TRACKING = "Inventory and Order Tracking"
+"""Roles that an application asks for and a seller agrees to (developer docs, "Roles")."""
+
 
 class Operation(msgspec.Struct, frozen=True):
     """An operation with its published usage plan: calls a second, and the burst. A `{}` in its
-    path is the one argument that belongs there."""
+    path is the one argument that belongs there. `role` is what it needs; reports have no role of
+    their own, each type has."""
 
     name: str
     path: str
     rate: float
     burst: float
-    method: str = "GET"
+    role: str = ""
 
 
 class Refused(SourceError):
-    """400: the parameters are refused. With a pagination token among them: it has expired."""
+    """400: the parameters are refused, or the answer to them would be too large: Amazon calls both
+    InvalidInput."""
+
+
+class Expired(Refused):
+    """400 that names the pagination token: it is good no more."""
 
 
 class _Call(msgspec.Struct, frozen=True):
     """What goes out, whichever token and how often it takes."""
 
-    method: str
     url: str
     params: Mapping[str, str]
     body: bytes | None
@@ -72,20 +83,16 @@ class Client:
         waiting: Waiting,
         argument: str = "",
         body: Mapping[str, object] | None = None,
+        role: str = "",
     ) -> bytes:
         """The body of a 2xx. Waits for the quota as long as it takes, saying so by `waiting`.
+        `role` is what this call needs, where the operation does not tell.
 
-        Raises Refused, SourceError, ConnectionLost, Misconfigured or Retryable."""
+        Raises Refused, Unknowable, SourceError, ConnectionLost, Misconfigured or Retryable."""
+        call = self._call(connection, operation, Request(params, argument, body))
         bucket = self.bucket(connection, operation)
         replayed = False
         while True:
-            call = _Call(
-                operation.method,
-                self._settings.host(connection.region, connection.environment)
-                + operation.path.format(quote(argument, safe="")),
-                params,
-                None if body is None else msgspec.json.encode(body),
-            )
             answer, token = await self._send(connection, operation, call, bucket, waiting)
             if answer.status == 429:
                 bucket.refused()
@@ -97,17 +104,28 @@ class Client:
                 self._tokens.forget(connection.refresh_token, token)
                 replayed = True
                 continue
-            _refuse(operation, answer)
+            _refuse(operation, answer, role or operation.role)
 
     def download(self, url: str) -> AbstractAsyncContextManager[Download]:
         """A report's document. Its address is its own permission: no token goes with it."""
         return self._http.download(url)
 
+    def _call(self, connection: Connection, operation: Operation, request: Request) -> _Call:
+        """As the connection's environment wants to be asked. Raises Unknowable where it has no
+        answer."""
+        asked = profile(connection.environment).asked(operation.name, connection.region, request)
+        return _Call(
+            self._settings.host(connection.region, connection.environment)
+            + operation.path.format(quote(asked.argument, safe="")),
+            asked.params,
+            None if asked.body is None else msgspec.json.encode(asked.body),
+        )
+
     async def _send(
         self,
         connection: Connection,
         operation: Operation,
-        call: "_Call",
+        call: _Call,
         bucket: Bucket,
         waiting: Waiting,
     ) -> tuple[Answer, str]:
@@ -135,19 +153,20 @@ class Client:
 
     def bucket(self, connection: Connection, operation: Operation) -> Bucket:
         """Made, after a restart, from what the connection remembers of it."""
+        pace = _pace(connection, operation)
 
         def first() -> Quota:
-            if kept := connection.learned.get(_memory(operation)):
+            if kept := connection.learned.get(_memory(pace)):
                 with suppress(ValueError):  # another version kept it
                     return msgspec.json.decode(kept, type=Quota)
-            return Quota(operation.rate, operation.burst, operation.burst, self._clock.now())
+            return Quota(pace.rate, pace.burst, pace.burst, self._clock.now())
 
-        return self._buckets.get((_seller(connection), operation.name), first)
+        return self._buckets.get((_seller(connection), pace.name), first)
 
     def learned(self, connection: Connection, operations: Iterable[Operation]) -> Mapping[str, str]:
         """What the quotas of these operations have come to, to be kept with the page."""
         return {
-            _memory(operation): msgspec.json.encode(
+            _memory(_pace(connection, operation)): msgspec.json.encode(
                 self.bucket(connection, operation).known()
             ).decode()
             for operation in operations
@@ -160,8 +179,13 @@ def _seller(connection: Connection) -> str:
     return f"{connection.region}:{connection.environment}:{digest}"
 
 
-def _memory(operation: Operation) -> str:
-    return f"quota:{operation.name}"
+def _pace(connection: Connection, operation: Operation) -> Pace:
+    own = Pace(operation.name, operation.rate, operation.burst)
+    return profile(connection.environment).pace or own
+
+
+def _memory(pace: Pace) -> str:
+    return f"quota:{pace.name}"
 
 
 def _why(operation: Operation, bucket: Bucket) -> str:
@@ -189,7 +213,7 @@ def _announced_rate(answer: Answer) -> float | None:
     return rate if 1e-5 < rate < 1e6 else None
 
 
-def _refuse(operation: Operation, answer: Answer) -> NoReturn:
+def _refuse(operation: Operation, answer: Answer, role: str) -> NoReturn:
     """Every answer that is neither 200 nor 429, sorted by what the caller can do."""
     fault = _fault(answer)
     said = ": ".join(text[:300] for text in (fault.code, fault.message, fault.details) if text)
@@ -198,12 +222,22 @@ def _refuse(operation: Operation, answer: Answer) -> NoReturn:
     if answer.status >= 500:
         raise Retryable(f"Amazon cannot answer now. {text}")
     if answer.status == 400:
-        raise Refused(f"Amazon refused the request. {text}")
+        kind = Expired if "token" in said.lower() else Refused
+        raise kind(f"Amazon refused the request. {text}")
     if answer.status in (401, 403):
         if "revoked" in (fault.details or "").lower():
             raise ConnectionLost(f"Amazon no longer accepts this connection. {text}")
-        raise SourceError(f"The connection lacks a role or permission for this. {text}")
+        raise SourceError(f"{_lacking(role)} {text}")
     raise SourceError(f"Amazon refused. {text}")
+
+
+def _lacking(role: str) -> str:
+    if not role:
+        return "The connection lacks a role or permission for this."
+    return (
+        f"The application lacks the role {role}, or the seller has not agreed to it. Add the role "
+        "to the application in Seller Central and authorise it again."
+    )
 
 
 def _fault(answer: Answer) -> _Fault:

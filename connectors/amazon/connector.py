@@ -8,13 +8,14 @@ from urllib.parse import urlencode
 
 import msgspec
 
-from connectors.amazon import datasets, kinds, shipments
+from connectors.amazon import datasets, kinds, pages, shipments
 from connectors.amazon.auth import Tokens
 from connectors.amazon.claims import RULES, Windows, find_claims
 from connectors.amazon.claims.windows import PLACES
 from connectors.amazon.client import Client
 from connectors.amazon.orders import planned, read_orders
 from connectors.amazon.plan import way
+from connectors.amazon.profile import profile
 from connectors.amazon.reports import REPORT_SECONDS, Reader
 from connectors.amazon.settings import (
     ENVIRONMENTS,
@@ -83,7 +84,10 @@ class AmazonConnector:
         except ValueError as error:
             raise Retryable(f"Amazon's answer about the account cannot be read: {error}") from error
         taking_part = [each for each in found if each.participation.isParticipating]
-        marketplaces = tuple(each.marketplace.id for each in taking_part)
+        marketplaces = (
+            *(each.marketplace.id for each in taking_part),
+            *profile(connection.environment).places.get(connection.region, ()),
+        )
         if absent := [each for each in connection.marketplace_ids if each not in marketplaces]:
             raise InvalidConnection(
                 {
@@ -129,7 +133,7 @@ class AmazonConnector:
         if kind := kinds.KINDS.get(dataset.name):
             return Reader(client, clock, kind, connection, window, waiting).read(cursor)
         source = datasets.SOURCES[dataset.name]
-        return datasets.read(client, source, connection, window, cursor, waiting)
+        return pages.read(client, source, connection, window, cursor, waiting)
 
     def detect(self, records: Records, as_of: datetime) -> Findings:
         found = find_claims(records, as_of, self._windows)

@@ -2,11 +2,17 @@
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Set as AbstractSet
+from datetime import UTC, datetime, time, timedelta
 from itertools import pairwise
+from operator import ge
 
+from connectors.amazon.claims.cells import day, moment
+from connectors.amazon.claims.places import MARKETPLACES, currency_of, place
+from connectors.amazon.client import TRACKING
 from connectors.amazon.datasets import order_version
-from connectors.amazon.reports import Kind, Part
+from connectors.amazon.documents import Kind, Part
+from connectors.amazon.pages import SETTLED
 from connectors.amazon.tables import Row
 from connectors.base import Connection, Dataset, Window
 
@@ -14,14 +20,19 @@ DAILY = timedelta(hours=4)
 """Amazon makes a daily FBA report at most once in four hours; asked more often it is cancelled."""
 NEAR_REAL_TIME = timedelta(minutes=30)
 LONGEST_ORDERS = timedelta(days=30)
-SETTLED = timedelta(minutes=2, seconds=5)
 
-REIMBURSEMENTS = Dataset(
-    "reimbursements", "reimbursements", timedelta(days=300), SETTLED, timedelta(days=300)
-)
-LEDGER = Dataset("ledger", "ledger events", timedelta(days=100), SETTLED, timedelta(days=100))
-RETURNS = Dataset("returns", "customer returns", timedelta(days=155), SETTLED, timedelta(days=155))
-REMOVALS = Dataset("removals", "removal orders", timedelta(days=155), SETTLED, timedelta(days=155))
+
+def _always(name: str, label: str, days: int) -> Dataset:
+    """Read in its whole reach at every sync: rows change for weeks or come weeks late, a report of
+    many days costs as many calls as one of few, and one without rows would tell nothing."""
+    reach = timedelta(days=days)
+    return Dataset(name, label, reach, SETTLED, overlap=reach)
+
+
+REIMBURSEMENTS = _always("reimbursements", "reimbursements", 300)
+LEDGER = _always("ledger", "ledger events", 100)
+RETURNS = _always("returns", "customer returns", 155)
+REMOVALS = _always("removals", "removal orders", 155)
 FEES = Dataset("fees", "fee previews")
 STOCK = Dataset("stock", "stock levels")
 
@@ -48,17 +59,24 @@ def account_wide(report_type: str) -> Callable[[Connection, Window], Sequence[Pa
     return parts
 
 
-def by_marketplace(
-    report_type: str, span: timedelta | None = None
-) -> Callable[[Connection, Window], Sequence[Part]]:
-    """A report for each marketplace; of today, or of the last `span`."""
+def fees_parts(connection: Connection, window: Window) -> Sequence[Part]:
+    """Account-wide too, but of today; Amazon wants a span of three days all the same."""
+    report, until = "GET_FBA_ESTIMATED_FBA_FEES_TXT_DATA", window.until - SETTLED
+    return [Part(report, connection.marketplace_ids, window.until - timedelta(days=4), until)]
+
+
+def by_marketplace(report_type: str) -> Callable[[Connection, Window], Sequence[Part]]:
+    """A report of today for each marketplace: for several it would tell of one of them."""
 
     def parts(connection: Connection, window: Window) -> Sequence[Part]:
-        since = window.until - span if span else None
-        until = window.until - SETTLED if span else None
-        return [Part(report_type, (each,), since, until) for each in connection.marketplace_ids]
+        return [Part(report_type, (each,)) for each in connection.marketplace_ids]
 
     return parts
+
+
+def anywhere(told: AbstractSet[str], asked: AbstractSet[str]) -> bool:
+    """For reports that tell of the whole account, whichever marketplaces they are asked for."""
+    return True
 
 
 def orders_parts(connection: Connection, window: Window) -> Sequence[Part]:
@@ -93,13 +111,41 @@ def _of_its_day(rows: Sequence[Row], part: Part, made_at: datetime) -> Mapping[s
     return {
         **rows[0],
         "snapshotat": made_at.isoformat(),
-        "marketplaceid": part.marketplaces[0],
+        "marketplaceid": _sold_in(rows[0], part),
     }
+
+
+def _sold_in(row: Row, part: Part) -> str:
+    """The marketplace that a preview is about: by its store, which only the American layout has,
+    else the first of those asked for that pays in its currency; empty where none does."""
+    country, currency = place(country=row.get("amazonstore", "")), row.get("currency", "").upper()
+    asked = [
+        each
+        for each in part.marketplaces
+        if MARKETPLACES.get(each) == country
+        or (not country and currency_of(MARKETPLACES.get(each, "")) == currency)
+    ]
+    country = country or place(currency=currency)
+    others = (each for each, where in MARKETPLACES.items() if where == country)
+    return next(iter((*asked, *others)), "")
 
 
 def _preview_key(row: Row, part: Part, made_at: datetime) -> str:
     """Each preview is kept beside those of other days: a charge is held against the one before."""
-    return f"{made_at:%Y-%m-%dT%H:%M}/{part.marketplaces[0]}/{row['sku']}"
+    return f"{made_at:%Y-%m-%dT%H:%M}/{_sold_in(row, part)}/{row['sku']}"
+
+
+def _when(column: str) -> Callable[[Row, datetime], datetime | None]:
+    return lambda row, made_at: moment(row.get(column, ""))
+
+
+def _ledger_day(row: Row, made_at: datetime) -> datetime | None:
+    """When the day begins that a ledger event is of, where Amazon counts it; in UTC where the older
+    layout does not tell."""
+    if at := moment(row.get("dateandtime", "")):
+        return at
+    found = day(row.get("date", ""))
+    return datetime.combine(found, time(), UTC) if found else None
 
 
 def _ledger_key(row: Row, part: Part, made_at: datetime) -> str:
@@ -161,57 +207,73 @@ ORDERS_KIND = Kind(
     joined=True,
     version=lambda row: order_version(datetime.fromisoformat(row["lastupdateddate"])),
     slack=timedelta(0),  # search takes over where it ends
+    at=_when("lastupdateddate"),
+    role=TRACKING,
 )
 
 KINDS: Mapping[str, Kind] = {
     REIMBURSEMENTS.name: Kind(
         parts=account_wide("GET_FBA_REIMBURSEMENTS_DATA"),
-        account_wide=True,
+        covers=anywhere,
         wanted=("approvaldate", "reimbursementid", "reason", "sku", "quantityreimbursedtotal"),
         key=by_columns("reimbursementid", "sku", "fnsku", "reason"),
         fresh=DAILY,
         record=_as_it_is,
         numbered=True,
+        whole_days=True,
+        at=_when("approvaldate"),
     ),
     LEDGER.name: Kind(
         parts=account_wide("GET_LEDGER_DETAIL_VIEW_DATA"),
-        account_wide=True,
+        covers=ge,
         wanted=("date", "fnsku", "eventtype", "referenceid", "quantity", "disposition", "reason"),
         key=_ledger_key,
         fresh=DAILY,
         record=_as_it_is,
         numbered=True,
+        whole_days=True,
+        at=_ledger_day,
     ),
     RETURNS.name: Kind(
         parts=account_wide("GET_FBA_FULFILLMENT_CUSTOMER_RETURNS_DATA"),
-        account_wide=True,
+        covers=ge,
         wanted=("returndate", "orderid", "sku", "quantity", "detaileddisposition"),
         key=_return_key,
         fresh=DAILY,
         record=_as_it_is,
+        whole_days=True,
+        at=_when("returndate"),
     ),
     REMOVALS.name: Kind(
         parts=account_wide("GET_FBA_FULFILLMENT_REMOVAL_ORDER_DETAIL_DATA"),
-        account_wide=True,
+        covers=ge,
         wanted=("requestdate", "orderid", "ordertype", "sku", "disposedquantity"),
         key=by_columns("orderid", "sku", "fnsku", "disposition"),
         fresh=DAILY,
         record=_as_it_is,
         numbered=True,
+        whole_days=True,
+        # Amazon does not say whether it selects by this or by the last change; this is earlier.
+        at=_when("requestdate"),
     ),
     FEES.name: Kind(
-        parts=by_marketplace("GET_FBA_ESTIMATED_FBA_FEES_TXT_DATA", timedelta(days=4)),
+        parts=fees_parts,
+        covers=anywhere,
         wanted=("sku", "fnsku", "currency", "estimatedfeetotal"),
         key=_preview_key,
         fresh=timedelta(hours=72),
         record=_of_its_day,
+        numbered=True,  # a product may be listed for each marketplace, without telling which
         all_finished=True,
+        at=lambda row, made_at: made_at,  # each is of its own time: none replaces another
     ),
     STOCK.name: Kind(
         parts=by_marketplace("GET_FBA_MYI_UNSUPPRESSED_INVENTORY_DATA"),
         wanted=("sku", "fnsku", "asin", "afntotalquantity"),
         key=in_marketplace("sku", "condition"),
         fresh=NEAR_REAL_TIME,
+        interval=NEAR_REAL_TIME,
+        stale=timedelta(days=3),
         record=_as_it_is,
     ),
 }

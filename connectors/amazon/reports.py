@@ -1,16 +1,17 @@
-"""Datasets that come as reports: reuse a fresh one or order one, wait for it, read its rows."""
+"""Datasets that come as reports: reuse a fresh one or order one, wait for it, read it."""
 
-import hashlib
-import sqlite3
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, TypeVar
 
 import msgspec
 
+from connectors.amazon.claims.places import MARKETPLACES
 from connectors.amazon.client import Client, Operation
-from connectors.amazon.tables import Malformed, Row, Table, lines, unpacked
+from connectors.amazon.documents import Kind, Part, Rows, whole_days
+from connectors.amazon.pages import SETTLED, stamp
+from connectors.amazon.tables import lines, unpacked
 from connectors.base import (
     Clock,
     Connection,
@@ -23,7 +24,7 @@ from connectors.base import (
     Window,
 )
 
-CREATE_REPORT = Operation("createReport", "/reports/2021-06-30/reports", 0.0167, 15, "POST")
+CREATE_REPORT = Operation("createReport", "/reports/2021-06-30/reports", 0.0167, 15)
 GET_REPORTS = Operation("getReports", "/reports/2021-06-30/reports", 0.0222, 10)
 GET_REPORT = Operation("getReport", "/reports/2021-06-30/reports/{}", 2, 15)
 GET_DOCUMENT = Operation("getReportDocument", "/reports/2021-06-30/documents/{}", 0.0167, 15)
@@ -31,8 +32,6 @@ GET_DOCUMENT = Operation("getReportDocument", "/reports/2021-06-30/documents/{}"
 T = TypeVar("T")
 
 ROWS_A_PAGE = 500
-ROWS_A_TURN = 50
-"""What is read of a document before others on the event loop get their turn."""
 FIRST_POLL = 2.0
 LONGEST_POLL = 30.0
 REPORT_SECONDS = 60.0
@@ -40,47 +39,16 @@ REPORT_SECONDS = 60.0
 POLL_SHARE = 0.05
 """The next look comes when this much more of the time has passed: so little is lost at the end."""
 DEADLINE = timedelta(hours=2)
+PATIENCE = timedelta(minutes=10)
+"""How long a sync waits until Amazon makes the report of a further marketplace."""
 LISTED = timedelta(days=89)
 """How far back reports can be listed: 90 days, less one, since the moment passes on the way."""
 TRIES = 3
 """How often a document that comes damaged is downloaded."""
+MARGIN = timedelta(seconds=5)
+"""Amazon tells its moments in whole seconds, and its clock is not ours."""
 DONE, CANCELLED, FATAL = "DONE", "CANCELLED", "FATAL"
 UNFINISHED = ("IN_QUEUE", "IN_PROGRESS")
-
-
-class Part(msgspec.Struct, frozen=True):
-    """One report to read: its type, its span, its marketplaces."""
-
-    type: str
-    marketplaces: tuple[str, ...]
-    since: datetime | None = None
-    until: datetime | None = None
-
-
-class Kind(msgspec.Struct, frozen=True):
-    """What is particular to one dataset of reports.
-
-    `wanted` are the columns without which a document is not this report; `fresh` is how old a
-    finished report may be to be used again; `key` makes the id of a record. With `numbered`, rows
-    that are equal in their key are separate events, told apart by their number. `record` makes the
-    JSON of the rows that follow one another under one key: of one row, unless `joined`. With
-    `all_finished`, every report that Amazon still lists is read: each tells of another day.
-    With `account_wide` a report for more marketplaces than are asked for tells the same. `slack`
-    is how much earlier than asked for a report may end to be used again: late rows are usual, and
-    the next reading brings them.
-    """
-
-    parts: Callable[[Connection, Window], Sequence[Part]]
-    wanted: Sequence[str]
-    key: Callable[[Row, Part, datetime], str]
-    fresh: timedelta
-    record: Callable[[Sequence[Row], Part, datetime], Mapping[str, object]]
-    numbered: bool = False
-    joined: bool = False
-    all_finished: bool = False
-    version: Callable[[Row], str] = lambda row: ""
-    account_wide: bool = False
-    slack: timedelta = timedelta(days=1)
 
 
 class Order(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -94,12 +62,15 @@ class Order(msgspec.Struct, frozen=True, omit_defaults=True):
 
 class Mark(msgspec.Struct, frozen=True, omit_defaults=True):
     """Our cursor: for how many parts reports are ordered, these orders, then which of them is in
-    work and how many of its rows are read."""
+    work and how many of its rows are read. Parts that will be ordered `again`, and those that are
+    `lacking` in the end."""
 
     planned: Annotated[int, msgspec.Meta(ge=0)] = 0
     orders: tuple[Order, ...] = ()
     at: Annotated[int, msgspec.Meta(ge=0)] = 0
     rows: Annotated[int, msgspec.Meta(ge=0)] = 0
+    again: tuple[Annotated[int, msgspec.Meta(ge=0)], ...] = ()
+    lacking: tuple[Annotated[int, msgspec.Meta(ge=0)], ...] = ()
 
 
 class _Report(msgspec.Struct):
@@ -146,8 +117,12 @@ class Reader:
         self._kind = kind
         self._connection = connection
         self._waiting = waiting
-        self._parts = kind.parts(connection, window)
+        span = whole_days(window, clock.now() - SETTLED) if kind.whole_days else window
+        self._parts = kind.parts(connection, span)
         self._took: dict[str, str] = {}
+        self._listed: Sequence[_Report] = ()
+        self._listed_at: datetime | None = None
+        self._ended: set[str] = set()  # the reports that came to nothing
 
     async def read(self, cursor: Cursor | None) -> AsyncIterator[Page]:
         """Order every part first, so that Amazon makes them side by side; then read each."""
@@ -155,6 +130,8 @@ class Reader:
             yield Page([], share=1.0)
             return
         mark = opened(cursor, self.parts)
+        if mark.lacking:  # a sync that goes on later may have more luck
+            mark = msgspec.structs.replace(mark, again=mark.lacking, lacking=())
         async for page, ordered in self.order(mark):
             mark = ordered
             yield page
@@ -171,7 +148,7 @@ class Reader:
 
     def passed(self, mark: Mark) -> Mark:
         """The mark behind the report in work."""
-        return Mark(mark.planned, mark.orders, mark.at + 1)
+        return msgspec.structs.replace(mark, at=mark.at + 1, rows=0)
 
     def ends(self, mark: Mark, seconds: float) -> float | None:
         """Seconds until the last of the reports is there, if each takes so many; None: all are."""
@@ -182,23 +159,56 @@ class Reader:
     async def order(self, mark: Mark) -> AsyncIterator[tuple[Page, Mark]]:
         """Find or order what is not ordered yet. Each is kept at once, as a page without records:
         a crash must not order it again."""
-        while mark.planned < len(self._parts):
-            orders = await self._orders(mark.planned)
-            mark = Mark(mark.planned + 1, (*mark.orders, *orders))
-            yield self._page([], mark), mark
+        if mark.planned < len(self._parts):
+            listed = await self._list()
+            for number in self._unplanned(mark, listed):
+                orders = (*mark.orders, *await self._orders(number, listed))
+                mark = msgspec.structs.replace(mark, planned=mark.planned + 1, orders=orders)
+                yield self._page([], mark), mark
 
     async def documents(self, mark: Mark) -> AsyncIterator[tuple[Page, Mark]]:
-        while mark.at < len(mark.orders):
-            mark = await self._made(mark)
-            async for page, read in self._document(mark):
-                mark = read
-                yield page, mark
+        """Read the reports, one after the other. Raises Unknowable for what is not told; where
+        each is of a marketplace, after all others are read."""
+        while mark.at < len(mark.orders) or mark.again:
+            try:
+                if mark.at == len(mark.orders):
+                    mark = await self._ask_again(mark)
+                    yield self._page([], mark), mark
+                    continue
+                mark = await self._made(mark)
+                async for page, read in self._document(mark):
+                    mark = read
+                    yield page, mark
+            except Unknowable:
+                if self._kind.interval is None:
+                    raise
+                mark = await self._put_off(mark, self._kind.interval)
+                yield self._page([], mark), mark
+        if mark.lacking:
+            raise Unknowable(self._lack(mark.lacking))
+
+    async def _call(
+        self,
+        operation: Operation,
+        params: Mapping[str, str] | None = None,
+        argument: str = "",
+        body: Mapping[str, object] | None = None,
+    ) -> bytes:
+        return await self._client.call(
+            self._connection,
+            operation,
+            params or {},
+            self._waiting,
+            argument,
+            body,
+            role=self._kind.role,
+        )
 
     # Finding and ordering -----------------------------------------------------------------------
 
-    async def _orders(self, number: int) -> list[Order]:
+    async def _orders(self, number: int, listed: Sequence[_Report]) -> list[Order]:
         """A report of the same scope that is fresh enough, else a new one."""
-        found = await self._listed(self._parts[number])
+        found = self._covering(listed, self._parts[number])
         done = [each for each in found if each.processingStatus == DONE]
         fresh = self._fresh(found)
         usable = done if self._kind.all_finished else fresh[-1:]
@@ -209,11 +219,11 @@ class Reader:
         ]
         return orders if fresh else [*orders, await self._ordered(number)]
 
-    def _fresh(self, found: Sequence[_Report]) -> list[_Report]:
+    def _fresh(self, found: Sequence[_Report], age: timedelta | None = None) -> list[_Report]:
         """The best comes last: a finished one before one that is being made, whoever ordered it
         (perhaps we did, and broke off before we could keep its number)."""
         now = self._clock.now()
-        ages = {DONE: self._kind.fresh}
+        ages = {DONE: age or self._kind.fresh}
         fresh = [
             each
             for each in found
@@ -221,11 +231,25 @@ class Reader:
         ]
         return sorted(fresh, key=lambda each: each.processingStatus == DONE)
 
-    async def _listed(self, part: Part) -> list[_Report]:
-        """What Amazon lists as done or being made and covers the part, oldest first."""
-        back = LISTED if self._kind.all_finished else max(self._kind.fresh, DEADLINE)
+    def _covering(self, listed: Sequence[_Report], part: Part) -> list[_Report]:
+        """Those that tell all of the part, oldest first."""
+        covering = [each for each in listed if self._covers(each, part)]
+        return sorted(covering, key=lambda each: each.createdTime)
+
+    async def _list_since(self, moment: datetime) -> Sequence[_Report]:
+        """What is listed then or later. A list costs a call of a quota that grows by one in 45
+        seconds, and all parts are in it."""
+        if self._listed_at is None or self._listed_at < moment:
+            now = self._clock.now()
+            self._listed, self._listed_at = await self._list(), now
+        return self._listed
+
+    async def _list(self) -> list[_Report]:
+        """What Amazon lists as done or being made, for whichever part: all are of one type."""
+        back = max(self._kind.fresh, self._kind.stale, DEADLINE)
+        back = LISTED if self._kind.all_finished else back
         params = {
-            "reportTypes": part.type,
+            "reportTypes": self._parts[0].type,
             "processingStatuses": ",".join([DONE, *UNFINISHED]),
             "createdSince": stamp(self._clock.now() - back),
             "pageSize": "100",
@@ -233,20 +257,17 @@ class Reader:
         listed: list[_Report] = []
         used: set[str] = set()
         while True:
-            body = await self._client.call(self._connection, GET_REPORTS, params, self._waiting)
-            found = _decode(body, _Reports)
+            found = _decode(await self._call(GET_REPORTS, params), _Reports)
             listed += found.reports
             if not found.nextToken or found.nextToken in used:
                 break
             used.add(found.nextToken)
             params = {"nextToken": found.nextToken}  # which must come alone
-        covering = [each for each in listed if self._covers(each, part)]
-        return sorted(covering, key=lambda each: each.createdTime)
+        return listed
 
     def _covers(self, report: _Report, part: Part) -> bool:
         """Whether a report tells all that the part asks for, and nothing of other places."""
-        told, asked = set(report.marketplaceIds or ()), set(part.marketplaces)
-        if not (told >= asked if self._kind.account_wide else told == asked):
+        if not self._kind.covers(set(report.marketplaceIds or ()), set(part.marketplaces)):
             return False
         if report.processingStatus == DONE and not report.reportDocumentId:
             return False
@@ -255,7 +276,8 @@ class Reader:
             return True
         if report.dataStartTime is None or report.dataEndTime is None:
             return False
-        end = part.until - self._kind.slack - timedelta(seconds=1)  # which is cut off on the way
+        slack = self._kind.fresh if self._kind.slack is None else self._kind.slack
+        end = part.until - slack - timedelta(seconds=1)  # which is cut off on the way
         return report.dataStartTime <= part.since and report.dataEndTime >= end
 
     async def _ordered(self, number: int) -> Order:
@@ -266,10 +288,78 @@ class Reader:
         }
         if part.since and part.until:
             body |= {"dataStartTime": stamp(part.since), "dataEndTime": stamp(part.until)}
-        answer = await self._client.call(
-            self._connection, CREATE_REPORT, {}, self._waiting, body=body
-        )
+        answer = await self._call(CREATE_REPORT, body=body)
         return Order(number, self._clock.now(), _decode(answer, _Created).reportId)
+
+    # A report for each marketplace ----------------------------------------------------------------
+
+    def _unplanned(self, mark: Mark, listed: Sequence[_Report]) -> Sequence[int]:
+        """The parts that are to be ordered. If Amazon will make only the first of them, it shall be
+        the one that was not made for the longest time."""
+        planned = {order.part for order in mark.orders}
+        numbers = [each for each in range(len(self._parts)) if each not in planned]
+        if self._kind.interval is None or len(numbers) < 2:
+            return numbers
+        never = datetime.min.replace(tzinfo=UTC)
+
+        def last(number: int) -> datetime:
+            made = self._covering(listed, self._parts[number])
+            return made[-1].createdTime if made else never
+
+        return sorted(numbers, key=last)
+
+    async def _put_off(self, mark: Mark, interval: timedelta) -> Mark:
+        """Behind a report that was not made. If Amazon made another one of the type at the time, it
+        made that one instead, and this will be asked for again; else there is no telling why."""
+        order = mark.orders[mark.at]
+        others = [
+            each
+            for each in await self._list_since(order.made_at)
+            if each.reportId not in self._ended
+            and each.reportId != order.report
+            and abs(each.createdTime - order.made_at) < interval
+        ]
+        if others:
+            return msgspec.structs.replace(self.passed(mark), again=(*mark.again, order.part))
+        return msgspec.structs.replace(self.passed(mark), lacking=(*mark.lacking, order.part))
+
+    async def _ask_again(self, mark: Mark) -> Mark:
+        """With a new order for the next part, once Amazon will make it; without, if it will not
+        soon."""
+        number, *rest = mark.again
+        due, now = await self._due(), self._clock.now()
+        if due > now + PATIENCE:
+            lacking = (*mark.lacking, *mark.again)
+            return msgspec.structs.replace(mark, again=(), lacking=lacking)
+        if due > now:
+            await self._pause(due)
+        orders = (*mark.orders, await self._ordered(number))
+        return msgspec.structs.replace(mark, orders=orders, again=tuple(rest))
+
+    async def _due(self) -> datetime:
+        """When Amazon makes another report of the type."""
+        interval = self._kind.interval or timedelta(0)
+        listed = await self._list_since(self._clock.now() - PATIENCE)
+        made = [each.createdTime for each in listed]
+        return max(made) + interval + MARGIN if made else self._clock.now()
+
+    async def _pause(self, until: datetime) -> None:
+        report, interval = self._parts[0].type, self._kind.interval or timedelta(0)
+        minutes = interval / timedelta(minutes=1)
+        why = f"the next report {report}, which Amazon makes once in {minutes:.0f} minutes"
+        await self._waiting(until, f"{why} for all marketplaces")
+        await self._clock.sleep((until - self._clock.now()).total_seconds())
+
+    def _lack(self, lacking: Sequence[int]) -> str:
+        parts = [self._parts[each] for each in lacking]
+        places = [place for part in parts for place in part.marketplaces]
+        named = ", ".join(f"{MARKETPLACES.get(each, '?')} ({each})" for each in places)
+        minutes = (self._kind.interval or timedelta(0)) / timedelta(minutes=1)
+        return (
+            f"Amazon made no report {parts[0].type} for {named}. It makes one in {minutes:.0f} "
+            "minutes, for all marketplaces together. What it would have told is unknown; a later "
+            "sync asks again."
+        )
 
     # Waiting ------------------------------------------------------------------------------------
 
@@ -287,10 +377,11 @@ class Reader:
                 )
                 self._remember(report)
                 break
-            if report.processingStatus == CANCELLED and (other := await self._instead(order)):
-                order = other
-                continue
             if report.processingStatus in (CANCELLED, FATAL):
+                self._ended.add(order.report)
+                if other := await self._instead(order):
+                    order = other
+                    continue
                 raise Unknowable(
                     f"Amazon ended the report {part.type} as {report.processingStatus}, without a "
                     "reason. What it would have told is unknown; a later sync asks again."
@@ -310,15 +401,14 @@ class Reader:
 
     async def _instead(self, order: Order) -> Order | None:
         """Who asks too often is cancelled, though another report of the same may be there."""
-        found = self._fresh(await self._listed(self._parts[order.part]))
-        others = [each for each in found if each.reportId != order.report]
+        age = max(self._kind.fresh, self._kind.stale)
+        listed = await self._list_since(order.made_at)
+        found = self._fresh(self._covering(listed, self._parts[order.part]), age)
+        others = [each for each in found if each.reportId not in self._ended]
         return Order(order.part, others[-1].createdTime, others[-1].reportId) if others else None
 
     async def _look(self, order: Order) -> _Report:
-        body = await self._client.call(
-            self._connection, GET_REPORT, {}, self._waiting, argument=order.report
-        )
-        return _decode(body, _Report)
+        return _decode(await self._call(GET_REPORT, argument=order.report), _Report)
 
     def _expected(self, part: Part) -> timedelta:
         """How long the last one of this type took; nothing is expected of the first."""
@@ -349,16 +439,15 @@ class Reader:
     async def _rows(self, mark: Mark) -> AsyncIterator[tuple[Page, Mark]]:
         order = mark.orders[mark.at]
         part = self._parts[order.part]
-        body = await self._client.call(
-            self._connection, GET_DOCUMENT, {}, self._waiting, argument=order.document or ""
-        )
+        body = await self._call(GET_DOCUMENT, argument=order.document or "")
         document = _decode(body, _Document)
         async with self._client.download(document.url) as download:
             packed = document.compressionAlgorithm == "GZIP"
             text = lines(unpacked(download.chunks, packed), download.charset)
             batch: list[Record] = []
-            with closing(_Numbers()) as numbers:
-                async for rows, records in self._records(text, part, order, numbers):
+            found = Rows(self._kind, part, order.part, order.made_at, self._client.turns)
+            with closing(found):
+                async for rows, records in found.records(text):
                     if rows <= mark.rows:
                         continue
                     batch += records
@@ -369,81 +458,14 @@ class Reader:
         mark = self.passed(mark)
         yield self._page(batch, mark), mark
 
-    async def _records(
-        self,
-        text: AsyncIterator[list[str]],
-        part: Part,
-        order: Order,
-        numbers: "_Numbers",
-    ) -> AsyncIterator[tuple[int, list[Record]]]:
-        """Each record, and what cannot be read among its rows, with the number of the last row."""
-        table = Table(self._kind.wanted)
-        together: list[Row] = []
-        spoilt: list[Record] = []
-        key, number = "", 0
-        async for found in text:
-            for row in table.rows(found):
-                if number % ROWS_A_TURN == 0:
-                    await self._client.turns.mine()
-                number += 1
-                of = "" if isinstance(row, Malformed) else self._kind.key(row, part, order.made_at)
-                if isinstance(row, Malformed) or not of.strip("/"):
-                    spoilt.append(self._unreadable(number, row, order, numbers))
-                    if not (together and self._kind.joined):
-                        yield number, spoilt
-                        spoilt = []
-                    continue
-                if together and of != key:
-                    yield number - 1, [self._record(key, together, part, order, numbers), *spoilt]
-                    together, spoilt = [], []
-                key = of
-                together.append(row)
-                if not self._kind.joined:
-                    yield number, [self._record(key, together, part, order, numbers)]
-                    together = []
-        if together:
-            yield number, [self._record(key, together, part, order, numbers), *spoilt]
-        if not number:
-            # Where there is nothing to tell, Amazon ends a report as CANCELLED. A header without
-            # rows is what it gives when something went wrong.
-            raise Unknowable(
-                f"Amazon's report {part.type} came without a single row. Whether there is nothing, "
-                "or it could not be made, is unknown; a later sync asks again."
-            )
-
-    def _record(
-        self, key: str, rows: Sequence[Row], part: Part, order: Order, numbers: "_Numbers"
-    ) -> Record:
-        if self._kind.numbered and (number := numbers.next(key)):
-            key = f"{key}-{number}"
-        try:
-            data = msgspec.json.encode(self._kind.record(rows, part, order.made_at))
-            version = self._kind.version(rows[0])
-        except ValueError as error:
-            return Record(key, b"{}", error=f"Cannot be read: {error}")
-        name = rows[0].get("productname") or rows[0].get("title") or ""
-        return Record(key, data, name, version=version)
-
-    def _unreadable(
-        self, number: int, row: Row | Malformed, order: Order, numbers: "_Numbers"
-    ) -> Record:
-        """Its id is made of what it says, the same at every reading; the text itself is not kept,
-        for nobody knows what stands where in it."""
-        why = str(row) if isinstance(row, Malformed) else "what it is about is empty"
-        text = row.line if isinstance(row, Malformed) else repr(row)
-        of = f"{order.made_at}" if self._kind.all_finished else ""
-        digest = hashlib.blake2b(f"{order.part}{of}\t{text}".encode(), digest_size=8).hexdigest()
-        key = f"unreadable-{digest}"
-        if again := numbers.next(key):
-            key = f"{key}-{again}"
-        return Record(key, b"{}", error=f"Row {number} cannot be read: {why}")
-
     def _page(self, records: Sequence[Record], mark: Mark) -> Page:
         ended = mark.planned == len(self._parts) and mark.at == len(mark.orders)
+        ended = ended and not mark.again and not mark.lacking
+        whole = len(mark.orders) + len(mark.again)
         return Page(
             records=records,
             cursor=None if ended else Cursor(msgspec.json.encode(mark).decode()),
-            share=mark.at / len(mark.orders) if mark.orders else 0.0,
+            share=mark.at / whole if whole else 0.0,
             seconds_left=self._left(mark),
             learned={
                 **self._client.learned(
@@ -459,31 +481,13 @@ class Reader:
         return self.ends(mark, max(known, default=0.0) or REPORT_SECONDS)
 
 
-class _Numbers:
-    """How often each key was met in a document: on disk, for a document may have millions."""
-
-    def __init__(self) -> None:
-        self._database = sqlite3.connect("")  # a file that is gone when it is closed
-        self._database.execute("PRAGMA journal_mode = OFF")
-        self._database.execute("CREATE TABLE met (key BLOB PRIMARY KEY, n INTEGER) WITHOUT ROWID")
-
-    def next(self, key: str) -> int:
-        digest = hashlib.blake2b(key.encode(), digest_size=12).digest()
-        sql = """INSERT INTO met VALUES (?, 0)
-                     ON CONFLICT (key) DO UPDATE SET n = n + 1 RETURNING n"""
-        number: int = self._database.execute(sql, (digest,)).fetchone()[0]
-        return number
-
-    def close(self) -> None:
-        self._database.close()
-
-
 def opened(cursor: str | None, parts: int) -> Mark:
     try:
         mark = msgspec.json.decode(cursor, type=Mark) if cursor else Mark()
     except ValueError:
         return Mark()  # another version wrote it: from the beginning
-    fits = mark.planned <= parts and all(order.part < parts for order in mark.orders)
+    numbers = [*(order.part for order in mark.orders), *mark.again, *mark.lacking]
+    fits = mark.planned <= parts and all(number < parts for number in numbers)
     return mark if fits else Mark()
 
 
@@ -496,7 +500,3 @@ def _decode(body: bytes, shape: type[T]) -> T:
 
 def _memory(report_type: str) -> str:
     return f"report:{report_type}"
-
-
-def stamp(moment: datetime) -> str:
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

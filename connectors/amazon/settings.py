@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from connectors.amazon.claims.windows import Days
+from connectors.amazon.profile import PROFILES
 from connectors.base import Misconfigured
 
 LWA_URL = "https://api.amazon.com/auth/o2/token"
@@ -43,7 +44,7 @@ SELLER_CENTRAL: Mapping[str, str] = {
 }
 """Where a seller of each region consents; one consent is good for one region."""
 
-ENVIRONMENTS = ("production", "sandbox")
+ENVIRONMENTS = tuple(PROFILES)
 
 
 class AmazonSettings(msgspec.Struct, frozen=True):

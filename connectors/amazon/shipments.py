@@ -6,9 +6,8 @@ from typing import Annotated
 
 import msgspec
 
-from connectors.amazon.client import Client, Operation, Refused
-from connectors.amazon.datasets import MOST_RESTARTS, unreadable
-from connectors.amazon.reports import stamp
+from connectors.amazon.client import FULFILLMENT, Client, Operation, Refused
+from connectors.amazon.pages import MOST_RESTARTS, SETTLED, stamp, unreadable
 from connectors.base import (
     Connection,
     Cursor,
@@ -20,13 +19,18 @@ from connectors.base import (
     Window,
 )
 
-GET_SHIPMENTS = Operation("getShipments", "/fba/inbound/v0/shipments", 2, 30)
+GET_SHIPMENTS = Operation("getShipments", "/fba/inbound/v0/shipments", 2, 30, role=FULFILLMENT)
 GET_SHIPMENT_ITEMS = Operation(
-    "getShipmentItemsByShipmentId", "/fba/inbound/v0/shipments/{}/items", 2, 30
+    "getShipmentItemsByShipmentId",
+    "/fba/inbound/v0/shipments/{}/items",
+    2,
+    30,
+    role=FULFILLMENT,
 )
-SHIPMENTS = Dataset(
-    "shipments", "inbound shipments", timedelta(days=280), timedelta(minutes=2, seconds=5)
-)
+REACH = timedelta(days=280)
+# The whole of it at every time: a shipment does not tell when it changed, so none is ever gone
+# because it was not met, and one that Amazon receives more of may not count as changed.
+SHIPMENTS = Dataset("shipments", "inbound shipments", REACH, SETTLED, overlap=REACH)
 
 
 class _Bookmark(msgspec.Struct, frozen=True, omit_defaults=True):

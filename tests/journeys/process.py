@@ -66,8 +66,9 @@ def running(
 
 
 @contextmanager
-def sandbox(folder: Path, port: int, orders: int, speed: float) -> Iterator[Process]:
+def sandbox(folder: Path, port: int, orders: int, speed: float, *more: str) -> Iterator[Process]:
     command = ["sandbox", "--port", str(port), "--orders", str(orders), "--speed", str(speed)]
+    command += more
     with running(command, f"http://127.0.0.1:{port}", folder / "sandbox.log", {}) as process:
         yield process
 

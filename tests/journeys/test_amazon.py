@@ -68,6 +68,45 @@ async def test_everything_that_the_seller_has_arrives(tmp_path: Path) -> None:
         assert done["ordersProcessed"] == 700
 
 
+async def test_amazons_static_sandbox_is_read_as_far_as_it_goes(tmp_path: Path) -> None:
+    """Green with what it offers; of the rest it is said that it is unknown, and why."""
+    async with (
+        far_side(orders=0, static=True) as url,
+        serve(tmp_path, None, **amazon.environ(url)) as service,
+    ):
+        ann = service.user()
+        await ann.connect(**{**amazon.connection(1, 0), "environment": "sandbox"})
+        done = await ann.whole_sync()
+        outcomes = {each["name"]: each["status"] for each in done["datasets"]}
+        read = {name for name, status in outcomes.items() if status == "complete"}
+        assert done["status"] == "complete"
+        assert read == {"orders", "inventory", "transactions", "shipments"}
+        assert {status for name, status in outcomes.items() if name not in read} == {"unknown"}
+        for dataset in ("orders", "transactions", "shipments"):
+            assert len(await ann.records(dataset)) == 1
+        said = [each for each in done["warnings"] if "static sandbox makes no such report" in each]
+        assert len(said) == 6
+
+
+async def test_several_marketplaces_are_read_and_what_lacks_is_named(tmp_path: Path) -> None:
+    """Amazon makes one report of the stock in half an hour, for whichever of them."""
+    places = ("ATVPDKIKX0DER", "A2EUQ1WTGCTBG2", "A1AM78C64UM0Y8")
+    async with (
+        far_side(orders=120, speed=60, marketplaces=places) as url,
+        serve(tmp_path, None, **amazon.environ(url)) as service,
+    ):
+        ann = service.user()
+        await ann.connect(**{**amazon.connection(1, 120), "marketplaceIds": list(places)})
+        done = await ann.whole_sync()
+        outcomes = {each["name"]: each["status"] for each in done["datasets"]}
+        assert done["status"] == "complete"
+        assert outcomes.pop("stock") == "partial"
+        assert set(outcomes.values()) == {"complete"}
+        [said] = done["warnings"]
+        assert all(each in said for each in places[1:]) and places[0] not in said
+        assert len(await ann.records("stock")) > 0
+
+
 async def test_an_order_is_unchanged_whichever_way_it_is_read_again(tmp_path: Path) -> None:
     """The first time by report, since nothing is known; then by search, since there are few."""
     async with (
@@ -102,7 +141,22 @@ async def test_where_reports_are_refused_the_orders_are_searched(tmp_path: Path)
         assert (done["status"], done["ordersProcessed"]) == ("complete", 300)
         assert (outcomes["orders"], outcomes["transactions"]) == ("complete", "complete")
         assert outcomes["ledger"] == "failed" and outcomes["claims"] == "unknown"
-        assert any("lacks a role" in warning for warning in done["warnings"])
+        assert any("lacks the role Amazon Fulfillment" in each for each in done["warnings"])
+
+
+async def test_a_missing_role_names_itself_and_the_others_are_read(tmp_path: Path) -> None:
+    async with (
+        far_side(orders=200, speed=3000) as url,
+        connected(tmp_path, url, 200) as (_, ann, door),
+    ):
+        await door.post("/_sandbox/faults", json={"missingRoles": ["Finance and Accounting"]})
+        done = await ann.whole_sync()
+        outcomes = {each["name"]: each["status"] for each in done["datasets"]}
+        assert done["status"] == "complete"
+        assert outcomes.pop("transactions") == "failed"
+        assert outcomes.pop("claims") == "partial"  # rules without transactions found what they can
+        assert set(outcomes.values()) == {"complete"}
+        assert any("lacks the role Finance and Accounting" in each for each in done["warnings"])
 
 
 async def test_a_report_that_fails_makes_claims_partial_and_never_a_silent_zero(

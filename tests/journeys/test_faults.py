@@ -31,6 +31,8 @@ ALONE: dict[str, Any] = {
     "truncatedDownloads": 0.4,
     "truncatedGzips": 0.4,
     "htmlDownloads": 0.3,
+    "largestAnswer": 40_000,
+    "missingRoles": ["Amazon Fulfillment"],
 }
 MIXED = {name: share / 2 for name, share in ALONE.items() if isinstance(share, float)}
 FAULTS = {**{name: {name: value} for name, value in ALONE.items()}, "mixed": MIXED}

@@ -10,7 +10,7 @@ import anyio
 import httpx
 import pytest
 
-from tests.journeys.process import ROOT, service
+from tests.journeys.process import ROOT, sandbox, service
 from tests.service.api.issuer import ec, jwks
 from tests.serving import KEY, SECRET, User, token
 
@@ -153,6 +153,54 @@ def test_a_port_in_use_is_named(tmp_path: Path, free_port: Callable[[], int]) ->
     with service(tmp_path, port):
         environ = {**_environ(tmp_path / "other"), "PORT": str(port)}
         assert f"127.0.0.1:{port}" in _refusal("serve", **environ)
+
+
+def _asked(url: str, path: str) -> httpx.Response:
+    """An answer of the sandbox there."""
+    form = {"grant_type": "refresh_token", "refresh_token": "Atzr|sandbox-1"}
+    form |= {"client_id": "client", "client_secret": "secret"}
+    token = httpx.post(f"{url}/auth/o2/token", data=form).json()["access_token"]
+    return httpx.get(url + path, headers={"x-amz-access-token": token})
+
+
+ACCOUNT = "/sellers/v1/marketplaceParticipations"
+
+
+@pytest.mark.parametrize("faults", ["error500=1", " error500 = 1.0 , ", '{"error500": 1}'])
+def test_the_sandbox_starts_in_the_weather_that_is_asked_for(
+    tmp_path: Path, free_port: Callable[[], int], faults: str
+) -> None:
+    with sandbox(tmp_path, free_port(), 0, 60, "--faults", faults) as far:
+        assert _asked(far.url, ACCOUNT).status_code == 500
+        httpx.post(far.url + "/_sandbox/faults", json={})
+        assert _asked(far.url, ACCOUNT).status_code == 200
+        httpx.post(far.url + "/_sandbox/reset")
+        assert _asked(far.url, ACCOUNT).status_code == 500
+
+
+def test_the_sandbox_can_be_static(tmp_path: Path, free_port: Callable[[], int]) -> None:
+    with sandbox(tmp_path, free_port(), 0, 60, "--static") as far:
+        assert "BestSellerStore" in _asked(far.url, ACCOUNT).text
+        assert "Could not match" in _asked(far.url, "/orders/2026-01-01/orders").text
+
+
+@pytest.mark.parametrize(
+    ("faults", "said"),
+    [
+        ("eror500=1", "eror500"),
+        ("error500=2", "<= 1.0"),
+        ("error500=often", "error500 must be given as NAME=NUMBER, not 'often'"),
+        ("error500", "error500 must be given as NAME=NUMBER"),
+        ("{", "--faults"),
+        ('{"quotas": {"getNothing": [1, 1]}}', "getNothing"),
+    ],
+)
+def test_faults_that_make_no_sense_are_named(tmp_path: Path, faults: str, said: str) -> None:
+    told = _refusal("sandbox", "--port", "0", "--faults", faults)
+    assert said in told and "--faults" in told
+    folder = tmp_path / "data"
+    told = _refusal("demo", "--port", "0", "--data", str(folder), "--faults", faults)
+    assert said in told and not folder.exists()
 
 
 def test_the_commands_explain_themselves() -> None:

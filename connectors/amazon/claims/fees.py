@@ -66,7 +66,9 @@ def fba_fee_overcharge(books: Books) -> Iterator[Case]:
 
 
 def expectation(previews: Sequence[Preview], charge: Charge) -> Preview | None:
-    """The preview nearest before a charge, of the same marketplace and in the same currency."""
+    """The preview nearest before a charge, of the same marketplace and in the same currency. One
+    preview may list a product several times, for marketplaces that it does not tell apart: then
+    the highest fee is what was expected."""
     before = [
         each
         for each in previews
@@ -74,7 +76,8 @@ def expectation(previews: Sequence[Preview], charge: Charge) -> Preview | None:
         and each.expected is not None
         and (each.place, each.currency) == (charge.place, charge.currency)
     ]
-    return before[-1] if before else None
+    nearest = [each for each in before if each.at == before[-1].at]
+    return max(nearest, key=lambda each: (each.expected, each.id), default=None)
 
 
 def _too_much(charged: Decimal, expected: Decimal) -> bool:

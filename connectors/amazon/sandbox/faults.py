@@ -7,6 +7,7 @@ from typing import Annotated
 import msgspec
 
 from connectors.amazon.sandbox.generator.draw import dice
+from connectors.amazon.sandbox.roles import Role
 
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Seconds = Annotated[float, msgspec.Meta(ge=0, le=3_600)]
@@ -29,7 +30,9 @@ class Faults(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="ca
     `short_rows` (every seventh row of the document has too few cells). Of all downloads:
     `truncated_downloads`, `truncated_gzips` (compressed though not announced, and broken off),
     `html_downloads` (a page instead of the document). `inflate` repeats the ledger's rows of
-    shipments so many times. `quotas` as in the settings.
+    shipments so many times. `quotas` as in the settings. `missing_roles` are roles that the
+    application has not: what needs them is denied. An answer of more bytes than `largest_answer`
+    is refused, where answers come in pages (0: none is; Amazon's limit is ten million).
     """
 
     error500: Share = 0.0
@@ -47,6 +50,8 @@ class Faults(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="ca
     html_downloads: Share = 0.0
     inflate: Annotated[int, msgspec.Meta(ge=0, le=100_000)] = 0
     quotas: Mapping[str, tuple[Amount, Amount]] = {}
+    missing_roles: tuple[Role, ...] = ()
+    largest_answer: Annotated[int, msgspec.Meta(ge=0)] = 0
 
 
 class Weather:

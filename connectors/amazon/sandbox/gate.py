@@ -38,8 +38,11 @@ async def perform(sandbox: Sandbox, operation: Operation, request: Request) -> R
         _check_form(request)
         grant = _admit(sandbox, operation, request)
         _spend(sandbox, operation, grant)
+        if operation.role in sandbox.weather.faults.missing_roles:
+            raise denied("")
         answer = _static if sandbox.settings.static else _answer
         response = _reply(await answer(sandbox, operation, grant, request))
+        _check_size(sandbox, operation, response)
     except Refused as refused:
         response = refusal(refused)
     announce(response, sandbox.quota(operation).rate)
@@ -58,6 +61,13 @@ def _reply(answer: object) -> Response:
     if isinstance(answer, Answered):
         return reply(answer.body, answer.status)
     return reply(answer)
+
+
+def _check_size(sandbox: Sandbox, operation: Operation, response: Response) -> None:
+    """What is too large is refused in the words of any wrong request."""
+    most = sandbox.weather.faults.largest_answer
+    if most and operation.paging and len(response.body) > most:
+        raise invalid("Invalid Input")
 
 
 def _check_form(request: Request) -> None:
@@ -81,7 +91,8 @@ def _admit(sandbox: Sandbox, operation: Operation, request: Request) -> Grant:
 
 def _spend(sandbox: Sandbox, operation: Operation, grant: Grant) -> None:
     """Every call costs, also one that then turns out to be wrong."""
-    key = (grant.identity.name, grant.client_id, operation.name)
+    counted = "static" if sandbox.settings.static else operation.name
+    key = (grant.identity.name, grant.client_id, counted)
     if not sandbox.buckets.draw(key, sandbox.quota(operation), sandbox.now()):
         raise throttled()
     if sandbox.weather.storms() or sandbox.weather.strikes("throttle"):

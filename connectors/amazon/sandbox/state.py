@@ -35,7 +35,7 @@ class Sandbox:
         self.notices = Notices()
         self.buckets = Buckets()
         self.log = new_log()
-        self.face(Faults())
+        self.face(self.settings.faults)
 
     def face(self, faults: Faults) -> None:
         """From now on these faults, counted from the start."""

@@ -1,7 +1,8 @@
 """Amazon's own static sandbox: an answer for a few literal requests, and a refusal for all others.
 
-What it wants is written on the pages of the official models; here are the cases of the operations
-that this sandbox has. Parameters that a pattern does not name do no harm.
+What it wants is written in the official models, under `x-amzn-api-sandbox`; here are the cases of
+the operations that this sandbox has, with answers of the same shape. Parameters that a pattern does
+not name do no harm.
 """
 
 from collections.abc import Mapping
@@ -10,13 +11,19 @@ import msgspec
 
 from connectors.amazon.sandbox.answers import Answered, Refused, invalid
 
-_US = "ATVPDKIKX0DER"
+_US, _UK, _JAPAN, _BRAZIL, _GERMANY = (
+    "ATVPDKIKX0DER",
+    "A1F83G8C2ARO7P",
+    "A1VC38T7YXB528",
+    "A2Q3Y263D00KWC",
+    "A1PA6795UKMFR9",
+)
 
 
 class Pattern(msgspec.Struct, frozen=True):
     """A case: the parameters (of path and query) that must have these values, and the answer.
 
-    `body` are fields that the request's body must have.
+    `body` are fields that the request's body must have. `code` is that of a refusal.
     """
 
     operation: str
@@ -24,6 +31,7 @@ class Pattern(msgspec.Struct, frozen=True):
     answer: object
     body: Mapping[str, object] = {}
     status: int = 200
+    code: str = "InvalidInput"
 
 
 def answer(operation: str, parameters: Mapping[str, str], body: bytes) -> object:
@@ -36,7 +44,7 @@ def answer(operation: str, parameters: Mapping[str, str], body: bytes) -> object
             and all(fields.get(name) == value for name, value in each.body.items())
         ):
             if each.status >= 400:
-                raise Refused(each.status, "InvalidInput", "Invalid Input")
+                raise Refused(each.status, each.code, "Invalid Input", "Invalid Input")
             return Answered(each.status, each.answer)
     raise invalid("Could not match input arguments")
 
@@ -90,8 +98,9 @@ _ORDER_ITEMS = {
     ],
 }
 
+# The number of the report that is got is not the one that was given.
 _REPORT = {
-    "reportId": "ID323",
+    "reportId": "ReportId1",
     "reportType": "FEE_DISCOUNTS_REPORT",
     "dataStartTime": "2024-03-11T13:47:20.677Z",
     "dataEndTime": "2024-03-12T13:47:20.677Z",
@@ -103,14 +112,41 @@ _REPORT = {
 
 _DOCUMENT_ID = "0356cf79-b8b0-4226-b4b9-0ee058ea5760"
 
-_TYPE = {"reportTypes": "FEE_DISCOUNTS_REPORT,GET_AFN_INVENTORY_DATA"}
+_ORDERED = {
+    "dataStartTime": "2024-03-10T20:11:24.000Z",
+    "marketplaceIds": [_GERMANY, _US],
+}
 
+_TYPES = {"reportTypes": "FEE_DISCOUNTS_REPORT,GET_AFN_INVENTORY_DATA"}
+
+# It has no id.
 _TRANSACTION = {
+    "sellingPartnerMetadata": {"accountType": "PAYABLE", "marketplaceId": "ATIV93840DER"},
+    "relatedIdentifiers": [
+        {"relatedIdentifierName": "ORDER_ID", "relatedIdentifierValue": "8129762527551"}
+    ],
     "transactionType": "Shipment",
-    "transactionId": "b1qD0oAliFkLiqRyGbmeT0DoS2Z2kHzi7TZ92z-vARI",
-    "transactionStatus": "Released",
     "postedDate": "2020-07-14T03:35:13.214Z",
-    "totalAmount": {"currencyCode": "USD", "currencyAmount": 10},
+    "totalAmount": {"currencyAmount": 10, "currencyCode": "USD"},
+}
+
+_SHIPMENT = {
+    "ShipmentId": "FBA15DJ9S3J5",
+    "ShipmentName": "FBA (2/11/20, 11:18 AM) - 1",
+    "DestinationFulfillmentCenterId": "MKC6",
+    "ShipmentStatus": "SHIPPED",
+    "LabelPrepType": "SELLER_LABEL",
+    "BoxContentsSource": "INTERACTIVE",
+}
+
+# Of another shipment than the one that was asked for.
+_SHIPMENT_ITEM = {
+    "ShipmentId": "FBA15DF2763D",
+    "SellerSKU": "CR-47K6-H6QN",
+    "FulfillmentNetworkSKU": "X0014BIZ8T",
+    "QuantityShipped": 4,
+    "QuantityReceived": 0,
+    "QuantityInCase": 0,
 }
 
 # Inventory has no static cases any more: it starts empty.
@@ -121,32 +157,78 @@ _INVENTORY = {
     }
 }
 
+_PERSONS = "BUYER,RECIPIENT,PROCEEDS"
+_WHOLE_ORDER = f"{_PERSONS},EXPENSE,PROMOTION,CANCELLATION,FULFILLMENT,PACKAGES"
 
-def _searched(marketplace: str) -> Pattern:
+
+def _found(
+    order_id: str, marketplace: str, created: str, updated: str, token: str = ""
+) -> dict[str, object]:
+    """The answer of searchOrders: one order, and perhaps the token of a page that never comes."""
     order = {
-        "orderId": "902-1845936-5435065",
-        "createdTime": "2024-12-25T08:00:00Z",
-        "lastUpdatedTime": "2024-12-25T09:00:00Z",
+        "orderId": order_id,
+        "createdTime": created,
+        "lastUpdatedTime": updated,
         "salesChannel": {"channelName": "AMAZON", "marketplaceId": marketplace},
-        "orderItems": [{"orderItemId": "05015851154158", "quantityOrdered": 1}],
+        "orderItems": [{"orderItemId": order_id.replace("-", ""), "quantityOrdered": 1}],
     }
-    return Pattern("searchOrders", {"marketplaceIds": marketplace}, {"orders": [order]})
+    return {"orders": [order], **({"pagination": {"nextToken": token}} if token else {})}
 
 
 PATTERNS = (
     # There are cases of Japan, the United Kingdom and Brazil, but none of the United States.
-    *map(_searched, ("A1VC38T7YXB528", "A1F83G8C2ARO7P", "A2Q3Y263D00KWC")),
+    Pattern(
+        "searchOrders",
+        {
+            "createdAfter": "2024-12-25T00:00:00Z",
+            "marketplaceIds": _JAPAN,
+            "includedData": _WHOLE_ORDER,
+        },
+        _found(
+            "250-1234567-8901234",
+            _JAPAN,
+            "2024-12-25T02:30:00Z",
+            "2024-12-25T06:45:00Z",
+            "2YgYW55IGNhcm5hbCBwbGVhc3VyZS4",
+        ),
+    ),
+    Pattern(
+        "searchOrders",
+        {
+            "createdAfter": "2024-12-23T00:00:00Z",
+            "marketplaceIds": _UK,
+            "includedData": _WHOLE_ORDER,
+            "paginationToken": "9ZhB4RmVyc2lvbiAxLjAgb2YgdGhl",
+        },
+        _found("202-7654321-1098765", _UK, "2024-12-24T14:20:00Z", "2024-12-24T18:45:00Z"),
+    ),
+    Pattern(
+        "searchOrders",
+        {
+            "createdAfter": "2024-12-20T00:00:00Z",
+            "marketplaceIds": _BRAZIL,
+            "includedData": f"{_PERSONS},FULFILLMENT,TAX,PAYMENT",
+        },
+        _found("171-2345678-9012345", _BRAZIL, "2024-12-22T15:30:00Z", "2024-12-23T10:00:00Z"),
+    ),
+    Pattern("searchOrders", {"createdAfter": "TEST_CASE_400"}, None, status=400),
     Pattern("getInventorySummaries", {"granularityType": "Marketplace"}, _INVENTORY),
     # It answers only to a token, though there was no page before.
     Pattern(
         "listTransactions",
         {"postedAfter": "2023-03-07", "nextToken": "jehgri34yo7jr9e8f984tr9i4o"},
-        {"payload": {"transactions": [_TRANSACTION]}},
+        {"payload": {"transactions": [_TRANSACTION], "nextToken": "Next token value"}},
     ),
+    Pattern("listTransactions", {"postedBefore": "2022-03-07"}, None, status=400),
     Pattern(
         "getShipments",
         {"QueryType": "SHIPMENT", "MarketplaceId": _US},
-        {"payload": {"ShipmentData": []}},
+        {"payload": {"ShipmentData": [_SHIPMENT], "NextToken": "AAAAAAAAAADwtRhfSFJX="}},
+    ),
+    Pattern(
+        "getShipmentItemsByShipmentId",
+        {"shipmentId": "FBA15DJ9SVVD", "MarketplaceId": _US},
+        {"payload": {"ItemData": [_SHIPMENT_ITEM], "NextToken": "AAAAAAAAAABtqoY6CcWi="}},
     ),
     Pattern("getMarketplaceParticipations", {}, _PARTICIPATIONS),
     Pattern(
@@ -168,15 +250,42 @@ PATTERNS = (
         "createReport",
         {},
         {"reportId": "ID323"},
-        body={"reportType": "FEE_DISCOUNTS_REPORT"},
+        body={"reportType": "GET_MERCHANT_LISTINGS_ALL_DATA", **_ORDERED},
         status=202,
     ),
-    Pattern("getReports", _TYPE, {"reports": [_REPORT], "nextToken": "VGhpcyB0b2tlbiBpcyBvcGFx"}),
+    Pattern(
+        "createReport",
+        {},
+        None,
+        body={"reportType": "BAD_FEE_DISCOUNTS_REPORT", **_ORDERED},
+        status=400,
+        code="400",
+    ),
+    Pattern(
+        "getReports",
+        {**_TYPES, "processingStatuses": "IN_QUEUE,IN_PROGRESS"},
+        {"reports": [_REPORT], "nextToken": "VGhpcyB0b2tlbiBpcyBvcGFx"},
+    ),
+    Pattern(
+        "getReports",
+        {**_TYPES, "processingStatuses": "BAD_VALUE,IN_PROGRESS"},
+        None,
+        status=400,
+        code="400",
+    ),
     Pattern("getReport", {"reportId": "ID323"}, _REPORT),
+    Pattern("getReport", {"reportId": "badReportId1"}, None, status=400, code="400"),
     Pattern("cancelReport", {"reportId": "ID"}, {}),
     Pattern(
         "getReportDocument",
         {"reportDocumentId": _DOCUMENT_ID},
-        {"reportDocumentId": _DOCUMENT_ID, "url": "https://documents.example/Report.xml"},
+        {"reportDocumentId": _DOCUMENT_ID, "url": "https://documents.example/Report.txt"},
+    ),
+    Pattern(
+        "getReportDocument",
+        {"reportDocumentId": "badDocumentId1"},
+        None,
+        status=400,
+        code="400",
     ),
 )

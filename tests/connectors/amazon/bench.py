@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 
-from connectors.amazon import datasets, reports
+from connectors.amazon import datasets, pages, reports
 from connectors.amazon.auth import Tokens
 from connectors.amazon.client import Client
 from connectors.amazon.connector import AmazonConnector
@@ -96,7 +96,7 @@ class Bench:
     ) -> AsyncIterator[Page]:
         """As the connector reads: but what has an operation of its own by that alone."""
         if source := datasets.SOURCES.get(dataset.name):
-            return datasets.read(self.client, source, connection, window, cursor, waiting)
+            return pages.read(self.client, source, connection, window, cursor, waiting)
         return self.connector.read(connection, dataset, window, cursor, waiting)
 
     async def read(

@@ -4,7 +4,7 @@ when it is unknown."""
 import gzip
 import json
 from collections.abc import Callable, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import httpx
@@ -12,6 +12,7 @@ import msgspec
 import pytest
 
 from connectors.amazon import reports
+from connectors.amazon.documents import Kind, Part
 from connectors.amazon.kinds import (
     FEES,
     KINDS,
@@ -23,6 +24,7 @@ from connectors.amazon.kinds import (
     STOCK,
 )
 from connectors.amazon.sandbox import Settings
+from connectors.amazon.tables import Row
 from connectors.base import Cursor, Dataset, Page, Record, Retryable, Unknowable, Window
 
 from .bench import CANADA, MEXICO, UNLIMITED, US, Bench, connect, ids
@@ -108,7 +110,7 @@ async def test_a_fresh_report_is_used_again_and_a_stale_one_is_not(
     assert len(bench.ordered()) == 2
 
 
-def reports_kind(dataset: Dataset) -> reports.Kind:
+def reports_kind(dataset: Dataset) -> Kind:
     return KINDS[dataset.name]
 
 
@@ -184,6 +186,223 @@ async def test_account_wide_reports_are_ordered_once_and_others_for_each_place()
     for _ in places:
         await anext(reader)
     assert [each["marketplaceIds"] for each in bench.ordered()[-3:]] == [[each] for each in places]
+
+
+# Several marketplaces -----------------------------------------------------------------------------
+
+NORTH = (US, CANADA, MEXICO)
+GERMANY, FRANCE, ITALY, BRITAIN = (
+    "A1PA6795UKMFR9",
+    "A13V1IB3VIYZZH",
+    "APJ6JRA9NG5V4",
+    "A1F83G8C2ARO7P",
+)
+SOUTH = (GERMANY, FRANCE, ITALY)
+
+
+def northern() -> Bench:
+    return Bench(Settings(orders=120, marketplaces=NORTH, quotas=UNLIMITED))
+
+
+def willing() -> Bench:
+    """As if Amazon made a report of the same type at any time."""
+    bench = Bench(Settings(orders=120, marketplaces=NORTH, quotas=UNLIMITED, speed=1e5))
+    bench.wire.delay = 0.1
+    return bench
+
+
+async def stocked(
+    bench: Bench, places: Sequence[str] = NORTH, cursor: Cursor | None = None
+) -> tuple[list[Page], str]:
+    """The pages of a reading of the stock, and what is said in the end."""
+    found: list[Page] = []
+    connection, window = connect(marketplaces=places), bench.window(STOCK)
+    try:
+        async for page in bench.connector.read(connection, STOCK, window, cursor, bench.waiting):
+            found.append(page)
+    except Unknowable as unknown:
+        return found, str(unknown)
+    return found, ""
+
+
+def marketplaces(pages: Sequence[Page]) -> set[str]:
+    return {key.partition("/")[0] for key in ids(pages)}
+
+
+async def test_fee_previews_come_in_one_report_and_say_of_which_marketplace_they_are() -> None:
+    bench = northern()
+    pages = await bench.read(FEES, connect(marketplaces=NORTH))
+    assert [each["marketplaceIds"] for each in bench.ordered()] == [list(NORTH)]
+    assert {row["marketplaceid"] for row in rows(pages)} == {US}  # as its amazon-store says
+    days = {row["snapshotat"] for row in rows(pages)}
+    assert len(days) > 1  # also those that were made for the United States alone
+    assert len(ids(pages)) == len(set(ids(pages)))
+    assert len(ids(pages)) == len(days) * (await bench.rows())["feePreviews"]
+
+
+def preview(**cells: str) -> Row:
+    return {"sku": "SKU-1", "currency": "EUR", **cells}
+
+
+@pytest.mark.parametrize(
+    ("asked", "cells", "place"),
+    [
+        (NORTH, {"amazonstore": "CA", "currency": "CAD"}, CANADA),
+        (NORTH, {"amazonstore": "MX", "currency": "USD"}, MEXICO),
+        ((US,), {"amazonstore": "ca", "currency": "CAD"}, CANADA),
+        (SOUTH, {}, GERMANY),
+        ((FRANCE, ITALY), {}, FRANCE),
+        ((*SOUTH, BRITAIN), {"currency": "GBP"}, BRITAIN),
+        (SOUTH, {"currency": "GBP"}, BRITAIN),
+        ((BRITAIN,), {}, ""),  # euros, of some country that was not asked about
+        (NORTH, {"currency": ""}, ""),
+    ],
+)
+def test_a_preview_belongs_to_its_store_else_to_where_its_currency_is_paid(
+    asked: tuple[str, ...], cells: dict[str, str], place: str
+) -> None:
+    kind, part = KINDS["fees"], Part("fees", asked)
+    at = datetime.fromisoformat("2026-03-02T09:30:00Z")
+    assert kind.record([preview(**cells)], part, at)["marketplaceid"] == place
+    assert kind.key(preview(**cells), part, at) == f"2026-03-02T09:30/{place}/SKU-1"
+
+
+@pytest.mark.parametrize("places", [NORTH, SOUTH], ids=["north", "south"])
+async def test_stock_of_every_marketplace_comes_over_several_readings(
+    places: tuple[str, ...],
+) -> None:
+    """Amazon makes one such report in half an hour, for whichever marketplace."""
+    bench = Bench(Settings(orders=120, marketplaces=places, quotas=UNLIMITED))
+    size = (await bench.rows())["feePreviews"]
+    seen = []
+    for number in range(3):
+        bench.restart()
+        pages, said = await stocked(bench, places)
+        seen.append(marketplaces(pages))
+        assert len(ids(pages)) == len(set(ids(pages))) == size * (number + 1)
+        missing = [each for each in places if each not in seen[-1]]
+        assert all(each in said for each in missing) and bool(missing) == bool(said)
+        assert all(each not in said for each in seen[-1])
+        bench.jumping.time += timedelta(minutes=31)
+    assert [len(each) for each in seen] == [1, 2, 3]
+    made = [each["marketplaceIds"][0] for each in bench.ordered()]
+    assert len(made) == 3 + 3 + 3  # all are asked for: the limit may be another
+
+
+async def test_the_list_of_reports_is_asked_for_twice_however_many_marketplaces() -> None:
+    """Once before any is ordered, and once again where some are not made."""
+    bench = northern()
+    await stocked(bench)
+    assert len(await bench.calls("getReports")) == 2
+
+
+async def test_where_amazon_makes_them_all_all_are_read_at_once() -> None:
+    bench = willing()
+    pages, said = await stocked(bench)
+    assert (marketplaces(pages), said) == (set(NORTH), "")
+    assert len(bench.ordered()) == 3
+
+
+async def test_a_report_that_can_be_made_soon_is_waited_for() -> None:
+    bench = northern()
+    await bench.read(STOCK, connect(marketplaces=(US,)))
+    bench.jumping.time += timedelta(minutes=25)
+    bench.waits.clear()
+    pages, said = await stocked(bench, (CANADA,))
+    assert (marketplaces(pages), said) == ({CANADA}, "")
+    [(until, _), *_] = [each for each in bench.waits if "once in 30 minutes" in each[1]]
+    assert until <= bench.clock.now()
+    assert len(bench.ordered()) == 3
+
+
+async def test_from_every_cursor_comes_the_rest_of_several_marketplaces() -> None:
+    bench = northern()
+    bench.restart()
+    pages, said = await stocked(bench)
+    for number, page in enumerate(pages, 1):
+        bench.restart()
+        rest, again = await stocked(bench, cursor=page.cursor)
+        assert ids(rest) == ids(pages[number:])
+        assert again == said
+    shares = [page.share or 0.0 for page in pages]
+    assert shares == sorted(shares)
+    assert all(page.cursor for page in pages)
+
+
+async def test_a_sync_that_goes_on_later_asks_again_for_what_was_lacking() -> None:
+    bench = northern()
+    pages, _ = await stocked(bench)
+    bench.jumping.time += timedelta(minutes=31)
+    rest, said = await stocked(bench, cursor=pages[-1].cursor)
+    assert marketplaces(rest) == {CANADA}
+    assert MEXICO in said and CANADA not in said
+
+
+@pytest.mark.parametrize("status", ["CANCELLED", "FATAL"])
+async def test_a_marketplace_of_which_nothing_is_told_is_named_and_costs_itself(
+    status: str,
+) -> None:
+    """Also when the limit is not the cause."""
+    bench = willing()
+
+    def spoil(request: httpx.Request, response: httpx.Response) -> httpx.Response | None:
+        if request.method != "GET" or not request.url.path.startswith(reports.GET_REPORTS.path):
+            return None
+        body = json.loads(response.content)
+        for report in body.get("reports", [body]):
+            if report["marketplaceIds"] == [CANADA]:
+                report["processingStatus"] = status
+        if "reports" in body:
+            body["reports"] = [r for r in body["reports"] if r["processingStatus"] != status]
+        return httpx.Response(200, json=body)
+
+    bench.wire.spoil = spoil
+    pages, said = await stocked(bench)
+    assert marketplaces(pages) == {US, MEXICO}
+    assert f"for CA ({CANADA})." in said
+    assert (bench.clock.now() - bench.jumping.pauses()[0][0]) < timedelta(minutes=1)
+
+
+async def test_reports_of_others_that_come_to_nothing_are_tried_once_each(bench: Bench) -> None:
+    """Each was being made when the list was asked for."""
+    count = 0
+
+    def spoil(request: httpx.Request, response: httpx.Response) -> httpx.Response | None:
+        nonlocal count
+        if request.method != "GET" or not request.url.path.startswith(reports.GET_REPORTS.path):
+            return None
+        body = json.loads(response.content)
+        if "reports" not in body:
+            count += 1
+            assert count < 10
+            now = bench.clock.now().isoformat()
+            body = {"reportId": "?", "reportType": "", "createdTime": now}
+            return httpx.Response(200, json={**body, "processingStatus": "CANCELLED"})
+        for name in ("one", "another"):
+            body["reports"].append(
+                {
+                    "reportId": name,
+                    "reportType": "GET_FBA_MYI_UNSUPPRESSED_INVENTORY_DATA",
+                    "processingStatus": "IN_PROGRESS",
+                    "createdTime": bench.clock.now().isoformat(),
+                    "marketplaceIds": [US],
+                }
+            )
+        return httpx.Response(200, json=body) if bench.ordered() else None
+
+    bench.wire.spoil = spoil
+    with pytest.raises(Unknowable, match=f"for US .{US}."):
+        await bench.read(STOCK)
+    assert count == 3
+
+
+async def test_stock_that_is_too_old_is_not_used_in_place_of_new() -> None:
+    bench = northern()
+    await stocked(bench)
+    bench.jumping.time += timedelta(days=3, minutes=31)
+    pages, said = await stocked(bench, (CANADA, US))
+    assert marketplaces(pages) == {CANADA}
+    assert US in said
 
 
 # Going on -----------------------------------------------------------------------------------------

@@ -29,12 +29,14 @@ from connectors.amazon.sandbox.operations.reports import (
 )
 from connectors.amazon.sandbox.operations.sellers import get_account, get_marketplace_participations
 from connectors.amazon.sandbox.operations.tokens import create_restricted_data_token
+from connectors.amazon.sandbox.roles import FINANCE, FULFILLMENT, TRACKING, Role
 
 
 class Operation(msgspec.Struct, frozen=True):
     """To add one, write its handler and a line in the table. A handler turns a call into JSON.
 
-    A `heavy` one takes its time, in a thread. A `grantless` one speaks for no seller.
+    A `heavy` one takes its time, in a thread. A `grantless` one speaks for no seller. `role` is
+    what an application needs to call it; for reports, their type decides.
     """
 
     name: str
@@ -46,6 +48,7 @@ class Operation(msgspec.Struct, frozen=True):
     paging: Paging | None = None
     heavy: bool = False
     grantless: bool = False
+    role: Role | None = None
 
 
 _ORDERS = Paging("paginationToken", life=24 * 3_600, free=frozenset({"maxResultsPerPage"}))
@@ -61,12 +64,13 @@ OPERATIONS = (
               0.016, 15, get_marketplace_participations),
     Operation("getAccount", "GET", "/sellers/v1/account", 0.016, 15, get_account),
     Operation("searchOrders", "GET", "/orders/2026-01-01/orders",
-              0.0056, 20, search_orders, _ORDERS),
-    Operation("getOrder", "GET", "/orders/2026-01-01/orders/{orderId}", 0.5, 30, get_order),
+              0.0056, 20, search_orders, _ORDERS, role=TRACKING),
+    Operation("getOrder", "GET", "/orders/2026-01-01/orders/{orderId}",
+              0.5, 30, get_order, role=TRACKING),
     Operation("getInventorySummaries", "GET", "/fba/inventory/v1/summaries",
-              2, 2, get_inventory_summaries, _INVENTORY),
+              2, 2, get_inventory_summaries, _INVENTORY, role=FULFILLMENT),
     Operation("listTransactions", "GET", "/finances/2024-06-19/transactions",
-              0.5, 10, list_transactions, _FINANCES),
+              0.5, 10, list_transactions, _FINANCES, role=FINANCE),
     Operation("createReport", "POST", "/reports/2021-06-30/reports",
               0.0167, 15, create_report, heavy=True),
     Operation("getReports", "GET", "/reports/2021-06-30/reports",
@@ -76,11 +80,12 @@ OPERATIONS = (
               0.0222, 10, cancel_report),
     Operation("getReportDocument", "GET", "/reports/2021-06-30/documents/{reportDocumentId}",
               0.0167, 15, get_report_document),
-    Operation("getShipments", "GET", "/fba/inbound/v0/shipments", 2, 30, get_shipments, _INBOUND),
+    Operation("getShipments", "GET", "/fba/inbound/v0/shipments",
+              2, 30, get_shipments, _INBOUND, role=FULFILLMENT),
     Operation("getShipmentItems", "GET", "/fba/inbound/v0/shipmentItems",
-              2, 30, get_shipment_items, _INBOUND),
+              2, 30, get_shipment_items, _INBOUND, role=FULFILLMENT),
     Operation("getShipmentItemsByShipmentId", "GET", "/fba/inbound/v0/shipments/{shipmentId}/items",
-              2, 30, get_shipment_items_by_shipment_id),
+              2, 30, get_shipment_items_by_shipment_id, role=FULFILLMENT),
     Operation("getMyFeesEstimates", "POST", "/products/fees/v0/feesEstimate",
               0.5, 1, get_my_fees_estimates),
     Operation("getMyFeesEstimateForSKU", "POST",
@@ -88,10 +93,12 @@ OPERATIONS = (
               1, 2, get_my_fees_estimate_for_sku),
     Operation("getMyFeesEstimateForASIN", "POST", "/products/fees/v0/items/{Asin}/feesEstimate",
               1, 2, get_my_fees_estimate_for_asin),
-    Operation("getOrders", "GET", "/orders/v0/orders", 0.0167, 20, legacy.get_orders, _LEGACY),
-    Operation("getOrderV0", "GET", "/orders/v0/orders/{orderId}", 0.5, 30, legacy.get_order),
+    Operation("getOrders", "GET", "/orders/v0/orders",
+              0.0167, 20, legacy.get_orders, _LEGACY, role=TRACKING),
+    Operation("getOrderV0", "GET", "/orders/v0/orders/{orderId}",
+              0.5, 30, legacy.get_order, role=TRACKING),
     Operation("getOrderItems", "GET", "/orders/v0/orders/{orderId}/orderItems",
-              0.5, 30, legacy.get_order_items),
+              0.5, 30, legacy.get_order_items, role=TRACKING),
     Operation("createRestrictedDataToken", "POST", "/tokens/2021-03-01/restrictedDataToken",
               1, 10, create_restricted_data_token),
     Operation("createDestination", "POST", "/notifications/v1/destinations",

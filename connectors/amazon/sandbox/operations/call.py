@@ -5,13 +5,14 @@ from typing import TypeVar
 
 import msgspec
 
-from connectors.amazon.sandbox.answers import invalid
+from connectors.amazon.sandbox.answers import denied, invalid
 from connectors.amazon.sandbox.faults import Weather
 from connectors.amazon.sandbox.generator.seller import Seller
 from connectors.amazon.sandbox.notices import Notices
 from connectors.amazon.sandbox.operations.paging import Cursor, seal
 from connectors.amazon.sandbox.operations.query import Query
 from connectors.amazon.sandbox.reports.desk import Desk
+from connectors.amazon.sandbox.roles import Role
 
 Body = TypeVar("Body")
 
@@ -45,6 +46,11 @@ class Call(msgspec.Struct, frozen=True):
             return msgspec.json.decode(self.body, type=kind)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise invalid(f"The request body is invalid: {error}") from None
+
+    def check(self, role: Role) -> None:
+        """Refuse, if the application has not that role. Amazon does not say which it is."""
+        if role in self.weather.faults.missing_roles:
+            raise denied("")
 
     def token(self, position: int | None) -> str | None:
         """The token of the page that starts there; None if there is no such page."""

@@ -60,6 +60,9 @@ def _check_marketplace(call: Call) -> None:
 
 
 def _shipments(call: Call) -> Sequence[Delivery]:
+    """The seller stores all his goods in his home marketplace."""
+    if call.query.text("MarketplaceId") != call.seller.home.id:
+        return ()
     return sorted(call.seller.book.deliveries, key=attrgetter("created", "id"))
 
 

@@ -39,6 +39,7 @@ def create_report(call: Call) -> object:
 def _order(call: Call, wanted: _Specification) -> Order:
     if wanted.report_type not in KINDS:
         raise invalid(f"The report type {wanted.report_type} is invalid")
+    call.check(KINDS[wanted.report_type].role)
     places = wanted.marketplace_ids
     if not 1 <= len(places) <= _MOST_PLACES or set(places) - call.seller.marketplaces.keys():
         raise invalid("Invalid marketplaceIds: from 1 to 25 of the seller's own are expected")
@@ -72,13 +73,18 @@ def _find(call: Call) -> Report:
     report = call.desk.find(call.seller, call.path["reportId"], call.now)
     if report is None:
         raise Refused(404, "NotFound", "There is no such report.")
+    call.check(KINDS[report.type].role)
     return report
 
 
 def get_reports(call: Call) -> object:
     size = call.query.number("pageSize", least=1, most=100, default=10)
-    if not call.query.many("reportTypes", most=10):
+    types = call.query.many("reportTypes", most=10)
+    if not types:
         raise invalid("Either reportTypes or nextToken is required")
+    for each in types:
+        if each in KINDS:
+            call.check(KINDS[each].role)
     rows = _since(call, call.desk.all(call.seller, call.cursor.asked))
     found, following = take(rows, call.cursor.position, size, _filter(call))
     body: dict[str, object] = {"reports": [each.view(call.now) for each in found]}
@@ -114,6 +120,7 @@ def get_report_document(call: Call) -> object:
     report = call.desk.issue(call.seller, id, call.now)
     if report is None:
         raise Refused(404, "NotFound", "There is no such document.")
+    call.check(KINDS[report.type].role)
     body = {"reportDocumentId": id, "url": _url(call, id)}
     return {**body, "compressionAlgorithm": "GZIP"} if is_packed(report) else body
 

@@ -7,6 +7,7 @@ import msgspec
 from connectors.amazon.sandbox.generator.draw import DAY, HOUR
 from connectors.amazon.sandbox.reports import fees, goods, ledger, orders
 from connectors.amazon.sandbox.reports.scope import Cells, Scope, count
+from connectors.amazon.sandbox.roles import FULFILLMENT, TRACKING, Role
 
 _DAILY = 4 * HOUR
 _NEAR_REAL_TIME = HOUR / 2
@@ -26,6 +27,7 @@ class Kind(msgspec.Struct, frozen=True):
     longest: float | None = None
     shortest: float = 0.0
     oldest: float | None = None
+    role: Role = FULFILLMENT
 
 
 def _fixed(
@@ -35,7 +37,14 @@ def _fixed(
 
 
 def _orders(rows: Callable[[Scope], Iterator[Cells]], count: Callable[[Scope], int]) -> Kind:
-    return Kind(lambda scope: orders.HEADER, rows, count, longest=30 * DAY, oldest=730 * DAY)
+    return Kind(
+        lambda scope: orders.HEADER,
+        rows,
+        count,
+        longest=30 * DAY,
+        oldest=730 * DAY,
+        role=TRACKING,
+    )
 
 
 FEE_PREVIEW = "GET_FBA_ESTIMATED_FBA_FEES_TXT_DATA"

@@ -54,6 +54,13 @@ def test_charges_that_are_too_old_are_not_mixed_in() -> None:
     assert claim(rows, "R7", at=141).status == "expired"
 
 
+def test_of_several_rows_of_one_preview_the_highest_is_what_was_expected() -> None:
+    """A product is listed for every marketplace, and Europe's layout does not tell which."""
+    several = [preview(-5, "3.00"), preview(-5, "4.00"), preview(-5, "3.50"), preview(-9, "9.00")]
+    assert claims(charged(sale(0, 4.02), fees=several), "R7") == []
+    assert claim(charged(sale(0, 5.0), fees=several), "R7").details["expected"] == "4.00"
+
+
 def test_without_a_preview_from_before_the_charge_there_is_no_claim() -> None:
     assert not claims(charged(sale(0, 4.5), fees=[preview(1)]), "R7")
     assert not claims(charged(sale(0, 4.5), fees=[preview(-5, sku="SKU-2")]), "R7")

@@ -6,7 +6,20 @@ from collections import Counter
 import httpx
 import pytest
 
-from .bench import LEDGER, ORDERS, PARTICIPATIONS, RETURNS, STOCK, Bench, refusal
+from .bench import (
+    DOCUMENTS,
+    LEDGER,
+    ORDERS,
+    ORDERS_BY_DATE,
+    PARTICIPATIONS,
+    REPORTS,
+    RETURNS,
+    STOCK,
+    TRANSACTIONS,
+    US,
+    Bench,
+    refusal,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -73,12 +86,64 @@ async def test_no_token_repeats_when_pages_do(bench: Bench) -> None:
         '{"eror500": 1}',
         '{"quotas": {"getNothing": [1, 1]}}',
         "[]",
+        '{"missingRoles": ["Janitor"]}',
     ],
 )
 async def test_faults_that_make_no_sense_are_refused(bench: Bench, body: str) -> None:
     response = await bench.client.post("/_sandbox/faults", content=body)
     assert refusal(response)[:2] == (400, "InvalidInput")
     assert (await bench.get(f"{ORDERS}/x")).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("role", "denied"),
+    [
+        ("Finance and Accounting", [200, 403, 202, 202]),
+        ("Inventory and Order Tracking", [403, 200, 202, 403]),
+        ("Amazon Fulfillment", [200, 200, 403, 202]),
+    ],
+)
+async def test_what_needs_a_missing_role_is_denied_and_not_told_which(
+    bench: Bench, role: str, denied: list[int]
+) -> None:
+    await bench.door("faults", {"missingRoles": [role]})
+    answers = [
+        await bench.get(ORDERS, {"createdAfter": bench.ago(days=1)}),
+        await bench.get(TRANSACTIONS, {"postedAfter": bench.ago(days=1)}),
+        *[
+            await bench.post(REPORTS, {"reportType": kind, "marketplaceIds": [US]})
+            for kind in (STOCK, ORDERS_BY_DATE)
+        ],
+    ]
+    assert [each.status_code for each in answers] == denied
+    for refused in [each for each in answers if each.status_code == 403]:
+        message = "Access to requested resource is denied."
+        assert refusal(refused) == (403, "Unauthorized", message)
+        assert refused.json()["errors"][0]["details"] == ""
+
+
+async def test_a_report_that_is_there_is_denied_too_once_its_role_is_missing(bench: Bench) -> None:
+    report = await bench.finish(await bench.order_report(STOCK))
+    paths = [
+        f"{REPORTS}/{report['reportId']}",
+        f"{DOCUMENTS}/{report['reportDocumentId']}",
+        f"{REPORTS}?reportTypes={STOCK}",
+    ]
+    assert {(await bench.get(path)).status_code for path in paths} == {200}
+    await bench.door("faults", {"missingRoles": ["Amazon Fulfillment"]})
+    assert {(await bench.get(path)).status_code for path in paths} == {403}
+
+
+async def test_an_answer_that_is_too_large_is_refused_without_saying_so(bench: Bench) -> None:
+    params = {"createdAfter": bench.ago(days=90)}
+    size = len((await bench.get(ORDERS, params)).content)
+    await bench.door("faults", {"largestAnswer": size})
+    assert (await bench.get(ORDERS, params)).status_code == 200
+    await bench.door("faults", {"largestAnswer": size - 1})
+    refused = await bench.get(ORDERS, params)
+    assert refusal(refused) == (400, "InvalidInput", "Invalid Input")
+    assert (await bench.get(ORDERS, params | {"maxResultsPerPage": 50})).status_code == 200
+    assert (await bench.get(PARTICIPATIONS)).status_code == 200
 
 
 async def download(bench: Bench, kind: str = STOCK) -> httpx.Response:

@@ -85,6 +85,11 @@ async def test_items_can_be_listed_by_last_change(bench: Bench) -> None:
     assert len(first["ItemData"]) == 50 and len(set(keys)) == len(keys)
 
 
+async def test_goods_are_sent_to_the_home_marketplace_only(bench: Bench) -> None:
+    elsewhere = ALL | {"MarketplaceId": "A2EUQ1WTGCTBG2"}
+    assert (await bench.get(SHIPMENTS, elsewhere)).json()["payload"]["ShipmentData"] == []
+
+
 @pytest.mark.parametrize(
     ("path", "params"),
     [

@@ -104,6 +104,17 @@ async def test_who_asks_too_often_is_cancelled_not_throttled(
     assert (await bench.finish(await bench.order_report(kind)))["processingStatus"] == "DONE"
 
 
+async def test_the_limit_holds_for_all_marketplaces_together() -> None:
+    bench = bench_of(marketplaces=(US, "A2EUQ1WTGCTBG2"))
+    assert (await bench.finish(await bench.order_report(STOCK)))["processingStatus"] == "DONE"
+    for places in (["A2EUQ1WTGCTBG2"], [US, "A2EUQ1WTGCTBG2"]):
+        again = await bench.order_report(STOCK, marketplaceIds=places)
+        assert (await bench.finish(again))["processingStatus"] == "CANCELLED"
+    await bench.clock.sleep(1_800)
+    again = await bench.order_report(STOCK, marketplaceIds=["A2EUQ1WTGCTBG2"])
+    assert (await bench.finish(again))["processingStatus"] == "DONE"
+
+
 async def test_orders_may_be_asked_for_at_any_time_but_only_thirty_days_at_once(
     bench: Bench,
 ) -> None:

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from connectors.amazon.sandbox import Settings, connection, environ
+from connectors.amazon.sandbox import Settings, connection, environ, read_faults
+from connectors.amazon.sandbox.faults import Faults
 
 from .bench import Bench
 
@@ -21,6 +22,16 @@ async def test_a_connection_is_one_that_works() -> None:
     body = connection(seed=4, orders=7)
     assert body["environment"] == "production"
     assert (await Bench().log_in(str(body["refreshToken"]))).status_code == 200
+
+
+def test_faults_are_read_from_pairs_or_json() -> None:
+    assert read_faults("") == Faults()
+    pairs = read_faults("fatal_reports=0.2,error500=0.05,inflate=3,largestAnswer=100")
+    assert pairs == Faults(fatal_reports=0.2, error500=0.05, inflate=3, largest_answer=100)
+    text = '{"missingRoles": ["Finance and Accounting"], "storm": {"every": 5, "length": 2}}'
+    assert read_faults(text).missing_roles == ("Finance and Accounting",)
+    with pytest.raises(ValueError, match="fatal_reports, cancelled_reports"):
+        read_faults("fatal_report=0.2")
 
 
 @pytest.mark.parametrize("wrong", [{"speed": 0}, {"marketplaces": ()}, {"marketplaces": ("DE",)}])

@@ -49,22 +49,65 @@ async def test_transactions_want_a_token_on_the_first_call(bench: Ordinary) -> N
     assert (await bench.get(TRANSACTIONS, params)).status_code == 200
 
 
+JAPAN = {
+    "createdAfter": "2024-12-25T00:00:00Z",
+    "marketplaceIds": "A1VC38T7YXB528",
+    "includedData": "BUYER,RECIPIENT,PROCEEDS,EXPENSE,PROMOTION,CANCELLATION,FULFILLMENT,PACKAGES",
+}
+BRITAIN = JAPAN | {"createdAfter": "2024-12-23T00:00:00Z", "marketplaceIds": "A1F83G8C2ARO7P"}
+
+
 async def test_orders_are_found_in_japan_but_not_in_the_united_states(bench: Ordinary) -> None:
-    assert (await bench.get(ORDERS, {"marketplaceIds": "A1VC38T7YXB528"})).status_code == 200
-    assert refusal(await bench.get(ORDERS, {"marketplaceIds": US})) == REFUSED
+    answer = await bench.get(ORDERS, JAPAN)
+    assert [each["orderId"] for each in answer.json()["orders"]] == ["250-1234567-8901234"]
+    for name, value in {"marketplaceIds": US, "createdAfter": bench.ago(days=9)}.items():
+        assert refusal(await bench.get(ORDERS, JAPAN | {name: value})) == REFUSED
+    for name in JAPAN:
+        some = {key: value for key, value in JAPAN.items() if key != name}
+        assert refusal(await bench.get(ORDERS, some)) == REFUSED
+
+
+async def test_orders_of_britain_want_a_token(bench: Ordinary) -> None:
+    assert refusal(await bench.get(ORDERS, BRITAIN)) == REFUSED
+    token = {"paginationToken": "9ZhB4RmVyc2lvbiAxLjAgb2YgdGhl"}
+    assert (await bench.get(ORDERS, BRITAIN | token)).status_code == 200
+
+
+async def test_the_items_are_of_another_shipment_than_the_one_that_is_listed(
+    bench: Ordinary,
+) -> None:
+    shipments = "/fba/inbound/v0/shipments"
+    listed = await bench.get(shipments, {"QueryType": "SHIPMENT", "MarketplaceId": US})
+    [shipment] = listed.json()["payload"]["ShipmentData"]
+    items = f"{shipments}/{shipment['ShipmentId']}/items"
+    assert refusal(await bench.get(items, {"MarketplaceId": US})) == REFUSED
+    items = f"{shipments}/FBA15DJ9SVVD/items"
+    assert (await bench.get(items, {"MarketplaceId": US})).status_code == 200
 
 
 async def test_the_stock_is_empty_and_a_report_never_ends(bench: Ordinary) -> None:
     stock = (await bench.get(INVENTORY, WHOLE_INVENTORY)).json()
     assert stock["payload"]["inventorySummaries"] == []
-    made = await bench.post(REPORTS, {"reportType": "FEE_DISCOUNTS_REPORT"})
+    wanted = {
+        "reportType": "GET_MERCHANT_LISTINGS_ALL_DATA",
+        "dataStartTime": "2024-03-10T20:11:24.000Z",
+        "marketplaceIds": ["A1PA6795UKMFR9", US],
+    }
+    made = await bench.post(REPORTS, wanted)
     assert made.status_code == 202
     report = await bench.report(made.json()["reportId"])
     assert report["processingStatus"] == "IN_PROGRESS"
-    assert refusal(await bench.post(REPORTS, {"reportType": "OTHER"})) == REFUSED
+    assert refusal(await bench.post(REPORTS, wanted | {"reportType": "OTHER"})) == REFUSED
+    bad = wanted | {"reportType": "BAD_FEE_DISCOUNTS_REPORT"}
+    assert refusal(await bench.post(REPORTS, bad))[:2] == (400, "400")
 
 
-async def test_every_operation_has_the_same_quota(bench: Ordinary) -> None:
+async def test_all_operations_share_one_quota(bench: Ordinary) -> None:
+    answers = [(await bench.get(path)).status_code for path in (PARTICIPATIONS, ORDERS) * 8]
+    assert answers == [200, 400] * 7 + [200, 429]
+
+
+async def test_the_quota_is_the_same_whatever_is_asked(bench: Ordinary) -> None:
     answers = [(await bench.get(ORDERS)).status_code for _ in range(16)]
     assert answers == [400] * 15 + [429]
     await bench.clock.sleep(0.2)
