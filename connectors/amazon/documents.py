@@ -5,6 +5,7 @@ import sqlite3
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import datetime, timedelta
+from itertools import islice
 from operator import eq
 
 import msgspec
@@ -95,23 +96,24 @@ class Rows:
         together: list[Row] = []
         spoilt: list[Record] = []
         key, number = "", 0
-        async for row in self._rows(text):
-            number += 1
-            of = "" if isinstance(row, Malformed) else self._key(row)
-            if isinstance(row, Malformed) or not of.strip("/"):
-                spoilt.append(self._unreadable(number, row))
-                if not (together and self._kind.joined):
-                    yield number, spoilt
-                    spoilt = []
-                continue
-            if together and of != key:
-                yield number - 1, [self._record(key, together), *spoilt]
-                together, spoilt = [], []
-            key = of
-            together.append(row)
-            if not self._kind.joined:
-                yield number, [self._record(key, together)]
-                together = []
+        async for rows in self._rows(text):
+            for row in rows:
+                number += 1
+                of = "" if isinstance(row, Malformed) else self._key(row)
+                if isinstance(row, Malformed) or not of.strip("/"):
+                    spoilt.append(self._unreadable(number, row))
+                    if not (together and self._kind.joined):
+                        yield number, spoilt
+                        spoilt = []
+                    continue
+                if together and of != key:
+                    yield number - 1, [self._record(key, together), *spoilt]
+                    together, spoilt = [], []
+                key = of
+                together.append(row)
+                if not self._kind.joined:
+                    yield number, [self._record(key, together)]
+                    together = []
         if together:
             yield number, [self._record(key, together), *spoilt]
         if not number:
@@ -122,14 +124,14 @@ class Rows:
                 "nothing, or it could not be made, is unknown; a later sync asks again."
             )
 
-    async def _rows(self, text: AsyncIterator[list[str]]) -> AsyncIterator[Row | Malformed]:
-        table, number = Table(self._kind.wanted), 0
+    async def _rows(self, text: AsyncIterator[list[str]]) -> AsyncIterator[list[Row | Malformed]]:
+        """A few at a time, so that others get their turn."""
+        table = Table(self._kind.wanted)
         async for found in text:
-            for row in table.rows(found):
-                if number % ROWS_A_TURN == 0:
-                    await self._turns.mine()
-                number += 1
-                yield row
+            rows = table.rows(found)
+            while some := list(islice(rows, ROWS_A_TURN)):
+                await self._turns.mine()
+                yield some
 
     def _key(self, row: Row) -> str:
         return self._kind.key(row, self._part, self._made_at)
