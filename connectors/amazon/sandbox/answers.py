@@ -42,8 +42,10 @@ def throttled() -> Refused:
 
 
 def reply(body: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """Any JSON, under a request id of its own."""
+    """Any JSON, or nothing at all (None), under a request id of its own."""
     identified = {"x-amzn-RequestId": str(uuid.uuid4()), **(headers or {})}
+    if body is None:
+        return Response(None, status, identified)
     return Response(msgspec.json.encode(body), status, identified, "application/json")
 
 

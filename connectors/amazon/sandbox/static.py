@@ -128,7 +128,13 @@ def _searched(marketplace: str) -> Pattern:
         "createdTime": "2024-12-25T08:00:00Z",
         "lastUpdatedTime": "2024-12-25T09:00:00Z",
         "salesChannel": {"channelName": "AMAZON", "marketplaceId": marketplace},
-        "orderItems": [{"orderItemId": "05015851154158", "quantityOrdered": 1}],
+        "orderItems": [
+            {
+                "orderItemId": "05015851154158",
+                "quantityOrdered": 1,
+                "product": {"asin": "B00551Q3CS", "sellerSku": "NABetaASINB00551Q3CS"},
+            }
+        ],
     }
     return Pattern("searchOrders", {"marketplaceIds": marketplace}, {"orders": [order]})
 
@@ -173,7 +179,7 @@ PATTERNS = (
     ),
     Pattern("getReports", _TYPE, {"reports": [_REPORT], "nextToken": "VGhpcyB0b2tlbiBpcyBvcGFx"}),
     Pattern("getReport", {"reportId": "ID323"}, _REPORT),
-    Pattern("cancelReport", {"reportId": "ID"}, {}),
+    Pattern("cancelReport", {"reportId": "ID"}, None),
     Pattern(
         "getReportDocument",
         {"reportDocumentId": _DOCUMENT_ID},
