@@ -179,7 +179,7 @@ PATTERNS = (
     ),
     Pattern("getReports", _TYPE, {"reports": [_REPORT], "nextToken": "VGhpcyB0b2tlbiBpcyBvcGFx"}),
     Pattern("getReport", {"reportId": "ID323"}, _REPORT),
-    Pattern("cancelReport", {"reportId": "ID"}, None),
+    Pattern("cancelReport", {"reportId": "ID"}, {}),
     Pattern(
         "getReportDocument",
         {"reportDocumentId": _DOCUMENT_ID},

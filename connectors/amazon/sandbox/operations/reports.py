@@ -60,12 +60,13 @@ def get_report(call: Call) -> object:
     return _find(call).view(call.now)
 
 
-def cancel_report(call: Call) -> None:
-    """The model has no answer for it but its status."""
+def cancel_report(call: Call) -> object:
+    """The model describes no body, but clients read one."""
     report = _find(call)
     if report.status(call.now) != "IN_QUEUE":
         raise invalid("Only a report whose processingStatus is IN_QUEUE can be cancelled")
     call.desk.cancel(report, call.now)
+    return {}
 
 
 def _find(call: Call) -> Report:
