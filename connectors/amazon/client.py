@@ -16,6 +16,9 @@ from connectors.http import Answer, Download, Http
 from connectors.quota import Bucket, Buckets, Quota
 from connectors.turns import Turns
 
+MOST_RENEWALS = 3
+"""How often a call is sent again because its token expired, before it is put off."""
+
 
 class Operation(msgspec.Struct, frozen=True):
     """An operation with its published usage plan: calls a second, and the burst. A `{}` in its
@@ -77,7 +80,7 @@ class Client:
 
         Raises Refused, SourceError, ConnectionLost, Misconfigured or Retryable."""
         bucket = self.bucket(connection, operation)
-        replayed = False
+        replays = 0
         while True:
             call = _Call(
                 operation.method,
@@ -93,9 +96,10 @@ class Client:
             bucket.answered(_announced_rate(answer))
             if answer.status in (200, 201, 202):
                 return answer.body
-            if not replayed and _blames_token(answer):
+            most = MOST_RENEWALS if _expired(answer) else 1
+            if replays < most and _blames_token(answer):
                 self._tokens.forget(connection.refresh_token, token)
-                replayed = True
+                replays += 1
                 continue
             _refuse(operation, answer)
 
@@ -180,6 +184,11 @@ def _blames_token(answer: Answer) -> bool:
     return answer.status == 401 or "token" in said or "expired" in said
 
 
+def _expired(answer: Answer) -> bool:
+    """Whether the token was good, but is no more: then another one will do."""
+    return answer.status in (401, 403) and "expired" in (_fault(answer).details or "").lower()
+
+
 def _announced_rate(answer: Answer) -> float | None:
     """x-amzn-RateLimit-Limit, where it is a number: some gateways send words."""
     try:
@@ -202,6 +211,8 @@ def _refuse(operation: Operation, answer: Answer) -> NoReturn:
     if answer.status in (401, 403):
         if "revoked" in (fault.details or "").lower():
             raise ConnectionLost(f"Amazon no longer accepts this connection. {text}")
+        if _expired(answer):
+            raise Retryable(f"Amazon's access tokens expire before they can be used. {text}")
         raise SourceError(f"The connection lacks a role or permission for this. {text}")
     raise SourceError(f"Amazon refused. {text}")
 
