@@ -1,11 +1,13 @@
 """Token buckets, one per seller and operation, kept in step with the far side's own."""
 
+import math
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from datetime import datetime, timedelta
 from random import Random
 from typing import Annotated
 
+import anyio
 import msgspec
 
 from connectors.base import ANNOUNCED, Clock, Waiting
@@ -13,24 +15,36 @@ from connectors.base import ANNOUNCED, Clock, Waiting
 LONGEST_PENALTY = 300.0
 """Seconds: the most that one refusal (429) makes us wait, give or take a tenth."""
 MOST_BUCKETS = 20_000
+BELIEVED = timedelta(days=1)
+"""How long a burst that turned out to be smaller than published is believed to be so."""
+MOMENT = 1e-6
+"""Seconds that no clock can tell: what is left to sleep of less than that is rounding."""
+
+Positive = Annotated[float, msgspec.Meta(gt=0)]
+Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
-class Quota(msgspec.Struct, frozen=True):
+class Quota(msgspec.Struct, frozen=True, omit_defaults=True):
     """What a bucket knows: calls a second, the most saved up, how many were left, and when.
 
+    `published` is the burst as published, where a refusal taught a smaller one, at `lowered_at`.
     Kept between processes: one that forgets it would burst into refusals."""
 
-    rate: Annotated[float, msgspec.Meta(gt=0)]
-    burst: Annotated[float, msgspec.Meta(gt=0)]
+    rate: Positive
+    burst: Positive
     level: float
-    at: Annotated[datetime, msgspec.Meta(tz=True)]
+    at: Moment
+    published: Positive | None = None
+    lowered_at: Moment | None = None
 
 
 class Bucket:
     """Paces the calls of one operation for one seller.
 
     A taker reserves its token at once and sleeps until it exists, so takers leave in the order in
-    which they came; `level` below zero is how many of them still sleep.
+    which they came; `level` below zero is how many of them still sleep. A token is known by how
+    many have grown before it: whoever sleeps for one is woken when they begin to grow faster, and
+    sleeps on when they were put off.
 
     A call that is out keeps its place in the bucket: the far side may count it only just before it
     answers, and until then its own bucket may be full and grow no more.
@@ -41,11 +55,17 @@ class Bucket:
         self._random = random
         self.rate = quota.rate
         self.burst = quota.burst
+        self._published = quota.published or quota.burst
+        self._lowered_at = quota.lowered_at
         self._level = min(quota.level, quota.burst)
         self._at = quota.at
         self._closed_until = quota.at
         self._refusals = 0
         self._out = 0
+        self._passed = 0  # of a burst that was refused: how many were let in,
+        self._doubtful = 0  # and how many are out that may have been, too
+        self._grown = 0.0
+        self._asleep: set[anyio.CancelScope] = set()
 
     @property
     def level(self) -> float:
@@ -54,7 +74,10 @@ class Bucket:
 
     def known(self) -> Quota:
         self._refill()
-        return Quota(self.rate, self.burst, self._level, self._at)
+        if self._lowered_at is None:
+            return Quota(self.rate, self.burst, self._level, self._at)
+        lowered = (self._published, self._lowered_at)
+        return Quota(self.rate, self.burst, self._level, self._at, *lowered)
 
     def seconds_for(self, calls: float) -> float:
         """How long that many calls will take from now on, as far as the quota decides it."""
@@ -65,10 +88,14 @@ class Bucket:
         """Wait for a token. The call is out from then on, until `back`."""
         self._refill()
         self._level -= 1
-        seconds = max(-self._level / self.rate, self._closed_for())
-        if seconds > 0:
-            await self._sleep(seconds, waiting, why)
-        self._refill()
+        mine = self._grown - self._level
+        try:
+            await self._sleep_until(mine, waiting, why)
+        except BaseException:
+            self._level += 1  # cancelled in its sleep: the token was never used
+            raise
+        self._doubtful = 0  # who has not told by now will not tell any more
+        self._judge_burst()
         self._out += 1
 
     def back(self, calls: int = 1) -> None:
@@ -76,33 +103,67 @@ class Bucket:
         self._refill()
         self._out -= calls
 
-    async def _sleep(self, seconds: float, waiting: Waiting, why: str) -> None:
-        try:
-            if seconds > ANNOUNCED:
-                await waiting(self._clock.now() + timedelta(seconds=seconds), why)
-            await self._clock.sleep(seconds)
-        except BaseException:
-            self._level += 1  # cancelled in its sleep: the token was never used
-            raise
+    async def _sleep_until(self, grown: float, waiting: Waiting, why: str) -> None:
+        announced = self._clock.now()
+        while True:
+            self._refill()
+            seconds = max((grown - self._grown) / self.rate, self._closed_for())
+            if seconds <= MOMENT:
+                return
+            until = self._clock.now() + timedelta(seconds=seconds)
+            if seconds > ANNOUNCED and abs(until - announced) > timedelta(seconds=ANNOUNCED):
+                await waiting(until, why)
+                announced = until
+            with anyio.CancelScope() as nap:
+                self._asleep.add(nap)
+                try:
+                    await self._clock.sleep(seconds)
+                finally:
+                    self._asleep.remove(nap)
 
     def answered(self, rate: float | None) -> None:
         """The call went through. `rate` is what the answer announced."""
         self._refusals = 0
         self._refill()
-        if rate and rate > 0:
+        if self._doubtful:
+            self._doubtful -= 1
+            self._passed += 1
+            self._judge_burst()
+        if rate and rate > 0 and rate != self.rate:
             self.rate = rate
+            for nap in self._asleep:
+                nap.cancel()
 
     def refused(self) -> None:
         """429: the far side's bucket is empty whatever ours says. Each one in a row waits twice as
         long; a little chance keeps callers apart."""
+        self._refill()
+        if self._closed_for() > MOMENT:  # it left before another was refused: that told the same
+            self._doubtful = max(0, self._doubtful - 1)
+            self._judge_burst()
+            return
+        if self._level >= 0:  # there should have been a token
+            self._passed = math.ceil(self.burst - self._level - 1 - self._out - MOMENT)
+            self._doubtful = self._out
+            self._judge_burst()
         seconds = max(1 / self.rate, 1.0) * 2.0 ** min(self._refusals, 16)
         seconds = min(seconds, LONGEST_PENALTY) * (1 + self._random.random() / 10)
         self._refusals += 1
-        self._refill()
-        # One token grows meanwhile, for the next taker, the one refused. What grows beyond it does
-        # not count: the far side's burst may be smaller than we believe.
-        self._level = min(self._level, 0.0, 1 - seconds * self.rate)
+        # One token grows meanwhile, for the next taker: the first of those who sleep, or the one
+        # refused. What grows beyond it does not count: what we believe of the far side is wrong.
+        level = min(self._level, 0.0, 1 - seconds * self.rate - len(self._asleep))
+        self._grown -= self._level - level
+        self._level = level
         self._closed_until = self._clock.now() + timedelta(seconds=seconds)
+
+    def _judge_burst(self) -> None:
+        """The burst is no larger than what was let in of one that was refused. If nothing was, the
+        bucket was not full, which tells nothing of its size."""
+        if self._doubtful or not self._passed:
+            return
+        if 1 <= self._passed < self.burst:
+            self.burst, self._lowered_at = float(self._passed), self._clock.now()
+        self._passed = 0
 
     def _closed_for(self) -> float:
         seconds = (self._closed_until - self._clock.now()).total_seconds()
@@ -111,9 +172,12 @@ class Bucket:
 
     def _refill(self) -> None:
         now = self._clock.now()
-        passed = max(0.0, (now - self._at).total_seconds())  # a clock set back refills nothing
+        if self._lowered_at and now - self._lowered_at > BELIEVED:
+            self.burst, self._lowered_at = self._published, None
+        grown = max(0.0, (now - self._at).total_seconds()) * self.rate
         room = max(0.0, self.burst - self._out)
-        self._level = min(room, self._level + passed * self.rate)
+        self._grown += grown  # nothing, if the clock was set back
+        self._level = min(room, self._level + grown)
         self._at = now
 
 

@@ -21,6 +21,8 @@ FINANCE = "Finance and Accounting"
 FULFILLMENT = "Amazon Fulfillment"
 TRACKING = "Inventory and Order Tracking"
 """Roles that an application asks for and a seller agrees to (developer docs, "Roles")."""
+MOST_RENEWALS = 3
+"""How often a call is sent again because its token expired, before it is put off."""
 
 
 class Operation(msgspec.Struct, frozen=True):
@@ -91,7 +93,7 @@ class Client:
         Raises Refused, Unknowable, SourceError, ConnectionLost, Misconfigured or Retryable."""
         call = self._call(connection, operation, Request(params, argument, body))
         bucket = self.bucket(connection, operation)
-        replayed = False
+        replays = 0
         while True:
             answer, token = await self._send(connection, operation, call, bucket, waiting)
             if answer.status == 429:
@@ -100,9 +102,10 @@ class Client:
             bucket.answered(_announced_rate(answer))
             if answer.status in (200, 201, 202):
                 return answer.body
-            if not replayed and _blames_token(answer):
+            most = MOST_RENEWALS if _expired(answer) else 1
+            if replays < most and _blames_token(answer):
                 self._tokens.forget(connection.refresh_token, token)
-                replayed = True
+                replays += 1
                 continue
             _refuse(operation, answer, role or operation.role)
 
@@ -204,6 +207,11 @@ def _blames_token(answer: Answer) -> bool:
     return answer.status == 401 or "token" in said or "expired" in said
 
 
+def _expired(answer: Answer) -> bool:
+    """Whether the token was good, but is no more: then another one will do."""
+    return answer.status in (401, 403) and "expired" in (_fault(answer).details or "").lower()
+
+
 def _announced_rate(answer: Answer) -> float | None:
     """x-amzn-RateLimit-Limit, where it is a number: some gateways send words."""
     try:
@@ -227,6 +235,8 @@ def _refuse(operation: Operation, answer: Answer, role: str) -> NoReturn:
     if answer.status in (401, 403):
         if "revoked" in (fault.details or "").lower():
             raise ConnectionLost(f"Amazon no longer accepts this connection. {text}")
+        if _expired(answer):
+            raise Retryable(f"Amazon's access tokens expire before they can be used. {text}")
         raise SourceError(f"{_lacking(role)} {text}")
     raise SourceError(f"Amazon refused. {text}")
 

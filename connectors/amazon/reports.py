@@ -38,6 +38,11 @@ REPORT_SECONDS = 60.0
 """What a report is expected to take of which nothing is known."""
 POLL_SHARE = 0.05
 """The next look comes when this much more of the time has passed: so little is lost at the end."""
+EARLY_SHARE = 0.5
+"""The same, as long as a report is not expected yet: all that are being made share one quota of
+looks, which must not be used up when they are done."""
+PUNCTUAL = 1.02
+"""So much longer than expected a report may take to be there at the look for it."""
 DEADLINE = timedelta(hours=2)
 PATIENCE = timedelta(minutes=10)
 """How long a sync waits until Amazon makes the report of a further marketplace."""
@@ -393,8 +398,7 @@ class Reader:
                 announced = max(order.made_at + self._expected(part), now + timedelta(seconds=30))
                 await self._waiting(announced, f"Amazon to make the report {part.type}")
             passed = (now - order.made_at).total_seconds()
-            left = (order.made_at + self._expected(part) - now).total_seconds()
-            await self._clock.sleep(min(max(FIRST_POLL, passed * POLL_SHARE, left), LONGEST_POLL))
+            await self._clock.sleep(_pause(passed, self._expected(part).total_seconds()))
         orders = list(mark.orders)
         orders[mark.at] = order
         return msgspec.structs.replace(mark, orders=tuple(orders))
@@ -479,6 +483,19 @@ class Reader:
         """Until the last of the reports that are being made is expected."""
         known = [self._expected(each).total_seconds() for each in self._parts]
         return self.ends(mark, max(known, default=0.0) or REPORT_SECONDS)
+
+
+def _pause(passed: float, expected: float) -> float:
+    """Seconds until the next look at a report, so long after it was ordered; `expected` is 0 where
+    nothing is known."""
+    left = (expected or REPORT_SECONDS) * PUNCTUAL - passed
+    if left <= 0:
+        pause = max(FIRST_POLL, min(-left, passed * POLL_SHARE))
+    elif expected:
+        pause = left
+    else:
+        pause = min(max(FIRST_POLL, passed * EARLY_SHARE), left)
+    return min(pause, LONGEST_POLL)
 
 
 def opened(cursor: str | None, parts: int) -> Mark:

@@ -245,6 +245,131 @@ async def test_a_far_side_with_a_smaller_burst_refuses_once_not_each_time() -> N
     assert admitted == [True, False] + [True] * 8
 
 
+async def burst(bucket: Bucket, far: FarSide, calls: int) -> int:
+    """How many of these calls, one after the other, are refused; each until it is let in."""
+    refused = 0
+    for _ in range(calls):
+        while True:
+            await bucket.take(wait_quietly, "")
+            admitted = far.admits()
+            bucket.back()
+            if admitted:
+                bucket.answered(far.quota.rate)
+                break
+            bucket.refused()
+            refused += 1
+    return refused
+
+
+@pytest.mark.parametrize("size", [1, 2, 5, 9])
+async def test_a_smaller_burst_is_learned_from_one_refusal(size: int) -> None:
+    clock = JumpingClock()
+    bucket, far = bucket_of(clock, rate=0.1, burst=10), FarSide(0.1, size, clock)
+    assert await burst(bucket, far, 15) == 1
+    for hours in (0.01, 5, 5):
+        clock.time += timedelta(hours=hours)
+        bucket = Bucket(bucket.known(), clock, Random(1))  # it survives a restart
+        assert await burst(bucket, far, 15) == 0
+    assert bucket.burst == size
+
+
+async def test_a_smaller_burst_is_believed_for_a_day() -> None:
+    clock = JumpingClock()
+    bucket, far = bucket_of(clock, rate=0.1, burst=10), FarSide(0.1, 4, clock)
+    await burst(bucket, far, 15)
+    clock.time += timedelta(hours=23)
+    assert bucket.level == 4
+    clock.time += timedelta(hours=2)
+    assert Bucket(bucket.known(), clock, Random(1)).level == 10
+    assert bucket.level == 10
+
+
+async def test_a_refusal_of_the_first_call_tells_nothing_of_the_burst() -> None:
+    bucket = bucket_of(JumpingClock(), rate=0.1, burst=10)
+    await bucket.take(wait_quietly, "")
+    bucket.back()
+    bucket.refused()
+    assert bucket.burst == 10
+
+
+async def test_calls_that_are_refused_together_count_as_one() -> None:
+    clock = JumpingClock()
+    bucket, far = bucket_of(clock, rate=0.1, burst=10), FarSide(0.1, 3, clock)
+    for _ in range(9):
+        await bucket.take(wait_quietly, "")
+    for admitted in [far.admits() for _ in range(9)]:
+        bucket.back()
+        if admitted:
+            bucket.answered(0.1)
+        else:
+            bucket.refused()
+    assert bucket.burst == 3
+    assert await burst(bucket, far, 6) == 0
+    assert (clock.now() - NOW).total_seconds() == pytest.approx(60, abs=1)
+
+
+async def test_calls_that_are_let_in_after_a_refusal_count_too() -> None:
+    bucket = bucket_of(JumpingClock(), rate=0.1, burst=10)
+    for _ in range(6):
+        await bucket.take(wait_quietly, "")
+    bucket.back()
+    bucket.answered(None)
+    bucket.back()
+    bucket.refused()
+    for _ in range(4):
+        bucket.back()
+        bucket.answered(None)
+    assert bucket.burst == 5
+
+
+async def test_a_call_that_never_answers_does_not_keep_the_burst_in_doubt() -> None:
+    bucket = bucket_of(JumpingClock(), rate=0.1, burst=10)
+    for _ in range(4):
+        await bucket.take(wait_quietly, "")
+    bucket.back(2)
+    bucket.answered(None)
+    bucket.answered(None)
+    bucket.back()
+    bucket.refused()
+    await call(bucket)
+    assert bucket.burst == 2
+
+
+async def test_a_refusal_puts_off_those_who_sleep() -> None:
+    left: list[float] = []
+    async with Timeline().running() as clock:
+        bucket = bucket_of(clock, rate=0.1, level=0)
+
+        async def take() -> None:
+            await bucket.take(wait_quietly, "")
+            left.append((clock.now() - NOW).total_seconds())
+
+        async with anyio.create_task_group() as group:
+            for _ in range(3):
+                group.start_soon(take)
+            await clock.sleep(5)
+            bucket.refused()
+    assert left == pytest.approx([15, 25, 35], abs=1.1)
+
+
+@pytest.mark.parametrize(("rate", "times"), [(1.0, [6, 7, 8]), (0.05, [15, 35, 55])])
+async def test_who_sleeps_hears_of_a_new_rate(rate: float, times: list[float]) -> None:
+    left: list[float] = []
+    async with Timeline().running() as clock:
+        bucket = bucket_of(clock, rate=0.1, level=0)
+
+        async def take() -> None:
+            await bucket.take(wait_quietly, "")
+            left.append((clock.now() - NOW).total_seconds())
+
+        async with anyio.create_task_group() as group:
+            for _ in range(3):
+                group.start_soon(take)
+            await clock.sleep(5)
+            bucket.answered(rate)
+    assert left == pytest.approx(times, abs=0.6)
+
+
 async def test_after_a_restart_a_bucket_goes_on_where_it_was() -> None:
     clock = JumpingClock()
     before = bucket_of(clock, rate=0.01, burst=3)

@@ -170,7 +170,13 @@ def _found(
         "createdTime": created,
         "lastUpdatedTime": updated,
         "salesChannel": {"channelName": "AMAZON", "marketplaceId": marketplace},
-        "orderItems": [{"orderItemId": order_id.replace("-", ""), "quantityOrdered": 1}],
+        "orderItems": [
+            {
+                "orderItemId": order_id.replace("-", ""),
+                "quantityOrdered": 1,
+                "product": {"asin": "B00551Q3CS", "sellerSku": "NABetaASINB00551Q3CS"},
+            }
+        ],
     }
     return {"orders": [order], **({"pagination": {"nextToken": token}} if token else {})}
 

@@ -1,5 +1,6 @@
 """One call: paced, signed, replayed, and refused in words that say what can be done."""
 
+from contextlib import suppress
 from datetime import timedelta
 
 import anyio
@@ -62,6 +63,19 @@ async def test_a_token_that_dies_midway_is_renewed_and_the_call_replayed_once() 
     assert len(found) == len(set(found)) == 350
     assert await bench.statuses("searchOrders") == [200, 200, 403, 200, 200]
     assert await bench.statuses("token") == [200, 200]
+
+
+async def test_tokens_that_die_one_after_the_other_are_no_missing_role() -> None:
+    """Some are renewed; at some time it is put off, and said why."""
+    bench = Bench(SMALL)
+    await bench.door("faults", {"expireTokens": 1})
+    with pytest.raises(Retryable, match="expire before they can be used"):
+        await ask(bench)
+    assert await bench.statuses(PARTICIPATIONS.name) == [403] * 4
+    await bench.door("faults", {"expireTokens": 0.4})
+    for _ in range(20):
+        with suppress(Retryable):
+            await ask(bench)
 
 
 async def test_a_token_is_not_used_that_died_while_we_waited_for_the_quota() -> None:

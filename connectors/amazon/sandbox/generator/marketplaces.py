@@ -25,10 +25,12 @@ _KNOWN = (
     Marketplace("A2EUQ1WTGCTBG2", "Amazon.ca", "CA", "CAD", "en_CA", "NA"),
     Marketplace("A1AM78C64UM0Y8", "Amazon.com.mx", "MX", "MXN", "es_MX", "NA"),
     Marketplace("A1PA6795UKMFR9", "Amazon.de", "DE", "EUR", "de_DE", "EU"),
-    Marketplace("A1F83G8C2ARO7P", "Amazon.co.uk", "UK", "GBP", "en_GB", "EU"),
+    Marketplace("A1F83G8C2ARO7P", "Amazon.co.uk", "GB", "GBP", "en_GB", "EU"),
     Marketplace("A13V1IB3VIYZZH", "Amazon.fr", "FR", "EUR", "fr_FR", "EU"),
     Marketplace("APJ6JRA9NG5V4", "Amazon.it", "IT", "EUR", "it_IT", "EU"),
     Marketplace("A1RKKUPIHCS9HS", "Amazon.es", "ES", "EUR", "es_ES", "EU"),
+    Marketplace("A39IBJ37TRP1C6", "Amazon.com.au", "AU", "AUD", "en_AU", "FE"),
+    Marketplace("A19VAU5U5O7RUS", "Amazon.sg", "SG", "SGD", "en_SG", "FE"),
 )
 
 MARKETPLACES = {each.id: each for each in _KNOWN}

@@ -11,6 +11,7 @@ from connectors.amazon.sandbox.operations.paging import take
 _PAGE = 50
 _STATUSES = (
     "WORKING",
+    "READY_TO_SHIP",
     "SHIPPED",
     "RECEIVING",
     "CANCELLED",

@@ -51,17 +51,17 @@ def _filter(query: Query, now: float) -> Callable[[Stock], bool]:
 
 
 def _summary(stock: Stock, detailed: bool) -> dict[str, object]:
-    summary = {
+    summary: dict[str, object] = {
         "asin": stock.product.asin,
         "fnSku": stock.product.fn_sku,
         "sellerSku": stock.product.sku,
         "condition": "NewItem",
-        # Empty for what was never in stock: the model has a date-time there, the real API has not.
-        "lastUpdatedTime": "" if stock.updated is None else stamp(stock.updated),
         "productName": stock.product.title,
         "totalQuantity": _total(stock),
         "stores": [],
     }
+    if stock.updated is not None:  # what was never in stock has no date
+        summary["lastUpdatedTime"] = stamp(stock.updated)
     return {**summary, "inventoryDetails": _details(stock)} if detailed else summary
 
 

@@ -62,6 +62,7 @@ def get_report(call: Call) -> object:
 
 
 def cancel_report(call: Call) -> object:
+    """The model describes no body, but clients read one."""
     report = _find(call)
     if report.status(call.now) != "IN_QUEUE":
         raise invalid("Only a report whose processingStatus is IN_QUEUE can be cancelled")

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.anyio
 
 SHIPMENTS = "/fba/inbound/v0/shipments"
 ITEMS = "/fba/inbound/v0/shipmentItems"
-STATUSES = "WORKING,SHIPPED,IN_TRANSIT,DELIVERED,CHECKED_IN,RECEIVING,CLOSED"
+STATUSES = "WORKING,READY_TO_SHIP,SHIPPED,IN_TRANSIT,DELIVERED,CHECKED_IN,RECEIVING,CLOSED"
 ALL = {"QueryType": "SHIPMENT", "MarketplaceId": US, "ShipmentStatusList": STATUSES}
 
 
