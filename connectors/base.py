@@ -42,6 +42,8 @@ class Dataset(msgspec.Struct, frozen=True):
     `reach` is how far back it is read by default (None: a snapshot of today, without a window);
     `lag` is how long before now its newest record can be asked for; `overlap` is how much of what a
     finished sync has read the next one reads again, for records that come late or still change.
+    What a read of a `lasting` one did not bring need not be gone: it may have changed, and so lie
+    in a later window.
     """
 
     name: str
@@ -49,6 +51,7 @@ class Dataset(msgspec.Struct, frozen=True):
     reach: timedelta | None = None
     lag: timedelta = timedelta(0)
     overlap: timedelta = timedelta(0)
+    lasting: bool = False
 
 
 class Window(msgspec.Struct, frozen=True):

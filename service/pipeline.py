@@ -41,8 +41,9 @@ RECORDS_AT_ONCE = 500
 WRITING_AT_ONCE = 2
 """Changes of running syncs on their way into the store at once: what a user asks for (a start, a
 cancel) must not queue behind those of a hundred syncs."""
-DETECTING_AT_ONCE = 1
-"""Rules that are run at once: they are work, and only one thread of Python works at a time."""
+DETECTING_AT_ONCE = 4
+"""Detections at once: they are work, and only one thread of Python works at a time; but a small one
+must not wait until a big one has ended."""
 
 RETRIES = 3
 """How often a sync is tried again by itself without having got any further."""
@@ -269,11 +270,20 @@ class _Run:
                 await self._keep_all(each, "not all of them could be read")
                 continue
             sweep = await self._p.records.sweep(self.sync, each, self._p.clock.now(), self._p.items)
-            if sweep.gone > MASS * sweep.reached and not self.sync.options.allow_mass_delete:
-                text = f"that would be {sweep.gone:,} of {sweep.reached:,}; allowMassDelete does it"
-                await self._keep_all(each, text)
+            if why := self._doubt(each, sweep):
+                await self._keep_all(each, f"{why}; allowMassDelete does it")
             elif sweep.gone:
                 await self._delete(each.name, sweep)
+
+    def _doubt(self, dataset: DatasetProgress, sweep: Sweep) -> str:
+        """Why what was not met may be there all the same; empty if there is no doubt."""
+        if self.sync.options.allow_mass_delete or not sweep.gone:
+            return ""
+        if sweep.gone > MASS * sweep.reached:
+            return f"that would be {sweep.gone:,} of {sweep.reached:,}"
+        if _find(self._connector, dataset.name).lasting:
+            return f"the {sweep.gone:,} that did not come may only have changed meanwhile"
+        return ""
 
     async def _delete(self, name: str, sweep: Sweep) -> None:
         await self._change(lambda now: self.sync.swept(name, sweep.gone, now), *sweep.statements)

@@ -23,7 +23,7 @@ LIST_TRANSACTIONS = Operation(
 )
 
 # An update may show later than it says, for a day at the most.
-ORDERS = Dataset("orders", "orders", timedelta(days=90), SETTLED, timedelta(hours=26))
+ORDERS = Dataset("orders", "orders", timedelta(days=90), SETTLED, timedelta(hours=26), lasting=True)
 INVENTORY = Dataset("inventory", "inventory")
 # Some come two days late, and a payment is deferred for two weeks.
 TRANSACTIONS = Dataset(

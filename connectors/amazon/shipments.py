@@ -30,7 +30,7 @@ GET_SHIPMENT_ITEMS = Operation(
 REACH = timedelta(days=280)
 # The whole of it at every time: a shipment does not tell when it changed, so none is ever gone
 # because it was not met, and one that Amazon receives more of may not count as changed.
-SHIPMENTS = Dataset("shipments", "inbound shipments", REACH, SETTLED, overlap=REACH)
+SHIPMENTS = Dataset("shipments", "inbound shipments", REACH, SETTLED, overlap=REACH, lasting=True)
 
 
 class _Bookmark(msgspec.Struct, frozen=True, omit_defaults=True):

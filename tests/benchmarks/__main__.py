@@ -8,7 +8,17 @@ from pathlib import Path
 import anyio
 import structlog
 
-from tests.benchmarks import backfill, bulk, cancels, history, landing, polls, starts, streams
+from tests.benchmarks import (
+    backfill,
+    bulk,
+    cancels,
+    fairness,
+    history,
+    landing,
+    polls,
+    starts,
+    streams,
+)
 
 BENCHMARKS = {
     "streams": streams,
@@ -16,6 +26,7 @@ BENCHMARKS = {
     "landing": landing,
     "starts": starts,
     "cancels": cancels,
+    "fairness": fairness,
     "history": history,
     "backfill": backfill,
     "bulk": bulk,

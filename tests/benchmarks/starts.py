@@ -70,10 +70,10 @@ async def _amazon(folder: Path) -> tuple[list[float], list[float]]:
     ):
         async with AsyncExitStack() as stack:
             busy = [
-                await stack.enter_async_context(_client(near.url, f"busy-{number}"))
+                await stack.enter_async_context(client(near.url, f"busy-{number}"))
                 for number in range(RUNNING)
             ]
-            new = await stack.enter_async_context(_client(near.url, "new"))
+            new = await stack.enter_async_context(client(near.url, "new"))
             for seed, user in enumerate([*busy, new], 1):
                 await user.connect(**amazon.connection(seed, ORDERS))
             async with anyio.create_task_group() as group:
@@ -96,7 +96,7 @@ async def _once(user: User) -> tuple[float, float]:
 
 
 @asynccontextmanager
-async def _client(url: str, name: str) -> AsyncIterator[User]:
+async def client(url: str, name: str) -> AsyncIterator[User]:
     headers = {"Authorization": f"Bearer {token(name)}"}
     async with httpx.AsyncClient(base_url=url, headers=headers, timeout=60) as client:
         yield User(client)

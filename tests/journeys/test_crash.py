@@ -30,6 +30,10 @@ COUNTERS = ("processed", "total", "created", "updated", "unchanged", "failed", "
 PAGED = ("searchOrders", "getInventorySummaries", "listTransactions", "getShipments")
 AT_MOST = {"download": 40, "detect": 4000, "finalize": 1}
 """How late a point may be passed for the last time before the process dies."""
+BY_US: dict[str, Callable[[Process], object]] = {
+    "any_time": lambda near: near.kill(),
+    "sigterm": lambda near: near.terminate(10),
+}
 
 
 class Told(msgspec.Struct, frozen=True):
@@ -69,9 +73,11 @@ async def test_kills_leave_no_trace_in_records_counters_or_claims(
 
 
 def _deaths(random: Random) -> Iterator[str]:
-    """Without end: mostly at a chosen point, of which the number is drawn, else any time."""
+    """Without end: mostly at a chosen point, of which the number is drawn, else any time; and now
+    and then in order, by SIGTERM."""
+    points = (*POINTS, "any_time", "sigterm")
     while True:
-        for point in random.sample((*POINTS, "random"), len(POINTS) + 1):
+        for point in random.sample(points, len(points)):
             yield f"{point}:{random.randint(1, AT_MOST.get(point, 25))}"
 
 
@@ -89,17 +95,18 @@ async def _sync(
     while True:
         death = next(deaths, "") if killed.total() < KILLS else ""
         point, _, number = death.partition(":")
-        environ = {"DIE_AT": death} if death and point != "random" else {}
+        environ = {} if point in ("", *BY_US) else {"DIE_AT": death}
         try:
             with dying_service(folder, port, **environ, **amazon.environ(far.url)) as near:
                 async with _user(near, name) as user:
                     begun = begun or await _begun(user)
-                    if point == "random" and await _until_random(user, begun, int(number)):
-                        near.kill()
+                    if point in BY_US and await _until_random(user, begun, int(number)):
+                        BY_US[point](near)
                     await user.until(begun, "complete", "failed", seconds=60)
                     return await _told(user, begun)
         except httpx.TransportError:
-            assert near.popen.wait(20) == -signal.SIGKILL, near.log
+            expected = 0 if point == "sigterm" else -signal.SIGKILL
+            assert near.popen.wait(20) == expected, near.log
         except Died:
             pass  # at its very start
         killed[point] += 1

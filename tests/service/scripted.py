@@ -28,6 +28,7 @@ from connectors.base import (
 
 ORDERS = Dataset("orders", "orders", timedelta(days=90), overlap=timedelta(days=1))
 STOCK = Dataset("stock", "stock levels")
+CASES = Dataset("cases", "cases", lasting=True)
 
 
 class Script:
@@ -37,7 +38,7 @@ class Script:
 
     def __init__(self) -> None:
         self.records: dict[str, list[Record]] = {"orders": [], "stock": []}
-        self.errors: dict[str, list[Exception | None]] = {"orders": [], "stock": []}
+        self.errors: dict[str, list[Exception | None]] = {"orders": [], "stock": [], "cases": []}
         self.gates: dict[str, anyio.Event] = {}
         self.windows: list[tuple[str, Window]] = []
         self.pages = 0
@@ -56,7 +57,10 @@ class ScriptedConnector:
     """Ten records a page; its cursor is the number of the next."""
 
     name = "demo"
-    datasets: Sequence[Dataset] = (ORDERS, STOCK)
+
+    @property
+    def datasets(self) -> Sequence[Dataset]:
+        return [each for each in (ORDERS, STOCK, CASES) if each.name in self._script.records]
 
     def __init__(self, script: Script) -> None:
         self._script = script

@@ -153,6 +153,21 @@ async def test_a_refresh_that_would_delete_over_a_tenth_deletes_nothing(
     assert (orders(told)["deleted"], len(await ids(ann))) == (4, 26)
 
 
+async def test_what_may_only_have_changed_is_deleted_only_when_told_to(
+    tmp_path: Path, script: Script
+) -> None:
+    script.has("cases", *(f"case-{number}" for number in range(20)))
+    async with serve(tmp_path) as service:
+        ann = await connected(service)
+        await ann.whole_sync()
+        script.records["cases"].pop()
+        kept = await ann.whole_sync(overwrite=True)
+        assert len(await ids(ann, "cases")) == 20
+        assert any("may only have changed" in warning for warning in kept["warnings"])
+        await ann.whole_sync(overwrite=True, allowMassDelete=True)
+        assert len(await ids(ann, "cases")) == 19
+
+
 async def test_an_empty_answer_deletes_nothing(service: Serving, script: Script) -> None:
     ann = await connected(service)
     await ann.whole_sync()

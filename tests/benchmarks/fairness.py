@@ -1,0 +1,60 @@
+"""A tenant with a hundred times the data beside ten small ones: how much longer those take."""
+
+import tempfile
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import anyio
+
+from connectors.amazon import sandbox as amazon
+from tests.benchmarks.starts import client, free_port
+from tests.journeys.process import sandbox, service
+from tests.serving import Json, User
+
+SMALL, BIG = 100, 10_000
+TENANTS = 10
+
+
+async def run() -> dict[str, float]:
+    alone = await _small_ones(beside=False)
+    beside = await _small_ones(beside=True)
+    return {
+        f"s, median sync of ten tenants of {SMALL} orders, alone": alone,
+        f"s, the same beside one of {BIG:,} orders": beside,
+        "ratio": beside / alone,
+    }
+
+
+async def _small_ones(beside: bool) -> float:
+    """The median of their durations; the big one begins first and is still at work at the end."""
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        sandbox(Path(folder), free_port(), SMALL, 60) as far,
+        service(Path(folder), free_port(), **amazon.environ(far.url)) as near,
+    ):
+        async with AsyncExitStack() as stack:
+
+            async def connected(name: str, seed: int, orders: int) -> User:
+                user = await stack.enter_async_context(client(near.url, name))
+                await user.connect(**amazon.connection(seed, orders))
+                return user
+
+            small = [await connected(f"small-{n}", n + 2, SMALL) for n in range(TENANTS)]
+            big = await connected("big", 1, BIG)
+            if beside:
+                big_id = await big.start()
+                await big.until_processed(big_id, "orders", 1)
+            found: list[Json] = []
+            async with anyio.create_task_group() as group:
+                for user in small:
+                    group.start_soon(_whole, user, found)
+            if beside:
+                status = await big.until(big_id, seconds=600)
+                print(
+                    f"    the big one: {status['duration']} s, {status['recordsProcessed']} records"
+                )
+    return sorted(float(each["duration"]) for each in found)[TENANTS // 2]
+
+
+async def _whole(user: User, found: list[Json]) -> None:
+    found.append(await user.until(await user.start(), seconds=300))
