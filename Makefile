@@ -17,8 +17,8 @@ help: ## Show this list
 run: .venv ## Start the service in demo mode with a local Selling Partner API (ARGS="--port 8080")
 	@.venv/bin/python -m service demo $(ARGS)
 
-test: .venv-dev ## Run the whole test suite (ARGS="-k sse")
-	@.venv-dev/bin/python -m pytest $(ARGS)
+test: .venv-dev ## Run the whole test suite (ARGS="-k sse", ARGS="-n 0" for one at a time)
+	@.venv-dev/bin/python -m pytest -n auto $(ARGS)
 
 crash: N = 50
 crash: .venv-dev ## Kill the service N times in the middle of syncs (N=200)
