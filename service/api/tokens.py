@@ -83,7 +83,8 @@ class Tokens:
 
     def _known(self, token: str) -> Claims | None:
         known = self._verified.get(token)
-        return known.claims if known and self._now() - known.at < REMEMBERED_FOR else None
+        # Below 0 a clock was set back: that must not make a token's key good for longer.
+        return known.claims if known and 0 <= self._now() - known.at < REMEMBERED_FOR else None
 
     async def _verify(self, token: str) -> Claims:
         self._verified.pop(token, None)

@@ -3,6 +3,7 @@
 import socket
 import threading
 import time
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from service.errors import StartupError
 from tests.service.api.answers import problem
 from tests.service.api.issuer import ec, issuer, jwks, public, rsa, signed
 from tests.service.api.test_auth import made
+from tests.service.clocks import FastClock
 from tests.serving import SECRET, Json, Serving, serve, token
 
 pytestmark = pytest.mark.anyio
@@ -260,6 +262,23 @@ async def test_a_key_that_is_withdrawn_is_good_no_more_even_for_known_tokens(
                 file(tmp_path, jwks(ec()))
             await until_refused(service, signed(rsa()))
             assert await accepted(service, signed(ec()))
+
+
+async def test_a_clock_that_is_set_back_makes_no_withdrawn_key_good(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keys, "REST", 0.01)
+    monkeypatch.setattr(keys, "FRESH", 0.02)
+    clock = FastClock(speed=1.0)
+    async with serve(tmp_path, clock, AUTH_JWKS=file(tmp_path)) as service:
+        assert await accepted(service, signed(rsa()))
+        file(tmp_path, jwks(ec()))
+        with anyio.fail_after(5):
+            while await accepted(service, signed(rsa(), number=time.monotonic())):
+                await anyio.sleep(0.02)
+        assert await accepted(service, signed(rsa())), "it is remembered for a while"
+        clock.jump(timedelta(hours=-1))
+        assert not await accepted(service, signed(rsa()))
 
 
 OUT_OF_ORDER: dict[str, Json] = {

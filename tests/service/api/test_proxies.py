@@ -154,6 +154,17 @@ async def test_the_consent_comes_back_to_where_the_browser_is(
         assert back == f"{scheme}://sync.example/api/connections/amazon/callback"
 
 
+@pytest.mark.parametrize(("trusted", "address"), [("127.0.0.1", "203.0.113.7"), ("", "127.0.0.1")])
+async def test_the_audit_names_the_sender_and_no_made_up_one(
+    tmp_path: Path, trusted: str, address: str
+) -> None:
+    async with serve(tmp_path, TRUSTED_PROXIES=trusted) as service:
+        service.user().http.headers.update({"X-Forwarded-For": "6.6.6.6, 203.0.113.7"})
+        await service.user().connect()
+        entries = read(await service.user().get("/api/audit"))["entries"]
+        assert [each["address"] for each in entries] == [address]
+
+
 async def test_the_cookie_is_for_https_whatever_a_proxy_says(tmp_path: Path) -> None:
     async with serve(tmp_path, TRUSTED_PROXIES="127.0.0.1") as service:
         for scheme in ("http", "https"):
