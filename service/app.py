@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import anyio
 import structlog
+from cryptography.fernet import MultiFernet
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -39,7 +40,7 @@ from service.settings import Settings
 from service.sources import Sources, open_sources
 from service.store.audit import AuditLog
 from service.store.connections import ConnectionStore
-from service.store.engine import Unavailable
+from service.store.engine import Engine, Unavailable
 from service.store.migrations import migrate
 from service.store.patience import PatientEngine
 from service.store.records import Records
@@ -81,39 +82,17 @@ async def open_parts(settings: Settings, clock: Clock) -> AsyncIterator[Parts]:
     async with AsyncExitStack() as stack:
         auth = Authenticator(settings, clock)
         await stack.enter_async_context(auth.open())
-        stack.enter_context(only_process(settings.database_path))
-        await anyio.to_thread.run_sync(migrate, f"sqlite:///{settings.database_path}")
-        engine = await SqliteEngine.open(settings.database_path)
-        stack.push_async_callback(engine.close)
-        store, stored = Store(engine), ConnectionStore(engine)
-        records, recoveries = Records(engine), Recoveries(engine)
-        patient = PatientEngine(engine)  # for running syncs, which have time
+        engine = await stack.enter_async_context(_database(settings))
         sources = await stack.enter_async_context(
             open_sources(connectors.names(), connectors.find, settings.environ, clock)
         )
+        store, stored, records = Store(engine), ConnectionStore(engine), Records(engine)
         bus, runner = EventBus(), Runner(settings.max_running_syncs)
         plans = Plans(read_plans(settings.plans), settings.max_syncs_per_tenant)
         registry = Registry(store, records, stored, bus, runner, sources, clock, plans)
         connections = Connections(stored, sources, keys, clock)
-        pipeline = Pipeline(
-            registry,
-            Connections(ConnectionStore(patient), sources, keys, clock),
-            Records(patient),
-            Recoveries(patient),
-            sources,
-            clock,
-            timeout=settings.sync_timeout,
-            stall_timeout=settings.stall_timeout,
-            items=settings.history_items,
-        )
-        housekeeping = Housekeeping(
-            registry,
-            connections,
-            store,
-            clock,
-            retention=timedelta(days=settings.retention_days),
-            audit_retention=timedelta(days=settings.audit_retention_days),
-        )
+        pipeline = _pipeline(PatientEngine(engine), registry, sources, keys, clock, settings)
+        housekeeping = _housekeeping(registry, connections, store, clock, settings)
         encoder = wire.Encoder()
         hub = Hub(clock, encoder, settings.max_streams_per_user)
         await stack.enter_async_context(hub.open())
@@ -129,7 +108,7 @@ async def open_parts(settings: Settings, clock: Clock) -> AsyncIterator[Parts]:
             connections=connections,
             store=store,
             records=records,
-            recoveries=recoveries,
+            recoveries=Recoveries(engine),
             audit=AuditLog(engine),
             sources=sources,
             hub=hub,
@@ -140,17 +119,59 @@ async def open_parts(settings: Settings, clock: Clock) -> AsyncIterator[Parts]:
         )
 
 
-async def rotate(settings: Settings) -> int:
-    """Encrypt all credentials with the newest key; how many. No service may run meanwhile."""
-    keys, clock = read_keys(settings.secrets_keys), SystemClock()
+@asynccontextmanager
+async def _database(settings: Settings) -> AsyncIterator[Engine]:
+    """Ours alone, and of the newest schema."""
     with only_process(settings.database_path):
         await anyio.to_thread.run_sync(migrate, f"sqlite:///{settings.database_path}")
         engine = await SqliteEngine.open(settings.database_path)
         try:
-            stored = ConnectionStore(engine)
-            return await Connections(stored, Sources({}), keys, clock).rotate_keys()
+            yield engine
         finally:
             await engine.close()
+
+
+def _pipeline(
+    patient: Engine,
+    registry: Registry,
+    sources: Sources,
+    keys: MultiFernet,
+    clock: Clock,
+    settings: Settings,
+) -> Pipeline:
+    """Running syncs have time, so their engine waits for a database that is away."""
+    return Pipeline(
+        registry,
+        Connections(ConnectionStore(patient), sources, keys, clock),
+        Records(patient),
+        Recoveries(patient),
+        sources,
+        clock,
+        timeout=settings.sync_timeout,
+        stall_timeout=settings.stall_timeout,
+        items=settings.history_items,
+    )
+
+
+def _housekeeping(
+    registry: Registry, connections: Connections, store: Store, clock: Clock, settings: Settings
+) -> Housekeeping:
+    return Housekeeping(
+        registry,
+        connections,
+        store,
+        clock,
+        retention=timedelta(days=settings.retention_days),
+        audit_retention=timedelta(days=settings.audit_retention_days),
+    )
+
+
+async def rotate(settings: Settings) -> int:
+    """Encrypt all credentials with the newest key; how many. No service may run meanwhile."""
+    keys = read_keys(settings.secrets_keys)
+    async with _database(settings) as engine:
+        connections = Connections(ConnectionStore(engine), Sources({}), keys, SystemClock())
+        return await connections.rotate_keys()
 
 
 @asynccontextmanager

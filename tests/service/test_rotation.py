@@ -1,0 +1,60 @@
+"""Credentials under a new key: the old one can go afterwards."""
+
+from pathlib import Path
+
+import pytest
+from cryptography.fernet import Fernet
+
+from connectors.base import ConnectionLost, SystemClock
+from service.app import open_parts, rotate
+from service.connections import NewConnection
+from service.errors import StartupError
+from service.model import Actor
+from tests.serving import KEY, settings
+
+pytestmark = pytest.mark.anyio
+
+ANN = Actor("ann", "ann")
+
+
+async def connected(folder: Path, count: int) -> list[str]:
+    async with open_parts(settings(folder), SystemClock()) as parts:
+        new = [NewConnection("demo", "NA", (), f"secret-{n}", "production") for n in range(count)]
+        return [(await parts.connections.connect(ANN, each)).id for each in new]
+
+
+async def opened(folder: Path, keys: str, connection_id: str) -> str:
+    async with open_parts(settings(folder, SECRETS_KEYS=keys), SystemClock()) as parts:
+        return (await parts.connections.open(connection_id)).refresh_token
+
+
+async def test_after_a_rotation_the_new_key_alone_opens_everything(tmp_path: Path) -> None:
+    ids = await connected(tmp_path, 3)
+    newer = Fernet.generate_key().decode()
+    assert await rotate(settings(tmp_path, SECRETS_KEYS=f"{newer},{KEY}")) == 3
+    for number, connection_id in enumerate(ids):
+        assert await opened(tmp_path, newer, connection_id) == f"secret-{number}"
+    async with open_parts(settings(tmp_path), SystemClock()) as parts:
+        with pytest.raises(ConnectionLost, match="SECRETS_KEYS"):
+            await parts.connections.open(ids[0])
+
+
+async def test_a_key_that_is_missing_is_told_before_anything_changes(tmp_path: Path) -> None:
+    (connection_id,) = await connected(tmp_path, 1)
+    with pytest.raises(StartupError, match="all old ones after it"):
+        await rotate(settings(tmp_path, SECRETS_KEYS=Fernet.generate_key().decode()))
+    assert await opened(tmp_path, KEY, connection_id) == "secret-0"
+
+
+async def test_forgotten_connections_have_nothing_to_rotate(tmp_path: Path) -> None:
+    (connection_id,) = await connected(tmp_path, 1)
+    async with open_parts(settings(tmp_path), SystemClock()) as parts:
+        await parts.connections.forget(ANN, connection_id, erase=False)
+    assert await rotate(settings(tmp_path)) == 0
+
+
+async def test_a_running_service_is_not_rotated_under_its_feet(tmp_path: Path) -> None:
+    await connected(tmp_path, 1)
+    async with open_parts(settings(tmp_path), SystemClock()):
+        with pytest.raises(StartupError, match="in use by process"):
+            await rotate(settings(tmp_path))
