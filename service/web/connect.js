@@ -8,6 +8,7 @@ export function createAccounts({ demo, onChange, onConnected, onForgotten, onErr
   let accounts = [];
   let chosen = null;
   let leaving = null;
+  let again = null; // the account that is connected again
 
   async function refresh() {
     accounts = (await get("/api/connections")).connections;
@@ -28,13 +29,18 @@ export function createAccounts({ demo, onChange, onConnected, onForgotten, onErr
         h("p", {}, h("strong", {}, name), " ", badge(account.status, account.status)),
         h("p", { class: "muted small" }, [connector, region, ...marketplaceIds, environment].join(" · ")),
         reason && h("p", { class: "problem" }, reason)),
-      account.status === "lost" && h("button", { onclick: () => open(true, account) }, "Connect again"),
+      account.status === "lost" && h("button", { onclick: () => open(true, account, account) }, "Connect again"),
       h("button", { class: "quiet", onclick: () => leave(account) }, "Forget…"));
   }
 
-  /** Opens the form, filled with what is known: another account's values, in the demo its door. */
-  function open(wanted, like = accounts[0]) {
+  /** Opens the form, filled with what is known: another account's values, in the demo its door. To
+   * connect one again only its credentials are asked for. */
+  function open(wanted, like = accounts[0], lost = null) {
     form.hidden = !wanted;
+    again = lost;
+    form.querySelector("h2").textContent = lost ? `Connect ${lost.name || "the account"} again` : "Connect an account";
+    for (const name of ["connector", "region", "environment", "marketplaceIds", "startAtOnce"])
+      form.elements[name].disabled = Boolean(lost);
     $("connect-close").hidden = accounts.length === 0;
     $("connect-more").hidden = wanted;
     clear();
@@ -55,15 +61,18 @@ export function createAccounts({ demo, onChange, onConnected, onForgotten, onErr
   async function connect() {
     clear();
     const given = form.elements;
+    const refreshToken = given.refreshToken.value.trim();
     try {
-      const answer = await post("/api/connections", {
-        connector: given.connector.value.trim(),
-        region: given.region.value,
-        environment: given.environment.value,
-        marketplaceIds: marketplaces(),
-        refreshToken: given.refreshToken.value.trim(),
-        skipHistoricalSync: !given.startAtOnce.checked,
-      });
+      const answer = again
+        ? await post(`/api/connections/${again.id}/reconnect`, { refreshToken })
+        : await post("/api/connections", {
+            connector: given.connector.value.trim(),
+            region: given.region.value,
+            environment: given.environment.value,
+            marketplaceIds: marketplaces(),
+            refreshToken,
+            skipHistoricalSync: !given.startAtOnce.checked,
+          });
       given.refreshToken.value = "";
       chosen = answer.id;
       await refresh();
@@ -81,6 +90,7 @@ export function createAccounts({ demo, onChange, onConnected, onForgotten, onErr
     clear();
     const { connector, region, environment } = form.elements;
     const query = new URLSearchParams({ region: region.value, marketplaceIds: marketplaces().join(), environment: environment.value });
+    if (again) query.set("connectionId", again.id);
     const name = connector.value.trim();
     if (!name) return point({ field: "connector", message: "Say which." });
     const path = `/api/connections/${encodeURIComponent(name)}/authorize?${query}`;

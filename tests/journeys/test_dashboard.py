@@ -1,8 +1,6 @@
 """The dashboard in a real headless Chromium: start, watch to the end, reload; cancel; claims."""
 
-import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -15,17 +13,15 @@ import httpx
 import pytest
 from selenium import webdriver
 from selenium.common.exceptions import StaleElementReferenceException
-from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
+from tests.journeys.browser import chromium
+
 ROOT = Path(__file__).parents[2]
 PATIENCE = 40
-QUIET = (
-    *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-    *("--disable-dev-shm-usage", "--window-size=1280,900"),
-)
+SANDBOXES: dict[str, str] = {}
+"""Of each demo that runs, by its address."""
 
 
 class Page:
@@ -47,6 +43,18 @@ class Page:
         ready = f"The button never offered {words!r}"
         self.until(lambda: button.is_enabled() and button.text == words, ready)
         button.click()
+
+    def click(self, selector: str, words: str) -> None:
+        """The button there that says so, as soon as there is one."""
+
+        def found() -> bool:
+            for button in self.browser.find_elements(By.CSS_SELECTOR, selector):
+                if button.text == words and button.is_enabled():
+                    button.click()
+                    return True
+            return False
+
+        self.until(found, f"There was no button {words!r}")
 
     def row(self, dataset: str) -> str:
         return self.text(f"#details [data-dataset={dataset}]")
@@ -81,6 +89,9 @@ def demo(data: Path, *options: str) -> Iterator[str]:
             said = process.stdout.readline()
             found = re.search(r"Dashboard\s+(http://\S+)", said)
             assert found, f"The demo did not say where it is: {said!r}"
+            also = re.search(r"(http://\S+)", process.stdout.readline())
+            assert also
+            SANDBOXES[found[1]] = also[1]
             yield found[1]
         finally:
             process.send_signal(signal.SIGTERM)
@@ -92,23 +103,9 @@ def demo(data: Path, *options: str) -> Iterator[str]:
 
 @pytest.fixture
 def page(tmp_path: Path) -> Iterator[Page]:
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
-    driver = shutil.which("chromedriver")
-    if not chromium or not driver:
-        reason = "needs chromium and chromedriver (Debian: apt install chromium chromium-driver)"
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
-    options = webdriver.ChromeOptions()
-    options.binary_location = chromium
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    for argument in (*QUIET, f"--user-data-dir={tmp_path / 'browser'}"):
-        options.add_argument(argument)
-    browser = webdriver.Chrome(options=options, service=Service(driver))
-    try:
+    with chromium(tmp_path / "browser") as browser:
+        browser.set_window_size(1280, 900)
         yield Page(browser)
-    finally:
-        browser.quit()
 
 
 @pytest.mark.timeout(120)
@@ -148,6 +145,28 @@ def test_pressing_cancel_ends_a_running_sync_and_keeps_what_was_read(
         page.shows("#headline", "Cancelled")
         page.shows("#message", "Cancelled. What was read so far is kept.")
         page.until(lambda: bool(page.text("#records summary")), "No record was shown")
+        assert page.complaints() == []
+
+
+@pytest.mark.timeout(120)
+def test_an_account_that_was_lost_is_connected_again_and_its_sync_goes_on(
+    page: Page, tmp_path: Path
+) -> None:
+    with demo(tmp_path / "data", "--orders", "300", "--speed", "600") as address:
+        far = SANDBOXES[address]
+        page.browser.get(address)
+        page.shows("#accounts .badge", "connected")
+        body = {"refreshToken": "Atzr|sandbox-1"}
+        httpx.post(f"{far}/_sandbox/revoke", json=body).raise_for_status()
+        page.press("Start sync")
+        page.until(lambda: "lost" in page.text("#accounts .badge"), "The loss was not shown")
+        httpx.post(f"{far}/_sandbox/reset").raise_for_status()
+        page.click("#accounts button", "Connect again")
+        page.click("#connect button", "Connect")
+        page.shows("#headline", "Complete")
+        page.shows("#accounts .badge", "connected")
+        (sync,) = httpx.get(f"{address}/api/sync/history").json()["syncs"]
+        assert (sync["status"], sync["attempt"]) == ("complete", 1)
         assert page.complaints() == []
 
 
