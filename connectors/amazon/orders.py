@@ -3,7 +3,7 @@ last days are searched for."""
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 
@@ -11,9 +11,11 @@ from connectors.amazon import datasets, pages, reports
 from connectors.amazon.client import Client
 from connectors.amazon.kinds import ORDERS_KIND
 from connectors.amazon.plan import (
+    ROWS_AN_ORDER,
     USUAL_ORDERS_A_DAY,
     OrdersPlan,
     plan_orders,
+    recent_span,
     report_seconds,
 )
 from connectors.base import (
@@ -22,6 +24,7 @@ from connectors.base import (
     Cursor,
     Misconfigured,
     Page,
+    Record,
     SourceError,
     Waiting,
     Window,
@@ -31,20 +34,29 @@ A_DAY = "orders:a-day"
 """What is learned about a connection: how many orders a day it has."""
 
 
+ENOUGH = 100
+"""So many items of new orders tell how many there are in a day."""
+
+
 class _Both(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Our cursor: where reports turn to search, how far each is, the orders so far; and how many of
-    those that were searched for are new, not just changed."""
+    """Our cursor: where reports turn to search, how far each is, the orders so far; how many items
+    a day there are, by the first page; and by those that were searched for and are new, not just
+    changed: how many items they have, up to when."""
 
     turn: Annotated[datetime, msgspec.Meta(tz=True)]
     reports: str | None = None
     search: str | None = None
     searched: bool = False
     count: int = 0
+    rows: float = 0.0
     new: int = 0
+    newest: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
 
 
 class _Created(msgspec.Struct):
     createdTime: datetime
+    lastUpdatedTime: datetime
+    orderItems: list[Any]
 
 
 def planned(connection: Connection, window: Window) -> OrdersPlan:
@@ -72,6 +84,8 @@ async def read_orders(
     the past of which the report tells nothing is searched too: there may have been no orders, and
     a report does not tell that from a failure. All is searched where reports are refused."""
     reading = _Reading(client, clock, connection, window, cursor, waiting)
+    if not cursor:
+        await reading.look()
     for step in (reading.order, reading.search, reading.documents):
         async for page in step():
             yield page
@@ -90,15 +104,35 @@ class _Reading:
         waiting: Waiting,
     ) -> None:
         self._client = client
+        self._clock = clock
         self._connection = connection
         self._window = window
         self._waiting = waiting
-        self._both = _opened(cursor, window) or _Both(planned(connection, window).search_from)
-        self._past = Window(window.since, self._both.turn)
-        self._reader = reports.Reader(client, clock, ORDERS_KIND, connection, self._past, waiting)
-        self._by_report = self._both.turn > window.since
-        kept = self._both.reports if self._by_report else None
+        self._found: AsyncIterator[Page] | None = None  # what look began to search
+        self._begin(_opened(cursor, window) or _Both(planned(connection, window).search_from))
+
+    def _begin(self, both: "_Both") -> None:
+        self._both = both
+        self._past = Window(self._window.since, both.turn)
+        self._reader = reports.Reader(
+            self._client, self._clock, ORDERS_KIND, self._connection, self._past, self._waiting
+        )
+        self._by_report = both.turn > self._window.since
+        kept = both.reports if self._by_report else None
         self._mark = reports.opened(kept, self._reader.parts)
+
+    async def look(self) -> None:
+        """Where nothing is known of the orders: what the first page of the search tells of how many
+        there are. If it would go on for too long, reports shall tell more of them."""
+        if not self._by_report or _known(self._connection) is not None:
+            return
+        found = self._searched(Window(self._both.turn, self._window.until))
+        first = await anext(found)
+        looked = _looked(self._both, first, self._window)
+        if looked.turn == self._both.turn:
+            self._both, self._found = looked, _after(first, found)
+        else:
+            self._begin(looked)
 
     async def order(self) -> AsyncIterator[Page]:
         """The reports, so that Amazon makes them while the rest is searched."""
@@ -112,19 +146,16 @@ class _Reading:
             raise
         except SourceError:  # no role for reports, say: searching takes longer, but it tells all
             self._both, self._by_report = _Both(self._window.since), False
+            self._found = None
 
     async def search(self) -> AsyncIterator[Page]:
         """What is too new for a report; everything, where there are none."""
         if self._both.searched:
             return
-        turn = self._both.turn
-        async for page in self._searched(Window(turn, self._window.until)):
-            self._count(
-                page,
-                search=page.cursor,
-                searched=page.cursor is None,
-                new=self._both.new + _created_since(page, turn),
-            )
+        rest = Window(self._both.turn, self._window.until)
+        async for page in self._found or self._searched(rest):
+            self._both = _with_new(self._both, page)
+            self._count(page, search=page.cursor, searched=page.cursor is None)
             if self._by_report:
                 yield self._wrapped(self._with_reports(page), 0.5 * (page.share or 0.0))
             else:
@@ -171,16 +202,18 @@ class _Reading:
         """With the time that the reports will take, by what is known of how many orders there are.
         Search goes on meanwhile."""
         span = self._past.until - self._past.since
-        made = self._reader.ends(self._mark, report_seconds(span, self._density()))
+        self._reader.guess = report_seconds(span, self._rows_a_day())
+        made = self._reader.ends(self._mark)
         known = [each for each in (made, page.seconds_left) if each is not None]
         return msgspec.structs.replace(page, seconds_left=max(known, default=None))
 
-    def _density(self) -> float:
-        """Orders a day: as searched, once that is done; as the last sync learned, until then."""
-        if self._both.searched:
-            days = (self._window.until - self._both.turn) / timedelta(days=1)
-            return self._both.new / max(days, 1.0)
-        return _known(self._connection) or USUAL_ORDERS_A_DAY
+    def _rows_a_day(self) -> float:
+        """Of a report, a row an item: as searched, once that is done; until then by the first page,
+        or by how many orders the last sync learned of."""
+        both = self._both
+        if both.searched and both.newest and both.new >= ENOUGH:
+            return both.new / ((both.newest - both.turn) / timedelta(days=1))
+        return both.rows or (_known(self._connection) or USUAL_ORDERS_A_DAY) * ROWS_AN_ORDER
 
     def _wrapped(self, page: Page, share: float, last: bool = False) -> Page:
         """The page with our cursor; the last one with what the reading taught."""
@@ -197,10 +230,40 @@ class _Reading:
         )
 
 
-def _created_since(page: Page, moment: datetime) -> int:
-    good = [record for record in page.records if not record.error]
-    times = [msgspec.json.decode(each.data, type=_Created).createdTime for each in good]
-    return sum((each if each.tzinfo else each.replace(tzinfo=UTC)) >= moment for each in times)
+def _looked(both: _Both, first: Page, window: Window) -> _Both:
+    """What the first page of the search tells of how many orders there are; with a later turn, if
+    from the planned one on more would be found than comes at once."""
+    orders = [_times(record) for record in first.records if not record.error]
+    if first.cursor is None or not orders:
+        return both
+    changed = [each.lastUpdatedTime for each in orders]
+    days = max((max(changed) - min(changed)) / timedelta(days=1), 1e-3)
+    turn = max(both.turn, window.until - recent_span(len(orders) / days))
+    rows = sum(len(each.orderItems) for each in orders) / days
+    return msgspec.structs.replace(both, turn=turn, rows=rows)
+
+
+async def _after(first: Page, rest: AsyncIterator[Page]) -> AsyncIterator[Page]:
+    yield first
+    async for page in rest:
+        yield page
+
+
+def _with_new(both: _Both, page: Page) -> _Both:
+    new, newest = both.new, both.newest or both.turn
+    for record in page.records:
+        if not record.error and (order := _times(record)).createdTime >= both.turn:
+            new, newest = new + len(order.orderItems), max(newest, order.createdTime)
+    return msgspec.structs.replace(both, new=new, newest=newest)
+
+
+def _times(record: Record) -> _Created:
+    order = msgspec.json.decode(record.data, type=_Created)
+    for name in ("createdTime", "lastUpdatedTime"):
+        moment: datetime = getattr(order, name)
+        if not moment.tzinfo:
+            setattr(order, name, moment.replace(tzinfo=UTC))
+    return order
 
 
 def _opened(cursor: Cursor | None, window: Window) -> _Both | None:

@@ -8,7 +8,7 @@ import msgspec
 
 from connectors.amazon.datasets import SEARCH_ORDERS
 from connectors.amazon.kinds import LONGEST_ORDERS
-from connectors.amazon.reports import REPORT_SECONDS
+from connectors.amazon.reports import LOOKS, REPORT_SECONDS
 from connectors.base import Way, Window
 
 PAGE = 100
@@ -16,10 +16,12 @@ USUAL_ORDERS_A_DAY = 50.0
 """What is assumed of a seller of whom nothing is known yet."""
 RECENT = timedelta(days=2)
 """What a report may not hold yet is searched for."""
+LEAST_RECENT = timedelta(hours=6)
+SEARCHED = 0.5
+"""How much of searchOrders' burst the last days may take: search goes by the last change, which
+many orders have that are not new, and not every day is like the others."""
 REPORT_SECONDS_A_ROW = 0.001
 ROWS_AN_ORDER = 1.25
-LOOKS = 1.025
-"""So much longer it takes until a finished report is seen."""
 
 
 class OrdersPlan(msgspec.Struct, frozen=True):
@@ -34,13 +36,22 @@ def plan_orders(window: Window, orders_a_day: float | None) -> OrdersPlan:
     """The sooner of the two ways."""
     density = USUAL_ORDERS_A_DAY if orders_a_day is None else orders_a_day
     alone = search_seconds(window.until - window.since, density)
-    if window.until - window.since <= RECENT:
+    recent = recent_span(density)
+    if window.until - window.since <= recent:
         return OrdersPlan(window.since, False, alone)
-    turn = window.until - RECENT
-    both = max(report_seconds(turn - window.since, density), search_seconds(RECENT, density))
+    turn = window.until - recent
+    past = report_seconds(turn - window.since, density * ROWS_AN_ORDER) * LOOKS
+    both = max(past, search_seconds(recent, density))
     if alone <= both:
         return OrdersPlan(window.since, False, alone)
     return OrdersPlan(turn, True, both)
+
+
+def recent_span(density: float) -> timedelta:
+    """How much is searched for beside reports: less, where it would be more pages than come at
+    once."""
+    at_once = timedelta(days=SEARCHED * SEARCH_ORDERS.burst * PAGE / max(density, 1.0))
+    return min(RECENT, max(LEAST_RECENT, at_once))
 
 
 def search_seconds(span: timedelta, density: float) -> float:
@@ -49,11 +60,10 @@ def search_seconds(span: timedelta, density: float) -> float:
     return max(0.0, pages - SEARCH_ORDERS.burst) / SEARCH_ORDERS.rate
 
 
-def report_seconds(span: timedelta, density: float) -> float:
-    """Reports of a month each are made side by side."""
-    days = min(span, LONGEST_ORDERS) / timedelta(days=1)
-    rows = days * density * ROWS_AN_ORDER
-    return (REPORT_SECONDS + rows * REPORT_SECONDS_A_ROW) * LOOKS
+def report_seconds(span: timedelta, rows_a_day: float) -> float:
+    """Until they are there: reports of a month each are made side by side."""
+    rows = rows_a_day * (min(span, LONGEST_ORDERS) / timedelta(days=1))
+    return REPORT_SECONDS + rows * REPORT_SECONDS_A_ROW
 
 
 def way(plan: OrdersPlan) -> Way:

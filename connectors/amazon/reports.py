@@ -33,6 +33,7 @@ T = TypeVar("T")
 
 ROWS_A_PAGE = 500
 FIRST_POLL = 2.0
+SHORTEST_POLL = 0.5
 LONGEST_POLL = 30.0
 REPORT_SECONDS = 60.0
 """What a report is expected to take of which nothing is known."""
@@ -41,8 +42,12 @@ POLL_SHARE = 0.05
 EARLY_SHARE = 0.5
 """The same, as long as a report is not expected yet: all that are being made share one quota of
 looks, which must not be used up when they are done."""
+EARLY_CALLS = 14.0
+"""But not longer than it takes that quota to grow by so many: two for each dataset."""
 PUNCTUAL = 1.02
 """So much longer than expected a report may take to be there at the look for it."""
+LOOKS = 1.025
+"""So much longer it takes until a finished report is seen."""
 DEADLINE = timedelta(hours=2)
 PATIENCE = timedelta(minutes=10)
 """How long a sync waits until Amazon makes the report of a further marketplace."""
@@ -128,6 +133,8 @@ class Reader:
         self._listed: Sequence[_Report] = ()
         self._listed_at: datetime | None = None
         self._ended: set[str] = set()  # the reports that came to nothing
+        self.guess = 0.0
+        """Seconds that a report may take of which nothing is known, where the caller can tell."""
 
     async def read(self, cursor: Cursor | None) -> AsyncIterator[Page]:
         """Order every part first, so that Amazon makes them side by side; then read each."""
@@ -155,8 +162,9 @@ class Reader:
         """The mark behind the report in work."""
         return msgspec.structs.replace(mark, at=mark.at + 1, rows=0)
 
-    def ends(self, mark: Mark, seconds: float) -> float | None:
-        """Seconds until the last of the reports is there, if each takes so many; None: all are."""
+    def ends(self, mark: Mark) -> float | None:
+        """Seconds until the last of the reports is seen; None: all are."""
+        seconds = max((self._takes(each) for each in self._parts), default=0.0) * LOOKS
         now = self._clock.now()
         made = [each.made_at for each in mark.orders[mark.at :] if each.document is None]
         return max(0.0, seconds - (now - max(made)).total_seconds()) if made else None
@@ -395,10 +403,13 @@ class Reader:
             if now - order.made_at > DEADLINE:
                 raise Retryable(f"Amazon did not finish the report {part.type} in {DEADLINE}.")
             if now >= announced:
-                announced = max(order.made_at + self._expected(part), now + timedelta(seconds=30))
+                due = order.made_at + timedelta(seconds=self._takes(part))
+                announced = max(due, now + timedelta(seconds=LONGEST_POLL))
                 await self._waiting(announced, f"Amazon to make the report {part.type}")
             passed = (now - order.made_at).total_seconds()
-            await self._clock.sleep(_pause(passed, self._expected(part).total_seconds()))
+            rate = self._client.bucket(self._connection, GET_REPORT).rate
+            pause = _pause(passed, self._learned(part) > 0, self._takes(part), rate)
+            await self._clock.sleep(pause)
         orders = list(mark.orders)
         orders[mark.at] = order
         return msgspec.structs.replace(mark, orders=tuple(orders))
@@ -414,12 +425,15 @@ class Reader:
     async def _look(self, order: Order) -> _Report:
         return _decode(await self._call(GET_REPORT, argument=order.report), _Report)
 
-    def _expected(self, part: Part) -> timedelta:
-        """How long the last one of this type took; nothing is expected of the first."""
+    def _learned(self, part: Part) -> float:
+        """Seconds that the last one of this type took; 0 where nothing is known."""
         known = self._took.get(_memory(part.type)) or self._connection.learned.get(
             _memory(part.type), "0"
         )
-        return timedelta(seconds=float(known))
+        return float(known)
+
+    def _takes(self, part: Part) -> float:
+        return self._learned(part) or self.guess or REPORT_SECONDS
 
     def _remember(self, report: _Report) -> None:
         if report.processingEndTime:
@@ -470,7 +484,7 @@ class Reader:
             records=records,
             cursor=None if ended else Cursor(msgspec.json.encode(mark).decode()),
             share=mark.at / whole if whole else 0.0,
-            seconds_left=self._left(mark),
+            seconds_left=self.ends(mark),
             learned={
                 **self._client.learned(
                     self._connection, [CREATE_REPORT, GET_REPORTS, GET_REPORT, GET_DOCUMENT]
@@ -479,23 +493,18 @@ class Reader:
             },
         )
 
-    def _left(self, mark: Mark) -> float | None:
-        """Until the last of the reports that are being made is expected."""
-        known = [self._expected(each).total_seconds() for each in self._parts]
-        return self.ends(mark, max(known, default=0.0) or REPORT_SECONDS)
 
-
-def _pause(passed: float, expected: float) -> float:
-    """Seconds until the next look at a report, so long after it was ordered; `expected` is 0 where
-    nothing is known."""
-    left = (expected or REPORT_SECONDS) * PUNCTUAL - passed
-    if left <= 0:
-        pause = max(FIRST_POLL, min(-left, passed * POLL_SHARE))
-    elif expected:
-        pause = left
-    else:
-        pause = min(max(FIRST_POLL, passed * EARLY_SHARE), left)
-    return min(pause, LONGEST_POLL)
+def _pause(passed: float, learned: bool, due: float, rate: float) -> float:
+    """Seconds until the next look at a report, so long after it was ordered, which is due so long
+    after: as was learned, or only guessed. It may take less, being of a shorter time. `rate` is how
+    many looks a second there may be: more than usual, where time goes faster."""
+    usual = max(passed * POLL_SHARE, min(FIRST_POLL, max(SHORTEST_POLL, 2 * FIRST_POLL / rate)))
+    left = min(due, REPORT_SECONDS) * PUNCTUAL - passed
+    if left > 0:
+        early = max(usual, min(passed * EARLY_SHARE, EARLY_CALLS / rate))
+        return min(left if learned else early, left, LONGEST_POLL)
+    left = due * PUNCTUAL - passed
+    return min(usual, LONGEST_POLL, left if left > 0 else usual)
 
 
 def opened(cursor: str | None, parts: int) -> Mark:

@@ -1,5 +1,6 @@
 """Orders by reports and search together: every one, once, from each cursor the rest."""
 
+import json
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
@@ -8,16 +9,17 @@ import httpx
 import msgspec
 import pytest
 
-from connectors.amazon.datasets import ORDERS
+from connectors.amazon.datasets import ORDERS, SEARCH_ORDERS
 from connectors.amazon.orders import A_DAY
+from connectors.amazon.pages import stamp
 from connectors.amazon.sandbox import Settings
 from connectors.base import Connection, Page
 
-from .bench import CANADA, MEXICO, UNLIMITED, US, Bench, connect, ids
+from .bench import CANADA, MEXICO, UNLIMITED, US, Bench, connect, ids, is_data
 
 pytestmark = pytest.mark.anyio
 
-MANY = {A_DAY: "600"}
+MANY = {A_DAY: "500"}
 """So much was learned that reports are the way."""
 
 
@@ -159,6 +161,42 @@ class _Spoilt(httpx.AsyncByteStream):
         cells = first.split(b"\t")
         cells[header.split(b"\t").index(b"quantity")] = b"many"
         yield b"\r\n".join([header, b"\t".join(cells), *rest])
+
+
+@pytest.mark.parametrize(
+    ("hours", "more", "searched"),
+    [
+        (5, True, timedelta(days=2)),
+        (1, True, timedelta(hours=10)),
+        (0.1, True, timedelta(hours=6)),
+        (0.1, False, timedelta(days=2)),
+    ],
+)
+async def test_a_seller_of_very_many_orders_is_not_searched_for_two_days(
+    bench: Bench, hours: float, more: bool, searched: timedelta
+) -> None:
+    """What the first page of a hundred shows: how many hours it covers, whether there is more."""
+    window = bench.window(ORDERS)
+    turn = window.until - timedelta(days=2)
+
+    def spoil(request: httpx.Request, response: httpx.Response) -> httpx.Response | None:
+        if request.url.path != SEARCH_ORDERS.path:
+            return None
+        template = json.loads(response.content)["orders"][0]
+        moments = [turn + timedelta(hours=hours) * number / 99 for number in range(100)]
+        orders = [
+            {**template, "orderId": str(number), "lastUpdatedTime": moment.isoformat()}
+            for number, moment in enumerate(moments)
+        ]
+        return httpx.Response(200, json={"orders": orders, **answer})
+
+    answer = {"pagination": {"nextToken": "more"}} if more else {}
+    bench.wire.spoil = spoil
+    reading = bench.connector.read(connect(), ORDERS, window, None, bench.waiting)
+    for _ in range(3):
+        await anext(reading)
+    assert len([each for each in bench.wire.requests if is_data(each)]) == 1
+    assert bench.ordered()[-1]["dataEndTime"] == stamp(window.until - searched)
 
 
 async def timed(bench: Bench, connection: Connection) -> tuple[list[tuple[float, Page]], float]:

@@ -5,7 +5,8 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.amazon.plan import plan_orders, report_seconds, search_seconds
+from connectors.amazon.plan import ROWS_AN_ORDER, plan_orders, report_seconds, search_seconds
+from connectors.amazon.reports import LOOKS
 from connectors.base import Window
 
 NOW = datetime(2026, 1, 15, 12, tzinfo=UTC)
@@ -26,9 +27,15 @@ def test_a_small_seller_is_searched_within_the_burst() -> None:
 
 
 def test_bulk_comes_by_reports_and_the_last_days_by_search() -> None:
-    plan = plan_orders(window(90), 555)
+    plan = plan_orders(window(90), 400)
     assert plan.by_report
     assert plan.search_from == NOW - timedelta(days=2)
+
+
+def test_the_last_days_are_not_more_than_what_can_be_searched_at_once() -> None:
+    plan = plan_orders(window(90), 2_000)
+    assert NOW - plan.search_from == timedelta(hours=12)
+    assert plan.seconds == LOOKS * report_seconds(timedelta(days=30), 2_000 * ROWS_AN_ORDER)
 
 
 def test_a_seller_of_whom_nothing_is_known_is_read_by_reports() -> None:
