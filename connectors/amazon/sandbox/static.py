@@ -133,9 +133,18 @@ _TRANSACTION = {
 _SHIPMENT = {
     "ShipmentId": "FBA15DJ9S3J5",
     "ShipmentName": "FBA (2/11/20, 11:18 AM) - 1",
+    "ShipFromAddress": {
+        "Name": "A seller",
+        "AddressLine1": "1 Example Street",
+        "City": "Seattle",
+        "StateOrProvinceCode": "WA",
+        "CountryCode": "US",
+        "PostalCode": "98101",
+    },
     "DestinationFulfillmentCenterId": "MKC6",
     "ShipmentStatus": "SHIPPED",
     "LabelPrepType": "SELLER_LABEL",
+    "AreCasesRequired": False,
     "BoxContentsSource": "INTERACTIVE",
 }
 
