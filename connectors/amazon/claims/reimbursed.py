@@ -175,7 +175,7 @@ def _open_shipments(books: Books) -> Mapping[str, Sequence[Credit]]:
     groups = grouped(short(books), lambda each: each.consignment.fnsku)
     return {
         fnsku: [
-            Credit(each.delivered, "shipments", each.consignment.shipment, each.open)
+            Credit(each.arrival.delivered, "shipments", each.consignment.shipment, each.open)
             for each in group
         ]
         for fnsku, group in groups.items()

@@ -1,7 +1,7 @@
 """Sales: refunds, fulfilment fees and proceeds from the transactions; who fulfilled an order."""
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
@@ -87,6 +87,12 @@ class Sales:
         self.charges: Sequence[Charge] = ()
         self.proceeds: defaultdict[str, list[tuple[str, Decimal]]] = defaultdict(list)
         self.sold_in: dict[str, str] = {}
+        self._places: Counter[str] = Counter()
+
+    @property
+    def home(self) -> str:
+        """Where most was sold; empty if nothing was."""
+        return max(self._places, key=lambda each: (self._places[each], each), default="")
 
     def read(self, rows: Rows) -> "Sales":
         for _ in rows.read("transactions", TransactionRow, self._transaction):
@@ -102,6 +108,8 @@ class Sales:
         if kind not in ("refund", "shipment"):
             return
         for item in _items(record, row):
+            if item.place and not item.elsewhere:
+                self._places[item.place] += 1
             if item.order in self._returned and item.place:
                 known = self.sold_in.get(item.order, item.place)
                 self.sold_in[item.order] = min(known, item.place)
@@ -132,7 +140,8 @@ class Sales:
         )
 
     def _shipped(self, item: _Item, units: int) -> None:
-        if item.amount is not None and item.currency and item.sku in self._resold:
+        ours = not item.elsewhere and item.network in ("", *BY_AMAZON)
+        if ours and item.amount is not None and item.currency and item.sku in self._resold:
             self.proceeds[item.sku].append((item.currency, item.amount / units))
         fee, currency = _fee(item.fees)
         least = self._least.get(item.sku)
@@ -154,9 +163,10 @@ class Sales:
         )
 
     def _read_orders(self, rows: Rows) -> None:
-        """Look orders up, if there is one of which it is not known who fulfilled it, or where."""
+        """Look orders up, if there is one of which it is not known who fulfilled it, or where (if
+        all is sold in one place, it was there)."""
         unknown = {each.order for each in self._refunds if not each.network} - self._ours
-        placeless = self._returned - self.sold_in.keys()
+        placeless = self._returned - self.sold_in.keys() if len(self._places) != 1 else set()
         if not unknown and not placeless:
             return
 
