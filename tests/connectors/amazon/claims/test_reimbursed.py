@@ -80,6 +80,12 @@ def test_a_reversed_payment_that_was_paid_again_is_settled() -> None:
     assert found.settled == ("R9:pay-0:X1:SKU-1:pay",)
 
 
+def test_a_reversal_that_comes_again_without_its_product_is_the_same() -> None:
+    again = TAKEN | {"_id": "again", "sku": "", "reimbursementid": "pay-0"}
+    found = claims(taken(payments=[PAID, TAKEN, again]), "R9")
+    assert [(each.id, each.units) for each in found] == [("R9:pay-0:X1:SKU-1:pay", 2)]
+
+
 def test_of_an_order_nothing_is_said_while_its_refunds_are_unknown() -> None:
     payments = [
         paid(-20, "Lost_Outbound", 1, amazonorderid=ORDER, _id="pay"),
