@@ -46,6 +46,7 @@ def reversal_without_find(books: Books) -> Iterator[Case]:
             details={
                 "fnsku": each.fnsku,
                 "sku": each.sku,
+                "reversal": each.number,
                 "reimbursement": each.names,
                 "reason": each.reason,
             },

@@ -130,6 +130,7 @@ def return_not_restocked(books: Books) -> Iterator[Case]:
             details={
                 "fnsku": fnsku,
                 "sku": sku,
+                "month": f"{year}-{month:02}",
                 "returned": str(sum(each.units for each in returned)),
                 "restocked": str(sum(count for _, count in shown)),
             },

@@ -35,6 +35,7 @@ def test_a_payment_taken_back_though_nothing_was_found_is_owed() -> None:
     assert (found.units, found.amount, found.currency) == (2, "20.00", "USD")
     assert (found.opens, found.closes, found.confidence) == (on(7), on(60), "high")
     assert found.evidence == {"reimbursements": ("pay", "reimbursements-0001")}
+    assert (found.details["reversal"], found.details["reimbursement"]) == ("pay-0", "pay")
 
 
 @pytest.mark.parametrize(

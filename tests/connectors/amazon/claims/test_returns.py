@@ -275,6 +275,7 @@ def test_sellable_returns_that_the_ledger_never_shows_are_owed_with_low_confiden
     assert (found.id, found.units, found.confidence) == ("R6:X1:2026-06", 2, "low")
     assert (found.amount, found.opens, found.closes) == ("40.00", on(65), on(125))
     assert found.evidence == {"returns": ("returns-0000", "returns-0002")}
+    assert (found.details["month"], found.details["returned"]) == ("2026-06", "3")
 
 
 def test_what_is_put_into_stock_is_the_newest_that_had_come_back() -> None:
