@@ -63,9 +63,10 @@ class Reversal(msgspec.Struct, frozen=True):
 
 
 class Return(msgspec.Struct, frozen=True, gc=False):
-    """Units that a customer sent back and Amazon received."""
+    """Units that a customer sent back and Amazon received; `at` is how the row writes it."""
 
     day: date
+    at: str
     id: str
     order: str
     sku: str
@@ -154,7 +155,7 @@ class Books(msgspec.Struct, frozen=True):
     adjustments: Sequence[Event]
     receipts: Mapping[str, Sequence[Event]]  # by shipment
     finds: Mapping[str, Sequence[Event]]  # of products whose reimbursement was reversed
-    restocked: Mapping[tuple[str, int, int], int]  # by FNSKU, year and month
+    restocked: Mapping[tuple[str, date], int]  # sellable units, by FNSKU and day
     ledger_since: date | None
     payments: Sequence[Payment]
     paid: Mapping[str, Sequence[Payment]]  # by FNSKU

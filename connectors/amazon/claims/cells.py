@@ -8,6 +8,7 @@ from functools import lru_cache
 PLAIN = re.compile(r"[+-]?[0-9]{1,12}(\.[0-9]{1,8})?")
 AMERICAN = re.compile(r"([0-9]{1,2})/([0-9]{1,2})/([0-9]{4})([ T].*)?")
 THOUSANDS = re.compile(r"[+-]?[1-9][0-9]{0,2},[0-9]{3}")
+TOO_MUCH = 10**12
 YEARS = range(2000, 2200)
 """Outside of it a date is a mistake, and arithmetic with it may leave the calendar."""
 
@@ -23,13 +24,19 @@ def decimal(value: object) -> Decimal | None:
     """A number as text or as JSON's, with a decimal point or a decimal comma.
 
     A lone comma before exactly three digits parts thousands: no amount has three decimals."""
-    if isinstance(value, bool):
-        return None
-    if isinstance(value, int | float):
-        value = format(Decimal(repr(value)), "f")
-    if not isinstance(value, str):
-        return None
-    plain = _with_point(re.sub(r"[\s'\u2019]", "", value))
+    if isinstance(value, str):
+        return _decimal(value)
+    return _number(value) if type(value) in (int, float) else None
+
+
+@lru_cache(maxsize=4096)
+def _number(value: float) -> Decimal | None:
+    return _decimal(format(Decimal(repr(value)), "f"))
+
+
+@lru_cache(maxsize=4096)
+def _decimal(cell: str) -> Decimal | None:
+    plain = _with_point(re.sub(r"[\s'\u2019]", "", cell))
     return Decimal(plain) if PLAIN.fullmatch(plain) else None
 
 
@@ -45,6 +52,8 @@ def _with_point(number: str) -> str:
 
 def whole(value: object) -> int | None:
     """A count of units."""
+    if type(value) is int and abs(value) < TOO_MUCH:
+        return value
     number = decimal(value)
     return int(number) if number is not None and number == int(number) else None
 

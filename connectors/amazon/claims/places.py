@@ -1,6 +1,7 @@
 """Where a row belongs: the country of its marketplace, told by whatever the row has."""
 
 from collections.abc import Mapping
+from functools import lru_cache
 
 EUROPE = "EU"
 """Stands for a country of the European Union where only the euro is known."""
@@ -55,6 +56,7 @@ CURRENCIES: Mapping[str, str] = {
 }
 
 
+@lru_cache(maxsize=4096)
 def place(marketplace: str = "", country: str = "", currency: str = "") -> str:
     """The country by the first of these that tells; empty if none does."""
     code = country.upper()

@@ -3,20 +3,22 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
+from functools import cached_property
 
 from connectors.amazon.claims import cells
 from connectors.amazon.claims.books import Books, Key, Payment, Reversal
 from connectors.amazon.claims.cases import Case, drawn_from, evidence, key, units_of
 from connectors.amazon.claims.credits import Credit, Draw, draw, total
-from connectors.amazon.claims.inbound import short
+from connectors.amazon.claims.inbound import Short, short
 from connectors.amazon.claims.places import place
 from connectors.amazon.claims.returns import damaged, unreturned
 from connectors.amazon.claims.values import SOURCING_COST, Value
-from connectors.amazon.claims.warehouse import BEFORE, Outcome, grouped, reconciled
+from connectors.amazon.claims.warehouse import BEFORE, Outcome, Warehouse, grouped, reconciled
 
 ENOUGH = Decimal("0.95")
 """Of the cost; what is paid below it is too little."""
 KINDS = ("lost", "damaged")
+WAREHOUSE = frozenset({"lostwarehouse", "damagedwarehouse"})
 ORDERS = frozenset({"transactions", "returns"})
 SHIPMENTS = frozenset({"shipments"})
 
@@ -44,6 +46,7 @@ def reversal_without_find(books: Books) -> Iterator[Case]:
             details={
                 "fnsku": each.fnsku,
                 "sku": each.sku,
+                "reversal": each.number,
                 "reimbursement": each.names,
                 "reason": each.reason,
             },
@@ -109,23 +112,43 @@ def _reaches_too_short(books: Books, reversal: Reversal) -> bool:
 
 class _Again:
     """What else bears on a reversed unit: whether another rule claims it again as the loss that it
-    is, and whether it was paid for again. What is used up here is not used twice."""
+    is, and whether it was paid for again. What is used up here is not used twice. Each is reckoned
+    when a reversal first asks for it."""
 
     def __init__(self, books: Books) -> None:
-        warehouse = reconciled(books)
-        self._open = {
-            "lostwarehouse": _opened(warehouse.lost),
-            "damagedwarehouse": _opened(warehouse.damaged),
+        self._books = books
+
+    @cached_property
+    def _warehouse(self) -> Warehouse:
+        return reconciled(self._books)
+
+    @cached_property
+    def _open(self) -> Mapping[str, Mapping[str, Sequence[Credit]]]:
+        return {
+            "lostwarehouse": _opened(self._warehouse.lost),
+            "damagedwarehouse": _opened(self._warehouse.damaged),
         }
-        self._left = warehouse.left
-        self._orders = _open_orders(books) if books.known >= ORDERS else None
-        self._shipments = _open_shipments(books) if books.known >= SHIPMENTS else None
-        self._payments = _unused(books)
+
+    @cached_property
+    def _orders(self) -> Mapping[Key, Sequence[Credit]] | None:
+        return _open_orders(self._books) if self._books.known >= ORDERS else None
+
+    @cached_property
+    def _short(self) -> Sequence[Short]:
+        return short(self._books)
+
+    @cached_property
+    def _shipments(self) -> Mapping[str, Sequence[Credit]] | None:
+        return _open_shipments(self._short) if self._books.known >= SHIPMENTS else None
+
+    @cached_property
+    def _payments(self) -> Mapping[tuple[str, str, str], Sequence[Credit]]:
+        return _unused(self._books, self._short)
 
     def claimed(self, reversal: Reversal) -> int:
         """How many of its units are open under another rule, or may be: then they are not ours."""
         original = reversal.original
-        if reversal.reason in self._open:
+        if reversal.reason in WAREHOUSE:
             credits = self._open[reversal.reason].get(reversal.fnsku, ())
             return _drawn(
                 credits, reversal, lambda each: not original or each.day - BEFORE <= original.day
@@ -143,8 +166,8 @@ class _Again:
 
     def paid(self, reversal: Reversal, units: int) -> tuple[Draw, ...]:
         """Payments since the reversal that nothing else needed."""
-        if reversal.reason in self._open:
-            credits = self._left.get(reversal.fnsku, ())
+        if reversal.reason in WAREHOUSE:
+            credits = self._warehouse.left.get(reversal.fnsku, ())
         else:
             credits = self._payments.get((reversal.reason, reversal.fnsku, reversal.order), ())
         return draw(credits, units, lambda each: each.day >= reversal.day)
@@ -171,21 +194,23 @@ def _open_orders(books: Books) -> Mapping[Key, Sequence[Credit]]:
     return {where: [Credit(books.today, "", "", count)] for where, count in units.items()}
 
 
-def _open_shipments(books: Books) -> Mapping[str, Sequence[Credit]]:
-    groups = grouped(short(books), lambda each: each.consignment.fnsku)
+def _open_shipments(found: Sequence[Short]) -> Mapping[str, Sequence[Credit]]:
+    groups = grouped(found, lambda each: each.consignment.fnsku)
     return {
         fnsku: [
-            Credit(each.delivered, "shipments", each.consignment.shipment, each.open)
+            Credit(each.arrival.delivered, "shipments", each.consignment.shipment, each.open)
             for each in group
         ]
         for fnsku, group in groups.items()
     }
 
 
-def _unused(books: Books) -> Mapping[tuple[str, str, str], Sequence[Credit]]:
+def _unused(
+    books: Books, found: Sequence[Short]
+) -> Mapping[tuple[str, str, str], Sequence[Credit]]:
     """Payments by reason, FNSKU and order, less what shipments have needed of them."""
     used: Counter[str] = Counter()
-    for each in short(books):
+    for each in found:
         for one in each.drawn:
             used[one.id] += one.units
     return {

@@ -1,13 +1,14 @@
 """Units that were refunded to a customer, or came back from one."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import timedelta
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import date, timedelta
 from decimal import Decimal
 
 import msgspec
 
 from connectors.amazon.claims.books import Books, Key, Payment, Refund, Return
 from connectors.amazon.claims.cases import Case, evidence, key, units_of
+from connectors.amazon.claims.credits import Credit, draw, total
 from connectors.amazon.claims.places import currency_of
 from connectors.amazon.claims.values import Value, money, net_price, typical
 from connectors.amazon.claims.warehouse import grouped
@@ -99,34 +100,71 @@ def return_not_restocked(books: Books) -> Iterator[Case]:
     sellable = [
         each
         for each in books.returns
-        if each.disposition == "sellable" and each.fnsku and since <= each.day <= until
+        if each.disposition == "sellable" and each.fnsku and since <= each.day
     ]
+    restocked = _months(books.restocked)
     months = grouped(sellable, lambda each: (each.fnsku, each.day.year, each.day.month))
     for (fnsku, year, month), returned in months.items():
-        units = sum(each.units for each in returned)
-        still = units - books.restocked.get((fnsku, year, month), 0)
-        if still <= 0:
+        shown = restocked.get((fnsku, year, month), ())
+        missing = [one for one in _missing(returned, shown) if one[0].day <= until]
+        if not missing:
             continue
-        sku = returned[0].sku or books.skus.get(fnsku, "")
-        still = min(still, units)  # the ledger may take a return back
+        units, last = sum(count for _, count in missing), missing[-1][0]
+        sku = last.sku or books.skus.get(fnsku, "")
         place = next(
-            (books.sold_in[each.order] for each in returned if each.order in books.sold_in), ""
+            (
+                books.sold_in[each.order]
+                for each, _ in reversed(missing)
+                if each.order in books.sold_in
+            ),
+            "",
         )
         yield Case(
             key=key(fnsku, f"{year}-{month:02}"),
-            title=f"{units_of(still, sku or fnsku)} returned and not put back into stock",
-            units=still,
-            base=max(each.day for each in returned),
+            title=f"{units_of(units, sku or fnsku)} returned and not put back into stock",
+            units=units,
+            base=last.day,
             place=place,
-            value=_sale(books, sku, place).times(still),
-            evidence=evidence(("returns", [each.id for each in returned])),
+            value=_sale(books, sku, place).times(units),
+            evidence=evidence(("returns", [each.id for each, _ in missing])),
             details={
                 "fnsku": fnsku,
                 "sku": sku,
-                "returned": str(units),
-                "restocked": str(units - still),
+                "month": f"{year}-{month:02}",
+                "returned": str(sum(each.units for each in returned)),
+                "restocked": str(sum(count for _, count in shown)),
             },
         )
+
+
+def _months(
+    restocked: Mapping[tuple[str, date], int],
+) -> Mapping[tuple[str, int, int], Sequence[tuple[date, int]]]:
+    """The days of each product's months on which units were put into stock, with how many."""
+    rows = sorted((fnsku, day, units) for (fnsku, day), units in restocked.items() if units)
+    months = grouped(rows, lambda row: (row[0], row[1].year, row[1].month))
+    return {where: [(day, units) for _, day, units in found] for where, found in months.items()}
+
+
+def _missing(
+    returned: Sequence[Return], restocked: Sequence[tuple[date, int]]
+) -> Sequence[tuple[Return, int]]:
+    """The returns of a month that are not put into stock, and how many units of each. What is put
+    there is the newest that had come back by then, or whatever else is left of the month."""
+    credits = [(each, Credit(each.day, "returns", each.id, each.units)) for each in returned]
+    newest = [credit for _, credit in reversed(credits)]
+    taken = -sum(units for _, units in restocked if units < 0)  # the ledger took it out again
+    over = 0
+    for day, units in reversed(restocked):
+        put = max(units - taken, 0)
+        taken = max(taken - max(units, 0), 0)
+        over += put - total(draw(newest, put, _by(day)))
+    draw([credit for _, credit in credits], over, lambda _: True)
+    return [(each, credit.left) for each, credit in credits if credit.left > 0]
+
+
+def _by(day: date) -> Callable[[Credit], bool]:
+    return lambda credit: credit.day <= day
 
 
 def unreturned(books: Books) -> Mapping[Key, Unreturned]:
@@ -191,13 +229,23 @@ def _taken(amount: Decimal, currency: str) -> Value:
 
 
 def _sale(books: Books, sku: str, place: str) -> Value:
-    if sold := books.proceeds.get(sku):
-        currency, amount = typical(sold, currency_of(place))
-        if amount > 0:
-            words = f"What a sale of it brought net of fees (median): {money(amount)} {currency}."
-            return Value(amount, currency, words)
-    unknown = Value(None, None, "Not known: there is no sale and no price of it.")
-    return net_price(books, sku, place) or unknown
+    """What it brings when it is sold: best where it was sold before, else as it is priced."""
+    sold = books.proceeds.get(sku, ())
+    there = [each for each in sold if each[0] == currency_of(place)]
+    return (
+        _brought(there)
+        or net_price(books, sku, place)
+        or _brought(sold)
+        or Value(None, None, "Not known: there is no sale and no price of it.")
+    )
+
+
+def _brought(sold: Sequence[tuple[str, Decimal]]) -> Value | None:
+    if not sold:
+        return None
+    currency, amount = typical(sold, "")
+    words = f"What a sale of it brought net of fees (median): {money(amount)} {currency}."
+    return Value(amount, currency, words) if amount > 0 else None
 
 
 def _evidence(

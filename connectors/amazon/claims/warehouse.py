@@ -40,6 +40,11 @@ class Outcome(msgspec.Struct, frozen=True):
     open: int
     drawn: tuple[Draw, ...]
 
+    @property
+    def weak(self) -> bool:
+        """Whether what is left rests on a credit that is not sure: Amazon's own figure does not."""
+        return self.event.open is None and any(each.weak for each in self.drawn)
+
 
 class Warehouse(msgspec.Struct, frozen=True):
     """Losses and damages against what made up for them; `left` are payments that nothing needed,
@@ -176,7 +181,7 @@ def _case(
             "found": str(total(drawn, "ledger")),
             "paid": str(paid),
         },
-        low=low or any(one.weak for one in drawn),
+        low=low or any(each.weak for each in outcomes),
     )
 
 

@@ -40,18 +40,22 @@ PLACES: Mapping[str, Mapping[str, Days]] = MappingProxyType(
 )
 
 
+ELSEWHERE = "US"
+"""Whose days hold where no place is known."""
+
+
 class Windows(msgspec.Struct, frozen=True):
     """The days of each rule, and where they differ: `places` by country, "EU" for all of its.
 
-    `home` is the place of what names none: that of the account. A rule that is left out of `usual`
-    keeps its own days."""
+    `home` is the place of what names none; left empty, it is where most was sold. A rule that is
+    left out of `usual` keeps its own days."""
 
-    home: str = "US"
+    home: str = ""
     usual: Mapping[str, Days] = USUAL
     places: Mapping[str, Mapping[str, Days]] = PLACES
 
     def of(self, code: str, place: str) -> Days:
-        where = place or self.home
+        where = place or self.home or ELSEWHERE
         for name in (where, EUROPE) if where in UNION else (where,):
             if found := self.places.get(name, {}).get(code):
                 return found

@@ -2,6 +2,8 @@
 
 from datetime import date
 
+import msgspec
+
 from connectors.amazon.claims.books import Books
 from connectors.amazon.claims.reading.goods import read_removals, read_returns, read_shipments
 from connectors.amazon.claims.reading.ledger import Ledger
@@ -36,7 +38,7 @@ def read_books(records: Records, wanted: frozenset[str], today: date, windows: W
     ).read(rows)
     return Books(
         today=today,
-        windows=windows,
+        windows=windows if windows.home else msgspec.structs.replace(windows, home=sales.home),
         cost=records.cost,
         known=frozenset(name for name in wanted if records.complete(name)),
         adjustments=ledger.adjustments,

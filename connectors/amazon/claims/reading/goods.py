@@ -1,6 +1,7 @@
 """Goods on their way: customer returns, removals that the seller asked for, inbound shipments."""
 
 from collections.abc import Sequence
+from datetime import date
 from typing import Any
 
 import msgspec
@@ -50,15 +51,20 @@ def read_returns(rows: Rows) -> Sequence[Return]:
         where = (plate, found.order, found.sku)
         if not plate:
             others.append(found)
-        elif where not in plated or (plated[where].day, plated[where].id) < (found.day, found.id):
+        elif where not in plated or _when(plated[where]) < _when(found):
             plated[where] = found
-    return sorted([*plated.values(), *others], key=lambda each: (each.day, each.id))
+    return sorted([*plated.values(), *others], key=_when)
+
+
+def _when(found: Return) -> tuple[date, str, str]:
+    return found.day, found.at, found.id
 
 
 def _return(record: str, row: ReturnRow) -> tuple[str, Return]:
     units = whole(row.quantity)
     found = Return(
         day=needed(day(row.returndate)),
+        at=text(row.returndate),
         id=record,
         order=text(row.orderid),
         sku=text(row.sku),

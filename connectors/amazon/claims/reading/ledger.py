@@ -32,7 +32,7 @@ class LedgerRow(msgspec.Struct):
 
 class Ledger:
     """What is kept of it. Receipts only of known shipments, finds only of products whose
-    reimbursement was reversed, other returns only as sums."""
+    reimbursement was reversed, other returns only as sums of a day."""
 
     def __init__(self, shipments: set[str], reversed_products: set[str]) -> None:
         self._shipments = shipments
@@ -41,7 +41,7 @@ class Ledger:
         self.adjustments: list[Event] = []
         self.receipts: defaultdict[str, list[Event]] = defaultdict(list)
         self.finds: defaultdict[str, list[Event]] = defaultdict(list)
-        self.restocked: Counter[tuple[str, int, int]] = Counter()
+        self.restocked: Counter[tuple[str, date]] = Counter()
 
     def read(self, rows: Rows) -> "Ledger":
         for _ in rows.read("ledger", LedgerRow, self._take):
@@ -85,8 +85,7 @@ class Ledger:
     def _restock(self, record: str, row: LedgerRow, at: date | None) -> None:
         fnsku = text(row.fnsku)
         if label(text(row.disposition)) == "sellable":
-            when = needed(at)
-            self.restocked[fnsku, when.year, when.month] += needed(whole(row.quantity))
+            self.restocked[fnsku, needed(at)] += needed(whole(row.quantity))
         if fnsku in self._reversed:
             self._find(_event(record, row, at, ""))
 

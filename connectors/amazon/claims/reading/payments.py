@@ -107,14 +107,18 @@ def _netted(rows: Sequence[_Row]) -> tuple[Sequence[Payment], Sequence[Reversal]
     numbered = grouped(
         (each for each in payments.values() if each.number), lambda each: each.number
     )
-    reversals = []
+    reversals: dict[tuple[str, ...], Reversal] = {}
     for row in rows:
         if not row.takes_back:
             continue
         originals = [each for each in numbered.get(row.original, ()) if _reverses(row, each)]
         originals.sort(key=lambda each: (each.reason != row.kind, each.day, each.id))
-        reversals.append(_reversal(row, originals[0] if originals else None))
-        left = reversals[-1].units
+        found = _reversal(row, originals[0] if originals else None)
+        natural = (found.number or found.id, found.sku, found.fnsku, found.names)
+        if natural in reversals:
+            continue  # the same again, this time with the product that it had left to its original
+        reversals[natural] = found
+        left = found.units
         for original in originals:
             now = payments[original.id]
             units = min(left, now.units)
@@ -122,7 +126,8 @@ def _netted(rows: Sequence[_Row]) -> tuple[Sequence[Payment], Sequence[Reversal]
             payments[original.id] = msgspec.structs.replace(
                 now, units=now.units - units, cash=max(now.cash - units, 0)
             )
-    return _in_order(payments.values()), sorted(reversals, key=lambda each: (each.day, each.id))
+    taken = sorted(reversals.values(), key=lambda each: (each.day, each.id))
+    return _in_order(payments.values()), taken
 
 
 def _in_order(payments: Iterable[Payment]) -> Sequence[Payment]:

@@ -1,7 +1,7 @@
 """Sales: refunds, fulfilment fees and proceeds from the transactions; who fulfilled an order."""
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
@@ -17,6 +17,8 @@ from connectors.amazon.claims.reading.rows import Rows, needed
 FULFILMENT = "fbaperunitfulfillmentfee"
 TAXES = frozenset({"tax", "vat", "taxamount", "gst"})
 BY_AMAZON = frozenset({"afn", "amazon", "fba"})
+NOISE = 0.02
+"""So little above what was expected is never a claim, whatever the rule tolerates."""
 ELSEWHERE = re.compile(r"S[0-9]{2}-.*")
 """Orders of other channels that Amazon fulfils; they have fees of their own."""
 
@@ -35,7 +37,7 @@ class TransactionRow(msgspec.Struct):
     marketplaceDetails: Any = None
     sellingPartnerMetadata: Any = None
     items: Any = None
-    breakdowns: Any = None
+    breakdowns: msgspec.Raw = msgspec.Raw(b"null")  # large, and hardly ever looked at
 
 
 class OrderRow(msgspec.Struct):
@@ -47,7 +49,8 @@ class OrderRow(msgspec.Struct):
 
 
 class _Item(msgspec.Struct, frozen=True):
-    """One product of one transaction. `fees` are the nodes that its fulfilment fee is among."""
+    """One product of one transaction. `fees` are the nodes that its fulfilment fee is among;
+    `total` is the node of what it moved. Most are looked at no further."""
 
     record: str
     transaction: str
@@ -57,9 +60,8 @@ class _Item(msgspec.Struct, frozen=True):
     sku: str
     quantity: int | None
     network: str
-    amount: Decimal | None
-    currency: str
-    fees: Sequence[Node]
+    total: Node
+    fees: Sequence[object]
     elsewhere: bool
     follows: str
     released: str
@@ -87,6 +89,12 @@ class Sales:
         self.charges: Sequence[Charge] = ()
         self.proceeds: defaultdict[str, list[tuple[str, Decimal]]] = defaultdict(list)
         self.sold_in: dict[str, str] = {}
+        self._places: Counter[str] = Counter()
+
+    @property
+    def home(self) -> str:
+        """Where most was sold; empty if nothing was."""
+        return max(self._places, key=lambda each: (self._places[each], each), default="")
 
     def read(self, rows: Rows) -> "Sales":
         for _ in rows.read("transactions", TransactionRow, self._transaction):
@@ -102,6 +110,8 @@ class Sales:
         if kind not in ("refund", "shipment"):
             return
         for item in _items(record, row):
+            if item.place and not item.elsewhere:
+                self._places[item.place] += 1
             if item.order in self._returned and item.place:
                 known = self.sold_in.get(item.order, item.place)
                 self.sold_in[item.order] = min(known, item.place)
@@ -114,6 +124,7 @@ class Sales:
         units = 1 if item.quantity is None else abs(item.quantity)
         if not units or not item.order:
             return
+        amount, currency = _amount(item.total)
         self._refunds.append(
             Refund(
                 day=item.at.date(),
@@ -122,8 +133,8 @@ class Sales:
                 order=item.order,
                 sku=item.sku,
                 units=units,
-                total=item.amount,
-                currency=item.currency,
+                total=amount,
+                currency=currency,
                 place=item.place,
                 network=item.network,
                 follows=item.follows,
@@ -132,12 +143,16 @@ class Sales:
         )
 
     def _shipped(self, item: _Item, units: int) -> None:
-        if item.amount is not None and item.currency and item.sku in self._resold:
-            self.proceeds[item.sku].append((item.currency, item.amount / units))
-        fee, currency = _fee(item.fees)
-        least = self._least.get(item.sku)
-        if least is None or item.elsewhere or fee / units <= least:
+        if item.elsewhere:
             return
+        if item.sku in self._resold and (not item.network or item.network in BY_AMAZON):
+            amount, currency = _amount(item.total)
+            if amount is not None and currency:
+                self.proceeds[item.sku].append((currency, amount / units))
+        least = self._least.get(item.sku)
+        if least is None or _roughly(item.fees) / units <= least:
+            return
+        fee, currency = _fee(item.fees)
         self._charges.append(
             Charge(
                 at=item.at,
@@ -154,9 +169,10 @@ class Sales:
         )
 
     def _read_orders(self, rows: Rows) -> None:
-        """Look orders up, if there is one of which it is not known who fulfilled it, or where."""
+        """Look orders up, if there is one of which it is not known who fulfilled it, or where (if
+        all is sold in one place, it was there)."""
         unknown = {each.order for each in self._refunds if not each.network} - self._ours
-        placeless = self._returned - self.sold_in.keys()
+        placeless = self._returned - self.sold_in.keys() if len(self._places) != 1 else set()
         if not unknown and not placeless:
             return
 
@@ -185,25 +201,23 @@ def _items(record: str, row: TransactionRow) -> Iterator[_Item]:
     for node in nodes:
         product = _product(node)
         sku = text(product.get("sku"))
-        amount, currency = _amount(node.get("totalAmount"))
-        fees = _nodes(node.get("breakdowns"))
-        if len(nodes) == 1:  # what the transaction says is then said of its item
-            if amount is None:
-                amount, currency = _amount(row.totalAmount)
-            fees = fees or _nodes(row.breakdowns)
         if not sku:
             continue
+        total, fees = _node(node.get("totalAmount")), _list(node.get("breakdowns"))
+        if len(nodes) == 1:  # what the transaction says is then said of its item
+            if decimal(total.get("currencyAmount")) is None:
+                total = _node(row.totalAmount)
+            fees = fees or _list(msgspec.json.decode(row.breakdowns))
         yield _Item(
             record=record,
             transaction=text(row.transactionId) or record,
             at=at,
             order=order,
-            place=place(marketplace, currency=currency),
+            place=place(marketplace, currency=text(total.get("currencyCode"))),
             sku=sku,
             quantity=whole(product.get("quantityShipped")),
             network=label(text(product.get("fulfillmentNetwork"))),
-            amount=amount,
-            currency=currency,
+            total=total,
             fees=fees,
             elsewhere=bool(ELSEWHERE.fullmatch(order)) or name.startswith("nonamazon"),
             follows=related.get("DEFERRED_TRANSACTION_ID", ""),
@@ -218,38 +232,59 @@ def _posted_once(posted: Sequence[Posted]) -> list[Posted]:
     return [each for each in posted if each.follows not in ids and each.transaction not in released]
 
 
-def _least(previews: Mapping[str, Sequence[Preview]]) -> Mapping[str, Decimal]:
-    """The smallest expectation of each SKU: no charge up to it can be too high."""
+def _least(previews: Mapping[str, Sequence[Preview]]) -> Mapping[str, float]:
+    """The smallest expectation of each SKU, and a little more: no charge up to it is too high."""
     return {
-        sku: min(expected)
+        sku: float(min(expected)) + NOISE
         for sku, found in previews.items()
         if (expected := [each.expected for each in found if each.expected is not None])
     }
 
 
-def _fee(nodes: Sequence[Node]) -> tuple[Decimal, str]:
-    """The fulfilment fees among breakdowns, at any depth, without their taxes; as a charge."""
-    charged, currency = Decimal(0), ""
+def _fees(nodes: Sequence[object]) -> Iterator[tuple[int, Node]]:
+    """The amounts of fulfilment fees among breakdowns, at any depth, and of the taxes in them; each
+    with the sign by which they add up to a charge without tax."""
     stack = list(nodes)
-    while stack:
+    while stack:  # of every sale: this is where most of a detection's time goes
         node = stack.pop()
-        inner = _nodes(node.get("breakdowns"))
-        if label(text(node.get("breakdownType"))) != FULFILMENT:
-            stack += inner
+        if not isinstance(node, dict):
             continue
-        amount, unit = _amount(node.get("breakdownAmount"))
-        taxes = [each for each in inner if label(text(each.get("breakdownType"))) in TAXES]
-        for each in taxes:
-            amount = (amount or Decimal(0)) - (_amount(each.get("breakdownAmount"))[0] or 0)
-        charged -= amount or 0
+        inner = node.get("breakdowns")
+        if _kind(node) != FULFILMENT:
+            if isinstance(inner, list):
+                stack += inner
+            continue
+        yield -1, _node(node.get("breakdownAmount"))
+        for each in _nodes(inner):
+            if _kind(each) in TAXES:
+                yield 1, _node(each.get("breakdownAmount"))
+
+
+def _kind(node: Node) -> str:
+    kind = node.get("breakdownType")
+    return label(kind) if type(kind) is str else ""
+
+
+def _fee(nodes: Sequence[object]) -> tuple[Decimal, str]:
+    charged, currency = Decimal(0), ""
+    for sign, node in _fees(nodes):
+        amount, unit = _amount(node)
+        charged += sign * (amount or 0)
         currency = unit or currency
     return charged, currency
 
 
-def _amount(value: object) -> tuple[Decimal | None, str]:
-    if not isinstance(value, dict):
-        return None, ""
-    return decimal(value.get("currencyAmount")), text(value.get("currencyCode")).upper()
+def _roughly(nodes: Sequence[object]) -> float:
+    """The same, to far less than a cent: enough to see that most charges are not too high."""
+    charged = 0.0
+    for sign, node in _fees(nodes):
+        amount = node.get("currencyAmount")
+        charged += sign * (amount if type(amount) is float else float(decimal(amount) or 0))
+    return charged
+
+
+def _amount(node: Node) -> tuple[Decimal | None, str]:
+    return decimal(node.get("currencyAmount")), text(node.get("currencyCode")).upper()
 
 
 def _product(item: Node) -> Node:
@@ -268,5 +303,13 @@ def _inside(value: object, name: str) -> str:
     return text(value.get(name)) if isinstance(value, dict) else ""
 
 
+def _node(value: object) -> Node:
+    return value if isinstance(value, dict) else {}
+
+
+def _list(value: object) -> Sequence[object]:
+    return value if isinstance(value, list) else ()
+
+
 def _nodes(value: object) -> Sequence[Node]:
-    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
+    return [each for each in _list(value) if isinstance(each, dict)]

@@ -16,6 +16,9 @@ SHORT = "Lost_Inbound"
 RETURNED = "CustomerReturn"
 REVERSAL = "Reimbursement_Reversal"
 
+LEDGER_DAYS = 100
+"""So far back the ledger is usually read. What only older rows would prove is not expected."""
+
 _DELAY = 4 * DAY  # a reimbursement is seen in the report only days after it was approved
 
 
@@ -92,7 +95,8 @@ class Delivery(msgspec.Struct, frozen=True, gc=False):
 
 
 class Finding(msgspec.Struct, frozen=True, gc=False):
-    """A claim that should be found. `amount` in cents; `by_unit`: `units` at the product's value.
+    """A claim that should be found. `amount` in cents; `by_unit`: `units` at the product's value;
+    `by_sale`: at what a sale of it brings.
 
     `base` is the moment its window is counted from; `opens` and `closes` are days after it.
     `paid`: a reimbursement that came on demand has closed it.
@@ -108,6 +112,7 @@ class Finding(msgspec.Struct, frozen=True, gc=False):
     closes: int
     amount: int | None = None
     by_unit: bool = False
+    by_sale: bool = False
     valued_by: str = ""
     currency: str = ""
     low: bool = False
@@ -140,6 +145,10 @@ class Book(msgspec.Struct):
 
     def knows(self, at: int) -> bool:
         return at <= self.horizon
+
+    def days_since(self, at: int) -> int:
+        """From the UTC day of that moment to today, the day that begins after the horizon."""
+        return self.horizon // DAY + 1 - at // DAY
 
     def move(self, movement: Movement) -> int:
         """Enter a row of the ledger; the units that moved, or 0 if that is still to come."""

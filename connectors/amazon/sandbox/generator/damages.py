@@ -62,6 +62,11 @@ def disposed_beside_a_return(spot: Spot) -> None:
     _dispose(spot, 1)
 
 
+def fetched_back(spot: Spot) -> None:
+    """The seller had a unit sent back to himself."""
+    _order(spot, "Return", 1, -3)
+
+
 def disposed_on_request(spot: Spot) -> None:
     _order(spot, "Disposal", 2, -5)
     if spot.adjust("D", -2, disposition="SELLABLE"):

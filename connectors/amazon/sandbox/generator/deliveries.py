@@ -28,7 +28,7 @@ def short(spot: Spot) -> None:
     shipped, missing = _quantities(spot)
     _receive(spot, ((0, shipped - missing - 1), (2, 1)))
     _deliver(spot, shipped, shipped - missing, _CLOSED)
-    _claim(spot, missing, from_day=_CLOSED)
+    _claim_closed(spot, missing)
 
 
 def short_then_paid(spot: Spot) -> None:
@@ -36,7 +36,7 @@ def short_then_paid(spot: Spot) -> None:
     _receive(spot, ((0, shipped - missing),))
     _deliver(spot, shipped, shipped - missing, _CLOSED)
     paid = spot.pay(SHORT, missing, 20)
-    _claim(spot, missing - paid, from_day=_CLOSED, why="already reimbursed")
+    _claim_closed(spot, missing - paid, why="already reimbursed")
 
 
 def short_then_received(spot: Spot) -> None:
@@ -45,7 +45,7 @@ def short_then_received(spot: Spot) -> None:
     _receive(spot, ((0, shipped - missing), (25, missing)))
     _deliver(spot, shipped, shipped - missing, _CLOSED)
     late = missing * spot.book.knows(spot.moment(25))
-    _claim(spot, missing - late, from_day=_CLOSED, why="received later")
+    _claim_closed(spot, missing - late, why="received later")
 
 
 def short_and_stuck(spot: Spot) -> None:
@@ -53,7 +53,10 @@ def short_and_stuck(spot: Spot) -> None:
     shipped, missing = _quantities(spot)
     _receive(spot, ((0, shipped - missing - 2), (3, 2)))
     _deliver(spot, shipped, shipped - missing, None)
-    _claim(spot, missing, from_day=3 + _STALE, why="receiving goes on")
+    if spot.book.days_since(spot.moment(3)) >= _STALE:
+        _claim(spot, missing)
+    elif spot.book.knows(spot.at):
+        spot.book.dismiss("R8", _key(spot), "too young: it may still be received")
 
 
 def short_and_going_on(spot: Spot) -> None:
@@ -111,9 +114,14 @@ def _enter(
         book.deliveries.append(Delivery(id, steps[0][0], updated, status, center, goods))
 
 
-def _claim(spot: Spot, units: int, from_day: int, why: str = "") -> None:
-    if not spot.book.knows(spot.moment(from_day)):
-        return
+def _claim_closed(spot: Spot, units: int, why: str = "") -> None:
+    if spot.book.knows(spot.moment(_CLOSED)):
+        _claim(spot, units, why)
+    elif spot.book.knows(spot.at):
+        spot.book.dismiss("R8", _key(spot), "too young: it may still be received")
+
+
+def _claim(spot: Spot, units: int, why: str = "") -> None:
     if not units and why:
         spot.book.dismiss("R8", _key(spot), why)
     finding = Finding(

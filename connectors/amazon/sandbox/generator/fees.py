@@ -7,7 +7,7 @@ import msgspec
 
 from connectors.amazon.sandbox.generator.book import NAMES, Book, Finding
 from connectors.amazon.sandbox.generator.catalogue import Product
-from connectors.amazon.sandbox.generator.draw import DAY, HOUR, dice
+from connectors.amazon.sandbox.generator.draw import DAY, dice
 
 Charge = tuple[int, Product, int]
 """When, for what, and how many units."""
@@ -47,23 +47,24 @@ class Fees(msgspec.Struct, frozen=True):
         raised = self.story(product) == "raised" and _is_high(at)
         return product.fee + (_RAISE if raised else 0)
 
-    def charged(self, product: Product, at: float) -> int:
-        """What a unit shipped at that moment costs."""
+    def charged(self, product: Product, at: float, at_home: bool = True) -> int:
+        """What a unit shipped at that moment costs. Only at home is anything charged wrongly."""
         wrong = _WRONGS.get(self.story(product), 0)
-        if not wrong:
+        if not wrong or not at_home:
             return self.expected(product, at)
         off = (int(at) - dice(self.root, "fees", product.number).randrange(_CYCLE)) % _CYCLE
         return product.fee + (wrong if off < _WRONG else 0)
 
 
 def _is_high(at: float) -> bool:
-    """Prices change at the very moment of a preview, so that none is ever out of date."""
-    return (int(at) - 3 * HOUR) // (3 * _EVERY) % 2 == 1
+    """Prices change at the very moment of a preview, so that none is ever out of date; and when a
+    day begins, so that there is one price a day."""
+    return int(at) // (3 * _EVERY) % 2 == 1
 
 
 def previews(now: float) -> Iterator[int]:
     """When the previews still kept were made: one in thirty days, the newest first."""
-    newest = (int(now) - 3 * HOUR) // _EVERY * _EVERY + 3 * HOUR
+    newest = int(now) // _EVERY * _EVERY
     while newest >= now - _KEPT:
         yield newest
         newest -= _EVERY
@@ -93,7 +94,7 @@ def overcharges(
 
 def _before(known: Sequence[int], fees: Fees, product: Product, at: int) -> int | None:
     """What the last preview before that moment says."""
-    made = [each for each in known if each <= at]
+    made = [each for each in known if each < at]
     return fees.expected(product, made[-1]) if made else None
 
 

@@ -23,7 +23,7 @@ def everyday(
     """The rows known at the horizon, in no order."""
     return chain(
         chain.from_iterable(_shipped(sale, lines) for sale in sold),
-        chain.from_iterable(_transferred(root, each, horizon) for each in products),
+        chain.from_iterable(_transferred(root, each, len(products), horizon) for each in products),
     )
 
 
@@ -44,9 +44,11 @@ def _shipped(sale: Sale, lines: Callable[[Sale], list[Line]]) -> Iterator[Moveme
             )
 
 
-def _transferred(root: str, product: Product, horizon: int) -> Iterator[Movement]:
-    """A pair of rows every month: out of one warehouse, into another a day later."""
-    offset = dice(root, "transfer", product.number).randrange(_MOVES)
+def _transferred(root: str, product: Product, count: int, horizon: int) -> Iterator[Movement]:
+    """A pair of rows every month: out of one warehouse, into another a day later. The `count`
+    products take turns, so that no day is without a row."""
+    offset = product.number * _MOVES // count
+    offset += dice(root, "transfer", product.number).randrange(3 * HOUR)
     now = (horizon - DAY - offset) // _MOVES
     for turn in range(now - _HISTORY, now + 1):
         at, units = turn * _MOVES + offset, 1 + (product.number + turn) % 7

@@ -2,7 +2,13 @@
 
 import msgspec
 
-from connectors.amazon.sandbox.generator.book import LOST, NAMES, REVERSAL, Finding
+from connectors.amazon.sandbox.generator.book import (
+    LEDGER_DAYS,
+    LOST,
+    NAMES,
+    REVERSAL,
+    Finding,
+)
 from connectors.amazon.sandbox.generator.spot import Spot
 
 _SETTLES, _CLOSES = 7, 60
@@ -74,11 +80,15 @@ def lost_then_paid_then_disposed(spot: Spot) -> None:
 
 
 def reversed_without_find(spot: Spot) -> None:
-    """A payment of long ago is taken back; the loss itself is no longer to be seen."""
-    spot.pay(LOST, 1, -20)
-    if not _reverse(spot, LOST, 1, paid_after=-20, after=0):
-        return
-    _give_back(spot, spot.product.cost)
+    """The payment is taken back. The loss is not open again: by Amazon's own figure it is closed,
+    or, in a ledger without one, it is too long ago to be read."""
+    lost_after, paid_after = (-25, -20) if spot.modern else (-98, -94)
+    loss = msgspec.structs.replace(spot, at=spot.moment(lost_after))
+    paid = spot.pay(LOST, 1, paid_after)
+    _lose(loss, 1, paid=paid, filled=True, why="already reimbursed")
+    if _reverse(spot, LOST, 1, paid_after=paid_after, after=0):
+        seen = spot.book.days_since(spot.moment(paid_after)) + _SETTLES <= LEDGER_DAYS
+        _give_back(spot, spot.product.cost, low=not seen)
 
 
 def reversed_after_find(spot: Spot) -> None:
@@ -165,7 +175,7 @@ def _reversal_id(spot: Spot, after: float) -> str:
     return spot.payment(REVERSAL, -1, after).id
 
 
-def _give_back(spot: Spot, amount: int) -> None:
+def _give_back(spot: Spot, amount: int, low: bool) -> None:
     id = _reversal_id(spot, 0)
     finding = Finding(
         rule="R9",
@@ -174,10 +184,11 @@ def _give_back(spot: Spot, amount: int) -> None:
         product=spot.product,
         units=1,
         base=spot.at,
-        opens=0,
+        opens=_SETTLES,
         closes=_CLOSES,
         amount=amount,
         valued_by="reversal",
+        low=low,
         reference=id,
     )
     spot.book.findings.append(finding)

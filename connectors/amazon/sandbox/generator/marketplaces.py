@@ -19,6 +19,11 @@ class Marketplace(msgspec.Struct, frozen=True):
     def european(self) -> bool:
         return self.region == "EU"
 
+    @property
+    def in_union(self) -> bool:
+        """Whether it is a country of the European Union, where returns have their own terms."""
+        return self.european and self.country != "UK"
+
 
 _KNOWN = (
     Marketplace("ATVPDKIKX0DER", "Amazon.com", "US", "USD", "en_US", "NA"),

@@ -85,19 +85,20 @@ class Plot(msgspec.Struct, frozen=True):
 
 def plot(root: str, orders: int, products: Sequence[Product]) -> Plot:
     """Cast the stories. A small seller has few products, and only some of the stories."""
+    everybody = Cast(damages.fetched_back, products[0], 0, dice(root, "fetched").randrange(CYCLE))
     if orders < 100:
-        return Plot((), frozenset())
+        return Plot((everybody,), frozenset())
     rng = dice(root, "plot")
     actors = rng.sample(products, len(products))
     many = max(1, orders // 12_500)
     parts = [_QUIET, _LOSSES, _DAMAGES, _DISPOSALS]
-    casts: list[Cast] = []
+    casts = [everybody]
     for part in parts:
         size = max(2, min(_size(part) * many, len(products) * _size(part) // 110))
         casts += _cast(rng, part, actors[:size], many)
         actors = actors[size:]
         if part is _QUIET:
-            quiet = frozenset(each.product for each in casts)
+            quiet = frozenset(each.product for each in casts[1:])
         if part is _DAMAGES:
             casts += _cast(rng, _SHORTAGES, [each.product for each in casts[-size:]], many)
     return Plot(tuple(casts), quiet)
@@ -108,8 +109,8 @@ def tell(root: str, told: Plot, book: Book, modern: bool) -> None:
     for cast in told.casts:
         latest = (book.horizon - cast.offset) // CYCLE
         _tell_payments(root, cast, range(latest - _ROUNDS + 1, latest), book, modern)
-        _tell(root, cast, latest, book, modern)
-        _tell(root, cast, latest + 1, book, modern)  # what is announced before it begins
+        for turn in (latest, latest + 1, latest + 2):  # something may come before the beginning
+            _tell(root, cast, turn, book, modern)
 
 
 def _size(part: Sequence[tuple[Story, int]]) -> int:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 import msgspec
 
 from connectors.amazon.sandbox.generator.book import (
+    LEDGER_DAYS,
     NAMES,
     RETURNED,
     Book,
@@ -18,17 +19,15 @@ from connectors.amazon.sandbox.generator.book import (
     payment,
 )
 from connectors.amazon.sandbox.generator.draw import DAY, HOUR, day, digest, digits
+from connectors.amazon.sandbox.generator.marketplaces import Marketplace
 from connectors.amazon.sandbox.generator.sales import Line, Sale
 from connectors.amazon.sandbox.generator.spot import CENTERS
 
-_AGED = 14 * DAY
+_SHOWS = 14  # days within which a return shows in the ledger
 
 
-class Terms(msgspec.Struct, frozen=True):
-    """Between which days after a refund it can be claimed."""
-
-    opens: int
-    closes: int
+_USUAL, _IN_UNION = (60, 120), (45, 105)
+"""Between which days after a refund it can be claimed."""
 
 
 class Refund(msgspec.Struct, frozen=True, gc=False):
@@ -52,13 +51,12 @@ class Case(msgspec.Struct, frozen=True):
     """
 
     book: Book
-    terms: Terms
+    place: Marketplace
     sale: Sale
     line: Line
     refund: Refund | None
     base: int
     rng: random.Random
-    currency: str
 
     @property
     def key(self) -> str:
@@ -67,6 +65,10 @@ class Case(msgspec.Struct, frozen=True):
     @property
     def units(self) -> int:
         return self.line.fulfilled
+
+    @property
+    def terms(self) -> tuple[int, int]:
+        return _IN_UNION if self.place.in_union else _USUAL
 
 
 def tell(case: Case) -> None:
@@ -130,10 +132,18 @@ def _defective(case: Case) -> None:
 
 
 def _unstocked(case: Case) -> None:
-    """It came back as good as new, and the ledger has not seen it."""
+    """It came back as good as new, and the ledger does not show it until everybody has given up."""
     at = case.base - DAY
-    if _bring_back(case, -DAY, "SELLABLE", stocked=False) and at + _AGED <= case.book.horizon:
-        case.book.findings.append(_unstocked_finding(case, at))
+    age = case.book.days_since(at)
+    if not _bring_back(case, -DAY, "SELLABLE", stocked=age > LEDGER_DAYS):
+        return
+    finding = _unstocked_finding(case, at)
+    if age < _SHOWS:
+        case.book.dismiss("R6", finding.key, "too young: it may still show in the ledger")
+    elif age > LEDGER_DAYS:
+        case.book.dismiss("R6", finding.key, "too old: it was put into stock at last")
+    else:
+        case.book.findings.append(finding)
 
 
 def _replaced(case: Case) -> None:
@@ -212,11 +222,11 @@ def _claim(case: Case, rule: str, units: int, valued_by: str) -> None:
         product=case.line.product,
         units=units,
         base=case.base if case.refund else case.base - 2 * DAY,
-        opens=case.terms.opens,
-        closes=case.terms.closes,
+        opens=case.terms[0],
+        closes=case.terms[1],
         amount=amount,
         valued_by=valued_by,
-        currency=case.currency,
+        currency=case.place.currency,
         order_id=case.sale.id,
     )
     id = digits(case.sale.serial, 19, 11)
@@ -235,11 +245,10 @@ def _unstocked_finding(case: Case, at: int) -> Finding:
         product=product,
         units=case.units,
         base=at,
-        opens=case.terms.opens,
-        closes=case.terms.closes,
-        amount=case.units
-        * (product.price - product.price * product.commission // 100 - product.fee),
-        valued_by="price",
+        opens=case.terms[0],
+        closes=case.terms[1],
+        by_sale=True,
+        currency=case.place.currency,
         low=True,
         order_id=case.sale.id,
     )

@@ -157,6 +157,28 @@ def elsewhere(root: str, orders: int, horizon: int) -> Iterator[Sale]:
             )
 
 
+def bygone(root: str, horizon: int, home: Marketplace) -> Iterator[Sale]:
+    """Two orders from before those that are listed, returned and paid for: with them no report on
+    goods is ever without a row. (One that is says nothing: neither that there is none.)"""
+    half = SPAN // 2
+    second = dice(root, "bygone").randrange(half)
+    newest = (horizon - SPAN - second) // half
+    for turn in (newest - 1, newest):
+        created = turn * half + second
+        yield Sale(
+            serial=-(10**9) - turn,
+            id=f"111-{digits(turn, 3, 7)}-{digits(turn, second, 7)}",
+            created=created,
+            updated=created + 20 * HOUR,
+            status="SHIPPED",
+            shipped=created + 20 * HOUR,
+            by_amazon=True,
+            business=False,
+            marketplace=home.id,
+            fate="carrier_paid",
+        )
+
+
 def count_lines(root: str, sale: Sale) -> int:
     """How many items the order has, without making them."""
     return dice(root, "lines", sale.serial).choices((1, 2, 3), (80, 15, 5))[0]

@@ -31,6 +31,7 @@ from connectors.amazon.sandbox.generator.postings import (
 from connectors.amazon.sandbox.generator.sales import (
     Line,
     Sale,
+    bygone,
     count_lines,
     earlier,
     elsewhere,
@@ -46,7 +47,7 @@ class Seller(msgspec.Struct, frozen=True, dict=True):
 
     `sales` by the moment of creation, `updates` the same by their last change, `postings` by date;
     `stock` by marketplace. `others` are orders that are not listed: refunded ones of the round
-    before, and those of other shops. `book` holds what happened to the goods.
+    before, some for everybody, and those of other shops. `book` holds what happened to the goods.
     """
 
     identity: Identity
@@ -113,9 +114,9 @@ def generate(
     products = catalogue(root, orders, _is_western(identity))
     places = [MARKETPLACES[each] for each in sells_in]
     sold = sorted(sales(root, orders, horizon, places), key=attrgetter("created", "serial"))
-    before = list(earlier(root, orders, horizon, places))
+    before = [*earlier(root, orders, horizon, places), *bygone(root, horizon, places[0])]
     others = [*before, *elsewhere(root, orders, horizon)]
-    book, refunds = _write(identity, products, [*before, *sold], places[0], horizon, settled or {})
+    book, refunds = _write(identity, products, [*before, *sold], horizon, settled or {})
     postings = chain(
         shipments(root, [*others, *sold], horizon),
         refunds,
@@ -142,7 +143,6 @@ def _write(
     identity: Identity,
     products: Sequence[Product],
     sold: Sequence[Sale],
-    home: Marketplace,
     horizon: int,
     settled: Settled,
 ) -> tuple[Book, list[Posting]]:
@@ -151,7 +151,7 @@ def _write(
     told = plots.plot(root, identity.orders, products)
     plots.tell(root, told, book, _is_modern(identity))
     supply(root, book, [each for each in products if each not in told.quiet])
-    return book, list(_refunds(root, book, told, products, sold, home))
+    return book, list(_refunds(root, book, told, products, sold))
 
 
 def _refunds(
@@ -160,16 +160,16 @@ def _refunds(
     told: plots.Plot,
     products: Sequence[Product],
     sold: Sequence[Sale],
-    home: Marketplace,
 ) -> Iterator[Posting]:
     """The refunds that are known; on the way, what became of the goods goes into the book."""
-    terms = returns.Terms(45, 105) if home.european else returns.Terms(60, 120)
     for sale in sold:
         if not sale.fate or sale.shipped is None:
             continue
         dates = Dates.of(root, sale, sale.shipped)
         line = next(each for each in lines(root, sale, products) if each.fulfilled)
-        if dates.refunded <= book.horizon - TOLD or line.product in told.quiet:
+        # What was not refunded is told of as long as its sale is: else nobody knows where that was.
+        last = dates.posted if sale.fate in returns.UNREFUNDED else dates.refunded
+        if last <= book.horizon - TOLD or line.product in told.quiet:
             continue
         known = dates.refunded + dates.lag <= book.horizon
         refunded = None
@@ -178,9 +178,9 @@ def _refunds(
             yield refund(sale, dates.refunded)
         if dates.refunded - 3 * DAY <= book.horizon:
             rng = dice(root, "return", sale.serial)
-            currency = MARKETPLACES[sale.marketplace].currency
+            place = MARKETPLACES[sale.marketplace]
             base = dates.refunded
-            returns.tell(returns.Case(book, terms, sale, line, refunded, base, rng, currency))
+            returns.tell(returns.Case(book, place, sale, line, refunded, base, rng))
 
 
 def _midnight(day: date) -> int:

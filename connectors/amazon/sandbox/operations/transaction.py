@@ -110,7 +110,8 @@ def _lines(seller: Seller, posting: Posting) -> list[tuple[Line, Cents]]:
 
 
 def _earned(seller: Seller, posting: Posting, line: Line, sale: Sale) -> Cents:
-    fee = seller.fees.charged(line.product, posting.posted)
+    at_home = posting.place == seller.home.id
+    fee = seller.fees.charged(line.product, posting.posted, at_home)
     if sale.marketplace == ELSEWHERE.id:  # no sale of ours: there is only the fee, a higher one
         dearer = -(fee + _ELSEWHERE) * line.fulfilled
         return Counter({("AmazonFees", "FBAPerUnitFulfillmentFee"): dearer})

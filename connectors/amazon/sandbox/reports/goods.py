@@ -174,9 +174,9 @@ def removals(scope: Scope) -> Iterator[Cells]:
             "Sellable" if each.disposition == "SELLABLE" else "Unsellable",
             units,
             nothing,
-            units if each.kind == "Disposal" else nothing,
+            units if each.kind == "Disposal" and done else nothing,
             units if each.kind == "Return" and done else nothing,
-            nothing if done or each.kind == "Disposal" else units,
+            nothing if done else units,
             scope.money(52 * each.quantity),
             scope.currency,
         )

@@ -105,6 +105,22 @@ def test_tax_on_a_fee_is_no_overcharge() -> None:
     assert not claims(charged(row), "R7")
 
 
+def test_a_fee_may_be_written_as_text_and_beside_what_is_no_breakdown() -> None:
+    row = sale(0, 4.5)
+    fees = row["items"][0]["breakdowns"][0]["breakdowns"]
+    fees[0]["breakdowns"][0]["breakdownAmount"]["currencyAmount"] = "-4,50"
+    fees += [None, "FBAPerUnitFulfillmentFee", {"breakdownType": 7, "breakdowns": {}}]
+    assert claim(charged(row), "R7").amount == "1.50"
+
+
+def test_the_breakdowns_of_a_transaction_are_those_of_its_only_item() -> None:
+    row = sale(0, 4.5)
+    row["breakdowns"] = row["items"][0].pop("breakdowns")
+    assert claim(charged(row), "R7").amount == "1.50"
+    row["items"] += sale(0, 3.0, sku="SKU-2")["items"]
+    assert not claims(charged(row), "R7")
+
+
 def test_a_deferred_charge_and_its_release_are_one() -> None:
     early, late = sale(0, 4.5, _id="early"), sale(9, 4.5, _id="late")
     early["relatedIdentifiers"].append(

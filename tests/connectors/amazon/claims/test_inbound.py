@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from .sellers import SHIPMENT, claim, claims, find, on, paid, receipt, shipment, units
+from .sellers import SHIPMENT, adjusted, claim, claims, find, on, paid, receipt, shipment, units
 
 
 def sent(*rows: Any, receipts: Any = None, **more: Any) -> dict[str, Any]:
@@ -36,10 +36,56 @@ def test_the_first_receipt_of_any_product_is_the_delivery() -> None:
     assert claim(sent(shipment(10, 8), receipts=receipts), "R8").opens == on(18)
 
 
-def test_a_shipment_that_no_receipt_names_has_not_arrived() -> None:
-    assert not claims(sent(shipment(10, 8), receipts=[]), "R8")
+def test_a_shipment_of_which_nothing_was_received_has_not_arrived() -> None:
     other = receipt(0, 8, shipment="FBA15OTHER01")
-    assert not claims(sent(shipment(10, 8), receipts=[other]), "R8")
+    assert not claims(sent(shipment(10, 0), receipts=[other]), "R8")
+    assert not claims(sent(shipment(10, 8), receipts=[]), "R8")  # there is no ledger at all
+
+
+# What was delivered before the ledger begins -----------------------------------------------------
+
+BEGINS = adjusted(0, "", -1, eventtype="Shipments", fnsku="X9")
+
+
+def test_what_was_received_before_the_ledger_begins_was_delivered_before_that() -> None:
+    found = claim(sent(shipment(10, 8), receipts=[BEGINS]), "R8", at=100)
+    assert (found.units, found.confidence, found.status) == (2, "low", "claimable")
+    assert found.closes == on(270)  # at the latest
+    assert found.details["delivered"] == f"before {on(0)}"
+    assert found.details["receivedUnseen"] == "8"
+    assert found.evidence == {"shipments": ("shipments-0000",)}
+
+
+def test_a_claim_is_unsure_if_some_receipts_were_before_the_ledger_begins() -> None:
+    receipts = [BEGINS, receipt(2, 1)]
+    found = claim(sent(shipment(10, 8), receipts=receipts), "R8", at=100)
+    assert (found.units, found.confidence, found.opens) == (2, "low", on(17))
+    assert found.details["receivedUnseen"] == "7"
+    receipts = [BEGINS, receipt(2, 9)]
+    assert claim(sent(shipment(10, 8), receipts=receipts), "R8", at=100).confidence == "high"
+
+
+def test_nothing_is_owed_of_an_old_shipment_that_is_complete() -> None:
+    assert not find(sent(shipment(10, 10), receipts=[BEGINS]), at=100).claims
+
+
+@pytest.mark.parametrize(("day", "owed"), [(20, 0), (21, 2)])
+def test_an_old_open_shipment_is_as_fresh_as_the_ledger_is_long(day: int, owed: int) -> None:
+    rows = sent(shipment(10, 8, "RECEIVING"), receipts=[BEGINS])
+    assert units(rows, "R8", at=day) == owed
+
+
+def test_a_payment_is_first_for_the_shipment_whose_receipts_are_seen() -> None:
+    later = "FBA15ABCDE02"
+    rows = sent(
+        shipment(10, 8),
+        shipment(5, 3, ShipmentId=later),
+        receipts=[BEGINS, receipt(5, 3, shipment=later)],
+        reimbursements=[paid(20, "Lost_Inbound", 2)],
+    )
+    assert [each.id for each in claims(rows, "R8", at=100)] == [f"R8:{SHIPMENT}:X1"]
+    rows["reimbursements"] = [paid(-90, "Lost_Inbound", 2)]
+    assert [each.id for each in claims(rows, "R8", at=100)] == [f"R8:{later}:X1"]
 
 
 def test_receipts_after_the_shipment_was_closed_count() -> None:

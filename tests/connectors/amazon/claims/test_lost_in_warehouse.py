@@ -159,6 +159,12 @@ def test_n_counts_as_found_and_what_is_left_is_unsure() -> None:
     assert (found.units, found.confidence) == (1, "low")
 
 
+def test_amazons_own_open_figure_is_sure_whatever_was_found() -> None:
+    row = adjusted(0, "M", -2, unreconciledquantity="-1")
+    found = claim(lost(row, adjusted(1, "N", 1)), "R1")
+    assert (found.units, found.confidence) == (1, "high")
+
+
 def test_rows_of_one_event_are_one_claim_and_equal_rows_are_separate_units() -> None:
     found = claim(lost(adjusted(0, "M", -1), adjusted(0, "M", -1)), "R1")
     assert found.units == 2

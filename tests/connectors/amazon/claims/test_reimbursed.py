@@ -35,6 +35,7 @@ def test_a_payment_taken_back_though_nothing_was_found_is_owed() -> None:
     assert (found.units, found.amount, found.currency) == (2, "20.00", "USD")
     assert (found.opens, found.closes, found.confidence) == (on(7), on(60), "high")
     assert found.evidence == {"reimbursements": ("pay", "reimbursements-0001")}
+    assert (found.details["reversal"], found.details["reimbursement"]) == ("pay-0", "pay")
 
 
 @pytest.mark.parametrize(
@@ -78,6 +79,12 @@ def test_a_reversed_payment_that_was_paid_again_is_settled() -> None:
     found = find(taken(payments=[PAID, TAKEN, paid(5, "Lost_Warehouse", 2)]))
     assert not found.claims
     assert found.settled == ("R9:pay-0:X1:SKU-1:pay",)
+
+
+def test_a_reversal_that_comes_again_without_its_product_is_the_same() -> None:
+    again = TAKEN | {"_id": "again", "sku": "", "reimbursementid": "pay-0"}
+    found = claims(taken(payments=[PAID, TAKEN, again]), "R9")
+    assert [(each.id, each.units) for each in found] == [("R9:pay-0:X1:SKU-1:pay", 2)]
 
 
 def test_of_an_order_nothing_is_said_while_its_refunds_are_unknown() -> None:

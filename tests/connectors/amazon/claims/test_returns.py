@@ -1,18 +1,22 @@
 """R4, R5 and R6: units that were refunded, came back damaged, or came back and vanished."""
 
+from typing import Any
+
 import pytest
 
-from connectors.amazon.claims import Days, Windows
+from connectors.amazon.claims import Days, Windows, find_claims
 
 from .sellers import (
     DE,
     GB,
     ORDER,
+    Seller,
     adjusted,
     amount,
     claim,
     claims,
     find,
+    noon,
     on,
     paid,
     preview,
@@ -207,6 +211,23 @@ def test_without_a_refund_it_has_no_amount_and_counts_from_the_return() -> None:
     assert (found.amount, found.currency, found.opens) == (None, None, on(72))
 
 
+def test_without_a_place_it_is_where_most_was_sold() -> None:
+    german: Any = {"currency": "EUR", "marketplaceDetails": {"marketplaceId": DE}, "order": OTHER}
+    sales = [sale(-9, 3.0, **german), sale(-8, 3.0, **german), sale(-7, 3.0, order=OTHER)]
+    rows = {"transactions": sales, "returns": [returned(12, "DAMAGED")]}
+    assert claim(rows, "R5", at=80).opens == on(57)
+    assert claim(rows, "R5", at=80, windows=Windows(home="US")).opens == on(72)
+    order = {"orderId": ORDER, "salesChannel": {"marketplaceId": GB}}
+    assert claim(rows | {"orders": [order]}, "R5", at=80).opens == on(72)
+
+
+def test_orders_are_not_looked_through_for_a_place_if_there_is_but_one() -> None:
+    sales = [sale(0, 3.0, order=OTHER)]
+    seller = Seller({"transactions": sales, "returns": [returned(12, "DAMAGED")]})
+    find_claims(seller, noon(80))
+    assert "orders" not in seller.reads
+
+
 @pytest.mark.parametrize("reason", ["CustomerReturn", "Damaged_Outbound", "General_Adjustment"])
 def test_any_payment_for_the_order_and_sku_settles_it(reason: str) -> None:
     rows = {
@@ -253,6 +274,48 @@ def test_sellable_returns_that_the_ledger_never_shows_are_owed_with_low_confiden
     found = claim(rows, "R6", at=70)
     assert (found.id, found.units, found.confidence) == ("R6:X1:2026-06", 2, "low")
     assert (found.amount, found.opens, found.closes) == ("40.00", on(65), on(125))
+    assert found.evidence == {"returns": ("returns-0000", "returns-0002")}
+    assert (found.details["month"], found.details["returned"]) == ("2026-06", "3")
+
+
+def test_what_is_put_into_stock_is_the_newest_that_had_come_back() -> None:
+    """So a return of today does not hide that one of long ago is missing."""
+    rows = {"ledger": [SINCE, restocked(25, 1)], "returns": [returned(2), returned(25)]}
+    found = claim(rows, "R6", at=28)
+    assert (found.units, found.opens) == (1, on(62))
+    assert found.evidence == {"returns": ("returns-0000",)}
+
+
+def test_a_return_may_show_in_the_ledger_later_or_a_day_early() -> None:
+    for day in (1, 2, 20):
+        rows = {"ledger": [SINCE, restocked(day, 1)], "returns": [returned(2)]}
+        assert not claims(rows, "R6", at=70)
+
+
+def test_a_unit_that_the_ledger_takes_out_of_stock_again_was_not_put_there() -> None:
+    rows = {"ledger": [SINCE, restocked(4, 2), restocked(5, -1)]}
+    rows["returns"] = [returned(2), returned(3)]
+    found = claim(rows, "R6", at=70)
+    assert (found.units, found.evidence["returns"]) == (1, ("returns-0000",))
+
+
+def test_its_window_counts_from_the_last_return_that_is_missing() -> None:
+    rows = {"ledger": [SINCE, restocked(9, 1)]}
+    rows["returns"] = [returned(2), returned(5), returned(9)]
+    assert claim(rows, "R6", at=70).opens == on(65)
+
+
+def test_a_unit_is_worth_what_such_sales_brought_where_it_was_sold() -> None:
+    mexican: Any = {"currency": "MXN", "order": OTHER}
+    other = sale(-8, 3.0, order="S01-1234567-1234567")
+    other["items"][0]["totalAmount"] = amount(-4.5)
+    merchants = [sale(each, 0.0, network="MFN", order=OTHER) for each in (-7, -4)]
+    for each in merchants:
+        each["items"][0]["totalAmount"] = amount(30.0)
+    sales = [sale(-9, 3.0), *(sale(each, 3.0, **mexican) for each in (-6, -5)), other, *merchants]
+    rows = {"ledger": [SINCE], "returns": [returned(2)], "transactions": sales}
+    found = claim(rows, "R6", at=70)
+    assert (found.amount, found.currency) == ("20.00", "USD")
 
 
 def test_restocked_returns_are_not_owed_and_months_stand_for_themselves() -> None:

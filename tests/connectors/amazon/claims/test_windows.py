@@ -32,6 +32,7 @@ def test_a_country_comes_before_its_union_and_both_before_what_is_usual() -> Non
 
 def test_what_names_no_place_is_at_home() -> None:
     assert Windows(home="DE").of("R4", "") == Days(45, 105)
+    assert Windows().of("R4", "") == Days(60, 120)
 
 
 def test_a_caller_may_change_one_rule_and_leave_the_others() -> None:

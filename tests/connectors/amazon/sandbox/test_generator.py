@@ -79,6 +79,42 @@ def test_a_posting_may_become_known_later_than_its_date() -> None:
     assert any(posted < midnight for _, posted in later - known)
 
 
+@pytest.mark.parametrize("orders", [0, 1, 10, 99, 100])
+def test_no_report_on_goods_is_ever_without_a_row(orders: int) -> None:
+    """Without one it would be unknown, and with it the claims of a small seller."""
+    for days in range(0, 200, 3):
+        one = seller(orders, DAY + timedelta(days=days))
+        since = one.midnight
+        assert any(each.at > since - 300 * 86_400 for each in one.book.payments)
+        assert any(each.at > since - 155 * 86_400 for each in one.book.returns)
+        assert any(each.at > since - 155 * 86_400 for each in one.book.removals)
+
+
+@pytest.mark.parametrize("orders", [0, 500, 3_000])
+def test_no_day_of_the_ledger_is_without_a_row(orders: int) -> None:
+    one = seller(orders)
+    days = {each.at // 86_400 for each in one.ledger}
+    today = one.midnight // 86_400
+    assert set(range(today - 101, today - 1)) <= days
+
+
+def test_a_fee_has_one_price_a_day_and_is_charged_wrongly_at_home_only() -> None:
+    one = seller(2_500)
+    raised = {one.fees.story(each): each for each in one.products}
+    changes = 0
+    for midnight in range(one.midnight, one.midnight + 200 * 86_400, 86_400):
+        prices = [
+            one.fees.expected(raised["raised"], midnight + second) for second in (0, 10_800, 86_399)
+        ]
+        assert len(set(prices)) == 1
+        changes += prices[0] != one.fees.expected(raised["raised"], midnight - 1)
+        abroad = one.fees.charged(raised["overcharged"], midnight, at_home=False)
+        assert abroad == raised["overcharged"].fee
+    assert changes
+    at = [one.midnight + day * 86_400 for day in range(80)]
+    assert any(one.fees.charged(raised["overcharged"], each) > abroad for each in at)
+
+
 @pytest.mark.anyio
 async def test_a_seller_asked_for_by_many_is_made_once() -> None:
     made: list[Identity] = []
