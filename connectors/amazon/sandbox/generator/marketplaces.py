@@ -22,7 +22,7 @@ class Marketplace(msgspec.Struct, frozen=True):
     @property
     def in_union(self) -> bool:
         """Whether it is a country of the European Union, where returns have their own terms."""
-        return self.european and self.country != "UK"
+        return self.european and self.country != "GB"
 
 
 _KNOWN = (
