@@ -17,12 +17,14 @@ from connectors.base import (
     ConnectionLost,
     ConnectorError,
     InvalidConnection,
+    Misconfigured,
     Retryable,
     Waiting,
 )
 from service.errors import (
     ConnectionBusy,
     ConnectionRefused,
+    ConnectorMisconfigured,
     Invalid,
     NotFound,
     SourceUnavailable,
@@ -344,8 +346,8 @@ def _refusal(error: ConnectorError) -> Exception:
             )
         case Retryable():
             return SourceUnavailable(str(error), headers={"Retry-After": "60"})
-        case _ if error.code == "connector_misconfigured":
-            return SourceUnavailable(str(error), more={"code": error.code})
+        case Misconfigured():
+            return ConnectorMisconfigured(str(error))
         case _:
             return ConnectionRefused(str(error), errors=_about("refreshToken", str(error)))
 

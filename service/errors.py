@@ -19,11 +19,15 @@ class ServiceError(Exception):
         headers: Mapping[str, str] | None = None,
         errors: Sequence[Mapping[str, str]] = (),
     ) -> None:
-        self.detail = detail or " ".join((type(self).__doc__ or "").split())
+        self.detail = detail or self.words()
         self.more = more or {}
         self.headers = headers or {}
         self.errors = errors
         super().__init__(self.detail)
+
+    @classmethod
+    def words(cls) -> str:
+        return " ".join((cls.__doc__ or "").split())
 
 
 class StartupError(ServiceError):
@@ -153,6 +157,12 @@ class SourceUnavailable(ServiceError):
     """The source cannot be reached or is busy. Try again later."""
 
     status, code, title = 503, "source_unavailable", "Source unavailable"
+
+
+class ConnectorMisconfigured(ServiceError):
+    """This connector cannot work as it is set up. The operator must mend its settings."""
+
+    status, code, title = 409, "connector_misconfigured", "Connector misconfigured"
 
 
 class NotReady(ServiceError):

@@ -17,7 +17,7 @@ class Sources:
     def get(self, name: str) -> Connector:
         """Raises Invalid, naming those that there are."""
         if name not in self._connectors:
-            known = ", ".join(sorted(self._connectors))
+            known = ", ".join(self.names)
             raise Invalid.field("connector", f"There is no connector {name!r}. There are: {known}.")
         return self._connectors[name]
 
@@ -29,6 +29,10 @@ class Sources:
                 f"There is no page of consent of {name}. POST /api/connections connects an account."
             )
         return cast(Consent, connector)
+
+    @property
+    def names(self) -> Sequence[str]:
+        return sorted(self._connectors)
 
     @property
     def datasets(self) -> Sequence[str]:

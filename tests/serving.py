@@ -19,11 +19,14 @@ from service.__main__ import Server, address, listen
 from service.api.parts import Parts
 from service.app import create_app, open_parts
 from service.settings import Settings, read_settings
+from tests.contract import fits, promised
 
 SECRET = "a secret that only the tests know, long enough"
 KEY = b64encode(b"a key that only the tests know..").decode()
 YEAR_2100 = 4102444800
 ENDED = ("complete", "failed", "cancelled", "paused")
+
+HOOKS: Any = {"response": [promised]}
 
 Json = dict[str, Any]
 
@@ -108,6 +111,7 @@ class User:
         async with aconnect_sse(self.http, "GET", path, headers=headers) as source:
             async for event in source.aiter_sse():
                 if event.data:  # httpx-sse also tells of the block that only sets `retry`
+                    assert event.event == "reset" or fits(event.json(), "SyncStatus")
                     yield event
 
     async def records(self, dataset: str) -> list[Json]:
@@ -134,12 +138,14 @@ class Serving:
         if name not in self._users:
             headers = {"Authorization": f"Bearer {token(name, **claims)}"}
             self._users[name] = User(
-                httpx.AsyncClient(base_url=self.url, headers=headers, verify=False)
+                httpx.AsyncClient(
+                    base_url=self.url, headers=headers, verify=False, event_hooks=HOOKS
+                )
             )
         return self._users[name]
 
     def anonymous(self, **options: Any) -> httpx.AsyncClient:
-        return httpx.AsyncClient(base_url=self.url, **options)
+        return httpx.AsyncClient(base_url=self.url, event_hooks=HOOKS, **options)
 
 
 @asynccontextmanager

@@ -35,7 +35,7 @@ class Authenticator:
     """Tells who a request comes from."""
 
     def __init__(self, settings: Settings, clock: Clock) -> None:
-        self._demo = settings.demo
+        self.demo = settings.demo
         self._clock = clock
         self._tokens = Tokens(settings, clock)
         self._tickets = Tickets(settings.secrets_keys)
@@ -43,7 +43,7 @@ class Authenticator:
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
         """While open, tokens can be checked. Raises StartupError if that will never be so."""
-        if self._demo:
+        if self.demo:
             yield
             return
         async with self._tokens.open():
@@ -53,7 +53,7 @@ class Authenticator:
         """Raises Unauthenticated or Forbidden; AuthUnavailable if it cannot be told now."""
         if request.scope["path"].startswith(STREAM) and "ticket" in request.query_params:
             return self._admit(request, request.query_params["ticket"])
-        if self._demo:
+        if self.demo:
             return Identity(_actor(request, DEMO_USER, DEMO_USER, "demo"))
         if token := bearer(request):
             return await self._identity(request, token)

@@ -1,19 +1,21 @@
 """Connect an account, reconnect and schedule it, list, see and forget."""
 
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Annotated, Literal
 
 import structlog
+from msgspec import Meta
 from starlette.requests import Request
 from starlette.responses import Response
 
-from service.api import wire
+from service.api import shapes, wire
 from service.api.parts import actor, parts
+from service.api.reading import In, Query, read_body, read_or_null, read_query
 from service.connections import ConsentRequest, NewConnection
 from service.errors import Invalid, ServiceError
 from service.model import Actor, Status, Sync
 from service.progress import Outcome
-from service.registry import StartRequest, addresses
+from service.registry import StartRequest
 from service.schedules import WantedSchedule
 from service.store.connections import StoredConnection
 
@@ -22,18 +24,19 @@ STALE = timedelta(days=1)
 NEEDED = frozenset(
     {"never_synced", "last_failed", "last_cancelled", "incomplete", "stale", "last_paused"}
 )
-LONGEST_TOKEN = 4096
+Token = Annotated[str, Meta(max_length=4096)]
+Name = Annotated[str, Meta(max_length=50)]
 
 log = structlog.get_logger()
 
 
-class ConnectIn(wire.In, frozen=True):
+class ConnectIn(In, frozen=True):
     """The body of a connect."""
 
     connector: str
-    refresh_token: str
-    region: str = "NA"
-    marketplace_ids: tuple[str, ...] = ()
+    refresh_token: Token
+    region: Name = "NA"
+    marketplace_ids: Annotated[tuple[Name, ...], Meta(max_length=50)] = ()
     environment: Literal["production", "sandbox"] = "production"
     skip_historical_sync: bool = False
 
@@ -41,11 +44,6 @@ class ConnectIn(wire.In, frozen=True):
         return f"ConnectIn({self.connector!r})"  # never the credentials
 
     def new(self) -> NewConnection:
-        _check_token(self.refresh_token)
-        if len(self.marketplace_ids) > 50 or any(len(each) > 50 for each in self.marketplace_ids):
-            raise Invalid.field("marketplaceIds", "At most 50, of at most 50 characters each.")
-        if len(self.region) > 50:
-            raise Invalid.field("region", "Must not be longer than 50 characters.")
         return NewConnection(
             connector=self.connector,
             region=self.region.upper(),
@@ -55,58 +53,76 @@ class ConnectIn(wire.In, frozen=True):
         )
 
 
-class ReconnectIn(wire.In, frozen=True):
+class ReconnectIn(In, frozen=True):
     """The body of a reconnect."""
 
-    refresh_token: str
+    refresh_token: Token
 
     def __repr__(self) -> str:
         return "ReconnectIn()"  # never the credentials
 
 
-class ScheduleIn(wire.In, frozen=True):
+class ScheduleIn(In, frozen=True):
     """The body of a schedule: five fields of cron, and the name of a time zone."""
 
     cron: str
     timezone: str = "UTC"
 
 
+class AuthorizeQuery(Query, frozen=True):
+    """What is to be connected by consent; with `connectionId`, which connection anew."""
+
+    region: Name = "NA"
+    marketplace_ids: str = ""
+    environment: Literal["production", "sandbox"] = "production"
+    connection_id: str = ""
+
+
+class CallbackQuery(Query, frozen=True):
+    """Our state, and whatever the source adds to it."""
+
+    state: str
+
+
+class ForgetQuery(Query, frozen=True):
+    """Whether what was landed goes with the connection."""
+
+    data: Literal["keep", "erase"] = "keep"
+
+
 async def connect(request: Request) -> Response:
-    """POST /api/connections: checks the account, keeps it, and starts the historical sync."""
+    """Connect an account: it is checked, kept, and a first sync starts."""
     who = actor(request)
-    body = await wire.read_body(request, ConnectIn)
+    body = await read_body(request, ConnectIn)
     kept = await parts(request).connections.connect(who, body.new())
-    answer = wire.connection(kept) | {"sync": None}
-    if not body.skip_historical_sync:
-        answer |= await _historical_sync(request, who, kept)
+    begun = None if body.skip_historical_sync else await _historical_sync(request, who, kept)
     headers = {"Location": f"/api/connections/{kept.id}"}
-    return wire.JSON(answer, status_code=201, headers=headers)
+    return wire.JSON(wire.connected(kept, begun), status_code=201, headers=headers)
 
 
-async def _historical_sync(request: Request, who: Actor, kept: StoredConnection) -> wire.Json:
-    """Where it can be followed. A failure to start it never fails the connection: the user can
-    start it any time."""
+async def _historical_sync(request: Request, who: Actor, kept: StoredConnection) -> Sync | str:
+    """The sync; or why there is none. A failure to start it never fails the connection: the user
+    can start it any time."""
     try:
-        sync = await parts(request).registry.start(who, StartRequest(connection_id=kept.id))
-        return {"sync": addresses(sync.id)}
+        return await parts(request).registry.start(who, StartRequest(connection_id=kept.id))
     except ServiceError as error:
         log.warning("historical_sync_not_started", connection_id=kept.id, code=error.code)
-        return {"warning": f"The historical sync was not started. {error.detail}"}
+        return f"The historical sync was not started. {error.detail}"
     except Exception:
         log.exception("historical_sync_not_started", connection_id=kept.id)
-        return {"warning": "The historical sync was not started. Start it when you like."}
+        return "The historical sync was not started. Start it when you like."
 
 
 async def authorize(request: Request) -> Response:
-    """GET /api/connections/{connector}/authorize: sends the browser to the source's page."""
+    """Send the browser to the source's page of consent."""
     who, connector = actor(request), request.path_params["connector"]
-    given = wire.query(request, "region", "marketplaceIds", "environment", "connectionId")
+    given = read_query(request, AuthorizeQuery)
     asked = ConsentRequest(
         connector=connector,
-        region=given.get("region", "NA").upper(),
-        marketplace_ids=tuple(filter(None, given.get("marketplaceIds", "").split(","))),
-        environment=given.get("environment", "production"),
-        connection_id=given.get("connectionId"),
+        region=given.region.upper(),
+        marketplace_ids=tuple(filter(None, given.marketplace_ids.split(","))),
+        environment=given.environment,
+        connection_id=given.connection_id or None,
     )
     back = f"{request.base_url}api/connections/{connector}/callback"
     url = await parts(request).connections.authorize(who, asked, back)
@@ -114,8 +130,8 @@ async def authorize(request: Request) -> Response:
 
 
 async def callback(request: Request) -> Response:
-    """GET /api/connections/{connector}/callback: back from the source, with a code and our state.
-    Connected, the first sync starts, and the browser goes to the dashboard."""
+    """Back from the page of consent, with a code and our state. The account is connected, a first
+    sync starts, and the browser goes to the dashboard."""
     who, connector = actor(request), request.path_params["connector"]
     parts(request).sources.consent(connector)
     answer = dict(request.query_params)
@@ -128,38 +144,40 @@ async def callback(request: Request) -> Response:
 
 
 async def reconnect(request: Request) -> Response:
-    """POST /api/connections/{connection_id}/reconnect: new credentials for the same account; a sync
-    that was paused for them goes on."""
+    """Give new credentials for the same account; a sync that was paused for them goes on."""
     who, wanted = actor(request), request.path_params["connection_id"]
     await parts(request).connections.get(who, wanted)  # 404 before the body is looked at
-    body = await wire.read_body(request, ReconnectIn)
-    _check_token(body.refresh_token)
+    body = await read_body(request, ReconnectIn)
     kept = await parts(request).connections.reconnect(who, wanted, body.refresh_token)
-    resumed = await _going_on(request, who, kept)
-    return wire.JSON(wire.connection(kept) | {"sync": addresses(resumed.id) if resumed else None})
+    return wire.JSON(wire.connected(kept, await _going_on(request, who, kept)))
 
 
-async def _going_on(request: Request, who: Actor, kept: StoredConnection) -> Sync | None:
-    """The sync that was paused for the credentials of this connection, resumed."""
+async def _going_on(request: Request, who: Actor, kept: StoredConnection) -> Sync | str | None:
+    """The sync that was paused for the credentials of this connection, resumed; or why it is not.
+    A failure to resume it never fails the connection, either."""
     registry = parts(request).registry
     live = registry.live_of(who.user)
     if live is None or live.connection_id != kept.id or live.status is not Status.PAUSED:
         return None
-    return await registry.resume(who, live.id)
+    try:
+        return await registry.resume(who, live.id)
+    except ServiceError as error:
+        log.warning("sync_not_resumed", sync_id=live.id, code=error.code)
+        return f"The paused sync does not go on yet. {error.detail}"
 
 
 async def schedule(request: Request) -> Response:
-    """PUT /api/connections/{connection_id}/schedule: syncs start by themselves; null ends it."""
+    """Have syncs start by themselves; null ends that."""
     who, wanted = actor(request), request.path_params["connection_id"]
     await parts(request).connections.get(who, wanted)
-    body = await wire.read_or_null(request, ScheduleIn)
+    body = await read_or_null(request, ScheduleIn)
     asked = None if body is None else WantedSchedule(body.cron, body.timezone)
     kept = await parts(request).connections.schedule(who, wanted, asked)
     return wire.JSON(wire.connection(kept))
 
 
 async def sync_status(request: Request) -> Response:
-    """GET /api/connections/{connection_id}/sync-status: what is kept, and whether a sync is due."""
+    """What is kept of a connection, whether a sync is due, and why."""
     who, here = actor(request), parts(request)
     kept = await here.connections.get(who, request.path_params["connection_id"])
     landed = await here.records.landed(kept.id)
@@ -168,16 +186,16 @@ async def sync_status(request: Request) -> Response:
     names = [each.name for each in here.sources.get(kept.connector).datasets]
     why = _why_needed(kept, newest, complete, here.clock.now())
     return wire.JSON(
-        {
-            "connectionId": kept.id,
-            "datasets": [wire.landed(name, landed.get(name)) for name in names],
-            "lastCompleteSync": wire.last_sync(complete),
-            "lastSync": wire.last_sync(newest),
-            "schedule": wire.schedule(kept.schedule),
-            "syncNeeded": why[0] in NEEDED,
-            "reason": why[0],
-            "message": why[1],
-        }
+        shapes.Freshness(
+            connection_id=kept.id,
+            datasets=[wire.landed(name, landed.get(name)) for name in names],
+            last_complete_sync=wire.last_sync(complete),
+            last_sync=wire.last_sync(newest),
+            schedule=wire.schedule(kept.schedule),
+            sync_needed=why[0] in NEEDED,
+            reason=why[0],
+            message=why[1],
+        )
     )
 
 
@@ -201,30 +219,22 @@ def _why_needed(
 
 
 async def list_all(request: Request) -> Response:
-    """GET /api/connections."""
+    """The user's connections."""
     found = await parts(request).connections.list(actor(request))
-    return wire.JSON({"connections": [wire.connection(each) for each in found]})
+    return wire.JSON(shapes.Connections(connections=[wire.connection(each) for each in found]))
 
 
 async def one(request: Request) -> Response:
-    """GET /api/connections/{connection_id}."""
+    """One connection."""
     wanted = request.path_params["connection_id"]
     return wire.JSON(wire.connection(await parts(request).connections.get(actor(request), wanted)))
 
 
-def _check_token(refresh_token: str) -> None:
-    if len(refresh_token) > LONGEST_TOKEN:
-        text = f"Must not be longer than {LONGEST_TOKEN:,} characters."
-        raise Invalid.field("refreshToken", text)
-
-
 async def forget(request: Request) -> Response:
-    """DELETE /api/connections/{connection_id}?data=keep|erase: the credentials go in any case."""
-    given = wire.query(request, "data")
-    wanted = given.get("data", "keep")
-    if wanted not in ("keep", "erase"):
-        raise Invalid.field("data", "Must be keep or erase.")
+    """Forget a connection. Its credentials are erased in any case; `data` says what becomes of what
+    was landed."""
+    given = read_query(request, ForgetQuery)
     await parts(request).connections.forget(
-        actor(request), request.path_params["connection_id"], erase=wanted == "erase"
+        actor(request), request.path_params["connection_id"], erase=given.data == "erase"
     )
     return Response(status_code=204)

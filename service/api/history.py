@@ -1,143 +1,158 @@
 """What has been: the history of syncs, their items, and the records that were landed."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any, Literal
 
-import msgspec
+from msgspec import UNSET, Meta, UnsetType, field
 from starlette.requests import Request
 from starlette.responses import Response
 
-from service.api import wire
+from service.api import shapes, wire
 from service.api.parts import actor, parts
+from service.api.reading import Paged, Time, cursor, moment, read_cursor, read_query
 from service.errors import Invalid, NotFound
 from service.model import Status
 from service.store.engine import stamp
 
-SHOWN_STATUSES: dict[str, list[Status]] = {
-    status.value: [status] for status in Status if status is not Status.PENDING
-}
-SHOWN_STATUSES["in_progress"].append(Status.PENDING)
-OUTCOMES = ("failed", "created", "updated", "unchanged", "deleted")
+
+class HistoryQuery(Paged, frozen=True):
+    """Which syncs, begun from when to when; `offset` jumps by number, `cursor` goes on."""
+
+    offset: Annotated[int, Meta(ge=0, le=10_000)] | UnsetType = UNSET
+    status: Literal["", "in_progress", "paused", "complete", "failed", "cancelled"] = ""
+    connector: str = ""
+    connection_id: str = ""
+    from_: Time | None = field(default=None, name="from")
+    to: Time | None = None
+
+    def filters(self) -> dict[str, Any]:
+        chosen = _given(connector=self.connector, connection_id=self.connection_id)
+        if not self.status:
+            return chosen | _span(self)
+        shown = [each for each in Status if wire.shown(each) == self.status]
+        return chosen | _span(self) | {"statuses": shown}
+
+
+class AuditQuery(Paged, frozen=True):
+    """Which entries, from when to when."""
+
+    action: str = ""
+    sync_id: str = ""
+    from_: Time | None = field(default=None, name="from")
+    to: Time | None = None
+
+    def filters(self) -> dict[str, Any]:
+        return _given(action=self.action, sync_id=self.sync_id) | _span(self)
+
+
+class ItemsQuery(Paged, frozen=True):
+    """What became of which records."""
+
+    status: Literal["", "failed", "created", "updated", "unchanged", "deleted"] = ""
+    dataset: str = ""
+
+
+class DataQuery(Paged, frozen=True):
+    """Whose records."""
+
+    limit: Annotated[int, Meta(ge=1, le=1000)] = 20
+    connection_id: str = ""
 
 
 async def history(request: Request) -> Response:
-    """GET /api/sync/history: newest first; a page costs the same at any depth of the cursor."""
-    who = actor(request)
-    given = wire.query(
-        request,
-        *("limit", "cursor", "offset", "status", "connector", "connectionId", "from", "to"),
-    )
-    limit = wire.whole_number(given, "limit", 20, 1, 100)
-    offset = wire.whole_number(given, "offset", 0, 0, 10_000)
-    before = wire.read_cursor(given, "history", 1)
-    if before and "offset" in given:
+    """Syncs, newest first. A page costs the same at any depth of the cursor."""
+    who, given = actor(request), read_query(request, HistoryQuery)
+    before = read_cursor(given.cursor, "history", 1)
+    if before and given.offset is not UNSET:
         raise Invalid.field("offset", "Give either offset or cursor.")
-    filters = _filters(given)
-    store = parts(request).store
-    after = before[0] if before else None
-    found, total = await store.history(who.user, filters, limit + 1, after, offset)
+    limit, after = given.limit, before[0] if before else None
+    found, total = await parts(request).store.history(
+        who.user, given.filters(), limit + 1, after, given.offset or 0
+    )
     more = len(found) > limit
     return wire.JSON(
         {
             "syncs": [wire.status(sync) for sync in found[:limit]],
             "total": total,
-            "nextCursor": wire.cursor("history", found[limit - 1].id) if more else None,
+            "nextCursor": cursor("history", found[limit - 1].id) if more else None,
         }
     )
 
 
 async def one(request: Request) -> Response:
-    """GET /api/sync/history/{sync_id}: one sync with its datasets, attempts and warnings."""
+    """One sync with its datasets, attempts and warnings."""
     sync = await parts(request).registry.get(actor(request), request.path_params["sync_id"])
     return wire.JSON(wire.whole_sync(sync))
 
 
 async def audit(request: Request) -> Response:
-    """GET /api/audit: who did what, newest first."""
-    who = actor(request)
-    given = wire.query(request, "limit", "cursor", "action", "syncId", "from", "to")
-    limit = wire.whole_number(given, "limit", 20, 1, 100)
-    before = wire.read_cursor(given, "audit", 1)
-    filters = {"action": given.get("action"), "sync_id": given.get("syncId"), **_span(given)}
-    chosen = {name: value for name, value in filters.items() if value}
-    log = parts(request).audit
-    rows = await log.page(who.user, chosen, limit + 1, before[0] if before else None)
+    """The audit log: who did what, newest first."""
+    who, given = actor(request), read_query(request, AuditQuery)
+    before = read_cursor(given.cursor, "audit", 1)
+    limit, after = given.limit, before[0] if before else None
+    rows = await parts(request).audit.page(who.user, given.filters(), limit + 1, after)
     more = len(rows) > limit
     return wire.JSON(
-        {
-            "entries": [wire.audit_entry(row) for row in rows[:limit]],
-            "nextCursor": wire.cursor("audit", rows[limit - 1]["id"]) if more else None,
-        }
+        shapes.Audit(
+            entries=[wire.audit_entry(row) for row in rows[:limit]],
+            next_cursor=cursor("audit", rows[limit - 1]["id"]) if more else None,
+        )
     )
 
 
 async def items(request: Request) -> Response:
-    """GET /api/sync/history/{sync_id}/items: what became of single records. Failures are always
-    here, other outcomes if the start or the operator asked for them; all are counted."""
+    """What became of single records. Failures are always here, other outcomes if the start or the
+    operator asked for them; all are counted."""
     sync = await parts(request).registry.get(actor(request), request.path_params["sync_id"])
-    given = wire.query(request, "limit", "cursor", "status", "dataset")
-    limit = wire.whole_number(given, "limit", 20, 1, 100)
-    outcome = given.get("status")
-    if outcome is not None and outcome not in OUTCOMES:
-        raise Invalid.field("status", f"Must be one of {', '.join(OUTCOMES)}.")
-    after = wire.read_cursor(given, "items", 2)
+    given = read_query(request, ItemsQuery)
+    after = read_cursor(given.cursor, "items", 2)
     rows = await parts(request).store.items(
         sync.id,
-        outcome,
-        given.get("dataset") or None,
-        limit + 1,
+        given.status or None,
+        given.dataset or None,
+        given.limit + 1,
         (after[0], after[1]) if after else None,
     )
-    page, more = rows[:limit], len(rows) > limit
-    last = wire.cursor("items", page[-1]["dataset"], page[-1]["record_id"]) if more else None
-    return wire.JSON({"items": [wire.item(row) for row in page], "nextCursor": last})
+    page, more = rows[: given.limit], len(rows) > given.limit
+    last = cursor("items", page[-1]["dataset"], page[-1]["record_id"]) if more else None
+    return wire.JSON(shapes.Items(items=[wire.item(row) for row in page], next_cursor=last))
 
 
 async def data(request: Request) -> Response:
-    """GET /api/data/{dataset}: the landed records, each with its data as it was received."""
+    """The landed records, each with its data as it was received."""
     who, dataset = actor(request), request.path_params["dataset"]
     here = parts(request)
     if dataset not in here.sources.datasets:
         raise NotFound(
             f"There is no dataset {dataset}. There are: {', '.join(here.sources.datasets)}."
         )
-    given = wire.query(request, "limit", "cursor", "connectionId")
-    limit = wire.whole_number(given, "limit", 20, 1, 1000)
+    given = read_query(request, DataQuery)
     own = [each.id for each in await here.connections.ever(who)]
-    if wanted := given.get("connectionId"):
+    if wanted := given.connection_id:
         if wanted not in own:
             raise NotFound(f"You have no connection {wanted}. GET /api/connections lists them.")
         own = [wanted]
-    begin, after = wire.read_cursor(given, "data", 2) or ("", "")
+    begin, after = read_cursor(given.cursor, "data", 2) or ("", "")
     rows: list[Mapping[str, Any]] = []
     for connection in [each for each in own if each >= begin]:
-        missing = limit + 1 - len(rows)
+        missing = given.limit + 1 - len(rows)
         rows += await here.records.page(
             connection, dataset, missing, after if connection == begin else ""
         )
-        if len(rows) > limit:
+        if len(rows) > given.limit:
             break
-    page, more = rows[:limit], len(rows) > limit
-    last = wire.cursor("data", page[-1]["connection_id"], page[-1]["id"]) if more else None
-    return wire.JSON(
-        msgspec.json.encode({"records": [wire.record(row) for row in page], "nextCursor": last})
+    page, more = rows[: given.limit], len(rows) > given.limit
+    last = cursor("data", page[-1]["connection_id"], page[-1]["id"]) if more else None
+    return wire.JSON(shapes.Records(records=[wire.record(row) for row in page], next_cursor=last))
+
+
+def _given(**filters: str) -> dict[str, Any]:
+    return {name: text for name, text in filters.items() if text}
+
+
+def _span(given: HistoryQuery | AuditQuery) -> dict[str, Any]:
+    since, until = moment(given.from_, "from"), moment(given.to, "to")
+    return _given(
+        since=stamp(since) if since else "",
+        until=stamp(until) if until else "",
     )
-
-
-def _filters(given: Mapping[str, str]) -> dict[str, Any]:
-    filters: dict[str, Any] = {}
-    if status := given.get("status"):
-        if status not in SHOWN_STATUSES:
-            raise Invalid.field("status", f"Must be one of {', '.join(SHOWN_STATUSES)}.")
-        filters["statuses"] = SHOWN_STATUSES[status]
-    if connector := given.get("connector"):
-        filters["connector"] = connector
-    if connection := given.get("connectionId"):
-        filters["connection_id"] = connection
-    return filters | _span(given)
-
-
-def _span(given: Mapping[str, str]) -> dict[str, str]:
-    since, until = wire.moment(given, "from"), wire.moment(given, "to")
-    span = {"since": stamp(since)} if since else {}
-    return span | ({"until": stamp(until)} if until else {})

@@ -5,25 +5,41 @@ import io
 import re
 from collections.abc import AsyncIterator, Mapping
 from decimal import Decimal, InvalidOperation
+from typing import Literal
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from connectors.base import Money
-from service.api import wire
+from service.api import shapes, wire
 from service.api.parts import actor, parts
+from service.api.reading import In, Paged, cursor, read_body, read_cursor, read_query, read_text
 from service.errors import Invalid, NotFound
-from service.store.recoveries import STATUSES, Recovery
+from service.store.recoveries import Recovery
 
 COLUMNS = (
     *("id", "rule", "title", "status", "units", "amount", "currency", "opens", "closes"),
     *("confidence", "valuation"),
 )
 MOST_LINES = 100_000
+MOST_NAMED = 1000
 AT_ONCE = 500
 
 
-class CostIn(wire.In, frozen=True):
+class RecoveriesQuery(Paged, frozen=True):
+    """Which claims."""
+
+    status: Literal["", "waiting", "claimable", "expired", "reimbursed"] = ""
+    rule: str = ""
+    connection_id: str = ""
+
+    def filters(self) -> dict[str, str]:
+        given = {"status": self.status, "rule": self.rule, "connection_id": self.connection_id}
+        return {name: text for name, text in given.items() if text}
+
+
+class CostIn(In, frozen=True):
     """What a unit costs."""
 
     sku: str
@@ -32,29 +48,28 @@ class CostIn(wire.In, frozen=True):
 
 
 async def list_all(request: Request) -> Response:
-    """GET /api/recoveries: a page of claims and the totals of all; or all of them, as CSV."""
+    """Claims and their totals; with `Accept: text/csv` all of them, as a file."""
     who = actor(request)
-    given = wire.query(request, "status", "rule", "connectionId", "limit", "cursor")
-    filters = _filters(given)
+    given = read_query(request, RecoveriesQuery)
+    filters = given.filters()
     store, today = parts(request).recoveries, parts(request).clock.now().date()
     if "text/csv" in request.headers.get("accept", ""):
         return _download(_lines(request, who.user, filters))
-    limit = wire.whole_number(given, "limit", 20, 1, 100)
-    after = wire.read_cursor(given, "recoveries", 1)
-    found = await store.page(who.user, filters, today, limit + 1, after[0] if after else "")
-    page, more = found[:limit], len(found) > limit
+    after = read_cursor(given.cursor, "recoveries", 1)
+    found = await store.page(who.user, filters, today, given.limit + 1, after[0] if after else "")
+    page, more = found[: given.limit], len(found) > given.limit
     totals = await store.totals(who.user, filters, today)
     return wire.JSON(
-        {
-            "recoveries": [wire.recovery(each) for each in page],
-            "totals": [wire.total(row) for row in totals],
-            "nextCursor": wire.cursor("recoveries", page[-1].id) if more else None,
-        }
+        shapes.Recoveries(
+            recoveries=[wire.recovery(each) for each in page],
+            totals=[wire.total(row) for row in totals],
+            next_cursor=cursor("recoveries", page[-1].id) if more else None,
+        )
     )
 
 
 async def one(request: Request) -> Response:
-    """GET /api/recoveries/{claim_id}: with its evidence, the records that prove it."""
+    """One claim with its evidence, the records that prove it."""
     who, wanted = actor(request), request.path_params["claim_id"]
     today = parts(request).clock.now().date()
     found = await parts(request).recoveries.one(who.user, wanted, today)
@@ -67,47 +82,36 @@ async def one(request: Request) -> Response:
         ]
         for dataset, ids in found.claim.evidence.items()
     }
-    return wire.JSON(wire.recovery(found) | {"evidence": evidence})
+    told = msgspec.structs.asdict(wire.recovery(found))
+    return wire.JSON(shapes.ProvenRecovery(**told, evidence=evidence))
 
 
 async def costs(request: Request) -> Response:
-    """GET /api/costs: what the user gave."""
+    """What units cost, as the user gave it."""
     found = await parts(request).recoveries.costs(actor(request).user)
-    rows = [{"sku": k, "cost": v.amount, "currency": v.currency} for k, v in found.items()]
-    return wire.JSON({"costs": rows})
+    rows = [shapes.Cost(sku=k, cost=v.amount, currency=v.currency) for k, v in found.items()]
+    return wire.JSON(shapes.Costs(costs=rows))
 
 
 async def put_costs(request: Request) -> Response:
-    """PUT /api/costs: CSV (sku,cost,currency) or a JSON list. Lines that are right count, each
-    wrong one is named."""
+    """Say what units cost: as CSV (sku,cost,currency), or as a JSON list. Lines that are right
+    count, each wrong one is named."""
     who = actor(request)
     if "csv" in request.headers.get("content-type", ""):
-        lines = _csv_lines(await wire.read_text(request))
+        lines = _csv_lines(await read_text(request))
     else:
-        body = await wire.read_body(request, list[CostIn])
+        body = await read_body(request, list[CostIn])
         lines = [(n, each.sku, each.cost, each.currency) for n, each in enumerate(body, 1)]
     good: dict[str, Money] = {}
-    bad: list[dict[str, object]] = []
+    bad: list[shapes.WrongLine] = []
     for number, sku, cost, currency in lines[:MOST_LINES]:
         try:
             good[_sku(sku)] = _money(cost, currency)
         except ValueError as error:
-            bad.append({"line": number, "sku": sku, "message": str(error)})
+            bad.append(shapes.WrongLine(line=number, sku=sku, message=str(error)))
     await parts(request).recoveries.keep_costs(who.user, good)
-    return wire.JSON({"accepted": len(good), "rejected": len(bad), "errors": bad[:1000]})
-
-
-def _filters(given: Mapping[str, str]) -> dict[str, str]:
-    filters = {}
-    if status := given.get("status"):
-        if status not in STATUSES:
-            raise Invalid.field("status", f"Must be one of {', '.join(STATUSES)}.")
-        filters["status"] = status
-    if rule := given.get("rule"):
-        filters["rule"] = rule
-    if connection := given.get("connectionId"):
-        filters["connection_id"] = connection
-    return filters
+    named = bad[:MOST_NAMED]
+    return wire.JSON(shapes.CostsTaken(accepted=len(good), rejected=len(bad), errors=named))
 
 
 async def _lines(request: Request, user: str, filters: Mapping[str, str]) -> AsyncIterator[bytes]:
@@ -120,8 +124,9 @@ async def _lines(request: Request, user: str, filters: Mapping[str, str]) -> Asy
 
 
 def _cells(found: Recovery) -> tuple[str, ...]:
-    shown = wire.recovery(found)
-    return tuple("" if shown[name] is None else str(shown[name]) for name in COLUMNS)
+    told = wire.recovery(found)
+    cells = (getattr(told, name) for name in COLUMNS)
+    return tuple("" if each is None else str(each) for each in cells)
 
 
 def _csv(cells: tuple[str, ...]) -> bytes:

@@ -1,53 +1,215 @@
-"""The whole surface on one page."""
+"""The whole surface on one page: every call with its endpoint, its shapes and its refusals."""
 
-from collections.abc import Awaitable, Callable
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
 from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import FileResponse, Response
+from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route
-from starlette.staticfiles import StaticFiles
 
-from service.api import connections, history, recoveries, session, sse, syncs, wire
+from service.api import (
+    connections,
+    history,
+    openapi,
+    pages,
+    recoveries,
+    session,
+    shapes,
+    sse,
+    syncs,
+    wire,
+)
+from service.api.contract import CSV, EVENTS, Call, Endpoint
 from service.api.parts import parts
-from service.errors import NotReady
+from service.errors import (
+    AlreadyFinished,
+    AlreadyRunning,
+    ConnectionBusy,
+    ConnectionRefused,
+    ConnectorMisconfigured,
+    KeyReused,
+    NotConnected,
+    NotFound,
+    NotReady,
+    Overtaken,
+    PlanLimit,
+    SourceUnavailable,
+    SyncAlreadyRunning,
+    TooManySyncs,
+)
 
-WEB = Path(__file__).parent.parent / "web"
-
-
-async def healthz(_: Request) -> Response:
-    """The process is alive."""
-    return wire.JSON({"status": "ok"})
-
-
-async def readyz(request: Request) -> Response:
-    """The store answers; its schema was brought up to date before we began to listen."""
-    try:
-        await parts(request).store.ping()
-    except Exception as error:
-        raise NotReady("The database does not answer.") from error
-    return wire.JSON({"status": "ready"})
-
-
-class Files(StaticFiles):
-    """The dashboard's files: asked for anew each time (they have ETags), so that after an upgrade
-    no browser mixes old modules with new ones."""
-
-    def file_response(self, *args: Any, **options: Any) -> Response:
-        response = super().file_response(*args, **options)
-        response.headers["Cache-Control"] = "no-cache"
-        return response
-
-
-async def dashboard(_: Request) -> Response:
-    """The page at /."""
-    return FileResponse(WEB / "index.html", headers={"Cache-Control": "no-cache"})
+UNCHANGED = {304: "Unchanged since the version that is known."}
+ENDED = {204: "It has ended, and the client knows how: there is no need to come back."}
+START = (NotConnected, SyncAlreadyRunning, TooManySyncs, PlanLimit, KeyReused, Overtaken)
+RESUME = (
+    NotConnected,
+    SyncAlreadyRunning,
+    TooManySyncs,
+    AlreadyRunning,
+    AlreadyFinished,
+    Overtaken,
+)
+ACCOUNT = (ConnectionRefused, SourceUnavailable, ConnectorMisconfigured)
 
 
-def _route(path: str, **endpoints: Callable[[Request], Awaitable[Response]]) -> Route:
+async def contract(request: Request) -> Response:
+    """This document."""
+    here = parts(request)
+    names = {"connector": here.sources.names, "dataset": here.sources.datasets}
+    return wire.JSON(openapi.document(CALLS, here.auth.demo, names))
+
+
+def start(path: str) -> Call:
+    return Call(
+        *("POST", path, syncs.start),
+        body=syncs.StartIn,
+        optional=True,
+        headers=["Idempotency-Key"],
+        status=202,
+        gives=shapes.Started,
+        tells=["Location"],
+        refuses=START,
+    )
+
+
+# The most asked for come first: they are looked at in this order.
+CALLS: Sequence[Call] = (
+    Call(
+        *("GET", "/api/sync/status/{sync_id}", syncs.status),
+        headers=["If-None-Match"],
+        gives=shapes.SyncStatus,
+        also=UNCHANGED,
+        tells=["ETag"],
+    ),
+    Call(
+        *("GET", "/api/sse/sync-progress/{sync_id}", sse.sync_progress),
+        query=sse.StreamQuery,
+        headers=["Last-Event-ID"],
+        gives=shapes.Event,
+        media=EVENTS,
+        also=ENDED,
+    ),
+    Call("GET", "/api/sse/syncs", sse.all_syncs, gives=shapes.Event, media=EVENTS),
+    Call(
+        *("POST", "/api/sse/ticket", sse.ticket),
+        body=sse.TicketIn,
+        gives=shapes.Ticket,
+        refuses=[NotFound],
+    ),
+    start("/api/sync/start"),
+    start("/api/sync/force"),
+    Call(
+        *("GET", "/api/sync/status", syncs.current),
+        headers=["If-None-Match"],
+        gives=shapes.SyncStatus,
+        also=UNCHANGED,
+        tells=["ETag"],
+        refuses=[NotFound],
+    ),
+    Call(
+        *("POST", "/api/sync/cancel/{sync_id}", syncs.cancel),
+        gives=shapes.SyncStatus,
+        refuses=[AlreadyFinished, Overtaken],
+    ),
+    Call(
+        *("POST", "/api/sync/resume/{sync_id}", syncs.resume),
+        status=202,
+        gives=shapes.Started,
+        tells=["Location"],
+        refuses=RESUME,
+    ),
+    Call(
+        *("GET", "/api/sync/history", history.history),
+        query=history.HistoryQuery,
+        gives=shapes.History,
+    ),
+    Call("GET", "/api/sync/history/{sync_id}", history.one, gives=shapes.WholeSync),
+    Call(
+        *("GET", "/api/sync/history/{sync_id}/items", history.items),
+        query=history.ItemsQuery,
+        gives=shapes.Items,
+    ),
+    Call("GET", "/api/audit", history.audit, query=history.AuditQuery, gives=shapes.Audit),
+    Call(
+        *("GET", "/api/data/{dataset}", history.data),
+        query=history.DataQuery,
+        gives=shapes.Records,
+    ),
+    Call("GET", "/api/connections", connections.list_all, gives=shapes.Connections),
+    Call(
+        *("POST", "/api/connections", connections.connect),
+        body=connections.ConnectIn,
+        status=201,
+        gives=shapes.Connected,
+        tells=["Location"],
+        refuses=ACCOUNT,
+    ),
+    Call(
+        *("GET", "/api/connections/{connector}/authorize", connections.authorize),
+        query=connections.AuthorizeQuery,
+        status=302,
+        tells=["Location"],
+        refuses=ACCOUNT,
+    ),
+    Call(
+        *("GET", "/api/connections/{connector}/callback", connections.callback),
+        query=connections.CallbackQuery,
+        status=303,
+        tells=["Location"],
+        refuses=ACCOUNT,
+    ),
+    Call("GET", "/api/connections/{connection_id}", connections.one, gives=shapes.Connection),
+    Call(
+        *("DELETE", "/api/connections/{connection_id}", connections.forget),
+        query=connections.ForgetQuery,
+        status=204,
+        refuses=[ConnectionBusy],
+    ),
+    Call(
+        *("POST", "/api/connections/{connection_id}/reconnect", connections.reconnect),
+        body=connections.ReconnectIn,
+        gives=shapes.Connected,
+        refuses=ACCOUNT,
+    ),
+    Call(
+        *("PUT", "/api/connections/{connection_id}/schedule", connections.schedule),
+        body=connections.ScheduleIn | None,
+        gives=shapes.Connection,
+    ),
+    Call(
+        *("GET", "/api/connections/{connection_id}/sync-status", connections.sync_status),
+        gives=shapes.Freshness,
+    ),
+    Call(
+        *("GET", "/api/recoveries", recoveries.list_all),
+        query=recoveries.RecoveriesQuery,
+        gives=shapes.Recoveries,
+        gives_too=CSV,
+    ),
+    Call("GET", "/api/recoveries/{claim_id}", recoveries.one, gives=shapes.ProvenRecovery),
+    Call("GET", "/api/costs", recoveries.costs, gives=shapes.Costs),
+    Call(
+        *("PUT", "/api/costs", recoveries.put_costs),
+        body=list[recoveries.CostIn],
+        takes_too=CSV,
+        gives=shapes.CostsTaken,
+    ),
+    Call("POST", "/api/session", session.begin, status=204),
+    Call("DELETE", "/api/session", session.end, status=204),
+    Call("GET", "/healthz", pages.healthz, gives=shapes.Health),
+    Call("GET", "/readyz", pages.readyz, gives=shapes.Health, refuses=[NotReady]),
+    Call("GET", "/openapi.json", contract, gives=dict[str, Any]),
+)
+
+
+def _routes(calls: Sequence[Call]) -> Iterator[Route]:
     """One route for all the methods of a path, so that a wrong one is told of each in `Allow`."""
+    for path, group in groupby(calls, lambda call: call.path):
+        yield _route(path, {call.method: call.endpoint for call in group})
 
+
+def _route(path: str, endpoints: Mapping[str, Endpoint]) -> Route:
     async def chosen(request: Request) -> Response:
         return await endpoints["GET" if request.method == "HEAD" else request.method](request)
 
@@ -55,33 +217,8 @@ def _route(path: str, **endpoints: Callable[[Request], Awaitable[Response]]) -> 
 
 
 routes: list[BaseRoute] = [
-    Route("/api/sync/status/{sync_id}", syncs.status),
-    Route("/api/sse/sync-progress/{sync_id}", sse.sync_progress),
-    Route("/api/sse/syncs", sse.all_syncs),
-    Route("/api/sse/ticket", sse.ticket, methods=["POST"]),
-    Route("/api/sync/start", syncs.start, methods=["POST"]),
-    Route("/api/sync/force", syncs.start, methods=["POST"]),
-    Route("/api/sync/status", syncs.current),
-    Route("/api/sync/cancel/{sync_id}", syncs.cancel, methods=["POST"]),
-    Route("/api/sync/resume/{sync_id}", syncs.resume, methods=["POST"]),
-    Route("/api/sync/history", history.history),
-    Route("/api/sync/history/{sync_id}", history.one),
-    Route("/api/sync/history/{sync_id}/items", history.items),
-    Route("/api/data/{dataset}", history.data),
-    Route("/api/audit", history.audit),
-    _route("/api/connections", GET=connections.list_all, POST=connections.connect),
-    Route("/api/connections/{connector}/authorize", connections.authorize),
-    Route("/api/connections/{connector}/callback", connections.callback),
-    _route("/api/connections/{connection_id}", GET=connections.one, DELETE=connections.forget),
-    Route("/api/connections/{connection_id}/reconnect", connections.reconnect, methods=["POST"]),
-    Route("/api/connections/{connection_id}/schedule", connections.schedule, methods=["PUT"]),
-    Route("/api/connections/{connection_id}/sync-status", connections.sync_status),
-    Route("/api/recoveries", recoveries.list_all),
-    Route("/api/recoveries/{claim_id}", recoveries.one),
-    _route("/api/costs", GET=recoveries.costs, PUT=recoveries.put_costs),
-    _route("/api/session", POST=session.begin, DELETE=session.end),
-    Route("/healthz", healthz),
-    Route("/readyz", readyz),
-    Route("/", dashboard),
-    Mount("/web", Files(directory=WEB)),
+    *_routes(CALLS),
+    Route("/", pages.dashboard),
+    Route("/docs", pages.docs),
+    Mount("/web", pages.Files(directory=pages.WEB)),
 ]

@@ -9,7 +9,7 @@ from service.errors import Unauthenticated
 
 
 async def begin(request: Request) -> Response:
-    """POST /api/session with a Bearer token: puts it into a cookie that scripts cannot read."""
+    """Put the Bearer token into a cookie that scripts cannot read, for EventSource."""
     who = identity(request)
     token = bearer(request)
     if not token or who.until is None:
@@ -25,7 +25,7 @@ async def begin(request: Request) -> Response:
 
 
 async def end(_: Request) -> Response:
-    """DELETE /api/session: clears the cookie."""
+    """Clear the cookie."""
     response = Response(status_code=204)
     response.delete_cookie(COOKIE, httponly=True, secure=True, samesite="lax", path="/")
     return response

@@ -8,9 +8,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from service.api import wire
+from service.api import shapes, wire
 from service.api.hub import RETRY, SLOT, Hub, Stream
 from service.api.parts import identity, parts
+from service.api.reading import In, Query, read_body
 from service.model import Sync
 
 LATELY = timedelta(minutes=1)
@@ -40,23 +41,30 @@ class ProgressResponse(EventSourceResponse):
             scope["extensions"][SLOT].append(self._stream)
 
 
-class TicketIn(wire.In, frozen=True):
+class StreamQuery(Query, frozen=True):
+    """What an EventSource of its own making cannot say in a header. Other parameters are let pass:
+    some libraries add one of their own."""
+
+    last_event_id: str | None = None
+
+
+class TicketIn(In, frozen=True):
     """The body of a request for a ticket."""
 
     sync_id: str
 
 
 async def ticket(request: Request) -> Response:
-    """POST /api/sse/ticket: for the EventSource of a page that was not served from here."""
+    """A ticket for one stream, for the EventSource of a page that was not served from here."""
     who = identity(request)
-    body = await wire.read_body(request, TicketIn)
+    body = await read_body(request, TicketIn)
     sync = await parts(request).registry.get(who.actor, body.sync_id)
     text, seconds = parts(request).auth.ticket(who, sync.id)
-    return wire.JSON({"ticket": text, "expiresIn": seconds})
+    return wire.JSON(shapes.Ticket(ticket=text, expires_in=seconds))
 
 
 async def sync_progress(request: Request) -> Response:
-    """GET /api/sse/sync-progress/{sync_id}: one sync as it is now, then as it changes."""
+    """Follow one sync: as it is now, then as it changes, until it has ended."""
     here = parts(request)
     who, wanted = identity(request), request.path_params["sync_id"]
     sync = await here.registry.get(who.actor, wanted)
@@ -94,8 +102,8 @@ def _first(request: Request, hub: Hub, sync: Sync) -> bytes | None:
 
 
 async def all_syncs(request: Request) -> Response:
-    """GET /api/sse/syncs: every sync of the user on one stream. It has no ids: each connect sends
-    every live sync and those that ended in the last minute."""
+    """Follow all syncs of the user. It has no ids: each connect sends every live sync and those
+    that ended in the last minute."""
     here = parts(request)
     who = identity(request)
     if request.method == "HEAD":

@@ -2,7 +2,6 @@
 
 import hashlib
 import re
-from datetime import datetime
 from typing import Annotated, Literal
 
 import msgspec
@@ -11,19 +10,20 @@ from starlette.responses import Response
 
 from service.api import wire
 from service.api.parts import actor, parts
+from service.api.reading import In, Moment, in_utc, read_body
 from service.errors import Invalid
 from service.model import Options, Sync
-from service.registry import StartRequest, addresses
+from service.registry import StartRequest
 from service.store.store import Key
 
 
-class StartIn(wire.In, frozen=True):
+class StartIn(In, frozen=True):
     """The body of a start. Everything may be left out."""
 
     connection_id: str | None = None
     datasets: tuple[str, ...] | None = None
-    since: datetime | None = None
-    until: datetime | None = None
+    since: Moment | None = None
+    until: Moment | None = None
     dry_run: bool = False
     overwrite: bool = False
     allow_mass_delete: bool = False
@@ -32,8 +32,8 @@ class StartIn(wire.In, frozen=True):
     on_conflict: Literal["reject", "attach"] = "reject"
 
     def request(self, key: str | None) -> StartRequest:
-        since = wire.in_utc(self.since, "since") if self.since else None
-        until = wire.in_utc(self.until, "until") if self.until else None
+        since = in_utc(self.since, "since") if self.since else None
+        until = in_utc(self.until, "until") if self.until else None
         if since and until and since >= until:
             raise Invalid.field("since", "Must be before until.")
         return StartRequest(
@@ -66,41 +66,40 @@ def _key(request: Request) -> str | None:
 
 
 async def start(request: Request) -> Response:
-    """POST /api/sync/start (and /api/sync/force): 202 at once; the sync goes on by itself."""
+    """Start a sync. The answer comes at once, the sync goes on by itself."""
     who, key = actor(request), _key(request)
-    body = await wire.read_body(request, StartIn, StartIn())
+    body = await read_body(request, StartIn, StartIn())
     sync = await parts(request).registry.start(who, body.request(key))
     return _accepted(sync, "Sync started successfully")
 
 
 async def status(request: Request) -> Response:
-    """GET /api/sync/status/{sync_id}: from memory; unchanged since the client's version is 304."""
+    """One sync, from memory. If-None-Match with the version that is known spares the rest."""
     sync = await parts(request).registry.get(actor(request), request.path_params["sync_id"])
     return _status(request, sync, f'"{sync.version}"')
 
 
 async def current(request: Request) -> Response:
-    """GET /api/sync/status: the caller's live sync, or the newest."""
+    """The live sync, or the newest."""
     sync = await parts(request).registry.current(actor(request))
     return _status(request, sync, f'"{sync.id}.{sync.version}"')  # it may be another one next time
 
 
 async def cancel(request: Request) -> Response:
-    """POST /api/sync/cancel/{sync_id}: what was landed stays."""
+    """End a sync at once, also while it sleeps for a quota. What was landed stays."""
     sync = await parts(request).registry.cancel(actor(request), request.path_params["sync_id"])
     return wire.JSON(parts(request).encoder.status(sync))
 
 
 async def resume(request: Request) -> Response:
-    """POST /api/sync/resume/{sync_id}: on from its checkpoint."""
+    """Let a paused, failed or cancelled sync go on from its checkpoints."""
     sync = await parts(request).registry.resume(actor(request), request.path_params["sync_id"])
     return _accepted(sync, "Sync goes on")
 
 
 def _accepted(sync: Sync, message: str) -> Response:
-    where = addresses(sync.id)
-    body = {"syncId": sync.id, "status": "in_progress", "message": message, **where}
-    return wire.JSON(body, status_code=202, headers={"Location": where["statusUrl"]})
+    told = wire.started(sync, message)
+    return wire.JSON(told, status_code=202, headers={"Location": told.status_url})
 
 
 def _status(request: Request, sync: Sync, tag: str) -> Response:

@@ -1,37 +1,28 @@
-"""How values look on the wire: the status, events, problems, bodies, cursors."""
+"""How values look on the wire: the status, events, problems."""
 
-import base64
-import binascii
-import re
-from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 from sse_starlette import ServerSentEvent
-from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from service.errors import BodyTooLarge, Invalid, InvalidJSON, ServiceError
+from service.api import shapes
+from service.errors import ServiceError
 from service.model import Attempt, Status, Sync
 from service.progress import CLAIMS, DatasetProgress
+from service.registry import addresses
 from service.store.connections import Schedule, StoredConnection
 from service.store.engine import Values
 from service.store.records import Landed
 from service.store.recoveries import Recovery
 
-LARGEST_BODY = 1024 * 1024
-MOST_DISCARDED = 8 * LARGEST_BODY
-"""A body over the limit is read so far, so that its sender gets to see the answer."""
 MAX_ATTEMPTS = 3
 ALWAYS_COUNTED = ("orders", "inventory", "transactions")
 """Datasets whose counters every status has, also where the connector has no such dataset."""
 REMEMBERED = 2048
-EARLIEST, LATEST = 1970, 9000
-"""Years that a client may name: there is room to add and to subtract."""
 
-T = TypeVar("T")
 Json = dict[str, Any]
 
 
@@ -42,83 +33,100 @@ class JSON(Response):
         return content if isinstance(content, bytes) else msgspec.json.encode(content)
 
 
-# What goes out --------------------------------------------------------------------------------
-
-
-def time(moment: datetime | None) -> str | None:
+def time(moment: datetime) -> str:
     """RFC 3339 in UTC, to the millisecond."""
-    if moment is None:
-        return None
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _time(moment: datetime | None) -> str | None:
+    return None if moment is None else time(moment)
+
+
+def _stamped(text: str) -> str:
+    """A time of the store, which counts to the microsecond, as the wire has it."""
+    return f"{text[:23]}Z"
+
+
+# Syncs ----------------------------------------------------------------------------------------
 
 
 def status(sync: Sync) -> Json:
     """The sync as API.md describes it; also the data of every event."""
-    return {
-        "syncId": sync.id,
-        "status": _shown(sync.status),
-        "stage": sync.stage,
-        "progress": sync.percent,
-        "message": sync.message,
-        "startedAt": time(sync.started_at),
-        "completedAt": time(sync.completed_at),
-        **_counters(sync),
-        "claimsDetected": sync.claims_detected,
-        "recordsProcessed": sum(each.processed for each in sync.sources),
-        "recordsFailed": sum(each.failed for each in sync.sources),
-        "datasets": [_dataset(each) for each in sync.datasets],
-        "estimatedSecondsRemaining": None
-        if sync.seconds_left is None
-        else round(sync.seconds_left),
-        "waitingUntil": time(sync.waiting_until),
-        "attempt": sync.attempt,
-        "maxAttempts": MAX_ATTEMPTS,
-        "version": sync.version,
-        "error": sync.error,
-        "warnings": sync.warnings,
-        "duration": duration(sync),
-        "connector": sync.connector,
-        "connectionId": sync.connection_id,
-        "options": sync.options,
-        "dryRun": sync.options.dry_run,
-        "updatedAt": time(sync.updated_at),
-    }
+    counters = _counters(sync)
+    told = shapes.SyncStatus(
+        sync_id=sync.id,
+        status=shown(sync.status),
+        stage=sync.stage,
+        progress=sync.percent,
+        message=sync.message,
+        started_at=time(sync.started_at),
+        completed_at=_time(sync.completed_at),
+        orders_processed=counters["ordersProcessed"],
+        total_orders=counters["totalOrders"],
+        inventory_processed=counters["inventoryProcessed"],
+        total_inventory=counters["totalInventory"],
+        transactions_processed=counters["transactionsProcessed"],
+        total_transactions=counters["totalTransactions"],
+        claims_detected=sync.claims_detected,
+        records_processed=sum(each.processed for each in sync.sources),
+        records_failed=sum(each.failed for each in sync.sources),
+        datasets=[_dataset(each) for each in sync.datasets],
+        estimated_seconds_remaining=_whole(sync.seconds_left),
+        waiting_until=_time(sync.waiting_until),
+        attempt=sync.attempt,
+        max_attempts=MAX_ATTEMPTS,
+        version=sync.version,
+        error=sync.error,
+        warnings=sync.warnings,
+        duration=_duration(sync.started_at, sync.completed_at),
+        connector=sync.connector,
+        connection_id=sync.connection_id,
+        options=sync.options,
+        dry_run=sync.options.dry_run,
+        updated_at=time(sync.updated_at),
+    )
+    flat: Json = msgspec.to_builtins(told)
+    return flat | counters
 
 
 def whole_sync(sync: Sync) -> Json:
     """The sync with each of its attempts, the last one included."""
     begun = sync.attempt_at or sync.started_at
-    last = Attempt(sync.attempt, begun, sync.completed_at or begun, _shown(sync.status), sync.error)
-    attempts = [*map(_attempt, sync.attempts), _attempt(last)]
-    if sync.completed_at is None:
-        attempts[-1] |= {"endedAt": None, "duration": None}
-    return status(sync) | {"attempts": attempts}
+    last = Attempt(sync.attempt, begun, sync.completed_at or begun, shown(sync.status), sync.error)
+    attempts = [_attempt(each, each.ended_at) for each in sync.attempts]
+    return status(sync) | {"attempts": [*attempts, _attempt(last, sync.completed_at)]}
 
 
-def _attempt(attempt: Attempt) -> Json:
-    return {
-        "attempt": attempt.number,
-        "status": attempt.status,
-        "startedAt": time(attempt.started_at),
-        "endedAt": time(attempt.ended_at),
-        "duration": _seconds(attempt.started_at, attempt.ended_at),
-        "error": attempt.error,
-    }
+def started(sync: Sync, message: str) -> shapes.Started:
+    where = {"status": "in_progress", "message": message, **addresses(sync.id)}
+    return msgspec.convert(where, shapes.Started)
 
 
-def duration(sync: Sync) -> float | None:
-    """Seconds from start to end; null before the end."""
-    if sync.completed_at is None:
-        return None
-    return _seconds(sync.started_at, sync.completed_at)
+def whereabouts(sync: Sync) -> shapes.Addresses:
+    return msgspec.convert(addresses(sync.id), shapes.Addresses)
 
 
-def _seconds(since: datetime, until: datetime) -> float:
-    """Never below 0: a clock may be set back in between."""
-    return round(max(0.0, (until - since).total_seconds()), 3)
+def _attempt(attempt: Attempt, ended: datetime | None) -> shapes.Attempt:
+    return shapes.Attempt(
+        attempt=attempt.number,
+        status=attempt.status,
+        started_at=time(attempt.started_at),
+        ended_at=_time(ended),
+        duration=_duration(attempt.started_at, ended),
+        error=attempt.error,
+    )
 
 
-def _shown(status: Status) -> str:
+def _duration(since: datetime, until: datetime | None) -> float | None:
+    """Seconds; null before the end. Never below 0: a clock may be set back in between."""
+    return None if until is None else round(max(0.0, (until - since).total_seconds()), 3)
+
+
+def _whole(seconds: float | None) -> int | None:
+    return None if seconds is None else round(seconds)
+
+
+def shown(status: Status) -> str:
     return Status.IN_PROGRESS if status is Status.PENDING else status
 
 
@@ -135,29 +143,29 @@ def _counters(sync: Sync) -> Json:
     return counters
 
 
-def _dataset(dataset: DatasetProgress) -> Json:
-    return {
-        "name": dataset.name,
-        "status": dataset.status,
-        "processed": dataset.processed,
-        "total": dataset.total,
-        "failed": dataset.failed,
-        "created": dataset.created,
-        "updated": dataset.updated,
-        "unchanged": dataset.unchanged,
-        "deleted": dataset.deleted,
-        "waitingUntil": time(dataset.waiting_until),
-        "error": dataset.error,
-        "window": _window(dataset),
-    }
+def _dataset(dataset: DatasetProgress) -> shapes.Dataset:
+    return shapes.Dataset(
+        name=dataset.name,
+        status=dataset.status,
+        processed=dataset.processed,
+        total=dataset.total,
+        failed=dataset.failed,
+        created=dataset.created,
+        updated=dataset.updated,
+        unchanged=dataset.unchanged,
+        deleted=dataset.deleted,
+        waiting_until=_time(dataset.waiting_until),
+        error=dataset.error,
+        window=_window(dataset),
+    )
 
 
-def _window(dataset: DatasetProgress) -> Json | None:
+def _window(dataset: DatasetProgress) -> shapes.Window | None:
     """The span of time that is read; null for what has none."""
     window = dataset.checkpoint.window
     if dataset.name == CLAIMS or window.since == window.until:
         return None
-    return {"since": time(window.since), "until": time(window.until)}
+    return shapes.Window(since=time(window.since), until=time(window.until))
 
 
 class Encoder:
@@ -187,125 +195,136 @@ def block(**fields: Any) -> bytes:
     return ServerSentEvent(**fields, sep="\n").encode()
 
 
-def connection(kept: StoredConnection) -> Json:
+def item(row: Values) -> shapes.Item:
+    return shapes.Item(
+        dataset=row["dataset"],
+        record_id=row["record_id"],
+        name=row["name"],
+        outcome=row["outcome"],
+        error=row["error"],
+        at=_stamped(row["at"]),
+    )
+
+
+def audit_entry(row: Values) -> shapes.AuditEntry:
+    return shapes.AuditEntry(
+        at=_stamped(row["at"]),
+        action=row["action"],
+        sync_id=row["sync_id"],
+        connection_id=row["connection_id"],
+        actor=row["actor"],
+        address=row["address"],
+        user_agent=row["user_agent"],
+        details=msgspec.Raw(row["details"].encode()),
+    )
+
+
+# Connections ----------------------------------------------------------------------------------
+
+
+def connection(kept: StoredConnection) -> shapes.Connection:
     """A connection as its user sees it: never the credentials."""
-    return {
-        "id": kept.id,
-        "connector": kept.connector,
-        "region": kept.region,
-        "marketplaceIds": kept.marketplace_ids,
-        "environment": kept.environment,
-        "name": kept.name,
-        "status": "lost" if kept.lost else "connected",
-        "reason": kept.lost,
-        "createdAt": time(kept.created_at),
-        "checkedAt": time(kept.checked_at),
-        "schedule": schedule(kept.schedule),
-    }
+    return shapes.Connection(
+        id=kept.id,
+        connector=kept.connector,
+        region=kept.region,
+        marketplace_ids=kept.marketplace_ids,
+        environment=kept.environment,
+        name=kept.name,
+        status="lost" if kept.lost else "connected",
+        reason=kept.lost,
+        created_at=time(kept.created_at),
+        checked_at=_time(kept.checked_at),
+        schedule=schedule(kept.schedule),
+    )
 
 
-def schedule(kept: Schedule | None) -> Json | None:
+def connected(kept: StoredConnection, begun: Sync | str | None) -> shapes.Connected:
+    """A connection and the sync that goes on with it; or why none does."""
+    return shapes.Connected(
+        **msgspec.structs.asdict(connection(kept)),
+        sync=whereabouts(begun) if isinstance(begun, Sync) else None,
+        warning=begun if isinstance(begun, str) else msgspec.UNSET,
+    )
+
+
+def schedule(kept: Schedule | None) -> shapes.Schedule | None:
     if kept is None:
         return None
-    return {"cron": kept.cron, "timezone": kept.timezone, "nextRunAt": time(kept.next)}
+    return shapes.Schedule(cron=kept.cron, timezone=kept.timezone, next_run_at=time(kept.next))
 
 
-def landed(name: str, kept: Landed | None) -> Json:
-    """What is kept of a dataset: how many records, read from when to when."""
+def landed(name: str, kept: Landed | None) -> shapes.Landed:
     coverage = kept.coverage if kept else None
-    return {
-        "name": name,
-        "records": kept.records if kept else 0,
-        "readSince": time(coverage.since) if coverage else None,
-        "watermark": time(coverage.until) if coverage else None,
-        "syncId": kept.sync_id if kept else None,
-    }
+    return shapes.Landed(
+        name=name,
+        records=kept.records if kept else 0,
+        read_since=time(coverage.since) if coverage else None,
+        watermark=time(coverage.until) if coverage else None,
+        sync_id=kept.sync_id if kept else None,
+    )
 
 
-def last_sync(sync: Sync | None) -> Json | None:
+def last_sync(sync: Sync | None) -> shapes.LastSync | None:
     if sync is None:
         return None
-    return {
-        "syncId": sync.id,
-        "status": _shown(sync.status),
-        "startedAt": time(sync.started_at),
-        "completedAt": time(sync.completed_at),
-        "error": sync.error,
-    }
+    return shapes.LastSync(
+        sync_id=sync.id,
+        status=shown(sync.status),
+        started_at=time(sync.started_at),
+        completed_at=_time(sync.completed_at),
+        error=sync.error,
+    )
 
 
-def audit_entry(row: Values) -> Json:
-    return {
-        "at": _milliseconds(row["at"]),
-        "action": row["action"],
-        "syncId": row["sync_id"],
-        "connectionId": row["connection_id"],
-        "actor": row["actor"],
-        "address": row["address"],
-        "userAgent": row["user_agent"],
-        "details": msgspec.Raw(row["details"].encode()),
-    }
+# What was landed and found --------------------------------------------------------------------
 
 
-def record(row: Values) -> Json:
-    """A landed record, its data as it was received."""
-    return {
-        "id": row["id"],
-        "connectionId": row["connection_id"],
-        "syncId": row["sync_id"],
-        "updatedAt": _milliseconds(row["updated_at"]),
-        "data": msgspec.Raw(row["data"].encode()),
-    }
+def record(row: Values) -> shapes.Record:
+    return shapes.Record(
+        id=row["id"],
+        connection_id=row["connection_id"],
+        sync_id=row["sync_id"],
+        updated_at=_stamped(row["updated_at"]),
+        data=msgspec.Raw(row["data"].encode()),
+    )
 
 
-def _milliseconds(stamped: str) -> str:
-    """A time of the store, which counts to the microsecond, as the wire has it."""
-    return f"{stamped[:23]}Z"
-
-
-def item(row: Values) -> Json:
-    return {
-        "dataset": row["dataset"],
-        "recordId": row["record_id"],
-        "name": row["name"],
-        "outcome": row["outcome"],
-        "error": row["error"],
-        "at": _milliseconds(row["at"]),
-    }
-
-
-def recovery(found: Recovery) -> Json:
+def recovery(found: Recovery) -> shapes.Recovery:
     """A claim, as of today."""
     claim = found.claim
-    return {
-        "id": found.id,
-        "rule": claim.rule,
-        "title": claim.title,
-        "status": found.status,
-        "units": claim.units,
-        "amount": claim.amount,
-        "currency": claim.currency,
-        "opens": claim.opens,
-        "closes": claim.closes,
-        "confidence": claim.confidence,
-        "valuation": claim.valuation,
-        "details": claim.details,
-        "connectionId": found.connection_id,
-        "syncId": found.sync_id,
-        "updatedAt": _milliseconds(found.updated_at),
-    }
+    return shapes.Recovery(
+        id=found.id,
+        rule=claim.rule,
+        title=claim.title,
+        status=found.status,
+        units=claim.units,
+        amount=claim.amount,
+        currency=claim.currency,
+        opens=claim.opens,
+        closes=claim.closes,
+        confidence=claim.confidence,
+        valuation=claim.valuation,
+        details=claim.details,
+        connection_id=found.connection_id,
+        sync_id=found.sync_id,
+        updated_at=_stamped(found.updated_at),
+    )
 
 
-def total(row: Values) -> Json:
+def total(row: Values) -> shapes.Total:
     """How much, of one currency and status; claims without an amount are counted apart."""
     hundredths = row["hundredths"]
-    return {
-        "currency": row["currency"],
-        "status": row["status"],
-        "claims": row["claims"],
-        "unvalued": row["unvalued"],
-        "amount": None if hundredths is None else f"{Decimal(hundredths) / 100:.2f}",
-    }
+    return shapes.Total(
+        currency=row["currency"],
+        status=row["status"],
+        claims=row["claims"],
+        unvalued=row["unvalued"],
+        amount=None if hundredths is None else f"{Decimal(hundredths) / 100:.2f}",
+    )
+
+
+# Refusals -------------------------------------------------------------------------------------
 
 
 def problem(error: ServiceError) -> Response:
@@ -326,136 +345,3 @@ def problem(error: ServiceError) -> Response:
         headers=dict(error.headers),
         media_type="application/problem+json",
     )
-
-
-# What comes in --------------------------------------------------------------------------------
-
-
-class In(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
-    """A body: unknown fields and wrong types are refused."""
-
-
-async def read_body(request: Request, shape: type[T], empty: T | None = None) -> T:
-    """The body as a value. Raises InvalidJSON, Invalid or BodyTooLarge: nothing has changed."""
-    raw = await _bytes(request)
-    if not raw.strip() and empty is not None:
-        return empty
-    return _decoded(raw, shape)
-
-
-async def read_or_null(request: Request, shape: type[T]) -> T | None:
-    """Like read_body, where null means something."""
-    raw = await _bytes(request)
-    return None if raw.strip() == b"null" else _decoded(raw, shape)
-
-
-def _decoded(raw: bytes, shape: type[T]) -> T:
-    try:
-        try:
-            return msgspec.json.decode(raw, type=shape)
-        except msgspec.ValidationError as error:
-            msgspec.json.decode(raw)  # it may be no JSON either, further on: that comes first
-            raise _invalid(str(error)) from error
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InvalidJSON(f"The body is not valid JSON: {error}. Send one JSON object.") from error
-
-
-async def read_text(request: Request) -> str:
-    """A body of text. Raises Invalid if it is not UTF-8."""
-    try:
-        return (await _bytes(request)).decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise Invalid.field("body", "Must be text in UTF-8.") from error
-
-
-async def _bytes(request: Request) -> bytes:
-    body = bytearray()
-    size = 0
-    try:
-        async for chunk in request.stream():
-            size += len(chunk)
-            if size <= LARGEST_BODY:
-                body += chunk
-            elif size > MOST_DISCARDED:
-                raise BodyTooLarge(headers={"Connection": "close"})
-    except ClientDisconnect as error:  # nobody hears it, but the log need not show a trace
-        raise InvalidJSON("The body broke off.") from error
-    if size > LARGEST_BODY:
-        raise BodyTooLarge
-    return bytes(body)
-
-
-def _invalid(text: str) -> Invalid:
-    """msgspec's words, sorted into the field and what is wrong with it; but not the value, which
-    may be a secret in the wrong place."""
-    message, at, path = text.rpartition(" - at `")
-    if not at:
-        message, path = text, ""
-    if message.startswith("Invalid enum value"):
-        message = "Is none of the values that there are."
-    field = path.removesuffix("`").removeprefix("$").removeprefix(".")
-    if named := re.search(r"(?:unknown|required) field `(.+?)`", message):
-        field = ".".join(part for part in (field, named[1]) if part)
-    return Invalid.field(field or "body", message)
-
-
-def query(request: Request, *allowed: str) -> Mapping[str, str]:
-    """The query's parameters, each at most once. An unknown one is refused: a misspelt filter
-    must not pass for none."""
-    given = request.query_params
-    for name in given:
-        if name not in allowed:
-            raise Invalid.field(name, f"Unknown parameter. There are: {', '.join(allowed)}.")
-        if len(given.getlist(name)) > 1:
-            raise Invalid.field(name, "Give it once.")
-    return given
-
-
-def whole_number(given: Mapping[str, str], name: str, default: int, low: int, high: int) -> int:
-    text = given.get(name)
-    if text is None:
-        return default
-    if not re.fullmatch(r"-?[0-9]{1,9}", text) or not low <= int(text) <= high:
-        raise Invalid.field(name, f"Must be a whole number from {low} to {high}.")
-    return int(text)
-
-
-def moment(given: Mapping[str, str], name: str) -> datetime | None:
-    text = given.get(name)
-    if text is None:
-        return None
-    try:
-        return in_utc(datetime.fromisoformat(text), name)
-    except ValueError as error:
-        raise Invalid.field(name, "Must be a time like 2026-01-15T12:00:00Z.") from error
-
-
-def in_utc(moment: datetime, name: str) -> datetime:
-    """A time that a client gave. Raises Invalid for one that cannot be reckoned with."""
-    if moment.tzinfo is None:
-        raise Invalid.field(name, "Must have a time zone: 2026-01-15T12:00:00Z.")
-    if not EARLIEST <= moment.year <= LATEST:
-        raise Invalid.field(name, f"Must be in a year from {EARLIEST} to {LATEST}.")
-    return moment.astimezone(UTC)
-
-
-def cursor(of: str, *parts: str) -> str:
-    """Where a list goes on, in a form that a client need not understand."""
-    raw = msgspec.json.encode((of, *parts))
-    return base64.urlsafe_b64encode(raw).decode().rstrip("=")
-
-
-def read_cursor(given: Mapping[str, str], of: str, parts: int) -> Sequence[str] | None:
-    text = given.get("cursor")
-    if text is None:
-        return None
-    try:
-        raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
-        found = msgspec.json.decode(raw, type=list[str])
-    except (binascii.Error, ValueError, msgspec.DecodeError):
-        found = []
-    if len(found) != parts + 1 or found[0] != of or not all(found):
-        raise Invalid.field(
-            "cursor", "Not a cursor of this list. Use the last answer's nextCursor."
-        )
-    return found[1:]

@@ -112,7 +112,7 @@ export function createAccounts({ demo, onChange, onConnected, onForgotten, onErr
 
   /** Says an error beside its field. False if the form has no such field. */
   function point({ field, message }) {
-    const input = form.elements[field];
+    const input = form.elements[field.split("[")[0]]; // marketplaceIds[1] is one of marketplaceIds
     if (!input) return false;
     const words = h("small", { class: "problem", id: `problem-${field}`, role: "alert" }, message);
     input.closest(".field").append(words);

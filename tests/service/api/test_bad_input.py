@@ -248,7 +248,7 @@ CONNECTS: list[tuple[Json, str]] = [
     ({**NEW, "marketplaceIds": "ATVPDKIKX0DER"}, "marketplaceIds"),
     ({**NEW, "marketplaceIds": ["a", 1]}, "marketplaceIds[1]"),
     ({**NEW, "marketplaceIds": ["a"] * 51}, "marketplaceIds"),
-    ({**NEW, "marketplaceIds": ["a" * 51]}, "marketplaceIds"),
+    ({**NEW, "marketplaceIds": ["a" * 51]}, "marketplaceIds[0]"),
     ({**NEW, "environment": "staging"}, "environment"),
     ({**NEW, "skipHistoricalSync": "yes"}, "skipHistoricalSync"),
     ({**NEW, "refresh_token": "good"}, "refresh_token"),
@@ -406,12 +406,11 @@ async def test_a_wrong_parameter_of_the_items_is_named(ann: User) -> None:
         ("limit=101", "limit"),
         ("cursor=" + cursor("data", "a", "b"), "cursor"),
         ("status=nope", "status"),
-        ("status=", "status"),
         ("offset=1", "offset"),
     ]:
         answer = await ann.get(f"{path}?{query}")
         assert fields(problem(answer, 422, "invalid")) == [field], query
-    assert (await ann.get(f"{path}?dataset=")).status_code == 200
+    assert (await ann.get(f"{path}?dataset=&status=")).status_code == 200
     assert (await ann.get(f"{path}?dataset=%00")).json()["items"] == []
 
 

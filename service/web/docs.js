@@ -1,0 +1,102 @@
+// The page at /docs: the contract of /openapi.json in words and tables.
+
+import { $, h } from "./dom.js";
+
+const contract = await (await fetch("/openapi.json")).json();
+const { schemas, responses } = contract.components;
+
+const last = (ref) => ref.slice(ref.lastIndexOf("/") + 1);
+
+/** A schema in a few words; what has a name is a link to it. */
+function words(schema) {
+  if (schema.contentSchema) return [...words(schema.contentSchema), ` as ${schema.contentMediaType}`];
+  if (schema.$ref) return [h("a", { href: `#${last(schema.$ref)}` }, last(schema.$ref))];
+  if (schema.allOf) return words(schema.allOf[0]);
+  if (schema.anyOf) return schema.anyOf.flatMap((each, index) => (index ? [" or ", ...words(each)] : words(each)));
+  if (schema.enum) return [schema.enum.filter((each) => each !== "").join(" | ")];
+  if (schema.type === "array") return ["list of ", ...words(schema.items ?? {})];
+  if (schema.type === "object" && typeof schema.additionalProperties === "object") {
+    return ["by name: ", ...words(schema.additionalProperties)];
+  }
+  return [schema.format ?? schema.type ?? "anything", bounds(schema)];
+}
+
+function bounds({ minimum, maximum, maxLength }) {
+  if (maximum !== undefined) return ` from ${minimum} to ${maximum}`;
+  if (maxLength !== undefined) return ` of at most ${maxLength.toLocaleString("en")} characters`;
+  return "";
+}
+
+const preset = ({ default: value }) =>
+  value === undefined || value === null || value === "" || value.length === 0 ? "" : `, ${JSON.stringify(value)} if missing`;
+
+/** A list of names and what they mean: `[name, needed, ...parts]`. */
+const table = (rows) =>
+  h("dl", { class: "terms" }, ...rows.map(([name, needed, ...parts]) =>
+    h("div", {}, h("dt", { class: needed && "needed" }, name), h("dd", {}, ...parts))));
+
+const titled = (title, rows) => (rows.length ? [h("h3", {}, title), table(rows)] : []);
+
+function asked(call) {
+  const rows = call.parameters.map(({ name, in: where, required, schema, description }) =>
+    [name, required, ...words(schema), preset(schema), where === "query" ? "" : ` (${where})`, description ? `. ${description}` : ""]);
+  for (const [kind, { schema }] of Object.entries(call.requestBody?.content ?? {})) {
+    rows.push(["body", call.requestBody.required, ...words(schema), ` as ${kind}`]);
+  }
+  return rows;
+}
+
+function answered(call) {
+  return Object.entries(call.responses).map(([status, given]) => {
+    const answer = given.$ref ? responses[last(given.$ref)] : given;
+    const kinds = Object.entries(answer.content ?? {}).filter(([kind]) => kind !== "application/problem+json");
+    const shapes = kinds.flatMap(([kind, { schema }]) => [" ", ...words(schema), kind === "application/json" ? "" : ` as ${kind}`]);
+    return [status, false, answer.description.replaceAll("`", ""), ...shapes];
+  });
+}
+
+function call(method, path, told) {
+  return h("details", { class: "call", id: told.operationId },
+    h("summary", {},
+      h("span", { class: `method ${method}` }, method.toUpperCase()), h("span", { class: "path" }, path),
+      h("span", { class: "muted" }, told.summary)),
+    h("div", { class: "told" },
+      told.description && h("p", {}, told.description.replaceAll("`", "")),
+      ...titled("Asked with", asked(told)), ...titled("Answers", answered(told))));
+}
+
+function shape(name, schema) {
+  const needed = new Set(schema.required ?? []);
+  const rows = Object.entries(schema.properties ?? {}).map(([field, each]) =>
+    [field, needed.has(field), ...words(each), preset(each)]);
+  if (schema.enum) rows.push(["one of", false, schema.enum.join(" | ")]);
+  return h("details", { class: "shape", id: name },
+    h("summary", {}, h("span", { class: "path" }, name)),
+    h("div", { class: "told" }, schema.description && h("p", {}, schema.description.replaceAll("`", "")), table(rows)));
+}
+
+/** Opens what the address points to. */
+function reveal() {
+  const found = location.hash && $(decodeURIComponent(location.hash.slice(1)));
+  if (found instanceof HTMLDetailsElement) {
+    found.open = true;
+    found.scrollIntoView();
+  }
+}
+
+const groups = new Map();
+for (const [path, methods] of Object.entries(contract.paths)) {
+  for (const [method, told] of Object.entries(methods)) {
+    const [tag] = told.tags;
+    groups.set(tag, [...(groups.get(tag) ?? []), call(method, path, told)]);
+  }
+}
+$("about").textContent = contract.info.description.replaceAll("`", "");
+for (const [tag, calls] of groups) {
+  const title = tag === "sse" ? "Live progress" : tag[0].toUpperCase() + tag.slice(1);
+  $("calls").append(h("section", { class: "block" },
+    h("div", { class: "block-head" }, h("h2", {}, title)), h("div", { class: "card" }, ...calls)));
+}
+$("shapes").append(...Object.entries(schemas).sort(([one], [other]) => (one < other ? -1 : 1)).map(([name, each]) => shape(name, each)));
+addEventListener("hashchange", reveal);
+reveal();
