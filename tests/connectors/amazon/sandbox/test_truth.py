@@ -190,6 +190,16 @@ def test_what_came_back_without_a_refund_is_told_as_long_as_its_sale_is() -> Non
         assert {each.order_id for each in claims} <= posted
 
 
+def test_a_return_without_a_refund_is_told_until_it_can_no_longer_be_claimed() -> None:
+    last: dict[str, str] = {}
+    for days in range(0, 140, 4):
+        told = of(truth.claims(seller(day=DAY + timedelta(days=days)), False), "R5")
+        open = {each.key: each.status for each in told if each.amount is None}
+        assert {last[each] for each in last.keys() - {one.key for one in told}} <= {"expired"}
+        last = open
+    assert last
+
+
 async def test_the_door_tells_claims_decoys_and_costs() -> None:
     bench = Bench(Settings(orders=1_000, quotas=UNLIMITED))
     claim = (await bench.truth())[0]
