@@ -1,6 +1,6 @@
 """From records to books: every dataset is read once, and of a row only what a rule needs stays."""
 
-from datetime import date
+from datetime import date, timedelta
 
 import msgspec
 
@@ -15,6 +15,10 @@ from connectors.amazon.claims.warehouse import grouped
 from connectors.amazon.claims.windows import Windows
 from connectors.base import Records
 
+REMEMBERED = timedelta(days=41)
+"""How long a loss is looked at after its claim has closed: as far back as a first sync sees. Of an
+older one that is open still, what turns up now would make up before it did for those of today."""
+
 
 def read_books(records: Records, wanted: frozenset[str], today: date, windows: Windows) -> Books:
     """The books of today. The small datasets come first: they tell what to keep of the large."""
@@ -28,7 +32,9 @@ def read_books(records: Records, wanted: frozenset[str], today: date, windows: W
     for each in returns:
         products.name(each.fnsku, each.sku)
     ledger = Ledger(
-        {each.shipment for each in shipments}, {each.fnsku for each in reversals if each.fnsku}
+        {each.shipment for each in shipments},
+        {each.fnsku for each in reversals if each.fnsku},
+        oldest=today - timedelta(days=windows.longest("R1", "R2", "R3")) - REMEMBERED,
     ).read(rows)
     sales = Sales(
         products.previews,
