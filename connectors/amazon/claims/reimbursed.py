@@ -15,7 +15,7 @@ from connectors.amazon.claims.credits import Credit, Draw, draw, total
 from connectors.amazon.claims.inbound import Short, named_shipment, short
 from connectors.amazon.claims.places import place
 from connectors.amazon.claims.returns import damaged, unreturned
-from connectors.amazon.claims.values import SOURCING_COST, Value
+from connectors.amazon.claims.values import SOURCING_COST, Value, unit_value
 from connectors.amazon.claims.warehouse import BEFORE, Outcome, Warehouse, grouped, reconciled
 
 ENOUGH = Decimal("0.95")
@@ -35,7 +35,6 @@ def reversal_without_find(books: Books) -> Iterator[Case]:
             continue
         still = units - total(paid)
         original = each.original
-        amount = None if each.amount is None else abs(each.amount) * still / each.units
         proof = [each.id, *([original.id] if original else [])]
         yield Case(
             key=key(each.number or each.id, each.fnsku, each.sku, each.names),
@@ -43,7 +42,7 @@ def reversal_without_find(books: Books) -> Iterator[Case]:
             units=still,
             base=each.day,
             place=place(currency=each.currency),
-            value=Value(amount, each.currency or None, "What was taken back for these units."),
+            value=_taken_back(books, each, still),
             evidence=evidence(("reimbursements", proof), *drawn_from(paid)),
             details={
                 "fnsku": each.fnsku,
@@ -54,6 +53,15 @@ def reversal_without_find(books: Books) -> Iterator[Case]:
             },
             low=_reaches_too_short(books, each),
         )
+
+
+def _taken_back(books: Books, reversal: Reversal, units: int) -> Value:
+    """The share of its amount; if units were taken back, and no money, what they are worth."""
+    if reversal.amount:
+        amount = abs(reversal.amount) * units / reversal.units
+        return Value(amount, reversal.currency or None, "What was taken back for these units.")
+    where = place(currency=reversal.currency)
+    return unit_value(books, reversal.fnsku, reversal.sku, where).times(units)
 
 
 def under_reimbursed(books: Books) -> Iterator[Case]:

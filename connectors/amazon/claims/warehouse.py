@@ -143,7 +143,7 @@ def _disposed(books: Books) -> Sequence[Outcome]:
                 continue
             wanted = -event.units
             for request, days in requests:
-                if any(abs(event.day - each) <= ASKED for each in days):
+                if min(days) - ASKED <= event.day <= max(days) + ASKED:
                     wanted -= total(draw(request, wanted, lambda _: True))
             if event.disposition == "warehousedamaged":
                 wanted -= total(draw(claimed, wanted, _not_after(event)))

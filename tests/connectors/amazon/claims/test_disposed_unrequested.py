@@ -44,6 +44,14 @@ def test_a_slow_disposal_is_found_by_the_day_that_its_order_last_changed() -> No
     assert units(disposed(adjusted(0, "D", -1), removals=[slow]), "R3") == 0
 
 
+def test_all_of_the_time_that_an_order_takes_is_its_own() -> None:
+    """So is what it has not counted yet."""
+    slow = removal(-60, 1, lastupdateddate=on(60).isoformat())
+    assert units(disposed(adjusted(0, "D", -1), removals=[slow]), "R3") == 0
+    begun = removal(-2, 3, disposedquantity="1", inprocessquantity="2")
+    assert units(disposed(adjusted(0, "D", -3), removals=[begun]), "R3") == 0
+
+
 @pytest.mark.parametrize(
     "other", [{"fnsku": "X2"}, {"ordertype": "Return"}, {"disposedquantity": "0"}]
 )

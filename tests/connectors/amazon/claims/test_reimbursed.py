@@ -144,6 +144,15 @@ def test_a_loss_that_amazon_calls_closed_is_owed_after_a_reversal_until_it_is_pa
     assert "R9:pay-0:X1:SKU-1:pay" in found.settled
 
 
+def test_units_taken_back_are_owed_at_what_they_are_worth_if_no_money_was() -> None:
+    kind: Any = {"quantityreimbursedcash": "0", "amounttotal": "0.00"}
+    payments = [
+        paid(-20, "Lost_Warehouse", 2, _id="pay", **kind),
+        reversed_(0, "pay", 2, "Lost_Warehouse", **kind),
+    ]
+    assert claim(taken(payments=payments), "R9", costs=COST).amount == "24.00"
+
+
 def test_what_came_back_to_its_order_explains_a_reversal_though_the_ledger_does_not_tell() -> None:
     payments = [
         paid(-20, "CustomerReturn", 1, amazonorderid=ORDER, _id="pay"),

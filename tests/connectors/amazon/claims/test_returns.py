@@ -81,6 +81,15 @@ def test_a_return_that_does_not_tell_how_many_is_one_unit() -> None:
     assert not claims(rows, "R4", at=70)
 
 
+def test_one_number_may_pay_for_several_orders() -> None:
+    payments = [
+        paid(50, "CustomerReturn", 1, reimbursementid="pay", amazonorderid=order)
+        for order in (ORDER, OTHER)
+    ]
+    refunds = [refund(0), refund(0, order=OTHER, _id="other")]
+    assert not claims({"transactions": refunds, "reimbursements": payments}, "R4", at=70)
+
+
 def test_a_paid_refund_is_settled() -> None:
     payment = paid(50, "CustomerReturn", 1, amazonorderid=ORDER)
     rows = {"transactions": [refund(0)], "reimbursements": [payment]}
