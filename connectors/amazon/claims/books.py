@@ -1,6 +1,7 @@
 """What the rules know: the rows that matter to them, as small values in an order of their own."""
 
 from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from datetime import date, datetime
 from decimal import Decimal
 
@@ -168,5 +169,7 @@ class Books(msgspec.Struct, frozen=True):
     previews: Mapping[str, Sequence[Preview]]  # by SKU
     prices: Mapping[str, Decimal]  # by SKU
     skus: Mapping[str, str]  # by FNSKU
+    twins: Mapping[str, AbstractSet[str]]  # all SKUs of an FNSKU
     shipments: Sequence[Consignment]
+    sold: Mapping[Key, int]  # units shipped of what was refunded more than once
     sold_in: Mapping[str, str]  # the place of an order

@@ -63,7 +63,9 @@ def read_books(records: Records, wanted: frozenset[str], today: date, windows: W
         previews=products.previews,
         prices=products.prices,
         skus=products.skus,
+        twins=products.twins,
         shipments=shipments,
+        sold=sales.sold,
         sold_in=sales.sold_in,
         unusable=rows.unusable,
     )

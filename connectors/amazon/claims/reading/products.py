@@ -1,5 +1,6 @@
 """Products: their previewed fees, their prices, and which SKU an FNSKU is."""
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -41,12 +42,14 @@ class StockRow(msgspec.Struct):
 
 
 class Products:
-    """`previews` and `prices` by SKU, the previews in the order of their time; `skus` by FNSKU."""
+    """`previews` and `prices` by SKU, the previews in the order of their time; by FNSKU, one of its
+    SKUs and all of them (`twins`)."""
 
     def __init__(self) -> None:
         self.previews: Mapping[str, Sequence[Preview]] = {}
         self.prices: dict[str, Decimal] = {}
         self.skus: dict[str, str] = {}
+        self.twins: defaultdict[str, set[str]] = defaultdict(set)
 
     def read(self, rows: Rows) -> "Products":
         for _ in rows.read("stock", StockRow, self._stock):
@@ -61,6 +64,7 @@ class Products:
         """Remember the SKU of an FNSKU; of several, always the same whichever comes first."""
         if fnsku and sku:
             self.skus[fnsku] = min(self.skus.get(fnsku, sku), sku)
+            self.twins[fnsku].add(sku)
 
     def _stock(self, _: str, row: StockRow) -> None:
         sku, price = needed(text(row.sku)), decimal(row.yourprice)
