@@ -31,6 +31,7 @@ def read_books(records: Records, wanted: frozenset[str], today: date, windows: W
         products.name(payment.fnsku, payment.sku)
     for each in returns:
         products.name(each.fnsku, each.sku)
+    payments = products.completed(payments)
     ledger = Ledger(
         {each.shipment for each in shipments},
         {each.fnsku for each in reversals if each.fnsku},

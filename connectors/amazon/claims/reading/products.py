@@ -1,14 +1,14 @@
 """Products: their previewed fees, their prices, and which SKU an FNSKU is."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
 import msgspec
 
-from connectors.amazon.claims.books import Preview
+from connectors.amazon.claims.books import Payment, Preview
 from connectors.amazon.claims.cells import decimal, label, moment, text
 from connectors.amazon.claims.places import place
 from connectors.amazon.claims.reading.rows import Rows, needed
@@ -65,6 +65,20 @@ class Products:
         if fnsku and sku:
             self.skus[fnsku] = min(self.skus.get(fnsku, sku), sku)
             self.twins[fnsku].add(sku)
+
+    def completed(self, payments: Iterable[Payment]) -> Sequence[Payment]:
+        """The same, those that name their SKU only with the FNSKU of it, if there is one and no
+        other."""
+        fnskus: defaultdict[str, set[str]] = defaultdict(set)
+        for fnsku, names in self.twins.items():
+            for sku in names:
+                fnskus[sku].add(fnsku)
+        return [
+            msgspec.structs.replace(each, fnsku=next(iter(fnskus[each.sku])))
+            if not each.fnsku and len(fnskus.get(each.sku, ())) == 1
+            else each
+            for each in payments
+        ]
 
     def _stock(self, _: str, row: StockRow) -> None:
         sku, price = needed(text(row.sku)), decimal(row.yourprice)

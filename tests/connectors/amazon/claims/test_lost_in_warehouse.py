@@ -90,6 +90,14 @@ def test_a_payment_for_something_else_leaves_the_loss_open(other: dict[str, str]
     assert units(lost(adjusted(0, "M", -1), reimbursements=[payment]), "R1") == 1
 
 
+def test_a_payment_that_names_only_its_sku_is_for_the_product_if_it_has_no_other() -> None:
+    payment = paid(5, "Lost_Warehouse", 1, fnsku="")
+    rows = lost(adjusted(0, "M", -1), reimbursements=[payment])
+    one, other = ({"sku": "SKU-1", "fnsku": fnsku} for fnsku in ("X1", "X2"))
+    assert units(rows | {"stock": [one]}, "R1") == 0
+    assert units(rows | {"stock": [one, other]}, "R1") == 1
+
+
 def test_units_paid_in_inventory_are_paid() -> None:
     payment = paid(
         5, "Lost_Warehouse", 1, quantityreimbursedcash="0", quantityreimbursedinventory="1"
