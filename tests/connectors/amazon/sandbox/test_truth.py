@@ -200,6 +200,19 @@ def test_a_return_without_a_refund_is_told_until_it_can_no_longer_be_claimed() -
     assert last
 
 
+def test_what_was_paid_for_goods_stays_in_the_report() -> None:
+    """But for what was taken back, or was too low: those stories end with their round."""
+    early, late = seller(), seller(day=DAY + timedelta(days=90))
+    passing = {each.product for each in early.book.findings if each.rule == "R10"}
+    for one in (early, late):
+        passing |= {each.product for each in one.book.payments if each.units < 0}
+    still = {each.id for each in late.book.payments}
+    since = early.midnight - timedelta(days=90).total_seconds()
+    told = [each for each in early.book.payments if not each.order_id and each.at > since]
+    assert {each.product for each in told if each.id not in still} <= passing
+    assert len(told) > 20
+
+
 async def test_the_door_tells_claims_decoys_and_costs() -> None:
     bench = Bench(Settings(orders=1_000, quotas=UNLIMITED))
     claim = (await bench.truth())[0]
