@@ -149,6 +149,7 @@ class Books(msgspec.Struct, frozen=True):
     """All of it, as of a day. What is complete is named in `known`; sequences are sorted."""
 
     today: date
+    oldest: date  # of a loss in a warehouse that is still looked at
     windows: Windows
     cost: Callable[[str], Money | None]
     known: frozenset[str]

@@ -16,7 +16,14 @@ from connectors.amazon.claims.inbound import Short, named_shipment, short
 from connectors.amazon.claims.places import place
 from connectors.amazon.claims.returns import damaged, unreturned
 from connectors.amazon.claims.values import SOURCING_COST, Value, unit_value
-from connectors.amazon.claims.warehouse import BEFORE, Outcome, Warehouse, grouped, reconciled
+from connectors.amazon.claims.warehouse import (
+    BEFORE,
+    Outcome,
+    Warehouse,
+    grouped,
+    is_old,
+    reconciled,
+)
 
 ENOUGH = Decimal("0.95")
 """Of the cost; what is paid below it is too little."""
@@ -145,8 +152,8 @@ class _Again:
     @cached_property
     def _outcomes(self) -> Mapping[str, Mapping[str, Sequence[_Loss]]]:
         return {
-            "lostwarehouse": _by_product(self._warehouse.lost),
-            "damagedwarehouse": _by_product(self._warehouse.damaged),
+            "lostwarehouse": _by_product(self._books, self._warehouse.lost),
+            "damagedwarehouse": _by_product(self._books, self._warehouse.damaged),
         }
 
     @cached_property
@@ -216,8 +223,9 @@ class _Again:
         return draw(credits, reversal.units, lambda each: each.day >= reversal.day)
 
 
-def _by_product(outcomes: Iterable[Outcome]) -> Mapping[str, Sequence[_Loss]]:
-    groups = grouped(outcomes, lambda each: each.event.fnsku)
+def _by_product(books: Books, outcomes: Iterable[Outcome]) -> Mapping[str, Sequence[_Loss]]:
+    recent = [each for each in outcomes if not is_old(books, each.event)]
+    groups = grouped(recent, lambda each: each.event.fnsku)
     return {
         fnsku: [_loss(each.event.day, -each.event.units - each.open, each.drawn) for each in group]
         for fnsku, group in groups.items()

@@ -35,7 +35,6 @@ def read_books(records: Records, wanted: frozenset[str], today: date, windows: W
     ledger = Ledger(
         {each.shipment for each in shipments},
         {each.fnsku for each in reversals if each.fnsku},
-        oldest=today - timedelta(days=windows.longest("R1", "R2", "R3")) - REMEMBERED,
     ).read(rows)
     sales = Sales(
         products.previews,
@@ -45,6 +44,7 @@ def read_books(records: Records, wanted: frozenset[str], today: date, windows: W
     ).read(rows)
     return Books(
         today=today,
+        oldest=today - timedelta(days=windows.longest("R1", "R2", "R3")) - REMEMBERED,
         windows=windows if windows.home else msgspec.structs.replace(windows, home=sales.home),
         cost=records.cost,
         known=frozenset(name for name in wanted if records.complete(name)),

@@ -32,12 +32,11 @@ class LedgerRow(msgspec.Struct):
 
 class Ledger:
     """What is kept of it. Receipts only of known shipments, finds only of products whose
-    reimbursement was reversed, other returns only as sums of a day, losses from `oldest` on."""
+    reimbursement was reversed, other returns only as sums of a day."""
 
-    def __init__(self, shipments: set[str], reversed_products: set[str], oldest: date) -> None:
+    def __init__(self, shipments: set[str], reversed_products: set[str]) -> None:
         self._shipments = shipments
         self._reversed = reversed_products
-        self._oldest = oldest
         self.since: date | None = None
         self.adjustments: list[Event] = []
         self.receipts: defaultdict[str, list[Event]] = defaultdict(list)
@@ -70,8 +69,7 @@ class Ledger:
             return
         event = _event(record, row, at, reason)
         needed(event.fnsku)
-        if event.day >= self._oldest:
-            self.adjustments.append(event)
+        self.adjustments.append(event)
         if reason in FOUND:
             self._find(event)
 

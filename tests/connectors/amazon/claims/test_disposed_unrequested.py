@@ -101,6 +101,18 @@ def test_a_unit_paid_as_damaged_is_amazons_to_dispose_of() -> None:
     assert not find(rows).claims
 
 
+@pytest.mark.parametrize(("reason", "kind"), [("E", "Damaged_Warehouse"), ("M", "Lost_Warehouse")])
+def test_so_is_one_that_was_paid_for_long_ago(reason: str, kind: str) -> None:
+    disposal = adjusted(0, "D", -1, disposition="WAREHOUSE_DAMAGED")
+    payment = paid(-195, kind, 1)
+    known = disposed(adjusted(-200, reason, -1), disposal, reimbursements=[payment])
+    assert not find(known).claims
+    assert [each.rule for each in find(disposed(disposal)).claims] == ["R3"]
+    then = adjusted(-190, "D", -1, disposition="WAREHOUSE_DAMAGED")
+    both = disposed(*known["ledger"], then, reimbursements=[payment])
+    assert [each.rule for each in find(both).claims] == ["R3"]
+
+
 def test_a_unit_paid_as_lost_is_amazons_to_dispose_of() -> None:
     rows = disposed(
         adjusted(0, "M", -1),
