@@ -65,6 +65,8 @@ _SHORTAGES: tuple[tuple[Story, int], ...] = (
 # Payments of earlier rounds stay in the report. Those that are taken back, or are too low, would be
 # claims of their own: their stories end with the round.
 _PASSING = {*(story for story, _ in _QUIET), losses.paid_too_little}
+# Of these only what was paid on demand: it may come so late that it would be for the next delivery.
+_ON_DEMAND_PASSING = {story for story, _ in _SHORTAGES}
 _ROUNDS = 3
 
 
@@ -155,7 +157,7 @@ def _tell(root: str, cast: Cast, turn: int, book: Book, modern: bool) -> None:
 def _tell_payments(root: str, cast: Cast, turns: range, book: Book, modern: bool) -> None:
     if cast.story in _PASSING:
         return
-    past = Book(book.horizon, book.settled)
+    past = Book(book.horizon, {} if cast.story in _ON_DEMAND_PASSING else book.settled)
     for turn in turns:
         _tell(root, cast, turn, past, modern)
     book.payments += past.payments

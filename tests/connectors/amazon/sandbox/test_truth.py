@@ -213,6 +213,19 @@ def test_what_was_paid_for_goods_stays_in_the_report() -> None:
     assert len(told) > 20
 
 
+@pytest.mark.parametrize("seed", range(1, 6))
+def test_what_was_paid_late_for_a_shipment_is_not_taken_for_the_next_one(seed: int) -> None:
+    early = seller(seed=seed)
+    short = [each for each in early.book.findings if each.rule == "R8"]
+    settled = {("R8", each.key): early.midnight for each in short}
+    late = generate(Identity(seed, 1_000), DAY + timedelta(days=20), (US,), settled)
+    for each in late.book.findings:
+        if each.rule == "R8" and not each.paid:
+            paid = [one for one in late.book.payments if one.product == each.product]
+            since = each.base - timedelta(days=7).total_seconds()
+            assert not [one for one in paid if one.reason == "Lost_Inbound" and one.at >= since]
+
+
 async def test_the_door_tells_claims_decoys_and_costs() -> None:
     bench = Bench(Settings(orders=1_000, quotas=UNLIMITED))
     claim = (await bench.truth())[0]
