@@ -36,8 +36,11 @@ REMOVALS = _always("removals", "removal orders", 155)
 FEES = Dataset("fees", "fee previews")
 STOCK = Dataset("stock", "stock levels")
 
-CHANGING = frozenset({"title", "reconciledquantity", "unreconciledquantity"})
-"""Columns of a ledger event that are not part of what makes it itself."""
+EVENT = (
+    *("date", "fnsku", "asin", "msku", "eventtype", "referenceid", "quantity"),
+    *("fulfillmentcenter", "disposition", "reason"),
+)
+"""What makes a ledger event itself. Titles and figures change; other columns come and go."""
 
 ORDER_STATUSES = {
     "pending": "PENDING",
@@ -149,16 +152,17 @@ def _ledger_day(row: Row, made_at: datetime) -> datetime | None:
 
 
 def _ledger_key(row: Row, part: Part, made_at: datetime) -> str:
-    """A ledger event has no id: it is all that it says, but for its title and for the figures that
-    Amazon changes later, and its number."""
-    said = "\t".join(value for column, value in row.items() if column not in CHANGING)
+    """A ledger event has no id: it is what it says, and its number. What it says in columns that
+    only newer layouts have is left out, else it would be another one when they come."""
+    said = "\t".join(row.get(column, "") for column in EVENT)
     return hashlib.blake2b(said.encode(), digest_size=12).hexdigest()
 
 
 def _return_key(row: Row, part: Part, made_at: datetime) -> str:
-    """The licence plate of the parcel; the same may be listed under two dates."""
+    """The licence plate of the unit, which may be listed under two dates; and its order, since it
+    may be sold again and come back from there too."""
     if plate := row.get("licenseplatenumber"):
-        return plate
+        return "/".join((plate, row.get("orderid", ""), row.get("sku", "")))
     return "/".join(row.get(column, "") for column in ("orderid", "sku", "fnsku", "returndate"))
 
 

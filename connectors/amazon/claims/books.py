@@ -1,6 +1,7 @@
 """What the rules know: the rows that matter to them, as small values in an order of their own."""
 
 from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from datetime import date, datetime
 from decimal import Decimal
 
@@ -148,6 +149,7 @@ class Books(msgspec.Struct, frozen=True):
     """All of it, as of a day. What is complete is named in `known`; sequences are sorted."""
 
     today: date
+    oldest: date  # of a loss in a warehouse that is still looked at
     windows: Windows
     cost: Callable[[str], Money | None]
     known: frozenset[str]
@@ -168,5 +170,7 @@ class Books(msgspec.Struct, frozen=True):
     previews: Mapping[str, Sequence[Preview]]  # by SKU
     prices: Mapping[str, Decimal]  # by SKU
     skus: Mapping[str, str]  # by FNSKU
+    twins: Mapping[str, AbstractSet[str]]  # all SKUs of an FNSKU
     shipments: Sequence[Consignment]
+    sold: Mapping[Key, int]  # units shipped of what was refunded more than once
     sold_in: Mapping[str, str]  # the place of an order

@@ -1,19 +1,29 @@
 """Reimbursements that were taken back for no visible reason, or that paid too little."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import date
 from decimal import Decimal
 from functools import cached_property
+
+import msgspec
 
 from connectors.amazon.claims import cells
 from connectors.amazon.claims.books import Books, Key, Payment, Reversal
 from connectors.amazon.claims.cases import Case, drawn_from, evidence, key, units_of
 from connectors.amazon.claims.credits import Credit, Draw, draw, total
-from connectors.amazon.claims.inbound import Short, short
+from connectors.amazon.claims.inbound import Short, named_shipment, short
 from connectors.amazon.claims.places import place
 from connectors.amazon.claims.returns import damaged, unreturned
-from connectors.amazon.claims.values import SOURCING_COST, Value
-from connectors.amazon.claims.warehouse import BEFORE, Outcome, Warehouse, grouped, reconciled
+from connectors.amazon.claims.values import SOURCING_COST, Value, unit_value
+from connectors.amazon.claims.warehouse import (
+    BEFORE,
+    Outcome,
+    Warehouse,
+    grouped,
+    is_old,
+    reconciled,
+)
 
 ENOUGH = Decimal("0.95")
 """Of the cost; what is paid below it is too little."""
@@ -27,13 +37,11 @@ def reversal_without_find(books: Books) -> Iterator[Case]:
     """Reimbursements taken back although nothing was found, received or returned meanwhile."""
     again = _Again(books)
     for each in books.reversals:
-        units = max(each.units - again.claimed(each), 0)
-        if units == 0 or _turned_up(books, each):
+        units, paid = (0, ()) if _turned_up(books, each) else again.owed(each)
+        if units == 0:
             continue
-        paid = again.paid(each, units)
         still = units - total(paid)
         original = each.original
-        amount = None if each.amount is None else abs(each.amount) * still / each.units
         proof = [each.id, *([original.id] if original else [])]
         yield Case(
             key=key(each.number or each.id, each.fnsku, each.sku, each.names),
@@ -41,7 +49,7 @@ def reversal_without_find(books: Books) -> Iterator[Case]:
             units=still,
             base=each.day,
             place=place(currency=each.currency),
-            value=Value(amount, each.currency or None, "What was taken back for these units."),
+            value=_taken_back(books, each, still),
             evidence=evidence(("reimbursements", proof), *drawn_from(paid)),
             details={
                 "fnsku": each.fnsku,
@@ -52,6 +60,15 @@ def reversal_without_find(books: Books) -> Iterator[Case]:
             },
             low=_reaches_too_short(books, each),
         )
+
+
+def _taken_back(books: Books, reversal: Reversal, units: int) -> Value:
+    """The share of its amount; if units were taken back, and no money, what they are worth."""
+    if reversal.amount:
+        amount = abs(reversal.amount) * units / reversal.units
+        return Value(amount, reversal.currency or None, "What was taken back for these units.")
+    where = place(currency=reversal.currency)
+    return unit_value(books, reversal.fnsku, reversal.sku, where).times(units)
 
 
 def under_reimbursed(books: Books) -> Iterator[Case]:
@@ -110,10 +127,20 @@ def _reaches_too_short(books: Books, reversal: Reversal) -> bool:
     return books.ledger_since > reversal.original.day - BEFORE
 
 
+class _Loss(msgspec.Struct, frozen=True):
+    """What may be the loss behind a reimbursement: `gap` are its units that nothing made up for and
+    no other rule claims, `paid` what was paid for it."""
+
+    day: date
+    gap: Credit
+    paid: Sequence[Credit]
+    shipment: str = ""
+
+
 class _Again:
-    """What else bears on a reversed unit: whether another rule claims it again as the loss that it
-    is, and whether it was paid for again. What is used up here is not used twice. Each is reckoned
-    when a reversal first asks for it."""
+    """What else bears on a reversed unit: whether its loss is seen, is claimed again by another
+    rule, was made up for by something else, or was paid for again. What is used up here is not used
+    twice. Each is reckoned when a reversal first asks for it."""
 
     def __init__(self, books: Books) -> None:
         self._books = books
@@ -123,85 +150,120 @@ class _Again:
         return reconciled(self._books)
 
     @cached_property
-    def _open(self) -> Mapping[str, Mapping[str, Sequence[Credit]]]:
+    def _outcomes(self) -> Mapping[str, Mapping[str, Sequence[_Loss]]]:
         return {
-            "lostwarehouse": _opened(self._warehouse.lost),
-            "damagedwarehouse": _opened(self._warehouse.damaged),
+            "lostwarehouse": _by_product(self._books, self._warehouse.lost),
+            "damagedwarehouse": _by_product(self._books, self._warehouse.damaged),
         }
-
-    @cached_property
-    def _orders(self) -> Mapping[Key, Sequence[Credit]] | None:
-        return _open_orders(self._books) if self._books.known >= ORDERS else None
 
     @cached_property
     def _short(self) -> Sequence[Short]:
         return short(self._books)
 
     @cached_property
-    def _shipments(self) -> Mapping[str, Sequence[Credit]] | None:
-        return _open_shipments(self._short) if self._books.known >= SHIPMENTS else None
+    def _shipments(self) -> Mapping[str, Sequence[_Loss]]:
+        found = grouped(self._short, lambda each: each.consignment.fnsku)
+        return {
+            fnsku: [_shortage(each) for each in group if each.open or each.drawn]
+            for fnsku, group in found.items()
+        }
+
+    @cached_property
+    def _orders(self) -> Mapping[Key, Sequence[_Loss]]:
+        return _orders(self._books)
 
     @cached_property
     def _payments(self) -> Mapping[tuple[str, str, str], Sequence[Credit]]:
         return _unused(self._books, self._short)
 
-    def claimed(self, reversal: Reversal) -> int:
-        """How many of its units are open under another rule, or may be: then they are not ours."""
-        original = reversal.original
-        if reversal.reason in WAREHOUSE:
-            credits = self._open[reversal.reason].get(reversal.fnsku, ())
-            return _drawn(
-                credits, reversal, lambda each: not original or each.day - BEFORE <= original.day
-            )
-        if reversal.reason == "lostinbound":
-            if self._shipments is None:
-                return reversal.units
-            return _drawn(self._shipments.get(reversal.fnsku, ()), reversal, lambda _: True)
-        if reversal.order:
-            if self._orders is None:
-                return reversal.units
-            where = (reversal.order, reversal.sku)
-            return _drawn(self._orders.get(where, ()), reversal, lambda _: True)
-        return 0
+    def owed(self, reversal: Reversal) -> tuple[int, tuple[Draw, ...]]:
+        """How many of its units are nobody else's, and those payments since that were for them.
 
-    def paid(self, reversal: Reversal, units: int) -> tuple[Draw, ...]:
+        Where the loss behind the reimbursement is seen, no more is owed than is missing of it: a
+        second payment for one loss may be taken back, and what is open is claimed as that loss."""
+        losses = self._losses(reversal)
+        if losses is None:
+            return 0, ()
+        if not losses:
+            return reversal.units, self._paid(reversal)
+        missing = total(draw([each.gap for each in losses], reversal.units, lambda _: True))
+        since = [credit for each in losses for credit in each.paid]
+        paid = draw(since, reversal.units - missing, lambda each: each.day >= reversal.day)
+        return missing + total(paid), paid
+
+    def _losses(self, reversal: Reversal) -> Sequence[_Loss] | None:
+        """Those that the reimbursement can have been for; None if that is not known."""
+        original = reversal.original
+        latest = original.day + BEFORE if original else reversal.day
+        shipment = named_shipment(original) if original else ""
+        if reversal.reason in WAREHOUSE:
+            found = self._outcomes[reversal.reason].get(reversal.fnsku, ())
+        elif reversal.reason == "lostinbound":
+            if not self._books.known >= SHIPMENTS:
+                return None
+            found = self._shipments.get(reversal.fnsku, ())
+        elif reversal.order:
+            if not self._books.known >= ORDERS:
+                return None
+            return self._orders.get((reversal.order, reversal.sku), ())
+        else:
+            return ()
+        return [
+            each
+            for each in found
+            if each.day <= latest and (not shipment or each.shipment == shipment)
+        ]
+
+    def _paid(self, reversal: Reversal) -> tuple[Draw, ...]:
         """Payments since the reversal that nothing else needed."""
         if reversal.reason in WAREHOUSE:
             credits = self._warehouse.left.get(reversal.fnsku, ())
         else:
             credits = self._payments.get((reversal.reason, reversal.fnsku, reversal.order), ())
-        return draw(credits, units, lambda each: each.day >= reversal.day)
+        return draw(credits, reversal.units, lambda each: each.day >= reversal.day)
 
 
-def _drawn(credits: Sequence[Credit], reversal: Reversal, fits: Callable[[Credit], bool]) -> int:
-    return total(draw(credits, reversal.units, fits))
-
-
-def _opened(outcomes: Iterable[Outcome]) -> Mapping[str, Sequence[Credit]]:
-    groups = grouped(outcomes, lambda each: each.event.fnsku)
+def _by_product(books: Books, outcomes: Iterable[Outcome]) -> Mapping[str, Sequence[_Loss]]:
+    recent = [each for each in outcomes if not is_old(books, each.event)]
+    groups = grouped(recent, lambda each: each.event.fnsku)
     return {
-        fnsku: [Credit(each.event.day, "ledger", each.event.id, each.open) for each in group]
+        fnsku: [_loss(each.event.day, -each.event.units - each.open, each.drawn) for each in group]
         for fnsku, group in groups.items()
     }
 
 
-def _open_orders(books: Books) -> Mapping[Key, Sequence[Credit]]:
-    units: Counter[Key] = Counter()
-    for where, refunds in unreturned(books).items():
-        units[where] += refunds.open
-    for where, returns in damaged(books).items():
-        units[where] += returns.open
-    return {where: [Credit(books.today, "", "", count)] for where, count in units.items()}
+def _shortage(found: Short) -> _Loss:
+    arrival = found.arrival
+    day = arrival.delivered if arrival.seen else date.min  # or at some time before it
+    return _loss(day, total(found.drawn), found.drawn, found.consignment.shipment)
 
 
-def _open_shipments(found: Sequence[Short]) -> Mapping[str, Sequence[Credit]]:
-    groups = grouped(found, lambda each: each.consignment.fnsku)
+def _loss(day: date, closed: int, drawn: Sequence[Draw], shipment: str = "") -> _Loss:
+    """`closed` are the units that are not open; some of them were `drawn` from something."""
+    paid = [
+        Credit(each.day, each.dataset, each.id, each.units)
+        for each in drawn
+        if each.dataset == "reimbursements"
+    ]
+    return _Loss(day, Credit(day, "", "", closed - total(drawn)), paid, shipment)
+
+
+def _orders(books: Books) -> Mapping[Key, Sequence[_Loss]]:
+    """Orders of which it is seen what became of their units."""
+    paid: dict[Key, Sequence[Payment]] = dict.fromkeys(
+        ((each.order, each.sku) for each in books.returns), ()
+    )
+    paid |= {where: each.paid for where, each in unreturned(books).items()}
+    paid |= {where: each.paid for where, each in damaged(books).items()}
     return {
-        fnsku: [
-            Credit(each.arrival.delivered, "shipments", each.consignment.shipment, each.open)
-            for each in group
+        where: [
+            _Loss(
+                date.min,
+                Credit(date.min, "", "", 0),
+                [Credit(each.day, "reimbursements", each.id, each.units) for each in payments],
+            )
         ]
-        for fnsku, group in groups.items()
+        for where, payments in paid.items()
     }
 
 

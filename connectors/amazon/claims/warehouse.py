@@ -58,7 +58,7 @@ class Warehouse(msgspec.Struct, frozen=True):
 def lost_in_warehouse(books: Books) -> Iterator[Case]:
     """Units that Amazon misplaced and has neither found again nor paid for."""
     groups = grouped(
-        reconciled(books).lost,
+        [each for each in reconciled(books).lost if not is_old(books, each.event)],
         lambda each: (each.event.fnsku, each.event.day, each.event.reference),
     )
     for (fnsku, day, reference), outcomes in groups.items():
@@ -69,7 +69,7 @@ def lost_in_warehouse(books: Books) -> Iterator[Case]:
 def damaged_in_warehouse(books: Books) -> Iterator[Case]:
     """Units that Amazon damaged in its warehouse and has not paid for."""
     groups = grouped(
-        reconciled(books).damaged,
+        [each for each in reconciled(books).damaged if not is_old(books, each.event)],
         lambda each: (each.event.fnsku, _reference(each.event), _weak(each.event)),
     )
     for (fnsku, reference, weak), outcomes in groups.items():
@@ -90,7 +90,8 @@ def disposed_unrequested(books: Books) -> Iterator[Case]:
 
 def reconciled(books: Books) -> Warehouse:
     """Each loss and damage with what makes up for it. Where a row has Amazon's own open figure
-    that is what is open, and the rest of the row uses up credits before others do."""
+    that is what is open, and the rest of the row uses up credits before others do. What is old gets
+    what the others leave."""
     lost, damaged = [], []
     left: dict[str, list[Credit]] = {}
     losses = _by_fnsku(books, LOST)
@@ -101,10 +102,13 @@ def reconciled(books: Books) -> Warehouse:
         paid = warehouse_payments(books, fnsku, "lostwarehouse")
         # On one day what was found comes first.
         credits = sorted([*credits, *paid], key=lambda each: (each.day, each.dataset, each.id))
-        lost += [_outcome(each, credits, _loss_fits(each)) for each in losses.get(fnsku, ())]
+        for each in sorted(losses.get(fnsku, ()), key=lambda each: is_old(books, each)):
+            lost.append(_outcome(each, credits, _loss_fits(each)))
         other = warehouse_payments(books, fnsku, "damagedwarehouse")
         # A payment is first for the damage that Amazon surely pays for.
-        for each in sorted(damages.get(fnsku, ()), key=_weak):
+        for each in sorted(
+            damages.get(fnsku, ()), key=lambda each: (is_old(books, each), _weak(each))
+        ):
             damaged.append(_outcome(each, other, _damage_fits(each)))
         left[fnsku] = sorted([*paid, *other], key=lambda each: (each.day, each.id))
     return Warehouse(
@@ -112,6 +116,11 @@ def reconciled(books: Books) -> Warehouse:
         sorted(damaged, key=lambda each: each.event),
         left,
     )
+
+
+def is_old(books: Books, event: Event) -> bool:
+    """Whether it is not looked at any more, but to see what became of its units."""
+    return event.day < books.oldest
 
 
 def _disposed(books: Books) -> Sequence[Outcome]:
@@ -143,7 +152,7 @@ def _disposed(books: Books) -> Sequence[Outcome]:
                 continue
             wanted = -event.units
             for request, days in requests:
-                if any(abs(event.day - each) <= ASKED for each in days):
+                if min(days) - ASKED <= event.day <= max(days) + ASKED:
                     wanted -= total(draw(request, wanted, lambda _: True))
             if event.disposition == "warehousedamaged":
                 wanted -= total(draw(claimed, wanted, _not_after(event)))
@@ -152,7 +161,7 @@ def _disposed(books: Books) -> Sequence[Outcome]:
             still = wanted - total(paid)
             shown = still if event.open is None else min(still, event.open)
             outcomes.append(Outcome(event, shown, paid))
-    return outcomes
+    return [each for each in outcomes if not is_old(books, each.event)]
 
 
 def _case(

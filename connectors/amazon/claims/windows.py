@@ -61,5 +61,10 @@ class Windows(msgspec.Struct, frozen=True):
                 return found
         return self.usual.get(code) or USUAL[code]
 
+    def longest(self, *codes: str) -> int:
+        """After how many days the last of these rules closes, wherever that is."""
+        places = (self.usual, USUAL, *self.places.values())
+        return max(days[code].closes for days in places for code in codes if code in days)
+
 
 DEFAULT = Windows()

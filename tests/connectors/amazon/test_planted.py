@@ -31,6 +31,7 @@ SELLERS = [
     (7, 40, "2026-11-01T05:59:59", (US,)),
     (8, 1, "2026-10-25T00:30:00", (BRITAIN, GERMANY)),
     (9, 0, "2026-08-01T00:05:00", (US,)),
+    (78, 1_000, "2026-07-12T09:00:00", (US,)),  # the ledger just reaches back to a payment
 ]
 """Seed, size, moment, marketplaces: the first one is where the seller is at home."""
 

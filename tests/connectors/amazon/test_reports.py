@@ -609,6 +609,26 @@ async def test_a_ledger_row_keeps_its_id_when_its_figures_change(bench: Bench) -
     assert everything(after) != everything(before)
 
 
+async def test_a_ledger_row_keeps_its_id_when_the_layout_gets_more_columns(bench: Bench) -> None:
+    plain(bench)
+    before = ids(await bench.read(LEDGER))
+
+    def wider(body: bytes, number: int) -> bytes:
+        header, lines = ledger(body)
+        return text(f"{header}\tSupplier", [f"{line}\tSomebody" for line in lines])
+
+    documents(bench, wider)
+    assert ids(await bench.read(LEDGER)) == before
+
+
+def test_a_plate_under_two_dates_is_one_return_and_of_two_orders_two() -> None:
+    kind, part = KINDS["returns"], Part("returns", (US,))
+    row = {"licenseplatenumber": "LPN1", "orderid": "1", "sku": "A", "returndate": "2026-06-01"}
+    key = kind.key(row, part, datetime.now())
+    assert kind.key(row | {"returndate": "2026-06-03"}, part, datetime.now()) == key
+    assert kind.key(row | {"orderid": "2"}, part, datetime.now()) != key
+
+
 @pytest.mark.parametrize("seed", range(4))
 async def test_every_layout_of_the_ledger_is_read(seed: int) -> None:
     bench = Bench(Settings(orders=120, seed=seed, quotas=UNLIMITED))

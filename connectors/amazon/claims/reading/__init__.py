@@ -1,6 +1,6 @@
 """From records to books: every dataset is read once, and of a row only what a rule needs stays."""
 
-from datetime import date
+from datetime import date, timedelta
 
 import msgspec
 
@@ -15,6 +15,10 @@ from connectors.amazon.claims.warehouse import grouped
 from connectors.amazon.claims.windows import Windows
 from connectors.base import Records
 
+REMEMBERED = timedelta(days=41)
+"""How long a loss is looked at after its claim has closed: as far back as a first sync sees. Of an
+older one that is open still, what turns up now would make up before it did for those of today."""
+
 
 def read_books(records: Records, wanted: frozenset[str], today: date, windows: Windows) -> Books:
     """The books of today. The small datasets come first: they tell what to keep of the large."""
@@ -27,8 +31,10 @@ def read_books(records: Records, wanted: frozenset[str], today: date, windows: W
         products.name(payment.fnsku, payment.sku)
     for each in returns:
         products.name(each.fnsku, each.sku)
+    payments = products.completed(payments)
     ledger = Ledger(
-        {each.shipment for each in shipments}, {each.fnsku for each in reversals if each.fnsku}
+        {each.shipment for each in shipments},
+        {each.fnsku for each in reversals if each.fnsku},
     ).read(rows)
     sales = Sales(
         products.previews,
@@ -38,6 +44,7 @@ def read_books(records: Records, wanted: frozenset[str], today: date, windows: W
     ).read(rows)
     return Books(
         today=today,
+        oldest=today - timedelta(days=windows.longest("R1", "R2", "R3")) - REMEMBERED,
         windows=windows if windows.home else msgspec.structs.replace(windows, home=sales.home),
         cost=records.cost,
         known=frozenset(name for name in wanted if records.complete(name)),
@@ -57,7 +64,9 @@ def read_books(records: Records, wanted: frozenset[str], today: date, windows: W
         previews=products.previews,
         prices=products.prices,
         skus=products.skus,
+        twins=products.twins,
         shipments=shipments,
+        sold=sales.sold,
         sold_in=sales.sold_in,
         unusable=rows.unusable,
     )

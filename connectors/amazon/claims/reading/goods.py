@@ -31,6 +31,7 @@ class RemovalRow(msgspec.Struct):
     ordertype: Any = None
     fnsku: Any = None
     disposedquantity: Any = None
+    inprocessquantity: Any = None
 
 
 class ShipmentRow(msgspec.Struct):
@@ -86,7 +87,8 @@ def read_removals(rows: Rows) -> Sequence[Removal]:
 def _removal(record: str, row: RemovalRow) -> Removal | None:
     if not label(text(row.ordertype)).startswith("dispos"):
         return None
-    units = needed(whole(row.disposedquantity))
+    # The ledger may tell of a disposal before its order does.
+    units = needed(whole(row.disposedquantity)) + max(whole(row.inprocessquantity) or 0, 0)
     days = tuple(each for each in (day(row.requestdate), day(row.lastupdateddate)) if each)
     needed(days[0] if days else None)
     return Removal(record, needed(text(row.fnsku)), days, units) if units > 0 else None

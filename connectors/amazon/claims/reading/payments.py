@@ -62,7 +62,8 @@ def read_payments(rows: Rows) -> tuple[Sequence[Payment], Sequence[Reversal]]:
     """Payments less their reversals, and the reversals; a row that comes twice counts once."""
     found: dict[tuple[str, ...], _Row] = {}
     for row in rows.read("reimbursements", PaymentRow, _row):
-        kind = ("back", row.original) if row.takes_back else ("paid", row.reason)
+        # One number may be for several orders.
+        kind = ("back", row.original) if row.takes_back else ("paid", row.reason, row.order)
         natural = (row.number or row.id, row.sku, row.fnsku, *kind)
         if natural not in found or row.id < found[natural].id:
             found[natural] = row
@@ -73,9 +74,7 @@ def read_payments(rows: Rows) -> tuple[Sequence[Payment], Sequence[Reversal]]:
 def _row(record: str, row: PaymentRow) -> _Row:
     each, total = decimal(row.amountperunit), decimal(row.amounttotal)
     cash, inventory = whole(row.quantityreimbursedcash), whole(row.quantityreimbursedinventory)
-    units = whole(row.quantityreimbursedtotal)
-    if units is None and (cash is not None or inventory is not None):
-        units = (cash or 0) + (inventory or 0)
+    units = _all(whole(row.quantityreimbursedtotal), cash, inventory)
     if units is None and each and total:
         units = int(total / each)
     if each is None and total is not None and cash:
@@ -100,6 +99,13 @@ def _row(record: str, row: PaymentRow) -> _Row:
     if not found.takes_back:
         needed(units)
     return found
+
+
+def _all(told: int | None, cash: int | None, inventory: int | None) -> int | None:
+    """Units paid for in all; those in kind may be told only by themselves."""
+    if told or (cash is None and inventory is None):
+        return told
+    return (cash or 0) + (inventory or 0)
 
 
 def _netted(rows: Sequence[_Row]) -> tuple[Sequence[Payment], Sequence[Reversal]]:

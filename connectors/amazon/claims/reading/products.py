@@ -1,13 +1,14 @@
 """Products: their previewed fees, their prices, and which SKU an FNSKU is."""
 
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
 import msgspec
 
-from connectors.amazon.claims.books import Preview
+from connectors.amazon.claims.books import Payment, Preview
 from connectors.amazon.claims.cells import decimal, label, moment, text
 from connectors.amazon.claims.places import place
 from connectors.amazon.claims.reading.rows import Rows, needed
@@ -41,12 +42,14 @@ class StockRow(msgspec.Struct):
 
 
 class Products:
-    """`previews` and `prices` by SKU, the previews in the order of their time; `skus` by FNSKU."""
+    """`previews` and `prices` by SKU, the previews in the order of their time; by FNSKU, one of its
+    SKUs and all of them (`twins`)."""
 
     def __init__(self) -> None:
         self.previews: Mapping[str, Sequence[Preview]] = {}
         self.prices: dict[str, Decimal] = {}
         self.skus: dict[str, str] = {}
+        self.twins: defaultdict[str, set[str]] = defaultdict(set)
 
     def read(self, rows: Rows) -> "Products":
         for _ in rows.read("stock", StockRow, self._stock):
@@ -61,6 +64,21 @@ class Products:
         """Remember the SKU of an FNSKU; of several, always the same whichever comes first."""
         if fnsku and sku:
             self.skus[fnsku] = min(self.skus.get(fnsku, sku), sku)
+            self.twins[fnsku].add(sku)
+
+    def completed(self, payments: Iterable[Payment]) -> Sequence[Payment]:
+        """The same, those that name their SKU only with the FNSKU of it, if there is one and no
+        other."""
+        fnskus: defaultdict[str, set[str]] = defaultdict(set)
+        for fnsku, names in self.twins.items():
+            for sku in names:
+                fnskus[sku].add(fnsku)
+        return [
+            msgspec.structs.replace(each, fnsku=next(iter(fnskus[each.sku])))
+            if not each.fnsku and len(fnskus.get(each.sku, ())) == 1
+            else each
+            for each in payments
+        ]
 
     def _stock(self, _: str, row: StockRow) -> None:
         sku, price = needed(text(row.sku)), decimal(row.yourprice)

@@ -25,9 +25,14 @@ class Rows:
         self.unusable: Counter[str] = Counter()
 
     def read(
-        self, dataset: str, row: type[Row], make: Callable[[str, Row], Made | None]
+        self,
+        dataset: str,
+        row: type[Row],
+        make: Callable[[str, Row], Made | None],
+        again: bool = False,
     ) -> Iterator[Made]:
-        """What `make` makes of each row and its record's id; None means that nobody needs it."""
+        """What `make` makes of each row and its record's id; None means that nobody needs it. What
+        cannot be used is not counted `again`."""
         if dataset not in self._wanted:
             return
         decoder = msgspec.json.Decoder(row)
@@ -35,7 +40,7 @@ class Rows:
             try:
                 made = make(record.id, _decode(decoder, record))
             except (ValueError, RecursionError):
-                self.unusable[dataset] += 1
+                self.unusable[dataset] += not again
                 continue
             if made is not None:
                 yield made

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from connectors.amazon.claims.books import Charge, Preview, Refund
+from connectors.amazon.claims.books import Charge, Key, Preview, Refund
 from connectors.amazon.claims.cells import decimal, label, moment, text, whole
 from connectors.amazon.claims.places import place
 from connectors.amazon.claims.reading.rows import Rows, needed
@@ -22,7 +22,6 @@ NOISE = 0.02
 ELSEWHERE = re.compile(r"S[0-9]{2}-.*")
 """Orders of other channels that Amazon fulfils; they have fees of their own."""
 
-Posted = TypeVar("Posted", Refund, Charge)
 Node = Mapping[str, Any]
 
 
@@ -38,6 +37,15 @@ class TransactionRow(msgspec.Struct):
     sellingPartnerMetadata: Any = None
     items: Any = None
     breakdowns: msgspec.Raw = msgspec.Raw(b"null")  # large, and hardly ever looked at
+
+
+class ShippedRow(msgspec.Struct):
+    """Of a transaction, what tells how many units of an order were shipped."""
+
+    transactionId: Any = None
+    transactionType: Any = None
+    relatedIdentifiers: Any = None
+    items: msgspec.Raw = msgspec.Raw(b"null")
 
 
 class OrderRow(msgspec.Struct):
@@ -67,6 +75,19 @@ class _Item(msgspec.Struct, frozen=True):
     released: str
 
 
+class _Shipped(msgspec.Struct, frozen=True):
+    """Units of one product of one order."""
+
+    where: Key
+    units: int
+    transaction: str
+    follows: str
+    released: str
+
+
+Posted = TypeVar("Posted", Refund, Charge, _Shipped)
+
+
 class Sales:
     """What is kept: refunds, the fees that are higher than some preview of their SKU, proceeds of
     `resold` SKUs, the places of `returned` orders. An order that Amazon took returns of, or paid
@@ -89,6 +110,7 @@ class Sales:
         self.charges: Sequence[Charge] = ()
         self.proceeds: defaultdict[str, list[tuple[str, Decimal]]] = defaultdict(list)
         self.sold_in: dict[str, str] = {}
+        self.sold: Counter[Key] = Counter()
         self._places: Counter[str] = Counter()
 
     @property
@@ -103,6 +125,7 @@ class Sales:
         refunds = [each for each in _posted_once(self._refunds) if self._by_amazon(each)]
         self.refunds = sorted(refunds, key=lambda each: (each.day, each.id))
         self.charges = sorted(_posted_once(self._charges), key=lambda each: (each.at, each.id))
+        self._count_sold(rows)
         return self
 
     def _transaction(self, record: str, row: TransactionRow) -> None:
@@ -185,6 +208,38 @@ class Sales:
 
         for _ in rows.read("orders", OrderRow, look):
             pass
+
+    def _count_sold(self, rows: Rows) -> None:
+        """How many units there were of what was refunded more than once, if that is told: a part of
+        the price may have been refunded twice of the same unit."""
+        counts = Counter((each.order, each.sku) for each in self.refunds)
+        several = {where for where, count in counts.items() if count > 1}
+        orders = {order for order, _ in several}
+        found: list[_Shipped] = []
+
+        def look(record: str, row: ShippedRow) -> None:
+            related = _related(row.relatedIdentifiers)
+            order = related.get("ORDER_ID", "")
+            if order not in orders or label(text(row.transactionType)) != "shipment":
+                return
+            for node in _nodes(msgspec.json.decode(row.items)):
+                product = _product(node)
+                where = order, text(product.get("sku"))
+                found.append(
+                    _Shipped(
+                        where=where,
+                        units=abs(whole(product.get("quantityShipped")) or 0),
+                        transaction=text(row.transactionId) or record,
+                        follows=related.get("DEFERRED_TRANSACTION_ID", ""),
+                        released=related.get("RELEASE_TRANSACTION_ID", ""),
+                    )
+                )
+
+        if several:
+            for _ in rows.read("transactions", ShippedRow, look, again=True):
+                pass
+        for each in _posted_once(found):
+            self.sold[each.where] += each.units
 
     def _by_amazon(self, refund: Refund) -> bool:
         return refund.network in BY_AMAZON if refund.network else refund.order in self._ours

@@ -17,7 +17,8 @@ RETURNED = "CustomerReturn"
 REVERSAL = "Reimbursement_Reversal"
 
 LEDGER_DAYS = 100
-"""So far back the ledger is usually read. What only older rows would prove is not expected."""
+"""So far back the ledger is usually read, and one day more, since no day is read in part. What only
+older rows would prove is not expected."""
 
 _DELAY = 4 * DAY  # a reimbursement is seen in the report only days after it was approved
 

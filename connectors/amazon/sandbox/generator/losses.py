@@ -87,8 +87,8 @@ def reversed_without_find(spot: Spot) -> None:
     paid = spot.pay(LOST, 1, paid_after)
     _lose(loss, 1, paid=paid, filled=True, why="already reimbursed")
     if _reverse(spot, LOST, 1, paid_after=paid_after, after=0):
-        seen = spot.book.days_since(spot.moment(paid_after)) + _SETTLES <= LEDGER_DAYS
-        _give_back(spot, spot.product.cost, low=not seen)
+        since = spot.book.days_since(spot.moment(paid_after)) + _SETTLES
+        _give_back(spot, spot.product.cost, low=since > LEDGER_DAYS + 1)
 
 
 def reversed_after_find(spot: Spot) -> None:

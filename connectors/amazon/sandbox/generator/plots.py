@@ -62,8 +62,11 @@ _SHORTAGES: tuple[tuple[Story, int], ...] = (
     (deliveries.short_and_going_on, 2),
 )
 
-# Payments of earlier rounds stay in the report; these stories leave nothing else behind.
-_LASTING = {losses.lost, losses.lost_then_paid, damages.damaged, damages.damaged_then_paid}
+# Payments of earlier rounds stay in the report. Those that are taken back, or are too low, would be
+# claims of their own: their stories end with the round.
+_PASSING = {*(story for story, _ in _QUIET), losses.paid_too_little}
+# Of these only what was paid on demand: it may come so late that it would be for the next delivery.
+_ON_DEMAND_PASSING = {story for story, _ in _SHORTAGES}
 _ROUNDS = 3
 
 
@@ -152,9 +155,9 @@ def _tell(root: str, cast: Cast, turn: int, book: Book, modern: bool) -> None:
 
 
 def _tell_payments(root: str, cast: Cast, turns: range, book: Book, modern: bool) -> None:
-    if cast.story not in _LASTING:
+    if cast.story in _PASSING:
         return
-    past = Book(book.horizon, {})
+    past = Book(book.horizon, {} if cast.story in _ON_DEMAND_PASSING else book.settled)
     for turn in turns:
         _tell(root, cast, turn, past, modern)
     book.payments += past.payments

@@ -15,6 +15,7 @@ Status = Literal["RELEASED", "DEFERRED", "DEFERRED_RELEASED"]
 TOLD = 127 * DAY  # older postings are not told any more
 
 _DEFERRAL = 14 * DAY
+_REPLACED = 4 * DAY
 
 
 class Posting(msgspec.Struct, frozen=True, gc=False):
@@ -44,6 +45,12 @@ class Dates(msgspec.Struct, frozen=True):
     posted: int
     refunded: int
     lag: int
+
+    @property
+    def replaced(self) -> int:
+        """When it is replaced, if that happens to it instead: soon, so that what came back is told
+        of until it can no longer be claimed, though its sale is forgotten first."""
+        return self.posted + _REPLACED
 
     @classmethod
     def of(cls, root: str, sale: Sale, shipped: int) -> "Dates":

@@ -167,19 +167,20 @@ def _refunds(
             continue
         dates = Dates.of(root, sale, sale.shipped)
         line = next(each for each in lines(root, sale, products) if each.fulfilled)
+        replaced = sale.fate in returns.UNREFUNDED
         # What was not refunded is told of as long as its sale is: else nobody knows where that was.
-        last = dates.posted if sale.fate in returns.UNREFUNDED else dates.refunded
+        last = dates.posted if replaced else dates.refunded
         if last <= book.horizon - TOLD or line.product in told.quiet:
             continue
         known = dates.refunded + dates.lag <= book.horizon
         refunded = None
-        if known and sale.fate not in returns.UNREFUNDED:
+        if known and not replaced:
             refunded = returns.Refund.of(line, dates.refunded)
             yield refund(sale, dates.refunded)
-        if dates.refunded - 3 * DAY <= book.horizon:
+        base = dates.replaced if replaced else dates.refunded
+        if base - 3 * DAY <= book.horizon:
             rng = dice(root, "return", sale.serial)
             place = MARKETPLACES[sale.marketplace]
-            base = dates.refunded
             returns.tell(returns.Case(book, place, sale, line, refunded, base, rng))
 
 

@@ -44,6 +44,14 @@ def test_a_slow_disposal_is_found_by_the_day_that_its_order_last_changed() -> No
     assert units(disposed(adjusted(0, "D", -1), removals=[slow]), "R3") == 0
 
 
+def test_all_of_the_time_that_an_order_takes_is_its_own() -> None:
+    """So is what it has not counted yet."""
+    slow = removal(-60, 1, lastupdateddate=on(60).isoformat())
+    assert units(disposed(adjusted(0, "D", -1), removals=[slow]), "R3") == 0
+    begun = removal(-2, 3, disposedquantity="1", inprocessquantity="2")
+    assert units(disposed(adjusted(0, "D", -3), removals=[begun]), "R3") == 0
+
+
 @pytest.mark.parametrize(
     "other", [{"fnsku": "X2"}, {"ordertype": "Return"}, {"disposedquantity": "0"}]
 )
@@ -91,6 +99,18 @@ def test_a_unit_paid_as_damaged_is_amazons_to_dispose_of() -> None:
         reimbursements=[paid(5, "Damaged_Warehouse", 1)],
     )
     assert not find(rows).claims
+
+
+@pytest.mark.parametrize(("reason", "kind"), [("E", "Damaged_Warehouse"), ("M", "Lost_Warehouse")])
+def test_so_is_one_that_was_paid_for_long_ago(reason: str, kind: str) -> None:
+    disposal = adjusted(0, "D", -1, disposition="WAREHOUSE_DAMAGED")
+    payment = paid(-195, kind, 1)
+    known = disposed(adjusted(-200, reason, -1), disposal, reimbursements=[payment])
+    assert not find(known).claims
+    assert [each.rule for each in find(disposed(disposal)).claims] == ["R3"]
+    then = adjusted(-190, "D", -1, disposition="WAREHOUSE_DAMAGED")
+    both = disposed(*known["ledger"], then, reimbursements=[payment])
+    assert [each.rule for each in find(both).claims] == ["R3"]
 
 
 def test_a_unit_paid_as_lost_is_amazons_to_dispose_of() -> None:

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from connectors.amazon.claims import Days, Windows
 from connectors.base import Money
 
 from .sellers import adjusted, claim, claims, find, on, paid, reversed_, units
@@ -89,13 +90,22 @@ def test_a_payment_for_something_else_leaves_the_loss_open(other: dict[str, str]
     assert units(lost(adjusted(0, "M", -1), reimbursements=[payment]), "R1") == 1
 
 
+def test_a_payment_that_names_only_its_sku_is_for_the_product_if_it_has_no_other() -> None:
+    payment = paid(5, "Lost_Warehouse", 1, fnsku="")
+    rows = lost(adjusted(0, "M", -1), reimbursements=[payment])
+    one, other = ({"sku": "SKU-1", "fnsku": fnsku} for fnsku in ("X1", "X2"))
+    assert units(rows | {"stock": [one]}, "R1") == 0
+    assert units(rows | {"stock": [one, other]}, "R1") == 1
+
+
 def test_units_paid_in_inventory_are_paid() -> None:
     payment = paid(
         5, "Lost_Warehouse", 1, quantityreimbursedcash="0", quantityreimbursedinventory="1"
     )
     assert units(lost(adjusted(0, "M", -1), reimbursements=[payment]), "R1") == 0
-    del payment["quantityreimbursedtotal"]
-    assert units(lost(adjusted(0, "M", -1), reimbursements=[payment]), "R1") == 0
+    for total in ({"quantityreimbursedtotal": "0"}, {"quantityreimbursedtotal": ""}):
+        rows = lost(adjusted(0, "M", -1), reimbursements=[payment | total])
+        assert units(rows, "R1") == 0
 
 
 def test_a_part_payment_closes_the_oldest_units_first() -> None:
@@ -117,6 +127,18 @@ def test_a_credit_is_used_once_and_where_it_still_fits() -> None:
     )
     assert units(rows, "R1", at=50) == 0
     assert units(lost(adjusted(0, "M", -1), adjusted(5, "M", -1), adjusted(6, "F", 1)), "R1") == 1
+
+
+@pytest.mark.parametrize(("day", "owed"), [(-80, 0), (-79, 1)])
+def test_what_is_found_is_not_taken_for_a_loss_that_closed_long_ago(day: int, owed: int) -> None:
+    rows = lost(adjusted(day, "M", -1), adjusted(0, "M", -1), adjusted(4, "F", 1))
+    assert units(rows, "R1", at=22) == owed
+
+
+def test_a_loss_is_looked_at_for_as_long_as_its_window_says() -> None:
+    rows = lost(adjusted(-400, "M", -1), adjusted(0, "M", -1))
+    assert len(claims(rows, "R1")) == 1
+    assert len(claims(rows, "R1", windows=Windows(usual={"R1": Days(7, 540)}))) == 2
 
 
 def test_products_do_not_make_up_for_one_another() -> None:

@@ -17,7 +17,9 @@ from .sellers import (
     receipt,
     refund,
     restocked,
+    returned,
     reversed_,
+    shipment,
     units,
 )
 
@@ -96,6 +98,69 @@ def test_of_an_order_nothing_is_said_while_its_refunds_are_unknown() -> None:
     assert not claims(taken(payments=payments), "R9", missing=["transactions"])
     rows = taken(payments=payments) | {"transactions": [refund(-30)]}
     assert [each.rule for each in find(rows).claims] == ["R4"]
+
+
+@pytest.mark.parametrize("reversed_one", ["one", "two"])
+@pytest.mark.parametrize(
+    ("reason", "rows"),
+    [
+        ("Lost_Warehouse", {"ledger": [EARLY, adjusted(-25, "M", -1)]}),
+        ("Damaged_Warehouse", {"ledger": [EARLY, adjusted(-25, "E", -1)]}),
+        (
+            "Lost_Inbound",
+            {"ledger": [EARLY, receipt(-50, 9)], "shipments": [shipment(10, 9)]},
+        ),
+        ("CustomerReturn", {"ledger": [EARLY], "transactions": [refund(-40)]}),
+    ],
+)
+def test_of_two_payments_for_one_loss_either_may_be_taken_back(
+    reason: str, rows: dict[str, Any], reversed_one: str
+) -> None:
+    order = {"amazonorderid": ORDER} if reason == "CustomerReturn" else {}
+    payments = [
+        paid(-20, reason, 1, _id="one", **order),
+        paid(-18, reason, 1, _id="two", **order),
+        reversed_(0, reversed_one, 1, reason, **order),
+    ]
+    assert not find(rows | {"reimbursements": payments}).claims
+
+
+def test_of_two_losses_and_one_payment_left_one_is_owed_and_once() -> None:
+    losses = [adjusted(-40, "M", -1), adjusted(-20, "M", -1)]
+    payments = [
+        paid(-38, "Lost_Warehouse", 1, _id="one"),
+        paid(-18, "Lost_Warehouse", 1, _id="two"),
+        reversed_(0, "one", 1, "Lost_Warehouse"),
+    ]
+    assert [each.rule for each in find(taken(*losses, payments=payments)).claims] == ["R1"]
+
+
+def test_a_loss_that_amazon_calls_closed_is_owed_after_a_reversal_until_it_is_paid_again() -> None:
+    loss = adjusted(-25, "M", -2, unreconciledquantity="0")
+    assert [each.id for each in find(taken(loss)).claims] == ["R9:pay-0:X1:SKU-1:pay"]
+    again = paid(9, "Lost_Warehouse", 2)
+    found = find(taken(loss, payments=[PAID, TAKEN, again]))
+    assert not found.claims
+    assert "R9:pay-0:X1:SKU-1:pay" in found.settled
+
+
+def test_units_taken_back_are_owed_at_what_they_are_worth_if_no_money_was() -> None:
+    kind: Any = {"quantityreimbursedcash": "0", "amounttotal": "0.00"}
+    payments = [
+        paid(-20, "Lost_Warehouse", 2, _id="pay", **kind),
+        reversed_(0, "pay", 2, "Lost_Warehouse", **kind),
+    ]
+    assert claim(taken(payments=payments), "R9", costs=COST).amount == "24.00"
+
+
+def test_what_came_back_to_its_order_explains_a_reversal_though_the_ledger_does_not_tell() -> None:
+    payments = [
+        paid(-20, "CustomerReturn", 1, amazonorderid=ORDER, _id="pay"),
+        reversed_(0, "pay", 1, "CustomerReturn", amazonorderid=ORDER),
+    ]
+    rows = {"reimbursements": payments, "ledger": [adjusted(2, "", -1, eventtype="Shipments")]}
+    assert units(rows, "R9") == 1
+    assert not find(rows | {"returns": [returned(-5)]}).claims
 
 
 # R10 ---------------------------------------------------------------------------------------------

@@ -81,6 +81,59 @@ def test_a_return_that_does_not_tell_how_many_is_one_unit() -> None:
     assert not claims(rows, "R4", at=70)
 
 
+TWINS = [{"sku": "SKU-1", "fnsku": "X1"}, {"sku": "SKU-2", "fnsku": "X1"}]
+
+
+@pytest.mark.parametrize("sku", ["", "SKU-2"])
+def test_a_return_or_payment_may_name_another_sku_of_the_product_or_none(sku: str) -> None:
+    rows: dict[str, Any] = {"transactions": [refund(0)], "stock": TWINS}
+    assert units(rows, "R4", at=70) == 1
+    assert not find(rows | {"returns": [returned(5, sku=sku)]}, at=70).claims
+    payment = paid(50, "CustomerReturn", 1, sku=sku, amazonorderid=ORDER)
+    assert not find(rows | {"reimbursements": [payment]}, at=70).claims
+    broken = [returned(5, "DAMAGED")]
+    assert [each.rule for each in find(rows | {"returns": broken}, at=70).claims] == ["R5"]
+    assert not find(rows | {"returns": broken, "reimbursements": [payment]}, at=70).claims
+    assert not find({"returns": broken, "reimbursements": [payment]}, at=70).claims
+    both = [refund(0), refund(0, sku="SKU-2", _id="other")]
+    rows = {"transactions": both, "stock": TWINS, "returns": [returned(5, sku="SKU-2")]}
+    assert claim(rows, "R4", at=70).details["sku"] == "SKU-1"
+
+
+def test_parts_of_the_price_that_were_refunded_one_after_another_are_one_unit() -> None:
+    parts = [sale(-5, 3.0), refund(0, -5.0), refund(3, -15.0)]
+    found = claim({"transactions": parts}, "R4", at=70)
+    assert (found.units, found.amount, found.opens) == (1, "15.00", on(63))
+    assert not claims({"transactions": parts, "returns": [returned(9)]}, "R4", at=70)
+    broken = {"transactions": parts, "returns": [returned(9, "DAMAGED")]}
+    assert claim(broken, "R5", at=70).amount == "20.00"
+    two = [sale(-5, 3.0, 2), refund(0, -15.0), refund(3, -15.0)]
+    assert claim({"transactions": two, "returns": [returned(9)]}, "R4", at=70).units == 1
+
+
+def test_rows_that_cannot_be_used_are_counted_once_though_sales_are_read_again() -> None:
+    parts = [sale(-5, 3.0), refund(0, -5.0), refund(3, -15.0), refund(0) | {"postedDate": "?"}]
+    found = claim({"transactions": parts}, "R4", at=70)
+    assert found.details["unusableRows"] == "transactions: 1"
+
+
+def test_refunds_in_two_currencies_are_not_added_up() -> None:
+    rows = {"transactions": [refund(0), refund(3, currency="EUR")]}
+    found = claim(rows, "R4", at=70)
+    assert (found.units, found.amount, found.currency) == (2, None, None)
+    found = claim(rows | {"returns": [returned(5, "DAMAGED", 2)]}, "R5", at=70)
+    assert (found.units, found.amount) == (2, None)
+
+
+def test_one_number_may_pay_for_several_orders() -> None:
+    payments = [
+        paid(50, "CustomerReturn", 1, reimbursementid="pay", amazonorderid=order)
+        for order in (ORDER, OTHER)
+    ]
+    refunds = [refund(0), refund(0, order=OTHER, _id="other")]
+    assert not claims({"transactions": refunds, "reimbursements": payments}, "R4", at=70)
+
+
 def test_a_paid_refund_is_settled() -> None:
     payment = paid(50, "CustomerReturn", 1, amazonorderid=ORDER)
     rows = {"transactions": [refund(0)], "reimbursements": [payment]}
@@ -322,6 +375,20 @@ def test_restocked_returns_are_not_owed_and_months_stand_for_themselves() -> Non
     rows = {"ledger": [SINCE, restocked(4, 1)], "returns": [returned(2)]}
     assert not claims(rows, "R6", at=70)
     rows = {"ledger": [SINCE, restocked(35, 1)], "returns": [returned(2)]}
+    assert units(rows, "R6", at=70) == 1
+
+
+@pytest.mark.parametrize(
+    ("back", "put", "owed"),
+    [(29, 30, 0), (29, 43, 0), (29, 44, 1), (30, 29, 0), (30, 28, 1), (25, 30, 0)],
+)
+def test_a_return_may_show_in_the_ledger_across_the_end_of_its_month(
+    back: int, put: int, owed: int
+) -> None:
+    """Day 30 is the first of July."""
+    rows = {"ledger": [SINCE, restocked(put, 1)], "returns": [returned(back)]}
+    assert units(rows, "R6", at=70) == owed
+    rows["returns"].append(returned(put))  # whose own it is
     assert units(rows, "R6", at=70) == 1
 
 

@@ -190,6 +190,42 @@ def test_what_came_back_without_a_refund_is_told_as_long_as_its_sale_is() -> Non
         assert {each.order_id for each in claims} <= posted
 
 
+def test_a_return_without_a_refund_is_told_until_it_can_no_longer_be_claimed() -> None:
+    last: dict[str, str] = {}
+    for days in range(0, 140, 4):
+        told = of(truth.claims(seller(day=DAY + timedelta(days=days)), False), "R5")
+        open = {each.key: each.status for each in told if each.amount is None}
+        assert {last[each] for each in last.keys() - {one.key for one in told}} <= {"expired"}
+        last = open
+    assert last
+
+
+def test_what_was_paid_for_goods_stays_in_the_report() -> None:
+    """But for what was taken back, or was too low: those stories end with their round."""
+    early, late = seller(), seller(day=DAY + timedelta(days=90))
+    passing = {each.product for each in early.book.findings if each.rule == "R10"}
+    for one in (early, late):
+        passing |= {each.product for each in one.book.payments if each.units < 0}
+    still = {each.id for each in late.book.payments}
+    since = early.midnight - timedelta(days=90).total_seconds()
+    told = [each for each in early.book.payments if not each.order_id and each.at > since]
+    assert {each.product for each in told if each.id not in still} <= passing
+    assert len(told) > 20
+
+
+@pytest.mark.parametrize("seed", range(1, 6))
+def test_what_was_paid_late_for_a_shipment_is_not_taken_for_the_next_one(seed: int) -> None:
+    early = seller(seed=seed)
+    short = [each for each in early.book.findings if each.rule == "R8"]
+    settled = {("R8", each.key): early.midnight for each in short}
+    late = generate(Identity(seed, 1_000), DAY + timedelta(days=20), (US,), settled)
+    for each in late.book.findings:
+        if each.rule == "R8" and not each.paid:
+            paid = [one for one in late.book.payments if one.product == each.product]
+            since = each.base - timedelta(days=7).total_seconds()
+            assert not [one for one in paid if one.reason == "Lost_Inbound" and one.at >= since]
+
+
 async def test_the_door_tells_claims_decoys_and_costs() -> None:
     bench = Bench(Settings(orders=1_000, quotas=UNLIMITED))
     claim = (await bench.truth())[0]
