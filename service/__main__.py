@@ -23,6 +23,7 @@ from connectors.base import SystemClock
 from service import terminal
 from service.api.auth import DEMO_USER
 from service.api.parts import Parts
+from service.api.protocol import Protocol
 from service.app import create_app, open_parts, rotate
 from service.connections import NewConnection
 from service.errors import ServiceError, StartupError
@@ -50,6 +51,9 @@ class Server(uvicorn.Server):
             app,
             lifespan="off",
             access_log=False,
+            http=Protocol if parts else "auto",
+            # There is none. Its handshakes would be logged with the query, where tickets are.
+            ws="none",
             log_config=None,
             server_header=False,
             # Whom the service believes is set by TRUSTED_PROXIES, for all of it in one place. The

@@ -30,6 +30,18 @@ class StartupError(ServiceError):
     """The service cannot start."""
 
 
+class BadRequest(ServiceError):
+    """This is no request of HTTP/1.1 that can be read."""
+
+    status, code, title = 400, "bad_request", "Bad Request"
+
+
+class HeadTooLarge(ServiceError):
+    """The address and the headers are too large. Send at most 64 KiB of them."""
+
+    status, code, title = 431, "head_too_large", "Request Header Fields Too Large"
+
+
 class InvalidJSON(ServiceError):
     """The body is not valid JSON. Send one JSON object, encoded as UTF-8."""
 
