@@ -50,6 +50,12 @@ _KEEP_KEY = """
 INSERT INTO idempotency_keys (user_id, key, request, sync_id, at)
 VALUES (:user_id, :key, :request, :sync_id, :at)
 """
+_KEEP_UNUSED_KEY = f"""{_KEEP_KEY}
+    ON CONFLICT (user_id, key) DO UPDATE
+   SET request = excluded.request, sync_id = excluded.sync_id, at = excluded.at
+ WHERE idempotency_keys.at < :old
+RETURNING key
+"""
 _TOTAL = "SELECT total FROM sync_counts WHERE user_id = :user"
 _HISTORY_FILTERS = {
     "connector": "connector = :connector",
@@ -103,7 +109,7 @@ class Store:
         """A new sync. False if its tenant has too many; raises Refused if its user has one, or has
         used the key."""
         guard = Statement(_CREATE, [{**_row(sync), "most_of_tenant": most_of_tenant}])
-        keys = [_key_row(sync, key)] if key else []
+        keys = [_key_row(sync, key, sync.started_at)] if key else []
         return await self.write(
             guard,
             Statement(_COUNT_SYNC, [{"user_id": sync.user}]),
@@ -111,6 +117,10 @@ class Store:
             Statement(_KEEP_KEY, keys),
             *rest,
         )
+
+    async def keep_key(self, sync: Sync, key: Key, at: datetime) -> bool:
+        """From now on it means this sync, which it did not start. False if it means one already."""
+        return await self.write(Statement(_KEEP_UNUSED_KEY, [_key_row(sync, key, at)]))
 
     async def used_key(self, user: str, key: str, at: datetime) -> tuple[str, str] | None:
         """What was asked for under a key within the last day: its digest, and the sync's id."""
@@ -272,14 +282,14 @@ def _row(sync: Sync) -> dict[str, Any]:
     }
 
 
-def _key_row(sync: Sync, key: Key) -> dict[str, Any]:
+def _key_row(sync: Sync, key: Key, at: datetime) -> dict[str, Any]:
     return {
         "user_id": sync.user,
         "key": key.key,
         "request": key.request,
         "sync_id": sync.id,
-        "at": stamp(sync.started_at),
-        "old": stamp(sync.started_at - KEYS_LAST),
+        "at": stamp(at),
+        "old": stamp(at - KEYS_LAST),
     }
 
 
