@@ -180,6 +180,21 @@ async def test_the_status_of_a_connection_counts_its_records(service: Serving) -
     assert shown["lastCompleteSync"]["status"] == "complete"
 
 
+async def test_a_sync_that_kept_less_than_all_leaves_one_needed(service: Serving) -> None:
+    ann = service.user()
+    connection = (await ann.connect())["id"]
+    await ann.whole_sync(dryRun=True)
+    assert await needed(ann, connection) == (True, "never_synced")
+    await ann.whole_sync(datasets=["inventory"])
+    assert await needed(ann, connection) == (True, "incomplete")
+    await ann.whole_sync(until="2026-01-15T12:00:00Z")
+    assert await needed(ann, connection) == (True, "stale")
+    await ann.whole_sync()
+    assert await needed(ann, connection) == (False, "up_to_date")
+    await ann.post(f"/api/sync/cancel/{await ann.start(dryRun=True)}")
+    assert await needed(ann, connection) == (False, "up_to_date")
+
+
 async def test_a_sync_that_could_not_read_all_leaves_one_needed(tmp_path: Path) -> None:
     async with serve(tmp_path, DEMO_BAD="100") as service:
         ann = service.user()
