@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import json
 import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -28,6 +29,8 @@ MAX_ATTEMPTS = 3
 ALWAYS_COUNTED = ("orders", "inventory", "transactions")
 """Datasets whose counters every status has, also where the connector has no such dataset."""
 REMEMBERED = 2048
+LONGEST_TEXT = 1000
+"""Characters of what a problem says."""
 EARLIEST, LATEST = 1970, 9000
 """Years that a client may name: there is room to add and to subtract."""
 
@@ -314,18 +317,24 @@ def problem(error: ServiceError) -> Response:
         "type": f"urn:problem:{error.code}",
         "title": error.title,
         "status": error.status,
-        "detail": error.detail,
+        "detail": _clipped(error.detail),
         "code": error.code,
         **error.more,
     }
     if error.errors:
-        body["errors"] = error.errors
+        body["errors"] = [{k: _clipped(v) for k, v in each.items()} for each in error.errors]
     return Response(
         msgspec.json.encode(body),
         status_code=error.status,
         headers=dict(error.headers),
         media_type="application/problem+json",
     )
+
+
+def _clipped(text: str) -> str:
+    """What was sent is not sent back at any length."""
+    half = LONGEST_TEXT // 2
+    return text if len(text) <= LONGEST_TEXT else f"{text[:half]} … {text[-half:]}"
 
 
 # What comes in --------------------------------------------------------------------------------
@@ -352,12 +361,24 @@ async def read_or_null(request: Request, shape: type[T]) -> T | None:
 def _decoded(raw: bytes, shape: type[T]) -> T:
     try:
         try:
-            return msgspec.json.decode(raw, type=shape)
+            found = msgspec.json.decode(raw, type=shape)
         except msgspec.ValidationError as error:
             msgspec.json.decode(raw)  # it may be no JSON either, further on: that comes first
             raise _invalid(str(error)) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidJSON(f"The body is not valid JSON: {error}. Send one JSON object.") from error
+    # Of a name given twice msgspec takes the last, others the first: what was meant?
+    json.loads(raw, object_pairs_hook=_each_once, parse_int=str, parse_float=str)
+    return found
+
+
+def _each_once(pairs: Sequence[tuple[str, Any]]) -> Json:
+    found: Json = {}
+    for name, value in pairs:
+        if name in found:
+            raise Invalid.field(name, "Give it once.")
+        found[name] = value
+    return found
 
 
 async def read_text(request: Request) -> str:
