@@ -51,14 +51,18 @@ class Protocol(HttpToolsProtocol):
         self._refuse(BadRequest())
 
     def _refuse(self, error: ServiceError) -> None:
-        """The answer, unless another is on its way already; then hang up."""
-        if self._unanswered() is None:
+        """The answer, unless another request waits for its own or has got a part of it; then hang
+        up."""
+        cycle = self._unanswered()
+        if cycle is None or (cycle.more_body and not cycle.response_started and not self.pipeline):
             answer = wire.problem(error)
             head = [*self.server_state.default_headers, *answer.raw_headers]
             lines = b"".join(b"%s: %s\r\n" % each for each in head)
             status = f"HTTP/1.1 {error.status} {error.title}\r\n".encode()
             body = bytes(answer.body)
             self.transport.write(status + lines + b"connection: close\r\n\r\n" + body)
+            if cycle:
+                cycle.disconnected = True  # it was this one, and what it comes to is not sent
         self.transport.close()
 
     def _unanswered(self) -> RequestResponseCycle | None:

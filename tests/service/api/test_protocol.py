@@ -43,14 +43,28 @@ NOT_HTTP = [
     b"POST /api/sync/start HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
     b"POST /api/sync/start HTTP/1.1\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}",
     b"POST / HTTP/1.1\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    b"POST /healthz HTTP/1.1\r\nTransfer-Encoding: x\r\n\r\n{}",
+    b"POST /healthz HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nZZ\r\n{}\r\n",
     b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
     b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
 ]
 
 
-async def test_what_is_no_http_gets_a_problem_too(service: Serving) -> None:
+async def test_what_is_no_http_gets_a_problem_too(
+    service: Serving, caplog: pytest.LogCaptureFixture
+) -> None:
     for request in NOT_HTTP:
         problem(answered(await raw(service, request)), 400, "bad_request")
+    assert not [each for each in caplog.records if each.levelname == "ERROR"]
+
+
+async def test_a_body_that_turns_into_rubbish_gets_one_answer(service: Serving) -> None:
+    ann = service.user()
+    await ann.connect()
+    head = f"POST /api/sync/start HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token()}\r\n"
+    head += "Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n"
+    problem(answered(await raw(service, head.encode() + b"ZZ\r\n")), 400, "bad_request")
+    assert (await ann.get("/api/sync/history")).json()["total"] == 0
 
 
 async def test_rubbish_in_a_stream_does_not_get_an_answer_into_it(tmp_path: Path) -> None:
