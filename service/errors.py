@@ -167,6 +167,12 @@ class SourceUnavailable(ServiceError):
     status, code, title = 503, "source_unavailable", "Source unavailable"
 
 
+class ShuttingDown(ServiceError):
+    """The service is being stopped, and could not wait for this any longer. Try again soon."""
+
+    status, code, title = 503, "shutting_down", "Service Unavailable"
+
+
 class NotReady(ServiceError):
     """The service is not ready to work."""
 

@@ -2,22 +2,26 @@
 end, bodies that do not come."""
 
 import asyncio
-from typing import cast
+from functools import partial
+from typing import Any, cast
 
+from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from service.api import wire
-from service.errors import BadRequest, HeadTooLarge, ServiceError
+from service.errors import BadRequest, HeadTooLarge, ServiceError, ShuttingDown
 
 LARGEST_HEAD = 64 * 1024
 """Bytes of a head that has not ended; the server would keep any number of them."""
-PATIENCE = 1.0
-"""Seconds that a body gets at shutdown to come to its end."""
+PATIENCE = 2.0
+"""Seconds that what is under way gets at shutdown to come to its end."""
 
 
 class Protocol(HttpToolsProtocol):
     """The server's own, with limits, and with problems in the shape that all others have."""
 
+    _task: asyncio.Task[None] | None = None
+    _cut = False
     _unended = 0
     """Bytes since the parser last came to the end of something: a head, a piece of a body."""
 
@@ -54,15 +58,22 @@ class Protocol(HttpToolsProtocol):
         """The answer, unless another request waits for its own or has got a part of it; then hang
         up."""
         cycle = self._unanswered()
-        if cycle is None or (cycle.more_body and not cycle.response_started and not self.pipeline):
-            answer = wire.problem(error)
-            head = [*self.server_state.default_headers, *answer.raw_headers]
-            lines = b"".join(b"%s: %s\r\n" % each for each in head)
-            status = f"HTTP/1.1 {error.status} {error.title}\r\n".encode()
-            body = bytes(answer.body)
-            self.transport.write(status + lines + b"connection: close\r\n\r\n" + body)
-            if cycle:
-                cycle.disconnected = True  # it was this one, and what it comes to is not sent
+        if cycle is None or (cycle.more_body and self._untouched(cycle)):
+            self._say(error)
+        self._hang_up()
+
+    def _say(self, error: ServiceError) -> None:
+        answer = wire.problem(error)
+        head = [*self.server_state.default_headers, *answer.raw_headers]
+        lines = b"".join(b"%s: %s\r\n" % each for each in head)
+        status = f"HTTP/1.1 {error.status} {error.title}\r\n".encode()
+        body = bytes(answer.body)
+        self.transport.write(status + lines + b"connection: close\r\n\r\n" + body)
+
+    def _hang_up(self) -> None:
+        """What is on its way goes first; what a request may yet come to is not sent."""
+        if cycle := self._unanswered():
+            cycle.disconnected = True
         self.transport.close()
 
     def _unanswered(self) -> RequestResponseCycle | None:
@@ -70,12 +81,41 @@ class Protocol(HttpToolsProtocol):
         cycle = cast(RequestResponseCycle | None, self.cycle)  # none before the first
         return None if cycle is None or cycle.response_complete else cycle
 
-    def shutdown(self) -> None:
-        """A body that does not come must not hold up the end."""
-        super().shutdown()
-        if (cycle := self._unanswered()) and cycle.more_body:
-            asyncio.get_running_loop().call_later(PATIENCE, self._give_up, cycle)
+    def _untouched(self, cycle: RequestResponseCycle) -> bool:
+        return not cycle.response_started and not self.pipeline
 
-    def _give_up(self, cycle: RequestResponseCycle) -> None:
-        if cycle.more_body and not cycle.response_started:
-            self.transport.close()
+    # The end ------------------------------------------------------------------------------------
+
+    def shutdown(self) -> None:
+        """A body that does not come, a source that does not answer, a client that does not read:
+        nothing must hold up the end."""
+        super().shutdown()
+        if self._unanswered():
+            asyncio.get_running_loop().call_later(PATIENCE, self._cut_off)
+
+    def _cut_off(self) -> None:
+        cycle = self._unanswered()
+        if cycle is None:
+            return
+        if self._untouched(cycle):
+            self._say(ShuttingDown(headers={"Retry-After": "5"}))
+            self._hang_up()
+        else:
+            cycle.disconnected = True
+            self.transport.abort()
+        if self._task:
+            self._cut = True
+            self._task.cancel()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        super()._start_asgi_task(cycle, cast(ASGI3Application, partial(self._run, app)))
+
+    async def _run(self, app: ASGI3Application, *args: Any) -> None:
+        self._task = asyncio.current_task()
+        try:
+            await app(*args)
+        except asyncio.CancelledError:
+            if not self._cut:
+                raise
+        finally:
+            self._task = None

@@ -1,21 +1,23 @@
 """What comes over a connection and is no request, or never becomes a whole one."""
 
+from contextlib import AsyncExitStack
 from logging import INFO
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import anyio
 import httpx
+import msgspec
 import pytest
-from anyio.streams.buffered import BufferedByteReceiveStream
+from anyio.abc import SocketStream
 
+from connectors.base import Account, Connection, Waiting
 from service.api.protocol import LARGEST_HEAD
 from tests.service.api.answers import SLOW, connection_to, problem, raw
+from tests.service.scripted import ScriptedConnector, scripted
 from tests.serving import Serving, serve, token
 
 pytestmark = pytest.mark.anyio
 
-KEEP = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
 WEBSOCKET = {
     "Connection": "Upgrade",
     "Upgrade": "websocket",
@@ -151,18 +153,56 @@ async def test_an_offer_to_upgrade_is_not_taken_up_nor_logged(
     assert not [each for each in ours if "s3cr3t" in each.getMessage() or each.levelno > INFO]
 
 
-async def test_a_body_that_does_not_come_holds_no_shutdown_up(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+async def test_nothing_that_is_under_way_holds_up_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    head = f"POST /api/sync/start HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token()}\r\n"
-    async with serve(tmp_path) as service:
-        place = urlsplit(service.url)
-        stream = await anyio.connect_tcp(str(place.hostname), int(place.port or 0))
-        await stream.send(KEEP)
-        await BufferedByteReceiveStream(stream).receive_until(b"}", 10_000)
-        await stream.send(head.encode() + b"Content-Length: 10\r\n\r\n{")
-        await service.user().get("/healthz")  # by now it has been read
-    with anyio.fail_after(1), pytest.raises((anyio.EndOfStream, anyio.BrokenResourceError)):
-        await stream.receive()
-    await stream.aclose()
+    """A body that does not come, a source that does not answer, a stream that nobody reads."""
+    script = scripted(monkeypatch)
+    script.has("orders", *(f"order-{number}" for number in range(20_000)))
+    asked = anyio.Event()
+
+    async def never(self: object, connection: Connection, waiting: Waiting) -> Account:
+        asked.set()
+        await anyio.sleep_forever()
+        raise AssertionError
+
+    head = f"Host: x\r\nAuthorization: Bearer {token()}\r\n"
+    async with AsyncExitStack() as stack:
+        async with serve(tmp_path) as service:
+            ann = service.user()
+            await ann.connect()
+            monkeypatch.setattr(ScriptedConnector, "check", never)
+            streams = [await stack.enter_async_context(connection_to(service)) for _ in range(3)]
+            body, check, unread = streams
+            begin = f"POST /api/sync/start HTTP/1.1\r\n{head}Content-Length: 10\r\n\r\n{{"
+            await body.send(begin.encode())
+            content = msgspec.json.encode({"connector": "demo", "refreshToken": "good"})
+            begin = f"POST /api/connections HTTP/1.1\r\n{head}Content-Length: {len(content)}"
+            await check.send(f"{begin}\r\n\r\n".encode() + content)
+            await asked.wait()
+            path = f"/api/sse/sync-progress/{await ann.start()}"
+            await unread.send(f"GET {path} HTTP/1.1\r\n{head}\r\n".encode())
+            await until_stalled(service)
+        with anyio.fail_after(1):
+            for each in (body, check):
+                problem(answered(await rest(each)), 503, "shutting_down")
+            assert not (await rest(unread)).endswith(b"0\r\n\r\n")
     assert not [each for each in caplog.records if each.levelname == "ERROR"]
+
+
+async def until_stalled(service: Serving) -> None:
+    """Until a stream's client has not read for so long that the server can send no more."""
+    hub = service.parts.hub
+    with anyio.fail_after(20):
+        while not any(each.busy for of_user in hub._of_user.values() for each in of_user):
+            await anyio.sleep(0.01)
+
+
+async def rest(stream: SocketStream) -> bytes:
+    """All that comes until the other side hangs up."""
+    received = b""
+    try:
+        while True:
+            received += await stream.receive()
+    except (anyio.EndOfStream, anyio.BrokenResourceError):
+        return received
