@@ -110,6 +110,7 @@ class Registry:
         try:
             with anyio.CancelScope(shield=True):
                 if not await self._store.create(sync, most, request.key, begun):
+                    await self._connection(actor, connection.id)  # forgotten meanwhile?
                     raise TooManySyncs(headers={"Retry-After": "60"})
                 await self._tell(sync)
         except Refused:
@@ -169,6 +170,7 @@ class Registry:
             running = await self._store.live_sync(actor.user)
             raise (_running(running) if running else Overtaken()) from None
         except Overtaken:
+            await self._connection(actor, sync.connection_id)
             if await self._store.live_of_tenant(sync.tenant) >= most:
                 raise TooManySyncs(headers={"Retry-After": "60"}) from None
             raise

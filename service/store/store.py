@@ -19,6 +19,10 @@ KEYS_LAST = timedelta(hours=24)
 _LIVE = ", ".join(f"'{status}'" for status in sorted(LIVE))
 _ENDED = ", ".join(f"'{status}'" for status in sorted(set(Status) - LIVE))
 
+# Forgotten by now is gone: a live sync of it would wait for an account that cannot come back.
+_CONNECTED = """NOT EXISTS (
+    SELECT 1 FROM connections WHERE id = :connection_id AND forgotten_at IS NOT NULL)"""
+
 _CREATE = f"""
 INSERT INTO sync_progress (id, user_id, tenant_id, connection_id, connector, status, stage,
                            progress, message, version, started_at, completed_at, updated_at, body)
@@ -26,6 +30,7 @@ SELECT :id, :user_id, :tenant_id, :connection_id, :connector, :status, :stage,
        :progress, :message, :version, :started_at, :completed_at, :updated_at, :body
  WHERE (SELECT COUNT(*) FROM sync_progress
          WHERE tenant_id = :tenant_id AND status IN ({_LIVE})) < :most_of_tenant
+   AND {_CONNECTED}
 RETURNING id
 """
 _SAVE = """
@@ -39,6 +44,7 @@ _REVIVE = _SAVE.replace(
     "RETURNING id",
     f"""  AND (SELECT COUNT(*) FROM sync_progress
          WHERE tenant_id = :tenant_id AND id <> :id AND status IN ({_LIVE})) < :most_of_tenant
+   AND {_CONNECTED}
 RETURNING id""",
 )
 _COUNT_SYNC = """
@@ -106,8 +112,8 @@ class Store:
     async def create(
         self, sync: Sync, most_of_tenant: int, key: Key | None = None, *rest: Statement
     ) -> bool:
-        """A new sync. False if its tenant has too many; raises Refused if its user has one, or has
-        used the key."""
+        """A new sync. False if its tenant has too many or its connection was forgotten; raises
+        Refused if its user has one, or has used the key."""
         guard = Statement(_CREATE, [{**_row(sync), "most_of_tenant": most_of_tenant}])
         keys = [_key_row(sync, key, sync.started_at)] if key else []
         return await self.write(
@@ -254,7 +260,8 @@ def save(sync: Sync) -> Statement:
 
 
 def revive(sync: Sync, most_of_tenant: int) -> Statement:
-    """The guarded write that makes a sync live again: only if its tenant may have one more."""
+    """The guarded write that makes a sync live again: only if its tenant may have one more, and its
+    connection was not forgotten."""
     return Statement(_REVIVE, [{**_row(sync), "most_of_tenant": most_of_tenant}])
 
 
