@@ -20,10 +20,15 @@ PATIENCE = 2.0
 class Protocol(HttpToolsProtocol):
     """The server's own, with limits, and with problems in the shape that all others have."""
 
-    _task: asyncio.Task[None] | None = None
-    _cut = False
-    _unended = 0
-    """Bytes since the parser last came to the end of something: a head, a piece of a body."""
+    # In its dictionary they would be the ones too many for Python to share its keys: 2 KB a stream.
+    __slots__ = ("_cut", "_task", "_unended")
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._task: asyncio.Task[None] | None = None
+        self._cut = False
+        # Bytes since the parser last came to the end of something: a head, a piece of a body.
+        self._unended = 0
 
     def data_received(self, data: bytes) -> None:
         self._unended += len(data)
