@@ -171,6 +171,9 @@ class Registry:
             raise (_running(running) if running else Overtaken()) from None
         except Overtaken:
             await self._connection(actor, sync.connection_id)
+            kept = await self.get(actor, sync_id)
+            if kept.status in (Status.PENDING, Status.IN_PROGRESS):  # by another resume
+                raise AlreadyRunning(more=addresses(sync_id)) from None
             if await self._store.live_of_tenant(sync.tenant) >= most:
                 raise TooManySyncs(headers={"Retry-After": "60"}) from None
             raise
