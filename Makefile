@@ -6,6 +6,8 @@ PYTHON ?=
 # More words for the program a target starts: make run ARGS="--port 8080", make test ARGS="-k sse"
 ARGS ?=
 
+# One more than there are processors: tests of real processes wait a good deal of their time.
+WORKERS = $$(( $$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1) + 1 ))
 CANDIDATES = $(if $(PYTHON),"$(PYTHON)",python3 python3.13 python3.12 python3.11)
 
 .DEFAULT_GOAL := help
@@ -18,7 +20,7 @@ run: .venv ## Start the service in demo mode with a local Selling Partner API (A
 	@.venv/bin/python -m service demo $(ARGS)
 
 test: .venv-dev ## Run the whole test suite (ARGS="-k sse", ARGS="-n 0" for one at a time)
-	@.venv-dev/bin/python -m pytest -n auto $(ARGS)
+	@.venv-dev/bin/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
 crash: N = 50
 crash: .venv-dev ## Kill the service N times in the middle of syncs (N=200)

@@ -23,13 +23,13 @@ from connectors.base import SystemClock
 from service import terminal
 from service.api.auth import DEMO_USER
 from service.api.parts import Parts
-from service.app import create_app, open_parts, rotate
+from service.api.protocol import Protocol
+from service.app import bring_up_to_date, create_app, open_parts, rotate
 from service.connections import NewConnection
 from service.errors import ServiceError, StartupError
 from service.logs import configure_logs
 from service.model import Actor
 from service.settings import Settings, read_settings
-from service.store.migrations import migrate as migrate_database
 
 GRACE = 3
 """Seconds that open answers get at shutdown; streams are told to end at its beginning."""
@@ -50,6 +50,9 @@ class Server(uvicorn.Server):
             app,
             lifespan="off",
             access_log=False,
+            http=Protocol if parts else "auto",
+            # There is none. Its handshakes would be logged with the query, where tickets are.
+            ws="none",
             log_config=None,
             server_header=False,
             # Whom the service believes is set by TRUSTED_PROXIES, for all of it in one place. The
@@ -234,9 +237,7 @@ def migrate() -> None:
     """Bring the database to the newest schema."""
     with told():
         settings = read_settings(os.environ, connectors.names())
-        path = settings.database_path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        click.echo(f"{path} has schema {migrate_database(f'sqlite:///{path}')}.")
+        click.echo(f"{settings.database_path} has schema {bring_up_to_date(settings)}.")
 
 
 @main.command("rotate-keys")

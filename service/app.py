@@ -166,6 +166,12 @@ def _housekeeping(
     )
 
 
+def bring_up_to_date(settings: Settings) -> str:
+    """The newest schema, which the database then has. No service may run meanwhile."""
+    with only_process(settings.database_path):
+        return migrate(f"sqlite:///{settings.database_path}")
+
+
 async def rotate(settings: Settings) -> int:
     """Encrypt all credentials with the newest key; how many. No service may run meanwhile."""
     keys = read_keys(settings.secrets_keys)

@@ -34,6 +34,18 @@ class StartupError(ServiceError):
     """The service cannot start."""
 
 
+class BadRequest(ServiceError):
+    """This is no request of HTTP/1.1 that can be read."""
+
+    status, code, title = 400, "bad_request", "Bad Request"
+
+
+class HeadTooLarge(ServiceError):
+    """The address and the headers are too large. Send at most 64 KiB of them."""
+
+    status, code, title = 431, "head_too_large", "Request Header Fields Too Large"
+
+
 class InvalidJSON(ServiceError):
     """The body is not valid JSON. Send one JSON object, encoded as UTF-8."""
 
@@ -163,6 +175,12 @@ class ConnectorMisconfigured(ServiceError):
     """This connector cannot work as it is set up. The operator must mend its settings."""
 
     status, code, title = 409, "connector_misconfigured", "Connector misconfigured"
+
+
+class ShuttingDown(ServiceError):
+    """The service is being stopped, and could not wait for this any longer. Try again soon."""
+
+    status, code, title = 503, "shutting_down", "Service Unavailable"
 
 
 class NotReady(ServiceError):

@@ -92,13 +92,13 @@ class Registry:
 
     async def start(self, actor: Actor, request: StartRequest) -> Sync:
         """A new sync, about to run. With `attach`, the one that is live already, if there is one;
-        with a key that was used, the one that it started.
+        with a key that was used, the one that it meant.
 
         Raises NotConnected, SyncAlreadyRunning, TooManySyncs, PlanLimit, KeyReused or Invalid."""
         if same := await self._same_start(actor, request):
             return same
         if running := self.live_of(actor.user):
-            return _attach(running, request)
+            return await self._attach(actor, running, request)
         connection = await self._connection(actor, request.connection_id)
         await self._check_day(actor)
         connector = self._sources.get(connection.connector)
@@ -110,10 +110,11 @@ class Registry:
         try:
             with anyio.CancelScope(shield=True):
                 if not await self._store.create(sync, most, request.key, begun):
+                    await self._connection(actor, connection.id)  # forgotten meanwhile?
                     raise TooManySyncs(headers={"Retry-After": "60"})
                 await self._tell(sync)
         except Refused:
-            return await self._same_start(actor, request) or await self._other(actor, request)
+            return await self._other(actor, request)
         self._runner.submit(sync)
         log.info("sync_started", sync_id=sync.id, connector=sync.connector)
         return sync
@@ -169,6 +170,10 @@ class Registry:
             running = await self._store.live_sync(actor.user)
             raise (_running(running) if running else Overtaken()) from None
         except Overtaken:
+            await self._connection(actor, sync.connection_id)
+            kept = await self.get(actor, sync_id)
+            if kept.status in (Status.PENDING, Status.IN_PROGRESS):  # by another resume
+                raise AlreadyRunning(more=addresses(sync_id)) from None
             if await self._store.live_of_tenant(sync.tenant) >= most:
                 raise TooManySyncs(headers={"Retry-After": "60"}) from None
             raise
@@ -270,7 +275,7 @@ class Registry:
     # Starting ---------------------------------------------------------------------------------
 
     async def _same_start(self, actor: Actor, request: StartRequest) -> Sync | None:
-        """What the same key has started within the last day."""
+        """What the same key has started, or was attached to, within the last day."""
         if request.key is None:
             return None
         used = await self._store.used_key(actor.user, request.key.key, self._clock.now())
@@ -285,9 +290,21 @@ class Registry:
         """Another start of the user won the race."""
         running = self.live_of(actor.user) or await self._store.live_sync(actor.user)
         if running is None:
+            if same := await self._same_start(actor, request):
+                return same
             raise Overtaken("A sync ended just now. Start again.") from None
         self._remember(running)
-        return _attach(running, request)
+        return await self._attach(actor, running, request)
+
+    async def _attach(self, actor: Actor, running: Sync, request: StartRequest) -> Sync:
+        """The sync that runs, if that will do. It may be what the same key has just started."""
+        if same := await self._same_start(actor, request):
+            return same
+        if not request.attach:
+            raise _running(running)
+        if request.key and not await self._store.keep_key(running, request.key, self._clock.now()):
+            return await self._same_start(actor, request) or running
+        return running
 
     async def _connection(self, actor: Actor, wanted: str | None) -> StoredConnection:
         connections = await self._connections.of_user(actor.user)
@@ -318,12 +335,6 @@ class Registry:
                 more={"limit": "syncsPerDay", "allowed": most},
                 headers={"Retry-After": f"{left:.0f}"},
             )
-
-
-def _attach(running: Sync, request: StartRequest) -> Sync:
-    if request.attach:
-        return running
-    raise _running(running)
 
 
 def _running(running: Sync) -> SyncAlreadyRunning:

@@ -26,7 +26,6 @@ ROOMS = {
         "service.errors",
         "service.logs",
         "service.model",
-        "service.store.migrations",
         "service.terminal",
         "connectors",
         "connectors.base",

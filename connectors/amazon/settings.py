@@ -77,8 +77,7 @@ class AmazonSettings(msgspec.Struct, frozen=True):
 def read_settings(environ: Mapping[str, str]) -> AmazonSettings:
     """Raises Misconfigured, naming the variable."""
     for name in ("AMAZON_SP_API_URL", "AMAZON_LWA_URL", "AMAZON_CONSENT_URL"):
-        given = urlsplit(environ.get(name, "http://unset"))
-        if environ.get(name) and (given.scheme not in ("http", "https") or not given.hostname):
+        if environ.get(name) and not _is_address(environ[name]):
             raise Misconfigured(f"{name} must be an address like https://example.com.")
     return AmazonSettings(
         client_id=environ.get("AMAZON_CLIENT_ID", ""),
@@ -89,6 +88,14 @@ def read_settings(environ: Mapping[str, str]) -> AmazonSettings:
         consent_url=environ.get("AMAZON_CONSENT_URL", "").rstrip("/"),
         claim_windows=_claim_windows(environ.get("AMAZON_CLAIM_WINDOWS", "")),
     )
+
+
+def _is_address(text: str) -> bool:
+    try:
+        given = urlsplit(text)
+        return given.scheme in ("http", "https") and bool(given.hostname) and given.port != 0
+    except ValueError:  # a port that is none, or http://[
+        return False
 
 
 def _claim_windows(text: str) -> Mapping[str, Mapping[str, Days]]:

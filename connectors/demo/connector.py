@@ -7,6 +7,7 @@ DEMO_BAD (0: every n-th order cannot be read)."""
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
+from typing import Annotated
 
 import msgspec
 
@@ -20,6 +21,7 @@ from connectors.base import (
     Dataset,
     Findings,
     InvalidConnection,
+    Misconfigured,
     Page,
     Plan,
     Record,
@@ -36,10 +38,10 @@ REVOKED = "revoked"
 class DemoSettings(msgspec.Struct, frozen=True):
     """How much there is to read, and how slowly."""
 
-    orders: int = 250
-    page: int = 100
-    pause: float = 0.0
-    bad: int = 0
+    orders: Annotated[int, msgspec.Meta(ge=0)] = 250
+    page: Annotated[int, msgspec.Meta(ge=1)] = 100
+    pause: Annotated[float, msgspec.Meta(ge=0)] = 0.0
+    bad: Annotated[int, msgspec.Meta(ge=0)] = 0
 
 
 class DemoConnector:
@@ -117,10 +119,14 @@ class DemoConnector:
 
 @asynccontextmanager
 async def open_connector(environ: Mapping[str, str], clock: Clock) -> AsyncIterator[DemoConnector]:
-    settings = DemoSettings(
-        orders=int(environ.get("DEMO_ORDERS", 250)),
-        page=int(environ.get("DEMO_PAGE", 100)),
-        pause=float(environ.get("DEMO_PAUSE", 0)),
-        bad=int(environ.get("DEMO_BAD", 0)),
-    )
-    yield DemoConnector(settings, clock)
+    yield DemoConnector(_settings(environ), clock)
+
+
+def _settings(environ: Mapping[str, str]) -> DemoSettings:
+    """Raises Misconfigured, naming the variable."""
+    names = {f"DEMO_{field}".upper(): field for field in DemoSettings.__struct_fields__}
+    given = {field: environ[name] for name, field in names.items() if environ.get(name)}
+    try:
+        return msgspec.convert(given, DemoSettings, strict=False)
+    except msgspec.ValidationError as error:
+        raise Misconfigured(f"One of {', '.join(names)} is not acceptable: {error}.") from error

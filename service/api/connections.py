@@ -1,5 +1,6 @@
 """Connect an account, reconnect and schedule it, list, see and forget."""
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Annotated, Literal
 
@@ -8,6 +9,7 @@ from msgspec import Meta
 from starlette.requests import Request
 from starlette.responses import Response
 
+from connectors.base import Dataset
 from service.api import shapes, wire
 from service.api.parts import actor, parts
 from service.api.reading import In, Query, read_body, read_or_null, read_query
@@ -18,9 +20,10 @@ from service.progress import Outcome
 from service.registry import StartRequest
 from service.schedules import WantedSchedule
 from service.store.connections import StoredConnection
+from service.store.records import Landed
 
 STALE = timedelta(days=1)
-"""Since the last complete sync: a new one is worth while."""
+"""Since the time up to which all is known: a new sync is worth while."""
 NEEDED = frozenset(
     {"never_synced", "last_failed", "last_cancelled", "incomplete", "stale", "last_paused"}
 )
@@ -183,12 +186,12 @@ async def sync_status(request: Request) -> Response:
     landed = await here.records.landed(kept.id)
     complete = await here.store.newest_of(who.user, kept.id, Status.COMPLETE)
     newest = await here.store.newest_of(who.user, kept.id)
-    names = [each.name for each in here.sources.get(kept.connector).datasets]
-    why = _why_needed(kept, newest, complete, here.clock.now())
+    datasets = here.sources.get(kept.connector).datasets
+    why = _why_needed(kept, newest, datasets, landed, here.clock.now())
     return wire.JSON(
         shapes.Freshness(
             connection_id=kept.id,
-            datasets=[wire.landed(name, landed.get(name)) for name in names],
+            datasets=[wire.landed(each.name, landed.get(each.name)) for each in datasets],
             last_complete_sync=wire.last_sync(complete),
             last_sync=wire.last_sync(newest),
             schedule=wire.schedule(kept.schedule),
@@ -200,21 +203,30 @@ async def sync_status(request: Request) -> Response:
 
 
 def _why_needed(
-    kept: StoredConnection, newest: Sync | None, complete: Sync | None, now: datetime
+    kept: StoredConnection,
+    newest: Sync | None,
+    datasets: Sequence[Dataset],
+    landed: Mapping[str, Landed],
+    now: datetime,
 ) -> tuple[str, str]:
-    """A word for programs and a sentence for people."""
+    """A word for programs and a sentence for people. What was kept decides: a dry run, or a sync of
+    some datasets or of the past, is complete and yet has not brought all."""
     if kept.lost:
         return "connection_lost", f"Reconnect the account first: {kept.lost}"
     if newest and newest.live:
         return "running", "A sync is running."
-    if newest is None:
+    if newest and not newest.options.dry_run:
+        if newest.status is not Status.COMPLETE:
+            return f"last_{newest.status}", f"The last sync was not completed: {newest.message}"
+        if any(each.status is not Outcome.COMPLETE for each in newest.sources):
+            return "incomplete", "The last sync could not read all of it."
+    if not landed:
         return "never_synced", "Nothing has been read yet."
-    if newest.status is not Status.COMPLETE:
-        return f"last_{newest.status}", f"The last sync was not completed: {newest.message}"
-    if any(each.status is not Outcome.COMPLETE for each in newest.sources):
-        return "incomplete", "The last sync could not read all of it."
-    if complete and complete.completed_at and now - complete.completed_at > STALE:
-        return "stale", f"The last sync was more than {STALE.days * 24} hours ago."
+    known = {name: each.coverage for name, each in landed.items() if each.coverage}
+    if unread := [each.label for each in datasets if each.name not in known]:
+        return "incomplete", f"Not all of it has been read: {', '.join(unread)}."
+    if any(now - known[each.name].until > STALE + each.lag for each in datasets):
+        return "stale", f"What was read is more than {STALE.days * 24} hours old."
     return "up_to_date", "All was read within the last day."
 
 

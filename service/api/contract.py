@@ -17,6 +17,7 @@ from service.errors import (
     InvalidJSON,
     NotFound,
     ServiceError,
+    ShuttingDown,
     StoreUnavailable,
     TooManyRequests,
     Unauthenticated,
@@ -67,7 +68,7 @@ class Call(msgspec.Struct, frozen=True):
     @property
     def refusals(self) -> Sequence[Refusal]:
         """Every one that it can answer with, but for faults of ours."""
-        found: list[Refusal] = [Forbidden]
+        found: list[Refusal] = [Forbidden, ShuttingDown]
         if self.private:
             found += [Unauthenticated, AuthUnavailable, TooManyRequests, StoreUnavailable]
         if self.words:

@@ -123,6 +123,7 @@ class Hub:
                 pass
         finally:
             self.remove(stream)
+            stream.send = None  # it leads back here: rings would long wait for the collector
 
     # What it is told ----------------------------------------------------------------------------
 

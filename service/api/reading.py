@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import json
 import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -74,12 +75,24 @@ async def read_text(request: Request) -> str:
 def _decoded(raw: bytes, shape: type[T]) -> T:
     try:
         try:
-            return msgspec.json.decode(raw, type=shape)
+            found = msgspec.json.decode(raw, type=shape)
         except msgspec.ValidationError as error:
             msgspec.json.decode(raw)  # it may be no JSON either, further on: that comes first
             raise _invalid(str(error)) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidJSON(f"The body is not valid JSON: {error}. Send one JSON object.") from error
+    # Of a name given twice msgspec takes the last, others the first: what was meant?
+    json.loads(raw, object_pairs_hook=_each_once, parse_int=str, parse_float=str)
+    return found
+
+
+def _each_once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise Invalid.field(name, "Give it once.")
+        found[name] = value
+    return found
 
 
 async def _bytes(request: Request) -> bytes:

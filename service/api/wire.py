@@ -22,6 +22,8 @@ MAX_ATTEMPTS = 3
 ALWAYS_COUNTED = ("orders", "inventory", "transactions")
 """Datasets whose counters every status has, also where the connector has no such dataset."""
 REMEMBERED = 2048
+LONGEST_TEXT = 1000
+"""Characters of what a problem says."""
 
 Json = dict[str, Any]
 
@@ -333,15 +335,21 @@ def problem(error: ServiceError) -> Response:
         "type": f"urn:problem:{error.code}",
         "title": error.title,
         "status": error.status,
-        "detail": error.detail,
+        "detail": _clipped(error.detail),
         "code": error.code,
         **error.more,
     }
     if error.errors:
-        body["errors"] = error.errors
+        body["errors"] = [{k: _clipped(v) for k, v in each.items()} for each in error.errors]
     return Response(
         msgspec.json.encode(body),
         status_code=error.status,
         headers=dict(error.headers),
         media_type="application/problem+json",
     )
+
+
+def _clipped(text: str) -> str:
+    """What was sent is not sent back at any length."""
+    half = LONGEST_TEXT // 2
+    return text if len(text) <= LONGEST_TEXT else f"{text[:half]} … {text[-half:]}"

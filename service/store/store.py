@@ -19,6 +19,10 @@ KEYS_LAST = timedelta(hours=24)
 _LIVE = ", ".join(f"'{status}'" for status in sorted(LIVE))
 _ENDED = ", ".join(f"'{status}'" for status in sorted(set(Status) - LIVE))
 
+# Forgotten by now is gone: a live sync of it would wait for an account that cannot come back.
+_CONNECTED = """NOT EXISTS (
+    SELECT 1 FROM connections WHERE id = :connection_id AND forgotten_at IS NOT NULL)"""
+
 _CREATE = f"""
 INSERT INTO sync_progress (id, user_id, tenant_id, connection_id, connector, status, stage,
                            progress, message, version, started_at, completed_at, updated_at, body)
@@ -26,6 +30,7 @@ SELECT :id, :user_id, :tenant_id, :connection_id, :connector, :status, :stage,
        :progress, :message, :version, :started_at, :completed_at, :updated_at, :body
  WHERE (SELECT COUNT(*) FROM sync_progress
          WHERE tenant_id = :tenant_id AND status IN ({_LIVE})) < :most_of_tenant
+   AND {_CONNECTED}
 RETURNING id
 """
 _SAVE = """
@@ -39,6 +44,7 @@ _REVIVE = _SAVE.replace(
     "RETURNING id",
     f"""  AND (SELECT COUNT(*) FROM sync_progress
          WHERE tenant_id = :tenant_id AND id <> :id AND status IN ({_LIVE})) < :most_of_tenant
+   AND {_CONNECTED}
 RETURNING id""",
 )
 _COUNT_SYNC = """
@@ -49,6 +55,12 @@ _FORGET_KEY = "DELETE FROM idempotency_keys WHERE user_id = :user_id AND key = :
 _KEEP_KEY = """
 INSERT INTO idempotency_keys (user_id, key, request, sync_id, at)
 VALUES (:user_id, :key, :request, :sync_id, :at)
+"""
+_KEEP_UNUSED_KEY = f"""{_KEEP_KEY}
+    ON CONFLICT (user_id, key) DO UPDATE
+   SET request = excluded.request, sync_id = excluded.sync_id, at = excluded.at
+ WHERE idempotency_keys.at < :old
+RETURNING key
 """
 _TOTAL = "SELECT total FROM sync_counts WHERE user_id = :user"
 _HISTORY_FILTERS = {
@@ -100,10 +112,10 @@ class Store:
     async def create(
         self, sync: Sync, most_of_tenant: int, key: Key | None = None, *rest: Statement
     ) -> bool:
-        """A new sync. False if its tenant has too many; raises Refused if its user has one, or has
-        used the key."""
+        """A new sync. False if its tenant has too many or its connection was forgotten; raises
+        Refused if its user has one, or has used the key."""
         guard = Statement(_CREATE, [{**_row(sync), "most_of_tenant": most_of_tenant}])
-        keys = [_key_row(sync, key)] if key else []
+        keys = [_key_row(sync, key, sync.started_at)] if key else []
         return await self.write(
             guard,
             Statement(_COUNT_SYNC, [{"user_id": sync.user}]),
@@ -111,6 +123,10 @@ class Store:
             Statement(_KEEP_KEY, keys),
             *rest,
         )
+
+    async def keep_key(self, sync: Sync, key: Key, at: datetime) -> bool:
+        """From now on it means this sync, which it did not start. False if it means one already."""
+        return await self.write(Statement(_KEEP_UNUSED_KEY, [_key_row(sync, key, at)]))
 
     async def used_key(self, user: str, key: str, at: datetime) -> tuple[str, str] | None:
         """What was asked for under a key within the last day: its digest, and the sync's id."""
@@ -244,7 +260,8 @@ def save(sync: Sync) -> Statement:
 
 
 def revive(sync: Sync, most_of_tenant: int) -> Statement:
-    """The guarded write that makes a sync live again: only if its tenant may have one more."""
+    """The guarded write that makes a sync live again: only if its tenant may have one more, and its
+    connection was not forgotten."""
     return Statement(_REVIVE, [{**_row(sync), "most_of_tenant": most_of_tenant}])
 
 
@@ -272,14 +289,14 @@ def _row(sync: Sync) -> dict[str, Any]:
     }
 
 
-def _key_row(sync: Sync, key: Key) -> dict[str, Any]:
+def _key_row(sync: Sync, key: Key, at: datetime) -> dict[str, Any]:
     return {
         "user_id": sync.user,
         "key": key.key,
         "request": key.request,
         "sync_id": sync.id,
-        "at": stamp(sync.started_at),
-        "old": stamp(sync.started_at - KEYS_LAST),
+        "at": stamp(at),
+        "old": stamp(at - KEYS_LAST),
     }
 
 

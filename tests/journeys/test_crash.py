@@ -24,7 +24,7 @@ pytestmark = pytest.mark.anyio
 
 ORDERS = 1500
 SPEED = 600.0
-KILLS = int(os.environ.get("KILLS", "9"))
+KILLS = int(os.environ.get("KILLS", "10"))
 SEED = int(os.environ.get("SEED", "20261122"))
 COUNTERS = ("processed", "total", "created", "updated", "unchanged", "failed", "status")
 PAGED = ("searchOrders", "getInventorySummaries", "listTransactions", "getShipments")

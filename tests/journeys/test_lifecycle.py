@@ -115,11 +115,6 @@ def test_demo_mode_refuses_a_public_address(tmp_path: Path) -> None:
     assert "loopback" in _refusal("serve", **environ)
 
 
-def test_a_connectors_malformed_setting_is_named(tmp_path: Path) -> None:
-    for name, value in (("AMAZON_SP_API_URL", "sandbox:9000"), ("AMAZON_CLAIM_WINDOWS", "{R4}")):
-        assert name in _refusal("serve", **{**_environ(tmp_path), name: value})
-
-
 def test_a_database_of_a_newer_schema_is_left_alone(tmp_path: Path) -> None:
     database = sqlite3.connect(tmp_path / "sync.db")
     database.execute("CREATE TABLE alembic_version (version_num TEXT)")
@@ -136,15 +131,36 @@ def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
     assert "database" in _refusal("serve", **_environ(tmp_path))
 
 
-def test_an_unusable_data_folder_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize("command", ["serve", "migrate", "rotate-keys"])
+def test_an_unusable_data_folder_is_named(tmp_path: Path, command: str) -> None:
     (tmp_path / "file").touch()
-    said = _refusal("serve", **_environ(tmp_path / "file" / "data"))
+    said = _refusal(command, **_environ(tmp_path / "file" / "data"))
     assert str(tmp_path / "file" / "data") in said and "DATABASE_URL" in said
 
 
-def test_a_second_process_names_the_holder(tmp_path: Path, free_port: Callable[[], int]) -> None:
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("AMAZON_SP_API_URL", "sandbox:9000"),
+        ("AMAZON_CLAIM_WINDOWS", "{R4}"),
+        ("AMAZON_SP_API_URL", "http://["),
+        ("AMAZON_LWA_URL", "http://127.0.0.1:http"),
+        ("AMAZON_CONSENT_URL", "http://127.0.0.1:99999"),
+        ("DEMO_ORDERS", "many"),
+        ("DEMO_PAGE", "0"),
+        ("DEMO_PAUSE", "-1"),
+    ],
+)
+def test_a_connectors_malformed_setting_is_named(tmp_path: Path, name: str, value: str) -> None:
+    assert name in _refusal("serve", **_environ(tmp_path), **{name: value})
+
+
+@pytest.mark.parametrize("command", ["serve", "migrate", "rotate-keys"])
+def test_a_second_process_names_the_holder(
+    tmp_path: Path, free_port: Callable[[], int], command: str
+) -> None:
     with service(tmp_path, free_port()) as first:
-        said = _refusal("serve", **_environ(tmp_path))
+        said = _refusal(command, **_environ(tmp_path))
         assert f"process {first.popen.pid}" in said
 
 

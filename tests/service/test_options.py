@@ -301,6 +301,58 @@ async def test_a_hundred_at_once_with_one_key_are_one_sync(
     assert len(set(found)) == 1 and len(found) == 100
 
 
+async def test_a_start_that_had_not_seen_its_key_used_is_the_same_all_the_same(
+    service: Serving, script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The database told a start that its key is new; until it heard that, its twin had begun."""
+    ann = await connected(service)
+    script.gates["orders"] = anyio.Event()
+    used_key, told, begun = service.parts.store.used_key, anyio.Event(), anyio.Event()
+
+    async def slowly(user: str, key: str, at: datetime) -> tuple[str, str] | None:
+        found = await used_key(user, key, at)
+        if not told.is_set():
+            told.set()
+            await begun.wait()
+        return found
+
+    monkeypatch.setattr(service.parts.store, "used_key", slowly)
+    found: list[str] = []
+
+    async def late() -> None:
+        found.append((await start(ann, "k"))["syncId"])
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(late)
+        await told.wait()
+        first = (await start(ann, "k"))["syncId"]
+        begun.set()
+    assert found == [first]
+    script.gates["orders"].set()
+
+
+async def test_a_key_means_the_sync_that_it_was_attached_to(tmp_path: Path, script: Script) -> None:
+    clock = FastClock()
+    async with serve(tmp_path, clock) as service:
+        ann = await connected(service)
+        first = await start(ann, "k")
+        await ann.until(first["syncId"])
+        clock.jump(timedelta(hours=25))
+        script.gates["orders"] = anyio.Event()
+        running = await ann.start()
+        for key in ("k", "new"):  # the old one means nothing any more
+            attached = await start(ann, key, onConflict="attach")
+            assert attached["syncId"] == running
+        headers = {"Idempotency-Key": "new"}
+        answer = await ann.post("/api/sync/start", {"dryRun": True}, headers=headers)
+        problem(answer, 422, "idempotency_key_reused")
+        script.gates["orders"].set()
+        await ann.until(running)
+        for key in ("k", "new"):
+            assert (await start(ann, key, onConflict="attach"))["syncId"] == running
+        assert read(await ann.get("/api/sync/history"))["total"] == 2
+
+
 async def test_a_key_is_forgotten_after_a_day(tmp_path: Path, script: Script) -> None:
     clock = FastClock()
     async with serve(tmp_path, clock) as service:

@@ -236,6 +236,27 @@ async def test_a_start_with_a_wrong_field_names_it(ann: User) -> None:
     assert await what_there_is(ann) == before
 
 
+async def test_a_name_given_twice_is_refused(ann: User) -> None:
+    before = await what_there_is(ann)
+    for body in (b'{"dryRun":true,"dryRun":false}', b'{"items":"all","dryRun":true,"items":"all"}'):
+        answer = await send(ann, START, body)
+        assert fields(problem(answer, 422, "invalid")) == [body.decode().split('"')[1]]
+    body = b'{"connector":"demo","refreshToken":"good","refreshToken":"revoked"}'
+    assert fields(problem(await send(ann, CONNECT, body), 422, "invalid")) == ["refreshToken"]
+    assert await what_there_is(ann) == before
+
+
+async def test_what_was_sent_is_not_sent_back_at_any_length(ann: User) -> None:
+    for answer in (
+        await ann.post(START, {"k" * 200_000: 1}),
+        await ann.post(START, {"connectionId": "k" * 200_000}),
+        await ann.post(CONNECT, {**NEW, "connector": "k" * 200_000}),
+        await ann.get("/api/sync/status/" + "k" * 20_000),
+        await ann.get("/api/sync/history?" + "k" * 20_000),
+    ):
+        assert 400 <= answer.status_code < 500 and len(answer.content) < 5_000
+
+
 CONNECTS: list[tuple[Json, str]] = [
     ({"refreshToken": "good"}, "connector"),
     ({"connector": "demo"}, "refreshToken"),

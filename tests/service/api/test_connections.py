@@ -139,6 +139,32 @@ async def test_a_connection_is_not_forgotten_while_its_sync_is_live(tmp_path: Pa
         assert (await ann.status(sync_id))["status"] == "cancelled"
 
 
+async def test_of_a_start_and_a_forgetting_at_once_one_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The connection is forgotten after the start, or the resume, has looked at it."""
+    async with serve(tmp_path, **SLOW) as service:
+        ann, store = service.user(), service.parts.store
+        write = store.write
+
+        async def late_write(*args: Any) -> bool:
+            monkeypatch.setattr(store, "write", write)
+            assert (await ann.http.delete(f"/api/connections/{connection}")).status_code == 204
+            return await write(*args)
+
+        connection = (await ann.connect())["id"]
+        monkeypatch.setattr(store, "write", late_write)
+        answer = await ann.post("/api/sync/start", {"connectionId": connection})
+        problem(answer, 409, "not_connected")
+        assert read(await ann.get("/api/sync/history"))["total"] == 0
+        connection = (await ann.connect())["id"]
+        sync_id = await ann.start()
+        await ann.post(f"/api/sync/cancel/{sync_id}")
+        monkeypatch.setattr(store, "write", late_write)
+        problem(await ann.post(f"/api/sync/resume/{sync_id}"), 409, "not_connected")
+        assert (await ann.status(sync_id))["status"] == "cancelled"
+
+
 async def needed(user: User, connection_id: str) -> tuple[bool, str]:
     shown = read(await user.get(f"/api/connections/{connection_id}/sync-status"))
     assert shown["message"]
@@ -178,6 +204,21 @@ async def test_the_status_of_a_connection_counts_its_records(service: Serving) -
     assert (orders["name"], orders["records"], orders["syncId"]) == ("orders", 250, done["syncId"])
     assert (inventory["name"], inventory["records"]) == ("inventory", 12)
     assert shown["lastCompleteSync"]["status"] == "complete"
+
+
+async def test_a_sync_that_kept_less_than_all_leaves_one_needed(service: Serving) -> None:
+    ann = service.user()
+    connection = (await ann.connect())["id"]
+    await ann.whole_sync(dryRun=True)
+    assert await needed(ann, connection) == (True, "never_synced")
+    await ann.whole_sync(datasets=["inventory"])
+    assert await needed(ann, connection) == (True, "incomplete")
+    await ann.whole_sync(until="2026-01-15T12:00:00Z")
+    assert await needed(ann, connection) == (True, "stale")
+    await ann.whole_sync()
+    assert await needed(ann, connection) == (False, "up_to_date")
+    await ann.post(f"/api/sync/cancel/{await ann.start(dryRun=True)}")
+    assert await needed(ann, connection) == (False, "up_to_date")
 
 
 async def test_a_sync_that_could_not_read_all_leaves_one_needed(tmp_path: Path) -> None:

@@ -281,6 +281,25 @@ async def test_the_current_sync_is_never_taken_for_another_of_the_same_version(
 # Cancel -----------------------------------------------------------------------------------------
 
 
+async def test_of_two_resumes_at_once_the_second_is_told_that_it_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with serve(tmp_path, **SLOW) as service:
+        ann, store = service.user(), service.parts.store
+        await ann.connect()
+        sync_id = await ann.start()
+        await ann.post(f"/api/sync/cancel/{sync_id}")
+        write = store.write
+
+        async def late_write(*args: Any) -> bool:
+            monkeypatch.setattr(store, "write", write)
+            assert (await ann.post(f"/api/sync/resume/{sync_id}")).status_code == 202
+            return await write(*args)
+
+        monkeypatch.setattr(store, "write", late_write)
+        problem(await ann.post(f"/api/sync/resume/{sync_id}"), 409, "already_running")
+
+
 async def test_cancelling_twice_is_cancelling_once(tmp_path: Path) -> None:
     async with serve(tmp_path, **SLOW) as service:
         ann = service.user()
