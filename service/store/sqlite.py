@@ -19,7 +19,7 @@ from databases.core import Connection
 from service.errors import StartupError
 from service.store.engine import Refused, Statement, Table, Unavailable, Values
 
-READERS = 2
+READERS = 3
 BUSY_MILLISECONDS = 1000
 """How long a write waits for another program that holds the file (a backup, say)."""
 AWAY = frozenset(
@@ -58,6 +58,8 @@ class _Held:
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
+        self.asked = 0
+        """How many reads are under way or wait for their turn."""
 
     @classmethod
     async def open(cls, path: Path) -> Self:
@@ -84,17 +86,20 @@ class SqliteEngine:
     def __init__(self, writer: _Held, readers: Sequence[_Held]) -> None:
         self._writer = writer
         self._readers = readers
-        self._turn = 0
 
     @classmethod
     async def open(cls, path: Path) -> Self:
         return cls(await _Held.open(path), [await _Held.open(path) for _ in range(READERS)])
 
     async def read(self, sql: str, values: Values) -> Sequence[Values]:
-        self._turn = (self._turn + 1) % len(self._readers)
+        reader = min(self._readers, key=lambda each: each.asked)
+        reader.asked += 1
         # Past `databases`, whose rows cost more than the query: one hop, rows straight from SQLite.
-        with _told():
-            rows = await self._readers[self._turn].raw.execute_fetchall(sql, values)
+        try:
+            with _told():
+                rows = await reader.raw.execute_fetchall(sql, values)
+        finally:
+            reader.asked -= 1
         return cast(Sequence[Values], rows)
 
     async def fetch(
