@@ -13,10 +13,11 @@ from connectors.amazon.auth import Tokens
 from connectors.amazon.claims import RULES, Windows, find_claims
 from connectors.amazon.claims.windows import PLACES
 from connectors.amazon.client import Client
+from connectors.amazon.desk import REPORT_SECONDS
 from connectors.amazon.orders import planned, read_orders
 from connectors.amazon.plan import way
 from connectors.amazon.profile import profile
-from connectors.amazon.reports import REPORT_SECONDS, Reader
+from connectors.amazon.reports import Reader
 from connectors.amazon.settings import (
     ENVIRONMENTS,
     MARKETPLACES,

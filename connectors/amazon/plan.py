@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 import msgspec
 
 from connectors.amazon.datasets import SEARCH_ORDERS
+from connectors.amazon.desk import LOOKS, REPORT_SECONDS
 from connectors.amazon.kinds import LONGEST_ORDERS
-from connectors.amazon.reports import LOOKS, REPORT_SECONDS
 from connectors.base import Way, Window
 
 PAGE = 100

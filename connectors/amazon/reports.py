@@ -1,16 +1,32 @@
-"""Datasets that come as reports: reuse a fresh one or order one, wait for it, read it."""
+"""Datasets that come as reports: reuse a fresh one or order one (desk.py), wait for it, read it."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 import msgspec
 
 from connectors.amazon.claims.places import MARKETPLACES
-from connectors.amazon.client import Client, Operation
+from connectors.amazon.client import Client
+from connectors.amazon.desk import (
+    CANCELLED,
+    CREATE_REPORT,
+    DEADLINE,
+    DONE,
+    FATAL,
+    GET_DOCUMENT,
+    GET_REPORT,
+    GET_REPORTS,
+    LONGEST_POLL,
+    LOOKS,
+    REPORT_SECONDS,
+    Desk,
+    Report,
+    pause,
+)
 from connectors.amazon.documents import Kind, Part, Rows, whole_days
-from connectors.amazon.pages import SETTLED, stamp
+from connectors.amazon.pages import SETTLED
 from connectors.amazon.tables import lines, unpacked
 from connectors.base import (
     Clock,
@@ -24,41 +40,13 @@ from connectors.base import (
     Window,
 )
 
-CREATE_REPORT = Operation("createReport", "/reports/2021-06-30/reports", 0.0167, 15)
-GET_REPORTS = Operation("getReports", "/reports/2021-06-30/reports", 0.0222, 10)
-GET_REPORT = Operation("getReport", "/reports/2021-06-30/reports/{}", 2, 15)
-GET_DOCUMENT = Operation("getReportDocument", "/reports/2021-06-30/documents/{}", 0.0167, 15)
-
-T = TypeVar("T")
-
 ROWS_A_PAGE = 500
-FIRST_POLL = 2.0
-SHORTEST_POLL = 0.5
-LONGEST_POLL = 30.0
-REPORT_SECONDS = 60.0
-"""What a report is expected to take of which nothing is known."""
-POLL_SHARE = 0.05
-"""The next look comes when this much more of the time has passed: so little is lost at the end."""
-EARLY_SHARE = 0.5
-"""The same, as long as a report is not expected yet: all that are being made share one quota of
-looks, which must not be used up when they are done."""
-EARLY_CALLS = 14.0
-"""But not longer than it takes that quota to grow by so many: two for each dataset."""
-PUNCTUAL = 1.02
-"""So much longer than expected a report may take to be there at the look for it."""
-LOOKS = 1.025
-"""So much longer it takes until a finished report is seen."""
-DEADLINE = timedelta(hours=2)
 PATIENCE = timedelta(minutes=10)
 """How long a sync waits until Amazon makes the report of a further marketplace."""
-LISTED = timedelta(days=89)
-"""How far back reports can be listed: 90 days, less one, since the moment passes on the way."""
 TRIES = 3
 """How often a document that comes damaged is downloaded."""
 MARGIN = timedelta(seconds=5)
 """Amazon tells its moments in whole seconds, and its clock is not ours."""
-DONE, CANCELLED, FATAL = "DONE", "CANCELLED", "FATAL"
-UNFINISHED = ("IN_QUEUE", "IN_PROGRESS")
 
 
 class Order(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -83,33 +71,6 @@ class Mark(msgspec.Struct, frozen=True, omit_defaults=True):
     lacking: tuple[Annotated[int, msgspec.Meta(ge=0)], ...] = ()
 
 
-class _Report(msgspec.Struct):
-    reportId: str
-    reportType: str
-    processingStatus: str
-    createdTime: datetime
-    reportDocumentId: str | None = None
-    dataStartTime: datetime | None = None
-    dataEndTime: datetime | None = None
-    marketplaceIds: list[str] | None = None
-    processingStartTime: datetime | None = None
-    processingEndTime: datetime | None = None
-
-
-class _Reports(msgspec.Struct):
-    reports: list[_Report]
-    nextToken: str | None = None
-
-
-class _Created(msgspec.Struct):
-    reportId: str
-
-
-class _Document(msgspec.Struct):
-    url: str
-    compressionAlgorithm: str | None = None
-
-
 class Reader:
     """Reads one dataset of reports for one connection."""
 
@@ -127,11 +88,10 @@ class Reader:
         self._kind = kind
         self._connection = connection
         self._waiting = waiting
+        self._desk = Desk(client, clock, kind, connection, waiting)
         span = whole_days(window, clock.now() - SETTLED) if kind.whole_days else window
         self._parts = kind.parts(connection, span)
         self._took: dict[str, str] = {}
-        self._listed: Sequence[_Report] = ()
-        self._listed_at: datetime | None = None
         self._ended: set[str] = set()  # the reports that came to nothing
         self.guess = 0.0
         """Seconds that a report may take of which nothing is known, where the caller can tell."""
@@ -173,7 +133,7 @@ class Reader:
         """Find or order what is not ordered yet. Each is kept at once, as a page without records:
         a crash must not order it again."""
         if mark.planned < len(self._parts):
-            listed = await self._list()
+            listed = await self._desk.listed(self._parts[0].type)
             for number in self._unplanned(mark, listed):
                 orders = (*mark.orders, *await self._orders(number, listed))
                 mark = msgspec.structs.replace(mark, planned=mark.planned + 1, orders=orders)
@@ -200,30 +160,13 @@ class Reader:
         if mark.lacking:
             raise Unknowable(self._lack(mark.lacking))
 
-    async def _call(
-        self,
-        operation: Operation,
-        params: Mapping[str, str] | None = None,
-        argument: str = "",
-        body: Mapping[str, object] | None = None,
-    ) -> bytes:
-        return await self._client.call(
-            self._connection,
-            operation,
-            params or {},
-            self._waiting,
-            argument,
-            body,
-            role=self._kind.role,
-        )
-
     # Finding and ordering -----------------------------------------------------------------------
 
-    async def _orders(self, number: int, listed: Sequence[_Report]) -> list[Order]:
+    async def _orders(self, number: int, listed: Sequence[Report]) -> list[Order]:
         """A report of the same scope that is fresh enough, else a new one."""
-        found = self._covering(listed, self._parts[number])
+        found = self._desk.covering(listed, self._parts[number])
         done = [each for each in found if each.processingStatus == DONE]
-        fresh = self._fresh(found)
+        fresh = self._desk.fresh(found)
         usable = done if self._kind.all_finished else fresh[-1:]
         if self._kind.all_finished and fresh and fresh[-1] not in done:
             usable = [*done, fresh[-1]]
@@ -232,81 +175,17 @@ class Reader:
         ]
         return orders if fresh else [*orders, await self._ordered(number)]
 
-    def _fresh(self, found: Sequence[_Report], age: timedelta | None = None) -> list[_Report]:
-        """The best comes last: a finished one before one that is being made, whoever ordered it
-        (perhaps we did, and broke off before we could keep its number)."""
-        now = self._clock.now()
-        ages = {DONE: age or self._kind.fresh}
-        fresh = [
-            each
-            for each in found
-            if now - each.createdTime <= ages.get(each.processingStatus, DEADLINE)
-        ]
-        return sorted(fresh, key=lambda each: each.processingStatus == DONE)
-
-    def _covering(self, listed: Sequence[_Report], part: Part) -> list[_Report]:
-        """Those that tell all of the part, oldest first."""
-        covering = [each for each in listed if self._covers(each, part)]
-        return sorted(covering, key=lambda each: each.createdTime)
-
-    async def _list_since(self, moment: datetime) -> Sequence[_Report]:
-        """What is listed then or later. A list costs a call of a quota that grows by one in 45
-        seconds, and all parts are in it."""
-        if self._listed_at is None or self._listed_at < moment:
-            now = self._clock.now()
-            self._listed, self._listed_at = await self._list(), now
-        return self._listed
-
-    async def _list(self) -> list[_Report]:
-        """What Amazon lists as done or being made, for whichever part: all are of one type."""
-        back = max(self._kind.fresh, self._kind.stale, DEADLINE)
-        back = LISTED if self._kind.all_finished else back
-        params = {
-            "reportTypes": self._parts[0].type,
-            "processingStatuses": ",".join([DONE, *UNFINISHED]),
-            "createdSince": stamp(self._clock.now() - back),
-            "pageSize": "100",
-        }
-        listed: list[_Report] = []
-        used: set[str] = set()
-        while True:
-            found = _decode(await self._call(GET_REPORTS, params), _Reports)
-            listed += found.reports
-            if not found.nextToken or found.nextToken in used:
-                break
-            used.add(found.nextToken)
-            params = {"nextToken": found.nextToken}  # which must come alone
-        return listed
-
-    def _covers(self, report: _Report, part: Part) -> bool:
-        """Whether a report tells all that the part asks for, and nothing of other places."""
-        if not self._kind.covers(set(report.marketplaceIds or ()), set(part.marketplaces)):
-            return False
-        if report.processingStatus == DONE and not report.reportDocumentId:
-            return False
-        # Where each is of another day, none covers the span of today's.
-        if part.since is None or part.until is None or self._kind.all_finished:
-            return True
-        if report.dataStartTime is None or report.dataEndTime is None:
-            return False
-        slack = self._kind.fresh if self._kind.slack is None else self._kind.slack
-        end = part.until - slack - timedelta(seconds=1)  # which is cut off on the way
-        return report.dataStartTime <= part.since and report.dataEndTime >= end
-
     async def _ordered(self, number: int) -> Order:
-        part = self._parts[number]
-        body: dict[str, object] = {
-            "reportType": part.type,
-            "marketplaceIds": list(part.marketplaces),
-        }
-        if part.since and part.until:
-            body |= {"dataStartTime": stamp(part.since), "dataEndTime": stamp(part.until)}
-        answer = await self._call(CREATE_REPORT, body=body)
-        return Order(number, self._clock.now(), _decode(answer, _Created).reportId)
+        report = await self._desk.order(self._parts[number])
+        return Order(number, self._clock.now(), report)
+
+    async def _list_since(self, moment: datetime) -> Sequence[Report]:
+        """For whichever part: all are of one type."""
+        return await self._desk.listed_since(self._parts[0].type, moment)
 
     # A report for each marketplace ----------------------------------------------------------------
 
-    def _unplanned(self, mark: Mark, listed: Sequence[_Report]) -> Sequence[int]:
+    def _unplanned(self, mark: Mark, listed: Sequence[Report]) -> Sequence[int]:
         """The parts that are to be ordered. If Amazon will make only the first of them, it shall be
         the one that was not made for the longest time."""
         planned = {order.part for order in mark.orders}
@@ -316,7 +195,7 @@ class Reader:
         never = datetime.min.replace(tzinfo=UTC)
 
         def last(number: int) -> datetime:
-            made = self._covering(listed, self._parts[number])
+            made = self._desk.covering(listed, self._parts[number])
             return made[-1].createdTime if made else never
 
         return sorted(numbers, key=last)
@@ -382,7 +261,7 @@ class Reader:
         part = self._parts[order.part]
         announced = self._clock.now()
         while order.document is None:
-            report = await self._look(order)
+            report = await self._desk.look(order.report)
             if report.processingStatus == DONE and report.reportDocumentId:
                 # Amazon's own moment: it is listed under it later, and may be part of a key.
                 order = msgspec.structs.replace(
@@ -408,8 +287,8 @@ class Reader:
                 await self._waiting(announced, f"Amazon to make the report {part.type}")
             passed = (now - order.made_at).total_seconds()
             rate = self._client.bucket(self._connection, GET_REPORT).rate
-            pause = _pause(passed, self._learned(part) > 0, self._takes(part), rate)
-            await self._clock.sleep(pause)
+            seconds = pause(passed, self._learned(part) > 0, self._takes(part), rate)
+            await self._clock.sleep(seconds)
         orders = list(mark.orders)
         orders[mark.at] = order
         return msgspec.structs.replace(mark, orders=tuple(orders))
@@ -418,12 +297,9 @@ class Reader:
         """Who asks too often is cancelled, though another report of the same may be there."""
         age = max(self._kind.fresh, self._kind.stale)
         listed = await self._list_since(order.made_at)
-        found = self._fresh(self._covering(listed, self._parts[order.part]), age)
+        found = self._desk.fresh(self._desk.covering(listed, self._parts[order.part]), age)
         others = [each for each in found if each.reportId not in self._ended]
         return Order(order.part, others[-1].createdTime, others[-1].reportId) if others else None
-
-    async def _look(self, order: Order) -> _Report:
-        return _decode(await self._call(GET_REPORT, argument=order.report), _Report)
 
     def _learned(self, part: Part) -> float:
         """Seconds that the last one of this type took; 0 where nothing is known."""
@@ -435,7 +311,7 @@ class Reader:
     def _takes(self, part: Part) -> float:
         return self._learned(part) or self.guess or REPORT_SECONDS
 
-    def _remember(self, report: _Report) -> None:
+    def _remember(self, report: Report) -> None:
         if report.processingEndTime:
             took = (report.processingEndTime - report.createdTime).total_seconds()
             self._took[_memory(report.reportType)] = f"{max(took, 0):.1f}"
@@ -457,8 +333,7 @@ class Reader:
     async def _rows(self, mark: Mark) -> AsyncIterator[tuple[Page, Mark]]:
         order = mark.orders[mark.at]
         part = self._parts[order.part]
-        body = await self._call(GET_DOCUMENT, argument=order.document or "")
-        document = _decode(body, _Document)
+        document = await self._desk.document(order.document or "")
         async with self._client.download(document.url) as download:
             packed = document.compressionAlgorithm == "GZIP"
             text = lines(unpacked(download.chunks, packed), download.charset)
@@ -494,19 +369,6 @@ class Reader:
         )
 
 
-def _pause(passed: float, learned: bool, due: float, rate: float) -> float:
-    """Seconds until the next look at a report, so long after it was ordered, which is due so long
-    after: as was learned, or only guessed. It may take less, being of a shorter time. `rate` is how
-    many looks a second there may be: more than usual, where time goes faster."""
-    usual = max(passed * POLL_SHARE, min(FIRST_POLL, max(SHORTEST_POLL, 2 * FIRST_POLL / rate)))
-    left = min(due, REPORT_SECONDS) * PUNCTUAL - passed
-    if left > 0:
-        early = max(usual, min(passed * EARLY_SHARE, EARLY_CALLS / rate))
-        return min(left if learned else early, left, LONGEST_POLL)
-    left = due * PUNCTUAL - passed
-    return min(usual, LONGEST_POLL, left if left > 0 else usual)
-
-
 def opened(cursor: str | None, parts: int) -> Mark:
     try:
         mark = msgspec.json.decode(cursor, type=Mark) if cursor else Mark()
@@ -515,13 +377,6 @@ def opened(cursor: str | None, parts: int) -> Mark:
     numbers = [*(order.part for order in mark.orders), *mark.again, *mark.lacking]
     fits = mark.planned <= parts and all(number < parts for number in numbers)
     return mark if fits else Mark()
-
-
-def _decode(body: bytes, shape: type[T]) -> T:
-    try:
-        return msgspec.json.decode(body, type=shape)
-    except ValueError as error:
-        raise Retryable(f"Amazon's answer about a report cannot be read: {error}") from error
 
 
 def _memory(report_type: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 
-from connectors.amazon import datasets, pages, reports
+from connectors.amazon import datasets, desk, pages
 from connectors.amazon.auth import Tokens
 from connectors.amazon.client import Client
 from connectors.amazon.connector import AmazonConnector
@@ -150,7 +150,7 @@ class Bench:
         return [
             json.loads(request.content)
             for request in self.wire.requests
-            if request.method == "POST" and request.url.path == reports.CREATE_REPORT.path
+            if request.method == "POST" and request.url.path == desk.CREATE_REPORT.path
         ]
 
 

@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
+from connectors.amazon.desk import LOOKS
 from connectors.amazon.plan import ROWS_AN_ORDER, plan_orders, report_seconds, search_seconds
-from connectors.amazon.reports import LOOKS
 from connectors.base import Window
 
 NOW = datetime(2026, 1, 15, 12, tzinfo=UTC)

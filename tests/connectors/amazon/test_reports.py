@@ -11,7 +11,7 @@ import httpx
 import msgspec
 import pytest
 
-from connectors.amazon import reports
+from connectors.amazon import desk, reports
 from connectors.amazon.documents import Kind, Part
 from connectors.amazon.kinds import (
     FEES,
@@ -157,7 +157,7 @@ async def test_a_report_of_another_place_or_a_shorter_span_is_not_used(bench: Be
 
 async def test_a_list_of_reports_is_read_to_its_end(bench: Bench) -> None:
     def spoil(request: httpx.Request, response: httpx.Response) -> httpx.Response | None:
-        if request.method != "GET" or request.url.path != reports.GET_REPORTS.path:
+        if request.method != "GET" or request.url.path != desk.GET_REPORTS.path:
             return None
         if "nextToken" in request.url.params:
             assert list(request.url.params) == ["nextToken"]
@@ -346,7 +346,7 @@ async def test_a_marketplace_of_which_nothing_is_told_is_named_and_costs_itself(
     bench = willing()
 
     def spoil(request: httpx.Request, response: httpx.Response) -> httpx.Response | None:
-        if request.method != "GET" or not request.url.path.startswith(reports.GET_REPORTS.path):
+        if request.method != "GET" or not request.url.path.startswith(desk.GET_REPORTS.path):
             return None
         body = json.loads(response.content)
         for report in body.get("reports", [body]):
@@ -369,7 +369,7 @@ async def test_reports_of_others_that_come_to_nothing_are_tried_once_each(bench:
 
     def spoil(request: httpx.Request, response: httpx.Response) -> httpx.Response | None:
         nonlocal count
-        if request.method != "GET" or not request.url.path.startswith(reports.GET_REPORTS.path):
+        if request.method != "GET" or not request.url.path.startswith(desk.GET_REPORTS.path):
             return None
         body = json.loads(response.content)
         if "reports" not in body:
@@ -450,13 +450,13 @@ async def test_what_was_not_made_is_unknown_and_not_empty(
 async def test_a_report_that_is_never_made_is_given_up(bench: Bench) -> None:
     bench.wire.spoil = lambda request, response: (
         httpx.Response(200, content=response.content.replace(b'"DONE"', b'"IN_PROGRESS"'))
-        if request.url.path.startswith(reports.GET_REPORTS.path + "/")
+        if request.url.path.startswith(desk.GET_REPORTS.path + "/")
         else None
     )
     begun = bench.clock.now()
     with pytest.raises(Retryable, match="did not finish"):
         await bench.read(LEDGER)
-    assert reports.DEADLINE < bench.clock.now() - begun < reports.DEADLINE + timedelta(minutes=2)
+    assert desk.DEADLINE < bench.clock.now() - begun < desk.DEADLINE + timedelta(minutes=2)
 
 
 # Documents ----------------------------------------------------------------------------------------
@@ -520,7 +520,7 @@ async def test_looks_grow_and_little_time_is_lost(bench: Bench, seconds: float) 
     looks = []
 
     def spoil(request: httpx.Request, response: httpx.Response) -> httpx.Response | None:
-        if not request.url.path.startswith(reports.GET_REPORTS.path + "/"):
+        if not request.url.path.startswith(desk.GET_REPORTS.path + "/"):
             return None
         looks.append((bench.clock.now() - begun).total_seconds())
         old, new = b'"DONE"', b'"IN_PROGRESS"'

@@ -7,11 +7,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from connectors.amazon.desk import CREATE_REPORT
 from connectors.amazon.documents import whole_days
 from connectors.amazon.kinds import FEES, KINDS, LEDGER, REMOVALS, RETURNS, STOCK
 from connectors.amazon.orders import A_DAY
 from connectors.amazon.pages import stamp
-from connectors.amazon.reports import CREATE_REPORT
 from connectors.amazon.sandbox import Settings
 from connectors.amazon.shipments import SHIPMENTS
 from connectors.base import Connection, Dataset, Page, Record, Unknowable, Window
