@@ -75,9 +75,7 @@ def document(calls: Sequence[Call], demo: bool, names: Names) -> Json:
     paths: Json = {}
     for call in calls:
         told = _call(call, components, names)
-        if call.private and not demo:
-            ways = ["bearer", "session", *(["ticket"] if call.path == TICKETED else [])]
-            told["security"] = [{way: []} for way in ways]
+        told["security"] = [] if demo else [{way: []} for way in _ways(call)]
         paths.setdefault(call.path, {})[call.method.lower()] = told
     for path, status, name, field in MAKES:
         given = {"parameters": {name: f"$response.body#/{field}"}}
@@ -87,9 +85,17 @@ def document(calls: Sequence[Call], demo: bool, names: Names) -> Json:
     return {
         "openapi": "3.1.0",
         "info": {"title": TITLE, "version": VERSION, "description": ABOUT},
+        "servers": [{"url": "/"}],
         "paths": paths,
         "components": components | ({} if demo else {"securitySchemes": IDENTITIES}),
     }
+
+
+def _ways(call: Call) -> Sequence[str]:
+    """To say who asks: any of these; nobody needs to where there is none."""
+    if not call.private:
+        return ()
+    return ("bearer", "session", "ticket") if call.path == TICKETED else ("bearer", "session")
 
 
 def _schema(shape: Any, components: Json) -> Json:
