@@ -4,10 +4,12 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta
 from random import Random
+from time import perf_counter
 
 import anyio
 import msgspec
 import structlog
+from anyio.lowlevel import checkpoint
 
 from connectors.base import (
     Clock,
@@ -44,6 +46,12 @@ cancel) must not queue behind those of a hundred syncs."""
 DETECTING_AT_ONCE = 4
 """Detections at once: they are work, and only one thread of Python works at a time; but a small one
 must not wait until a big one has ended."""
+BUSY = 0.0005
+"""Seconds that a round of the event loop takes where more is to be done than can be at once."""
+REST, LONGEST_REST = 12, 0.5
+"""So many times as long as a page took to be kept its sync then rests, at most so many seconds: who
+has a hundred times the data of others does not take a hundred times their share of the processor.
+"""
 
 RETRIES = 3
 """How often a sync is tried again by itself without having got any further."""
@@ -99,6 +107,14 @@ class Pipeline:
                 await self._run(sync_id)
         finally:
             del self._scopes[sync_id]
+
+    async def give_way(self, worked: float) -> None:
+        """After so many seconds of work for one sync, where there are others and all are busy."""
+        if len(self._scopes) > 1:
+            begun = perf_counter()
+            await checkpoint()
+            if perf_counter() - begun > BUSY:
+                await anyio.sleep(min(worked * REST, LONGEST_REST))
 
     async def _run(self, sync_id: str) -> None:
         # Cancelled, or another process has it: then it is no longer ours to say how it ends.
@@ -235,7 +251,7 @@ class _Run:
 
     async def _land(self, dataset: str, page: Page) -> None:
         async with self._turn, self._p.writing:
-            now = self._p.clock.now()
+            begun, now = perf_counter(), self._p.clock.now()
             landing = await self._p.records.landing(
                 self.sync, dataset, page.records, now, self._p.items
             )
@@ -243,6 +259,7 @@ class _Run:
             learned = learn(sync.connection_id, page.learned)
             await self._p.registry.record(sync, *landing.statements, learned)
             self.sync = sync
+        await self._p.give_way(perf_counter() - begun)
 
     # What was read ------------------------------------------------------------------------------
 

@@ -57,4 +57,7 @@ async def _small_ones(beside: bool) -> float:
 
 
 async def _whole(user: User, found: list[Json]) -> None:
-    found.append(await user.until(await user.start(), seconds=300))
+    """Followed as a page would: polls by the hundred would be a load of their own."""
+    async for event in user.events(await user.start()):
+        last: Json = event.json()
+    found.append(last)
