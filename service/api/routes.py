@@ -1,9 +1,11 @@
 """The whole surface on one page: every call with its endpoint, its shapes and its refusals."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from itertools import groupby
 from typing import Any
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route
@@ -56,8 +58,16 @@ ACCOUNT = (ConnectionRefused, SourceUnavailable, ConnectorMisconfigured)
 async def contract(request: Request) -> Response:
     """This document."""
     here = parts(request)
-    names = {"connector": here.sources.names, "dataset": here.sources.datasets}
-    return wire.JSON(openapi.document(CALLS, here.auth.demo, names))
+    return wire.JSON(
+        _document(here.auth.demo, tuple(here.sources.names), tuple(here.sources.datasets))
+    )
+
+
+@cache
+def _document(demo: bool, connectors: Sequence[str], datasets: Sequence[str]) -> bytes:
+    """Made once: it is the same for everybody, and takes longer than any other answer."""
+    names = {"connector": connectors, "dataset": datasets}
+    return msgspec.json.encode(openapi.document(CALLS, demo, names))
 
 
 def start(path: str) -> Call:

@@ -2,9 +2,11 @@
 
 from pathlib import Path
 
+import anyio
 import msgspec
 import pytest
 
+from service import pipeline
 from service.connections import read_keys
 from service.progress import Stage
 from service.store.engine import Statement
@@ -134,3 +136,34 @@ async def _spoil_credentials(service: Serving, connection_id: str) -> None:
     assert await service.parts.store.write(
         Statement(sql, [{"secret": secret, "id": connection_id}])
     )
+
+
+async def test_where_all_are_busy_a_sync_rests_until_a_cancel_and_alone_it_never_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipeline, "BUSY", -1.0)  # always
+    monkeypatch.setattr(pipeline, "REST", 1e9)
+    monkeypatch.setattr(pipeline, "LONGEST_REST", 3600.0)
+    give_way, woken = pipeline.Pipeline.give_way, []
+
+    async def watched(self: pipeline.Pipeline, worked: float) -> None:
+        try:
+            await give_way(self, worked)
+        except anyio.get_cancelled_exc_class():
+            woken.append(worked)
+            raise
+
+    monkeypatch.setattr(pipeline.Pipeline, "give_way", watched)
+    async with serve(tmp_path, DEMO_ORDERS="40", DEMO_PAGE="10", DEMO_PAUSE="0.1") as here:
+        ann, bob = here.user("ann"), here.user("bob")
+        await ann.connect()
+        await bob.connect()
+        assert (await ann.whole_sync())["status"] == "complete"
+        begun = [(ann, await ann.start()), (bob, await bob.start())]
+        for user, sync_id in begun:
+            await user.until_processed(sync_id, "orders", 10)
+        for user, sync_id in begun[::-1]:
+            assert (await user.post(f"/api/sync/cancel/{sync_id}")).status_code == 200
+        with anyio.fail_after(10):
+            while not woken:
+                await anyio.sleep(0.005)
