@@ -18,13 +18,17 @@ log = structlog.get_logger()
 class Runner:
     """Takes a sync and sees that it is run. Stopping it costs no sync an attempt.
 
-    Who waits is taken in turns: first those of the tenant of which the fewest run, of these the one
-    of the highest priority, and of equals the one that has waited longest."""
+    Waiting syncs are scheduled round-robin by tenant. The next tenant is the one with the fewest
+    running syncs; of equals, the one that has waited longest since it submitted a sync or one of
+    its syncs ended. Priority decides only among the waiting syncs of that tenant; of equals, the
+    first submitted runs first."""
 
     def __init__(self, most_at_once: int) -> None:
         self._most_at_once = most_at_once
         self._group: TaskGroup | None = None
-        self._waiting: dict[str, Sync] = {}  # in the order in which they came
+        self._waiting: dict[str, Sync] = {}  # in the order of submission
+        #: Waiting tenants in the order of their turns: the first has waited longest.
+        self._turns: dict[str, None] = {}
         self._running: dict[str, Sync] = {}
 
     @asynccontextmanager
@@ -44,6 +48,7 @@ class Runner:
         at once) runs again. After the end nothing is taken: the next process will find it."""
         if self._group:
             self._waiting.setdefault(sync.id, sync)
+            self._turns.setdefault(sync.tenant)
             self._next()
 
     def runs(self, sync_id: str) -> bool:
@@ -56,16 +61,24 @@ class Runner:
             if sync is None:
                 return
             del self._waiting[sync.id]
+            self._to_the_end(sync.tenant)
             self._running[sync.id] = sync
             self._group.start_soon(self._one, sync)
 
     def _chosen(self) -> Sync | None:
-        ready = [each for each in self._waiting.values() if each.id not in self._running]
-        busy = Counter(each.tenant for each in self._running.values())
-        # The first of those that are equal: it has waited longest.
-        return min(
-            ready, key=lambda each: (busy[each.tenant], -each.options.priority), default=None
-        )
+        ready = [sync for sync in self._waiting.values() if sync.id not in self._running]
+        tenants = {sync.tenant for sync in ready}
+        busy = Counter(sync.tenant for sync in self._running.values())
+        in_turn = (tenant for tenant in self._turns if tenant in tenants)
+        tenant = min(in_turn, key=lambda tenant: busy[tenant], default=None)
+        own = (sync for sync in ready if sync.tenant == tenant)
+        return max(own, key=lambda sync: sync.options.priority, default=None)
+
+    def _to_the_end(self, tenant: str) -> None:
+        """A tenant that had its turn goes to the end of the line, or leaves it."""
+        self._turns.pop(tenant, None)
+        if any(sync.tenant == tenant for sync in self._waiting.values()):
+            self._turns[tenant] = None
 
     async def _one(self, sync: Sync) -> None:
         try:
@@ -74,4 +87,5 @@ class Runner:
             log.exception("sync_crashed", sync_id=sync.id)
         finally:
             del self._running[sync.id]
+            self._to_the_end(sync.tenant)
             self._next()

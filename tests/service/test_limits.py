@@ -162,6 +162,16 @@ async def test_a_higher_priority_goes_first_among_a_tenants_own() -> None:
     assert order == ["a-0", "a-4", "a-2", "a-1", "a-3"], "the first had begun already"
 
 
+async def test_a_priority_does_not_pass_another_tenant() -> None:
+    order = await _order([("a", 9), ("a", 9), ("a", 9), ("b", 0)], at_once=1)
+    assert order == ["a-0", "b-3", "a-1", "a-2"]
+
+
+async def test_a_tenant_that_runs_least_is_next_whatever_the_priority() -> None:
+    order = await _order([("a", 0), ("a", 0), ("b", 0), ("a", 9), ("b", -9)], at_once=2)
+    assert order == ["a-0", "a-1", "b-2", "a-3", "b-4"]
+
+
 async def _order(waiting: list[tuple[str, int]], at_once: int) -> list[str]:
     """The ids of the syncs in the order in which they began."""
     began: list[str] = []
