@@ -73,7 +73,7 @@ class Authenticator:
         now = self._clock.now()
         until = min(now + LIFE, who.until or now + LIFE)
         actor = who.actor
-        ticket = Ticket(actor.user, actor.tenant, actor.plan, sync_id, until.timestamp())
+        ticket = Ticket(actor.sub, actor.tenant, actor.plan, sync_id, until.timestamp())
         return self._tickets.write(ticket), int((until - now).total_seconds())
 
     def _admit(self, request: HTTPConnection, text: str) -> Identity:
@@ -85,7 +85,7 @@ class Authenticator:
         theirs = request.scope["path"] == STREAM + ticket.sync_id
         if not theirs or self._clock.now() >= ticket.until:
             raise unacceptable(BAD_TICKET)
-        return Identity(_actor(request, ticket.user, ticket.tenant, ticket.plan), ticket.until)
+        return Identity(_actor(request, ticket.sub, ticket.tenant, ticket.plan), ticket.until)
 
     async def _identity(self, request: HTTPConnection, token: str) -> Identity:
         claims = await self._tokens.read(token)
@@ -153,7 +153,7 @@ def demo_refusal(request: HTTPConnection) -> Forbidden | None:
     return None
 
 
-def _actor(request: HTTPConnection, user: str, tenant: str, plan: str) -> Actor:
+def _actor(request: HTTPConnection, sub: str, tenant: str, plan: str) -> Actor:
     address = request.client.host if request.client else ""
     agent = request.headers.get("user-agent", "")[:LONGEST_NAME]
-    return Actor(user, tenant, plan, address, agent)
+    return Actor(sub, tenant, plan, address, agent)

@@ -178,7 +178,7 @@ class Items(Out, frozen=True):
 
 
 class AuditEntry(Out, frozen=True):
-    """Who did what. `actor` is the user, or what acts for him: `service`, or his schedule."""
+    """Who did what. `actor` is the user's `sub`, or what acts for the user: service or schedule."""
 
     at: Time
     action: str

@@ -153,7 +153,7 @@ async def test_the_tenant_is_the_user_unless_the_token_says_otherwise(service: S
     ann, bob = service.user("ann"), service.user("bob", tenant="acme")
     await ann.connect()
     await bob.connect()
-    actors = [Actor(name, name) for name in ("ann", "bob")]
+    actors = [Actor("ann", "ann"), Actor("bob", "acme")]
     kept = [(await service.parts.connections.list(actor))[0] for actor in actors]
     assert [each.tenant for each in kept] == ["ann", "acme"]
 
@@ -172,7 +172,7 @@ async def test_a_socket_is_opened_with_the_cookie_by_our_own_pages_alone(tmp_pat
     scope: dict[str, Any] = {"type": "websocket", "path": "/ws/x", "scheme": "wss"}
     own = (b"origin", b"https://sync.example")
     who = await auth.identify(HTTPConnection({**scope, "headers": [*headers, own]}))
-    assert who.actor.user == "ann"
+    assert (who.actor.sub, who.actor.tenant) == ("ann", "ann")
     for origin in (
         [(b"origin", b"https://evil.example")],
         [(b"origin", b"http://sync.example")],
