@@ -9,8 +9,9 @@ import msgspec
 from starlette.requests import HTTPConnection
 
 from connectors.base import Clock
+from service.api.claims import LONGEST_NAME, unacceptable
 from service.api.tickets import LIFE, Ticket, Tickets
-from service.api.tokens import LONGEST, LONGEST_NAME, Tokens, unacceptable
+from service.api.tokens import LONGEST, Tokens
 from service.errors import Forbidden, Unauthenticated
 from service.model import Actor
 from service.settings import Settings, is_loopback
@@ -25,7 +26,7 @@ BAD_TICKET = "The ticket is not good for this stream, or no longer. Get one: POS
 
 
 class Identity(msgspec.Struct, frozen=True):
-    """An actor, and until when the credential that says so is good (None: for ever)."""
+    """An actor, and when what is opened with the credential must end (None: never)."""
 
     actor: Actor
     until: datetime | None = None
@@ -89,8 +90,9 @@ class Authenticator:
 
     async def _identity(self, request: HTTPConnection, token: str) -> Identity:
         claims = await self._tokens.read(token)
-        actor = _actor(request, claims.sub, claims.tenant or claims.sub, claims.plan)
-        return Identity(actor, datetime.fromtimestamp(min(claims.exp, 2**33), UTC))
+        actor = _actor(request, claims.sub, claims.tenant, claims.plan)
+        until = claims.until(self._clock.now().timestamp())
+        return Identity(actor, datetime.fromtimestamp(min(until, 2**33), UTC))
 
 
 def _may_change(request: HTTPConnection) -> bool:

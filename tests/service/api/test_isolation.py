@@ -146,7 +146,7 @@ def query(ticket: str) -> Json:
 
 
 def old() -> str:
-    return token("ann", exp=time.time() - 1)
+    return token("ann", exp=time.time() - 61)
 
 
 UNSIGNED = made(header={"alg": "none", "typ": "JWT"}).rpartition(".")[0] + "."
@@ -375,18 +375,29 @@ async def test_two_users_who_share_a_name_see_and_change_only_their_own(
 ) -> None:
     async with serve(tmp_path, **TINY) as service:
         one, two = (service.user(**claims) for claims in TWINS[twins])
-        mine = await own_things(service, one, "FIRST-1")
-        theirs = await own_things(service, two, "SECOND-2")
-        assert not {*marks(mine)} & {*marks(theirs)}
-        for user, things, others in ((one, mine, theirs), (two, theirs, mine)):
-            await only_own(user, things, others)
-        for user, things, other, others in (
-            (one, mine, two, theirs),
-            (two, theirs, one, mine),
-        ):
-            before = await seen(other, others)
-            await destroy(user, things)
-            assert await seen(other, others) == before
+        await kept_apart(service, one, two)
+
+
+async def test_users_of_two_issuers_see_and_change_only_their_own(tmp_path: Path) -> None:
+    """The tenant and the `sub` are the same: the issuer alone tells them apart."""
+    (tmp_path / "jwks.json").write_bytes(jwks(rsa()))
+    environ: Any = {"AUTH_JWKS": str(tmp_path / "jwks.json"), **TINY}
+    async with serve(tmp_path, **environ) as service:
+        bearer = {"Authorization": f"Bearer {signed(rsa(), 'ann', tenant='acme')}"}
+        async with service.anonymous(headers=bearer) as client:
+            await kept_apart(service, service.user("ann", tenant="acme"), User(client))
+
+
+async def kept_apart(service: Serving, one: User, two: User) -> None:
+    mine = await own_things(service, one, "FIRST-1")
+    theirs = await own_things(service, two, "SECOND-2")
+    assert not {*marks(mine)} & {*marks(theirs)}
+    for user, things, others in ((one, mine, theirs), (two, theirs, mine)):
+        await only_own(user, things, others)
+    for user, things, other, others in ((one, mine, two, theirs), (two, theirs, one, mine)):
+        before = await seen(other, others)
+        await destroy(user, things)
+        assert await seen(other, others) == before
 
 
 async def only_own(user: User, things: Things, others: Things) -> None:
