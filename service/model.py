@@ -64,13 +64,15 @@ def sub_of(user: str) -> str:
 
 
 class Actor(msgspec.Struct, frozen=True):
-    """Who makes a request, and from where. `sub` is the name that people see."""
+    """Who makes a request, and from where. `sub` is the name that people see; `role` is `operator`
+    or nothing."""
 
     sub: str
     tenant: str
     plan: str = ""
     address: str = ""
     user_agent: str = ""
+    role: str = ""
 
     @property
     def user(self) -> str:

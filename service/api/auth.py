@@ -90,7 +90,7 @@ class Authenticator:
 
     async def _identity(self, request: HTTPConnection, token: str) -> Identity:
         claims = await self._tokens.read(token)
-        actor = _actor(request, claims.sub, claims.tenant, claims.plan)
+        actor = _actor(request, claims.sub, claims.tenant, claims.plan, claims.role)
         until = claims.until(self._clock.now().timestamp())
         return Identity(actor, datetime.fromtimestamp(min(until, 2**33), UTC))
 
@@ -155,7 +155,7 @@ def demo_refusal(request: HTTPConnection) -> Forbidden | None:
     return None
 
 
-def _actor(request: HTTPConnection, sub: str, tenant: str, plan: str) -> Actor:
+def _actor(request: HTTPConnection, sub: str, tenant: str, plan: str, role: str = "") -> Actor:
     address = request.client.host if request.client else ""
     agent = request.headers.get("user-agent", "")[:LONGEST_NAME]
-    return Actor(sub, tenant, plan, address, agent)
+    return Actor(sub, tenant, plan, address, agent, role)

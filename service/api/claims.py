@@ -11,6 +11,7 @@ from service.errors import Unauthenticated
 LEEWAY = 60.0
 """Seconds by which the clocks of an issuer and of this service may differ."""
 LONGEST_NAME = 200
+OPERATOR = "operator"
 JWKS = "jwks:"
 """Where both issuers are set, the tenants of AUTH_JWKS begin so. No token may name such a tenant
 itself, whatever is set: else setting the second issuer later could give one the other's tenants."""
@@ -19,11 +20,13 @@ UNPRINTABLE = frozenset({"Cc", "Cs", "Zl", "Zp"})
 
 
 class Claims(msgspec.Struct, frozen=True):
-    """Who a token is for. Times are seconds since 1970."""
+    """Who a token is for. Times are seconds since 1970. `role` is OPERATOR or nothing: other roles
+    are not ours."""
 
     sub: str
     tenant: str
     plan: str
+    role: str
     exp: float
     nbf: float = 0
     iat: float = 0
@@ -77,6 +80,7 @@ def read_claims(said: Mapping[str, Any], tenant_claim: str, prefix: str = "") ->
         sub=sub,
         tenant=f"{prefix}{tenant}",
         plan=plan if plan == "" else _name("plan", plan),
+        role=OPERATOR if said.get("role") == OPERATOR else "",
         **msgspec.structs.asdict(rest),
     )
 

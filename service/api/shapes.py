@@ -33,6 +33,29 @@ class Out(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
     """Something that is told."""
 
 
+# Users ----------------------------------------------------------------------------------------
+
+
+class PlanOfMe(Out, frozen=True):
+    """What the user's plan allows: syncs a day (by the day in UTC), days of history that a sync may
+    read, and live syncs of the tenant. Null is without limit."""
+
+    name: str
+    syncs_per_day: Count | None
+    syncs_today: Count
+    history_days: Count | None
+    concurrency: Count | None
+
+
+class Me(Out, frozen=True):
+    """Who the caller is. `user` is the `sub` of the token, unique within the tenant."""
+
+    user: str
+    tenant: str
+    role: Annotated[str, one_of("operator")] | None
+    plan: PlanOfMe
+
+
 # Syncs ----------------------------------------------------------------------------------------
 
 

@@ -240,6 +240,7 @@ OTHERS: dict[str, Json] = {
     "of the same name in another tenant": {"name": "ann", "tenant": "other"},
     "of the same name without a tenant": {"name": "ann"},
     "of another tenant": {"name": "bob", "tenant": "other"},
+    "an operator of another tenant": {"name": "ann", "tenant": "other", "role": "operator"},
     "of the same tenant": {"name": "bob", "tenant": "acme"},
     "without a tenant": {"name": "bob"},
     "named like the tenant": {"name": "acme"},
@@ -347,7 +348,7 @@ OWN: dict[str, str] = {
 }
 """Routes that list what a user has, and which of the user's things each must contain."""
 ACTIONS = {
-    *("/api/sync/start", "/api/sync/force", "/api/session"),
+    *("/api/sync/start", "/api/sync/force", "/api/session", "/api/me"),
     *("/api/connections/{connector}/authorize", "/api/connections/{connector}/callback"),
 }
 """Routes that name no thing of a user and list none."""
