@@ -277,7 +277,7 @@ class Connections:
                 action=action,
                 user=actor.user,
                 tenant=actor.tenant,
-                actor=actor.user,
+                actor=actor.sub,
                 connection_id=connection.id,
                 address=actor.address,
                 user_agent=actor.user_agent,

@@ -7,7 +7,7 @@ import structlog
 from connectors.base import Clock
 from service.connections import Connections
 from service.errors import ServiceError, SyncAlreadyRunning, TooManySyncs
-from service.model import Actor, Options
+from service.model import Actor, Options, sub_of
 from service.registry import Registry, StartRequest
 from service.store.connections import StoredConnection
 from service.store.engine import Unavailable
@@ -69,7 +69,7 @@ class Housekeeping:
     async def _start(self, connection: StoredConnection) -> None:
         if connection.schedule is None or not await self._connections.claim(connection):
             return  # another process was first
-        actor = Actor(connection.user, connection.tenant, connection.schedule.plan)
+        actor = Actor(sub_of(connection.user), connection.tenant, connection.schedule.plan)
         request = StartRequest(connection.id, Options(), by="schedule")
         try:
             await self._registry.start(actor, request)

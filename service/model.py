@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Self
+from urllib.parse import quote
 
 import msgspec
 
@@ -49,19 +50,39 @@ LIVE = frozenset({Status.PENDING, Status.IN_PROGRESS, Status.PAUSED})
 ENDED = frozenset(Status) - LIVE
 
 
-class Actor(msgspec.Struct, frozen=True):
-    """Who asks, and from where."""
+def user_id(tenant: str, sub: str) -> str:
+    """The key of a user in every table, map and limit: tenant and `sub` together.
 
-    user: str
+    No two pairs share an id: quoting removes every "/" from the tenant, so the first "/" always
+    separates the two. Clients never see an id: they know a user by its `sub`."""
+    return f"{quote(tenant, safe='')}/{sub}"
+
+
+def sub_of(user: str) -> str:
+    """The `sub` in a user's id."""
+    return user.partition("/")[2]
+
+
+class Actor(msgspec.Struct, frozen=True):
+    """Who makes a request, and from where. `sub` is the name that people see; `role` is `operator`
+    or nothing."""
+
+    sub: str
     tenant: str
     plan: str = ""
     address: str = ""
     user_agent: str = ""
+    role: str = ""
+
+    @property
+    def user(self) -> str:
+        """The id by which everything of this user is kept."""
+        return user_id(self.tenant, self.sub)
 
 
 class AuditEntry(msgspec.Struct, frozen=True):
-    """Who did what to which sync or connection of a user; `actor` is the user, or what acts for
-    him: the service itself, or his schedule."""
+    """Who did what to which sync or connection of a user (its id); `actor` is the user's `sub`, or
+    what acts for the user: `service`, or `schedule`."""
 
     at: datetime
     action: str
@@ -110,6 +131,7 @@ class Attempt(msgspec.Struct, frozen=True):
 
 class Sync(msgspec.Struct, frozen=True):
     """One run over one user's connection. It is its own event: `version` is the event's id.
+    `user` is a user's id (see `user_id`), not the `sub`.
 
     `retries` and `takeovers` count what has happened since the last new checkpoint, which was at
     `checkpoint_at`; `attempt_at` is when this attempt began, `attempts` are those before it."""

@@ -6,7 +6,7 @@ order of a change is store, memory, bus: nobody hears of what a poll does not ye
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import anyio
 import msgspec
@@ -27,7 +27,7 @@ from service.errors import (
 )
 from service.events.bus import EventBus
 from service.model import Actor, Fault, Options, Status, Sync
-from service.plans import Plans
+from service.plans import Plan, Plans
 from service.runner.runner import Runner
 from service.sources import Sources
 from service.starting import new_sync
@@ -191,6 +191,15 @@ class Registry:
         ended = [sync for sync in self._ended.values() if sync.user == user]
         return [*ended, *([live] if live else [])]
 
+    def plan_of(self, actor: Actor) -> Plan:
+        """What the user's plan allows; the limit of the tenant is in it, whoever has set it."""
+        most = self._plans.most_of_tenant(actor.plan)
+        return msgspec.structs.replace(self._plans.of(actor.plan), concurrency=most)
+
+    async def started_today(self, actor: Actor) -> int:
+        """How many syncs the user has started since the day began in UTC."""
+        return await self._store.started_since(actor.user, _midnight(self._clock.now()))
+
     # For the service itself -------------------------------------------------------------------
 
     async def take(self, sync_id: str) -> Sync:
@@ -326,15 +335,18 @@ class Registry:
         most = self._plans.of(actor.plan).syncs_per_day
         if most is None:
             return
-        now = self._clock.now()
-        today = now.replace(hour=0, minute=0, second=0, microsecond=0)
-        if await self._store.started_since(actor.user, today) >= most:
-            left = (today + timedelta(days=1) - now).total_seconds()
+        if await self.started_today(actor) >= most:
+            now = self._clock.now()
+            left = (_midnight(now) + timedelta(days=1) - now).total_seconds()
             raise PlanLimit(
                 f"Your plan allows {most} syncs a day. The next can start tomorrow (UTC).",
                 more={"limit": "syncsPerDay", "allowed": most},
                 headers={"Retry-After": f"{left:.0f}"},
             )
+
+
+def _midnight(now: datetime) -> datetime:
+    return now.replace(hour=0, minute=0, second=0, microsecond=0)
 
 
 def _running(running: Sync) -> SyncAlreadyRunning:

@@ -36,6 +36,8 @@ class Settings(msgspec.Struct, frozen=True, rename="upper"):
     #: What a token's `iss` must be, and what its `aud` must name; not looked at if unset.
     auth_issuer: str = ""
     auth_audience: str = ""
+    #: The claim of a token that holds the tenant; dots lead into nested objects.
+    auth_tenant_claim: str = "tenant"
     #: Fernet keys for credentials at rest, newest first, separated by commas.
     secrets_keys: str = ""
     #: Origins whose pages may call the API, separated by commas; or `*`.
@@ -163,6 +165,8 @@ def _check_auth(settings: Settings) -> list[str]:
     if settings.auth_mode != "jwt":
         return ["AUTH_MODE must be jwt or demo."]
     problems = _check_keys(settings)
+    if not all(settings.auth_tenant_claim.split(".")):
+        problems.append("AUTH_TENANT_CLAIM must name a claim, like tenant, org_id or org.id.")
     if not settings.secrets_keys:
         problems.append(
             "Set SECRETS_KEYS, the keys that encrypt credentials at rest. Make one with: python -c "

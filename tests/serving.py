@@ -135,14 +135,15 @@ class Serving:
         self._users = users
 
     def user(self, name: str = "ann", **claims: Any) -> User:
-        if name not in self._users:
+        """The same client for the same name and claims."""
+        who = f"{name} {claims}" if claims else name
+        if who not in self._users:
             headers = {"Authorization": f"Bearer {token(name, **claims)}"}
-            self._users[name] = User(
-                httpx.AsyncClient(
-                    base_url=self.url, headers=headers, verify=False, event_hooks=HOOKS
-                )
+            client = httpx.AsyncClient(
+                base_url=self.url, headers=headers, verify=False, event_hooks=HOOKS
             )
-        return self._users[name]
+            self._users[who] = User(client)
+        return self._users[who]
 
     def anonymous(self, **options: Any) -> httpx.AsyncClient:
         return httpx.AsyncClient(base_url=self.url, event_hooks=HOOKS, **options)

@@ -9,8 +9,9 @@ import msgspec
 from starlette.requests import HTTPConnection
 
 from connectors.base import Clock
+from service.api.claims import LONGEST_NAME, unacceptable
 from service.api.tickets import LIFE, Ticket, Tickets
-from service.api.tokens import LONGEST, LONGEST_NAME, Tokens, unacceptable
+from service.api.tokens import LONGEST, Tokens
 from service.errors import Forbidden, Unauthenticated
 from service.model import Actor
 from service.settings import Settings, is_loopback
@@ -25,7 +26,7 @@ BAD_TICKET = "The ticket is not good for this stream, or no longer. Get one: POS
 
 
 class Identity(msgspec.Struct, frozen=True):
-    """An actor, and until when the credential that says so is good (None: for ever)."""
+    """An actor, and when what is opened with the credential must end (None: never)."""
 
     actor: Actor
     until: datetime | None = None
@@ -73,7 +74,7 @@ class Authenticator:
         now = self._clock.now()
         until = min(now + LIFE, who.until or now + LIFE)
         actor = who.actor
-        ticket = Ticket(actor.user, actor.tenant, actor.plan, sync_id, until.timestamp())
+        ticket = Ticket(actor.sub, actor.tenant, actor.plan, sync_id, until.timestamp())
         return self._tickets.write(ticket), int((until - now).total_seconds())
 
     def _admit(self, request: HTTPConnection, text: str) -> Identity:
@@ -85,12 +86,13 @@ class Authenticator:
         theirs = request.scope["path"] == STREAM + ticket.sync_id
         if not theirs or self._clock.now() >= ticket.until:
             raise unacceptable(BAD_TICKET)
-        return Identity(_actor(request, ticket.user, ticket.tenant, ticket.plan), ticket.until)
+        return Identity(_actor(request, ticket.sub, ticket.tenant, ticket.plan), ticket.until)
 
     async def _identity(self, request: HTTPConnection, token: str) -> Identity:
         claims = await self._tokens.read(token)
-        actor = _actor(request, claims.sub, claims.tenant or claims.sub, claims.plan)
-        return Identity(actor, datetime.fromtimestamp(min(claims.exp, 2**33), UTC))
+        actor = _actor(request, claims.sub, claims.tenant, claims.plan, claims.role)
+        until = claims.until(self._clock.now().timestamp())
+        return Identity(actor, datetime.fromtimestamp(min(until, 2**33), UTC))
 
 
 def _may_change(request: HTTPConnection) -> bool:
@@ -153,7 +155,7 @@ def demo_refusal(request: HTTPConnection) -> Forbidden | None:
     return None
 
 
-def _actor(request: HTTPConnection, user: str, tenant: str, plan: str) -> Actor:
+def _actor(request: HTTPConnection, sub: str, tenant: str, plan: str, role: str = "") -> Actor:
     address = request.client.host if request.client else ""
     agent = request.headers.get("user-agent", "")[:LONGEST_NAME]
-    return Actor(user, tenant, plan, address, agent)
+    return Actor(sub, tenant, plan, address, agent, role)

@@ -47,7 +47,8 @@ IDENTITIES: Any = {
         "type": "http",
         "scheme": "bearer",
         "bearerFormat": "JWT",
-        "description": "HS256, RS256 or ES256; `sub` is the user, `exp` is required.",
+        "description": "HS256, RS256 or ES256. `sub` and `exp` are required; `tenant` is the `sub` "
+        "if it is missing, and both together are the user.",
     },
     "session": {
         "type": "apiKey",

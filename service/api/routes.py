@@ -13,6 +13,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from service.api import (
     connections,
     history,
+    me,
     openapi,
     pages,
     recoveries,
@@ -205,6 +206,7 @@ CALLS: Sequence[Call] = (
         takes_too=CSV,
         gives=shapes.CostsTaken,
     ),
+    Call("GET", "/api/me", me.me, gives=shapes.Me),
     Call("POST", "/api/session", session.begin, status=204),
     Call("DELETE", "/api/session", session.end, status=204),
     Call("GET", "/healthz", pages.healthz, gives=shapes.Health),

@@ -33,6 +33,29 @@ class Out(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
     """Something that is told."""
 
 
+# Users ----------------------------------------------------------------------------------------
+
+
+class PlanOfMe(Out, frozen=True):
+    """What the user's plan allows: syncs a day (by the day in UTC), days of history that a sync may
+    read, and live syncs of the tenant. Null is without limit."""
+
+    name: str
+    syncs_per_day: Count | None
+    syncs_today: Count
+    history_days: Count | None
+    concurrency: Count | None
+
+
+class Me(Out, frozen=True):
+    """Who the caller is. `user` is the `sub` of the token, unique within the tenant."""
+
+    user: str
+    tenant: str
+    role: Annotated[str, one_of("operator")] | None
+    plan: PlanOfMe
+
+
 # Syncs ----------------------------------------------------------------------------------------
 
 
@@ -178,7 +201,7 @@ class Items(Out, frozen=True):
 
 
 class AuditEntry(Out, frozen=True):
-    """Who did what. `actor` is the user, or what acts for him: `service`, or his schedule."""
+    """Who did what. `actor` is the user's `sub`, or what acts for the user: service or schedule."""
 
     at: Time
     action: str

@@ -15,9 +15,10 @@ LIFE = timedelta(minutes=15)
 
 
 class Ticket(msgspec.Struct, frozen=True, array_like=True):
-    """Who may follow which sync, and until when (seconds since 1970)."""
+    """Who may follow which sync, and until when (seconds since 1970). Tenant and `sub` together
+    are the user."""
 
-    user: str
+    sub: str
     tenant: str
     plan: str
     sync_id: str

@@ -91,7 +91,7 @@ class Schedule(msgspec.Struct, frozen=True):
 
 
 class StoredConnection(msgspec.Struct, frozen=True):
-    """A connection as it is kept: its credentials still encrypted."""
+    """A connection as it is kept: its credentials still encrypted. `user` is a user's id."""
 
     id: str
     user: str

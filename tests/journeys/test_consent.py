@@ -57,12 +57,15 @@ async def test_a_seller_who_consents_is_connected_and_read(near: Serving) -> Non
 
 
 async def test_a_state_is_good_once_and_for_its_own_user(near: Serving) -> None:
-    ann, bob = near.user("ann"), near.user("bob")
+    ann = near.user("ann", tenant="acme")
+    others = [near.user("bob", tenant="acme"), near.user("ann", tenant="other"), near.user("ann")]
     back = await consent(ann)
-    problem(await bob.get(back), 422, "invalid")
+    for other in others:
+        problem(await other.get(back), 422, "invalid")
     assert (await ann.get(back)).status_code == 303
     problem(await ann.get(back), 422, "invalid")
-    assert read(await bob.get("/api/connections"))["connections"] == []
+    for other in others:
+        assert read(await other.get("/api/connections"))["connections"] == []
 
 
 async def test_a_made_up_state_or_none_changes_nothing(near: Serving) -> None:

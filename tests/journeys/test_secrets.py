@@ -48,7 +48,7 @@ async def bad_tokens(ann: Listener) -> None:
     """Tokens that are refused, wherever they stand."""
     bad = [
         f"{MARK}.{MARK}.{MARK}",
-        token(MARK, exp=time.time() - 1),
+        token(MARK, exp=time.time() - 61),
         signed(rsa(), MARK),
         token(MARK, tenant=MARK * 99),
         token()[:-9] + MARK,

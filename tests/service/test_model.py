@@ -1,6 +1,7 @@
 """A sync and its moves: only what the table allows, and a bar that never falls."""
 
 from datetime import UTC, datetime, timedelta
+from urllib.parse import unquote
 
 import msgspec
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from connectors.base import Cursor, Page, Window
 from service.errors import IllegalMove
-from service.model import ENDED, LIVE, MOVES, Fault, Status, Sync
+from service.model import ENDED, LIVE, MOVES, Actor, Fault, Status, Sync, sub_of, user_id
 from service.progress import CLAIMS, Checkpoint, DatasetProgress, Outcome, Stage, Tally
 
 NOW = datetime(2026, 1, 15, 12, tzinfo=UTC)
@@ -188,3 +189,27 @@ def test_whatever_happens_the_laws_hold(steps: list[tuple[str, str, int, float]]
             assert after.completed_at and not after.waiting_until
             assert Outcome.IN_PROGRESS not in {each.status for each in after.datasets}
         sync = after
+
+
+# Users ----------------------------------------------------------------------------------------
+
+
+texts = st.text(min_size=1, max_size=8)
+alike = st.text(st.sampled_from("a/%2F25"), min_size=1, max_size=8)
+"""Names that look like parts of an id, or like something escaped."""
+pairs = st.tuples(texts | alike, texts | alike)
+
+
+@given(pairs, pairs)
+def test_two_pairs_of_tenant_and_sub_never_share_an_id(
+    one: tuple[str, str], other: tuple[str, str]
+) -> None:
+    assert (user_id(*one) == user_id(*other)) == (one == other)
+
+
+@given(pairs)
+def test_an_id_gives_back_its_tenant_and_its_sub(pair: tuple[str, str]) -> None:
+    tenant, sub = pair
+    actor = Actor(sub, tenant)
+    assert (unquote(actor.user.partition("/")[0]), sub_of(actor.user)) == pair
+    assert not actor.user.startswith("/"), "the migration keeps what is nobody's there"

@@ -27,6 +27,9 @@ PUBLIC = {"/healthz", "/readyz", "/", "/web", "/metrics", "/openapi.json", "/doc
 """What answers everybody. Not all of it is there yet."""
 STREAM = "/api/sse/sync-progress/{sync_id}"
 
+WORDS = ("sync_id", "connection_id", "claim_id", "dataset", "connector")
+"""Every parameter that a path may have."""
+
 Things = dict[str, str]
 
 
@@ -143,7 +146,7 @@ def query(ticket: str) -> Json:
 
 
 def old() -> str:
-    return token("ann", exp=time.time() - 1)
+    return token("ann", exp=time.time() - 61)
 
 
 UNSIGNED = made(header={"alg": "none", "typ": "JWT"}).rpartition(".")[0] + "."
@@ -234,7 +237,10 @@ async def test_what_is_public_is_named_here_and_answers_everybody(service: Servi
 
 
 OTHERS: dict[str, Json] = {
+    "of the same name in another tenant": {"name": "ann", "tenant": "other"},
+    "of the same name without a tenant": {"name": "ann"},
     "of another tenant": {"name": "bob", "tenant": "other"},
+    "an operator of another tenant": {"name": "ann", "tenant": "other", "role": "operator"},
     "of the same tenant": {"name": "bob", "tenant": "acme"},
     "without a tenant": {"name": "bob"},
     "named like the tenant": {"name": "acme"},
@@ -302,3 +308,118 @@ async def test_naming_somebody_elses_connection_brings_nothing(tmp_path: Path) -
                     assert things[name] not in answer.text, str(call)
                 assert "orders-000" not in answer.text, str(call)
         assert await seen(ann, things) == before
+
+
+# Two users who share a name -----------------------------------------------------------------------
+
+
+TWINS: dict[str, tuple[Json, Json]] = {
+    "one sub in two tenants": (
+        {"name": "ann", "tenant": "acme"},
+        {"name": "ann", "tenant": "other"},
+    ),
+    "one sub, in a tenant and in its own": ({"name": "ann", "tenant": "acme"}, {"name": "ann"}),
+    "tenant and sub read alike when joined": (
+        {"name": "b/ann", "tenant": "a"},
+        {"name": "ann", "tenant": "a/b"},
+    ),
+    "a tenant that looks escaped": (
+        {"name": "ann", "tenant": "a/b"},
+        {"name": "ann", "tenant": "a%2Fb"},
+    ),
+    "tenant and sub exchanged": (
+        {"name": "ann", "tenant": "acme"},
+        {"name": "acme", "tenant": "ann"},
+    ),
+    "two users of one tenant": (
+        {"name": "ann", "tenant": "acme"},
+        {"name": "bob", "tenant": "acme"},
+    ),
+}
+OWN: dict[str, str] = {
+    "/api/sync/status": "sync_id",
+    "/api/sync/history": "sync_id",
+    "/api/sse/syncs": "sync_id",
+    "/api/audit": "sync_id",
+    "/api/data/{dataset}": "connection_id",
+    "/api/connections": "connection_id",
+    "/api/recoveries": "claim_id",
+    "/api/costs": "sku",
+}
+"""Routes that list what a user has, and which of the user's things each must contain."""
+ACTIONS = {
+    *("/api/sync/start", "/api/sync/force", "/api/session", "/api/me"),
+    *("/api/connections/{connector}/authorize", "/api/connections/{connector}/callback"),
+}
+"""Routes that name no thing of a user and list none."""
+
+
+def test_every_route_is_about_one_thing_or_lists_things_or_is_a_named_action() -> None:
+    every = {call.route for call in calls(dict.fromkeys(WORDS, "x")) if not call.owned}
+    assert every == OWN.keys() | ACTIONS, "say in OWN or ACTIONS what a new route shows"
+
+
+async def own_things(service: Serving, user: User, sku: str) -> Things:
+    """As `things_of`, with a cost of a name that no other user has."""
+    things = await things_of(service, user)
+    await user.http.put("/api/costs", json=[{"sku": sku, "cost": "1", "currency": "EUR"}])
+    return {**things, "sku": sku}
+
+
+def marks(things: Things) -> list[str]:
+    return [things[name] for name in ("sync_id", "ended", "connection_id", "claim_id", "sku")]
+
+
+@pytest.mark.parametrize("twins", TWINS)
+async def test_two_users_who_share_a_name_see_and_change_only_their_own(
+    tmp_path: Path, twins: str
+) -> None:
+    async with serve(tmp_path, **TINY) as service:
+        one, two = (service.user(**claims) for claims in TWINS[twins])
+        await kept_apart(service, one, two)
+
+
+async def test_users_of_two_issuers_see_and_change_only_their_own(tmp_path: Path) -> None:
+    """The tenant and the `sub` are the same: the issuer alone tells them apart."""
+    (tmp_path / "jwks.json").write_bytes(jwks(rsa()))
+    environ: Any = {"AUTH_JWKS": str(tmp_path / "jwks.json"), **TINY}
+    async with serve(tmp_path, **environ) as service:
+        bearer = {"Authorization": f"Bearer {signed(rsa(), 'ann', tenant='acme')}"}
+        async with service.anonymous(headers=bearer) as client:
+            await kept_apart(service, service.user("ann", tenant="acme"), User(client))
+
+
+async def kept_apart(service: Serving, one: User, two: User) -> None:
+    mine = await own_things(service, one, "FIRST-1")
+    theirs = await own_things(service, two, "SECOND-2")
+    assert not {*marks(mine)} & {*marks(theirs)}
+    for user, things, others in ((one, mine, theirs), (two, theirs, mine)):
+        await only_own(user, things, others)
+    for user, things, other, others in ((one, mine, two, theirs), (two, theirs, one, mine)):
+        before = await seen(other, others)
+        await destroy(user, things)
+        assert await seen(other, others) == before
+
+
+async def only_own(user: User, things: Things, others: Things) -> None:
+    """Every list holds the user's own things; no answer names anybody else's, even where asked."""
+    for call in calls(things):
+        if call.method == "GET":
+            answer = await ask(user.http, call)
+            assert not [each for each in marks(others) if each in answer.text], str(call)
+            if call.route in OWN:
+                assert things[OWN[call.route]] in answer.text, (str(call), answer.text)
+    for call in calls(others):
+        if call.owned:
+            refused(await ask(user.http, call), call, 404, "not_found")
+
+
+async def destroy(user: User, things: Things) -> None:
+    """Every call that a user can make, and at the end nothing is left."""
+    for call in calls(things):
+        assert (await ask(user.http, call)).status_code < 500, str(call)
+    await user.post(f"/api/sync/cancel/{things['sync_id']}")
+    for each in read(await user.get("/api/connections"))["connections"]:
+        answer = await user.http.delete(f"/api/connections/{each['id']}?data=erase")
+        assert answer.status_code == 204, answer.text
+    assert read(await user.get("/api/recoveries"))["recoveries"] == []

@@ -10,7 +10,7 @@ from typing import Any
 import anyio
 import pytest
 
-from service.api import hub
+from service.api import claims, hub
 from tests.service.api.answers import SLOW, TINY, connection_to, paused_sync, problem
 from tests.service.api.streams import (
     ENDED,
@@ -238,6 +238,7 @@ async def test_a_stream_ends_with_its_credential(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(hub, "TICK", 0.02)
+    monkeypatch.setattr(claims, "LEEWAY", 0.0)
     async with serve(tmp_path, **SLOW) as service:
         await service.user().connect()
         sync_id = await service.user().start()

@@ -278,7 +278,7 @@ async def test_a_ticket_in_an_odd_request_line_is_refused_in_order(tmp_path: Pat
 
 
 def test_a_ticket_says_who_when_and_what_only_to_us() -> None:
-    written: Json = {"user": "ann", "tenant": "acme", "plan": "gold", "sync_id": "sync_1"}
+    written: Json = {"sub": "ann", "tenant": "acme", "plan": "gold", "sync_id": "sync_1"}
     ticket = Ticket(**written, ends=12345.5)
     ours = Tickets(KEY)
     assert ours.read(ours.write(ticket)) == ticket

@@ -1,0 +1,28 @@
+"""The caller as the service knows it."""
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from service.api import shapes, wire
+from service.api.parts import actor, parts
+
+
+async def me(request: Request) -> Response:
+    """The caller's `sub`, tenant and role, and the limits of the plan. Only an operator has a role;
+    a limit that does not exist is null."""
+    who, registry = actor(request), parts(request).registry
+    plan = registry.plan_of(who)
+    return wire.JSON(
+        shapes.Me(
+            user=who.sub,
+            tenant=who.tenant,
+            role=who.role or None,
+            plan=shapes.PlanOfMe(
+                name=who.plan,
+                syncs_per_day=plan.syncs_per_day,
+                syncs_today=await registry.started_today(who),
+                history_days=plan.history_days,
+                concurrency=plan.concurrency,
+            ),
+        )
+    )

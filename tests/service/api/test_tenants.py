@@ -1,0 +1,145 @@
+"""What is counted and remembered for each user is so for each tenant and `sub` together."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import anyio
+import httpx
+import pytest
+
+from tests.service.api.answers import SLOW, TINY, problem
+from tests.service.api.streams import data, stream, until_streams
+from tests.service.clocks import FastClock
+from tests.serving import Json, Serving, User, read, serve
+
+pytestmark = pytest.mark.anyio
+
+
+def twins(service: Serving) -> tuple[User, User]:
+    return service.user("ann", tenant="acme"), service.user("ann", tenant="other")
+
+
+async def connected(service: Serving) -> tuple[User, User]:
+    one, two = twins(service)
+    await one.connect()
+    await two.connect()
+    return one, two
+
+
+def ids(answer: httpx.Response) -> list[str]:
+    return [each["syncId"] for each in read(answer)["syncs"]]
+
+
+async def test_an_idempotency_key_is_of_one_tenant_alone(tmp_path: Path) -> None:
+    async with serve(tmp_path, **SLOW) as service:
+        one, two = await connected(service)
+        key: Any = {"headers": {"Idempotency-Key": "monday"}}
+        first = read(await one.post("/api/sync/start", **key))["syncId"]
+        second = read(await two.post("/api/sync/start", **key))["syncId"]
+        assert first != second
+        for user, own in ((one, first), (two, second)):
+            assert read(await user.post("/api/sync/start", **key))["syncId"] == own
+        other = await two.post("/api/sync/start", {"dryRun": True}, **key)
+        problem(other, 422, "idempotency_key_reused")
+
+
+async def test_each_tenant_has_a_live_sync_of_its_own_to_attach_to(tmp_path: Path) -> None:
+    async with serve(tmp_path, **SLOW) as service:
+        one, two = await connected(service)
+        first, second = await one.start(), await two.start()
+        for user, own in ((one, first), (two, second)):
+            assert await user.start(onConflict="attach") == own
+            running = problem(await user.post("/api/sync/start"), 409, "sync_already_running")
+            assert running["syncId"] == own
+
+
+async def test_a_tenants_limit_does_not_count_the_same_sub_of_another(tmp_path: Path) -> None:
+    async with serve(tmp_path, MAX_SYNCS_PER_TENANT="1", **SLOW) as service:
+        one, two = await connected(service)
+        await one.start()
+        await two.start()
+        for tenant in ("acme", "other"):
+            bob = service.user("bob", tenant=tenant)
+            await bob.connect()
+            problem(await bob.post("/api/sync/start"), 429, "too_many_syncs")
+
+
+async def test_a_plans_syncs_a_day_are_counted_for_each_tenant(tmp_path: Path) -> None:
+    plans = '{"free":{"syncsPerDay":1}}'
+    async with serve(tmp_path, PLANS=plans, **TINY) as service:
+        users = [service.user("ann", tenant=each, plan="free") for each in ("acme", "other")]
+        for user in users:
+            await user.connect()
+        for user in users:
+            await user.whole_sync()
+            problem(await user.post("/api/sync/start"), 403, "plan_limit")
+
+
+async def test_requests_are_counted_for_each_tenant(tmp_path: Path) -> None:
+    async with serve(tmp_path, MAX_REQUESTS_PER_MINUTE="3", **TINY) as service:
+        for user in twins(service):
+            for _ in range(3):
+                assert (await user.get("/api/connections")).status_code == 200
+            problem(await user.get("/api/connections"), 429, "too_many_requests")
+
+
+async def test_streams_are_counted_for_each_tenant_and_carry_its_syncs_alone(
+    tmp_path: Path,
+) -> None:
+    async with serve(tmp_path, MAX_STREAMS_PER_USER="1", **SLOW) as service:
+        one, two = await connected(service)
+        async with stream(one, "/api/sse/syncs") as first, stream(two, "/api/sse/syncs") as second:
+            await until_streams(service, 2)
+            sync_ids = [await one.start(), await two.start()]
+            for opened, own, user in zip((first, second), sync_ids, (one, two), strict=True):
+                assert (await user.post(f"/api/sync/cancel/{own}")).status_code == 200
+                kinds, whose = [], set()
+                while "cancelled" not in kinds:
+                    event = await opened.event()
+                    kinds.append(event["event"])
+                    whose.add(data(event)["syncId"])
+                assert whose == {own} and "evicted" not in kinds
+
+
+async def test_a_ticket_is_of_one_tenant_alone(tmp_path: Path) -> None:
+    async with serve(tmp_path, **TINY) as service:
+        one, two = await connected(service)
+        done = (await one.whole_sync())["syncId"]
+        other = (await two.whole_sync())["syncId"]
+        problem(await two.post("/api/sse/ticket", {"syncId": done}), 404, "not_found")
+        params = {"ticket": read(await one.post("/api/sse/ticket", {"syncId": done}))["ticket"]}
+        async with service.anonymous() as client:
+            path = "/api/sse/sync-progress"
+            assert (await client.get(f"{path}/{done}", params=params)).status_code == 200
+            answer = await client.get(f"{path}/{other}", params=params)
+            problem(answer, 401, "unauthenticated")
+
+
+async def test_a_schedule_starts_the_syncs_of_its_own_tenant(tmp_path: Path) -> None:
+    clock = FastClock(now=datetime(2026, 3, 1, 0, 30, tzinfo=UTC))
+    async with serve(tmp_path, clock, **TINY) as service:
+        one, two = twins(service)
+        connection = await one.connect()
+        await two.connect()
+        wanted = {"cron": "0 1 * * *", "timezone": "UTC"}
+        await one.http.put(f"/api/connections/{connection['id']}/schedule", json=wanted)
+        clock.jump(timedelta(minutes=31))
+        with anyio.fail_after(20):
+            while not ids(await one.get("/api/sync/history")):
+                await anyio.sleep(0.02)
+        assert ids(await two.get("/api/sync/history")) == []
+
+
+async def test_the_audit_shows_the_sub_and_no_key_of_ours(tmp_path: Path) -> None:
+    async with serve(tmp_path, **TINY) as service:
+        users = [service.user("a/nn", tenant=each) for each in ("ac/me", "a%2Fb")]
+        for user in users:
+            await user.connect()
+            sync_id = (await user.whole_sync())["syncId"]
+            entries: list[Json] = read(await user.get("/api/audit"))["entries"]
+            actions = [(each["action"], each["actor"]) for each in entries]
+            assert actions == [("completed", "service"), ("started", "a/nn"), ("connected", "a/nn")]
+            texts = [(await user.get(path)).text for path in ("/api/audit", "/api/connections")]
+            texts.append((await user.get(f"/api/sync/history/{sync_id}")).text)
+            assert not [each for each in texts if "ac%2Fme" in each or "a%252Fb" in each]

@@ -1,0 +1,242 @@
+"""A database of an older version: every row finds its user, and what was paused goes on."""
+
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from alembic import command
+from alembic.config import Config
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sqlalchemy import create_engine
+
+from service.connections import read_keys
+from service.model import user_id
+from service.store.migrations import FOLDER, migrate, newest
+from tests.service.api.answers import TINY, problem
+from tests.serving import KEY, Json, User, read, serve
+
+pytestmark = pytest.mark.anyio
+
+AT = "2026-11-20T12:00:00.000000Z"
+DATASETS = ("orders", "inventory", "claims")
+
+
+def old_database(path: Path, revision: str = "0003") -> sqlite3.Connection:
+    """A database with the schema that it had at a revision."""
+    engine = create_engine(f"sqlite:///{path}", isolation_level="AUTOCOMMIT")
+    config = Config()
+    config.set_main_option("script_location", str(FOLDER).replace("%", "%%"))
+    with engine.connect() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
+    engine.dispose()
+    return sqlite3.connect(path, isolation_level=None)
+
+
+def insert(database: sqlite3.Connection, table: str, **row: Any) -> None:
+    names, marks = ", ".join(row), ", ".join("?" * len(row))
+    database.execute(f"INSERT INTO {table} ({names}) VALUES ({marks})", tuple(row.values()))
+
+
+def connection(database: sqlite3.Connection, id: str, sub: str, tenant: str) -> None:
+    insert(
+        database,
+        "connections",
+        **{"id": id, "user_id": sub, "tenant_id": tenant, "connector": "demo", "region": "NA"},
+        **{"marketplace_ids": '["DEMO"]', "environment": "production", "name": f"Shop of {id}"},
+        **{"credentials": read_keys(KEY).encrypt(b"good").decode(), "created_at": AT},
+    )
+
+
+def sync(
+    database: sqlite3.Connection, id: str, sub: str, tenant: str, of: str, status: str = "complete"
+) -> None:
+    """As the version before kept it: the sub alone is the user."""
+    ended = None if status in ("pending", "in_progress", "paused") else AT
+    span = {"since": "2026-08-20T12:00:00Z", "until": "2026-11-20T12:00:00Z"}
+    datasets = [{"name": n, "label": n, "checkpoint": {"window": span}} for n in DATASETS]
+    body: Json = {
+        **{"id": id, "user": sub, "tenant": tenant, "connector": "demo", "connection_id": of},
+        **{"started_at": AT, "updated_at": AT, "completed_at": ended, "status": status},
+        **{"stage": "fetching", "percent": 30, "message": "…", "version": 4, "datasets": datasets},
+    }
+    insert(
+        database,
+        "sync_progress",
+        **{"id": id, "user_id": sub, "tenant_id": tenant, "connection_id": of, "status": status},
+        **{"connector": "demo", "stage": "fetching", "progress": 30, "message": "…", "version": 4},
+        **{"started_at": AT, "completed_at": ended, "updated_at": AT},
+        body=msgspec.json.encode(body).decode(),
+    )
+
+
+def claim(database: sqlite3.Connection, id: str, sub: str, of: str) -> None:
+    body = {
+        **{"id": id, "rule": "R1", "title": "Lost", "status": "claimable", "units": 1},
+        **{"amount": "10.50", "currency": "USD", "opens": "2026-11-01", "closes": "2027-01-01"},
+        **{"confidence": "high", "valuation": "your cost", "evidence": {}},
+    }
+    insert(
+        database,
+        "claims",
+        **{"id": id, "user_id": sub, "connection_id": of, "rule": "R1", "currency": "USD"},
+        **{"hundredths": 1050, "opens": "2026-11-01", "closes": "2027-01-01", "reimbursed": 0},
+        **{"sync_id": "s", "updated_at": AT, "body": msgspec.json.encode(body).decode()},
+    )
+
+
+def audit(database: sqlite3.Connection, id: str, sub: str, tenant: str, **of: str) -> None:
+    insert(
+        database,
+        "audit_logs",
+        **{"id": id, "at": AT, "action": "started", "user_id": sub, "tenant_id": tenant},
+        **{"actor": sub, "details": "{}", **of},
+    )
+
+
+def key(database: sqlite3.Connection, sub: str, name: str, of: str) -> None:
+    row = {"user_id": sub, "key": name, "request": "r", "sync_id": of, "at": AT}
+    insert(database, "idempotency_keys", **row)
+
+
+def cost(database: sqlite3.Connection, sub: str, sku: str) -> None:
+    insert(database, "costs", user_id=sub, sku=sku, amount="1", currency="EUR")
+
+
+def shared_sub(path: Path) -> None:
+    """One sub in two tenants, who share all that the version before kept by the sub alone."""
+    with old_database(path) as database:
+        connection(database, "conn_a", "ann", "acme")
+        connection(database, "conn_b", "ann", "other")
+        sync(database, "sync_1", "ann", "acme", "conn_a")
+        sync(database, "sync_2", "ann", "other", "conn_b")
+        sync(database, "sync_3", "ann", "other", "conn_a")  # by one tenant, of the other's account
+        sync(database, "sync_4", "ann", "other", "conn_b", "paused")
+        insert(database, "sync_counts", user_id="ann", total=4)
+        for number, (tenant, of) in enumerate([("acme", "a"), ("other", "b"), ("other", "a")], 1):
+            of_this = {"sync_id": f"sync_{number}", "connection_id": f"conn_{of}"}
+            audit(database, f"{number}", "ann", tenant, **of_this)
+        key(database, "ann", "monday", "sync_1")
+        key(database, "ann", "tuesday", "sync_2")
+        key(database, "ann", "long ago", "sync_gone")
+        claim(database, "claim_a", "ann", "conn_a")
+        claim(database, "claim_b", "ann", "conn_b")
+        cost(database, "ann", "MUG")
+        connection(database, "conn_c", "bob", "acme")
+        cost(database, "bob", "CUP")
+        insert(database, "consents", state="x", user_id="ann", begun_at=AT, body="{}")
+    database.close()
+
+
+async def ids(user: User, path: str, of: str, name: str) -> set[str]:
+    return {each[name] for each in read(await user.get(path))[of]}
+
+
+async def has(user: User) -> dict[str, set[str]]:
+    return {
+        "connections": await ids(user, "/api/connections", "connections", "id"),
+        "syncs": await ids(user, "/api/sync/history", "syncs", "syncId"),
+        "claims": await ids(user, "/api/recoveries", "recoveries", "id"),
+        "audit": await ids(user, "/api/audit", "entries", "syncId"),
+        "costs": await ids(user, "/api/costs", "costs", "sku"),
+    }
+
+
+async def test_both_tenants_of_a_shared_sub_end_with_their_own(tmp_path: Path) -> None:
+    shared_sub(tmp_path / "sync.db")
+    async with serve(tmp_path, RETENTION_DAYS="36500", **TINY) as service:
+        acme, other = (service.user("ann", tenant=each) for each in ("acme", "other"))
+        assert await has(acme) == {
+            "connections": {"conn_a"},
+            "syncs": {"sync_1", "sync_3"},
+            "claims": {"claim_a"},
+            "audit": {"sync_1", "sync_3"},
+            "costs": set(),
+        }
+        assert await has(other) == {
+            "connections": {"conn_b"},
+            "syncs": {"sync_2", "sync_4"},
+            "claims": {"claim_b"},
+            "audit": {"sync_2"},
+            "costs": set(),
+        }
+        for user in (acme, other):
+            assert read(await user.get("/api/sync/history"))["total"] == 2
+        nobody = service.user("ann")
+        assert not any((await has(nobody)).values())
+        bob = service.user("bob", tenant="acme")
+        assert (await has(bob))["costs"] == {"CUP"}
+
+
+async def test_a_sync_that_was_paused_goes_on_in_its_own_tenant(tmp_path: Path) -> None:
+    shared_sub(tmp_path / "sync.db")
+    async with serve(tmp_path, RETENTION_DAYS="36500", **TINY) as service:
+        acme, other = (service.user("ann", tenant=each) for each in ("acme", "other"))
+        assert (await other.status("sync_4"))["status"] == "paused"
+        problem(await acme.post("/api/sync/resume/sync_4"), 404, "not_found")
+        assert (await acme.whole_sync())["status"] == "complete", "none is live in this tenant"
+        assert (await other.post("/api/sync/resume/sync_4")).status_code == 202
+        assert (await other.until("sync_4"))["status"] == "complete"
+        entries = read(await other.get("/api/audit", params={"syncId": "sync_4"}))["entries"]
+        assert {each["actor"] for each in entries} == {"ann", "service"}
+
+
+def rows(path: Path, sql: str) -> list[tuple[Any, ...]]:
+    with sqlite3.connect(path) as database:
+        found = database.execute(sql).fetchall()
+    database.close()
+    return found
+
+
+def test_keys_counts_and_costs_follow_what_they_can_be_traced_to(tmp_path: Path) -> None:
+    path = tmp_path / "sync.db"
+    shared_sub(path)
+    assert migrate(f"sqlite:///{path}") == newest()
+    keys = rows(path, "SELECT user_id, key FROM idempotency_keys ORDER BY key")
+    assert keys == [("acme/ann", "monday"), ("other/ann", "tuesday")]
+    counts = rows(path, "SELECT user_id, total FROM sync_counts ORDER BY user_id")
+    assert counts == [("acme/ann", 2), ("other/ann", 2)]
+    costs = rows(path, "SELECT user_id, sku FROM costs ORDER BY sku")
+    assert costs == [("acme/bob", "CUP"), ("/ann", "MUG")], "nobody's, and not lost"
+    assert rows(path, "SELECT * FROM consents") == []
+    for user, tenant, body in rows(path, "SELECT user_id, tenant_id, body FROM sync_progress"):
+        whole = msgspec.json.decode(body)
+        assert (whole["user"], whole["tenant"]) == (user, tenant)
+        assert set(whole) > {"datasets", "version", "connection_id"}
+
+
+names = st.text(st.sampled_from("a/%2F"), min_size=1, max_size=4)
+
+
+@settings(max_examples=25, deadline=None)
+@given(pairs=st.sets(st.tuples(names, names), min_size=1, max_size=6))
+def test_names_that_look_like_ids_of_others_stay_apart(
+    tmp_path_factory: pytest.TempPathFactory, pairs: set[tuple[str, str]]
+) -> None:
+    """A sub may read like another user's new id, half way through the migration too."""
+    path = tmp_path_factory.mktemp("old") / "sync.db"
+    subs: set[str] = set()
+    with old_database(path) as database:
+        for number, (tenant, sub) in enumerate(sorted(pairs)):
+            connection(database, f"conn_{number}", sub, tenant)
+            status = "complete" if sub in subs else "paused"
+            sync(database, f"sync_{number}", sub, tenant, f"conn_{number}", status)
+            key(database, sub, f"{number}", f"sync_{number}")
+            if sub not in subs:
+                cost(database, sub, "MUG")
+            subs.add(sub)
+    database.close()
+    migrate(f"sqlite:///{path}")
+    expected = [user_id(*pair) for pair in sorted(pairs)]
+    for sql in (
+        "SELECT user_id FROM connections ORDER BY id",
+        "SELECT user_id FROM sync_progress ORDER BY id",
+        "SELECT user_id FROM idempotency_keys ORDER BY sync_id",
+    ):
+        assert [each for (each,) in rows(path, sql)] == expected
+    alone = {sub: {t for t, s in pairs if s == sub} for sub in subs}
+    owners = {user_id(min(t), sub) if len(t) == 1 else f"/{sub}" for sub, t in alone.items()}
+    assert {each for (each,) in rows(path, "SELECT user_id FROM costs")} == owners
