@@ -43,9 +43,10 @@ from service.store.connections import ConnectionStore
 from service.store.engine import Engine, Unavailable
 from service.store.migrations import migrate
 from service.store.patience import PatientEngine
+from service.store.place import only_process
 from service.store.records import Records
 from service.store.recoveries import Recoveries
-from service.store.sqlite import SqliteEngine, only_process
+from service.store.sqlite import SqliteEngine
 from service.store.store import Store
 
 log = structlog.get_logger()
@@ -122,9 +123,9 @@ async def open_parts(settings: Settings, clock: Clock) -> AsyncIterator[Parts]:
 @asynccontextmanager
 async def _database(settings: Settings) -> AsyncIterator[Engine]:
     """Ours alone, and of the newest schema."""
-    with only_process(settings.database_path):
-        await anyio.to_thread.run_sync(migrate, f"sqlite:///{settings.database_path}")
-        engine = await SqliteEngine.open(settings.database_path)
+    with only_process(settings.database_path) as place:
+        await anyio.to_thread.run_sync(migrate, f"sqlite:///{place.path}")
+        engine = await SqliteEngine.open(place.path, place)
         try:
             yield engine
         finally:
@@ -168,8 +169,8 @@ def _housekeeping(
 
 def bring_up_to_date(settings: Settings) -> str:
     """The newest schema, which the database then has. No service may run meanwhile."""
-    with only_process(settings.database_path):
-        return migrate(f"sqlite:///{settings.database_path}")
+    with only_process(settings.database_path) as place:
+        return migrate(f"sqlite:///{place.path}")
 
 
 async def rotate(settings: Settings) -> int:
@@ -194,7 +195,8 @@ async def _service_error(_: Request, error: Exception) -> Response:
 
 
 async def _unavailable(_: Request, error: Exception) -> Response:
-    log.error("database_away", reason=str(error))
+    if not cast(Unavailable, error).logged:
+        log.error("database_away", reason=str(error))
     return wire.problem(StoreUnavailable(headers={"Retry-After": "5"}))
 
 

@@ -49,6 +49,7 @@ class Housekeeping:
         while True:
             now = self._clock.now()
             try:
+                await self._store.ping()  # so that the log has it although nobody asks
                 await self.start_due()
                 if tidied is None or not timedelta(0) <= now - tidied < TIDY_EVERY:
                     await self.tidy()

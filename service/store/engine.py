@@ -43,9 +43,15 @@ class Unavailable(Exception):
     """The database cannot be reached, is locked by another, or has no room. Nothing was changed, as
     far as can be told; it may be back soon."""
 
+    logged = False
+    """Whether the log has it already."""
+
 
 class Engine(Protocol):
     """Its calls raise Unavailable where the database is away."""
+
+    async def ping(self) -> None:
+        """Raises Unavailable where nothing could be written now."""
 
     async def read(self, sql: str, values: Values) -> Sequence[Values]: ...
 

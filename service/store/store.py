@@ -101,7 +101,8 @@ class Store:
         self._engine = engine
 
     async def ping(self) -> None:
-        await self._engine.read("SELECT 1", {})
+        """Raises Unavailable where nothing could be written now."""
+        await self._engine.ping()
 
     async def write(self, guard: Statement, *rest: Statement) -> bool:
         """All of it or nothing; False if the guard touched no row."""
