@@ -88,6 +88,8 @@ async def open_parts(settings: Settings, clock: Clock) -> AsyncIterator[Parts]:
             open_sources(connectors.names(), connectors.find, settings.environ, clock)
         )
         store, stored, records = Store(engine), ConnectionStore(engine), Records(engine)
+        audit = AuditLog(engine)
+        await audit.go_on()
         bus, runner = EventBus(), Runner(settings.max_running_syncs)
         plans = Plans(read_plans(settings.plans), settings.max_syncs_per_tenant)
         registry = Registry(store, records, stored, bus, runner, sources, clock, plans)
@@ -110,7 +112,7 @@ async def open_parts(settings: Settings, clock: Clock) -> AsyncIterator[Parts]:
             store=store,
             records=records,
             recoveries=Recoveries(engine),
-            audit=AuditLog(engine),
+            audit=audit,
             sources=sources,
             hub=hub,
             encoder=encoder,

@@ -103,8 +103,8 @@ class Registry:
         await self._check_day(actor)
         connector = self._sources.get(connection.connector)
         plan, landed = self._plans.of(actor.plan), await self._records.landed(connection.id)
-        now = self._clock.now()
-        sync = new_sync(actor, connection, connector, request.options, plan, landed, now)
+        now, last = self._clock.now(), await self._store.newest_id(actor.user)
+        sync = new_sync(actor, connection, connector, request.options, plan, landed, now, last)
         begun = started(sync, actor, request.by)
         most = self._plans.most_of_tenant(actor.plan)
         try:
@@ -328,7 +328,7 @@ class Registry:
             return
         now = self._clock.now()
         today = now.replace(hour=0, minute=0, second=0, microsecond=0)
-        if await self._store.started_since(actor.user, today) >= most:
+        if await self._store.started_between(actor.user, today, today + timedelta(days=1)) >= most:
             left = (today + timedelta(days=1) - now).total_seconds()
             raise PlanLimit(
                 f"Your plan allows {most} syncs a day. The next can start tomorrow (UTC).",

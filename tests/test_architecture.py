@@ -12,7 +12,7 @@ NOUNS = GROUND | {"service.settings"}
 # What is kept, whichever the database is.
 STORES = {
     f"service.store.{name}"
-    for name in ("store", "records", "connections", "recoveries", "audit", "engine")
+    for name in ("store", "records", "connections", "recoveries", "audit", "engine", "ids")
 }
 
 # A room (a module, or every module of a package) and the rooms that it may import.

@@ -225,8 +225,11 @@ def _why_needed(
     known = {name: each.coverage for name, each in landed.items() if each.coverage}
     if unread := [each.label for each in datasets if each.name not in known]:
         return "incomplete", f"Not all of it has been read: {', '.join(unread)}."
-    if any(now - known[each.name].until > STALE + each.lag for each in datasets):
+    ages = {each.name: now - known[each.name].until for each in datasets}
+    if any(ages[each.name] > STALE + each.lag for each in datasets):
         return "stale", f"What was read is more than {STALE.days * 24} hours old."
+    if any(age < -STALE for age in ages.values()):
+        return "stale", "What was read was dated by a clock that was ahead."
     return "up_to_date", "All was read within the last day."
 
 

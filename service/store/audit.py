@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
-from uuid_utils import uuid7
 
 from service.model import Actor, AuditEntry, Status, Sync
 from service.store.engine import Engine, Statement, Values, stamp
+from service.store.ids import Ids
 
 _NOTE = """
 INSERT INTO audit_logs (id, at, action, user_id, tenant_id, actor, sync_id, connection_id, address,
@@ -24,6 +24,8 @@ ACTIONS: Mapping[Status, str] = {
     Status.FAILED: "failed",
     Status.CANCELLED: "cancelled",
 }
+_ids = Ids()
+"""Of all that this process notes: the order of the log is that of what happened."""
 _FILTERS = {
     "action": "action = :action",
     "sync_id": "sync_id = :sync_id",
@@ -44,7 +46,7 @@ def moved(sync: Sync, actor: Actor | None) -> Statement:
 
 def note(entry: AuditEntry) -> Statement:
     row = {
-        "id": uuid7().hex,
+        "id": _ids.next(entry.at),
         "at": stamp(entry.at),
         "action": entry.action,
         "user_id": entry.user,
@@ -64,6 +66,11 @@ class AuditLog:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+
+    async def go_on(self) -> None:
+        """Before the first entry: those of this process come after those that are there."""
+        sql = "SELECT COALESCE(MAX(id), '') AS id FROM audit_logs"
+        _ids.above((await self._engine.read(sql, {}))[0]["id"])
 
     async def page(
         self, user: str, filters: Mapping[str, Any], limit: int, before: str | None = None

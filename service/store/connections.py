@@ -210,6 +210,13 @@ class ConnectionStore:
         rows = await self._engine.read(_DUE, {"now": stamp(now), "limit": limit})
         return [_connection(row) for row in rows]
 
+    async def scheduled(self, after: str, limit: int = 100) -> list[StoredConnection]:
+        """Those that have a schedule, by id; `after` is the last id of the page before."""
+        sql = """SELECT * FROM connections WHERE schedule_next IS NOT NULL AND id > :after
+                  ORDER BY id LIMIT :limit"""
+        rows = await self._engine.read(sql, {"after": after, "limit": limit})
+        return [_connection(row) for row in rows]
+
     async def postpone(self, connection_id: str, due: datetime, next: datetime) -> bool:
         """Claim a due schedule, and set its next time. False if somebody else did."""
         row = {"id": connection_id, "due": stamp(due), "next": stamp(next)}
