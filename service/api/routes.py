@@ -12,6 +12,7 @@ from starlette.routing import BaseRoute, Mount, Route
 
 from service.api import (
     connections,
+    costs,
     history,
     openapi,
     pages,
@@ -198,10 +199,15 @@ CALLS: Sequence[Call] = (
         gives_too=CSV,
     ),
     Call("GET", "/api/recoveries/{claim_id}", recoveries.one, gives=shapes.ProvenRecovery),
-    Call("GET", "/api/costs", recoveries.costs, gives=shapes.Costs),
     Call(
-        *("PUT", "/api/costs", recoveries.put_costs),
-        body=list[recoveries.CostIn],
+        *("GET", "/api/costs", costs.list_all),
+        query=costs.CostsQuery,
+        gives=shapes.Costs,
+        gives_too=CSV,
+    ),
+    Call(
+        *("PUT", "/api/costs", costs.put),
+        body=list[costs.CostIn],
         takes_too=CSV,
         gives=shapes.CostsTaken,
     ),

@@ -354,9 +354,10 @@ class Cost(Out, frozen=True):
 
 
 class Costs(Out, frozen=True):
-    """What units cost, as the user gave it."""
+    """A page of what units cost, as the user gave it, in the order of the SKUs."""
 
     costs: Sequence[Cost]
+    next_cursor: str | None
 
 
 class WrongLine(Out, frozen=True):

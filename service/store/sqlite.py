@@ -156,7 +156,8 @@ def _told() -> Iterator[None]:
 def _write(connection: sqlite3.Connection, guard: Statement, rest: Sequence[Statement]) -> bool:
     connection.execute("BEGIN IMMEDIATE")
     try:
-        if not any(connection.execute(guard.sql, row).fetchone() for row in guard.rows):
+        sql, rows = _with_table(guard)
+        if not any(connection.execute(sql, row).fetchone() for row in rows):
             connection.execute("ROLLBACK")
             return False
         for statement in rest:
@@ -172,10 +173,7 @@ def _write(connection: sqlite3.Connection, guard: Statement, rest: Sequence[Stat
 
 
 def _run(connection: sqlite3.Connection, statement: Statement) -> None:
-    sql, rows = statement.sql, statement.rows
-    if statement.table is not None:
-        place, more = _inlined(statement.table)
-        sql, rows = sql.replace("{rows}", place), [{**row, **more} for row in rows]
+    sql, rows = _with_table(statement)
     if not statement.spare:
         connection.executemany(sql, rows)
         return
@@ -188,6 +186,13 @@ def _run(connection: sqlite3.Connection, statement: Statement) -> None:
         connection.execute("ROLLBACK TO spare")
         log.error("spare_rows_lost", rows=len(statement.rows), reason=str(error))
     connection.execute("RELEASE spare")
+
+
+def _with_table(statement: Statement) -> tuple[str, Sequence[Values]]:
+    if statement.table is None:
+        return statement.sql, statement.rows
+    place, more = _inlined(statement.table)
+    return statement.sql.replace("{rows}", place), [{**row, **more} for row in statement.rows]
 
 
 def _inlined(table: Table) -> tuple[str, Values]:
