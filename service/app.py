@@ -29,6 +29,7 @@ from service.api.proxies import TrustedProxies
 from service.api.rates import Rates
 from service.api.routes import routes
 from service.connections import Connections, read_keys
+from service.erasing import Erasing
 from service.errors import MethodNotAllowed, NotFound, ServiceError, StoreUnavailable
 from service.events.bus import EventBus
 from service.housekeeping import Housekeeping
@@ -105,7 +106,9 @@ async def open_parts(settings: Settings, clock: Clock) -> AsyncIterator[Parts]:
         for sync in await registry.unfinished():
             runner.submit(sync)
             log.info("sync_taken_up", sync_id=sync.id)
+        erasing = Erasing(store, stored, audit, registry, clock)
         await stack.enter_async_context(_going_on(housekeeping.run))
+        await stack.enter_async_context(_going_on(erasing.run))
         yield Parts(
             registry=registry,
             connections=connections,
@@ -119,6 +122,7 @@ async def open_parts(settings: Settings, clock: Clock) -> AsyncIterator[Parts]:
             auth=auth,
             rates=Rates(settings.max_requests_per_minute, clock),
             clock=clock,
+            erasing=erasing,
         )
 
 

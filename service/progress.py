@@ -188,6 +188,15 @@ class DatasetProgress(msgspec.Struct, frozen=True):
         """It waits no more."""
         return msgspec.structs.replace(self, waiting_until=None, waiting_for=None)
 
+    def redacted(self, text: str) -> Self:
+        """Without what came from the source; `text` stands in for its error."""
+        return msgspec.structs.replace(
+            self,
+            error=self.error and text,
+            waiting_for=None,
+            checkpoint=Checkpoint(self.checkpoint.window),
+        )
+
     def told(self) -> str:
         """For example: Fetching orders (1,247 of 2,500). Waiting 179 s for …"""
         if self.ended:

@@ -238,6 +238,12 @@ class Registry:
         """It is pruned from the store."""
         self._ended.pop(sync_id, None)
 
+    async def redact(self, sync: Sync) -> None:
+        """Take what its source said out of a sync that has ended: its data was erased."""
+        redacted = sync.redacted()
+        if redacted is not sync and await self._store.write(save(redacted)):
+            self._remember(redacted)
+
     # Keeping ----------------------------------------------------------------------------------
 
     async def _keep(self, guard: Statement, sync: Sync, *rest: Statement) -> None:

@@ -33,6 +33,7 @@ ROOMS = {
     "service.app": {
         "service.api",
         "service.housekeeping",
+        "service.erasing",
         "service.pipeline",
         "service.registry",
         "service.connections",
@@ -47,6 +48,7 @@ ROOMS = {
     },
     "service.api": {
         "service.registry",
+        "service.erasing",
         "service.connections",
         "service.schedules",
         "service.sources",
@@ -67,6 +69,7 @@ ROOMS = {
         *STORES,
         *GROUND,
     },
+    "service.erasing": {"service.registry", *STORES, *GROUND},
     "service.registry": {
         "service.starting",
         "service.plans",

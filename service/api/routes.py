@@ -174,7 +174,9 @@ CALLS: Sequence[Call] = (
     Call(
         *("DELETE", "/api/connections/{connection_id}", connections.forget),
         query=connections.ForgetQuery,
-        status=204,
+        status=202,
+        gives=shapes.Erasing,
+        also={204: "Forgotten; with `data=erase` nothing of its data is left."},
         refuses=[ConnectionBusy],
     ),
     Call(

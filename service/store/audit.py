@@ -15,6 +15,14 @@ INSERT INTO audit_logs (id, at, action, user_id, tenant_id, actor, sync_id, conn
 VALUES (:id, :at, :action, :user_id, :tenant_id, :actor, :sync_id, :connection_id, :address,
         :user_agent, :details)
 """
+_REDACT = """
+UPDATE audit_logs SET details = json_remove(details, '$.message', '$.name') WHERE rowid IN (
+    SELECT rowid FROM audit_logs WHERE user_id = :user AND connection_id = :connection_id
+       AND (json_extract(details, '$.message') IS NOT NULL
+            OR json_extract(details, '$.name') IS NOT NULL)
+     LIMIT :limit)
+RETURNING 1
+"""
 ITSELF = "service"
 """The actor of what nobody asked for."""
 ACTIONS: Mapping[Status, str] = {
@@ -82,6 +90,11 @@ class AuditLog:
                   ORDER BY id DESC LIMIT :limit"""
         values = {"user": user, "limit": limit, **filters}
         return await self._engine.read(sql, values | ({"before": before} if before else {}))
+
+    async def redact(self, user: str, connection_id: str, limit: int) -> bool:
+        """Take what the source said, and its name, out of some entries; False if there are none."""
+        row = {"user": user, "connection_id": connection_id, "limit": limit}
+        return await self._engine.write(Statement(_REDACT, [row]), [])
 
 
 def _entry(sync: Sync, action: str, actor: Actor | None, by: str = "") -> AuditEntry:

@@ -64,4 +64,9 @@ class Engine(Protocol):
         """All of it or nothing, as one indivisible call. The guard returns its rows; False, and
         nothing written, if there is none. Raises Refused."""
 
+    async def wipe(self, thoroughly: bool) -> bool:
+        """What was deleted or overwritten is in none of the files any more, as far as pages that
+        belong to something else may be looked through in a second if `thoroughly`. False if
+        another program holds it back: try again later."""
+
     async def close(self) -> None: ...

@@ -53,5 +53,8 @@ class PatientEngine:
     async def write(self, guard: Statement, rest: Sequence[Statement]) -> bool:
         return await insist(lambda: self._engine.write(guard, rest))
 
+    async def wipe(self, thoroughly: bool) -> bool:
+        return await insist(lambda: self._engine.wipe(thoroughly))
+
     async def close(self) -> None:
         await self._engine.close()

@@ -113,6 +113,10 @@ class Store:
         """All of it or nothing; False if the guard touched no row."""
         return await self._engine.write(guard, [each for each in rest if each.rows])
 
+    async def wipe(self, thoroughly: bool = False) -> bool:
+        """What was deleted is in no file any more; False if that is held back for the moment."""
+        return await self._engine.wipe(thoroughly)
+
     # Syncs ------------------------------------------------------------------------------------
 
     async def create(
