@@ -348,7 +348,7 @@ def demo_settings(host: str, data: Path, far: str) -> Settings:
 def _demo_key(data: Path) -> str:
     path = data / "secrets.key"
     try:
-        data.mkdir(parents=True, exist_ok=True)
+        data.mkdir(0o700, parents=True, exist_ok=True)
         if not path.exists():
             path.touch(mode=0o600)
             path.write_bytes(Fernet.generate_key())

@@ -29,6 +29,7 @@ from service.api.proxies import TrustedProxies
 from service.api.rates import Rates
 from service.api.routes import routes
 from service.connections import Connections, read_keys
+from service.erasing import Erasing
 from service.errors import MethodNotAllowed, NotFound, ServiceError, StoreUnavailable
 from service.events.bus import EventBus
 from service.housekeeping import Housekeeping
@@ -43,9 +44,10 @@ from service.store.connections import ConnectionStore
 from service.store.engine import Engine, Unavailable
 from service.store.migrations import migrate
 from service.store.patience import PatientEngine
+from service.store.place import only_process
 from service.store.records import Records
 from service.store.recoveries import Recoveries
-from service.store.sqlite import SqliteEngine, only_process
+from service.store.sqlite import SqliteEngine
 from service.store.store import Store
 
 log = structlog.get_logger()
@@ -87,6 +89,8 @@ async def open_parts(settings: Settings, clock: Clock) -> AsyncIterator[Parts]:
             open_sources(connectors.names(), connectors.find, settings.environ, clock)
         )
         store, stored, records = Store(engine), ConnectionStore(engine), Records(engine)
+        audit = AuditLog(engine)
+        await audit.go_on()
         bus, runner = EventBus(), Runner(settings.max_running_syncs)
         plans = Plans(read_plans(settings.plans), settings.max_syncs_per_tenant)
         registry = Registry(store, records, stored, bus, runner, sources, clock, plans)
@@ -102,29 +106,32 @@ async def open_parts(settings: Settings, clock: Clock) -> AsyncIterator[Parts]:
         for sync in await registry.unfinished():
             runner.submit(sync)
             log.info("sync_taken_up", sync_id=sync.id)
+        erasing = Erasing(store, stored, audit, registry, clock)
         await stack.enter_async_context(_going_on(housekeeping.run))
+        await stack.enter_async_context(_going_on(erasing.run))
         yield Parts(
             registry=registry,
             connections=connections,
             store=store,
             records=records,
             recoveries=Recoveries(engine),
-            audit=AuditLog(engine),
+            audit=audit,
             sources=sources,
             hub=hub,
             encoder=encoder,
             auth=auth,
             rates=Rates(settings.max_requests_per_minute, clock),
             clock=clock,
+            erasing=erasing,
         )
 
 
 @asynccontextmanager
 async def _database(settings: Settings) -> AsyncIterator[Engine]:
     """Ours alone, and of the newest schema."""
-    with only_process(settings.database_path):
-        await anyio.to_thread.run_sync(migrate, f"sqlite:///{settings.database_path}")
-        engine = await SqliteEngine.open(settings.database_path)
+    with only_process(settings.database_path) as place:
+        await anyio.to_thread.run_sync(migrate, f"sqlite:///{place.path}")
+        engine = await SqliteEngine.open(place.path, place)
         try:
             yield engine
         finally:
@@ -168,8 +175,8 @@ def _housekeeping(
 
 def bring_up_to_date(settings: Settings) -> str:
     """The newest schema, which the database then has. No service may run meanwhile."""
-    with only_process(settings.database_path):
-        return migrate(f"sqlite:///{settings.database_path}")
+    with only_process(settings.database_path) as place:
+        return migrate(f"sqlite:///{place.path}")
 
 
 async def rotate(settings: Settings) -> int:
@@ -194,7 +201,8 @@ async def _service_error(_: Request, error: Exception) -> Response:
 
 
 async def _unavailable(_: Request, error: Exception) -> Response:
-    log.error("database_away", reason=str(error))
+    if not cast(Unavailable, error).logged:
+        log.error("database_away", reason=str(error))
     return wire.problem(StoreUnavailable(headers={"Retry-After": "5"}))
 
 

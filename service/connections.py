@@ -40,6 +40,9 @@ from service.store.engine import Statement
 CHECK_LASTS = timedelta(hours=1)
 """An account check that succeeded this recently is not repeated: sources count such calls too."""
 
+BACK_AT_MOST = timedelta(days=1)
+"""How long the clock may have been set back for a schedule to wait until it has caught up."""
+
 
 class NewConnection(msgspec.Struct, frozen=True):
     """What a user gives to connect an account."""
@@ -160,6 +163,18 @@ class Connections:
         when = now + postponed if postponed else later.next
         return await self._store.postpone(due.id, due.schedule.next, when)
 
+    async def pull_back(self) -> None:
+        """Schedules that a clock set back has left far ahead: they run at their next time by the
+        clock as it is now. One less than a day ahead is left alone: its run of that time was made.
+        """
+        now, after = self._clock.now(), ""
+        while found := await self._store.scheduled(after):
+            for kept in found:
+                due = kept.schedule and next_run(kept.schedule, now).next
+                if due and kept.schedule and kept.schedule.next > due + BACK_AT_MOST:
+                    await self._store.postpone(kept.id, kept.schedule.next, due)
+            after = found[-1].id
+
     async def authorize(self, actor: Actor, asked: "ConsentRequest", redirect_uri: str) -> str:
         """The page of the source where the user consents; it sends him back with our state."""
         consent = self._sources.consent(asked.connector)
@@ -241,7 +256,7 @@ class Connections:
         """Ask the source who we are, unless it told us within the last hour."""
         kept = await self._store.one(connection.id)
         now = self._clock.now()
-        if kept and kept.checked_at and now - kept.checked_at < CHECK_LASTS:
+        if kept and kept.checked_at and abs(now - kept.checked_at) < CHECK_LASTS:
             return
         account = await self._sources.get(connection.connector).check(connection, waiting)
         await self._store.checked(connection.id, now, None, account.learned)

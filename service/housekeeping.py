@@ -49,6 +49,7 @@ class Housekeeping:
         while True:
             now = self._clock.now()
             try:
+                await self._store.ping()  # so that the log has it although nobody asks
                 await self.start_due()
                 if tidied is None or not timedelta(0) <= now - tidied < TIDY_EVERY:
                     await self.tidy()
@@ -90,6 +91,9 @@ class Housekeeping:
         """What is old is deleted in small portions: never what is live, never the newest sync of a
         connection, nor how far its datasets were read."""
         now = self._clock.now()
+        await self._connections.pull_back()
+        for table, column in (("idempotency_keys", "at"), ("consents", "begun_at")):
+            await self._store.no_later(table, column, now)
         for sync in self._registry.paused():
             if now - sync.updated_at > self._retention:
                 text = f"Paused for more than {self._retention.days} days. Start a new sync."

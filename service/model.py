@@ -15,6 +15,8 @@ from service.progress import CLAIMS, FLOORS, DatasetProgress, Outcome, Stage, Ta
 TAKEOVERS = 3
 """How often a sync is taken over without a new checkpoint before it may be called stalled."""
 MOST_ATTEMPTS_TOLD = 20
+ERASED = "The data of this sync was erased."
+"""What a sync tells whose connection was forgotten with its data."""
 
 
 class Status(StrEnum):
@@ -291,6 +293,22 @@ class Sync(msgspec.Struct, frozen=True):
             **changes,
         )
 
+    def redacted(self) -> Self:
+        """Without the texts and bookmarks that came from the source."""
+        if self.message == ERASED:
+            return self
+        return msgspec.structs.replace(
+            self,
+            version=self.version + 1,
+            message=ERASED,
+            warnings=(),
+            error=_redacted(self.error),
+            attempts=tuple(
+                msgspec.structs.replace(each, error=_redacted(each.error)) for each in self.attempts
+            ),
+            datasets=tuple(each.redacted(ERASED) for each in self.datasets),
+        )
+
     # Progress ---------------------------------------------------------------------------------
 
     def staged(self, stage: Stage, message: str, at: datetime) -> Self:
@@ -391,3 +409,7 @@ class Sync(msgspec.Struct, frozen=True):
         mean = sum(each.fraction for each in self.sources) / len(self.sources)
         floor, ceiling = FLOORS[Stage.FETCHING], FLOORS[Stage.PROCESSING]
         return floor + int((ceiling - floor) * mean)
+
+
+def _redacted(fault: Fault | None) -> Fault | None:
+    return fault and msgspec.structs.replace(fault, message=ERASED)

@@ -270,11 +270,12 @@ class _Run:
         for each in self.sync.sources:
             if each.status is not Outcome.COMPLETE:
                 continue
-            window = each.checkpoint.window
-            reach = _find(self._connector, each.name).reach or timedelta(0)
+            window, dataset = each.checkpoint.window, _find(self._connector, each.name)
             before = landed[each.name].coverage if each.name in landed else None
+            newest = self.sync.started_at - dataset.lag
+            known = before if before and before.believed(newest, dataset.overlap) else None
             new = Coverage(window.since, window.until)
-            found[each.name] = before.joined(window, reach) if before else new
+            found[each.name] = known.joined(window, dataset.reach or timedelta(0)) if known else new
         return found
 
     async def _sweep(self) -> None:

@@ -73,6 +73,11 @@ class Coverage(msgspec.Struct, frozen=True):
     since: datetime
     until: datetime
 
+    def believed(self, newest: datetime, overlap: timedelta) -> bool:
+        """Whether its end can be true, where nothing newer than `newest` can have been read. If
+        not, the clock by which it was written was ahead, and nobody knows how far was read."""
+        return self.until - overlap <= newest
+
     def joined(self, window: Window, reach: timedelta) -> "Coverage":
         """With a window that was read whole. One that leaves a gap counts only if it is as long as
         the dataset reaches back."""
@@ -183,6 +188,15 @@ class DatasetProgress(msgspec.Struct, frozen=True):
         """It waits no more."""
         return msgspec.structs.replace(self, waiting_until=None, waiting_for=None)
 
+    def redacted(self, text: str) -> Self:
+        """Without what came from the source; `text` stands in for its error."""
+        return msgspec.structs.replace(
+            self,
+            error=self.error and text,
+            waiting_for=None,
+            checkpoint=Checkpoint(self.checkpoint.window),
+        )
+
     def told(self) -> str:
         """For example: Fetching orders (1,247 of 2,500). Waiting 179 s for …"""
         if self.ended:
@@ -196,9 +210,9 @@ def window_to_read(
     reach: timedelta, overlap: timedelta, until: datetime, known: Coverage | None
 ) -> Window:
     """What a sync reads of a dataset unless told: from where the last one ended, a little before,
-    if that had read all of the reach; else the whole reach."""
+    if that had read all of the reach and its end can be true; else the whole reach."""
     whole = until - reach
-    if known is None or known.since > whole:
+    if known is None or known.since > whole or not known.believed(until, overlap):
         return Window(whole, until)
     return Window(max(whole, min(known.until - overlap, until - _SHORTEST)), until)
 

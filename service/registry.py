@@ -103,8 +103,8 @@ class Registry:
         await self._check_day(actor)
         connector = self._sources.get(connection.connector)
         plan, landed = self._plans.of(actor.plan), await self._records.landed(connection.id)
-        now = self._clock.now()
-        sync = new_sync(actor, connection, connector, request.options, plan, landed, now)
+        now, last = self._clock.now(), await self._store.newest_id(actor.user)
+        sync = new_sync(actor, connection, connector, request.options, plan, landed, now, last)
         begun = started(sync, actor, request.by)
         most = self._plans.most_of_tenant(actor.plan)
         try:
@@ -198,7 +198,8 @@ class Registry:
 
     async def started_today(self, actor: Actor) -> int:
         """How many syncs the user has started since the day began in UTC."""
-        return await self._store.started_since(actor.user, _midnight(self._clock.now()))
+        today = _midnight(self._clock.now())
+        return await self._store.started_between(actor.user, today, today + timedelta(days=1))
 
     # For the service itself -------------------------------------------------------------------
 
@@ -246,6 +247,12 @@ class Registry:
     def forget(self, sync_id: str) -> None:
         """It is pruned from the store."""
         self._ended.pop(sync_id, None)
+
+    async def redact(self, sync: Sync) -> None:
+        """Take what its source said out of a sync that has ended: its data was erased."""
+        redacted = sync.redacted()
+        if redacted is not sync and await self._store.write(save(redacted)):
+            self._remember(redacted)
 
     # Keeping ----------------------------------------------------------------------------------
 

@@ -87,6 +87,7 @@ class Settings(msgspec.Struct, frozen=True, rename="upper"):
 
     @property
     def database_path(self) -> Path:
+        """As it is written: no character of it means anything else."""
         return Path(self.database_url.removeprefix("sqlite:///"))
 
 
@@ -140,6 +141,8 @@ def _check(settings: Settings) -> None:
         problems.append("DATABASE_URL must be sqlite:///path (PostgreSQL is not supported yet).")
     elif settings.database_path.name in ("", ":memory:"):
         problems.append("DATABASE_URL must name a file: sqlite:///data/sync.db.")
+    elif not _is_text(settings.database_url):
+        problems.append("DATABASE_URL must name a path in UTF-8: SQLite opens no other.")
     if settings.history_items not in ("failed", "all"):
         problems.append("HISTORY_ITEMS must be failed or all.")
     try:
@@ -255,6 +258,15 @@ def _check_numbers(settings: Settings) -> list[str]:
     if max(settings.retention_days, settings.audit_retention_days) > LONGEST_RETENTION:
         problems.append(f"Days of retention must be at most {LONGEST_RETENTION:,}.")
     return problems
+
+
+def _is_text(path: str) -> bool:
+    """Whether a path can be written in UTF-8; bytes that are none come as lone surrogates."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False
+    return "\0" not in path
 
 
 def is_loopback(host: str) -> bool:

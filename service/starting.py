@@ -3,14 +3,13 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
-from uuid_utils import uuid7
-
 from connectors.base import Connector, Dataset, Window
 from service.errors import Invalid, PlanLimit
 from service.model import Actor, Options, Sync
 from service.plans import Plan
 from service.progress import CLAIMS, Checkpoint, DatasetProgress, window_to_read
 from service.store.connections import StoredConnection
+from service.store.ids import new_id
 from service.store.records import Landed
 
 
@@ -22,15 +21,17 @@ def new_sync(
     plan: Plan,
     landed: Mapping[str, Landed],
     now: datetime,
+    last: str = "",
 ) -> Sync:
-    """What was asked for, as a sync that waits for its turn. Raises Invalid or PlanLimit."""
+    """What was asked for, as a sync that waits for its turn; `last` is the id of the user's newest.
+    Raises Invalid or PlanLimit."""
     datasets = [
         _progress(each, _window(each, options, plan, landed.get(each.name), now))
         for each in _chosen(connector.datasets, options)
     ]
     claims = DatasetProgress(CLAIMS, "claims", Checkpoint(Window(now, now)))
     return Sync(
-        id=_id(now),
+        id=_id(now, last),
         user=actor.user,
         tenant=actor.tenant,
         connector=connection.connector,
@@ -42,9 +43,9 @@ def new_sync(
     )
 
 
-def _id(now: datetime) -> str:
-    """Of ids the later one is the greater: they are the order of the history."""
-    return f"sync_{uuid7(nanoseconds=int(now.timestamp() * 1_000_000) * 1000).hex}"
+def _id(now: datetime, last: str) -> str:
+    """Of a user's ids the later one is the greater: they are the order of the history."""
+    return f"sync_{new_id(now, last.removeprefix('sync_'))}"
 
 
 def _chosen(datasets: Sequence[Dataset], options: Options) -> Sequence[Dataset]:

@@ -12,7 +12,7 @@ NOUNS = GROUND | {"service.settings"}
 # What is kept, whichever the database is.
 STORES = {
     f"service.store.{name}"
-    for name in ("store", "records", "connections", "recoveries", "audit", "engine")
+    for name in ("store", "records", "connections", "recoveries", "audit", "engine", "ids")
 }
 
 # A room (a module, or every module of a package) and the rooms that it may import.
@@ -33,6 +33,7 @@ ROOMS = {
     "service.app": {
         "service.api",
         "service.housekeeping",
+        "service.erasing",
         "service.pipeline",
         "service.registry",
         "service.connections",
@@ -47,6 +48,7 @@ ROOMS = {
     },
     "service.api": {
         "service.registry",
+        "service.erasing",
         "service.connections",
         "service.schedules",
         "service.sources",
@@ -67,6 +69,7 @@ ROOMS = {
         *STORES,
         *GROUND,
     },
+    "service.erasing": {"service.registry", *STORES, *GROUND},
     "service.registry": {
         "service.starting",
         "service.plans",

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from urllib.parse import urlsplit
 
 import msgspec
@@ -21,6 +21,8 @@ STREAM = "/api/sse/sync-progress/"
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 PORTS = {"http": 80, "https": 443}
 DEMO_USER = "demo"
+LEEWAY = timedelta(minutes=1)
+"""How far the clock may be set back without effect on tickets that are out."""
 CHALLENGE = {"WWW-Authenticate": "Bearer"}
 BAD_TICKET = "The ticket is not good for this stream, or no longer. Get one: POST /api/sse/ticket."
 
@@ -84,7 +86,8 @@ class Authenticator:
         except ValueError as error:
             raise unacceptable(BAD_TICKET) from error
         theirs = request.scope["path"] == STREAM + ticket.sync_id
-        if not theirs or self._clock.now() >= ticket.until:
+        left = ticket.until - self._clock.now()
+        if not theirs or not timedelta(0) < left <= LIFE + LEEWAY:  # more: the clock was set back
             raise unacceptable(BAD_TICKET)
         return Identity(_actor(request, ticket.sub, ticket.tenant, ticket.plan), ticket.until)
 

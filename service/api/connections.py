@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Annotated, Literal
 
+import anyio
 import structlog
 from msgspec import Meta
 from starlette.requests import Request
@@ -22,6 +23,8 @@ from service.schedules import WantedSchedule
 from service.store.connections import StoredConnection
 from service.store.records import Landed
 
+ERASED_WITHIN = 10.0
+"""Seconds that a request waits for an erasure, which then goes on without it."""
 STALE = timedelta(days=1)
 """Since the time up to which all is known: a new sync is worth while."""
 NEEDED = frozenset(
@@ -225,8 +228,11 @@ def _why_needed(
     known = {name: each.coverage for name, each in landed.items() if each.coverage}
     if unread := [each.label for each in datasets if each.name not in known]:
         return "incomplete", f"Not all of it has been read: {', '.join(unread)}."
-    if any(now - known[each.name].until > STALE + each.lag for each in datasets):
+    ages = {each.name: now - known[each.name].until for each in datasets}
+    if any(ages[each.name] > STALE + each.lag for each in datasets):
         return "stale", f"What was read is more than {STALE.days * 24} hours old."
+    if any(age < -STALE for age in ages.values()):
+        return "stale", "What was read was dated by a clock that was ahead."
     return "up_to_date", "All was read within the last day."
 
 
@@ -244,9 +250,17 @@ async def one(request: Request) -> Response:
 
 async def forget(request: Request) -> Response:
     """Forget a connection. Its credentials are erased in any case; `data` says what becomes of what
-    was landed."""
-    given = read_query(request, ForgetQuery)
-    await parts(request).connections.forget(
-        actor(request), request.path_params["connection_id"], erase=given.data == "erase"
-    )
-    return Response(status_code=204)
+    was landed. 202: it is still being erased, and goes on by itself; the same call tells when it is
+    done (404)."""
+    who, here = actor(request), parts(request)
+    wanted, erase = request.path_params["connection_id"], read_query(request, ForgetQuery).data
+    if erase == "keep":
+        await here.connections.forget(who, wanted, erase=False)
+        await here.erasing.clean()
+        return Response(status_code=204)
+    if not await here.erasing.under_way(who.user, wanted):
+        await here.connections.forget(who, wanted, erase=True)
+    with anyio.move_on_after(ERASED_WITHIN):
+        if await here.erasing.finish(wanted):
+            return Response(status_code=204)
+    return wire.JSON(shapes.Erasing(id=wanted, status="erasing"), status_code=202)

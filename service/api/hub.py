@@ -225,6 +225,7 @@ class Hub:
             for stream in [each for streams in self._of_user.values() for each in streams]:
                 if stream.send is None or stream.closing:
                     continue
+                stream.deadline = min(stream.deadline, now + LIFE * 1.1)  # the clock was set back
                 if now >= stream.deadline:
                     self._end(stream)  # a slow reader too: nothing more goes past its credential
                 elif not stream.busy and stream.quiet_since <= silent_since:

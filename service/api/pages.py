@@ -10,6 +10,7 @@ from starlette.staticfiles import StaticFiles
 from service.api import shapes, wire
 from service.api.parts import parts
 from service.errors import NotReady
+from service.store.engine import Unavailable
 
 WEB = Path(__file__).parent.parent / "web"
 ASK_ANEW = {"Cache-Control": "no-cache"}
@@ -22,9 +23,12 @@ async def healthz(_: Request) -> Response:
 
 
 async def readyz(request: Request) -> Response:
-    """The database answers. Its schema was brought up to date before the service listened."""
+    """The database answers, and its files are those that were opened. Its schema was brought up to
+    date before the service listened."""
     try:
         await parts(request).store.ping()
+    except Unavailable as error:
+        raise NotReady(f"The database does not answer: {error}") from error
     except Exception as error:
         raise NotReady("The database does not answer.") from error
     return wire.JSON(shapes.Health(status="ready"))

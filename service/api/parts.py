@@ -12,6 +12,7 @@ from service.api.hub import Hub
 from service.api.rates import Rates
 from service.api.wire import Encoder
 from service.connections import Connections
+from service.erasing import Erasing
 from service.model import Actor
 from service.registry import Registry
 from service.sources import Sources
@@ -34,6 +35,7 @@ class Parts(msgspec.Struct, frozen=True):
     auth: Authenticator
     rates: Rates
     clock: Clock
+    erasing: Erasing
 
 
 def parts(request: HTTPConnection) -> Parts:

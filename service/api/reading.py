@@ -52,7 +52,7 @@ class Paged(Query, frozen=True):
 
 async def read_body(request: Request, shape: type[T], empty: T | None = None) -> T:
     """The body as a value. Raises InvalidJSON, Invalid or BodyTooLarge: nothing has changed."""
-    raw = await _bytes(request)
+    raw = await read_bytes(request)
     if not raw.strip() and empty is not None:
         return empty
     return _decoded(raw, shape)
@@ -60,16 +60,8 @@ async def read_body(request: Request, shape: type[T], empty: T | None = None) ->
 
 async def read_or_null(request: Request, shape: type[T]) -> T | None:
     """Like read_body, where null means something."""
-    raw = await _bytes(request)
+    raw = await read_bytes(request)
     return None if raw.strip() == b"null" else _decoded(raw, shape)
-
-
-async def read_text(request: Request) -> str:
-    """A body of text. Raises Invalid if it is not UTF-8."""
-    try:
-        return (await _bytes(request)).decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise Invalid.field("body", "Must be text in UTF-8.") from error
 
 
 def _decoded(raw: bytes, shape: type[T]) -> T:
@@ -95,7 +87,8 @@ def _each_once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-async def _bytes(request: Request) -> bytes:
+async def read_bytes(request: Request) -> bytes:
+    """The whole body. Raises BodyTooLarge, or InvalidJSON for one that broke off."""
     body = bytearray()
     size = 0
     try:

@@ -12,6 +12,7 @@ from starlette.routing import BaseRoute, Mount, Route
 
 from service.api import (
     connections,
+    costs,
     history,
     me,
     openapi,
@@ -174,7 +175,9 @@ CALLS: Sequence[Call] = (
     Call(
         *("DELETE", "/api/connections/{connection_id}", connections.forget),
         query=connections.ForgetQuery,
-        status=204,
+        status=202,
+        gives=shapes.Erasing,
+        also={204: "Forgotten; with `data=erase` nothing of its data is left."},
         refuses=[ConnectionBusy],
     ),
     Call(
@@ -199,10 +202,15 @@ CALLS: Sequence[Call] = (
         gives_too=CSV,
     ),
     Call("GET", "/api/recoveries/{claim_id}", recoveries.one, gives=shapes.ProvenRecovery),
-    Call("GET", "/api/costs", recoveries.costs, gives=shapes.Costs),
     Call(
-        *("PUT", "/api/costs", recoveries.put_costs),
-        body=list[recoveries.CostIn],
+        *("GET", "/api/costs", costs.list_all),
+        query=costs.CostsQuery,
+        gives=shapes.Costs,
+        gives_too=CSV,
+    ),
+    Call(
+        *("PUT", "/api/costs", costs.put),
+        body=list[costs.CostIn],
         takes_too=CSV,
         gives=shapes.CostsTaken,
     ),

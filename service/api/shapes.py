@@ -278,6 +278,17 @@ class Landed(Out, frozen=True):
     sync_id: str | None
 
 
+class Erasing(Out, frozen=True):
+    """A forgotten connection whose data is not erased to the end yet."""
+
+    id: str
+    status: Annotated[str, one_of("erasing")]
+    message: str = (
+        "The data is hidden and being erased. It goes on by itself, and ends when no other program "
+        "reads the database. Ask again: 404 says that it is done."
+    )
+
+
 class LastSync(Out, frozen=True):
     """The end of a sync."""
 
@@ -377,9 +388,10 @@ class Cost(Out, frozen=True):
 
 
 class Costs(Out, frozen=True):
-    """What units cost, as the user gave it."""
+    """A page of what units cost, as the user gave it, in the order of the SKUs."""
 
     costs: Sequence[Cost]
+    next_cursor: str | None
 
 
 class WrongLine(Out, frozen=True):

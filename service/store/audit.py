@@ -4,16 +4,24 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
-from uuid_utils import uuid7
 
 from service.model import Actor, AuditEntry, Status, Sync
 from service.store.engine import Engine, Statement, Values, stamp
+from service.store.ids import Ids
 
 _NOTE = """
 INSERT INTO audit_logs (id, at, action, user_id, tenant_id, actor, sync_id, connection_id, address,
                         user_agent, details)
 VALUES (:id, :at, :action, :user_id, :tenant_id, :actor, :sync_id, :connection_id, :address,
         :user_agent, :details)
+"""
+_REDACT = """
+UPDATE audit_logs SET details = json_remove(details, '$.message', '$.name') WHERE rowid IN (
+    SELECT rowid FROM audit_logs WHERE user_id = :user AND connection_id = :connection_id
+       AND (json_extract(details, '$.message') IS NOT NULL
+            OR json_extract(details, '$.name') IS NOT NULL)
+     LIMIT :limit)
+RETURNING 1
 """
 ITSELF = "service"
 """The actor of what nobody asked for."""
@@ -24,6 +32,8 @@ ACTIONS: Mapping[Status, str] = {
     Status.FAILED: "failed",
     Status.CANCELLED: "cancelled",
 }
+_ids = Ids()
+"""Of all that this process notes: the order of the log is that of what happened."""
 _FILTERS = {
     "action": "action = :action",
     "sync_id": "sync_id = :sync_id",
@@ -44,7 +54,7 @@ def moved(sync: Sync, actor: Actor | None) -> Statement:
 
 def note(entry: AuditEntry) -> Statement:
     row = {
-        "id": uuid7().hex,
+        "id": _ids.next(entry.at),
         "at": stamp(entry.at),
         "action": entry.action,
         "user_id": entry.user,
@@ -65,6 +75,11 @@ class AuditLog:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
+    async def go_on(self) -> None:
+        """Before the first entry: those of this process come after those that are there."""
+        sql = "SELECT COALESCE(MAX(id), '') AS id FROM audit_logs"
+        _ids.above((await self._engine.read(sql, {}))[0]["id"])
+
     async def page(
         self, user: str, filters: Mapping[str, Any], limit: int, before: str | None = None
     ) -> Sequence[Values]:
@@ -75,6 +90,11 @@ class AuditLog:
                   ORDER BY id DESC LIMIT :limit"""
         values = {"user": user, "limit": limit, **filters}
         return await self._engine.read(sql, values | ({"before": before} if before else {}))
+
+    async def redact(self, user: str, connection_id: str, limit: int) -> bool:
+        """Take what the source said, and its name, out of some entries; False if there are none."""
+        row = {"user": user, "connection_id": connection_id, "limit": limit}
+        return await self._engine.write(Statement(_REDACT, [row]), [])
 
 
 def _entry(sync: Sync, action: str, actor: Actor | None, by: str = "") -> AuditEntry:

@@ -35,7 +35,8 @@ UPDATE connections SET checked_at = :at, lost = :lost
 """
 _FORGET = f"""
 UPDATE connections
-   SET credentials = NULL, forgotten_at = :at,
+   SET credentials = NULL, forgotten_at = :at, erasing = :erasing,
+       name = CASE WHEN :erasing IS NULL THEN name ELSE '' END,
        schedule_cron = NULL, schedule_timezone = NULL, schedule_next = NULL, schedule_plan = NULL
  WHERE id = :id AND forgotten_at IS NULL
    AND NOT EXISTS (SELECT 1 FROM sync_progress
@@ -43,12 +44,12 @@ UPDATE connections
                       AND status IN ({_LIVE}))
 RETURNING id
 """
-_ERASE_ITEMS = """
-DELETE FROM sync_history_items WHERE sync_id IN (
-    SELECT sync_progress.id FROM sync_progress
-      JOIN connections ON connections.user_id = sync_progress.user_id
-     WHERE connections.id = :id AND sync_progress.connection_id = :id)
+_ERASE_SOME = """
+DELETE FROM records WHERE rowid IN (
+    SELECT rowid FROM records WHERE connection_id = :id LIMIT :limit)
+RETURNING 1
 """
+_ERASED = "UPDATE connections SET erasing = NULL WHERE id = :id RETURNING id"
 _SCHEDULE = """
 UPDATE connections
    SET schedule_cron = :cron, schedule_timezone = :timezone, schedule_next = :next,
@@ -157,8 +158,8 @@ class ConnectionStore:
         return [(row["id"], row["credentials"]) for row in await self._engine.read(sql, {})]
 
     async def of_user(self, user: str, forgotten: bool = False) -> list[StoredConnection]:
-        """A user's connections; with `forgotten` also those whose landed data may still exist."""
-        sql = f"""SELECT * FROM connections WHERE user_id = :user
+        """A user's connections; with `forgotten` also those whose landed data was kept."""
+        sql = f"""SELECT * FROM connections WHERE user_id = :user AND erasing IS NULL
                   {"" if forgotten else "AND forgotten_at IS NULL"} ORDER BY id"""
         return [_connection(row) for row in await self._engine.read(sql, {"user": user})]
 
@@ -178,16 +179,32 @@ class ConnectionStore:
         await self._write(_CHECKED, row, learn(connection_id, learned))
 
     async def forget(self, connection_id: str, at: datetime, erase: bool, *rest: Statement) -> bool:
-        """Erase the credentials, with `erase` the records too. False if a sync of it is live."""
+        """Erase the credentials; with `erase` the claims too, and its records are hidden until
+        they are erased (see `service.erasing`). False if a sync of it is live."""
         gone = [{"id": connection_id}]
-        tables = ("learned", "landed", *(["records", "claims"] if erase else []))
+        tables = ("learned", "landed", *(["claims"] if erase else []))
         deletes = [f"DELETE FROM {table} WHERE connection_id = :id" for table in tables]
         return await self._write(
             _FORGET,
-            {"id": connection_id, "at": stamp(at)},
-            *(Statement(sql, gone) for sql in (*deletes, *([_ERASE_ITEMS] if erase else []))),
+            {"id": connection_id, "at": stamp(at), "erasing": stamp(at) if erase else None},
+            *(Statement(sql, gone) for sql in deletes),
             *rest,
         )
+
+    # Erasing ----------------------------------------------------------------------------------
+
+    async def erasing(self) -> list[StoredConnection]:
+        """Those whose data is being erased, the longest asked for first."""
+        sql = "SELECT * FROM connections WHERE erasing IS NOT NULL ORDER BY erasing"
+        return [_connection(row) for row in await self._engine.read(sql, {})]
+
+    async def erase_some(self, connection_id: str, limit: int) -> bool:
+        """Delete some of its records; False if there are none."""
+        return await self._write(_ERASE_SOME, {"id": connection_id, "limit": limit})
+
+    async def erased(self, connection_id: str) -> None:
+        """Nothing of it is left."""
+        await self._write(_ERASED, {"id": connection_id})
 
     # Schedules --------------------------------------------------------------------------------
 
@@ -208,6 +225,13 @@ class ConnectionStore:
     async def due(self, now: datetime, limit: int = 100) -> list[StoredConnection]:
         """Those whose time has come, the longest due first."""
         rows = await self._engine.read(_DUE, {"now": stamp(now), "limit": limit})
+        return [_connection(row) for row in rows]
+
+    async def scheduled(self, after: str, limit: int = 100) -> list[StoredConnection]:
+        """Those that have a schedule, by id; `after` is the last id of the page before."""
+        sql = """SELECT * FROM connections WHERE schedule_next IS NOT NULL AND id > :after
+                  ORDER BY id LIMIT :limit"""
+        rows = await self._engine.read(sql, {"after": after, "limit": limit})
         return [_connection(row) for row in rows]
 
     async def postpone(self, connection_id: str, due: datetime, next: datetime) -> bool:

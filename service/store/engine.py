@@ -43,9 +43,15 @@ class Unavailable(Exception):
     """The database cannot be reached, is locked by another, or has no room. Nothing was changed, as
     far as can be told; it may be back soon."""
 
+    logged = False
+    """Whether the log has it already."""
+
 
 class Engine(Protocol):
     """Its calls raise Unavailable where the database is away."""
+
+    async def ping(self) -> None:
+        """Raises Unavailable where nothing could be written now."""
 
     async def read(self, sql: str, values: Values) -> Sequence[Values]: ...
 
@@ -57,5 +63,10 @@ class Engine(Protocol):
     async def write(self, guard: Statement, rest: Sequence[Statement]) -> bool:
         """All of it or nothing, as one indivisible call. The guard returns its rows; False, and
         nothing written, if there is none. Raises Refused."""
+
+    async def wipe(self, thoroughly: bool) -> bool:
+        """What was deleted or overwritten is in none of the files any more, as far as pages that
+        belong to something else may be looked through in a second if `thoroughly`. False if
+        another program holds it back: try again later."""
 
     async def close(self) -> None: ...

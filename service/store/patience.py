@@ -23,7 +23,7 @@ async def insist(call: Callable[[], Awaitable[T]]) -> T:
         try:
             found = await call()
         except Unavailable as error:
-            if pause == FIRST_PAUSE:
+            if pause == FIRST_PAUSE and not error.logged:
                 log.error("database_away", reason=str(error))
             await anyio.sleep(pause)
             pause = min(pause * 2, LONGEST_PAUSE)
@@ -39,6 +39,9 @@ class PatientEngine:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
+    async def ping(self) -> None:
+        await self._engine.ping()
+
     async def read(self, sql: str, values: Values) -> Sequence[Values]:
         return await insist(lambda: self._engine.read(sql, values))
 
@@ -49,6 +52,9 @@ class PatientEngine:
 
     async def write(self, guard: Statement, rest: Sequence[Statement]) -> bool:
         return await insist(lambda: self._engine.write(guard, rest))
+
+    async def wipe(self, thoroughly: bool) -> bool:
+        return await insist(lambda: self._engine.wipe(thoroughly))
 
     async def close(self) -> None:
         await self._engine.close()

@@ -10,8 +10,10 @@ import msgspec
 
 from connectors.base import Claim, Findings, Money
 from service.model import Sync
-from service.store.engine import Engine, Statement, Values, stamp
+from service.store.engine import Engine, Statement, Values, bulk, stamp
 
+MOST_COSTS = 100_000
+"""Of one user."""
 STATUSES = ("waiting", "claimable", "expired", "reimbursed")
 
 _STATUS = """CASE WHEN reimbursed = 1 THEN 'reimbursed'
@@ -34,9 +36,15 @@ DELETE FROM claims WHERE connection_id = :connection_id AND rule = :rule
    AND reimbursed = 0 AND sync_id <> :sync_id
 """
 _COST = """
-INSERT INTO costs (user_id, sku, amount, currency) VALUES (:user_id, :sku, :amount, :currency)
+INSERT INTO costs (user_id, sku, amount, currency)
+SELECT :user_id, rows.sku, rows.amount, rows.currency FROM {rows} WHERE true
     ON CONFLICT (user_id, sku) DO UPDATE
    SET amount = excluded.amount, currency = excluded.currency
+"""
+_ROOM_FOR_COSTS = """
+SELECT 1 WHERE (SELECT COUNT(*) FROM costs WHERE user_id = :user_id)
+             + (SELECT COUNT(*) FROM {rows} WHERE NOT EXISTS (
+                    SELECT 1 FROM costs WHERE user_id = :user_id AND sku = rows.sku)) <= :most
 """
 
 
@@ -89,14 +97,24 @@ class Recoveries:
         rows = await self._engine.read(sql, {"user": user})
         return {row["sku"]: Money(row["amount"], row["currency"]) for row in rows}
 
-    async def keep_costs(self, user: str, costs: Mapping[str, Money]) -> None:
-        rows = [
-            {"user_id": user, "sku": sku, "amount": cost.amount, "currency": cost.currency}
-            for sku, cost in costs.items()
-        ]
-        if rows:
-            guard = Statement("SELECT 1", [{}])
-            await self._engine.write(guard, [Statement(_COST, rows)])
+    async def costs_page(self, user: str, limit: int, after: str = "") -> list[tuple[str, Money]]:
+        """In the order of their SKUs; `after` is the SKU that the last page ended with."""
+        sql = """SELECT sku, amount, currency FROM costs WHERE user_id = :user AND sku > :after
+                  ORDER BY sku LIMIT :limit"""
+        rows = await self._engine.read(sql, {"user": user, "after": after, "limit": limit})
+        return [(row["sku"], Money(row["amount"], row["currency"])) for row in rows]
+
+    async def keep_costs(self, user: str, costs: Mapping[str, Money]) -> bool:
+        """False, and nothing kept, if the user would have more than MOST_COSTS."""
+        if not costs:
+            return True
+        table = {
+            "sku": list(costs),
+            "amount": [cost.amount for cost in costs.values()],
+            "currency": [cost.currency for cost in costs.values()],
+        }
+        guard = bulk(_ROOM_FOR_COSTS, {"user_id": user, "most": MOST_COSTS}, table)
+        return await self._engine.write(guard, [bulk(_COST, {"user_id": user}, table)])
 
 
 def findings(sync: Sync, found: Findings, at: datetime) -> Sequence[Statement]:

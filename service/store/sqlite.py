@@ -1,13 +1,12 @@
 """SQLite, the fast way: one held writer that does a whole write in one hop, a few held readers."""
 
-import fcntl
-import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import accumulate
 from pathlib import Path
 from typing import Any, Self, cast
+from urllib.parse import quote
 
 import anyio
 import msgspec
@@ -16,10 +15,13 @@ from aiosqlite import Connection as RawConnection
 from databases import Database
 from databases.core import Connection
 
-from service.errors import StartupError
 from service.store.engine import Refused, Statement, Table, Unavailable, Values
+from service.store.place import Place
 
 READERS = 3
+SMALL = 128 * 1024 * 1024
+"""Bytes in use up to which a database is rebuilt to erase what is in unused parts of pages: SQLite
+leaves copies there when it splits a page. It takes less than a second."""
 BUSY_MILLISECONDS = 1000
 """How long a write waits for another program that holds the file (a backup, say)."""
 AWAY = frozenset(
@@ -48,7 +50,7 @@ class _TunedConnection(sqlite3.Connection):
             "journal_mode = WAL",
             "synchronous = NORMAL",
             "foreign_keys = ON",
-            "secure_delete = FAST",
+            "secure_delete = ON",  # pages that become free are zeroed; landing is no slower
         ):
             self.execute(f"PRAGMA {pragma}")
 
@@ -63,7 +65,8 @@ class _Held:
 
     @classmethod
     async def open(cls, path: Path) -> Self:
-        database = Database(f"sqlite:///{path}", factory=_TunedConnection)
+        # Quoted: `databases` takes the address apart, and a path may hold any character.
+        database = Database(f"sqlite:///{quote(str(path))}", factory=_TunedConnection)
         await database.connect()
         connection = database.connection()
         await connection.__aenter__()
@@ -81,15 +84,25 @@ class _Held:
 
 
 class SqliteEngine:
-    """The embedded database. One process at a time: see `only_process`."""
+    """The embedded database. One process at a time: see `service.store.place`."""
 
-    def __init__(self, writer: _Held, readers: Sequence[_Held]) -> None:
+    def __init__(self, writer: _Held, readers: Sequence[_Held], place: Place) -> None:
         self._writer = writer
         self._readers = readers
+        self._place = place
 
     @classmethod
-    async def open(cls, path: Path) -> Self:
-        return cls(await _Held.open(path), [await _Held.open(path) for _ in range(READERS)])
+    async def open(cls, path: Path, place: Place | None = None) -> Self:
+        """`place` is asked before each write whether its files are still the ones opened here."""
+        place = place or Place(path)
+        held = [await _Held.open(path) for _ in range(1 + READERS)]
+        await held[0].raw.execute_fetchall("SELECT COUNT(*) FROM sqlite_master")  # makes -wal, -shm
+        place.remember()
+        return cls(held[0], held[1:], place)
+
+    async def ping(self) -> None:
+        self._place.check()
+        await self.read("SELECT 1", {})
 
     async def read(self, sql: str, values: Values) -> Sequence[Values]:
         reader = min(self._readers, key=lambda each: each.asked)
@@ -118,8 +131,24 @@ class SqliteEngine:
         # its own methods does.
         with anyio.CancelScope(shield=True), _told():
             raw = self._writer.raw
-            kept: bool = await raw._execute(_write, raw._conn, guard, rest)  # type: ignore[no-untyped-call]
+            kept: bool = await raw._execute(self._write, raw._conn, guard, rest)  # type: ignore[no-untyped-call]
         return kept
+
+    async def wipe(self, thoroughly: bool) -> bool:
+        with anyio.CancelScope(shield=True), _told():
+            raw = self._writer.raw
+            done: bool = await raw._execute(self._wipe, raw._conn, thoroughly)  # type: ignore[no-untyped-call]
+        return done
+
+    def _wipe(self, connection: sqlite3.Connection, thoroughly: bool) -> bool:
+        self._place.check()
+        return _wipe(connection, thoroughly)
+
+    def _write(
+        self, connection: sqlite3.Connection, guard: Statement, rest: Sequence[Statement]
+    ) -> bool:
+        self._place.check()
+        return _write(connection, guard, rest)
 
     async def close(self) -> None:
         for held in (*self._readers, self._writer):
@@ -140,7 +169,8 @@ def _told() -> Iterator[None]:
 def _write(connection: sqlite3.Connection, guard: Statement, rest: Sequence[Statement]) -> bool:
     connection.execute("BEGIN IMMEDIATE")
     try:
-        if not any(connection.execute(guard.sql, row).fetchone() for row in guard.rows):
+        sql, rows = _with_table(guard)
+        if not any(connection.execute(sql, row).fetchone() for row in rows):
             connection.execute("ROLLBACK")
             return False
         for statement in rest:
@@ -155,11 +185,31 @@ def _write(connection: sqlite3.Connection, guard: Statement, rest: Sequence[Stat
         raise
 
 
+def _wipe(connection: sqlite3.Connection, thoroughly: bool) -> bool:
+    """Others who read hold back the end of it, and must not hold up writes meanwhile."""
+    try:
+        if thoroughly and _bytes_in_use(connection) <= SMALL:
+            connection.execute("VACUUM")
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            return False
+        log.warning("database_not_rebuilt", reason=str(error))  # no room for it, say
+    connection.execute("PRAGMA busy_timeout = 100")
+    try:
+        busy, _, _ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    finally:
+        connection.execute(f"PRAGMA busy_timeout = {BUSY_MILLISECONDS}")
+    return not busy
+
+
+def _bytes_in_use(connection: sqlite3.Connection) -> int:
+    names = ("page_count", "freelist_count", "page_size")
+    pages, free, size = (connection.execute(f"PRAGMA {name}").fetchone()[0] for name in names)
+    return int((pages - free) * size)
+
+
 def _run(connection: sqlite3.Connection, statement: Statement) -> None:
-    sql, rows = statement.sql, statement.rows
-    if statement.table is not None:
-        place, more = _inlined(statement.table)
-        sql, rows = sql.replace("{rows}", place), [{**row, **more} for row in rows]
+    sql, rows = _with_table(statement)
     if not statement.spare:
         connection.executemany(sql, rows)
         return
@@ -172,6 +222,13 @@ def _run(connection: sqlite3.Connection, statement: Statement) -> None:
         connection.execute("ROLLBACK TO spare")
         log.error("spare_rows_lost", rows=len(statement.rows), reason=str(error))
     connection.execute("RELEASE spare")
+
+
+def _with_table(statement: Statement) -> tuple[str, Sequence[Values]]:
+    if statement.table is None:
+        return statement.sql, statement.rows
+    place, more = _inlined(statement.table)
+    return statement.sql.replace("{rows}", place), [{**row, **more} for row in statement.rows]
 
 
 def _inlined(table: Table) -> tuple[str, Values]:
@@ -193,36 +250,3 @@ def _inlined(table: Table) -> tuple[str, Values]:
         cells += [[0, *accumulate(lengths)][:-1], lengths]
     values["_rows"] = msgspec.json.encode(list(zip(*cells, strict=True))).decode()
     return f"(SELECT {', '.join(names)} FROM json_each(:_rows)) AS rows", values
-
-
-@contextmanager
-def only_process(path: Path) -> Iterator[None]:
-    """Holds `<database>.lock` for the life of this process. Raises StartupError naming the holder.
-
-    The folder is made if need be; one that cannot be written to is a StartupError too."""
-    lock = path.with_name(path.name + ".lock")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle = os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)
-    except OSError as error:
-        raise StartupError(
-            f"The data folder {path.parent} cannot be used: {error.strerror}. Make it writable, or "
-            "set DATABASE_URL to a place that is."
-        ) from error
-    try:
-        _lock(handle, path)
-        os.ftruncate(handle, 0)
-        os.write(handle, str(os.getpid()).encode())
-        yield
-    finally:
-        os.close(handle)  # the lock goes with it, however the process ends
-
-
-def _lock(handle: int, path: Path) -> None:
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        holder = os.read(handle, 20).decode() or "unknown"
-        raise StartupError(
-            f"{path} is in use by process {holder}. Stop it, or set DATABASE_URL to another file."
-        ) from error

@@ -7,7 +7,8 @@ from typing import Any
 import msgspec
 
 from service.model import LIVE, Status, Sync
-from service.store.engine import Engine, Statement, Values, stamp
+from service.store.engine import Engine, Refused, Statement, Values, stamp
+from service.store.ids import milliseconds, time_of
 
 COUNTED_AT_MOST = 10_000
 """Beyond it a filtered history has no total: counting would cost more than it tells."""
@@ -30,6 +31,7 @@ SELECT :id, :user_id, :tenant_id, :connection_id, :connector, :status, :stage,
        :progress, :message, :version, :started_at, :completed_at, :updated_at, :body
  WHERE (SELECT COUNT(*) FROM sync_progress
          WHERE tenant_id = :tenant_id AND status IN ({_LIVE})) < :most_of_tenant
+   AND NOT EXISTS (SELECT 1 FROM sync_progress WHERE user_id = :user_id AND id >= :id)
    AND {_CONNECTED}
 RETURNING id
 """
@@ -48,8 +50,11 @@ _REVIVE = _SAVE.replace(
 RETURNING id""",
 )
 _COUNT_SYNC = """
-INSERT INTO sync_counts (user_id, total) VALUES (:user_id, 1)
-    ON CONFLICT (user_id) DO UPDATE SET total = sync_counts.total + 1
+INSERT INTO sync_counts (user_id, total, ahead) VALUES (:user_id, 1, :ahead)
+    ON CONFLICT (user_id) DO UPDATE
+   SET total = sync_counts.total + 1,
+       ahead = CASE WHEN excluded.ahead > sync_counts.ahead THEN excluded.ahead
+                    ELSE sync_counts.ahead END
 """
 _FORGET_KEY = "DELETE FROM idempotency_keys WHERE user_id = :user_id AND key = :key AND at < :old"
 _KEEP_KEY = """
@@ -101,11 +106,16 @@ class Store:
         self._engine = engine
 
     async def ping(self) -> None:
-        await self._engine.read("SELECT 1", {})
+        """Raises Unavailable where nothing could be written now."""
+        await self._engine.ping()
 
     async def write(self, guard: Statement, *rest: Statement) -> bool:
         """All of it or nothing; False if the guard touched no row."""
         return await self._engine.write(guard, [each for each in rest if each.rows])
+
+    async def wipe(self, thoroughly: bool = False) -> bool:
+        """What was deleted is in no file any more; False if that is held back for the moment."""
+        return await self._engine.wipe(thoroughly)
 
     # Syncs ------------------------------------------------------------------------------------
 
@@ -113,16 +123,19 @@ class Store:
         self, sync: Sync, most_of_tenant: int, key: Key | None = None, *rest: Statement
     ) -> bool:
         """A new sync. False if its tenant has too many or its connection was forgotten; raises
-        Refused if its user has one, or has used the key."""
+        Refused if its user has one, or a newer one, or has used the key."""
         guard = Statement(_CREATE, [{**_row(sync), "most_of_tenant": most_of_tenant}])
         keys = [_key_row(sync, key, sync.started_at)] if key else []
-        return await self.write(
+        kept = await self.write(
             guard,
-            Statement(_COUNT_SYNC, [{"user_id": sync.user}]),
+            Statement(_COUNT_SYNC, [{"user_id": sync.user, "ahead": _ahead(sync)}]),
             Statement(_FORGET_KEY, keys),
             Statement(_KEEP_KEY, keys),
             *rest,
         )
+        if not kept and await self.newest_id(sync.user) >= sync.id:
+            raise Refused("The user has a newer sync.")
+        return kept
 
     async def keep_key(self, sync: Sync, key: Key, at: datetime) -> bool:
         """From now on it means this sync, which it did not start. False if it means one already."""
@@ -147,6 +160,11 @@ class Store:
         sql = "SELECT body FROM sync_progress WHERE user_id = :user ORDER BY id DESC LIMIT 1"
         return await self._one(sql, {"user": user})
 
+    async def newest_id(self, user: str) -> str:
+        """The id of a user's newest sync, which is the greatest; empty if there is none."""
+        sql = "SELECT COALESCE(MAX(id), '') AS id FROM sync_progress WHERE user_id = :user"
+        return str((await self._engine.read(sql, {"user": user}))[0]["id"])
+
     async def newest_of(
         self, user: str, connection_id: str, status: Status | None = None
     ) -> Sync | None:
@@ -165,11 +183,12 @@ class Store:
                    WHERE tenant_id = :tenant AND status IN ({_LIVE})"""
         return int((await self._engine.read(sql, {"tenant": tenant}))[0]["n"])
 
-    async def started_since(self, user: str, moment: datetime) -> int:
-        """How many syncs a user has started since then."""
-        sql = "SELECT COUNT(*) AS n FROM sync_progress WHERE user_id = :user AND id >= :first"
-        rows = await self._engine.read(sql, {"user": user, "first": first_id(moment)})
-        return int(rows[0]["n"])
+    async def started_between(self, user: str, since: datetime, until: datetime) -> int:
+        """How many syncs a user has started from then on and before then."""
+        sql = """SELECT COUNT(*) AS n FROM sync_progress WHERE user_id = :user
+                    AND id >= :first AND started_at >= :since AND started_at < :until"""
+        values = {"first": first_id(since), "since": stamp(since), "until": stamp(until)}
+        return int((await self._engine.read(sql, {"user": user, **values}))[0]["n"])
 
     # History ----------------------------------------------------------------------------------
 
@@ -183,7 +202,7 @@ class Store:
     ) -> tuple[list[Sync], int | None]:
         """Newest first, and how many there are in all (see `count`); `before` is the id that the
         last page ended with, and then they are not counted."""
-        where, values = _where(user, filters)
+        where, values = await self._where(user, filters)
         if before:
             where, values = f"{where} AND id < :before", {**values, "before": before}
         counted = not filters and not before
@@ -202,11 +221,18 @@ class Store:
         if not filters:
             rows = await self._engine.read(_TOTAL, {"user": user})
             return int(rows[0]["total"]) if rows else 0
-        where, values = _where(user, filters)
+        where, values = await self._where(user, filters)
         sql = f"""SELECT COUNT(*) AS n FROM
                   (SELECT 1 FROM sync_progress WHERE {where} LIMIT :most) AS some"""
         rows = await self._engine.read(sql, {**values, "most": COUNTED_AT_MOST + 1})
         return count if (count := int(rows[0]["n"])) <= COUNTED_AT_MOST else None
+
+    async def _where(self, user: str, filters: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+        rows: Sequence[Values] = ()
+        if "until" in filters:
+            sql = "SELECT ahead FROM sync_counts WHERE user_id = :user"
+            rows = await self._engine.read(sql, {"user": user})
+        return _where(user, filters, timedelta(milliseconds=rows[0]["ahead"] if rows else 0))
 
     async def items(
         self,
@@ -249,6 +275,12 @@ class Store:
                       SELECT rowid FROM {table} WHERE at < :before LIMIT :limit) RETURNING 1"""
         return await self.write(Statement(sql, [{"before": stamp(before), "limit": limit}]))
 
+    async def no_later(self, table: str, column: str, now: datetime) -> None:
+        """A time that a clock set back has left in the future becomes now, so that what is kept for
+        a time is kept no longer than that from now on."""
+        sql = f"UPDATE {table} SET {column} = :now WHERE {column} > :now RETURNING 1"
+        await self.write(Statement(sql, [{"now": stamp(now)}]))
+
     async def _one(self, sql: str, values: Values) -> Sync | None:
         rows = await self._engine.read(sql, values)
         return _sync(rows[0]) if rows else None
@@ -267,7 +299,15 @@ def revive(sync: Sync, most_of_tenant: int) -> Statement:
 
 def first_id(moment: datetime) -> str:
     """Below the id of every sync that was started at that moment or later (uuid7, RFC 9562)."""
-    return f"sync_{max(0, int(moment.timestamp() * 1000)):012x}"
+    return f"sync_{milliseconds(moment):012x}"
+
+
+def _ahead(sync: Sync) -> int:
+    """Milliseconds by which its id is above its start."""
+    try:
+        return max(0, time_of(sync.id.removeprefix("sync_")) - milliseconds(sync.started_at))
+    except ValueError:  # no id of ours
+        return 0
 
 
 def _row(sync: Sync) -> dict[str, Any]:
@@ -304,7 +344,8 @@ def _sync(row: Values) -> Sync:
     return _decoder.decode(row["body"])
 
 
-def _where(user: str, filters: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+def _where(user: str, filters: Mapping[str, Any], ahead: timedelta) -> tuple[str, dict[str, Any]]:
+    """`ahead` is how far an id of the user may be above the start of its sync."""
     values = {"user": user, **filters}
     # Named one by one, or the index of a rare status would not be used.
     statuses = {f"status{n}": each for n, each in enumerate(values.pop("statuses", ()))}
@@ -312,12 +353,12 @@ def _where(user: str, filters: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     if statuses:
         clauses.append(f"status IN ({', '.join(f':{name}' for name in statuses)})")
     values |= statuses
-    # Ids grow with time, so a span of time is also one of the index.
+    # Ids grow with time, so a span of time is also one of the index: wider by what ids are ahead.
     if "since" in filters:
         values["since_id"] = first_id(datetime.fromisoformat(filters["since"]))
     if "until" in filters:
         until = datetime.fromisoformat(filters["until"])
-        values["until_id"] = first_id(until + timedelta(milliseconds=1))
+        values["until_id"] = first_id(until + ahead + timedelta(milliseconds=1))
     return " AND ".join(clauses), values
 
 

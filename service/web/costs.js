@@ -10,7 +10,8 @@ export function createCosts() {
   const answer = $("costs-answer");
   const say = (...nodes) => answer.replaceChildren(...nodes);
   const wrong = ({ errors = [], message }) =>
-    say(h("p", { class: "problem" }, errors.map((each) => each.message).join(" ") || message));
+    say(h("p", { class: "problem" }, errors.length ? "Nothing was saved." : message),
+      h("ul", { class: "wrong-lines" }, ...errors.map((each) => h("li", {}, each.message))));
 
   async function send() {
     say();

@@ -1,5 +1,6 @@
 """The schema's history, run by alembic: at start on SQLite, and by `python -m service migrate`."""
 
+import sqlite3
 from pathlib import Path
 
 from alembic import command
@@ -8,6 +9,7 @@ from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import create_engine, inspect, text
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.pool import NullPool
 
 from service.errors import StartupError
 
@@ -21,8 +23,16 @@ def newest() -> str:
 
 def migrate(url: str) -> str:
     """Bring a database to the newest schema; the revision it then has. Raises StartupError for a
-    database that a newer version of the service has already changed, or that cannot be opened."""
-    engine = create_engine(url, isolation_level="AUTOCOMMIT")
+    database that a newer version of the service has already changed, or that cannot be opened.
+
+    `sqlite:///path`: the path is taken as it is, whatever characters it holds."""
+    path = url.removeprefix("sqlite:///")
+    engine = create_engine(
+        "sqlite://",
+        creator=lambda: sqlite3.connect(path),
+        poolclass=NullPool,
+        isolation_level="AUTOCOMMIT",
+    )
     try:
         with engine.connect() as connection:
             known = inspect(connection).has_table("alembic_version")

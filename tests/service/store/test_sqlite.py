@@ -10,7 +10,8 @@ import pytest
 
 from service.errors import StartupError
 from service.store.engine import Refused, Statement
-from service.store.sqlite import SqliteEngine, only_process
+from service.store.place import only_process
+from service.store.sqlite import SqliteEngine
 
 pytestmark = pytest.mark.anyio
 

@@ -1,0 +1,63 @@
+"""Amounts of money as people write them: 1,234.50 and 1.234,50 and 1 234,50 are the same."""
+
+import re
+from decimal import Decimal
+
+LARGEST = 10**9
+LONGEST = 40
+# ISO 4217: currencies without a minor unit, and those of which it is a thousandth.
+_NO_DECIMALS = frozenset(
+    [
+        *("BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX", "UYI"),
+        *("VND", "VUV", "XAF", "XOF", "XPF"),
+    ]
+)
+_THREE_DECIMALS = frozenset(["BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"])
+
+_PLAIN = re.compile(r"([0-9]*)(?:([.,])([0-9]+))?")
+_GROUPED = re.compile(
+    r"([0-9]{1,3}(?:([.,'’ \u00a0\u2009\u202f])[0-9]{3})(?:\2[0-9]{3})*)"  # noqa: RUF001
+    r"(?:(?!\2)[.,]([0-9]+))?"
+)
+_LAKHS = re.compile(r"([0-9]{1,2}(?:(,)[0-9]{2})+,[0-9]{3})(?:\.([0-9]+))?")
+
+
+def amount(text: str, currency: str, point: bool = False) -> str:
+    """As a number with a decimal point: "1,234" of JPY, which has no decimals, is 1234.
+
+    `point`: a single point is the decimal point, whatever follows it. Raises ValueError in words,
+    also for what may mean two things: "1,234" of USD."""
+    text = text.strip()
+    found = _read(text, currency, point) if len(text) <= LONGEST else None
+    if found is None:
+        raise ValueError(f"{_short(text)} is not an amount like 1234.50")
+    if found >= LARGEST:
+        raise ValueError(f"{_short(text)} is not an amount from 0 to 999,999,999")
+    return f"{found:f}"
+
+
+def _read(text: str, currency: str, point: bool) -> Decimal | None:
+    if (plain := _PLAIN.fullmatch(text)) and text:
+        whole, mark, rest = plain.groups()
+        if mark and _may_group(whole, rest) and not (point and mark == "."):
+            if currency in _NO_DECIMALS:
+                return Decimal(whole + rest)
+            if mark == "," or currency not in _THREE_DECIMALS:
+                raise ValueError(
+                    f"{text!r} may mean {whole}{rest} or {whole}.{rest}: "
+                    f"write {whole}{rest} or {whole}.{rest}0"
+                )
+        return Decimal(f"{whole or 0}.{rest or ''}")
+    if grouped := _GROUPED.fullmatch(text) or _LAKHS.fullmatch(text):
+        whole = re.sub("[^0-9]", "", grouped[1])
+        return Decimal(f"{whole}.{grouped[3] or ''}")
+    return None
+
+
+def _may_group(whole: str, rest: str) -> bool:
+    """Whether the mark between them may separate thousands."""
+    return len(rest) == 3 and 1 <= len(whole) <= 3 and whole[0] != "0"
+
+
+def _short(text: str) -> str:
+    return repr(text if len(text) <= LONGEST else f"{text[:LONGEST]}…")

@@ -1,0 +1,153 @@
+"""Where an SQLite database is: held by one process, private, and watched for files that go away."""
+
+import errno
+import fcntl
+import os
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import structlog
+
+from service.errors import StartupError
+from service.store.engine import Unavailable
+
+PRIVATE_FILE, PRIVATE_FOLDER = 0o600, 0o700
+SUFFIXES = ("", ".lock", "-wal", "-shm", "-journal")
+"""Of every file that belongs to a database, after its name."""
+_FAR_BYTE = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, 1 << 62, 1, 0)
+"""`struct flock` of a byte that SQLite never locks: its own are at 1 GiB."""
+
+log = structlog.get_logger()
+
+Identity = tuple[int, int]
+
+
+class Gone(Unavailable):
+    """A file of the database was deleted or replaced. Nothing is written; it is logged already."""
+
+    logged = True
+
+
+class Place:
+    """The files of one open database, and whether they are still the ones that were opened."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._known: dict[str, Identity] = {}
+        self._gone = False
+
+    def remember(self) -> None:
+        """The files as they are now are the ones that were opened."""
+        found = {name: _identity(name) for name in map(self._name, SUFFIXES)}
+        self._known = {name: each for name, each in found.items() if each}
+
+    def check(self) -> None:
+        """Costs a microsecond a file. Raises Gone; logs the first time."""
+        gone = [name for name, known in self._known.items() if _identity(name) != known]
+        if not gone:
+            if self._gone:
+                log.warning("database_back")
+            self._gone = False
+            return
+        text = (
+            f"{gone[0]} was deleted or replaced while the service runs. Nothing is written any "
+            "more. Put the file back, or stop the service and start it again."
+        )
+        if not self._gone:
+            log.error("database_gone", reason=text)
+        self._gone = True
+        raise Gone(text)
+
+    def _name(self, suffix: str) -> str:
+        return f"{self.path}{suffix}"
+
+
+def _identity(name: str) -> Identity | None:
+    try:
+        found = os.stat(name)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+@contextmanager
+def only_process(path: Path) -> Iterator[Place]:
+    """Holds the database at that path for the life of this process. Raises StartupError naming the
+    holder, or for a place that cannot be used.
+
+    Two locks, since a file that was removed locks nobody out: one on `<database>.lock`, one on the
+    database itself, which also holds for another name of the same file. The folder is made if need
+    be; files are for their owner alone."""
+    path = _resolved(path)
+    handles: list[int] = []
+    try:
+        handles.append(_opened(path, ".lock"))
+        _lock(handles[0], path)
+        os.ftruncate(handles[0], 0)
+        os.write(handles[0], str(os.getpid()).encode())
+        handles.append(_opened(path, ""))
+        _lock_far_byte(handles[1], path)
+        _make_private(path)
+        yield Place(path)
+    finally:
+        # The locks go with the handles, however the process ends. The database must be closed by
+        # now: closing any handle of a file drops the locks that SQLite has on it.
+        for handle in handles:
+            os.close(handle)
+
+
+def _resolved(path: Path) -> Path:
+    """Links followed, so that the lock is beside the database itself."""
+    try:
+        return path.resolve()
+    except (OSError, RuntimeError) as error:
+        raise _unusable(path, str(error)) from error
+
+
+def _opened(path: Path, suffix: str) -> int:
+    """A handle of one of the files, made if need be."""
+    try:
+        if not path.parent.exists():
+            path.parent.mkdir(PRIVATE_FOLDER, parents=True, exist_ok=True)
+        return os.open(f"{path}{suffix}", os.O_RDWR | os.O_CREAT, PRIVATE_FILE)
+    except OSError as error:
+        raise _unusable(path, error.strerror or str(error)) from error
+
+
+def _unusable(path: Path, why: str) -> StartupError:
+    return StartupError(
+        f"The data folder {path.parent} cannot be used for {path.name}: {why}. Make it writable, "
+        "or set DATABASE_URL to a place that is."
+    )
+
+
+def _lock(handle: int, path: Path) -> None:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        raise _in_use(path, f"process {os.read(handle, 20).decode() or 'unknown'}") from error
+
+
+def _lock_far_byte(handle: int, path: Path) -> None:
+    """A lock of this handle (Linux): unlike SQLite's own it is not lost when another handle of the
+    file is closed. Where there is no such lock, the lock file has to do."""
+    if not hasattr(fcntl, "F_OFD_SETLK"):
+        return
+    try:
+        fcntl.fcntl(handle, fcntl.F_OFD_SETLK, _FAR_BYTE)
+    except OSError as error:
+        if error.errno in (errno.EACCES, errno.EAGAIN):
+            raise _in_use(path, "another process, though not its lock file") from error
+
+
+def _in_use(path: Path, by: str) -> StartupError:
+    return StartupError(f"{path} is in use by {by}. Stop it, or set DATABASE_URL to another file.")
+
+
+def _make_private(path: Path) -> None:
+    """SQLite gives the files beside a database the mode of the database."""
+    for suffix in SUFFIXES:
+        with suppress(OSError):  # not there, or somebody else's
+            os.chmod(f"{path}{suffix}", PRIVATE_FILE)

@@ -1,0 +1,226 @@
+"""What is erased is in none of the files any more; what is kept of others is untouched."""
+
+import sqlite3
+from collections.abc import Iterable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import anyio
+import msgspec
+import pytest
+
+from connectors.base import Claim, Findings, Record
+from service.model import Fault, Status
+from service.store.engine import Statement
+from service.store.recoveries import findings
+from service.store.store import save
+from tests.service.api.answers import problem
+from tests.service.api.test_recoveries import claim
+from tests.service.clocks import FastClock
+from tests.service.scripted import Script, scripted
+from tests.serving import Json, Serving, User, read, serve
+
+pytestmark = pytest.mark.anyio
+
+COUNT = 300
+
+
+def remains(folder: Path, words: Iterable[str]) -> list[str]:
+    """Which of them are in any file of the database."""
+    whole = b"".join(each.read_bytes() for each in sorted(folder.glob("sync.db*")))
+    return [each for each in words if each.encode() in whole]
+
+
+def names(user: str, count: int = COUNT) -> list[str]:
+    return [f"{user}-{number * 7919 % 1_000_003:07}" for number in range(count)]
+
+
+def orders(ids: list[str], size: int) -> list[Record]:
+    return [
+        Record(each, msgspec.json.encode({"id": each, "lines": [each] * (number * size % 150)}))
+        for number, each in enumerate(ids)
+    ]
+
+
+async def synced(user: User, script: Script, ids: list[str]) -> tuple[str, str]:
+    """A connection whose records came, changed and grew; its id and that of the last sync."""
+    connection: str = (await user.connect())["id"]
+    last = ""
+    for size in (1, 40, 3):
+        script.records["orders"] = orders(ids, size)
+        last = (await user.whole_sync(connectionId=connection, items="all"))["syncId"]
+    return connection, last
+
+
+async def spoil(service: Serving, sync_id: str, ids: list[str]) -> None:
+    """As if the sync had failed, with ids in its claims and in every text that it tells."""
+    store = service.parts.store
+    sync = await service.parts.registry.find(sync_id)
+    assert sync is not None
+    proof: Any = {"evidence": {"orders": ids[:20]}, "id": f"R1:{ids[0]}", "details": {"o": ids[1]}}
+    found: list[Claim] = [claim(1, **proof)]
+    fault = Fault("source_error", f"Order {ids[2]} cannot be read.")
+    progress = msgspec.structs.replace(
+        sync.datasets[0],
+        error=f"Stopped at {ids[3]}.",
+        waiting_for=f"order {ids[4]}",
+        checkpoint=msgspec.structs.replace(sync.datasets[0].checkpoint, cursor=f"after {ids[5]}"),
+    )
+    failed = msgspec.structs.replace(
+        sync.retrying(fault, sync.updated_at, sync.updated_at),
+        status=Status.FAILED,
+        message=fault.message,
+        error=fault,
+        warnings=(f"Order {ids[6]} was left out.",),
+        datasets=(progress, *sync.datasets[1:]),
+    )
+    statements = findings(failed, Findings(found, ran=("R1",)), sync.updated_at)
+    audit = Statement(
+        "UPDATE audit_logs SET details = :details WHERE sync_id = :id AND action = 'completed'",
+        [{"id": sync_id, "details": msgspec.json.encode({"message": fault.message}).decode()}],
+    )
+    assert await store.write(save(failed), *statements, audit)
+
+
+async def erase(user: User, connection: str) -> int:
+    answer = await user.http.delete(f"/api/connections/{connection}?data=erase", timeout=40)
+    return answer.status_code
+
+
+async def test_nothing_of_three_hundred_orders_is_in_the_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = scripted(monkeypatch)
+    async with serve(tmp_path) as service:
+        ann, bob = service.user(), service.user("bob")
+        connection, sync_id = await synced(ann, script, names("ann"))
+        await synced(bob, script, names("bob"))
+        await spoil(service, sync_id, names("ann"))
+        assert remains(tmp_path, names("ann")) == names("ann")
+        assert await erase(ann, connection) == 204
+        assert remains(tmp_path, names("ann")) == []
+        told = read(await ann.get(f"/api/sync/history/{sync_id}"))
+        assert "ann-" not in str(told) and told["status"] == "failed"
+        assert read(await ann.get("/api/sync/history"))["total"] == 3
+        assert read(await ann.get("/api/recoveries"))["recoveries"] == []
+        assert sorted(each["id"] for each in await bob.records("orders")) == sorted(names("bob"))
+        problem(await ann.get(f"/api/connections/{connection}"), 404, "not_found")
+        assert await erase(ann, connection) == 404
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_nothing_remains_among_the_records_of_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    """Their records lie on the same pages, and grew and shrank beside one another."""
+    everybody = [f"user{number}" for number in range(4)]
+    script = scripted(monkeypatch)
+    async with serve(tmp_path) as service:
+        connections: dict[str, str] = {}
+        for size in (1, 60, 2, 30 + seed):
+            for each in everybody:
+                user = service.user(each)
+                if each not in connections:
+                    connections[each] = (await user.connect())["id"]
+                script.records["orders"] = orders(names(each, 120), size)
+                await user.whole_sync(items="all")
+        for each in everybody[:3]:
+            assert await erase(service.user(each), connections[each]) == 204
+            assert remains(tmp_path, names(each, 120)) == []
+        assert len(await service.user(everybody[3]).records("orders")) == 120
+
+
+async def test_credentials_that_are_forgotten_are_in_no_file(tmp_path: Path) -> None:
+    async with serve(tmp_path) as service:
+        ann = service.user()
+        connection = (await ann.connect())["id"]
+        await ann.whole_sync()
+        kept = await service.parts.connections.find(connection)
+        assert kept and kept.credentials and remains(tmp_path, [kept.credentials])
+        assert (await ann.http.delete(f"/api/connections/{connection}")).status_code == 204
+        assert remains(tmp_path, [kept.credentials]) == []
+        assert len(await ann.records("orders")) == 250
+
+
+async def held_back(folder: Path) -> sqlite3.Connection:
+    """Another program reads, and so keeps what it sees in the log of the database."""
+    reader = sqlite3.connect(folder / "sync.db", isolation_level=None, check_same_thread=False)
+    reader.execute("BEGIN")
+    reader.execute("SELECT COUNT(*) FROM records").fetchone()
+    return reader
+
+
+async def told_erasing(user: User, connection: str) -> Json:
+    answer = await user.http.delete(f"/api/connections/{connection}?data=erase", timeout=40)
+    assert answer.status_code == 202, answer.text
+    body = read(answer)
+    assert (body["id"], body["status"]) == (connection, "erasing") and body["message"]
+    return body
+
+
+async def test_where_a_reader_holds_it_back_it_is_said_and_done_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = scripted(monkeypatch)
+    async with serve(tmp_path, FastClock()) as service:
+        ann, bob = service.user(), service.user("bob")
+        connection, _ = await synced(ann, script, names("ann"))
+        with closing(await held_back(tmp_path)) as reader:
+            for _ in range(2):
+                await told_erasing(ann, connection)
+            assert await ann.records("orders") == []
+            problem(
+                await bob.http.delete(f"/api/connections/{connection}?data=erase"),
+                *(404, "not_found"),
+            )
+            reader.execute("ROLLBACK")
+        with anyio.fail_after(30):
+            while await erase(ann, connection) != 404:
+                await anyio.sleep(0.1)
+        assert remains(tmp_path, names("ann")) == []
+
+
+async def test_an_erasure_that_was_broken_off_goes_on_at_the_next_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = scripted(monkeypatch)
+    async with serve(tmp_path, FastClock()) as service:
+        ann = service.user()
+        connection, _ = await synced(ann, script, names("ann"))
+        with closing(await held_back(tmp_path)):
+            await told_erasing(ann, connection)
+    async with serve(tmp_path, FastClock()) as service:
+        with anyio.fail_after(30):
+            while await erase(service.user(), connection) != 404:
+                await anyio.sleep(0.1)
+        assert remains(tmp_path, names("ann")) == []
+
+
+async def test_others_write_while_much_is_erased(tmp_path: Path) -> None:
+    """It goes in slices: between two of them others have their turn."""
+    async with serve(tmp_path) as service:
+        ann, bob = service.user(), service.user("bob")
+        connection = (await ann.connect())["id"]
+        await ann.whole_sync()
+        await bob.connect()
+        much = """
+            WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 60000)
+            INSERT INTO records (connection_id, dataset, id, sync_id, seen, hash, updated_at, data)
+            SELECT :id, 'orders', printf('more-%07d', i), '', '', '', '', hex(zeroblob(200)) FROM n
+            RETURNING 1"""
+        assert await service.parts.store.write(Statement(much, [{"id": connection}]))
+        done: list[str] = []
+
+        async def erasing() -> None:
+            assert await erase(ann, connection) == 204
+            done.append("erased")
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(erasing)
+            while not done:
+                await bob.whole_sync()
+                done += [] if done else ["synced"]
+                if done == ["synced"]:
+                    break
+        assert done[0] == "synced" and remains(tmp_path, ["more-0000001", "more-0059999"]) == []

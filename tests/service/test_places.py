@@ -1,0 +1,211 @@
+"""Where the database is: names of folders, files that go away under the service, who may read."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import anyio
+import pytest
+from structlog.testing import capture_logs
+
+from service.__main__ import demo_settings
+from service.app import bring_up_to_date
+from service.errors import StartupError
+from service.store.place import only_process
+from tests.service.api.answers import problem
+from tests.serving import KEY, SECRET, Serving, User, read, serve, settings
+
+pytestmark = pytest.mark.anyio
+
+NAMES = (
+    "a#b",
+    "a%20b",
+    "100%",
+    "%(here)s",
+    "what?",
+    "a?mode=ro&x=1",
+    "two words",
+    "Übung ß",
+    'it\'s "quoted"',
+    "file:x",
+    "semi;colon,comma:colon",
+    "back\\slash",
+)
+
+
+@pytest.mark.parametrize("name", NAMES)
+async def test_a_folder_may_have_any_name(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / name
+    async with serve(folder) as service:
+        ann = service.user()
+        await ann.connect()
+        assert (await ann.whole_sync())["status"] == "complete"
+        assert {each.name for each in folder.iterdir()} == {
+            *("sync.db", "sync.db-wal", "sync.db-shm", "sync.db.lock")
+        }
+    assert [each.name for each in tmp_path.iterdir()] == [name]
+    assert bring_up_to_date(settings(folder))
+    async with serve(folder) as service:
+        assert len(await service.user().records("orders")) == 250
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_migrate_and_demo_find_the_same_file(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / name
+    chosen = demo_settings("127.0.0.1", folder, "http://127.0.0.1:1")
+    assert chosen.database_path == folder / "sync.db"
+    environ = {"AUTH_SECRET": SECRET, "SECRETS_KEYS": KEY, "DATABASE_URL": chosen.database_url}
+    done = subprocess.run(
+        [sys.executable, "-m", "service", "migrate"],
+        env={**os.environ, **environ},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert str(folder / "sync.db") in done.stdout
+    assert (folder / "sync.db").stat().st_size > 0
+    assert [each.name for each in tmp_path.iterdir()] == [name]
+
+
+async def test_files_are_for_their_owner_alone(tmp_path: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        async with serve(tmp_path / "data") as service:
+            await service.user().connect()
+            found = {each.name: each.stat().st_mode & 0o777 for each in private(tmp_path)}
+    finally:
+        os.umask(before)
+    assert found.pop("data") == 0o700
+    assert len(found) == 4 and set(found.values()) == {0o600}, found
+
+
+async def test_files_that_others_could_read_are_closed_at_the_start(tmp_path: Path) -> None:
+    bring_up_to_date(settings(tmp_path))
+    for name in ("sync.db", "sync.db.lock"):
+        (tmp_path / name).chmod(0o644)
+    async with serve(tmp_path) as service:
+        await service.user().connect()
+        assert {each.stat().st_mode & 0o777 for each in tmp_path.iterdir()} == {0o600}
+
+
+def private(folder: Path) -> list[Path]:
+    return sorted(folder.rglob("*"))
+
+
+async def connected(service: Serving) -> User:
+    ann = service.user()
+    await ann.connect()
+    assert (await ann.get("/readyz")).status_code == 200
+    return ann
+
+
+LOST = ("sync.db", "sync.db.lock", "sync.db-wal")
+
+
+@pytest.mark.parametrize("name", LOST)
+@pytest.mark.parametrize("how", ["deleted", "replaced"])
+async def test_a_file_that_goes_away_stops_writes_until_it_is_back(
+    tmp_path: Path, name: str, how: str
+) -> None:
+    with capture_logs() as logs:
+        async with serve(tmp_path) as service:
+            ann = await connected(service)
+            (tmp_path / name).rename(tmp_path / "elsewhere")
+            if how == "replaced":
+                (tmp_path / name).write_bytes((tmp_path / "elsewhere").read_bytes())
+            for _ in range(3):
+                body = problem(await ann.get("/readyz"), 503, "not_ready")
+                assert name in body["detail"]
+                problem(await ann.post("/api/sync/start", {}), 503, "store_unavailable")
+            told = [each for each in logs if each["event"] == "database_gone"]
+            assert len(told) == 1 and name in told[0]["reason"], logs
+            assert not [each for each in logs if each["event"] == "database_away"]
+            (tmp_path / "elsewhere").replace(tmp_path / name)
+            assert (await ann.get("/readyz")).status_code == 200
+            assert (await ann.whole_sync())["status"] == "complete"
+
+
+async def test_it_is_logged_although_nobody_asks(tmp_path: Path) -> None:
+    from tests.service.clocks import FastClock
+
+    with capture_logs() as logs:
+        async with serve(tmp_path, FastClock()):
+            (tmp_path / "sync.db.lock").unlink()
+            with anyio.fail_after(20):
+                while not [each for each in logs if each["event"] == "database_gone"]:
+                    await anyio.sleep(0.05)
+
+
+async def test_a_running_sync_waits_for_the_file_and_loses_nothing(tmp_path: Path) -> None:
+    async with serve(tmp_path, None, DEMO_PAUSE="0.05", DEMO_PAGE="10") as service:
+        ann = await connected(service)
+        sync_id = await ann.start()
+        await ann.until_processed(sync_id, "orders", 30)
+        (tmp_path / "sync.db").rename(tmp_path / "elsewhere")
+        await anyio.sleep(0.5)
+        (tmp_path / "elsewhere").rename(tmp_path / "sync.db")
+        done = await ann.until(sync_id)
+        assert (done["status"], done["datasets"][0]["created"]) == ("complete", 250)
+
+
+def other_process(folder: Path) -> str:
+    """What a second service says that is started on the same database."""
+    environ = {"AUTH_SECRET": SECRET, "SECRETS_KEYS": KEY, "PORT": "0"}
+    environ["DATABASE_URL"] = f"sqlite:///{folder / 'sync.db'}"
+    done = subprocess.run(
+        [sys.executable, "-m", "service", "migrate"],
+        env={**os.environ, **environ},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1, done.stdout
+    return done.stderr
+
+
+@pytest.mark.parametrize("name", ["sync.db", "sync.db.lock"])
+async def test_no_second_process_starts_where_one_file_is_gone(tmp_path: Path, name: str) -> None:
+    async with serve(tmp_path) as service:
+        ann = await connected(service)
+        (tmp_path / name).unlink()
+        said = await anyio.to_thread.run_sync(other_process, tmp_path)
+        assert "in use by" in said and "Traceback" not in said
+        assert (await ann.get("/readyz")).status_code == 503
+
+
+async def test_another_name_of_the_same_file_is_no_way_around_the_lock(tmp_path: Path) -> None:
+    async with serve(tmp_path / "one") as service:
+        await connected(service)
+        for folder in ("linked", "hard"):
+            (tmp_path / folder).mkdir()
+        (tmp_path / "linked" / "sync.db").symlink_to(tmp_path / "one" / "sync.db")
+        (tmp_path / "hard" / "sync.db").hardlink_to(tmp_path / "one" / "sync.db")
+        for folder in ("linked", "hard"):
+            said = await anyio.to_thread.run_sync(other_process, tmp_path / folder)
+            assert "in use by" in said
+
+
+def test_a_database_of_the_same_folder_is_no_neighbour(tmp_path: Path) -> None:
+    with only_process(tmp_path / "one.db"), only_process(tmp_path / "two.db"):
+        pass
+
+
+@pytest.mark.parametrize("path", ["sqlite:///{}/folder", "sqlite:///{}/file/sync.db"])
+def test_what_is_no_place_for_a_database_is_refused_in_words(tmp_path: Path, path: str) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").touch()
+    url = path.format(tmp_path)
+    with pytest.raises(StartupError, match="cannot be"):
+        bring_up_to_date(settings(tmp_path, DATABASE_URL=url))
+
+
+def test_a_path_that_sqlite_cannot_name_is_refused_in_words(tmp_path: Path) -> None:
+    with pytest.raises(StartupError, match="UTF-8"):
+        settings(tmp_path, DATABASE_URL="sqlite:///" + os.fsdecode(b"/tmp/\xff/sync.db"))
+
+
+async def test_the_answers_of_an_open_service_go_on_being_read(tmp_path: Path) -> None:
+    async with serve(tmp_path) as service:
+        ann = await connected(service)
+        (tmp_path / "sync.db").unlink()
+        assert read(await ann.get("/api/connections"))["connections"]
