@@ -23,8 +23,8 @@ test: .venv-dev ## Run the whole test suite (ARGS="-k sse", ARGS="-n 0" for one 
 	@.venv-dev/bin/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
 crash: N = 50
-crash: .venv-dev ## Kill the service N times in the middle of syncs (N=200)
-	@KILLS=$(N) .venv-dev/bin/python -m pytest -s tests/journeys/test_crash.py $(ARGS)
+crash: .venv-dev ## Kill the service, its source and both N times during syncs, and ten demos (N=200)
+	@KILLS=$(N) DEMOS=10 .venv-dev/bin/python -m pytest -s tests/journeys/test_crash.py tests/journeys/test_demo.py $(ARGS)
 
 coverage: .venv-dev ## Run the whole test suite and report the branches it missed
 	@.venv-dev/bin/python -m pytest --cov $(ARGS)
