@@ -11,7 +11,7 @@ WORKERS = $$(( $$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1) + 1 ))
 CANDIDATES = $(if $(PYTHON),"$(PYTHON)",python3 python3.13 python3.12 python3.11)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test crash coverage bench lint lock clean .venv .venv-dev
+.PHONY: help run test crash soak coverage bench lint lock clean .venv .venv-dev
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -23,8 +23,12 @@ test: .venv-dev ## Run the whole test suite (ARGS="-k sse", ARGS="-n 0" for one 
 	@.venv-dev/bin/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
 crash: N = 50
-crash: .venv-dev ## Kill the service N times in the middle of syncs (N=200)
-	@KILLS=$(N) .venv-dev/bin/python -m pytest -s tests/journeys/test_crash.py $(ARGS)
+crash: .venv-dev ## Kill the service, its source and both N times during syncs, and ten demos (N=200)
+	@KILLS=$(N) DEMOS=10 .venv-dev/bin/python -m pytest -s tests/journeys/test_crash.py tests/journeys/test_demo.py $(ARGS)
+
+soak: MINUTES = 15
+soak: .venv-dev ## Load the service for MINUTES and watch its memory, descriptors and delays
+	@MINUTES=$(MINUTES) .venv-dev/bin/python -m tests.benchmarks.soak $(ARGS)
 
 coverage: .venv-dev ## Run the whole test suite and report the branches it missed
 	@.venv-dev/bin/python -m pytest --cov $(ARGS)

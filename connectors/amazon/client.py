@@ -23,6 +23,8 @@ TRACKING = "Inventory and Order Tracking"
 """Roles that an application asks for and a seller agrees to (developer docs, "Roles")."""
 MOST_RENEWALS = 3
 """How often a call is sent again because its token expired, before it is put off."""
+SLOWEST, FASTEST = 0.01, 100_000.0
+"""The speeds that the project's sandbox can have (its `--speed`)."""
 
 
 class Operation(msgspec.Struct, frozen=True):
@@ -76,6 +78,8 @@ class Client:
         self._buckets = buckets
         self._clock = clock
         self.turns = Turns()
+        self.speed = 1.0
+        """How many times faster than Amazon the other side is. Only a stand-in announces it."""
 
     async def call(
         self,
@@ -96,6 +100,8 @@ class Client:
         replays = 0
         while True:
             answer, token = await self._send(connection, operation, call, bucket, waiting)
+            if self._settings.sp_api_url:
+                self.speed = _announced_speed(answer)
             if answer.status == 429:
                 bucket.refused()
                 continue
@@ -166,6 +172,12 @@ class Client:
 
         return self._buckets.get((_seller(connection), pace.name), first)
 
+    def rate(self, connection: Connection, operation: Operation) -> float:
+        """Calls a second: as an answer announced, else as published, at the other side's speed."""
+        rate = self.bucket(connection, operation).rate
+        published = _pace(connection, operation).rate
+        return published * self.speed if rate == published else rate
+
     def learned(self, connection: Connection, operations: Iterable[Operation]) -> Mapping[str, str]:
         """What the quotas of these operations have come to, to be kept with the page."""
         return {
@@ -219,6 +231,15 @@ def _announced_rate(answer: Answer) -> float | None:
     except ValueError:
         return None
     return rate if 1e-5 < rate < 1e6 else None
+
+
+def _announced_speed(answer: Answer) -> float:
+    """x-sandbox-speed of the project's own sandbox; 1 without it, which is Amazon's."""
+    try:
+        speed = float(answer.headers.get("x-sandbox-speed", "1"))
+    except ValueError:
+        return 1.0
+    return speed if SLOWEST <= speed <= FASTEST else 1.0
 
 
 def _refuse(operation: Operation, answer: Answer, role: str) -> NoReturn:

@@ -13,7 +13,8 @@ from connectors.amazon.auth import Tokens
 from connectors.amazon.claims import RULES, Windows, find_claims
 from connectors.amazon.claims.windows import PLACES
 from connectors.amazon.client import Client
-from connectors.amazon.desk import REPORT_SECONDS
+from connectors.amazon.desk import LOOKS, REPORT_SECONDS, took
+from connectors.amazon.documents import Kind
 from connectors.amazon.orders import planned, read_orders
 from connectors.amazon.plan import way
 from connectors.amazon.profile import profile
@@ -113,10 +114,17 @@ class AmazonConnector:
 
     def _way(self, connection: Connection, name: str, window: Window) -> Way:
         if name == datasets.ORDERS.name:
-            return way(planned(connection, window))
-        if name in kinds.KINDS:
-            return Way("report", REPORT_SECONDS)
+            return way(planned(self._client, connection, window))
+        if kind := kinds.KINDS.get(name):
+            return Way("report", self._report_seconds(connection, kind, window))
         return Way("pages")
+
+    def _report_seconds(self, connection: Connection, kind: Kind, window: Window) -> float:
+        """As long as the last ones of the dataset took, else what one usually takes: it is made
+        beside the others."""
+        types = {part.type for part in kind.parts(connection, window)}
+        known = [seconds for each in types if (seconds := took(connection, each))]
+        return max(known, default=REPORT_SECONDS / self._client.speed) * LOOKS
 
     def read(
         self,

@@ -36,6 +36,8 @@ DEADLINE = timedelta(hours=2)
 """How long Amazon may take for a report until it is given up."""
 LISTED = timedelta(days=89)
 """How far back reports can be listed: 90 days, less one, since the moment passes on the way."""
+SHORTEST = 0.5
+"""Seconds: a report that was made within one second, as Amazon tells its moments, took so long."""
 DONE, CANCELLED, FATAL = "DONE", "CANCELLED", "FATAL"
 UNFINISHED = ("IN_QUEUE", "IN_PROGRESS")
 
@@ -181,6 +183,21 @@ class Desk:
             body,
             role=self._kind.role,
         )
+
+
+def took(connection: Connection, report_type: str) -> float | None:
+    """Seconds that the last report of this type took, as the connection remembers; None where
+    nothing is known."""
+    try:
+        seconds = float(connection.learned.get(memory(report_type), "0"))
+    except ValueError:
+        return None
+    return seconds if 0 < seconds <= DEADLINE.total_seconds() else None
+
+
+def memory(report_type: str) -> str:
+    """The key of what was learned of a type."""
+    return f"report:{report_type}"
 
 
 def pause(passed: float, learned: bool, due: float, rate: float) -> float:

@@ -9,10 +9,13 @@ import msgspec
 
 from connectors.amazon import datasets, pages, reports
 from connectors.amazon.client import Client
+from connectors.amazon.datasets import SEARCH_ORDERS
+from connectors.amazon.desk import took
 from connectors.amazon.kinds import ORDERS_KIND
 from connectors.amazon.plan import (
     ROWS_AN_ORDER,
     USUAL_ORDERS_A_DAY,
+    Figures,
     OrdersPlan,
     plan_orders,
     recent_span,
@@ -59,9 +62,16 @@ class _Created(msgspec.Struct):
     orderItems: list[Any]
 
 
-def planned(connection: Connection, window: Window) -> OrdersPlan:
-    """The way for a window, by what the last sync learned of how many orders there are."""
-    return plan_orders(window, _known(connection))
+def planned(client: Client, connection: Connection, window: Window) -> OrdersPlan:
+    """The way for a window, by what earlier syncs learned: how many orders there are, what
+    searchOrders' quota is, how long a report takes."""
+    types = {part.type for part in ORDERS_KIND.parts(connection, window)}
+    figures = Figures(
+        search_rate=client.rate(connection, SEARCH_ORDERS),
+        report_seconds=max(filter(None, (took(connection, each) for each in types)), default=None),
+        speed=client.speed,
+    )
+    return plan_orders(window, _known(connection), figures)
 
 
 def _known(connection: Connection) -> float | None:
@@ -109,7 +119,8 @@ class _Reading:
         self._window = window
         self._waiting = waiting
         self._found: AsyncIterator[Page] | None = None  # what look began to search
-        self._begin(_opened(cursor, window) or _Both(planned(connection, window).search_from))
+        first = _opened(cursor, window)
+        self._begin(first or _Both(planned(client, connection, window).search_from))
 
     def _begin(self, both: "_Both") -> None:
         self._both = both
@@ -202,7 +213,7 @@ class _Reading:
         """With the time that the reports will take, by what is known of how many orders there are.
         Search goes on meanwhile."""
         span = self._past.until - self._past.since
-        self._reader.guess = report_seconds(span, self._rows_a_day())
+        self._reader.guess = report_seconds(span, self._rows_a_day()) / self._client.speed
         made = self._reader.ends(self._mark)
         known = [each for each in (made, page.seconds_left) if each is not None]
         return msgspec.structs.replace(page, seconds_left=max(known, default=None))

@@ -1,5 +1,6 @@
 """Which way to read the orders: search page by page, or reports for the past and search for the
-last days. Decided from the published quotas, by what is sooner done."""
+last days. Decided from the published quotas, by what is sooner done; the seconds are those that
+earlier answers taught."""
 
 import math
 from datetime import datetime, timedelta
@@ -24,6 +25,29 @@ REPORT_SECONDS_A_ROW = 0.001
 ROWS_AN_ORDER = 1.25
 
 
+class Figures(msgspec.Struct, frozen=True):
+    """How fast the other side is: Amazon's published figures, unless others were learned.
+
+    `search_rate` is searchOrders' calls a second; `report_seconds` is what the last report of
+    orders took (None: unknown); `speed` divides what an unknown report takes.
+    """
+
+    search_rate: float = SEARCH_ORDERS.rate
+    report_seconds: float | None = None
+    speed: float = 1.0
+
+    def search(self, span: timedelta, density: float) -> float:
+        return search_seconds(span, density, self.search_rate)
+
+    def report(self, span: timedelta, rows_a_day: float) -> float:
+        if self.report_seconds is not None:
+            return self.report_seconds
+        return report_seconds(span, rows_a_day) / self.speed
+
+
+PUBLISHED = Figures()
+
+
 class OrdersPlan(msgspec.Struct, frozen=True):
     """Up to `search_from` by reports (None: no reports), from there on by searchOrders."""
 
@@ -32,19 +56,23 @@ class OrdersPlan(msgspec.Struct, frozen=True):
     seconds: float
 
 
-def plan_orders(window: Window, orders_a_day: float | None) -> OrdersPlan:
-    """The sooner of the two ways."""
+def plan_orders(
+    window: Window, orders_a_day: float | None, figures: Figures = PUBLISHED
+) -> OrdersPlan:
+    """The sooner of the two ways by what Amazon publishes, and the seconds by what is learned: an
+    answer that announces an odd quota changes no way."""
     density = USUAL_ORDERS_A_DAY if orders_a_day is None else orders_a_day
-    alone = search_seconds(window.until - window.since, density)
-    recent = recent_span(density)
-    if window.until - window.since <= recent:
-        return OrdersPlan(window.since, False, alone)
-    turn = window.until - recent
-    past = report_seconds(turn - window.since, density * ROWS_AN_ORDER) * LOOKS
-    both = max(past, search_seconds(recent, density))
-    if alone <= both:
-        return OrdersPlan(window.since, False, alone)
-    return OrdersPlan(turn, True, both)
+    turn = window.until - recent_span(density)
+    if turn > window.since:
+        both = _both_seconds(window, turn, density, PUBLISHED)
+        if PUBLISHED.search(window.until - window.since, density) > both:
+            return OrdersPlan(turn, True, _both_seconds(window, turn, density, figures))
+    return OrdersPlan(window.since, False, figures.search(window.until - window.since, density))
+
+
+def _both_seconds(window: Window, turn: datetime, density: float, figures: Figures) -> float:
+    past = figures.report(turn - window.since, density * ROWS_AN_ORDER) * LOOKS
+    return max(past, figures.search(window.until - turn, density))
 
 
 def recent_span(density: float) -> timedelta:
@@ -54,10 +82,10 @@ def recent_span(density: float) -> timedelta:
     return min(RECENT, max(LEAST_RECENT, at_once))
 
 
-def search_seconds(span: timedelta, density: float) -> float:
+def search_seconds(span: timedelta, density: float, rate: float = SEARCH_ORDERS.rate) -> float:
     """The burst is free; each page beyond it waits for the quota."""
     pages = max(1, math.ceil(density * (span / timedelta(days=1)) / PAGE))
-    return max(0.0, pages - SEARCH_ORDERS.burst) / SEARCH_ORDERS.rate
+    return max(0.0, pages - SEARCH_ORDERS.burst) / rate
 
 
 def report_seconds(span: timedelta, rows_a_day: float) -> float:

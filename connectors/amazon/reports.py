@@ -21,9 +21,12 @@ from connectors.amazon.desk import (
     LONGEST_POLL,
     LOOKS,
     REPORT_SECONDS,
+    SHORTEST,
     Desk,
     Report,
+    memory,
     pause,
+    took,
 )
 from connectors.amazon.documents import Kind, Part, Rows, whole_days
 from connectors.amazon.pages import SETTLED
@@ -283,7 +286,8 @@ class Reader:
                 raise Retryable(f"Amazon did not finish the report {part.type} in {DEADLINE}.")
             if now >= announced:
                 due = order.made_at + timedelta(seconds=self._takes(part))
-                announced = max(due, now + timedelta(seconds=LONGEST_POLL))
+                overdue = now + timedelta(seconds=LONGEST_POLL / self._client.speed)
+                announced = due if due > now else overdue
                 await self._waiting(announced, f"Amazon to make the report {part.type}")
             passed = (now - order.made_at).total_seconds()
             rate = self._client.bucket(self._connection, GET_REPORT).rate
@@ -303,18 +307,16 @@ class Reader:
 
     def _learned(self, part: Part) -> float:
         """Seconds that the last one of this type took; 0 where nothing is known."""
-        known = self._took.get(_memory(part.type)) or self._connection.learned.get(
-            _memory(part.type), "0"
-        )
-        return float(known)
+        known = self._took.get(memory(part.type))
+        return float(known) if known else took(self._connection, part.type) or 0.0
 
     def _takes(self, part: Part) -> float:
-        return self._learned(part) or self.guess or REPORT_SECONDS
+        return self._learned(part) or self.guess or REPORT_SECONDS / self._client.speed
 
     def _remember(self, report: Report) -> None:
         if report.processingEndTime:
-            took = (report.processingEndTime - report.createdTime).total_seconds()
-            self._took[_memory(report.reportType)] = f"{max(took, 0):.1f}"
+            seconds = (report.processingEndTime - report.createdTime).total_seconds()
+            self._took[memory(report.reportType)] = f"{max(seconds, SHORTEST):.1f}"
 
     # Reading ------------------------------------------------------------------------------------
 
@@ -377,7 +379,3 @@ def opened(cursor: str | None, parts: int) -> Mark:
     numbers = [*(order.part for order in mark.orders), *mark.again, *mark.lacking]
     fits = mark.planned <= parts and all(number < parts for number in numbers)
     return mark if fits else Mark()
-
-
-def _memory(report_type: str) -> str:
-    return f"report:{report_type}"

@@ -4,8 +4,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from time import monotonic, sleep
 
@@ -71,6 +71,43 @@ def sandbox(folder: Path, port: int, orders: int, speed: float, *more: str) -> I
     command += more
     with running(command, f"http://127.0.0.1:{port}", folder / "sandbox.log", {}) as process:
         yield process
+
+
+class Restarting:
+    """A process that is killed and started again with the same command, on the same port."""
+
+    def __init__(self, start: Callable[[], AbstractContextManager[Process]]) -> None:
+        self._start = start
+        self._stack = ExitStack()
+        self._process: Process
+        self.kills = 0
+
+    def __enter__(self) -> "Restarting":
+        self.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._stack.close()
+
+    @property
+    def url(self) -> str:
+        return self._process.url
+
+    def start(self) -> None:
+        """Returns when the process answers."""
+        self._process = self._stack.enter_context(self._start())
+
+    def kill(self) -> None:
+        self.kills += 1
+        self._process.kill()
+        self._stack.close()
+
+
+def demo(folder: Path, port: int, orders: int, speed: float) -> AbstractContextManager[Process]:
+    """`make run` over `folder/data`: the service and its sandbox in one process."""
+    command = ["demo", "--port", str(port), "--data", str(folder / "data"), "--no-browser"]
+    command += ["--orders", str(orders), "--speed", str(speed)]
+    return running(command, f"http://127.0.0.1:{port}", folder / "demo.log", {})
 
 
 def dying_service(folder: Path, port: int, **environ: str) -> AbstractContextManager[Process]:

@@ -54,7 +54,10 @@ def refusal(refused: Refused) -> Response:
     return reply({"errors": [error]}, refused.status, kind)
 
 
-def announce(response: Response, rate: float) -> None:
-    """Tell the quota, but only where Amazon does: never on the 429 that would need it most."""
+def announce(response: Response, rate: float, speed: float = 1.0) -> None:
+    """Announce the quota where Amazon does: never on the 429 that would need it most. A sandbox
+    that is faster or slower than Amazon says so, which Amazon has no header for."""
+    if speed != 1.0:
+        response.headers["x-sandbox-speed"] = f"{speed:g}"
     if response.status_code in _ANNOUNCED:
         response.headers["x-amzn-RateLimit-Limit"] = f"{rate:.6f}".rstrip("0").rstrip(".")

@@ -45,7 +45,7 @@ async def perform(sandbox: Sandbox, operation: Operation, request: Request) -> R
         _check_size(sandbox, operation, response)
     except Refused as refused:
         response = refusal(refused)
-    announce(response, sandbox.quota(operation).rate)
+    announce(response, sandbox.quota(operation).rate, sandbox.settings.speed)
     _note(sandbox, request, response, operation.name, grant)
     return response
 

@@ -2,11 +2,19 @@
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from connectors.amazon.datasets import SEARCH_ORDERS
 from connectors.amazon.desk import LOOKS
-from connectors.amazon.plan import ROWS_AN_ORDER, plan_orders, report_seconds, search_seconds
+from connectors.amazon.plan import (
+    ROWS_AN_ORDER,
+    Figures,
+    plan_orders,
+    report_seconds,
+    search_seconds,
+)
 from connectors.base import Window
 
 NOW = datetime(2026, 1, 15, 12, tzinfo=UTC)
@@ -57,3 +65,17 @@ def test_the_plan_is_never_slower_than_either_way_alone(days: float, density: fl
     if plan.by_report:
         past = plan.search_from - window(days).since
         assert plan.seconds >= report_seconds(past, density)
+
+
+def test_what_was_learned_changes_the_seconds_and_not_the_way() -> None:
+    learned = Figures(search_rate=1e5, report_seconds=20.0)
+    plan, published = plan_orders(window(90), 400, learned), plan_orders(window(90), 400)
+    assert (plan.by_report, plan.search_from) == (True, published.search_from)
+    assert plan.seconds == 20.0 * LOOKS
+
+
+def test_a_stand_in_at_sixty_times_the_speed_takes_a_sixtieth() -> None:
+    fast = Figures(search_rate=SEARCH_ORDERS.rate * 60, speed=60.0)
+    for days, density in ((90, 400), (1, 5_000)):
+        usual = plan_orders(window(days), density).seconds
+        assert plan_orders(window(days), density, fast).seconds == pytest.approx(usual / 60)

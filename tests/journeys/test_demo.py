@@ -1,0 +1,79 @@
+"""The demo, killed while its reports are being made: it goes on at the next start.
+
+Its source lives in the same process and forgets every report. `make crash` kills ten demos."""
+
+import os
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import anyio
+import httpx
+import pytest
+
+from tests.journeys.process import Process, demo
+from tests.serving import Json, User
+
+pytestmark = pytest.mark.anyio
+
+ORDERS = 200
+SPEED = 15.0
+"""A report takes 4 s: long enough to be killed meanwhile."""
+DEMOS = int(os.environ.get("DEMOS", "1"))
+TWICE = 2
+
+
+@pytest.mark.timeout(60 + 60 * DEMOS)
+async def test_a_demo_killed_while_reports_are_made_ends_complete_at_the_next_start(
+    tmp_path: Path, free_port: Callable[[], int]
+) -> None:
+    for number in range(DEMOS):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        _complete(await _killed(folder, free_port(), 1), folder)
+
+
+@pytest.mark.timeout(120)
+async def test_a_demo_killed_twice_in_one_sync_ends_complete(
+    tmp_path: Path, free_port: Callable[[], int]
+) -> None:
+    _complete(await _killed(tmp_path, free_port(), TWICE), tmp_path)
+
+
+async def _killed(folder: Path, port: int, times: int) -> Json:
+    """The end of a sync during which the demo was killed that often."""
+    sync_id = ""
+    for _ in range(times):
+        with demo(folder, port, ORDERS, SPEED) as here:
+            async with _user(here) as user:
+                sync_id = sync_id or await user.start(onConflict="attach")
+                await _until_reports_are_made(user, sync_id)
+                here.kill()
+    with demo(folder, port, ORDERS, SPEED) as here:
+        async with _user(here) as user:
+            return await user.until(sync_id, seconds=60)
+
+
+def _complete(done: Json, folder: Path) -> None:
+    log = (folder / "demo.log").read_text()
+    failed = [each for each in done["datasets"] if each["status"] != "complete"]
+    assert not failed, f"{failed}\n{log}"
+    assert (done["status"], done["attempt"], done["error"]) == ("complete", 1, None), log
+    assert done["ordersProcessed"] == ORDERS
+
+
+async def _until_reports_are_made(user: User, sync_id: str) -> None:
+    """Three datasets wait for theirs: all that were ordered are kept by then."""
+    with anyio.fail_after(30):
+        while True:
+            status = await user.status(sync_id)
+            assert status["status"] == "in_progress", status
+            if sum(bool(each["waitingUntil"]) for each in status["datasets"]) >= 3:
+                return
+            await anyio.sleep(0.01)
+
+
+@asynccontextmanager
+async def _user(here: Process) -> AsyncIterator[User]:
+    async with httpx.AsyncClient(base_url=here.url, timeout=20) as client:
+        yield User(client)
