@@ -15,6 +15,7 @@ from connectors.base import (
     Misconfigured,
     Retryable,
     SourceError,
+    Waiting,
 )
 from connectors.http import Answer, Http
 
@@ -66,7 +67,7 @@ class Tokens:
         self._tokens: OrderedDict[str, Token] = OrderedDict()
         self._flights: dict[str, _Flight] = {}
 
-    async def get(self, refresh_token: str) -> str:
+    async def get(self, refresh_token: str, waiting: Waiting | None = None) -> str:
         """A token that is good for a while. However many ask at once, one request is made; if it
         fails, it fails for all of them."""
         if token := self._usable(refresh_token):
@@ -75,18 +76,20 @@ class Tokens:
         flight.passengers += 1
         try:
             async with flight.lock:
-                return self._usable(refresh_token) or await self._land(flight, refresh_token)
+                return self._usable(refresh_token) or await self._land(
+                    flight, refresh_token, waiting
+                )
         finally:
             flight.passengers -= 1
             if not flight.passengers:
                 del self._flights[refresh_token]
 
-    async def _land(self, flight: _Flight, refresh_token: str) -> str:
-        """Who is cancelled here leaves the next to try; an error of the far side is for all."""
+    async def _land(self, flight: _Flight, refresh_token: str, waiting: Waiting | None) -> str:
+        """If one caller is cancelled here, the next tries; an error of the login is for all."""
         if flight.error:
             raise flight.error
         try:
-            return await self._refresh(refresh_token)
+            return await self._refresh(refresh_token, waiting)
         except ConnectorError as error:
             flight.error = error
             raise
@@ -110,22 +113,22 @@ class Tokens:
         token = self._tokens.get(refresh_token)
         return token.value if token and self._clock.now() < token.until else None
 
-    async def _refresh(self, refresh_token: str) -> str:
+    async def _refresh(self, refresh_token: str, waiting: Waiting | None) -> str:
         asked = self._clock.now()
         form = {"grant_type": "refresh_token", "refresh_token": refresh_token}
-        token = _granted(await self._ask(form), asked)
+        token = _granted(await self._ask(form, waiting), asked)
         self._tokens[refresh_token] = token
         while len(self._tokens) > MOST_TOKENS:
             self._tokens.popitem(last=False)
         return token.value
 
-    async def _ask(self, form: Mapping[str, str]) -> Answer:
+    async def _ask(self, form: Mapping[str, str], waiting: Waiting | None = None) -> Answer:
         """A 200 of the login, asked as our application."""
         settings = self._settings
         if missing := settings.missing:
             raise Misconfigured(f"The operator must set {' and '.join(missing)}.")
         ours = {"client_id": settings.client_id, "client_secret": settings.client_secret}
-        answer = await self._http.post_form(settings.lwa_url, {**form, **ours})
+        answer = await self._http.post_form(settings.lwa_url, {**form, **ours}, waiting)
         if answer.status != 200:
             raise _denied(answer)
         return answer

@@ -134,7 +134,7 @@ class Client:
     ) -> tuple[Answer, str]:
         """The answer, and the access token that was sent last."""
         # Who is no longer let in shall not wait for the quota first.
-        token = await self._tokens.get(connection.refresh_token)
+        token = await self._tokens.get(connection.refresh_token, waiting)
         out = 0
 
         async def paced() -> Mapping[str, str]:
@@ -142,7 +142,7 @@ class Client:
             await bucket.take(waiting, _why(operation, bucket))
             out += 1
             # Again: it may have come to its end in the minutes of that pause.
-            token = await self._tokens.get(connection.refresh_token)
+            token = await self._tokens.get(connection.refresh_token, waiting)
             return {"x-amz-access-token": token}
 
         try:

@@ -173,7 +173,8 @@ async def open_connector(
 ) -> AsyncIterator[AmazonConnector]:
     """Open once a process: HTTP connections, tokens and quotas are shared by every sync."""
     settings = read_settings(environ)
-    async with open_http(clock, _user_agent(settings)) as http:
+    public = not settings.sp_api_url
+    async with open_http(clock, _user_agent(settings), public=public) as http:
         tokens = Tokens(settings, http, clock)
         client = Client(settings, http, tokens, Buckets(clock), clock)
         yield AmazonConnector(settings, client, tokens, clock)
