@@ -3,10 +3,12 @@
 from collections import OrderedDict
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from typing import Annotated
 
 import anyio
 import msgspec
 
+from connectors.amazon.answers import UNREADABLE, plain
 from connectors.amazon.settings import AmazonSettings
 from connectors.base import (
     Clock,
@@ -21,6 +23,8 @@ from connectors.http import Answer, Http
 
 MARGIN = timedelta(seconds=60)
 """A token this close to its end is not used any more (or a tenth of its life, if that is less)."""
+LONGEST_LIFE = timedelta(days=1)
+"""A token is not believed to live longer, whatever the login says."""
 MOST_TOKENS = 10_000
 
 
@@ -34,13 +38,17 @@ class Token(msgspec.Struct, frozen=True):
         return f"Token(until={self.until})"  # never the token
 
 
+Credential = Annotated[str, msgspec.Meta(pattern=r"^[!-~]{1,4096}\Z")]
+"""What can be sent in a header: visible ASCII. Amazon's tokens have at most 2,048 bytes."""
+
+
 class _Granted(msgspec.Struct):
-    access_token: str
-    expires_in: int
+    access_token: Credential
+    expires_in: float
 
 
 class _Exchanged(msgspec.Struct):
-    refresh_token: str
+    refresh_token: Credential
 
 
 class _Denied(msgspec.Struct):
@@ -101,7 +109,7 @@ class Tokens:
         )
         try:
             return msgspec.json.decode(answer.body, type=_Exchanged).refresh_token
-        except ValueError:  # its cause would carry the token into a traceback
+        except UNREADABLE:  # its cause would carry the token into a traceback
             raise Retryable("Amazon's login gave an answer that cannot be read.") from None
 
     def forget(self, refresh_token: str, value: str) -> None:
@@ -137,9 +145,10 @@ class Tokens:
 def _granted(answer: Answer, asked: datetime) -> Token:
     try:
         granted = msgspec.json.decode(answer.body, type=_Granted)
-        life = timedelta(seconds=granted.expires_in)
-    except (ValueError, OverflowError):  # its cause would carry the token into a traceback
+        life = timedelta(seconds=max(granted.expires_in, 0.0))
+    except UNREADABLE:  # its cause would carry the token into a traceback
         raise Retryable("Amazon's login gave an answer that cannot be read.") from None
+    life = min(life, LONGEST_LIFE)
     return Token(granted.access_token, asked + life - min(MARGIN, life / 10))
 
 
@@ -147,7 +156,7 @@ def _denied(answer: Answer) -> Exception:
     """What a refusal means to the caller (RFC 6749, section 5.2, as Amazon uses it)."""
     try:
         denied = msgspec.json.decode(answer.body, type=_Denied)
-    except ValueError:  # not JSON, or not UTF-8
+    except UNREADABLE:
         denied = _Denied()
     match denied.error:
         case "invalid_grant" | "unauthorized_client":
@@ -164,4 +173,4 @@ def _denied(answer: Answer) -> Exception:
         return Retryable(
             f"Amazon's login is not available (HTTP {answer.status}). Try again later."
         )
-    return SourceError(f"Amazon's login refused: {denied.error or f'HTTP {answer.status}'}.")
+    return SourceError(f"Amazon's login refused: {plain(denied.error) or f'HTTP {answer.status}'}.")

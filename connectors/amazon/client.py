@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 import msgspec
 
+from connectors.amazon.answers import UNREADABLE, plain
 from connectors.amazon.auth import Tokens
 from connectors.amazon.profile import Pace, Request, profile
 from connectors.amazon.settings import AmazonSettings
@@ -44,6 +45,10 @@ class Refused(SourceError):
 
 class Expired(Refused):
     """400 that names the pagination token: it is good no more."""
+
+
+class Denied(SourceError):
+    """403: a role or permission is missing."""
 
 
 class _Call(msgspec.Struct, frozen=True):
@@ -161,8 +166,10 @@ class Client:
         def first() -> Quota:
             if kept := connection.learned.get(_memory(pace)):
                 with suppress(ValueError):  # another version kept it
-                    return msgspec.json.decode(kept, type=Quota)
-            return Quota(pace.rate, pace.burst, pace.burst, self._clock.now())
+                    known = msgspec.json.decode(kept, type=Quota)
+                    return msgspec.structs.replace(known, usual=pace.rate)
+            now = self._clock.now()
+            return Quota(pace.rate, pace.burst, pace.burst, now, usual=pace.rate)
 
         return self._buckets.get((_seller(connection), pace.name), first)
 
@@ -218,14 +225,14 @@ def _announced_rate(answer: Answer) -> float | None:
         rate = float(answer.headers.get("x-amzn-ratelimit-limit", ""))
     except ValueError:
         return None
-    return rate if 1e-5 < rate < 1e6 else None
+    return rate if 1e-5 < rate <= 1e5 else None
 
 
 def _refuse(operation: Operation, answer: Answer, role: str) -> NoReturn:
     """Every answer that is neither 200 nor 429, sorted by what the caller can do."""
     fault = _fault(answer)
-    said = ": ".join(text[:300] for text in (fault.code, fault.message, fault.details) if text)
-    request = answer.headers.get("x-amzn-requestid", "none")
+    said = ": ".join(plain(text) for text in (fault.code, fault.message, fault.details) if text)
+    request = plain(answer.headers.get("x-amzn-requestid", "none"), 100)
     text = f"{operation.name}: HTTP {answer.status} {said} (request id {request})"
     if answer.status >= 500:
         raise Retryable(f"Amazon cannot answer now. {text}")
@@ -237,7 +244,7 @@ def _refuse(operation: Operation, answer: Answer, role: str) -> NoReturn:
             raise ConnectionLost(f"Amazon no longer accepts this connection. {text}")
         if _expired(answer):
             raise Retryable(f"Amazon's access tokens expire before they can be used. {text}")
-        raise SourceError(f"{_lacking(role)} {text}")
+        raise Denied(f"{_lacking(role)} {text}")
     raise SourceError(f"Amazon refused. {text}")
 
 
@@ -252,10 +259,10 @@ def _lacking(role: str) -> str:
 
 def _fault(answer: Answer) -> _Fault:
     """The first error of the body, whichever of Amazon's two shapes it has."""
-    with suppress(ValueError):  # not JSON, or not UTF-8
+    with suppress(*UNREADABLE):
         if errors := msgspec.json.decode(answer.body, type=_Faults).errors:
             return errors[0]
-    with suppress(ValueError):
+    with suppress(*UNREADABLE):
         if errors := msgspec.json.decode(answer.body, type=list[_Fault]):
             return errors[0]
     return _Fault()

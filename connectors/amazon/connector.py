@@ -1,14 +1,17 @@
 """The connector: what it reads, how it checks an account, and how it is opened."""
 
 import platform
+import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
+from typing import Annotated
 from urllib.parse import urlencode
 
 import msgspec
 
 from connectors.amazon import datasets, kinds, pages, shipments
+from connectors.amazon.answers import UNREADABLE, decode, plain
 from connectors.amazon.auth import Tokens
 from connectors.amazon.claims import RULES, Windows, find_claims
 from connectors.amazon.claims.windows import PLACES
@@ -38,7 +41,7 @@ from connectors.base import (
     Page,
     Plan,
     Records,
-    Retryable,
+    SourceError,
     Undetectable,
     Waiting,
     Way,
@@ -80,10 +83,7 @@ class AmazonConnector:
         """The seller's store and marketplaces, by getMarketplaceParticipations."""
         _validate(connection)
         body = await self._client.call(connection, datasets.PARTICIPATIONS, {}, waiting)
-        try:
-            found = msgspec.json.decode(body, type=_Participations).payload
-        except ValueError as error:
-            raise Retryable(f"Amazon's answer about the account cannot be read: {error}") from error
+        found = decode(body, _Participations, "the account").payload
         taking_part = [each for each in found if each.participation.isParticipating]
         marketplaces = (
             *(each.marketplace.id for each in taking_part),
@@ -103,7 +103,7 @@ class AmazonConnector:
             nowhere = f"The seller sells in no marketplace of region {connection.region}."
             raise InvalidConnection({"region": nowhere})
         return Account(
-            name=next((each.storeName for each in taking_part), ""),
+            name=next((plain(each.storeName or "") for each in taking_part), ""),
             marketplace_ids=chosen,
             learned=self._client.learned(connection, [datasets.PARTICIPATIONS]),
         )
@@ -118,7 +118,26 @@ class AmazonConnector:
             return Way("report", REPORT_SECONDS)
         return Way("pages")
 
-    def read(
+    async def read(
+        self,
+        connection: Connection,
+        dataset: Dataset,
+        window: Window,
+        cursor: Cursor | None,
+        waiting: Waiting,
+    ) -> AsyncIterator[Page]:
+        """Values are validated where they are read; whatever an answer holds that was not foreseen
+        there costs this dataset only."""
+        try:
+            async for page in self._read(connection, dataset, window, cursor, waiting):
+                yield page
+        except UNREADABLE as error:  # a TypeError or a KeyError would be a fault of ours
+            text = plain(f"{type(error).__name__}: {error}", 200)
+            raise SourceError(
+                f"Amazon's answers about {dataset.label} hold a value that cannot be used ({text})."
+            ) from error
+
+    def _read(
         self,
         connection: Connection,
         dataset: Dataset,
@@ -200,12 +219,14 @@ def _validate(connection: Connection) -> None:
         wrong["environment"] = f"Must be one of {', '.join(ENVIRONMENTS)}."
     if not connection.refresh_token:
         wrong["refreshToken"] = "Must not be empty."
+    elif not re.fullmatch("[!-~]{1,4096}", connection.refresh_token):
+        wrong["refreshToken"] = "Must be visible ASCII, at most 4,096 characters."
     if wrong:
         raise InvalidConnection(wrong)
 
 
 class _Marketplace(msgspec.Struct):
-    id: str
+    id: Annotated[str, msgspec.Meta(max_length=40)]
 
 
 class _Participation(msgspec.Struct):
@@ -215,7 +236,7 @@ class _Participation(msgspec.Struct):
 class _MarketplaceParticipation(msgspec.Struct):
     marketplace: _Marketplace
     participation: _Participation
-    storeName: str = ""
+    storeName: str | None = ""
 
 
 class _Participations(msgspec.Struct):

@@ -8,7 +8,7 @@ import httpx
 import msgspec
 import pytest
 
-from connectors.amazon.client import Operation, Refused
+from connectors.amazon.client import Denied, Operation, Refused
 from connectors.amazon.connector import open_connector
 from connectors.amazon.datasets import (
     INVENTORY,
@@ -95,7 +95,7 @@ async def test_a_refusal_that_stays_is_a_missing_role_and_ends_the_dataset(bench
     always(bench, refusal(403))
     with pytest.raises(SourceError, match="lacks a role") as caught:
         await ask(bench)
-    assert type(caught.value) is SourceError
+    assert type(caught.value) is Denied
     assert "request-7" in str(caught.value)
     assert len(bench.wire.requests) == 2  # a token, and one call: a new token would not help
 
