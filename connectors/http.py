@@ -58,6 +58,8 @@ class Download(msgspec.Struct, frozen=True):
     chunks: AsyncIterator[bytes]
 
 
+Dated = Callable[[str, float], None]
+"""Called with the Date header of an answer, and how many seconds it took."""
 NewClient = Callable[[httpx.Limits], httpx.AsyncClient]
 """Makes a client with a pool of that size."""
 
@@ -69,7 +71,12 @@ class Http:
     With `public`, documents are read from public addresses by HTTPS only."""
 
     def __init__(
-        self, new_client: NewClient, clock: Clock, tries: int = TRIES, public: bool = False
+        self,
+        new_client: NewClient,
+        clock: Clock,
+        tries: int = TRIES,
+        public: bool = False,
+        dated: Dated | None = None,
     ) -> None:
         self._new_client = new_client
         self._client = new_client(DOCUMENT_LIMITS)  # makes every request, and sends for documents
@@ -77,6 +84,7 @@ class Http:
         self._clock = clock
         self._tries = tries
         self._public = public
+        self._dated = dated
         self._random = Random()  # noqa: S311 - jitter, not secrecy
 
     async def close(self) -> None:
@@ -202,8 +210,11 @@ class Http:
         raise AssertionError("the last try returns or raises")
 
     async def _once(self, client: httpx.AsyncClient, request: httpx.Request) -> Answer:
+        begun = anyio.current_time()
         response = await client.send(request, stream=True)
         try:
+            if self._dated:
+                self._dated(response.headers.get("date", ""), anyio.current_time() - begun)
             body = bytearray()
             async for piece in _unpacked(response):
                 body += piece
@@ -283,7 +294,11 @@ def _unreachable(host: str, error: httpx.RequestError) -> str:
 
 @asynccontextmanager
 async def open_http(
-    clock: Clock, user_agent: str, tries: int = TRIES, public: bool = False
+    clock: Clock,
+    user_agent: str,
+    tries: int = TRIES,
+    public: bool = False,
+    dated: Dated | None = None,
 ) -> AsyncIterator[Http]:
     """Clients for the life of a process: their connections are pooled."""
     context = httpx.create_ssl_context()  # made once: it takes 30 ms
@@ -302,7 +317,7 @@ async def open_http(
             verify=context,
         )
 
-    http = Http(new_client, clock, tries, public)
+    http = Http(new_client, clock, tries, public, dated)
     try:
         yield http
     finally:

@@ -16,6 +16,7 @@ from connectors.amazon.auth import Tokens
 from connectors.amazon.claims import RULES, Windows, find_claims
 from connectors.amazon.claims.windows import PLACES
 from connectors.amazon.client import Client
+from connectors.amazon.clock import SourceClock
 from connectors.amazon.desk import REPORT_SECONDS
 from connectors.amazon.orders import planned, read_orders
 from connectors.amazon.plan import way
@@ -71,7 +72,7 @@ class AmazonConnector:
     )
 
     def __init__(
-        self, settings: AmazonSettings, client: Client, tokens: Tokens, clock: Clock
+        self, settings: AmazonSettings, client: Client, tokens: Tokens, clock: SourceClock
     ) -> None:
         self._settings = settings
         self._client = client
@@ -82,6 +83,7 @@ class AmazonConnector:
     async def check(self, connection: Connection, waiting: Waiting) -> Account:
         """The seller's store and marketplaces, by getMarketplaceParticipations."""
         _validate(connection)
+        waiting = self._clock.announcing(waiting)
         body = await self._client.call(connection, datasets.PARTICIPATIONS, {}, waiting)
         found = decode(body, _Participations, "the account").payload
         taking_part = [each for each in found if each.participation.isParticipating]
@@ -128,7 +130,12 @@ class AmazonConnector:
     ) -> AsyncIterator[Page]:
         """Values are validated where they are read; whatever an answer holds that was not foreseen
         there costs this dataset only."""
+        waiting = self._clock.announcing(waiting)
         try:
+            if not self._clock.known and profile(connection.environment).cases is None:
+                # The login tells Amazon's time, too.
+                await self._tokens.get(connection.refresh_token, waiting)
+            window = self._clock.window(window)
             async for page in self._read(connection, dataset, window, cursor, waiting):
                 yield page
         except UNREADABLE as error:  # a TypeError or a KeyError would be a fault of ours
@@ -192,11 +199,12 @@ async def open_connector(
 ) -> AsyncIterator[AmazonConnector]:
     """Open once a process: HTTP connections, tokens and quotas are shared by every sync."""
     settings = read_settings(environ)
-    public = not settings.sp_api_url
-    async with open_http(clock, _user_agent(settings), public=public) as http:
-        tokens = Tokens(settings, http, clock)
-        client = Client(settings, http, tokens, Buckets(clock), clock)
-        yield AmazonConnector(settings, client, tokens, clock)
+    source, public = SourceClock(clock), not settings.sp_api_url
+    agent = _user_agent(settings)
+    async with open_http(source, agent, public=public, dated=source.heard) as http:
+        tokens = Tokens(settings, http, source)
+        client = Client(settings, http, tokens, Buckets(source), source)
+        yield AmazonConnector(settings, client, tokens, source)
 
 
 def _user_agent(settings: AmazonSettings) -> str:
