@@ -21,6 +21,7 @@ from connectors.turns import Turns
 FINANCE = "Finance and Accounting"
 FULFILLMENT = "Amazon Fulfillment"
 TRACKING = "Inventory and Order Tracking"
+INSIGHTS = "Selling Partner Insights"
 """Roles that an application asks for and a seller agrees to (developer docs, "Roles")."""
 MOST_RENEWALS = 3
 """How often a call is sent again because its token expired, before it is put off."""

@@ -15,7 +15,7 @@ from connectors.amazon.answers import UNREADABLE, decode, plain
 from connectors.amazon.auth import Tokens
 from connectors.amazon.claims import RULES, Windows, find_claims
 from connectors.amazon.claims.windows import PLACES
-from connectors.amazon.client import Client
+from connectors.amazon.client import Client, Denied
 from connectors.amazon.clock import SourceClock
 from connectors.amazon.desk import REPORT_SECONDS
 from connectors.amazon.orders import planned, read_orders
@@ -52,6 +52,8 @@ from connectors.http import open_http
 from connectors.quota import Buckets
 
 VERSION = "0.1"
+UNSEEN = "account:unseen"
+"""What is learned of a connection whose account may not be read: why."""
 
 
 class AmazonConnector:
@@ -84,7 +86,14 @@ class AmazonConnector:
         """The seller's store and marketplaces, by getMarketplaceParticipations."""
         _validate(connection)
         waiting = self._clock.announcing(waiting)
-        body = await self._client.call(connection, datasets.PARTICIPATIONS, {}, waiting)
+        try:
+            body = await self._client.call(connection, datasets.PARTICIPATIONS, {}, waiting)
+        except Denied as error:
+            if not connection.marketplace_ids:
+                raise SourceError(
+                    f"{error} Or give marketplaceIds: then it is not needed."
+                ) from None
+            return Account("", connection.marketplace_ids, {UNSEEN: str(error)})
         found = decode(body, _Participations, "the account").payload
         taking_part = [each for each in found if each.participation.isParticipating]
         marketplaces = (
@@ -107,7 +116,10 @@ class AmazonConnector:
         return Account(
             name=next((plain(each.storeName or "") for each in taking_part), ""),
             marketplace_ids=chosen,
-            learned=self._client.learned(connection, [datasets.PARTICIPATIONS]),
+            learned={
+                **self._client.learned(connection, [datasets.PARTICIPATIONS]),
+                **({UNSEEN: ""} if connection.learned.get(UNSEEN) else {}),
+            },
         )
 
     def plan(self, connection: Connection, windows: Mapping[str, Window]) -> Plan:
@@ -137,7 +149,7 @@ class AmazonConnector:
                 await self._tokens.get(connection.refresh_token, waiting)
             window = self._clock.window(window)
             async for page in self._read(connection, dataset, window, cursor, waiting):
-                yield page
+                yield page if cursor else _with_unseen(connection, page)
         except UNREADABLE as error:  # a TypeError or a KeyError would be a fault of ours
             text = plain(f"{type(error).__name__}: {error}", 200)
             raise SourceError(
@@ -205,6 +217,14 @@ async def open_connector(
         tokens = Tokens(settings, http, source)
         client = Client(settings, http, tokens, Buckets(source), source)
         yield AmazonConnector(settings, client, tokens, source)
+
+
+def _with_unseen(connection: Connection, page: Page) -> Page:
+    """A sync says once why the account could not be seen when it was connected."""
+    if page.warning or not (why := connection.learned.get(UNSEEN)):
+        return page
+    text = f"The account's name and marketplaces could not be read. {why}"
+    return msgspec.structs.replace(page, warning=text)
 
 
 def _user_agent(settings: AmazonSettings) -> str:

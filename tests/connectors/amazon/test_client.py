@@ -93,7 +93,7 @@ async def test_a_token_is_not_used_that_died_while_we_waited_for_the_quota() -> 
 
 async def test_a_refusal_that_stays_is_a_missing_role_and_ends_the_dataset(bench: Bench) -> None:
     always(bench, refusal(403))
-    with pytest.raises(SourceError, match="lacks a role") as caught:
+    with pytest.raises(SourceError, match="lacks the role Selling Partner Insights") as caught:
         await ask(bench)
     assert type(caught.value) is Denied
     assert "request-7" in str(caught.value)
