@@ -58,7 +58,7 @@ class Source(msgspec.Struct, frozen=True):
     """One dataset's way of being read. Each part has its own parameters and its own tokens.
 
     `nothing` says what a refusal (400) of a part's first page means, where it means that the part
-    is empty; "" where it does not.
+    is empty; "" where it does not, None where it never does.
 
     What makes an answer smaller: the parameter that says how many records it may hold, or the two
     between whose moments they lie."""
@@ -70,7 +70,7 @@ class Source(msgspec.Struct, frozen=True):
     record: Callable[[msgspec.Raw, Mapping[str, str]], Record]
     size_parameter: str = ""
     span_parameters: tuple[str, str] | None = None
-    nothing: Callable[[Connection], str] = lambda connection: ""
+    nothing: Callable[[Connection], str] | None = None
 
 
 async def read(
@@ -138,8 +138,8 @@ class _Reading:
                     self._mark = smaller
                 elif self._mark.token:
                     self._begin_again()
-                elif warning := self._source.nothing(self._connection):
-                    self._warning = warning
+                elif self._source.nothing and (why := self._source.nothing(self._connection)):
+                    self._warning = why
                     return None
                 else:
                     raise
@@ -238,7 +238,7 @@ class _Reading:
             seconds_left=bucket.seconds_for(max(left, 1.0)) if more and left is not None else None,
             learned={
                 **self._client.learned(self._connection, [operation]),
-                **({HAD.format(operation.name): "1"} if records else {}),
+                **({HAD.format(operation.name): "1"} if self._source.nothing and records else {}),
             },
             warning=self._warning,
         )
