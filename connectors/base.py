@@ -110,7 +110,8 @@ class Page(msgspec.Struct, frozen=True):
     `cursor` is where to read on, None after the last page. `total` counts the records of the whole
     dataset, if the source tells. `share` (0 to 1) is how much of the dataset lies behind this page,
     `seconds_left` how long the rest will take. `learned` is kept with the page and comes back in
-    `Connection.learned`, after a restart too.
+    `Connection.learned`, after a restart too. `warning` is for the user; a sync shows the same text
+    once.
     """
 
     records: Sequence[Record]
@@ -119,6 +120,7 @@ class Page(msgspec.Struct, frozen=True):
     share: float | None = None
     seconds_left: float | None = None
     learned: Mapping[str, str] = {}
+    warning: str = ""
 
 
 class Way(msgspec.Struct, frozen=True):

@@ -2,17 +2,22 @@
 
 The only file that knows the HTTP library."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+import zlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from datetime import datetime, timedelta
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from random import Random
+from typing import Any, cast
 
 import anyio
 import httpx
 import msgspec
+from anyio.lowlevel import checkpoint
 
-from connectors.base import ANNOUNCED, Clock, Retryable, Waiting
+from connectors.addresses import resolve_public
+from connectors.base import ANNOUNCED, Clock, Retryable, SourceError, Waiting
+from connectors.calls import SLOW, Host, Patience, Slow
 
 TRIES = 5
 """How often one request is sent at most, faults of the way and 5xx answers counted together."""
@@ -21,9 +26,15 @@ FIRST_PAUSE = 0.5
 LONGEST_PAUSE = 20.0
 LONGEST_ASKED_PAUSE = 120.0
 LARGEST_BODY = 32 * 1024 * 1024
-CALLS_AT_ONCE = 16
-"""Calls on their way to one host: more would only take turns at this process's one processor, and
-what else it has to answer would wait for all of them. A slow host holds up nobody but its own."""
+UNPACKED_AT_ONCE = 1024 * 1024
+PIECE = 256 * 1024
+PIECE_SECONDS = 30.0
+"""A document must bring a piece in this time: at least 8.7 KB/s."""
+LONGEST_ADDRESS = 16_384
+"""Characters of a document's address. Amazon's have about 1,500."""
+UNUSABLE = "The document has an address that is not valid, or not one of HTTPS."
+MOST_ADDRESSES = 4
+"""How many addresses of a document's host are tried."""
 ONE = httpx.Limits(max_connections=1)
 DOCUMENT_LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=0)
 """Documents come from addresses of their own that do not live long enough to wait for a turn."""
@@ -47,41 +58,33 @@ class Download(msgspec.Struct, frozen=True):
     chunks: AsyncIterator[bytes]
 
 
-class _Host:
-    """One host's connections: a client of its own for each call under way, the warmest one first.
-
-    (One pool for all of them would look through all of them, and ask the system about each that is
-    idle, at the begin and at the end of every call.)"""
-
-    def __init__(self, new_client: "NewClient") -> None:
-        self._new_client = new_client
-        self._turns = anyio.Semaphore(CALLS_AT_ONCE)
-        self.idle: list[httpx.AsyncClient] = []
-
-    @asynccontextmanager
-    async def turn(self) -> AsyncIterator[httpx.AsyncClient]:
-        async with self._turns:
-            client = self.idle.pop() if self.idle else self._new_client(ONE)
-            try:
-                yield client
-            finally:
-                self.idle.append(client)
-
-
+Dated = Callable[[str, float], None]
+"""Called with the Date header of an answer, and how many seconds it took."""
 NewClient = Callable[[httpx.Limits], httpx.AsyncClient]
 """Makes a client with a pool of that size."""
 
 
 class Http:
     """Sends requests. 5xx and a broken way are tried again with growing, jittered pauses; every
-    other answer is the caller's to judge."""
+    other answer is the caller's to judge.
 
-    def __init__(self, new_client: NewClient, clock: Clock, tries: int = TRIES) -> None:
+    With `public`, documents are read from public addresses by HTTPS only."""
+
+    def __init__(
+        self,
+        new_client: NewClient,
+        clock: Clock,
+        tries: int = TRIES,
+        public: bool = False,
+        dated: Dated | None = None,
+    ) -> None:
         self._new_client = new_client
         self._client = new_client(DOCUMENT_LIMITS)  # makes every request, and sends for documents
-        self._hosts: dict[str, _Host] = {}
+        self._hosts: dict[str, Host[httpx.AsyncClient]] = {}
         self._clock = clock
         self._tries = tries
+        self._public = public
+        self._dated = dated
         self._random = Random()  # noqa: S311 - jitter, not secrecy
 
     async def close(self) -> None:
@@ -94,21 +97,29 @@ class Http:
     async def get(
         self, url: str, params: Mapping[str, str], before: Before, waiting: Waiting
     ) -> Answer:
-        """The answer, whatever its status. Raises Retryable where there was none."""
-        request = self._client.build_request("GET", url, params=dict(params))
+        """The answer, whatever its status. Raises Retryable where there was none, SourceError
+        where what is asked for cannot be put into a request."""
+        request = self._request("GET", url, params=dict(params))
         return await self._send(request, before, waiting)
 
     async def post(self, url: str, body: bytes, before: Before, waiting: Waiting) -> Answer:
         """Like get, with a body of JSON. What is posted may be done twice if the way breaks."""
         headers = {"Content-Type": "application/json"}
-        request = self._client.build_request("POST", url, content=body, headers=headers)
+        request = self._request("POST", url, content=body, headers=headers)
         return await self._send(request, before, waiting)
+
+    async def post_form(
+        self, url: str, form: Mapping[str, str], waiting: Waiting | None = None
+    ) -> Answer:
+        request = self._request("POST", url, data=dict(form))
+        return await self._send(request, _at_once, waiting or _silently)
 
     @asynccontextmanager
     async def download(self, url: str) -> AsyncIterator["Download"]:
-        """A document of any size, as it comes: no identity is sent with it. Raises Retryable."""
-        request = self._client.build_request("GET", url, headers={"Accept": "*/*"})
-        response = await self._open(request)
+        """A document of any size, as it comes: no identity is sent with it, no redirect followed.
+
+        Raises Retryable; SourceError for an address that is not used."""
+        response = await self._open(self._document(url))
         try:
             if response.status_code != 200:
                 raise Retryable(f"The document was refused (HTTP {response.status_code}).")
@@ -116,46 +127,97 @@ class Http:
         finally:
             await response.aclose()
 
-    async def _open(self, request: httpx.Request) -> httpx.Response:
+    def _request(self, method: str, url: str | httpx.URL, **parts: Any) -> httpx.Request:
         try:
-            return await self._client.send(request, stream=True)
-        except httpx.RequestError as error:
-            raise Retryable(_unreachable(request, error)) from error
+            return self._client.build_request(method, url, **parts)
+        except (httpx.InvalidURL, UnicodeError) as error:  # a token of 70 KB, say
+            raise SourceError(
+                "The source gave an identifier that cannot be sent back to it: it is too long or "
+                f"has characters that no address may have ({type(error).__name__})."
+            ) from None
 
-    def _host(self, url: httpx.URL) -> _Host:
-        return self._hosts.setdefault(url.netloc.decode(), _Host(self._new_client))
+    def _document(self, url: str) -> httpx.URL:
+        """Raises SourceError for an address that is not used."""
+        try:
+            address = httpx.URL(url) if len(url) <= LONGEST_ADDRESS else httpx.URL()
+            usable = bool(address.host) and url.isascii() and (address.port or 1) < 65_536
+        except (httpx.InvalidURL, ValueError):
+            raise SourceError(UNUSABLE) from None
+        if not usable or address.scheme not in (("https",) if self._public else ("https", "http")):
+            raise SourceError(UNUSABLE)
+        return address
 
-    async def post_form(self, url: str, form: Mapping[str, str]) -> Answer:
-        request = self._client.build_request("POST", url, data=dict(form))
-        return await self._send(request, _at_once, _silently)
+    async def _open(self, address: httpx.URL) -> httpx.Response:
+        """The head of the answer, from the first address that can be reached."""
+        with Patience(address.host).spending():
+            *others, last = await self._ways(address)
+            for request in others:
+                with suppress(httpx.ConnectError, httpx.ConnectTimeout):
+                    return await self._client.send(request, stream=True)
+            try:
+                return await self._client.send(last, stream=True)
+            except httpx.RequestError as error:
+                raise Retryable(_unreachable(address.host, error)) from error
+            except UnicodeError:  # a name that no resolver takes: an empty label, a long one
+                raise SourceError(UNUSABLE) from None
+
+    async def _ways(self, address: httpx.URL) -> Sequence[httpx.Request]:
+        """Requests for a document. Where only public addresses are allowed, the connection goes to
+        an address that was checked: the name is not resolved a second time, which could give
+        another (DNS rebinding). TLS still verifies the name."""
+        headers = {"Accept": "*/*", "Host": address.netloc.decode("ascii")}
+        if not self._public:
+            return [self._request("GET", address, headers=headers)]
+        found = await resolve_public(address.host, address.port or 443)
+        name = {"sni_hostname": address.raw_host.decode("ascii")}
+        return [
+            self._request("GET", address.copy_with(host=each), headers=headers, extensions=name)
+            for each in found[:MOST_ADDRESSES]
+        ]
+
+    def _host(self, url: httpx.URL) -> Host[httpx.AsyncClient]:
+        name = url.netloc.decode()
+        if name not in self._hosts:
+            self._hosts[name] = Host(lambda: self._new_client(ONE))
+        return self._hosts[name]
 
     async def _send(self, request: httpx.Request, before: Before, waiting: Waiting) -> Answer:
-        host = self._host(request.url)
+        name = request.url.host
+
+        async def announce() -> None:
+            until = self._clock.now() + timedelta(seconds=max(patience.left - SLOW, 0.0))
+            await waiting(until, f"{name}, which is slow to answer")
+
+        host, patience, slow = self._host(request.url), Patience(name), Slow(announce)
         for tried in range(1, self._tries + 1):
             request.headers.update(await before())
             pause = min(FIRST_PAUSE * 2**tried, LONGEST_PAUSE) * self._random.uniform(0.5, 1.0)
             try:
-                async with host.turn() as client:
-                    answer = await self._once(client, request)
+                async with host.turn() as turn, slow.watching(turn):
+                    with patience.spending():
+                        answer = await self._once(turn.client, request)
             except httpx.RequestError as error:  # also one that cannot be decompressed
-                if tried == self._tries:
-                    raise Retryable(_unreachable(request, error)) from error
+                if tried == self._tries or patience.left <= 0:
+                    raise Retryable(_unreachable(name, error)) from error
             else:
-                if answer.status < 500 or tried == self._tries:
+                if answer.status < 500 or tried == self._tries or patience.left <= 0:
                     return answer
                 pause = max(pause, _asked_pause(answer))
             if pause > ANNOUNCED:
                 until = self._clock.now() + timedelta(seconds=pause)
-                await waiting(until, f"{request.url.host} to answer again")
+                await waiting(until, f"{name} to answer again")
             await self._clock.sleep(pause)
         raise AssertionError("the last try returns or raises")
 
     async def _once(self, client: httpx.AsyncClient, request: httpx.Request) -> Answer:
+        begun = anyio.current_time()
         response = await client.send(request, stream=True)
         try:
+            if self._dated:
+                self._dated(response.headers.get("date", ""), anyio.current_time() - begun)
             body = bytearray()
-            async for chunk in response.aiter_bytes():
-                body += chunk
+            async for piece in _unpacked(response):
+                body += piece
                 if len(body) > LARGEST_BODY:
                     raise Retryable(
                         f"{request.url.host} sent more than {LARGEST_BODY} bytes at once."
@@ -165,13 +227,50 @@ class Http:
         return Answer(response.status_code, dict(response.headers), bytes(body))
 
 
+async def _unpacked(response: httpx.Response) -> AsyncIterator[bytes]:
+    """The body without its compression, in pieces of a bounded size: the HTTP library would unpack
+    gzip inside gzip at once, to any size. Raises httpx.DecodingError."""
+    stream = cast(httpx.AsyncByteStream, response.stream)
+    match response.headers.get("content-encoding", "").strip().lower():
+        case "" | "identity":
+            async for chunk in stream:
+                yield chunk
+            return
+        case "gzip" | "x-gzip":
+            unpacker = zlib.decompressobj(wbits=31)
+        case other:
+            raise httpx.DecodingError(f"Nobody asked for the encoding {other[:40]!r}.")
+    async for chunk in stream:
+        data, more = chunk, False
+        while (data or more) and not unpacker.eof:
+            try:
+                piece = unpacker.decompress(data, UNPACKED_AT_ONCE)
+            except zlib.error as error:
+                raise httpx.DecodingError(str(error)) from error
+            yield piece
+            data, more = unpacker.unconsumed_tail, len(piece) == UNPACKED_AT_ONCE
+            if more:
+                await checkpoint()
+    if not unpacker.eof:
+        raise httpx.DecodingError("The body broke off before its end.")
+
+
 async def _chunks(response: httpx.Response) -> AsyncIterator[bytes]:
-    """As stored: a document that is packed is the reader's to unpack."""
-    try:
-        async for chunk in response.aiter_raw(65536):
-            yield chunk
-    except httpx.RequestError as error:
-        raise Retryable("The document broke off before its end. Try again later.") from error
+    """As stored: a document that is packed is the reader's to unpack. Only the time spent waiting
+    for the source counts, not the reader's own."""
+    pieces = response.aiter_raw(PIECE)
+    while True:
+        piece = None
+        try:
+            with anyio.fail_after(PIECE_SECONDS):
+                piece = await anext(pieces, None)
+        except TimeoutError as error:
+            raise Retryable("The document came too slowly. Try again later.") from error
+        except httpx.RequestError as error:
+            raise Retryable("The document broke off before its end. Try again later.") from error
+        if piece is None:
+            return
+        yield piece
 
 
 async def _at_once() -> Mapping[str, str]:
@@ -189,12 +288,18 @@ def _asked_pause(answer: Answer) -> float:
     return min(float(asked), LONGEST_ASKED_PAUSE) if asked.isdecimal() else 0.0
 
 
-def _unreachable(request: httpx.Request, error: httpx.RequestError) -> str:
-    return f"{request.url.host} cannot be reached ({type(error).__name__}). Try again later."
+def _unreachable(host: str, error: httpx.RequestError) -> str:
+    return f"{host[:100]} cannot be reached ({type(error).__name__}). Try again later."
 
 
 @asynccontextmanager
-async def open_http(clock: Clock, user_agent: str, tries: int = TRIES) -> AsyncIterator[Http]:
+async def open_http(
+    clock: Clock,
+    user_agent: str,
+    tries: int = TRIES,
+    public: bool = False,
+    dated: Dated | None = None,
+) -> AsyncIterator[Http]:
     """Clients for the life of a process: their connections are pooled."""
     context = httpx.create_ssl_context()  # made once: it takes 30 ms
 
@@ -202,13 +307,17 @@ async def open_http(clock: Clock, user_agent: str, tries: int = TRIES) -> AsyncI
         return httpx.AsyncClient(
             timeout=httpx.Timeout(TIMEOUT, pool=None),
             limits=limits,
-            headers={"User-Agent": user_agent, "Accept": "application/json"},
+            headers={
+                "User-Agent": user_agent,
+                "Accept": "application/json",
+                "Accept-Encoding": "gzip",
+            },
             # No cookies: what one account's answer set would be sent for all others.
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
             verify=context,
         )
 
-    http = Http(new_client, clock, tries)
+    http = Http(new_client, clock, tries, public, dated)
     try:
         yield http
     finally:

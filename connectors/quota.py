@@ -17,6 +17,10 @@ LONGEST_PENALTY = 300.0
 MOST_BUCKETS = 20_000
 BELIEVED = timedelta(days=1)
 """How long a burst that turned out to be smaller than published is believed to be so."""
+SLOWEST = 8.0
+"""So many times slower than published is the slowest rate that an announcement can set."""
+SILENT = 2
+"""After so many answers in a row without an announcement a slower rate is no longer believed."""
 MOMENT = 1e-6
 """Seconds that no clock can tell: what is left to sleep of less than that is rounding."""
 
@@ -27,8 +31,9 @@ Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 class Quota(msgspec.Struct, frozen=True, omit_defaults=True):
     """What a bucket knows: calls a second, the most saved up, how many were left, and when.
 
-    `published` is the burst as published, where a refusal taught a smaller one, at `lowered_at`.
-    Kept between processes: one that forgets it would burst into refusals."""
+    `usual` is the published rate. `published` is the published burst, where a refusal taught a
+    smaller one, at `lowered_at`. Kept between processes: one that forgets it would burst into
+    refusals."""
 
     rate: Positive
     burst: Positive
@@ -36,6 +41,7 @@ class Quota(msgspec.Struct, frozen=True, omit_defaults=True):
     at: Moment
     published: Positive | None = None
     lowered_at: Moment | None = None
+    usual: Positive | None = None
 
 
 class Bucket:
@@ -53,8 +59,10 @@ class Bucket:
     def __init__(self, quota: Quota, clock: Clock, random: Random) -> None:
         self._clock = clock
         self._random = random
-        self.rate = quota.rate
+        self._usual = quota.usual
+        self.rate = self._bounded(quota.rate)
         self.burst = quota.burst
+        self._silent = 0  # answers in a row that did not announce a rate
         self._published = quota.published or quota.burst
         self._lowered_at = quota.lowered_at
         self._level = min(quota.level, quota.burst)
@@ -74,10 +82,12 @@ class Bucket:
 
     def known(self) -> Quota:
         self._refill()
+        known = Quota(self.rate, self.burst, self._level, self._at, usual=self._usual)
         if self._lowered_at is None:
-            return Quota(self.rate, self.burst, self._level, self._at)
-        lowered = (self._published, self._lowered_at)
-        return Quota(self.rate, self.burst, self._level, self._at, *lowered)
+            return known
+        return msgspec.structs.replace(
+            known, published=self._published, lowered_at=self._lowered_at
+        )
 
     def seconds_for(self, calls: float) -> float:
         """How long that many calls will take from now on, as far as the quota decides it."""
@@ -129,7 +139,22 @@ class Bucket:
             self._doubtful -= 1
             self._passed += 1
             self._judge_burst()
-        if rate and rate > 0 and rate != self.rate:
+        self._hear(rate if rate and rate > 0 else None)
+
+    def _hear(self, rate: float | None) -> None:
+        """A rate that was announced. One below the published rate could stop a reader for hours: it
+        is believed only while answers repeat it, and only down to a bound."""
+        self._silent = 0 if rate else self._silent + 1
+        if rate is None and self._usual and self._silent >= SILENT:
+            rate = max(self.rate, self._usual)
+        if rate is not None:
+            self._turn(self._bounded(rate))
+
+    def _bounded(self, rate: float) -> float:
+        return max(rate, (self._usual or 0.0) / SLOWEST)
+
+    def _turn(self, rate: float) -> None:
+        if rate != self.rate:
             self.rate = rate
             for nap in self._asleep:
                 nap.cancel()

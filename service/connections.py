@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
+import anyio
 import msgspec
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from uuid_utils import uuid7
@@ -42,6 +43,8 @@ CHECK_LASTS = timedelta(hours=1)
 
 BACK_AT_MOST = timedelta(days=1)
 """How long the clock may have been set back for a schedule to wait until it has caught up."""
+ANSWERS_WITHIN = 50.0
+"""Seconds that a source may take for whatever a user waits for: connecting, or consenting."""
 
 
 class NewConnection(msgspec.Struct, frozen=True):
@@ -132,8 +135,9 @@ class Connections:
         """Who we would be connected as. Raises ConnectionRefused, Invalid or SourceUnavailable."""
         connector = self._sources.get(candidate.connector)
         try:
-            return await connector.check(candidate, _impatient)
-        except ConnectorError as error:
+            with anyio.fail_after(ANSWERS_WITHIN):
+                return await connector.check(candidate, _impatient)
+        except (ConnectorError, TimeoutError) as error:
             raise _refusal(error) from error
 
     async def schedule(
@@ -206,8 +210,9 @@ class Connections:
         if asked.connector != connector:
             raise Invalid.field("state", "This consent was begun for another connector.")
         try:
-            token = await self._sources.consent(connector).exchange(answer, redirect_uri)
-        except ConnectorError as error:
+            with anyio.fail_after(ANSWERS_WITHIN):
+                token = await self._sources.consent(connector).exchange(answer, redirect_uri)
+        except (ConnectorError, TimeoutError) as error:
             raise _refusal(error) from error
         if asked.connection_id:
             return await self.reconnect(actor, asked.connection_id, token)
@@ -353,8 +358,13 @@ async def _impatient(until: datetime, why: str) -> None:
     raise Retryable(f"Busy: waiting for {why}. Try again after {until:%H:%M:%S} UTC.")
 
 
-def _refusal(error: ConnectorError) -> Exception:
+def _refusal(error: ConnectorError | TimeoutError) -> Exception:
     match error:
+        case TimeoutError():
+            return SourceUnavailable(
+                f"The source did not answer within {ANSWERS_WITHIN:,.0f} s. Try again later.",
+                headers={"Retry-After": "60"},
+            )
         case InvalidConnection(fields=fields):
             return Invalid(
                 str(error), errors=[{"field": k, "message": v} for k, v in fields.items()]

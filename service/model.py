@@ -327,9 +327,12 @@ class Sync(msgspec.Struct, frozen=True):
         new: dict[str, Any] = {}
         if tally.processed or dataset.ended:  # what comes again is no progress
             new = {"retries": 0, "takeovers": 0, "checkpoint_at": at}
+        said = [page.warning] if page.warning else []
         if dataset.ended and dataset.failed:
             lost = f"{dataset.failed:,} of {dataset.processed:,} {dataset.label} could not be read."
-            new["warnings"] = (*self.warnings, lost)
+            said.append(lost)
+        if fresh := [each for each in said if each not in self.warnings]:
+            new["warnings"] = (*self.warnings, *fresh)
         return self._with(dataset, at, **new)
 
     def waiting(self, name: str | None, until: datetime, why: str, at: datetime) -> Self:

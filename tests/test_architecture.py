@@ -96,7 +96,9 @@ ROOMS = {
     "service.errors": set(),
     "connectors.base": set(),
     "connectors.quota": {"connectors.base"},
-    "connectors.http": {"connectors.base"},
+    "connectors.http": {"connectors.base", "connectors.addresses", "connectors.calls"},
+    "connectors.calls": {"connectors.base"},
+    "connectors.addresses": {"connectors.base"},
     "connectors.turns": set(),
 }
 SHARED_BY_CONNECTORS = {

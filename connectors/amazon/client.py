@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 import msgspec
 
+from connectors.amazon.answers import UNREADABLE, plain
 from connectors.amazon.auth import Tokens
 from connectors.amazon.profile import Pace, Request, profile
 from connectors.amazon.settings import AmazonSettings
@@ -20,6 +21,7 @@ from connectors.turns import Turns
 FINANCE = "Finance and Accounting"
 FULFILLMENT = "Amazon Fulfillment"
 TRACKING = "Inventory and Order Tracking"
+INSIGHTS = "Selling Partner Insights"
 """Roles that an application asks for and a seller agrees to (developer docs, "Roles")."""
 MOST_RENEWALS = 3
 """How often a call is sent again because its token expired, before it is put off."""
@@ -46,6 +48,10 @@ class Refused(SourceError):
 
 class Expired(Refused):
     """400 that names the pagination token: it is good no more."""
+
+
+class Denied(SourceError):
+    """403: a role or permission is missing."""
 
 
 class _Call(msgspec.Struct, frozen=True):
@@ -140,7 +146,7 @@ class Client:
     ) -> tuple[Answer, str]:
         """The answer, and the access token that was sent last."""
         # Who is no longer let in shall not wait for the quota first.
-        token = await self._tokens.get(connection.refresh_token)
+        token = await self._tokens.get(connection.refresh_token, waiting)
         out = 0
 
         async def paced() -> Mapping[str, str]:
@@ -148,7 +154,7 @@ class Client:
             await bucket.take(waiting, _why(operation, bucket))
             out += 1
             # Again: it may have come to its end in the minutes of that pause.
-            token = await self._tokens.get(connection.refresh_token)
+            token = await self._tokens.get(connection.refresh_token, waiting)
             return {"x-amz-access-token": token}
 
         try:
@@ -167,8 +173,10 @@ class Client:
         def first() -> Quota:
             if kept := connection.learned.get(_memory(pace)):
                 with suppress(ValueError):  # another version kept it
-                    return msgspec.json.decode(kept, type=Quota)
-            return Quota(pace.rate, pace.burst, pace.burst, self._clock.now())
+                    known = msgspec.json.decode(kept, type=Quota)
+                    return msgspec.structs.replace(known, usual=pace.rate)
+            now = self._clock.now()
+            return Quota(pace.rate, pace.burst, pace.burst, now, usual=pace.rate)
 
         return self._buckets.get((_seller(connection), pace.name), first)
 
@@ -230,7 +238,7 @@ def _announced_rate(answer: Answer) -> float | None:
         rate = float(answer.headers.get("x-amzn-ratelimit-limit", ""))
     except ValueError:
         return None
-    return rate if 1e-5 < rate < 1e6 else None
+    return rate if 1e-5 < rate <= 1e5 else None
 
 
 def _announced_speed(answer: Answer) -> float:
@@ -245,8 +253,8 @@ def _announced_speed(answer: Answer) -> float:
 def _refuse(operation: Operation, answer: Answer, role: str) -> NoReturn:
     """Every answer that is neither 200 nor 429, sorted by what the caller can do."""
     fault = _fault(answer)
-    said = ": ".join(text[:300] for text in (fault.code, fault.message, fault.details) if text)
-    request = answer.headers.get("x-amzn-requestid", "none")
+    said = ": ".join(plain(text) for text in (fault.code, fault.message, fault.details) if text)
+    request = plain(answer.headers.get("x-amzn-requestid", "none"), 100)
     text = f"{operation.name}: HTTP {answer.status} {said} (request id {request})"
     if answer.status >= 500:
         raise Retryable(f"Amazon cannot answer now. {text}")
@@ -258,7 +266,7 @@ def _refuse(operation: Operation, answer: Answer, role: str) -> NoReturn:
             raise ConnectionLost(f"Amazon no longer accepts this connection. {text}")
         if _expired(answer):
             raise Retryable(f"Amazon's access tokens expire before they can be used. {text}")
-        raise SourceError(f"{_lacking(role)} {text}")
+        raise Denied(f"{_lacking(role)} {text}")
     raise SourceError(f"Amazon refused. {text}")
 
 
@@ -273,10 +281,10 @@ def _lacking(role: str) -> str:
 
 def _fault(answer: Answer) -> _Fault:
     """The first error of the body, whichever of Amazon's two shapes it has."""
-    with suppress(ValueError):  # not JSON, or not UTF-8
+    with suppress(*UNREADABLE):
         if errors := msgspec.json.decode(answer.body, type=_Faults).errors:
             return errors[0]
-    with suppress(ValueError):
+    with suppress(*UNREADABLE):
         if errors := msgspec.json.decode(answer.body, type=list[_Fault]):
             return errors[0]
     return _Fault()

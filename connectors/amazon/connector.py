@@ -1,18 +1,22 @@
 """The connector: what it reads, how it checks an account, and how it is opened."""
 
 import platform
+import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
+from typing import Annotated
 from urllib.parse import urlencode
 
 import msgspec
 
 from connectors.amazon import datasets, kinds, pages, shipments
+from connectors.amazon.answers import UNREADABLE, decode, plain
 from connectors.amazon.auth import Tokens
 from connectors.amazon.claims import RULES, Windows, find_claims
 from connectors.amazon.claims.windows import PLACES
-from connectors.amazon.client import Client
+from connectors.amazon.client import Client, Denied
+from connectors.amazon.clock import SourceClock
 from connectors.amazon.desk import LOOKS, REPORT_SECONDS, took
 from connectors.amazon.documents import Kind
 from connectors.amazon.orders import planned, read_orders
@@ -39,7 +43,7 @@ from connectors.base import (
     Page,
     Plan,
     Records,
-    Retryable,
+    SourceError,
     Undetectable,
     Waiting,
     Way,
@@ -49,6 +53,8 @@ from connectors.http import open_http
 from connectors.quota import Buckets
 
 VERSION = "0.1"
+UNSEEN = "account:unseen"
+"""What is learned of a connection whose account may not be read: why."""
 
 
 class AmazonConnector:
@@ -69,7 +75,7 @@ class AmazonConnector:
     )
 
     def __init__(
-        self, settings: AmazonSettings, client: Client, tokens: Tokens, clock: Clock
+        self, settings: AmazonSettings, client: Client, tokens: Tokens, clock: SourceClock
     ) -> None:
         self._settings = settings
         self._client = client
@@ -80,11 +86,16 @@ class AmazonConnector:
     async def check(self, connection: Connection, waiting: Waiting) -> Account:
         """The seller's store and marketplaces, by getMarketplaceParticipations."""
         _validate(connection)
-        body = await self._client.call(connection, datasets.PARTICIPATIONS, {}, waiting)
+        waiting = self._clock.announcing(waiting)
         try:
-            found = msgspec.json.decode(body, type=_Participations).payload
-        except ValueError as error:
-            raise Retryable(f"Amazon's answer about the account cannot be read: {error}") from error
+            body = await self._client.call(connection, datasets.PARTICIPATIONS, {}, waiting)
+        except Denied as error:
+            if not connection.marketplace_ids:
+                raise SourceError(
+                    f"{error} Or give marketplaceIds: then it is not needed."
+                ) from None
+            return Account("", connection.marketplace_ids, {UNSEEN: str(error)})
+        found = decode(body, _Participations, "the account").payload
         taking_part = [each for each in found if each.participation.isParticipating]
         marketplaces = (
             *(each.marketplace.id for each in taking_part),
@@ -104,9 +115,12 @@ class AmazonConnector:
             nowhere = f"The seller sells in no marketplace of region {connection.region}."
             raise InvalidConnection({"region": nowhere})
         return Account(
-            name=next((each.storeName for each in taking_part), ""),
+            name=next((plain(each.storeName or "") for each in taking_part), ""),
             marketplace_ids=chosen,
-            learned=self._client.learned(connection, [datasets.PARTICIPATIONS]),
+            learned={
+                **self._client.learned(connection, [datasets.PARTICIPATIONS]),
+                **({UNSEEN: ""} if connection.learned.get(UNSEEN) else {}),
+            },
         )
 
     def plan(self, connection: Connection, windows: Mapping[str, Window]) -> Plan:
@@ -126,7 +140,31 @@ class AmazonConnector:
         known = [seconds for each in types if (seconds := took(connection, each))]
         return max(known, default=REPORT_SECONDS / self._client.speed) * LOOKS
 
-    def read(
+    async def read(
+        self,
+        connection: Connection,
+        dataset: Dataset,
+        window: Window,
+        cursor: Cursor | None,
+        waiting: Waiting,
+    ) -> AsyncIterator[Page]:
+        """Values are validated where they are read; whatever an answer holds that was not foreseen
+        there costs this dataset only."""
+        waiting = self._clock.announcing(waiting)
+        try:
+            if not self._clock.known and profile(connection.environment).cases is None:
+                # The login tells Amazon's time, too.
+                await self._tokens.get(connection.refresh_token, waiting)
+            window = self._clock.window(window)
+            async for page in self._read(connection, dataset, window, cursor, waiting):
+                yield page if cursor else _with_unseen(connection, page)
+        except UNREADABLE as error:  # a TypeError or a KeyError would be a fault of ours
+            text = plain(f"{type(error).__name__}: {error}", 200)
+            raise SourceError(
+                f"Amazon's answers about {dataset.label} hold a value that cannot be used ({text})."
+            ) from error
+
+    def _read(
         self,
         connection: Connection,
         dataset: Dataset,
@@ -181,10 +219,20 @@ async def open_connector(
 ) -> AsyncIterator[AmazonConnector]:
     """Open once a process: HTTP connections, tokens and quotas are shared by every sync."""
     settings = read_settings(environ)
-    async with open_http(clock, _user_agent(settings)) as http:
-        tokens = Tokens(settings, http, clock)
-        client = Client(settings, http, tokens, Buckets(clock), clock)
-        yield AmazonConnector(settings, client, tokens, clock)
+    source, public = SourceClock(clock), not settings.sp_api_url
+    agent = _user_agent(settings)
+    async with open_http(source, agent, public=public, dated=source.heard) as http:
+        tokens = Tokens(settings, http, source)
+        client = Client(settings, http, tokens, Buckets(source), source)
+        yield AmazonConnector(settings, client, tokens, source)
+
+
+def _with_unseen(connection: Connection, page: Page) -> Page:
+    """A sync says once why the account could not be seen when it was connected."""
+    if page.warning or not (why := connection.learned.get(UNSEEN)):
+        return page
+    text = f"The account's name and marketplaces could not be read. {why}"
+    return msgspec.structs.replace(page, warning=text)
 
 
 def _user_agent(settings: AmazonSettings) -> str:
@@ -207,12 +255,14 @@ def _validate(connection: Connection) -> None:
         wrong["environment"] = f"Must be one of {', '.join(ENVIRONMENTS)}."
     if not connection.refresh_token:
         wrong["refreshToken"] = "Must not be empty."
+    elif not re.fullmatch("[!-~]{1,4096}", connection.refresh_token):
+        wrong["refreshToken"] = "Must be visible ASCII, at most 4,096 characters."
     if wrong:
         raise InvalidConnection(wrong)
 
 
 class _Marketplace(msgspec.Struct):
-    id: str
+    id: Annotated[str, msgspec.Meta(max_length=40)]
 
 
 class _Participation(msgspec.Struct):
@@ -222,7 +272,7 @@ class _Participation(msgspec.Struct):
 class _MarketplaceParticipation(msgspec.Struct):
     marketplace: _Marketplace
     participation: _Participation
-    storeName: str = ""
+    storeName: str | None = ""
 
 
 class _Participations(msgspec.Struct):

@@ -7,12 +7,16 @@ from typing import Any
 
 import msgspec
 
-from connectors.amazon.client import FINANCE, FULFILLMENT, TRACKING, Operation
-from connectors.amazon.pages import LARGEST_PAGE, SETTLED, Slice, Source, stamp, stretch, utc
+from connectors.amazon.client import FINANCE, FULFILLMENT, INSIGHTS, TRACKING, Operation
+from connectors.amazon.pages import HAD, LARGEST_PAGE, SETTLED, Slice, Source, stamp, stretch, utc
 from connectors.base import Connection, Dataset, Record, Window
 
 PARTICIPATIONS = Operation(
-    "getMarketplaceParticipations", "/sellers/v1/marketplaceParticipations", 0.016, 15
+    "getMarketplaceParticipations",
+    "/sellers/v1/marketplaceParticipations",
+    0.016,
+    15,
+    role=INSIGHTS,
 )
 SEARCH_ORDERS = Operation("searchOrders", "/orders/2026-01-01/orders", 0.0056, 20, role=TRACKING)
 INVENTORY_SUMMARIES = Operation(
@@ -114,6 +118,17 @@ def _inventory_parts(connection: Connection, _: Window) -> Sequence[Mapping[str,
     ]
 
 
+def _no_stock(connection: Connection) -> str:
+    """Amazon answers 400 InvalidInput for a seller who does not use FBA, or has no product in it
+    (github.com/ericcj/amz_sp_api/issues/28). Of one who had some, it would mean something else."""
+    if HAD.format(INVENTORY_SUMMARIES.name) in connection.learned:
+        return ""
+    return (
+        "Amazon does not list an inventory, as for sellers who do not use Fulfillment by Amazon: "
+        "the inventory is complete with 0 records."
+    )
+
+
 def _inventory_slice(body: bytes) -> Slice:
     found = _inventory_decoder.decode(body)
     token = found.pagination.nextToken if found.pagination else None
@@ -199,7 +214,12 @@ SOURCES: Mapping[str, Source] = {
         size_parameter="maxResultsPerPage",
     ),
     INVENTORY.name: Source(
-        INVENTORY_SUMMARIES, "nextToken", _inventory_parts, _inventory_slice, _summary
+        INVENTORY_SUMMARIES,
+        "nextToken",
+        _inventory_parts,
+        _inventory_slice,
+        _summary,
+        nothing=_no_stock,
     ),
     TRANSACTIONS.name: Source(
         LIST_TRANSACTIONS,

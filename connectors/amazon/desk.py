@@ -1,15 +1,16 @@
 """The Reports API for one dataset of a connection: what is listed, what of it will do, orders."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
 import msgspec
 
+from connectors.amazon.answers import decode
 from connectors.amazon.client import Client, Operation
 from connectors.amazon.documents import Kind, Part
 from connectors.amazon.pages import stamp
-from connectors.base import Clock, Connection, Retryable, Waiting
+from connectors.base import Clock, Connection, Waiting
 
 CREATE_REPORT = Operation("createReport", "/reports/2021-06-30/reports", 0.0167, 15)
 GET_REPORTS = Operation("getReports", "/reports/2021-06-30/reports", 0.0222, 10)
@@ -57,6 +58,16 @@ class Report(msgspec.Struct):
     marketplaceIds: list[str] | None = None
     processingStartTime: datetime | None = None
     processingEndTime: datetime | None = None
+
+    def __post_init__(self) -> None:
+        """Moments without an offset are in UTC."""
+        for name in MOMENTS:
+            moment = getattr(self, name)
+            if moment and not moment.tzinfo:
+                setattr(self, name, moment.replace(tzinfo=UTC))
+
+
+MOMENTS = [name for name in Report.__struct_fields__ if name.endswith("Time")]
 
 
 class _Reports(msgspec.Struct):
@@ -214,7 +225,4 @@ def pause(passed: float, learned: bool, due: float, rate: float) -> float:
 
 
 def _decode(body: bytes, shape: type[T]) -> T:
-    try:
-        return msgspec.json.decode(body, type=shape)
-    except ValueError as error:
-        raise Retryable(f"Amazon's answer about a report cannot be read: {error}") from error
+    return decode(body, shape, "a report")

@@ -19,6 +19,8 @@ SETTLED = timedelta(minutes=2, seconds=5)
 LARGEST_PAGE = 100
 SHORTEST = timedelta(minutes=1)
 """A stretch of time is not halved any further, whatever is refused in it."""
+HAD = "had:{}"
+"""What is learned of a connection for which an operation has brought a record."""
 MOST_SHARE = 0.99
 """What lies behind a page that is not the last."""
 
@@ -55,6 +57,9 @@ class Slice(msgspec.Struct, frozen=True):
 class Source(msgspec.Struct, frozen=True):
     """One dataset's way of being read. Each part has its own parameters and its own tokens.
 
+    `nothing` says what a refusal (400) of a part's first page means, where it means that the part
+    is empty; "" where it does not, None where it never does.
+
     What makes an answer smaller: the parameter that says how many records it may hold, or the two
     between whose moments they lie."""
 
@@ -65,6 +70,7 @@ class Source(msgspec.Struct, frozen=True):
     record: Callable[[msgspec.Raw, Mapping[str, str]], Record]
     size_parameter: str = ""
     span_parameters: tuple[str, str] | None = None
+    nothing: Callable[[Connection], str] | None = None
 
 
 async def read(
@@ -105,20 +111,22 @@ class _Reading:
         self._mark = _opened(cursor, len(self._parts))
         self._used: set[str] = set()
         self._furthest = self._restarts = 0
+        self._warning = ""
 
     async def pages(self) -> AsyncIterator[Page]:
         if not self._parts:
             yield Page([], share=1.0)
         while self._mark.part < len(self._parts):
             part = self._parts[self._mark.part]
-            found = _decode(self._source, await self._body())
+            body = await self._body()
+            found = Slice([], None) if body is None else _decode(self._source, body)
             await self._client.turns.mine()
             records = [_record(self._source, raw, part) for raw in found.records]
             self._turn(found.token, [each.at for each in records if each.at])
             yield self._page(records)
 
-    async def _body(self) -> bytes:
-        """The answer to the next call."""
+    async def _body(self) -> bytes | None:
+        """The answer to the next call; None where the part is empty."""
         while True:
             try:
                 return await self._client.call(
@@ -130,6 +138,9 @@ class _Reading:
                     self._mark = smaller
                 elif self._mark.token:
                     self._begin_again()
+                elif self._source.nothing and (why := self._source.nothing(self._connection)):
+                    self._warning = why
+                    return None
                 else:
                     raise
 
@@ -225,7 +236,11 @@ class _Reading:
             cursor=Cursor(msgspec.json.encode(mark).decode()) if more else None,
             share=mark.share,
             seconds_left=bucket.seconds_for(max(left, 1.0)) if more and left is not None else None,
-            learned=self._client.learned(self._connection, [operation]),
+            learned={
+                **self._client.learned(self._connection, [operation]),
+                **({HAD.format(operation.name): "1"} if self._source.nothing and records else {}),
+            },
+            warning=self._warning,
         )
 
 

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import msgspec
 
+from connectors.amazon.answers import UNREADABLE, decode
 from connectors.amazon.client import FULFILLMENT, Client, Operation, Refused
 from connectors.amazon.pages import MOST_RESTARTS, SETTLED, stamp, unreadable
 from connectors.base import (
@@ -132,10 +133,7 @@ async def _list(
             "LastUpdatedBefore": stamp(window.until),
         }
     body = await client.call(connection, GET_SHIPMENTS, params, waiting)
-    try:
-        return msgspec.json.decode(body, type=_ShipmentsAnswer).payload
-    except ValueError as error:
-        raise Retryable(f"Amazon's list of shipments cannot be read: {error}") from error
+    return decode(body, _ShipmentsAnswer, "shipments").payload
 
 
 async def _whole(
@@ -146,14 +144,14 @@ async def _whole(
         shipment = msgspec.json.decode(raw, type=_Shipment)
         if not shipment.ShipmentId:
             raise ValueError("ShipmentId is empty")
-    except (ValueError, RecursionError) as error:
+    except UNREADABLE as error:
         return unreadable(raw, error)
     body = await client.call(
         connection, GET_SHIPMENT_ITEMS, {}, waiting, argument=shipment.ShipmentId
     )
     try:
         items = msgspec.json.decode(body, type=_ItemsAnswer).payload.ItemData
-    except ValueError as error:
+    except UNREADABLE as error:
         return Record(shipment.ShipmentId, body, error=f"Its items cannot be read: {error}")
     data = msgspec.json.encode({**msgspec.structs.asdict(shipment), "items": items})
     return Record(shipment.ShipmentId, data, shipment.ShipmentName or "")

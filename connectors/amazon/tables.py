@@ -11,6 +11,11 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from connectors.base import Retryable, SourceError
 
 CHARSETS = {"cp1252": "cp1252", "windows-31j": "cp932", "shift_jis": "cp932", "utf-8": "utf-8-sig"}
+TEXT = (
+    r"ascii|utf-8(-sig)?|utf-(16|32)(-[bl]e)?|iso8859-\d+|cp125\d|cp(932|936|949|950)"
+    r"|shift_jis(x0213|_2004)?|euc_jp|euc_kr|iso2022_jp|big5|gb2312|gbk|gb18030|koi8-[ru]|mac-roman"
+)
+"""The encodings of text, by Python's names, that a document may have."""
 GZIP_MAGIC = b"\x1f\x8b"
 LONGEST_LINE = 1_000_000
 PIECE = 256 * 1024
@@ -91,9 +96,14 @@ async def lines(chunks: AsyncIterator[bytes], charset: str | None) -> AsyncItera
 
 
 def _codec(charset: str | None) -> str:
+    """Python's name of a charset. One that is unknown, or is no charset (as zlib, hex or idna are
+    none, though Python has codecs of these names), is taken for Windows' own for the West."""
+    named = (charset or "")[:40].lower()
     try:
-        name = CHARSETS.get((charset or "").lower()) or codecs.lookup(charset or "cp1252").name
-    except LookupError:
+        name = CHARSETS.get(named) or codecs.lookup(named).name
+    except (LookupError, ValueError):
+        return "cp1252"
+    if not re.fullmatch(TEXT, name):
         return "cp1252"
     return "utf-8-sig" if name == "utf-8" else name
 

@@ -11,6 +11,7 @@ import httpx
 from connectors.amazon import datasets, desk, pages
 from connectors.amazon.auth import Tokens
 from connectors.amazon.client import Client
+from connectors.amazon.clock import SourceClock
 from connectors.amazon.connector import AmazonConnector
 from connectors.amazon.sandbox import Settings, create_app, environ
 from connectors.amazon.sandbox.operations import NAMES
@@ -73,10 +74,11 @@ class Bench:
 
     def restart(self) -> None:
         """A new process of ours: nothing is remembered but what is kept elsewhere."""
-        http = Http(lambda _: self.http, self.clock)
-        self.tokens = Tokens(self.settings, http, self.clock)
-        self.client = Client(self.settings, http, self.tokens, Buckets(self.clock), self.clock)
-        self.connector = AmazonConnector(self.settings, self.client, self.tokens, self.clock)
+        clock = self.source = SourceClock(self.clock)
+        http = Http(lambda _: self.http, clock, dated=clock.heard)
+        self.tokens = Tokens(self.settings, http, clock)
+        self.client = Client(self.settings, http, self.tokens, Buckets(clock), clock)
+        self.connector = AmazonConnector(self.settings, self.client, self.tokens, clock)
 
     async def waiting(self, until: datetime, why: str) -> None:
         self.waits.append((until, why))

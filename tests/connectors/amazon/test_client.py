@@ -8,7 +8,7 @@ import httpx
 import msgspec
 import pytest
 
-from connectors.amazon.client import Operation, Refused
+from connectors.amazon.client import Denied, Operation, Refused
 from connectors.amazon.connector import open_connector
 from connectors.amazon.datasets import (
     INVENTORY,
@@ -93,9 +93,9 @@ async def test_a_token_is_not_used_that_died_while_we_waited_for_the_quota() -> 
 
 async def test_a_refusal_that_stays_is_a_missing_role_and_ends_the_dataset(bench: Bench) -> None:
     always(bench, refusal(403))
-    with pytest.raises(SourceError, match="lacks a role") as caught:
+    with pytest.raises(SourceError, match="lacks the role Selling Partner Insights") as caught:
         await ask(bench)
-    assert type(caught.value) is SourceError
+    assert type(caught.value) is Denied
     assert "request-7" in str(caught.value)
     assert len(bench.wire.requests) == 2  # a token, and one call: a new token would not help
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from connectors.amazon.client import FINANCE, FULFILLMENT, TRACKING
+from connectors.amazon.client import FINANCE, FULFILLMENT, TRACKING, Denied
 from connectors.amazon.datasets import ORDERS, PARTICIPATIONS
 from connectors.amazon.orders import A_DAY
 from connectors.base import SourceError
@@ -36,7 +36,7 @@ async def test_what_needs_a_missing_role_names_it_and_the_rest_is_read(
             continue
         with pytest.raises(SourceError, match=f"lacks the role {role}") as caught:
             await bench.sync(dataset)
-        assert type(caught.value) is SourceError
+        assert type(caught.value) is Denied
         assert "HTTP 403" in str(caught.value)
 
 

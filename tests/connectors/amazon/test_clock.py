@@ -1,0 +1,187 @@
+"""A computer whose clock is wrong reads what Amazon has, by Amazon's time."""
+
+from datetime import datetime, timedelta
+from email.utils import format_datetime
+
+import httpx
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from connectors.amazon import datasets
+from connectors.amazon.clock import BELIEVED, SourceClock
+from connectors.amazon.connector import AmazonConnector
+from connectors.amazon.pages import SETTLED
+from connectors.amazon.sandbox import Settings, create_app
+from connectors.base import Dataset, Window
+from tests.connectors.clocks import NOW, JumpingClock
+
+from .bench import UNLIMITED, Bench, ids
+
+pytestmark = pytest.mark.anyio
+
+TWO_MINUTES = timedelta(minutes=2)
+DAY = 86_400.0
+OFFSETS = st.one_of(st.floats(-DAY + 60, DAY - 60), st.floats(-120, 120))
+LATENCIES = st.lists(st.floats(0, 4), min_size=1, max_size=5)
+
+
+class Shifted:
+    """A clock that is ahead of another by so many seconds."""
+
+    def __init__(self, clock: JumpingClock, seconds: float) -> None:
+        self.clock = clock
+        self.ahead = timedelta(seconds=seconds)
+
+    def now(self) -> datetime:
+        return self.clock.now() + self.ahead
+
+    async def sleep(self, seconds: float) -> None:
+        await self.clock.sleep(seconds)
+
+
+def dated(moment: datetime) -> str:
+    return format_datetime(moment.replace(microsecond=0), usegmt=True)
+
+
+# The estimate -------------------------------------------------------------------------------------
+
+
+@settings(max_examples=300, deadline=None)
+@given(OFFSETS, LATENCIES, st.floats(0, 1))
+def test_the_end_of_a_window_is_never_in_amazons_future(
+    ahead: float, latencies: list[float], fraction: float
+) -> None:
+    """`ahead` is this computer's clock before Amazon's."""
+    amazon = JumpingClock(NOW + timedelta(seconds=fraction))
+    ours = Shifted(amazon, ahead)
+    source = SourceClock(ours)
+    for latency in latencies:
+        date = dated(amazon.now())
+        amazon.time += timedelta(seconds=latency)
+        source.heard(date, latency)
+        wrong = (source.now() - amazon.now()).total_seconds()
+        assert abs(wrong) <= 4 + latency
+    until = ours.now() - SETTLED
+    window = source.window(Window(until - timedelta(days=1), until))
+    assert window.until <= amazon.now() - TWO_MINUTES + timedelta(seconds=latencies[-1])
+    assert window.until - window.since == timedelta(days=1)
+    behind = max(-ahead, 0.0)
+    assert window.until >= amazon.now() - SETTLED - timedelta(seconds=behind + 70)
+
+
+@given(st.floats(-2, 1.9), st.floats(0, 1))
+def test_clocks_that_agree_change_nothing(late: float, fraction: float) -> None:
+    """A server may compute its Date once in two seconds."""
+    clock = JumpingClock(NOW + timedelta(seconds=fraction))
+    source = SourceClock(clock)
+    source.heard(dated(clock.now() + timedelta(seconds=min(late, 0))), 0.1)
+    assert source.difference == timedelta(0)
+    window = Window(NOW - timedelta(days=1), NOW)
+    assert source.window(window) == window
+
+
+def test_a_clock_that_is_corrected_is_believed_again() -> None:
+    amazon = JumpingClock()
+    ours = Shifted(amazon, 3_600)
+    source = SourceClock(ours)
+    source.heard(dated(amazon.now()), 0.1)
+    assert abs(source.difference + timedelta(hours=1)) <= timedelta(seconds=4)
+    ours.ahead = timedelta(0)
+    source.heard(dated(amazon.now()), 0.1)
+    assert source.difference == timedelta(0)
+
+
+@pytest.mark.parametrize(
+    "date",
+    [
+        *("", "now", "0", "-1", "Thu, 99 Foo 99999 99:99:99 GMT", "x" * 70_000, "\xff\0"),
+        *("Thu, 01 Jan 1970 00:00:00 GMT", "Fri, 31 Dec 9999 23:59:59 GMT", "2026-03-02T09:30:00Z"),
+        dated(NOW + BELIEVED + timedelta(minutes=1)),
+        dated(NOW - BELIEVED - timedelta(minutes=1)),
+    ],
+    ids=lambda date: ascii(date)[:30],
+)
+def test_a_date_that_is_none_or_absurd_is_ignored(date: str) -> None:
+    source = SourceClock(JumpingClock())
+    source.heard(date, 0.1)
+    assert source.difference == timedelta(0)
+
+
+async def test_waits_are_announced_in_this_computers_time() -> None:
+    clock = JumpingClock()
+    source = SourceClock(clock)
+    source.heard(dated(NOW - timedelta(hours=1)), 0.1)
+    told: list[datetime] = []
+
+    async def waiting(until: datetime, why: str) -> None:
+        told.append(until)
+
+    await source.announcing(waiting)(source.now() + timedelta(seconds=30), "")
+    assert told == [NOW + timedelta(seconds=30)]
+
+
+# Reading ------------------------------------------------------------------------------------------
+
+
+class Wrong(Bench):
+    """A bench whose own clock is so many seconds ahead of the sandbox's."""
+
+    def __init__(self, ahead: float, far: Settings) -> None:
+        self.amazon = JumpingClock()
+        super().__init__(far, Shifted(self.amazon, ahead))
+        self.wire.sandbox = httpx.ASGITransport(create_app(far, self.amazon))
+
+        def date(request: httpx.Request, response: httpx.Response) -> None:
+            response.headers["date"] = dated(self.amazon.now())
+
+        self.wire.spoil = date
+
+    async def syncs(self, dataset: Dataset, *pauses: float, days: int = 20) -> set[str]:
+        """One sync after the other, as the service chooses their windows; the ids of what they
+        brought."""
+        found: set[str] = set()
+        read_until = None
+        for pause in pauses:
+            self.amazon.time += timedelta(seconds=pause)
+            until = self.clock.now() - dataset.lag
+            since = until - timedelta(days=days)
+            if read_until:
+                since = read_until - dataset.overlap
+            found |= set(ids(await self.sync(dataset, None, Window(since, until))))
+            read_until = until
+        return found
+
+
+FAR = Settings(orders=150, quotas=UNLIMITED)
+
+
+@pytest.mark.parametrize("dataset", [datasets.ORDERS, datasets.TRANSACTIONS], ids=str)
+@settings(max_examples=12, deadline=None)
+@given(ahead=OFFSETS)
+async def test_syncs_lose_nothing_whatever_the_clock_shows(dataset: Dataset, ahead: float) -> None:
+    """Compared with a right clock: but for what is so new that a clock that is behind by a day sees
+    it in the next sync only."""
+    pauses = (0.0, 86_400.0, 3_600.0)
+    wrong, right = Wrong(ahead, FAR), Wrong(0.0, FAR)
+    brought = await wrong.syncs(dataset, *pauses, 2 * DAY)
+    assert brought >= await right.syncs(dataset, *pauses)
+
+
+@pytest.mark.parametrize("ahead", [60.0, 3_600.0, -60.0, -3_600.0])
+@pytest.mark.parametrize("dataset", AmazonConnector.datasets, ids=lambda each: each.name)
+async def test_every_dataset_is_read_with_a_wrong_clock(dataset: Dataset, ahead: float) -> None:
+    wrong, right = Wrong(ahead, FAR), Wrong(0.0, FAR)
+    assert len(await wrong.syncs(dataset, 0.0, days=150)) == pytest.approx(
+        len(await right.syncs(dataset, 0.0, days=150)), rel=0.2
+    )
+    ours = wrong.clock.now() - timedelta(hours=1)
+    assert all(ours <= until <= ours + timedelta(hours=2) for until, _ in wrong.waits[-1:])
+
+
+async def test_amazons_time_is_known_before_the_first_window_is_asked_for() -> None:
+    """A process that has just begun, with an hour that is wrong: no call is refused."""
+    bench = Wrong(3_600.0, FAR)
+    await bench.syncs(datasets.TRANSACTIONS, 0.0)
+    statuses = {request.url.path for request in bench.wire.requests}
+    assert "/auth/o2/token" in statuses

@@ -1,0 +1,438 @@
+"""Answers that no API should give: each costs one dataset at most, and never a fault of ours."""
+
+import gzip
+import json
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+
+from connectors.amazon import connector, datasets, desk, shipments
+from connectors.amazon.client import Operation
+from connectors.amazon.tables import _codec
+from connectors.base import ConnectorError, InvalidConnection, Retryable, SourceError
+from connectors.http import open_http
+from connectors.quota import SLOWEST
+from tests.connectors.clocks import JumpingClock
+from tests.connectors.hostile import FarSide, listening
+
+from .bench import SMALL, Bench, connect
+
+pytestmark = pytest.mark.anyio
+
+DEEP = b"[" * 100_000 + b"]" * 100_000
+DEEP_OBJECT = b'{"a":' * 100_000 + b"1" + b"}" * 100_000
+LONG = "x" * 70_000
+
+BODIES: dict[str, bytes] = {
+    "empty": b"",
+    "html": b"<html><body>Service Unavailable</body></html>",
+    "null": b"null",
+    "number": b"1",
+    "string": b'"x"',
+    "list": b"[]",
+    "object": b"{}",
+    "cut": b'{"payload": {',
+    "no utf-8": b'{"payload": "\xff\xfe"}',
+    "surrogate": b'{"payload": {"transactions": [{"transactionId": "\\ud800"}]}, "x": "\\ud800"}',
+    "NaN": b'{"payload": NaN}',
+    "huge number": b'{"payload": 1' + b"0" * 5_000 + b"}",
+    "deep": DEEP,
+    "deep object": DEEP_OBJECT,
+    "deep payload": b'{"payload":' + DEEP + b"}",
+    "deep orders": b'{"orders":[' + DEEP + b"]}",
+    "deep report": b'{"reports":[' + DEEP + b"]}",
+    "deep unknown field": b'{"orders":[],"reports":[],"reportId":"1","x":' + DEEP + b"}",
+}
+STATUSES = [199, 201, 202, 204, 206, 301, 302, 304, 400, 401, 403, 404, 405, 409, 418, 451, 599]
+HEADERS: dict[str, list[tuple[bytes, bytes]]] = {
+    "odd bytes": [(b"x-amzn-RequestId", b"\xff\xfe\x00\x1b[31m"), (b"\xff", b"\xff")],
+    "long": [(b"x-amzn-RequestId", b"x" * 70_000)],
+    "rates": [(b"x-amzn-RateLimit-Limit", b"\xb2"), (b"x-amzn-RateLimit-Limit", b"1e999")],
+    "retry": [(b"Retry-After", b"9" * 5_000)],
+    "encoding": [(b"Content-Encoding", b"rot13")],
+    "type": [(b"Content-Type", b"text/html; charset=undefined")],
+    "date": [(b"Date", b"Thu, 99 Foo 99999 99:99:99 GMT")],
+}
+
+OPERATIONS = {
+    datasets.SEARCH_ORDERS: datasets.ORDERS,
+    datasets.INVENTORY_SUMMARIES: datasets.INVENTORY,
+    datasets.LIST_TRANSACTIONS: datasets.TRANSACTIONS,
+    shipments.GET_SHIPMENTS: shipments.SHIPMENTS,
+    shipments.GET_SHIPMENT_ITEMS: shipments.SHIPMENTS,
+    desk.CREATE_REPORT: connector.AmazonConnector.datasets[3],
+    desk.GET_REPORTS: connector.AmazonConnector.datasets[3],
+    desk.GET_REPORT: connector.AmazonConnector.datasets[3],
+    desk.GET_DOCUMENT: connector.AmazonConnector.datasets[3],
+}
+
+
+def is_of(operation: Operation, request: httpx.Request) -> bool:
+    method = "POST" if operation is desk.CREATE_REPORT else "GET"
+    prefix, _, suffix = operation.path.partition("{}")
+    path = request.url.path
+    if request.method != method or not path.startswith(prefix) or not path.endswith(suffix):
+        return False
+    return suffix != "" or "{}" in operation.path or path == prefix
+
+
+def spoilt(bench: Bench, operation: Operation, response: Callable[[], httpx.Response]) -> None:
+    """Whatever is asked of this operation, this is the answer."""
+    bench.wire.spoil = lambda request, _: response() if is_of(operation, request) else None
+
+
+async def reads(bench: Bench, operation: Operation) -> None:
+    """Read the dataset that needs the operation: to its end, or to an error in our words."""
+    try:
+        await bench.sync(OPERATIONS[operation])
+    except ConnectorError as error:
+        text = str(error)
+        assert 0 < len(text) < 2_000 and text.isprintable()
+        text.encode()
+        assert DEEP[:100].decode() not in text
+
+
+def table() -> Iterator[Any]:
+    for operation in OPERATIONS:
+        for name, body in BODIES.items():
+            yield pytest.param(operation, 200, [], body, id=f"{operation.name}-{name}")
+            if name.startswith(("deep", "html", "surrogate")):
+                yield pytest.param(operation, 400, [], body, id=f"{operation.name}-400-{name}")
+        for status in STATUSES:
+            yield pytest.param(operation, status, [], b"{}", id=f"{operation.name}-{status}")
+        for name, headers in HEADERS.items():
+            for status in (200, 404):
+                yield pytest.param(
+                    operation, status, headers, b"{}", id=f"{operation.name}-{status}-{name}"
+                )
+
+
+@pytest.mark.parametrize(("operation", "status", "headers", "body"), list(table()))
+async def test_whatever_an_operation_answers_is_an_error_in_our_words(
+    operation: Operation, status: int, headers: list[tuple[bytes, bytes]], body: bytes
+) -> None:
+    bench = Bench(SMALL)
+    spoilt(
+        bench,
+        operation,
+        lambda: httpx.Response(status, headers=httpx.Headers(headers), stream=Bytes(body)),
+    )
+    await reads(bench, operation)
+
+
+class Bytes(httpx.AsyncByteStream):
+    """A body as it comes from the network: the library has not looked at it."""
+
+    def __init__(self, body: bytes) -> None:
+        self.body = body
+
+    async def __aiter__(self) -> Any:
+        yield self.body
+
+
+# Each value of an answer --------------------------------------------------------------------------
+
+VALUES: list[Any] = [
+    *(None, True, -1, 0, 1.5, 1e300, 10**30, "", " ", "\0", "x\r\ny", LONG, "ä", "../..", "\u202e"),
+    *([], [None], {}, {"a": 1}, "9999-12-31T23:59:59Z", "0001-01-01T00:00:00+14:00"),
+    *("2026-01-01T00:00:00", "2026-01-01"),
+]
+
+
+def replaced(value: Any, new: Any) -> Iterator[Any]:
+    """The same JSON with each field in turn replaced; the first of a list stands for all."""
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            yield {**value, name: new}
+            for each in replaced(inner, new):
+                yield {**value, name: each}
+    elif isinstance(value, list) and value:
+        for each in replaced(value[0], new):
+            yield [each, *value[1:]]
+
+
+@pytest.mark.parametrize("new", VALUES, ids=lambda value: ascii(value)[:20])
+@pytest.mark.parametrize("operation", list(OPERATIONS), ids=lambda operation: operation.name)
+async def test_a_value_of_another_kind_costs_one_dataset_at_most(
+    operation: Operation, new: Any
+) -> None:
+    kept: list[httpx.Response] = []
+    bench = Bench(SMALL)
+
+    def keep(request: httpx.Request, response: httpx.Response) -> None:
+        if is_of(operation, request) and response.status_code < 300:
+            kept.append(response)
+
+    bench.wire.spoil = keep
+    await bench.sync(OPERATIONS[operation])
+    answer = json.loads(kept[-1].content) if kept else {}
+    for body in shortened(replaced(short(answer), new)):
+        bench = Bench(SMALL)
+        content = json.dumps(body).encode()
+        spoilt(bench, operation, lambda: httpx.Response(200, content=content))  # noqa: B023
+        await reads(bench, operation)
+
+
+def short(value: Any) -> Any:
+    """One record is enough."""
+    if isinstance(value, dict):
+        return {name: short(inner) for name, inner in value.items()}
+    return [short(each) for each in value[:1]] if isinstance(value, list) else value
+
+
+def shortened(bodies: Iterator[Any]) -> list[Any]:
+    """At most a dozen, spread over all: a record has many fields that nobody reads."""
+    found = list(bodies)
+    return found[:: max(1, len(found) // 12)]
+
+
+# Documents ----------------------------------------------------------------------------------------
+
+ADDRESSES = [
+    "",
+    "x",
+    "/report",
+    "https://",
+    "http://xn--/",
+    "https://xn--a/",
+    "https://a..b/",
+    "https://" + "a" * 300 + "/",
+    "https://sandbox/" + "x" * 65_000,
+    "https://sandbox/" + LONG,
+    "http://sandbox/\r\nX: y",
+    "http://sandbox/a\nb",
+    "http://sandbox/\0",
+    "http://sandbox:0/",
+    "http://sandbox:99999/",
+    "http://sandbox:x/",
+    "http://[::1/",
+    "http://[v1.x]/",
+    "http://ex\u00e4mple/\u20ac",
+    "ftp://sandbox/",
+    "file:///etc/passwd",
+    "javascript:1",
+    "data:text/plain,x",
+    "\ud800",
+]
+
+
+@pytest.mark.parametrize("address", ADDRESSES, ids=lambda each: ascii(each)[:30])
+async def test_an_address_that_cannot_be_used_costs_one_dataset(bench: Bench, address: str) -> None:
+    body = json.dumps({"reportDocumentId": "1", "url": address, "compressionAlgorithm": "GZIP"})
+    spoilt(bench, desk.GET_DOCUMENT, lambda: httpx.Response(200, content=body.encode()))
+    with pytest.raises(ConnectorError):
+        await bench.sync(OPERATIONS[desk.GET_DOCUMENT])
+
+
+@pytest.mark.parametrize("address", ["http://a..b/", "http://" + "a" * 70 + ".example/"])
+async def test_a_host_that_no_resolver_takes_costs_one_dataset(address: str) -> None:
+    """By the real client, without a wire of the tests."""
+    async with open_http(JumpingClock(), "test") as http:
+        with pytest.raises(ConnectorError):
+            async with http.download(address):
+                pass
+
+
+@pytest.mark.parametrize(
+    "charset",
+    [
+        *("rot13", "rot_13", "zlib", "zip", "bz2", "hex", "base64", "quopri", "uu", "idna"),
+        *("punycode", "undefined", "unicode_escape", "raw_unicode_escape", "charmap", "mbcs"),
+        *("oem", "string_escape", "x" * 70_000, "\0", "a\0b", "..", "utf_8\0", "\ud800", "ä", " "),
+        *("utf-7", "unknown"),
+    ],
+    ids=lambda each: ascii(each)[:20],
+)
+async def test_a_charset_that_is_none_is_taken_for_windows_own(charset: str) -> None:
+    assert _codec(charset) == "cp1252"
+
+
+@pytest.mark.parametrize(
+    ("charset", "codec"),
+    [
+        *(("UTF-8", "utf-8-sig"), ("Cp1252", "cp1252"), ("ISO-8859-1", "iso8859-1")),
+        *(("windows-31j", "cp932"), ("Shift_JIS", "cp932"), ("utf-16", "utf-16"), (None, "cp1252")),
+        *(("GB18030", "gb18030"), ("EUC-JP", "euc_jp"), ("Big5", "big5"), ("us-ascii", "ascii")),
+    ],
+)
+async def test_a_charset_of_text_is_used(charset: str | None, codec: str) -> None:
+    assert _codec(charset) == codec
+
+
+@pytest.mark.parametrize("charset", ["undefined", "idna", "zlib", "hex", "*=zlib''x", "\xff"])
+async def test_a_document_of_an_odd_charset_is_read(bench: Bench, charset: str) -> None:
+    def spoil(request: httpx.Request, response: httpx.Response) -> None:
+        if request.url.path.startswith("/_documents/"):
+            response.headers["content-type"] = f"text/plain; charset={charset}"
+
+    bench.wire.spoil = spoil
+    pages = await bench.sync(OPERATIONS[desk.GET_DOCUMENT])
+    assert sum(len(page.records) for page in pages) > 0
+
+
+# The login ----------------------------------------------------------------------------------------
+
+LIVES: list[Any] = [1e12, -1, -1e300, 1e300, 10**40, 0, 1e-9, 3600.0, "3600", None, True, [], {}]
+TOKENS: list[Any] = ["", "ä", "a\r\nX: y", "a b", "a\0", LONG, None, 1, []]
+GRANTS: list[Any] = [
+    *({"expires_in": each} for each in LIVES),
+    *({"access_token": each} for each in TOKENS),
+    {"access_token": "\ud800"},
+]
+
+
+@pytest.mark.parametrize("grant", GRANTS, ids=lambda each: ascii(each)[:40])
+async def test_a_grant_that_makes_no_sense_is_no_fault_of_ours(bench: Bench, grant: Any) -> None:
+    body = json.dumps({"access_token": "Atza|1", "token_type": "bearer", "expires_in": 9, **grant})
+
+    def spoil(request: httpx.Request, response: httpx.Response) -> httpx.Response | None:
+        if "auth" in request.url.path:
+            return httpx.Response(200, content=body.encode())
+        return None
+
+    bench.wire.spoil = spoil
+    try:
+        token = await bench.tokens.get("Atzr|sandbox-1")
+    except Retryable as error:
+        assert LONG[:100] not in str(error) and "Atza" not in str(error)
+        return
+    assert token == "Atza|1"
+    until = bench.tokens._tokens["Atzr|sandbox-1"].until
+    assert until - bench.clock.now() <= timedelta(days=1)
+
+
+@pytest.mark.parametrize("body", list(BODIES.values()), ids=list(BODIES))
+@pytest.mark.parametrize("status", [200, 400, 401, 500])
+async def test_whatever_the_login_answers_is_an_error_in_our_words(
+    bench: Bench, status: int, body: bytes
+) -> None:
+    bench.wire.spoil = lambda request, _: httpx.Response(status, content=body)
+    with pytest.raises(ConnectorError):
+        await bench.tokens.get("Atzr|sandbox-1")
+    with pytest.raises(ConnectorError):
+        await bench.connector.exchange({"spapi_oauth_code": "code"}, "https://near/")
+
+
+@pytest.mark.parametrize("token", ["a\nb", "ä", "\ud800", LONG, " "])
+async def test_a_refresh_token_that_cannot_be_one_is_refused(bench: Bench, token: str) -> None:
+    connection = msgspec.structs.replace(connect(), refresh_token=token)
+    with pytest.raises(InvalidConnection) as caught:
+        await bench.connector.check(connection, bench.waiting)
+    assert "refreshToken" in caught.value.fields
+
+
+# The account --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("body", list(BODIES.values()), ids=list(BODIES))
+async def test_whatever_the_account_answers_is_an_error_in_our_words(
+    bench: Bench, body: bytes
+) -> None:
+    spoilt(bench, datasets.PARTICIPATIONS, lambda: httpx.Response(200, content=body))
+    with pytest.raises(ConnectorError):
+        await bench.connector.check(connect(), bench.waiting)
+
+
+async def test_an_id_too_long_to_be_asked_for_costs_one_dataset(bench: Bench) -> None:
+    """A report's number, and a page's token, of 70 KB."""
+    spoilt(bench, desk.CREATE_REPORT, lambda: httpx.Response(202, json={"reportId": LONG}))
+    with pytest.raises(SourceError):
+        await bench.sync(OPERATIONS[desk.CREATE_REPORT])
+    page = {"orders": [], "pagination": {"nextToken": LONG}}
+    spoilt(bench, datasets.SEARCH_ORDERS, lambda: httpx.Response(200, json=page))
+    with pytest.raises(SourceError):
+        await bench.read(datasets.ORDERS)
+
+
+# The announced rate -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rate", ["0.0001", "0.00002", "1e-9", "1e9", "100000", "nan"])
+async def test_an_announced_rate_neither_stops_a_reader_nor_floods_the_source(rate: str) -> None:
+    bench = Bench(SMALL)
+    operation = datasets.SEARCH_ORDERS
+
+    def spoil(request: httpx.Request, response: httpx.Response) -> None:
+        response.headers["x-amzn-RateLimit-Limit"] = rate
+
+    bench.wire.spoil = spoil
+    bucket = bench.client.bucket(connect(), operation)
+    params = {"marketplaceIds": "ATVPDKIKX0DER", "lastUpdatedAfter": "2026-02-01T00:00:00Z"}
+    for _ in range(25):
+        await bench.client.call(connect(), operation, params, bench.waiting)
+    assert max(bench.jumping.slept, default=0) <= SLOWEST / operation.rate + 1
+
+    def silent(request: httpx.Request, response: httpx.Response) -> None:
+        response.headers.pop("x-amzn-RateLimit-Limit", None)
+
+    bench.wire.spoil = silent
+    for _ in range(3):
+        await bench.client.call(connect(), operation, params, bench.waiting)
+    assert bucket.rate >= operation.rate
+
+
+# Bodies that unpack without end -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("layers", [1, 2, 3])
+async def test_a_small_answer_that_unpacks_to_more_than_it_may_is_refused(layers: int) -> None:
+    bomb = b"\0" * 100_000_000
+    for _ in range(layers):
+        bomb = gzip.compress(bomb, 9)
+    encoding = b"Content-Encoding: " + b", ".join([b"gzip"] * layers)
+
+    async def answer(line: bytes, far: FarSide) -> None:
+        await far.reply(bomb, b"200 OK", encoding)
+
+    async def before() -> dict[str, str]:
+        return {}
+
+    async def waiting(until: object, why: str) -> None: ...
+
+    async with listening(answer) as url, open_http(JumpingClock(), "test", tries=1) as http:
+        with pytest.raises(Retryable):
+            await http.get(url, {}, before, waiting)
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"",
+        b"nonsense\r\n\r\n",
+        b"HTTP/1.1 099 No\r\n\r\n",
+        b"HTTP/1.1 600 No\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 999 No\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 1000 No\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 101 Switching\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n",
+        b"HTTP/1.1 103 Early\r\n\r\n" * 100 + b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nZZ\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: rot13\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nX: " + b"x" * 200_000 + b"\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 50_000 + b"\r\n",
+        b"HTTP/1.1 200 OK\r\nX: \xff\x00\r\nContent-Length: 2\r\n\r\n{}",
+        b"HTTP/2.0 200 OK\r\nContent-Length: 2\r\n\r\n{}",
+        b"\x15\x03\x01\x00\x02\x02\x46",
+    ],
+    ids=lambda head: ascii(head)[:40],
+)
+async def test_a_head_that_is_no_http_is_an_error_in_our_words(head: bytes) -> None:
+    async def answer(line: bytes, far: FarSide) -> None:
+        await far.send(head)
+        await far.stream.send_eof()
+
+    async def before() -> dict[str, str]:
+        return {}
+
+    async def waiting(until: object, why: str) -> None: ...
+
+    async with listening(answer) as url, open_http(JumpingClock(), "test", tries=2) as http:
+        try:
+            await http.get(url, {}, before, waiting)
+        except ConnectorError as error:
+            assert str(error).isprintable()

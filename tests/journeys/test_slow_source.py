@@ -1,0 +1,77 @@
+"""Connecting while the source answers slowly: an answer in bounded time, and nothing kept."""
+
+import re
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import anyio
+import pytest
+
+from connectors import calls
+from connectors.amazon import sandbox as amazon
+from service import connections
+from tests.connectors.hostile import FarSide, listening
+from tests.service.api.answers import problem
+from tests.serving import read, serve
+
+pytestmark = pytest.mark.anyio
+
+LOGIN = b"POST /auth/o2/token"
+TOKEN = b'{"access_token":"Atza|1","refresh_token":"Atzr|1","expires_in":3600}'
+Slow = Callable[[FarSide], Awaitable[None]]
+
+
+async def trickles(far: FarSide) -> None:
+    await far.send(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
+    await far.trickle(b"x" * 100_000, 0.02)
+
+
+async def throttles(far: FarSide) -> None:
+    await far.reply(b"{}", b"503 Service Unavailable", b"Retry-After: 120")
+
+
+@pytest.mark.parametrize("where", ["login", "call"])
+@pytest.mark.parametrize("slow", [FarSide.hang, trickles, throttles])
+async def test_connecting_ends_in_bounded_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str, slow: Slow
+) -> None:
+    monkeypatch.setattr(connections, "ANSWERS_WITHIN", 1.0)
+    monkeypatch.setattr(calls, "SLOW", 0.1)
+
+    async def answer(line: bytes, far: FarSide) -> None:
+        if where == "call" and line.startswith(LOGIN):
+            await far.reply(TOKEN)
+        else:
+            await slow(far)
+
+    async with (
+        listening(answer) as url,
+        serve(tmp_path, None, **amazon.environ(url)) as service,
+    ):
+        ann = service.user()
+        with anyio.fail_after(30):
+            refused = await ann.post("/api/connections", amazon.connection(1, 20))
+        problem(refused, 503, "source_unavailable")
+        assert int(refused.headers["retry-after"]) > 0
+        assert read(await ann.get("/api/connections")) == {"connections": []}
+
+
+async def test_a_consent_ends_in_bounded_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "ANSWERS_WITHIN", 1.0)
+
+    async def answer(line: bytes, far: FarSide) -> None:
+        await trickles(far)
+
+    async with (
+        listening(answer) as url,
+        serve(tmp_path, None, **amazon.environ(url)) as service,
+    ):
+        ann = service.user()
+        sent = await ann.get("/api/connections/amazon/authorize?region=NA")
+        state = re.findall(r"[?&]state=([\w-]+)", sent.headers["location"])[0]
+        back = f"/api/connections/amazon/callback?state={state}&spapi_oauth_code=code"
+        with anyio.fail_after(30):
+            problem(await ann.get(back), 503, "source_unavailable")
+        assert read(await ann.get("/api/connections")) == {"connections": []}
