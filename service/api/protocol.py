@@ -42,6 +42,8 @@ class Protocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._unended = 0
+        if self.parser.get_http_version() == "1.0":
+            self.expect_100_continue = False  # RFC 9110, 15.2: it knows no interim answers
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
@@ -113,14 +115,44 @@ class Protocol(HttpToolsProtocol):
             self._task.cancel()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
-        super()._start_asgi_task(cycle, cast(ASGI3Application, partial(self._run, app)))
+        super()._start_asgi_task(cycle, cast(ASGI3Application, partial(self._run, app, cycle)))
 
-    async def _run(self, app: ASGI3Application, *args: Any) -> None:
+    async def _run(
+        self,
+        app: ASGI3Application,
+        cycle: RequestResponseCycle,
+        scope: Any,
+        receive: Any,
+        send: Any,
+    ) -> None:
         self._task = asyncio.current_task()
+        if scope["http_version"] == "1.0":
+            send = _Unframed(cycle, send)
         try:
-            await app(*args)
+            await app(scope, receive, send)
         except asyncio.CancelledError:
             if not self._cut:
                 raise
         finally:
             self._task = None
+
+
+class _Unframed:
+    """`send` for HTTP/1.0, which knows no chunks: without a Content-Length the body ends with the
+    connection (RFC 9112, 6.3). uvicorn sends chunks, or counts down to the length."""
+
+    def __init__(self, cycle: RequestResponseCycle, send: Any) -> None:
+        self._cycle = cycle
+        self._send = send
+        self._without_length = False
+
+    async def __call__(self, message: Any) -> None:
+        if message["type"] == "http.response.start":
+            bodiless = self._cycle.scope["method"] == "HEAD" or message["status"] in (204, 304)
+            names = {name.lower() for name, _ in message.get("headers", ())}
+            if not bodiless and b"content-length" not in names:
+                self._without_length = True
+                self._cycle.chunked_encoding = False
+        elif self._without_length:
+            self._cycle.expected_content_length = len(message.get("body", b""))
+        await self._send(message)
