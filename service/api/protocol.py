@@ -39,13 +39,14 @@ class Protocol(HttpToolsProtocol):
 
     # In its dictionary they would be the ones too many for Python to share its keys: 2 KB a stream.
     __slots__ = (
-        *("_arrived", "_cut", "_limits", "_paused", "_reading", "_since", "_task", "_unended"),
-        "_unsent",
+        *("_answering", "_arrived", "_cut", "_limits", "_paused", "_reading", "_since", "_task"),
+        *("_unended", "_unsent"),
     )
 
     def __init__(self, *args: Any, limits: Limits = DEFAULT, **options: Any) -> None:
         super().__init__(*args, **options)
         self._limits = limits
+        self._answering: RequestResponseCycle | None = None
         self._task: asyncio.Task[None] | None = None
         self._cut = False
         # Bytes since the parser last came to the end of something: a head, a piece of a body.
@@ -120,9 +121,22 @@ class Protocol(HttpToolsProtocol):
 
     def _hang_up(self) -> None:
         """What is on its way goes first; what a request may yet come to is not sent."""
-        if cycle := self._unanswered():
-            cycle.disconnected = True
+        self._disconnect()
         self.transport.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._disconnect()
+        if self._answering:
+            self._answering.message_event.set()
+            self._answering = None
+        super().connection_lost(exc)
+
+    def _disconnect(self) -> None:
+        """Nothing more is sent. uvicorn tells this to the newest request alone: one that waits for
+        the answer to an earlier one, where there are several."""
+        for cycle in (self._answering, self.cycle):
+            if cycle and not cycle.response_complete:
+                cycle.disconnected = True
 
     def _unanswered(self) -> RequestResponseCycle | None:
         """The request that has no whole answer yet."""
@@ -192,24 +206,23 @@ class Protocol(HttpToolsProtocol):
         """A body that does not come, a source that does not answer, a client that does not read:
         nothing must hold up the end."""
         super().shutdown()
-        if self._unanswered():
+        if self._unanswered() or self.transport.get_write_buffer_size():
             asyncio.get_running_loop().call_later(PATIENCE, self._cut_off)
 
     def _cut_off(self) -> None:
         cycle = self._unanswered()
-        if cycle is None:
-            return
-        if self._untouched(cycle):
+        if cycle and self._untouched(cycle):
             self._say(ShuttingDown(headers={"Retry-After": "5"}))
             self._hang_up()
         else:
-            cycle.disconnected = True
+            self._disconnect()
             self.transport.abort()
         if self._task:
             self._cut = True
             self._task.cancel()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self._answering = cycle
         super()._start_asgi_task(cycle, cast(ASGI3Application, partial(self._run, app, cycle)))
 
     async def _run(

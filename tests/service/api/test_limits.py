@@ -9,8 +9,9 @@ import anyio
 import pytest
 from anyio.abc import SocketStream
 
+from service.api import hub
 from service.api import limits as module
-from service.api.limits import Limits, Seldom
+from service.api.limits import DEFAULT, Limits, Seldom
 from tests.service.api.answers import SLOW, connection_to, problem
 from tests.service.api.streams import Reader, until_streams
 from tests.service.api.test_protocol import answered, until_stalled
@@ -208,6 +209,19 @@ async def test_a_stream_that_nobody_reads_is_cut_off(tmp_path: Path) -> None:
             await until_streams(service, 0)
 
 
+async def test_a_stream_with_a_request_behind_it_is_removed_when_its_client_hangs_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """uvicorn reports the end of a connection to its newest request alone."""
+    monkeypatch.setattr(hub, "TICK", 0.02)
+    monkeypatch.setattr(hub, "SILENCE", 0.05)
+    async with serve_within(DEFAULT, tmp_path, **SLOW) as service:
+        async with Reader(service, "/api/sse/syncs", times=2) as stream:
+            await stream.until(b"retry")
+            await until_streams(service, 1)
+        await until_streams(service, 0)
+
+
 async def test_a_slow_reader_above_the_least_rate_gets_the_whole_answer(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -253,6 +267,23 @@ async def test_a_page_in_pieces_is_the_page(
                     break
                 cursor = page["nextCursor"]
             assert ids == found
+
+
+async def test_an_answer_that_is_not_read_does_not_hold_up_the_end(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Also one that is whole already, as far as the service is concerned."""
+    patient = Limits(head=60, idle=60, window=60)
+    async with AsyncExitStack() as stack:
+        async with serve_within(patient, tmp_path) as service:
+            await stack.enter_async_context(Reader(service, "/openapi.json", times=50))
+            await until_paused(service, 1)
+            large = Reader(service, "/openapi.json", more="Connection: close\r\n")
+            await stack.enter_async_context(large)
+            with anyio.fail_after(10):
+                while sum(each.transport.is_closing() for each in service.connections) < 1:
+                    await anyio.sleep(0.01)
+    assert not [each for each in caplog.records if each.levelname == "ERROR"]
 
 
 # How many ---------------------------------------------------------------------------------------
