@@ -274,15 +274,14 @@ async def test_an_answer_that_is_not_read_does_not_hold_up_the_end(
 ) -> None:
     """Also one that is whole already, as far as the service is concerned."""
     patient = Limits(head=60, idle=60, window=60)
-    async with AsyncExitStack() as stack:
-        async with serve_within(patient, tmp_path) as service:
-            await stack.enter_async_context(Reader(service, "/openapi.json", times=50))
-            await until_paused(service, 1)
-            large = Reader(service, "/openapi.json", more="Connection: close\r\n")
-            await stack.enter_async_context(large)
-            with anyio.fail_after(10):
-                while sum(each.transport.is_closing() for each in service.connections) < 1:
-                    await anyio.sleep(0.01)
+    async with AsyncExitStack() as stack, serve_within(patient, tmp_path) as service:
+        await stack.enter_async_context(Reader(service, "/openapi.json", times=50))
+        await until_paused(service, 1)
+        large = Reader(service, "/openapi.json", more="Connection: close\r\n")
+        await stack.enter_async_context(large)
+        with anyio.fail_after(10):
+            while sum(each.transport.is_closing() for each in service.connections) < 1:
+                await anyio.sleep(0.01)
     assert not [each for each in caplog.records if each.levelname == "ERROR"]
 
 
