@@ -177,10 +177,15 @@ async def test_a_client_that_waits_for_the_go_ahead_is_not_hung_up_on(
 async def test_what_the_service_itself_takes_its_time_for_is_waited_for(short: Serving) -> None:
     ann = short.user()
     await ann.connect()
-    async with Reader(short, f"/api/sse/sync-progress/{await ann.start()}") as stream:
+    path, upgrade = f"/api/sse/sync-progress/{await ann.start()}", "Connection: Upgrade\r\n"
+    async with (
+        Reader(short, path) as stream,
+        Reader(short, path, more=f"{upgrade}Upgrade: h2c\r\n") as other,
+    ):
         await stream.until(b"event: progress")
+        await other.until(b"event: progress")
         await anyio.sleep(1.2)
-        await until_streams(short, 1)
+        await until_streams(short, 2)
 
 
 # Answers ----------------------------------------------------------------------------------------
