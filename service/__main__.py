@@ -1,5 +1,6 @@
 """The command line: serve, demo, sandbox, migrate, sync, watch, work. Owns the uvicorn servers."""
 
+import asyncio
 import gc
 import os
 import socket
@@ -8,22 +9,24 @@ import webbrowser
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType, ModuleType
+from types import ModuleType
 from typing import Any
 
 import anyio
 import click
 import structlog
-import uvicorn
 from cryptography.fernet import Fernet
 from starlette.types import ASGIApp
 
 import connectors
 from connectors.base import SystemClock
 from service import terminal
+from service.api import limits
 from service.api.auth import DEMO_USER
 from service.api.parts import Parts
-from service.api.protocol import Protocol
+from service.api.server import Server as Server
+from service.api.server import address as address
+from service.api.server import listen as listen
 from service.app import bring_up_to_date, create_app, open_parts, rotate
 from service.connections import NewConnection
 from service.errors import ServiceError, StartupError
@@ -31,81 +34,10 @@ from service.logs import configure_logs
 from service.model import Actor
 from service.settings import Settings, read_settings
 
-GRACE = 3
-"""Seconds that open answers get at shutdown; streams are told to end at its beginning."""
-UNSENT = 16 * 1024
-"""Bytes that may wait in the kernel for a slow reader: more would hide stale events."""
-
 FAULTS = "What goes wrong there: NAME=SHARE,NAME=SHARE, or JSON; see the README."
 
 log = structlog.get_logger()
 Deep = dict[str, Any]
-
-
-class Server(uvicorn.Server):
-    """uvicorn, but its streams end before it waits for them, and a signal is no failure."""
-
-    def __init__(self, app: ASGIApp, parts: Parts | None, signals: bool = True) -> None:
-        config = uvicorn.Config(
-            app,
-            lifespan="off",
-            access_log=False,
-            http=Protocol if parts else "auto",
-            # There is none. Its handshakes would be logged with the query, where tickets are.
-            ws="none",
-            log_config=None,
-            server_header=False,
-            # Whom the service believes is set by TRUSTED_PROXIES, for all of it in one place. The
-            # sandbox believes what uvicorn does: a TLS proxy on this machine.
-            proxy_headers=parts is None,
-            timeout_graceful_shutdown=GRACE,
-        )
-        super().__init__(config)
-        self._parts = parts
-        self._signals = signals
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        if not self._signals:  # one server of two listens to them
-            yield
-            return
-        with super().capture_signals():
-            yield
-
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        self.force_exit = self.should_exit  # the second time, at once
-        self.should_exit = True
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        async with anyio.create_task_group() as group:
-            if self._parts:
-                group.start_soon(self._parts.hub.close, GRACE / 3)
-            await super().shutdown(sockets)
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """A listening socket; its address may be asked for before anybody is served."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # Named as TCP, or asyncio would not switch Nagle off and every answer would take 44 ms.
-    bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    if hasattr(socket, "TCP_NOTSENT_LOWAT"):
-        bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT)
-    try:
-        bound.bind((host, port))
-    except OSError as error:
-        bound.close()
-        raise StartupError(
-            f"Cannot listen on {host}:{port}: {error.strerror}. Choose another PORT or HOST."
-        ) from error
-    bound.listen(2048)
-    bound.setblocking(False)
-    return bound
-
-
-def address(bound: socket.socket) -> str:
-    host, port = bound.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 async def run_service(settings: Settings, bound: socket.socket, prepare: Any = None) -> None:
@@ -115,7 +47,10 @@ async def run_service(settings: Settings, bound: socket.socket, prepare: Any = N
             await prepare(parts)
         calm_collector()
         log.info("listening", address=address(bound))
-        await Server(create_app(parts, settings), parts).serve(sockets=[bound])
+        asyncio.get_running_loop().set_exception_handler(limits.log_exhaustion)
+        allowed = limits.Limits(connections=limits.most_connections())
+        server = Server(create_app(parts, settings), parts, allowed=allowed)
+        await server.serve(sockets=[bound])
     log.info("stopped")
 
 
@@ -295,6 +230,7 @@ def told() -> Iterator[None]:
 
 def run(function: Callable[..., Any], *args: Any) -> None:
     """On uvloop where there is one; an error out of a group of tasks comes out by itself."""
+    limits.raise_descriptors()
     try:
         anyio.run(function, *args, backend_options={"use_uvloop": _has_uvloop()})
     except BaseExceptionGroup as group:

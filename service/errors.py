@@ -46,6 +46,12 @@ class HeadTooLarge(ServiceError):
     status, code, title = 431, "head_too_large", "Request Header Fields Too Large"
 
 
+class RequestTimeout(ServiceError):
+    """The request took too long to arrive. Send it again, without pauses."""
+
+    status, code, title = 408, "request_timeout", "Request Timeout"
+
+
 class InvalidJSON(ServiceError):
     """The body is not valid JSON. Send one JSON object, encoded as UTF-8."""
 
@@ -181,6 +187,12 @@ class ShuttingDown(ServiceError):
     """The service is being stopped, and could not wait for this any longer. Try again soon."""
 
     status, code, title = 503, "shutting_down", "Service Unavailable"
+
+
+class TooManyConnections(ServiceError):
+    """The service has as many open connections as it can serve. Try again soon."""
+
+    status, code, title = 503, "too_many_connections", "Service Unavailable"
 
 
 class NotReady(ServiceError):

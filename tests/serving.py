@@ -2,7 +2,7 @@
 
 from base64 import b64encode
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from joserfc.jwk import OctKey
 import connectors
 from connectors.base import Clock, SystemClock
 from service.__main__ import Server, address, listen
+from service.api.limits import DEFAULT, Limits
 from service.api.parts import Parts
 from service.app import create_app, open_parts
 from service.settings import Settings, read_settings
@@ -129,9 +130,12 @@ class User:
 class Serving:
     """A running service."""
 
-    def __init__(self, url: str, parts: Parts, users: dict[str, User]) -> None:
+    def __init__(
+        self, url: str, parts: Parts, users: dict[str, User], connections: Any = ()
+    ) -> None:
         self.url = url
         self.parts = parts
+        self.connections = connections  # the server's own
         self._users = users
 
     def user(self, name: str = "ann", **claims: Any) -> User:
@@ -149,22 +153,33 @@ class Serving:
         return httpx.AsyncClient(base_url=self.url, event_hooks=HOOKS, **options)
 
 
-@asynccontextmanager
-async def serve(folder: Path, clock: Clock | None = None, **environ: str) -> AsyncIterator[Serving]:
+def serve(
+    folder: Path, clock: Clock | None = None, **environ: str
+) -> AbstractAsyncContextManager[Serving]:
     """Open everything as the command line does, and end it in the same order."""
+    return serve_within(DEFAULT, folder, clock, **environ)
+
+
+@asynccontextmanager
+async def serve_within(
+    limits: Limits, folder: Path, clock: Clock | None = None, **environ: str
+) -> AsyncIterator[Serving]:
+    """`serve` with other limits of its connections."""
     chosen = settings(folder, **environ)
     bound = listen(chosen.host, 0)
     users: dict[str, User] = {}
     with closing(bound):
         async with open_parts(chosen, clock or SystemClock()) as parts:
-            server = Server(create_app(parts, chosen), parts, signals=False)
+            app = create_app(parts, chosen)
+            server = Server(app, parts, signals=False, allowed=limits)
             async with anyio.create_task_group() as group:
                 group.start_soon(lambda: server.serve(sockets=[bound]))
                 with anyio.fail_after(10):
                     while not server.started:
                         await anyio.sleep(0.005)
                 try:
-                    yield Serving(address(bound), parts, users)
+                    connections = server.server_state.connections
+                    yield Serving(address(bound), parts, users, connections)
                 finally:
                     with anyio.CancelScope(shield=True):
                         for user in users.values():

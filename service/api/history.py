@@ -1,18 +1,23 @@
 """What has been: the history of syncs, their items, and the records that were landed."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
+import msgspec
 from msgspec import UNSET, Meta, UnsetType, field
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
 from service.api import shapes, wire
 from service.api.parts import actor, parts
 from service.api.reading import Paged, Time, cursor, moment, read_cursor, read_query
 from service.errors import Invalid, NotFound
 from service.model import Status
-from service.store.engine import stamp
+from service.store.engine import Values, stamp
+from service.store.records import Records
+
+AT_ONCE = 20
+"""Records that are read at once: they have up to some tens of kilobytes each."""
 
 
 class HistoryQuery(Paged, frozen=True):
@@ -133,17 +138,48 @@ async def data(request: Request) -> Response:
             raise NotFound(f"You have no connection {wanted}. GET /api/connections lists them.")
         own = [wanted]
     begin, after = read_cursor(given.cursor, "data", 2) or ("", "")
-    rows: list[Mapping[str, Any]] = []
-    for connection in [each for each in own if each >= begin]:
-        missing = given.limit + 1 - len(rows)
-        rows += await here.records.page(
-            connection, dataset, missing, after if connection == begin else ""
-        )
-        if len(rows) > given.limit:
-            break
-    page, more = rows[: given.limit], len(rows) > given.limit
-    last = cursor("data", page[-1]["connection_id"], page[-1]["id"]) if more else None
-    return wire.JSON(shapes.Records(records=[wire.record(row) for row in page], next_cursor=last))
+    places = {each: after if each == begin else "" for each in own if each >= begin}
+    pieces = _pieces(here.records, dataset, places, given.limit + 1)
+    # Read before the head of the answer is sent: until then it can still become a problem.
+    first = await _next(pieces)
+    return StreamingResponse(_page(first, pieces, given.limit), media_type="application/json")
+
+
+async def _pieces(
+    records: Records, dataset: str, places: Mapping[str, str], most: int
+) -> AsyncIterator[Sequence[Values]]:
+    """At most so many records of these connections, each read after its id, a few at a time."""
+    for connection, after in places.items():
+        full = True
+        while full and most:
+            wanted = min(AT_ONCE, most)
+            rows = await records.page(connection, dataset, wanted, after)
+            if rows:
+                yield rows
+                after = rows[-1]["id"]
+            most, full = most - len(rows), len(rows) == wanted
+
+
+async def _next(pieces: AsyncIterator[Sequence[Values]]) -> Sequence[Values]:
+    """The next piece; empty at the end. (Python 3.11's `anext` fails with a tuple as default.)"""
+    try:
+        return await anext(pieces)
+    except StopAsyncIteration:
+        return ()
+
+
+async def _page(
+    rows: Sequence[Values], rest: AsyncIterator[Sequence[Values]], limit: int
+) -> AsyncIterator[bytes]:
+    """`shapes.Records` as JSON, made only as fast as it is read: it may have tens of megabytes."""
+    count, begin, last = 0, b'{"records":[', None
+    while page := rows[: limit - count]:
+        yield begin + b",".join(msgspec.json.encode(wire.record(row)) for row in page)
+        count, begin, last = count + len(page), b",", page[-1]
+        more = len(rows) > len(page)
+        rows = rows[len(page) :] if more else await _next(rest)
+    after = cursor("data", last["connection_id"], last["id"]) if last and rows else None
+    yield (b"" if count else begin) + b'],"nextCursor":' + msgspec.json.encode(after) + b"}"
 
 
 def _given(**filters: str) -> dict[str, Any]:

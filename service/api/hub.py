@@ -35,13 +35,15 @@ AppStatus.enable_automatic_graceful_drain = False  # the server's shutdown is ou
 
 
 class Stream:
-    """One open response. It keeps at most one unsent event a sync: the newest."""
+    """One open response. It keeps at most two unsent events a sync: the newest terminal one, and
+    the newest that a resume brought after it."""
 
     __slots__ = (
         "busy",
         "closing",
         "deadline",
         "ended",
+        "gone",
         "last_words",
         "pending",
         "quiet_since",
@@ -59,8 +61,9 @@ class Stream:
         self.busy = False
         self.closing = False  # it is to end
         self.ended = False  # and was told so
+        self.gone = False  # removed: it takes nothing any more
         self.last_words = b""
-        self.pending: dict[str, tuple[Sync, Message]] = {}
+        self.pending: dict[tuple[str, bool], tuple[Sync, Message]] = {}  # by sync and `live`
         self.versions: dict[str, int] = {}
         self.quiet_since = 0.0
 
@@ -105,12 +108,23 @@ class Hub:
         return stream
 
     def remove(self, stream: Stream) -> None:
+        """For good: its client has gone, or its `send` broke. It takes nothing any more."""
+        stream.gone = True
+        stream.send = None  # it leads back to the server: rings wait long for the collector
+        stream.pending.clear()
+        stream.last_words = b""
+        self._unlist(stream)
+
+    def _unlist(self, stream: Stream) -> None:
+        """No event, comment or count concerns it any more; its own end still may."""
         _drop(self._of_user, stream.user, stream)
         if stream.sync_id:
             _drop(self._of_sync, stream.sync_id, stream)
 
     async def carry(self, stream: Stream, receive: Receive, send: Send) -> None:
         """From the hand-over on: nothing to do but to wait until the client or the hub ends it."""
+        if stream.gone:
+            return
         try:
             stream.send = send
             stream.quiet_since = anyio.current_time()
@@ -123,7 +137,6 @@ class Hub:
                 pass
         finally:
             self.remove(stream)
-            stream.send = None  # it leads back here: rings would long wait for the collector
 
     # What it is told ----------------------------------------------------------------------------
 
@@ -146,10 +159,10 @@ class Hub:
         stream.versions[sync.id] = sync.version
 
     def _put(self, stream: Stream, sync: Sync, message: Message) -> None:
-        if stream.closing or stream.versions.get(sync.id, 0) >= sync.version:
+        if stream.closing or stream.gone or stream.versions.get(sync.id, 0) >= sync.version:
             return
         if stream.send is None or stream.busy:
-            stream.pending[sync.id] = (sync, message)  # newest wins; a terminal one is the newest
+            _keep(stream, sync, message)
             return
         stream.versions[sync.id] = sync.version
         self._drive(stream, message)
@@ -157,9 +170,8 @@ class Hub:
             self._end(stream)
 
     def _flush(self, stream: Stream) -> None:
-        while stream.pending and not stream.busy:
-            sync_id = next(iter(stream.pending))
-            self._put(stream, *stream.pending.pop(sync_id))
+        while stream.pending and stream.send and not stream.busy:
+            self._put(stream, *stream.pending.pop(next(iter(stream.pending))))
 
     def _drive(self, stream: Stream, message: Message) -> None:
         """Run the server's send on the spot. It suspends only when the client reads too slowly;
@@ -189,6 +201,8 @@ class Hub:
             self.remove(stream)
             return
         stream.busy = False
+        if stream.gone:
+            return  # a send that is over because its client has gone
         if stream.closing:
             self._part(stream)
         else:
@@ -196,7 +210,7 @@ class Hub:
 
     def _end(self, stream: Stream, last_words: bytes = b"") -> None:
         """End the response in order. What is under way is sent first."""
-        if stream.closing:
+        if stream.closing or stream.gone:
             return
         stream.closing = True
         stream.last_words = last_words
@@ -213,7 +227,7 @@ class Hub:
         """In-band: any status but 200 would end an EventSource for good."""
         text = '{"reason":"too many streams of this user"}'
         self._end(stream, wire.block(event="evicted", data=text, retry=EVICTED_RETRY))
-        self.remove(stream)
+        self._unlist(stream)
 
     # By the clock -------------------------------------------------------------------------------
 
@@ -267,6 +281,14 @@ def _drop(streams: dict[str, dict[Stream, None]], key: str, stream: Stream) -> N
         streams[key].pop(stream, None)
         if not streams[key]:
             del streams[key]
+
+
+def _keep(stream: Stream, sync: Sync, message: Message) -> None:
+    """Until it can be sent: the newest wins, but a terminal event is never replaced by what a
+    resume brings after it."""
+    if not sync.live:
+        stream.pending.pop((sync.id, True), None)
+    stream.pending[sync.id, sync.live] = (sync, message)
 
 
 def _message(body: bytes, more: bool = True) -> Message:

@@ -22,6 +22,7 @@ class ProgressResponse(EventSourceResponse):
 
     def __init__(self, hub: Hub, stream: Stream | None, first: bytes) -> None:
         super().__init__(_nothing(), headers={"Cache-Control": "no-store"}, ping=0, sep="\n")
+        del self.headers["connection"]  # the server's: with its own `close` there would be two
         self._hub = hub
         self._stream = stream
         self._first = first

@@ -62,18 +62,19 @@ def data(block: dict[str, str]) -> Json:
     return found
 
 
-def request(path: str, user: str = "ann") -> bytes:
-    head = f"GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token(user)}\r\n\r\n"
-    return head.encode()
+def request(path: str, user: str = "ann", more: str = "") -> bytes:
+    head = f"GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token(user)}\r\n"
+    return f"{head}{more}\r\n".encode()
 
 
 class Reader:
     """A client on a bare socket, which reads only when it is told to."""
 
-    def __init__(self, service: Serving, path: str, user: str = "ann") -> None:
+    def __init__(
+        self, service: Serving, path: str, user: str = "ann", more: str = "", times: int = 1
+    ) -> None:
         self._service = service
-        self._path = path
-        self._user = user
+        self._request = request(path, user, more) * times
         self.read = b""
 
     async def __aenter__(self) -> Self:
@@ -85,7 +86,7 @@ class Reader:
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         self._socket.connect((address.hostname, address.port))
         self._socket.setblocking(False)
-        await self._loop().sock_sendall(self._socket, request(self._path, self._user))
+        await self._loop().sock_sendall(self._socket, self._request)
         return self
 
     async def __aexit__(

@@ -66,6 +66,7 @@ async def test_a_refusal_is_told_by_its_code_and_in_words() -> None:
     # Faults of ours; and what comes before it is known which call is meant.
     never = {"internal_error", "illegal_move"}
     never |= {"bad_request", "head_too_large", "method_not_allowed"}
+    never |= {"request_timeout", "too_many_connections"}
     assert told == {each.code for each in _kinds(ServiceError)} - never
     assert all(each.words() for each in _kinds(ServiceError))
 

@@ -190,6 +190,82 @@ async def test_nothing_that_is_under_way_holds_up_the_end(
     assert not [each for each in caplog.records if each.levelname == "ERROR"]
 
 
+# HTTP/1.0 ---------------------------------------------------------------------------------------
+
+
+def old_request(path: str, method: str = "GET", *more: str) -> bytes:
+    lines = [f"{method} {path} HTTP/1.0", "Host: x", f"Authorization: Bearer {token()}", *more]
+    return "\r\n".join([*lines, "", ""]).encode()
+
+
+def headers_of(answer: bytes) -> tuple[httpx.Headers, bytes]:
+    head, _, body = answer.partition(b"\r\n\r\n")
+    lines = [tuple(line.split(": ", 1)) for line in head.decode().split("\r\n")[1:]]
+    return httpx.Headers([(name, value) for name, value in lines]), body
+
+
+async def test_a_stream_over_http_1_0_has_no_chunks_and_ends_with_the_connection(
+    tmp_path: Path,
+) -> None:
+    async with serve(tmp_path, **SLOW) as service:
+        ann = service.user()
+        await ann.connect()
+        sync_id = await ann.start()
+        path = f"/api/sse/sync-progress/{sync_id}"
+        for more in ((), ("Connection: keep-alive",)):
+            async with connection_to(service) as stream:
+                await stream.send(old_request(path, "GET", *more))
+                answer = await stream.receive()
+                while b"event: progress" not in answer:
+                    answer += await stream.receive()
+                if more:
+                    await ann.post(f"/api/sync/cancel/{sync_id}")
+                    with anyio.fail_after(5):
+                        answer += await rest(stream)
+            headers, body = headers_of(answer)
+            assert headers.get_list("connection") == ["close"]
+            assert "transfer-encoding" not in headers
+            assert body.startswith(b"retry: 3000\n\nid: ")
+        assert body.count(b"event: cancelled") == 1 and body.endswith(b"\n\n")
+
+
+async def test_every_answer_over_http_1_0_is_whole_unframed_and_has_one_connection_header(
+    service: Serving,
+) -> None:
+    ann = service.user()
+    await ann.connect()
+    await ann.whole_sync()
+    csv = "Accept: text/csv"
+    paths = [("/healthz", ""), ("/api/data/orders?limit=1000", ""), ("/api/recoveries", csv)]
+    paths += [("/", ""), ("/api/sse/syncs", ""), ("/none", ""), ("/api/sync/history", "")]
+    for path, more in paths:
+        for method in ("HEAD", "GET") if path != "/api/sse/syncs" else ("HEAD",):
+            lines = [each for each in (more, "Connection: keep-alive") if each]
+            headers, body = headers_of(await raw(service, old_request(path, method, *lines)))
+            assert headers.get_list("connection") == ["close"], path
+            assert "transfer-encoding" not in headers, path
+            assert (body == b"") == (method == "HEAD"), path
+            if "content-length" in headers and method == "GET":
+                assert int(headers["content-length"]) == len(body)
+
+
+async def test_a_stream_has_no_connection_header_but_close(tmp_path: Path) -> None:
+    async with serve(tmp_path, **SLOW) as service:
+        for asked, expected in ((b"", []), (b"Connection: close\r\n", ["close"])):
+            async with connection_to(service) as stream:
+                begin = old_request("/api/sse/syncs").replace(b"HTTP/1.0", b"HTTP/1.1")
+                await stream.send(begin[:-2] + asked + b"\r\n")
+                headers, _ = headers_of(await stream.receive())
+            assert headers.get_list("connection") == expected
+            assert headers["transfer-encoding"] == "chunked"
+
+
+async def test_a_client_of_http_1_0_gets_no_interim_answer(service: Serving) -> None:
+    more = ("Expect: 100-continue", "Content-Length: 2")
+    answer = await raw(service, old_request("/api/sync/start", "POST", *more) + b"{}")
+    assert answer.startswith(b"HTTP/1.1 409 ")
+
+
 async def until_stalled(service: Serving) -> None:
     """Until a stream's client has not read for so long that the server can send no more."""
     hub = service.parts.hub

@@ -1,0 +1,52 @@
+"""A client that stops reading a stream, as a laptop does that falls asleep, and then hangs up."""
+
+import socket
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+
+from tests.journeys.process import service
+from tests.service.api.streams import request
+from tests.serving import User, token
+
+pytestmark = pytest.mark.anyio
+
+MANY = {"DEMO_ORDERS": "3000", "DEMO_PAGE": "10", "DEMO_PAUSE": "0.001"}
+"""More bytes of events than all buffers between the service and a client can hold."""
+
+
+@pytest.mark.timeout(120)
+async def test_a_stream_that_is_not_read_and_then_closed_does_not_hang_the_service(
+    tmp_path: Path, free_port: Callable[[], int]
+) -> None:
+    headers = {"Authorization": f"Bearer {token()}"}
+    with service(tmp_path, free_port(), **MANY) as near, ExitStack() as stack:
+        async with httpx.AsyncClient(base_url=near.url, headers=headers, timeout=20) as client:
+            ann = User(client)
+            await ann.connect()
+            sync_id = await ann.start()
+            paths = [f"/api/sse/sync-progress/{sync_id}", "/api/sse/syncs"] * 2
+            stalled = [stack.enter_context(_unread(near.url, path)) for path in paths]
+            await ann.until(sync_id, seconds=60)
+            for each in stalled:
+                each.close()
+            for _ in range(20):
+                assert (await client.get("/healthz")).status_code == 200
+        assert near.terminate(20) == 0
+    for word in ("error", "Traceback", "warning"):
+        assert word not in near.log
+
+
+def _unread(url: str, path: str) -> socket.socket:
+    """A stream of which only the first bytes are read."""
+    address = urlsplit(url)
+    client = socket.socket()
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    client.connect((address.hostname, address.port))
+    client.sendall(request(path))
+    assert client.recv(100)
+    return client
