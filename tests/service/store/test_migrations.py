@@ -111,16 +111,18 @@ def shared_sub(path: Path) -> None:
     with old_database(path) as database:
         connection(database, "conn_a", "ann", "acme")
         connection(database, "conn_b", "ann", "other")
-        sync(database, "sync_1", "ann", "acme", "conn_a")
-        sync(database, "sync_2", "ann", "other", "conn_b")
-        sync(database, "sync_3", "ann", "other", "conn_a")  # by one tenant, of the other's account
-        sync(database, "sync_4", "ann", "other", "conn_b", "paused")
+        sync(database, "sync_00000000000000000000000000000001", "ann", "acme", "conn_a")
+        sync(database, "sync_00000000000000000000000000000002", "ann", "other", "conn_b")
+        sync(
+            database, "sync_00000000000000000000000000000003", "ann", "other", "conn_a"
+        )  # by one tenant, of the other's account
+        sync(database, "sync_00000000000000000000000000000004", "ann", "other", "conn_b", "paused")
         insert(database, "sync_counts", user_id="ann", total=4)
         for number, (tenant, of) in enumerate([("acme", "a"), ("other", "b"), ("other", "a")], 1):
-            of_this = {"sync_id": f"sync_{number}", "connection_id": f"conn_{of}"}
+            of_this = {"sync_id": f"sync_{number:032}", "connection_id": f"conn_{of}"}
             audit(database, f"{number}", "ann", tenant, **of_this)
-        key(database, "ann", "monday", "sync_1")
-        key(database, "ann", "tuesday", "sync_2")
+        key(database, "ann", "monday", "sync_00000000000000000000000000000001")
+        key(database, "ann", "tuesday", "sync_00000000000000000000000000000002")
         key(database, "ann", "long ago", "sync_gone")
         claim(database, "claim_a", "ann", "conn_a")
         claim(database, "claim_b", "ann", "conn_b")
@@ -151,16 +153,25 @@ async def test_both_tenants_of_a_shared_sub_end_with_their_own(tmp_path: Path) -
         acme, other = (service.user("ann", tenant=each) for each in ("acme", "other"))
         assert await has(acme) == {
             "connections": {"conn_a"},
-            "syncs": {"sync_1", "sync_3"},
+            "syncs": {
+                "sync_00000000000000000000000000000001",
+                "sync_00000000000000000000000000000003",
+            },
             "claims": {"claim_a"},
-            "audit": {"sync_1", "sync_3"},
+            "audit": {
+                "sync_00000000000000000000000000000001",
+                "sync_00000000000000000000000000000003",
+            },
             "costs": set(),
         }
         assert await has(other) == {
             "connections": {"conn_b"},
-            "syncs": {"sync_2", "sync_4"},
+            "syncs": {
+                "sync_00000000000000000000000000000002",
+                "sync_00000000000000000000000000000004",
+            },
             "claims": {"claim_b"},
-            "audit": {"sync_2"},
+            "audit": {"sync_00000000000000000000000000000002"},
             "costs": set(),
         }
         for user in (acme, other):
@@ -175,12 +186,22 @@ async def test_a_sync_that_was_paused_goes_on_in_its_own_tenant(tmp_path: Path) 
     shared_sub(tmp_path / "sync.db")
     async with serve(tmp_path, RETENTION_DAYS="36500", **TINY) as service:
         acme, other = (service.user("ann", tenant=each) for each in ("acme", "other"))
-        assert (await other.status("sync_4"))["status"] == "paused"
-        problem(await acme.post("/api/sync/resume/sync_4"), 404, "not_found")
+        assert (await other.status("sync_00000000000000000000000000000004"))["status"] == "paused"
+        problem(
+            await acme.post("/api/sync/resume/sync_00000000000000000000000000000004"),
+            404,
+            "not_found",
+        )
         assert (await acme.whole_sync())["status"] == "complete", "none is live in this tenant"
-        assert (await other.post("/api/sync/resume/sync_4")).status_code == 202
-        assert (await other.until("sync_4"))["status"] == "complete"
-        entries = read(await other.get("/api/audit", params={"syncId": "sync_4"}))["entries"]
+        assert (
+            await other.post("/api/sync/resume/sync_00000000000000000000000000000004")
+        ).status_code == 202
+        assert (await other.until("sync_00000000000000000000000000000004"))["status"] == "complete"
+        entries = read(
+            await other.get(
+                "/api/audit", params={"syncId": "sync_00000000000000000000000000000004"}
+            )
+        )["entries"]
         assert {each["actor"] for each in entries} == {"ann", "service"}
 
 
@@ -223,8 +244,8 @@ def test_names_that_look_like_ids_of_others_stay_apart(
         for number, (tenant, sub) in enumerate(sorted(pairs)):
             connection(database, f"conn_{number}", sub, tenant)
             status = "complete" if sub in subs else "paused"
-            sync(database, f"sync_{number}", sub, tenant, f"conn_{number}", status)
-            key(database, sub, f"{number}", f"sync_{number}")
+            sync(database, f"sync_{number:032}", sub, tenant, f"conn_{number}", status)
+            key(database, sub, f"{number}", f"sync_{number:032}")
             if sub not in subs:
                 cost(database, sub, "MUG")
             subs.add(sub)
