@@ -25,6 +25,7 @@ from service.api import (
 from service.api.contract import CSV, EVENTS, Call, Endpoint
 from service.api.parts import parts
 from service.errors import (
+    AlreadyConnected,
     AlreadyFinished,
     AlreadyRunning,
     ConnectionBusy,
@@ -34,6 +35,7 @@ from service.errors import (
     NotConnected,
     NotFound,
     NotReady,
+    OtherAccount,
     Overtaken,
     PlanLimit,
     SourceUnavailable,
@@ -53,6 +55,8 @@ RESUME = (
     Overtaken,
 )
 ACCOUNT = (ConnectionRefused, SourceUnavailable, ConnectorMisconfigured)
+CONNECT = (*ACCOUNT, AlreadyConnected)
+RECONNECT = (*CONNECT, OtherAccount)
 
 
 async def contract(request: Request) -> Response:
@@ -153,7 +157,7 @@ CALLS: Sequence[Call] = (
         status=201,
         gives=shapes.Connected,
         tells=["Location"],
-        refuses=ACCOUNT,
+        refuses=CONNECT,
     ),
     Call(
         *("GET", "/api/connections/{connector}/authorize", connections.authorize),
@@ -167,7 +171,7 @@ CALLS: Sequence[Call] = (
         query=connections.CallbackQuery,
         status=303,
         tells=["Location"],
-        refuses=ACCOUNT,
+        refuses=RECONNECT,
     ),
     Call("GET", "/api/connections/{connection_id}", connections.one, gives=shapes.Connection),
     Call(
@@ -180,7 +184,7 @@ CALLS: Sequence[Call] = (
         *("POST", "/api/connections/{connection_id}/reconnect", connections.reconnect),
         body=connections.ReconnectIn,
         gives=shapes.Connected,
-        refuses=ACCOUNT,
+        refuses=RECONNECT,
     ),
     Call(
         *("PUT", "/api/connections/{connection_id}/schedule", connections.schedule),

@@ -216,10 +216,12 @@ class Schedule(Out, frozen=True):
 
 
 class Connection(Out, frozen=True):
-    """An authorised account. `reason` says why it is lost. Never the credentials."""
+    """An authorised account. `reason` says why it is lost; `accountId` is the source's own id of
+    the account, null until the source has told it. Never the credentials."""
 
     id: str
     connector: str
+    account_id: str | None
     region: str
     marketplace_ids: Sequence[str]
     environment: str

@@ -229,6 +229,7 @@ def connection(kept: StoredConnection) -> shapes.Connection:
     return shapes.Connection(
         id=kept.id,
         connector=kept.connector,
+        account_id=kept.account_id,
         region=kept.region,
         marketplace_ids=kept.marketplace_ids,
         environment=kept.environment,
