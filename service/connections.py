@@ -38,7 +38,7 @@ from service.model import Actor, AuditEntry
 from service.schedules import WantedSchedule, next_run
 from service.sources import Sources
 from service.store.audit import note
-from service.store.connections import ConnectionStore, StoredConnection
+from service.store.connections import UNDECRYPTABLE, ConnectionStore, StoredConnection
 from service.store.engine import Refused, Statement
 
 CHECK_LASTS = timedelta(hours=1)
@@ -314,7 +314,7 @@ class Connections:
         return await self._store.twins(connection_id)
 
     async def lost(self, connection_id: str, why: str) -> None:
-        """The source said no: the next check will ask again, whatever the last one said."""
+        """The credentials are no longer valid: no sync starts until they are replaced."""
         await self._store.checked(connection_id, self._clock.now(), why, {})
 
     async def rotate_keys(self) -> int:
@@ -359,10 +359,7 @@ class Connections:
         try:
             return self._keys.decrypt(credentials.encode()).decode()
         except InvalidToken as error:
-            raise ConnectionLost(
-                "The stored credentials cannot be decrypted: SECRETS_KEYS lacks the key that they "
-                "were encrypted with. Restore it, or connect the account again."
-            ) from error
+            raise ConnectionLost(UNDECRYPTABLE) from error
 
 
 def read_keys(text: str) -> MultiFernet:

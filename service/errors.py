@@ -119,6 +119,13 @@ class ConnectionBusy(ServiceError):
     status, code, title = 409, "connection_busy", "Connection busy"
 
 
+class LostConnection(ServiceError):
+    """The connection is lost: the source refuses its credentials. Reconnect it first: POST
+    /api/connections/{id}/reconnect."""
+
+    status, code, title = 409, "connection_lost", "Connection lost"
+
+
 class WrongAccount(ServiceError):
     """These credentials are not of the account that they are given for."""
 

@@ -193,7 +193,6 @@ class _Run:
             await self._stage(Stage.FINALIZING, "Finishing")
         known = {} if self.sync.options.dry_run else coverages
         await self._change(lambda now: self.sync.completed(now), covered(self.sync, known))
-        log.info("sync_complete", sync_id=self.sync.id, version=self.sync.version)
 
     async def _recognise(self, connection: Connection) -> Recognition:
         """The account is checked; what its pages tell of it is compared as they come."""
@@ -378,7 +377,6 @@ class _Run:
         return waiting
 
     async def _fail(self, fault: Fault) -> None:
-        log.warning("sync_failed", sync_id=self.sync.id, code=fault.code, reason=fault.message)
         await self._change(lambda now: self.sync.failed(fault, now))
 
     async def _change(self, change: Callable[[datetime], Sync], *rest: Statement) -> None:

@@ -32,6 +32,7 @@ from service.errors import (
     ConnectionRefused,
     ConnectorMisconfigured,
     KeyReused,
+    LostConnection,
     NotConnected,
     NotFound,
     NotReady,
@@ -45,9 +46,18 @@ from service.errors import (
 
 UNCHANGED = {304: "Unchanged since the version that is known."}
 ENDED = {204: "It has ended, and the client knows how: there is no need to come back."}
-START = (NotConnected, SyncAlreadyRunning, TooManySyncs, PlanLimit, KeyReused, Overtaken)
+START = (
+    NotConnected,
+    LostConnection,
+    SyncAlreadyRunning,
+    TooManySyncs,
+    PlanLimit,
+    KeyReused,
+    Overtaken,
+)
 RESUME = (
     NotConnected,
+    LostConnection,
     SyncAlreadyRunning,
     TooManySyncs,
     AlreadyRunning,

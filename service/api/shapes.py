@@ -45,7 +45,8 @@ class Window(Out, frozen=True):
 
 class Dataset(Out, frozen=True):
     """How far a dataset is. `processed` is the sum of the other counts; a record that comes twice
-    is counted once. `window` is the span of time that is read; null for a snapshot of today."""
+    is counted once. `window` is the span of time that is read; null for a snapshot of today.
+    `code` is for programs: `not_read` where the sync ended before anything of it was read."""
 
     name: str
     status: Outcome
@@ -57,6 +58,7 @@ class Dataset(Out, frozen=True):
     unchanged: Count
     deleted: Count
     waiting_until: Time | None
+    code: str | None
     error: str | None
     window: Window | None
 
@@ -153,9 +155,10 @@ class Addresses(Out, frozen=True):
 
 
 class Started(Addresses, frozen=True):
-    """A sync that goes on by itself."""
+    """A sync that goes on by itself. One that was attached to may be paused, and one that an
+    Idempotency-Key means may have ended."""
 
-    status: Annotated[str, one_of("in_progress")]
+    status: ShownStatus
     message: str
 
 

@@ -9,6 +9,11 @@ import msgspec
 from service.model import LIVE
 from service.store.engine import Engine, Statement, Values, stamp
 
+UNDECRYPTABLE = (
+    "The stored credentials cannot be decrypted: SECRETS_KEYS lacks the key that they were "
+    "encrypted with. Restore it, or reconnect the account."
+)
+"""Why a connection is lost though its source has refused nothing."""
 CONSENT_LASTS = timedelta(minutes=15)
 
 _LIVE = ", ".join(f"'{status}'" for status in sorted(LIVE))
@@ -146,6 +151,11 @@ class StoredConnection(msgspec.Struct, frozen=True):
     account_id: str | None = None
     account_confirmed: bool = False
     token_digest: str | None = None
+
+    @property
+    def refused(self) -> str | None:
+        """Why its source refuses the credentials: as long as it does, a sync can only pause."""
+        return None if self.lost == UNDECRYPTABLE else self.lost
 
     @property
     def doubted(self) -> bool:
