@@ -5,6 +5,7 @@ import hashlib
 import re
 import secrets
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 
 import msgspec
@@ -112,6 +113,7 @@ class Connections:
             token_digest=_digest(new.refresh_token),
         )
         noted = self._note(actor, connection, "connected")
+        await self._identify(actor)
         try:
             await self._store.connect(connection, account.learned, noted)
         except Refused:
@@ -145,6 +147,14 @@ class Connections:
         except Refused:
             raise await self._taken(connection) from None
         return connection
+
+    async def _identify(self, actor: Actor) -> None:
+        """Give the connections of an earlier release the digests of their tokens."""
+        for each in await self._store.of_user(actor.user):
+            if each.token_digest is None and each.credentials is not None:
+                with suppress(ConnectionLost, Refused):  # no key, or the same token twice
+                    digest = _digest(self._decrypt(each.credentials))
+                    await self._store.identify(each.id, digest)
 
     async def _taken(self, connection: StoredConnection) -> AlreadyConnected:
         """Another connection of the user has the same account."""

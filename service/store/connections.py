@@ -44,6 +44,10 @@ UPDATE connections
    AND (token_digest IS NULL OR token_digest = :token_digest)
 RETURNING id
 """
+_IDENTIFY = """
+UPDATE connections SET token_digest = :token_digest WHERE id = :id AND token_digest IS NULL
+RETURNING id
+"""
 _HOLDER = """
 SELECT id FROM connections
  WHERE user_id = :user_id AND connector = :connector AND environment = :environment
@@ -209,6 +213,11 @@ class ConnectionStore:
         another, has other credentials by now, or is forgotten; raises Refused if another
         connection of the user has its account."""
         return await self._write(_TOLD, _whose(connection))
+
+    async def identify(self, connection_id: str, token_digest: str) -> bool:
+        """Keep the digest of a token that has none yet. Raises Refused if another connection of
+        the user has the same token."""
+        return await self._write(_IDENTIFY, {"id": connection_id, "token_digest": token_digest})
 
     async def holder(self, connection: StoredConnection) -> str | None:
         """The other connection of the user that has the same account, or the same token."""

@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from connectors.base import Retryable, SourceError
+from service.store.engine import Statement
 from tests.service.api.answers import problem
 from tests.service.api.test_recoveries import claim
 from tests.service.clocks import FastClock
@@ -84,6 +85,41 @@ async def test_a_connection_names_its_account_as_soon_as_it_is_known(
         assert [each["accountId"] for each in await connections(ann)] == ["shop-a"]
         script.check_tells = True
         assert (await ann.connect(refreshToken="b1"))["accountId"] == "shop-b"
+
+
+async def old(service: Serving) -> None:
+    """As the release before has kept it: nobody knows whose account it is."""
+    sql = """UPDATE connections SET account_id = NULL, account_confirmed = 0, token_digest = NULL
+             RETURNING id"""
+    assert await service.parts.store.write(Statement(sql, [{}]))
+
+
+async def test_a_connection_of_an_earlier_release_is_known_by_its_token(service: Serving) -> None:
+    ann = service.user()
+    first = await ann.connect(refreshToken="same")
+    await ann.connect(refreshToken="another")
+    await old(service)
+    found = problem(await connect(ann, "same"), 409, "already_connected")
+    assert found["connectionId"] == first["id"]
+    await ann.connect(refreshToken="a third")
+
+
+async def test_of_an_account_that_an_earlier_release_connected_twice_one_is_read(
+    tmp_path: Path, script: Script
+) -> None:
+    script.claims = [claim(1)]
+    async with serving(tmp_path) as (service, ann):
+        pair = [(await ann.connect(refreshToken=token))["id"] for token in ("a1", "a2")]
+        script.owners, owners = {}, script.owners
+        for each in pair:
+            await ann.whole_sync(connectionId=each)
+        script.owners = owners
+        await old(service)
+        done = [await ann.whole_sync(connectionId=each) for each in pair]
+        assert [each["status"] for each in done] == ["complete", "failed"]
+        assert done[1]["error"]["code"] == "already_connected"
+        totals = read(await ann.get("/api/recoveries"))["totals"]
+        assert [each["claims"] for each in totals] == [1]
 
 
 async def test_another_account_and_another_users_account_connect(service: Serving) -> None:
