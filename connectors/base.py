@@ -43,7 +43,7 @@ class Dataset(msgspec.Struct, frozen=True):
     `lag` is how long before now its newest record can be asked for; `overlap` is how much of what a
     finished sync has read the next one reads again, for records that come late or still change.
     What a read of a `lasting` one did not bring need not be gone: it may have changed, and so lie
-    in a later window.
+    in a later window. The pages of one that `tells_account` name the account (`Page.account`).
     """
 
     name: str
@@ -52,6 +52,7 @@ class Dataset(msgspec.Struct, frozen=True):
     lag: timedelta = timedelta(0)
     overlap: timedelta = timedelta(0)
     lasting: bool = False
+    tells_account: bool = False
 
 
 class Window(msgspec.Struct, frozen=True):
@@ -65,6 +66,7 @@ class Connection(msgspec.Struct, frozen=True):
     """A user's authorised link to one account, as a connector sees it: credentials in the clear.
 
     `learned` is what the connector asked to keep about this connection (`Page.learned`).
+    `account_id` is the account that the source named for these credentials; None until it did.
     """
 
     id: str
@@ -74,17 +76,23 @@ class Connection(msgspec.Struct, frozen=True):
     environment: str
     refresh_token: str
     learned: Mapping[str, str] = {}
+    account_id: str | None = None
 
     def __repr__(self) -> str:
         return f"Connection({self.id!r}, {self.connector!r})"  # never the credentials
 
 
 class Account(msgspec.Struct, frozen=True):
-    """Who a connection is connected as."""
+    """Who a connection is connected as.
+
+    `id` is the source's own id of the account, the same for every authorisation of it; None where
+    the source does not tell it. A name is no id: two accounts may share it, and it may change.
+    """
 
     name: str
     marketplace_ids: tuple[str, ...]
     learned: Mapping[str, str] = {}
+    id: str | None = None
 
 
 class Record(msgspec.Struct, frozen=True, gc=False):
@@ -111,7 +119,7 @@ class Page(msgspec.Struct, frozen=True):
     dataset, if the source tells. `share` (0 to 1) is how much of the dataset lies behind this page,
     `seconds_left` how long the rest will take. `learned` is kept with the page and comes back in
     `Connection.learned`, after a restart too. `warning` is for the user; a sync shows the same text
-    once.
+    once. `account` is the id of the account that the records belong to, if they name it.
     """
 
     records: Sequence[Record]
@@ -121,6 +129,7 @@ class Page(msgspec.Struct, frozen=True):
     seconds_left: float | None = None
     learned: Mapping[str, str] = {}
     warning: str = ""
+    account: str | None = None
 
 
 class Way(msgspec.Struct, frozen=True):
@@ -200,7 +209,10 @@ class Connector(Protocol):
     def datasets(self) -> Sequence[Dataset]: ...
 
     async def check(self, connection: Connection, waiting: Waiting) -> Account:
-        """Who we are connected as. Raises ConnectionLost if the credentials no longer work."""
+        """Who we are connected as; with the account's id, where the source tells it at little cost
+        and `connection.account_id` is not known yet.
+
+        Raises ConnectionLost if the credentials no longer work."""
 
     def plan(self, connection: Connection, windows: Mapping[str, Window]) -> Plan:
         """Which way to read each dataset, and how long it will take. No network."""
@@ -221,15 +233,25 @@ class Connector(Protocol):
         Raises Undetectable where its inputs do not allow to say anything."""
 
 
+class Granted(msgspec.Struct, frozen=True):
+    """What a consent brought: a refresh token, and the account's id if the source told it."""
+
+    refresh_token: str
+    account_id: str | None = None
+
+    def __repr__(self) -> str:
+        return "Granted()"  # never the credentials
+
+
 class Consent(Protocol):
     """What a connector offers beside, if users can authorise it on a page of the source."""
 
     def authorize_url(self, region: str, state: str, redirect_uri: str) -> str:
         """Where to send the user. Raises InvalidConnection or Misconfigured."""
 
-    async def exchange(self, answer: Mapping[str, str], redirect_uri: str) -> str:
-        """The refresh token for what the source sent the user back with (a query's parameters).
-        Raises ConnectionLost if that is good no more."""
+    async def exchange(self, answer: Mapping[str, str], redirect_uri: str) -> Granted:
+        """What is granted for what the source sent the user back with (a query's parameters).
+        Raises ConnectionLost if that is not valid any more."""
 
 
 Opener = Callable[[Mapping[str, str], Clock], AbstractAsyncContextManager[Connector]]

@@ -1,9 +1,11 @@
 """Connect, reconnect, schedule, see, forget. Credentials are encrypted here and leave only towards
 their connector."""
 
+import hashlib
 import re
 import secrets
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 
 import anyio
@@ -17,17 +19,20 @@ from connectors.base import (
     Connection,
     ConnectionLost,
     ConnectorError,
+    Granted,
     InvalidConnection,
     Misconfigured,
     Retryable,
     Waiting,
 )
 from service.errors import (
+    AlreadyConnected,
     ConnectionBusy,
     ConnectionRefused,
     ConnectorMisconfigured,
     Invalid,
     NotFound,
+    OtherAccount,
     SourceUnavailable,
     StartupError,
 )
@@ -35,8 +40,8 @@ from service.model import Actor, AuditEntry
 from service.schedules import WantedSchedule, next_run
 from service.sources import Sources
 from service.store.audit import note
-from service.store.connections import ConnectionStore, StoredConnection
-from service.store.engine import Statement
+from service.store.connections import UNDECRYPTABLE, ConnectionStore, StoredConnection
+from service.store.engine import Refused, Statement
 
 CHECK_LASTS = timedelta(hours=1)
 """An account check that succeeded this recently is not repeated: sources count such calls too."""
@@ -82,8 +87,11 @@ class Connections:
         self._keys = keys
         self._clock = clock
 
-    async def connect(self, actor: Actor, new: NewConnection) -> StoredConnection:
-        """Check the account, then keep it. Raises ConnectionRefused if the other side refuses."""
+    async def connect(
+        self, actor: Actor, new: NewConnection, account_id: str | None = None
+    ) -> StoredConnection:
+        """Check the account, then keep it; `account_id` is what a consent told of it. Raises
+        ConnectionRefused if the source refuses, AlreadyConnected if the user has this account."""
         candidate = Connection(
             id=f"conn_{uuid7().hex}",
             connector=new.connector,
@@ -106,30 +114,64 @@ class Connections:
             credentials=self._encrypt(new.refresh_token),
             created_at=now,
             checked_at=now,
+            account_id=account.id or account_id,
+            account_confirmed=account.id is not None,
+            token_digest=_digest(new.refresh_token),
         )
-        await self._store.connect(
-            connection, account.learned, self._note(actor, connection, "connected")
-        )
+        noted = self._note(actor, connection, "connected")
+        await self._identify(actor)
+        try:
+            await self._store.connect(connection, account.learned, noted)
+        except Refused:
+            raise await self._taken(connection) from None
         return connection
 
-    async def reconnect(
-        self, actor: Actor, connection_id: str, refresh_token: str
-    ) -> StoredConnection:
-        """New credentials for the same account, checked before they replace the old ones."""
+    async def reconnect(self, actor: Actor, connection_id: str, given: Granted) -> StoredConnection:
+        """New credentials for the same account, checked before they replace the old ones. Raises
+        OtherAccount or AlreadyConnected, and then nothing has changed."""
         kept = await self.get(actor, connection_id)
-        account = await self._account(_opened(kept, refresh_token, {}))
+        account = await self._account(_opened(kept, given.refresh_token, {}))
+        told = account.id or given.account_id
+        if told and kept.account_id and told != kept.account_id:
+            raise OtherAccount
         now = self._clock.now()
         connection = msgspec.structs.replace(
             kept,
-            credentials=self._encrypt(refresh_token),
+            credentials=self._encrypt(given.refresh_token),
             name=account.name or kept.name,
             checked_at=now,
             lost=None,
+            account_id=told or kept.account_id,
+            account_confirmed=account.id is not None,
+            token_digest=_digest(given.refresh_token),
         )
         noted = self._note(actor, connection, "reconnected")
-        if not await self._store.reconnect(connection, now, account.learned, noted):
-            raise NotFound
+        try:
+            if not await self._store.reconnect(connection, now, account.learned, noted):
+                await self.get(actor, connection_id)  # forgotten meanwhile?
+                raise OtherAccount
+        except Refused:
+            raise await self._taken(connection) from None
         return connection
+
+    async def _identify(self, actor: Actor) -> None:
+        """Give the connections of an earlier release the digests of their tokens."""
+        for each in await self._store.of_user(actor.user):
+            if each.token_digest is None and each.credentials is not None:
+                with suppress(ConnectionLost, Refused):  # no key, or the same token twice
+                    digest = _digest(self._decrypt(each.credentials))
+                    await self._store.identify(each.id, digest)
+
+    async def _taken(self, connection: StoredConnection) -> AlreadyConnected:
+        """Another connection of the user has the same account."""
+        holder = await self._store.holder(connection)
+        if holder is None:  # forgotten just now
+            return AlreadyConnected("This account was connected until just now. Try again.")
+        text = (
+            f"This account is connected already, as {holder}. Use that connection. If its "
+            f"credentials have changed, reconnect it: POST /api/connections/{holder}/reconnect."
+        )
+        return AlreadyConnected(text, more={"connectionId": holder})
 
     async def _account(self, candidate: Connection) -> Account:
         """Who we would be connected as. Raises ConnectionRefused, Invalid or SourceUnavailable."""
@@ -211,17 +253,19 @@ class Connections:
             raise Invalid.field("state", "This consent was begun for another connector.")
         try:
             with anyio.fail_after(ANSWERS_WITHIN):
-                token = await self._sources.consent(connector).exchange(answer, redirect_uri)
+                granted = await self._sources.consent(connector).exchange(answer, redirect_uri)
         except (ConnectorError, TimeoutError) as error:
             raise _refusal(error) from error
         if asked.connection_id:
-            return await self.reconnect(actor, asked.connection_id, token)
-        return await self.connect(
-            actor,
-            NewConnection(
-                connector, asked.region, tuple(asked.marketplace_ids), token, asked.environment
-            ),
+            return await self.reconnect(actor, asked.connection_id, granted)
+        new = NewConnection(
+            connector,
+            asked.region,
+            tuple(asked.marketplace_ids),
+            granted.refresh_token,
+            asked.environment,
         )
+        return await self.connect(actor, new, granted.account_id)
 
     async def list(self, actor: Actor) -> Sequence[StoredConnection]:
         return await self._store.of_user(actor.user)
@@ -255,19 +299,53 @@ class Connections:
         if kept is None or kept.credentials is None:
             raise ConnectionLost("This account is no longer connected. Connect it again.")
         learned = await self._store.learned(connection_id)
-        return _opened(kept, self._decrypt(kept.credentials), learned)
+        known = kept.account_id if kept.account_confirmed else None
+        return _opened(kept, self._decrypt(kept.credentials), learned, known)
 
-    async def check(self, connection: Connection, waiting: Waiting) -> None:
-        """Ask the source who we are, unless it told us within the last hour."""
+    async def check(self, connection: Connection, waiting: Waiting) -> bool:
+        """Ask the source who we are, unless it told us within the last hour. False while it is not
+        known whether these credentials are of the account that was connected.
+
+        Raises OtherAccount or AlreadyConnected, as `told` does."""
         kept = await self._store.one(connection.id)
         now = self._clock.now()
-        if kept and kept.checked_at and abs(now - kept.checked_at) < CHECK_LASTS:
-            return
+        doubted = kept is not None and kept.doubted
+        fresh = kept and kept.checked_at and abs(now - kept.checked_at) < CHECK_LASTS
+        if fresh and not doubted:
+            return True
         account = await self._sources.get(connection.connector).check(connection, waiting)
+        if account.id and account.id != connection.account_id:
+            await self.told(connection, account.id)
+            doubted = False
         await self._store.checked(connection.id, now, None, account.learned)
+        return not doubted
+
+    async def told(self, connection: Connection, account_id: str) -> None:
+        """The source named the account of these credentials: from now on it is known.
+
+        Raises OtherAccount if it is not the connection's, AlreadyConnected if another connection
+        of the user has it, Retryable if the connection has other credentials by now."""
+        kept = await self._store.one(connection.id)
+        if kept is None:
+            raise ConnectionLost("This account is no longer connected. Connect it again.")
+        named = msgspec.structs.replace(
+            kept, account_id=account_id, token_digest=_digest(connection.refresh_token)
+        )
+        try:
+            if await self._store.told(named):
+                return
+        except Refused:
+            raise await self._taken(named) from None
+        if kept.account_id not in (None, account_id):
+            raise OtherAccount
+        raise Retryable("The account was reconnected meanwhile.")
+
+    async def twins(self, connection_id: str) -> Sequence[str]:
+        """The other connections of the same account, also those that were forgotten."""
+        return await self._store.twins(connection_id)
 
     async def lost(self, connection_id: str, why: str) -> None:
-        """The source said no: the next check will ask again, whatever the last one said."""
+        """The credentials are no longer valid: no sync starts until they are replaced."""
         await self._store.checked(connection_id, self._clock.now(), why, {})
 
     async def rotate_keys(self) -> int:
@@ -312,10 +390,7 @@ class Connections:
         try:
             return self._keys.decrypt(credentials.encode()).decode()
         except InvalidToken as error:
-            raise ConnectionLost(
-                "The stored credentials cannot be decrypted: SECRETS_KEYS lacks the key that they "
-                "were encrypted with. Restore it, or connect the account again."
-            ) from error
+            raise ConnectionLost(UNDECRYPTABLE) from error
 
 
 def read_keys(text: str) -> MultiFernet:
@@ -342,7 +417,12 @@ def _key(text: str) -> Fernet:
     return Fernet(text)
 
 
-def _opened(kept: StoredConnection, refresh_token: str, learned: Mapping[str, str]) -> Connection:
+def _opened(
+    kept: StoredConnection,
+    refresh_token: str,
+    learned: Mapping[str, str],
+    account_id: str | None = None,
+) -> Connection:
     return Connection(
         id=kept.id,
         connector=kept.connector,
@@ -351,7 +431,13 @@ def _opened(kept: StoredConnection, refresh_token: str, learned: Mapping[str, st
         environment=kept.environment,
         refresh_token=refresh_token,
         learned=learned,
+        account_id=account_id,
     )
+
+
+def _digest(refresh_token: str) -> str:
+    """Identifies a token, which cannot be found from it."""
+    return hashlib.blake2b(refresh_token.encode(), digest_size=16).hexdigest()
 
 
 async def _impatient(until: datetime, why: str) -> None:

@@ -125,6 +125,31 @@ class ConnectionBusy(ServiceError):
     status, code, title = 409, "connection_busy", "Connection busy"
 
 
+class LostConnection(ServiceError):
+    """The connection is lost: the source refuses its credentials. Reconnect it first: POST
+    /api/connections/{id}/reconnect."""
+
+    status, code, title = 409, "connection_lost", "Connection lost"
+
+
+class WrongAccount(ServiceError):
+    """These credentials are not of the account that they are given for."""
+
+
+class AlreadyConnected(WrongAccount):
+    """This account is connected already. Use that connection. If its credentials have changed,
+    reconnect it: POST /api/connections/{id}/reconnect."""
+
+    status, code, title = 409, "already_connected", "Already connected"
+
+
+class OtherAccount(WrongAccount):
+    """These credentials belong to another account than this connection. Nothing was changed.
+    Give credentials of the same account, or connect the other one: POST /api/connections."""
+
+    status, code, title = 409, "other_account", "Another account"
+
+
 class BodyTooLarge(ServiceError):
     """The body is too large. Send at most 1 MiB."""
 

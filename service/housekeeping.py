@@ -6,7 +6,7 @@ import structlog
 
 from connectors.base import Clock
 from service.connections import Connections
-from service.errors import ServiceError, SyncAlreadyRunning, TooManySyncs
+from service.errors import LostConnection, ServiceError, SyncAlreadyRunning, TooManySyncs
 from service.model import Actor, Options, sub_of
 from service.registry import Registry, StartRequest
 from service.store.connections import StoredConnection
@@ -70,6 +70,13 @@ class Housekeeping:
     async def _start(self, connection: StoredConnection) -> None:
         if connection.schedule is None or not await self._connections.claim(connection):
             return  # another process was first
+        if connection.refused:
+            log.warning(
+                "scheduled_sync_not_started",
+                connection_id=connection.id,
+                code=LostConnection.code,
+            )
+            return
         actor = Actor(sub_of(connection.user), connection.tenant, connection.schedule.plan)
         request = StartRequest(connection.id, Options(), by="schedule")
         try:

@@ -170,6 +170,15 @@ class Sync(msgspec.Struct, frozen=True):
         return self.status in LIVE
 
     @property
+    def standing(self) -> str:
+        """Of a paused sync: since when, why, and what to do."""
+        since = f"The sync is paused since {self.updated_at:%Y-%m-%d %H:%M} UTC"
+        if self.error is None or self.error.code != "connection_lost":
+            return f"{since}: {self.error.message if self.error else ''} Resume it, or cancel it."
+        where = f"POST /api/connections/{self.connection_id}/reconnect"
+        return f"{since} because the connection was lost: reconnect it ({where}), or cancel it."
+
+    @property
     def kind(self) -> str:
         """The name of its event."""
         return self.status if self.status in ENDED or self.status is Status.PAUSED else "progress"

@@ -27,8 +27,9 @@ from connectors.base import (
     Undetectable,
     Unknowable,
 )
+from service.accounts import Recognition
 from service.connections import Connections
-from service.errors import IllegalMove, NotFound, Overtaken
+from service.errors import IllegalMove, NotFound, Overtaken, WrongAccount
 from service.model import Fault, Status, Sync
 from service.progress import CLAIMS, Coverage, DatasetProgress, Outcome, Stage
 from service.registry import Registry
@@ -159,6 +160,8 @@ class _Run:
             await self._change(lambda now: self.sync.paused(lost, now))
         except ConnectorError as error:
             return Fault(error.code, str(error), isinstance(error, Retryable))
+        except WrongAccount as error:
+            return Fault(error.code, error.detail)
         except (IllegalMove, Overtaken):
             raise
         except Exception:
@@ -178,7 +181,7 @@ class _Run:
 
     async def _steps(self) -> None:
         connection = await self._p.connections.open(self.sync.connection_id)
-        await self._p.connections.check(connection, self._waiting_for(None))
+        self._recognition = await self._recognise(connection)
         if not all(each.ended for each in self.sync.sources):
             await self._fetch(connection)
         coverages = await self._coverages()
@@ -190,7 +193,13 @@ class _Run:
             await self._stage(Stage.FINALIZING, "Finishing")
         known = {} if self.sync.options.dry_run else coverages
         await self._change(lambda now: self.sync.completed(now), covered(self.sync, known))
-        log.info("sync_complete", sync_id=self.sync.id, version=self.sync.version)
+
+    async def _recognise(self, connection: Connection) -> Recognition:
+        """The account is checked; what its pages tell of it is compared as they come."""
+        known = await self._p.connections.check(connection, self._waiting_for(None))
+        unread = [each.name for each in self.sync.sources if not each.ended]
+        telling = [name for name in unread if _find(self._connector, name).tells_account]
+        return Recognition(self._p.connections, connection, telling, known)
 
     # Reading ------------------------------------------------------------------------------------
 
@@ -246,8 +255,10 @@ class _Run:
         dataset = _find(self._connector, progress.name)
         window, cursor = progress.checkpoint.window, progress.checkpoint.cursor
         waiting = self._waiting_for(dataset.name)
-        async for page in self._connector.read(connection, dataset, window, cursor, waiting):
-            await self._land(dataset.name, page)
+        with self._recognition.reading(dataset.name):
+            async for page in self._connector.read(connection, dataset, window, cursor, waiting):
+                await self._recognition.before(dataset.name, page)
+                await self._land(dataset.name, page)
 
     async def _land(self, dataset: str, page: Page) -> None:
         async with self._turn, self._p.writing:
@@ -333,9 +344,10 @@ class _Run:
             await self._change(lambda now: self.sync.undetectable(why, now))
             return
         count = len(found.claims)
+        twins = await self._p.connections.twins(self.sync.connection_id)
         await self._change(
             lambda now: self.sync.detected(count, found.skipped, now),
-            *findings(self.sync, found, self._p.clock.now()),
+            *findings(self.sync, found, self._p.clock.now(), twins),
         )
 
     def _current(self, coverages: Mapping[str, Coverage]) -> frozenset[str]:
@@ -366,7 +378,6 @@ class _Run:
         return waiting
 
     async def _fail(self, fault: Fault) -> None:
-        log.warning("sync_failed", sync_id=self.sync.id, code=fault.code, reason=fault.message)
         await self._change(lambda now: self.sync.failed(fault, now))
 
     async def _change(self, change: Callable[[datetime], Sync], *rest: Statement) -> None:

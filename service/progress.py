@@ -9,6 +9,8 @@ import msgspec
 
 from connectors.base import Cursor, Page, Window
 
+NOT_READ = "not_read"
+"""The code of a dataset of which nothing was read before its sync ended."""
 CLAIMS = "claims"
 """The dataset that is not read but detected."""
 
@@ -106,6 +108,7 @@ class DatasetProgress(msgspec.Struct, frozen=True):
     waiting_until: datetime | None = None
     waiting_for: str | None = None
     error: str | None = None
+    code: str | None = None
 
     @property
     def ended(self) -> bool:
@@ -159,21 +162,26 @@ class DatasetProgress(msgspec.Struct, frozen=True):
         )
 
     def broken_off(self, how: str) -> Self:
-        """What an ended sync says of a dataset that it did not end: never that it was read."""
-        if self.name == CLAIMS and not self.ended:
-            return self.end(Outcome.UNKNOWN, f"Not computed: the sync was {how} before.")
-        if self.status is not Outcome.IN_PROGRESS:
+        """What an ended sync (`how`: cancelled or failed) says of a dataset that it did not end:
+        never that it was read, nor that it failed, since the sync may not even have asked for it.
+        """
+        if self.ended:
             return self
-        outcome = Outcome.PARTIAL if self.processed else Outcome.FAILED
-        ended = self.end(outcome, f"Not read to the end: the sync was {how} before.")
-        return msgspec.structs.replace(ended, total=self.total)
+        ending = "failed" if how == "failed" else f"was {how}"
+        if self.name == CLAIMS:
+            return self.end(Outcome.UNKNOWN, f"Not computed: the sync {ending} before.")
+        if self.processed:
+            ended = self.end(Outcome.PARTIAL, f"Not read to the end: the sync {ending} before.")
+            return msgspec.structs.replace(ended, total=self.total)
+        ended = self.end(Outcome.UNKNOWN, f"Not read: the sync {ending} before.")
+        return msgspec.structs.replace(ended, code=NOT_READ)
 
     def reopened(self) -> Self:
         """A dataset that broke off is read on at the next try; one that was read stays read."""
         if self.error is None:
             return self
         status = Outcome.IN_PROGRESS if self.processed else Outcome.PENDING
-        return msgspec.structs.replace(self, status=status, error=None)
+        return msgspec.structs.replace(self, status=status, error=None, code=None)
 
     def waiting(self, until: datetime, text: str, seconds: float) -> Self:
         return msgspec.structs.replace(

@@ -18,6 +18,7 @@ from service.errors import (
     AlreadyRunning,
     Invalid,
     KeyReused,
+    LostConnection,
     NotConnected,
     NotFound,
     Overtaken,
@@ -94,12 +95,13 @@ class Registry:
         """A new sync, about to run. With `attach`, the one that is live already, if there is one;
         with a key that was used, the one that it meant.
 
-        Raises NotConnected, SyncAlreadyRunning, TooManySyncs, PlanLimit, KeyReused or Invalid."""
+        Raises NotConnected, LostConnection, SyncAlreadyRunning, TooManySyncs, PlanLimit, KeyReused
+        or Invalid."""
         if same := await self._same_start(actor, request):
             return same
         if running := self.live_of(actor.user):
             return await self._attach(actor, running, request)
-        connection = await self._connection(actor, request.connection_id)
+        connection = _usable(await self._connection(actor, request.connection_id))
         await self._check_day(actor)
         connector = self._sources.get(connection.connector)
         plan, landed = self._plans.of(actor.plan), await self._records.landed(connection.id)
@@ -116,7 +118,6 @@ class Registry:
         except Refused:
             return await self._other(actor, request)
         self._runner.submit(sync)
-        log.info("sync_started", sync_id=sync.id, connector=sync.connector)
         return sync
 
     async def get(self, actor: Actor, sync_id: str) -> Sync:
@@ -147,7 +148,6 @@ class Registry:
                 await self._keep(save(cancelled), cancelled, moved(cancelled, actor))
             except Overtaken:
                 continue
-            log.info("sync_cancelled", sync_id=sync_id)
             return cancelled
         raise Overtaken
 
@@ -161,7 +161,9 @@ class Registry:
         running = self.live_of(actor.user)
         if running and running.id != sync_id:
             raise _running(running)
-        await self._connection(actor, sync.connection_id)  # forgotten: there is nothing to go on
+        # Forgotten or lost: there is nothing to go on with.
+        _usable(await self._connection(actor, sync.connection_id))
+        self._remember(sync)
         resumed = sync.resumed(self._clock.now())
         most = self._plans.most_of_tenant(actor.plan)
         try:
@@ -178,7 +180,6 @@ class Registry:
                 raise TooManySyncs(headers={"Retry-After": "60"}) from None
             raise
         self._runner.submit(resumed)
-        log.info("sync_resumed", sync_id=sync_id, attempt=resumed.attempt)
         return resumed
 
     def live_of(self, user: str) -> Sync | None:
@@ -268,6 +269,7 @@ class Registry:
             await self._tell(sync)
 
     async def _tell(self, sync: Sync) -> None:
+        _log_move(self._live.get(sync.id) or self._ended.get(sync.id), sync)
         self._remember(sync)
         await self._bus.publish(sync)
 
@@ -357,7 +359,41 @@ def _midnight(now: datetime) -> datetime:
 
 
 def _running(running: Sync) -> SyncAlreadyRunning:
-    return SyncAlreadyRunning(more=addresses(running.id))
+    more = addresses(running.id)
+    if running.status is not Status.PAUSED:
+        return SyncAlreadyRunning(more=more)
+    paused = {"syncStatus": running.status, "connectionId": running.connection_id}
+    return SyncAlreadyRunning(running.standing, more={**more, **paused})
+
+
+def _usable(connection: StoredConnection) -> StoredConnection:
+    """Raises LostConnection: a sync of it would only pause."""
+    if connection.refused is None:
+        return connection
+    text = (
+        f"The connection is lost: {connection.refused} "
+        f"Reconnect it: POST /api/connections/{connection.id}/reconnect."
+    )
+    raise LostConnection(text, more={"connectionId": connection.id})
+
+
+def _log_move(before: Sync | None, sync: Sync) -> None:
+    """One event for each move (see MOVES), wherever it was made; a takeover is one, too."""
+    if before and before.status is sync.status and before.takeovers >= sync.takeovers:
+        return
+    told: dict[str, object] = {
+        "from": before.status.value if before else "none",
+        "to": sync.status.value,
+        "sync_id": sync.id,
+        "tenant": sync.tenant,
+        "connection_id": sync.connection_id,
+        "attempt": sync.attempt,
+        "version": sync.version,
+    }
+    if sync.error:
+        told |= {"code": sync.error.code, "reason": sync.error.message}
+    alarming = sync.status in (Status.PAUSED, Status.FAILED)
+    (log.warning if alarming else log.info)("sync_moved", **told)
 
 
 def _bytes(sync: Sync) -> bytes:

@@ -56,7 +56,9 @@ ROOMS = {
         "service.settings",
         *GROUND,
     },
+    "service.accounts": {"service.connections", *GROUND},
     "service.pipeline": {
+        "service.accounts",
         "service.registry",
         "service.connections",
         "service.sources",

@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 
 import msgspec
 
-from connectors.amazon import datasets, kinds, pages, shipments
+from connectors.amazon import account, datasets, kinds, pages, shipments
 from connectors.amazon.answers import UNREADABLE, decode, plain
 from connectors.amazon.auth import Tokens
 from connectors.amazon.claims import RULES, Windows, find_claims
@@ -38,6 +38,7 @@ from connectors.base import (
     Cursor,
     Dataset,
     Findings,
+    Granted,
     InvalidConnection,
     Misconfigured,
     Page,
@@ -84,7 +85,8 @@ class AmazonConnector:
         self._windows = Windows(places={**PLACES, **settings.claim_windows})
 
     async def check(self, connection: Connection, waiting: Waiting) -> Account:
-        """The seller's store and marketplaces, by getMarketplaceParticipations."""
+        """The seller's store and marketplaces, by getMarketplaceParticipations; and the seller's
+        id, unless it is known, by listTransactions."""
         _validate(connection)
         waiting = self._clock.announcing(waiting)
         try:
@@ -114,7 +116,9 @@ class AmazonConnector:
         if not chosen:
             nowhere = f"The seller sells in no marketplace of region {connection.region}."
             raise InvalidConnection({"region": nowhere})
+        seller = connection.account_id
         return Account(
+            id=seller or await account.seller_of(self._client, self._clock, connection),
             name=next((plain(each.storeName or "") for each in taking_part), ""),
             marketplace_ids=chosen,
             learned={
@@ -180,7 +184,8 @@ class AmazonConnector:
         if kind := kinds.KINDS.get(dataset.name):
             return Reader(client, clock, kind, connection, window, waiting).read(cursor)
         source = datasets.SOURCES[dataset.name]
-        return pages.read(client, source, connection, window, cursor, waiting)
+        found = pages.read(client, source, connection, window, cursor, waiting)
+        return account.naming(found, connection) if dataset.tells_account else found
 
     def detect(self, records: Records, as_of: datetime) -> Findings:
         found = find_claims(records, as_of, self._windows)
@@ -207,10 +212,11 @@ class AmazonConnector:
         place = self._settings.consent_url or SELLER_CENTRAL[region]
         return f"{place}/apps/authorize/consent?{urlencode(query)}"
 
-    async def exchange(self, answer: Mapping[str, str], redirect_uri: str) -> str:
+    async def exchange(self, answer: Mapping[str, str], redirect_uri: str) -> Granted:
         if not (code := answer.get("spapi_oauth_code")):
             raise ConnectionLost("Amazon sent no code: the consent was not given. Begin again.")
-        return await self._tokens.exchange(code, redirect_uri)
+        token = await self._tokens.exchange(code, redirect_uri)
+        return Granted(token, account.acceptable(answer.get("selling_partner_id")))
 
 
 @asynccontextmanager

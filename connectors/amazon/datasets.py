@@ -31,7 +31,12 @@ ORDERS = Dataset("orders", "orders", timedelta(days=90), SETTLED, timedelta(hour
 INVENTORY = Dataset("inventory", "inventory")
 # Some come two days late, and a payment is deferred for two weeks.
 TRANSACTIONS = Dataset(
-    "transactions", "transactions", timedelta(days=130), SETTLED, timedelta(days=16)
+    "transactions",
+    "transactions",
+    timedelta(days=130),
+    SETTLED,
+    timedelta(days=16),
+    tells_account=True,
 )
 
 ORDER_DATA = "PROCEEDS,EXPENSE,PROMOTION,CANCELLATION,FULFILLMENT"

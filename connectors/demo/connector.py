@@ -31,6 +31,9 @@ from connectors.base import (
     Window,
 )
 
+ACCOUNT = "@"
+"""What stands behind it in a refresh token is the account: `new@shop` is a token of `shop`. Of one
+without it the demo does not tell whose it is."""
 REVOKED = "revoked"
 """The refresh token that a test uses for an account whose authorisation was withdrawn."""
 
@@ -62,7 +65,8 @@ class DemoConnector:
             raise InvalidConnection({"refreshToken": "Must not be empty."})
         if connection.refresh_token == REVOKED:
             raise ConnectionLost("The demo account was disconnected. Connect it again.")
-        return Account("Demo store", connection.marketplace_ids or ("DEMO",))
+        account = connection.refresh_token.partition(ACCOUNT)[2] or None
+        return Account("Demo store", connection.marketplace_ids or ("DEMO",), id=account)
 
     def plan(self, connection: Connection, windows: Mapping[str, Window]) -> Plan:
         pages = {name: -(-self._size(name) // self._settings.page) for name in windows}

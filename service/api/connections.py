@@ -10,7 +10,7 @@ from msgspec import Meta
 from starlette.requests import Request
 from starlette.responses import Response
 
-from connectors.base import Dataset
+from connectors.base import Dataset, Granted
 from service.api import shapes, wire
 from service.api.parts import actor, parts
 from service.api.reading import In, Query, read_body, read_or_null, read_query
@@ -154,7 +154,8 @@ async def reconnect(request: Request) -> Response:
     who, wanted = actor(request), request.path_params["connection_id"]
     await parts(request).connections.get(who, wanted)  # 404 before the body is looked at
     body = await read_body(request, ReconnectIn)
-    kept = await parts(request).connections.reconnect(who, wanted, body.refresh_token)
+    given = Granted(body.refresh_token)
+    kept = await parts(request).connections.reconnect(who, wanted, given)
     return wire.JSON(wire.connected(kept, await _going_on(request, who, kept)))
 
 

@@ -27,15 +27,18 @@ from service.api import (
 from service.api.contract import CSV, EVENTS, Call, Endpoint
 from service.api.parts import parts
 from service.errors import (
+    AlreadyConnected,
     AlreadyFinished,
     AlreadyRunning,
     ConnectionBusy,
     ConnectionRefused,
     ConnectorMisconfigured,
     KeyReused,
+    LostConnection,
     NotConnected,
     NotFound,
     NotReady,
+    OtherAccount,
     Overtaken,
     PlanLimit,
     SourceUnavailable,
@@ -45,9 +48,18 @@ from service.errors import (
 
 UNCHANGED = {304: "Unchanged since the version that is known."}
 ENDED = {204: "It has ended, and the client knows how: there is no need to come back."}
-START = (NotConnected, SyncAlreadyRunning, TooManySyncs, PlanLimit, KeyReused, Overtaken)
+START = (
+    NotConnected,
+    LostConnection,
+    SyncAlreadyRunning,
+    TooManySyncs,
+    PlanLimit,
+    KeyReused,
+    Overtaken,
+)
 RESUME = (
     NotConnected,
+    LostConnection,
     SyncAlreadyRunning,
     TooManySyncs,
     AlreadyRunning,
@@ -55,6 +67,8 @@ RESUME = (
     Overtaken,
 )
 ACCOUNT = (ConnectionRefused, SourceUnavailable, ConnectorMisconfigured)
+CONNECT = (*ACCOUNT, AlreadyConnected)
+RECONNECT = (*CONNECT, OtherAccount)
 
 
 async def contract(request: Request) -> Response:
@@ -155,7 +169,7 @@ CALLS: Sequence[Call] = (
         status=201,
         gives=shapes.Connected,
         tells=["Location"],
-        refuses=ACCOUNT,
+        refuses=CONNECT,
     ),
     Call(
         *("GET", "/api/connections/{connector}/authorize", connections.authorize),
@@ -169,7 +183,7 @@ CALLS: Sequence[Call] = (
         query=connections.CallbackQuery,
         status=303,
         tells=["Location"],
-        refuses=ACCOUNT,
+        refuses=RECONNECT,
     ),
     Call("GET", "/api/connections/{connection_id}", connections.one, gives=shapes.Connection),
     Call(
@@ -184,7 +198,7 @@ CALLS: Sequence[Call] = (
         *("POST", "/api/connections/{connection_id}/reconnect", connections.reconnect),
         body=connections.ReconnectIn,
         gives=shapes.Connected,
-        refuses=ACCOUNT,
+        refuses=RECONNECT,
     ),
     Call(
         *("PUT", "/api/connections/{connection_id}/schedule", connections.schedule),

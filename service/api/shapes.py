@@ -68,7 +68,8 @@ class Window(Out, frozen=True):
 
 class Dataset(Out, frozen=True):
     """How far a dataset is. `processed` is the sum of the other counts; a record that comes twice
-    is counted once. `window` is the span of time that is read; null for a snapshot of today."""
+    is counted once. `window` is the span of time that is read; null for a snapshot of today.
+    `code` is for programs: `not_read` where the sync ended before anything of it was read."""
 
     name: str
     status: Outcome
@@ -80,6 +81,7 @@ class Dataset(Out, frozen=True):
     unchanged: Count
     deleted: Count
     waiting_until: Time | None
+    code: str | None
     error: str | None
     window: Window | None
 
@@ -176,9 +178,10 @@ class Addresses(Out, frozen=True):
 
 
 class Started(Addresses, frozen=True):
-    """A sync that goes on by itself."""
+    """A sync that goes on by itself. One that was attached to may be paused, and one that an
+    Idempotency-Key means may have ended."""
 
-    status: Annotated[str, one_of("in_progress")]
+    status: ShownStatus
     message: str
 
 
@@ -239,10 +242,12 @@ class Schedule(Out, frozen=True):
 
 
 class Connection(Out, frozen=True):
-    """An authorised account. `reason` says why it is lost. Never the credentials."""
+    """An authorised account. `reason` says why it is lost; `accountId` is the source's own id of
+    the account, null until the source has told it. Never the credentials."""
 
     id: str
     connector: str
+    account_id: str | None
     region: str
     marketplace_ids: Sequence[str]
     environment: str

@@ -12,7 +12,7 @@ from service.api import wire
 from service.api.parts import actor, parts
 from service.api.reading import In, Moment, in_utc, read_body
 from service.errors import Invalid
-from service.model import Options, Sync
+from service.model import Options, Status, Sync
 from service.registry import StartRequest
 from service.store.store import Key
 
@@ -57,6 +57,10 @@ class StartIn(In, frozen=True):
         return hashlib.blake2b(msgspec.json.encode(self), digest_size=16).hexdigest()
 
 
+_START_WORDS = dict.fromkeys((Status.PENDING, Status.IN_PROGRESS), "Sync started successfully")
+"""Of what was started or runs already; a repeated Idempotency-Key may mean one that has ended."""
+
+
 def _key(request: Request) -> str | None:
     """The Idempotency-Key, if there is one. Raises Invalid for what cannot be one."""
     key = request.headers.get("idempotency-key")
@@ -70,7 +74,7 @@ async def start(request: Request) -> Response:
     who, key = actor(request), _key(request)
     body = await read_body(request, StartIn, StartIn())
     sync = await parts(request).registry.start(who, body.request(key))
-    return _accepted(sync, "Sync started successfully")
+    return _accepted(sync, _START_WORDS.get(sync.status, f"This sync is {sync.status}"))
 
 
 async def status(request: Request) -> Response:
@@ -98,7 +102,7 @@ async def resume(request: Request) -> Response:
 
 
 def _accepted(sync: Sync, message: str) -> Response:
-    told = wire.started(sync, message)
+    told = wire.started(sync, sync.standing if sync.status is Status.PAUSED else message)
     return wire.JSON(told, status_code=202, headers={"Location": told.status_url})
 
 

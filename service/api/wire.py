@@ -100,7 +100,7 @@ def whole_sync(sync: Sync) -> Json:
 
 
 def started(sync: Sync, message: str) -> shapes.Started:
-    where = {"status": "in_progress", "message": message, **addresses(sync.id)}
+    where = {"status": shown(sync.status), "message": message, **addresses(sync.id)}
     return msgspec.convert(where, shapes.Started)
 
 
@@ -157,6 +157,7 @@ def _dataset(dataset: DatasetProgress) -> shapes.Dataset:
         unchanged=dataset.unchanged,
         deleted=dataset.deleted,
         waiting_until=_time(dataset.waiting_until),
+        code=dataset.code,
         error=dataset.error,
         window=_window(dataset),
     )
@@ -229,6 +230,7 @@ def connection(kept: StoredConnection) -> shapes.Connection:
     return shapes.Connection(
         id=kept.id,
         connector=kept.connector,
+        account_id=kept.account_id,
         region=kept.region,
         marketplace_ids=kept.marketplace_ids,
         environment=kept.environment,

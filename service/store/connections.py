@@ -9,22 +9,64 @@ import msgspec
 from service.model import LIVE
 from service.store.engine import Engine, Statement, Values, stamp
 
+UNDECRYPTABLE = (
+    "The stored credentials cannot be decrypted: SECRETS_KEYS lacks the key that they were "
+    "encrypted with. Restore it, or reconnect the account."
+)
+"""Why a connection is lost though its source has refused nothing."""
 CONSENT_LASTS = timedelta(minutes=15)
 
 _LIVE = ", ".join(f"'{status}'" for status in sorted(LIVE))
 
 _CONNECT = """
 INSERT INTO connections (id, user_id, tenant_id, connector, region, marketplace_ids, environment,
-                         name, credentials, created_at, checked_at)
+                         name, credentials, created_at, checked_at, account_id,
+                         account_confirmed, token_digest)
 VALUES (:id, :user_id, :tenant_id, :connector, :region, :marketplace_ids, :environment,
-        :name, :credentials, :created_at, :created_at)
+        :name, :credentials, :created_at, :created_at, :account_id,
+        :account_confirmed, :token_digest)
 RETURNING id
 """
 _RECONNECT = """
 UPDATE connections
-   SET credentials = :credentials, name = :name, checked_at = :at, lost = NULL
+   SET credentials = :credentials, name = :name, checked_at = :at, lost = NULL,
+       account_id = :account_id, account_confirmed = :account_confirmed,
+       token_digest = :token_digest
  WHERE id = :id AND forgotten_at IS NULL
+   AND (account_id IS NULL OR account_id = :account_id)
 RETURNING id
+"""
+_TOLD = """
+UPDATE connections
+   SET account_id = :account_id, account_confirmed = 1, token_digest = :token_digest
+ WHERE id = :id AND forgotten_at IS NULL
+   AND (account_id IS NULL OR account_id = :account_id)
+   AND (token_digest IS NULL OR token_digest = :token_digest)
+RETURNING id
+"""
+_IDENTIFY = """
+UPDATE connections SET token_digest = :token_digest WHERE id = :id AND token_digest IS NULL
+RETURNING id
+"""
+_HOLDER = """
+SELECT id FROM connections
+ WHERE user_id = :user_id AND connector = :connector AND environment = :environment
+   AND id <> :id AND forgotten_at IS NULL
+   AND (account_id = :account_id OR token_digest = :token_digest)
+ ORDER BY id LIMIT 1
+"""
+# Of one account for certain; or, where one of the two was never told whose it is, by all signs.
+_TWINS = """
+SELECT twin.id FROM connections AS twin JOIN connections AS own
+    ON twin.user_id = own.user_id AND twin.connector = own.connector
+   AND twin.environment = own.environment AND twin.id <> own.id
+ WHERE own.id = :id
+   AND (twin.account_id = own.account_id
+        OR ((twin.account_id IS NULL OR own.account_id IS NULL)
+            AND (twin.token_digest = own.token_digest
+                 OR (twin.name = own.name AND twin.region = own.region
+                     AND twin.marketplace_ids = own.marketplace_ids))))
+ ORDER BY twin.id
 """
 _ROTATE = """
 UPDATE connections SET credentials = :new WHERE id = :id AND credentials = :old RETURNING id
@@ -50,6 +92,7 @@ DELETE FROM records WHERE rowid IN (
 RETURNING 1
 """
 _ERASED = "UPDATE connections SET erasing = NULL WHERE id = :id RETURNING id"
+_ERASE_ACCOUNT = "UPDATE connections SET account_id = NULL, token_digest = NULL WHERE id = :id"
 _SCHEDULE = """
 UPDATE connections
    SET schedule_cron = :cron, schedule_timezone = :timezone, schedule_next = :next,
@@ -92,7 +135,10 @@ class Schedule(msgspec.Struct, frozen=True):
 
 
 class StoredConnection(msgspec.Struct, frozen=True):
-    """A connection as it is kept: its credentials still encrypted. `user` is a user's id."""
+    """A connection as it is kept: its credentials still encrypted. `user` is a user's id.
+
+    `account_id` is the source's own id of the account, None until it is told; `account_confirmed`
+    whether it was told for these credentials. `token_digest` identifies the refresh token."""
 
     id: str
     user: str
@@ -107,6 +153,19 @@ class StoredConnection(msgspec.Struct, frozen=True):
     checked_at: datetime | None = None
     lost: str | None = None
     schedule: Schedule | None = None
+    account_id: str | None = None
+    account_confirmed: bool = False
+    token_digest: str | None = None
+
+    @property
+    def refused(self) -> str | None:
+        """Why its source refuses the credentials: as long as it does, a sync can only pause."""
+        return None if self.lost == UNDECRYPTABLE else self.lost
+
+    @property
+    def doubted(self) -> bool:
+        """Whether it is still to be seen that these credentials are the account's."""
+        return self.account_id is not None and not self.account_confirmed
 
 
 class ConnectionStore:
@@ -118,8 +177,9 @@ class ConnectionStore:
     async def connect(
         self, connection: StoredConnection, learned: Mapping[str, str], *rest: Statement
     ) -> None:
+        """A new one. Raises Refused if another connection of the user has its account."""
         row = {
-            "id": connection.id,
+            **_whose(connection),
             "user_id": connection.user,
             "tenant_id": connection.tenant,
             "connector": connection.connector,
@@ -139,14 +199,40 @@ class ConnectionStore:
         learned: Mapping[str, str],
         *rest: Statement,
     ) -> bool:
-        """New credentials, just checked. False if it was forgotten meanwhile."""
+        """New credentials, just checked. False if it was forgotten meanwhile, or is now known to be
+        of another account; raises Refused if another connection of the user has its account."""
         row = {
-            "id": connection.id,
+            **_whose(connection),
             "credentials": connection.credentials,
             "name": connection.name,
             "at": stamp(at),
         }
         return await self._write(_RECONNECT, row, learn(connection.id, learned), *rest)
+
+    async def told(self, connection: StoredConnection) -> bool:
+        """The source has named the account of these credentials. False if the connection is of
+        another, has other credentials by now, or is forgotten; raises Refused if another
+        connection of the user has its account."""
+        return await self._write(_TOLD, _whose(connection))
+
+    async def identify(self, connection_id: str, token_digest: str) -> bool:
+        """Keep the digest of a token that has none yet. Raises Refused if another connection of
+        the user has the same token."""
+        return await self._write(_IDENTIFY, {"id": connection_id, "token_digest": token_digest})
+
+    async def holder(self, connection: StoredConnection) -> str | None:
+        """The other connection of the user that has the same account, or the same token."""
+        of = {
+            "user_id": connection.user,
+            "connector": connection.connector,
+            "environment": connection.environment,
+        }
+        rows = await self._engine.read(_HOLDER, _whose(connection) | of)
+        return str(rows[0]["id"]) if rows else None
+
+    async def twins(self, connection_id: str) -> list[str]:
+        """The other connections of the same account, also those that were forgotten."""
+        return [row["id"] for row in await self._engine.read(_TWINS, {"id": connection_id})]
 
     async def rotate(self, connection_id: str, old: str, new: str) -> bool:
         """The same credentials under another key. False if they have changed meanwhile."""
@@ -184,6 +270,7 @@ class ConnectionStore:
         gone = [{"id": connection_id}]
         tables = ("learned", "landed", *(["claims"] if erase else []))
         deletes = [f"DELETE FROM {table} WHERE connection_id = :id" for table in tables]
+        deletes += [_ERASE_ACCOUNT] if erase else []
         return await self._write(
             _FORGET,
             {"id": connection_id, "at": stamp(at), "erasing": stamp(at) if erase else None},
@@ -282,7 +369,19 @@ def _connection(row: Values) -> StoredConnection:
         checked_at=datetime.fromisoformat(row["checked_at"]) if row["checked_at"] else None,
         lost=row["lost"],
         schedule=_schedule(row),
+        account_id=row["account_id"],
+        account_confirmed=bool(row["account_confirmed"]),
+        token_digest=row["token_digest"],
     )
+
+
+def _whose(connection: StoredConnection) -> dict[str, Any]:
+    return {
+        "id": connection.id,
+        "account_id": connection.account_id,
+        "account_confirmed": int(connection.account_confirmed),
+        "token_digest": connection.token_digest,
+    }
 
 
 def _schedule(row: Values) -> Schedule | None:

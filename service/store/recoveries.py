@@ -31,6 +31,7 @@ VALUES (:id, :user_id, :connection_id, :rule, :currency, :hundredths, :opens, :c
        updated_at = excluded.updated_at, body = excluded.body
 """
 _SETTLE = "UPDATE claims SET reimbursed = 1, sync_id = :sync_id, updated_at = :at WHERE id = :id"
+_SUPERSEDE = "DELETE FROM claims WHERE id = :id"
 _WITHDRAW = """
 DELETE FROM claims WHERE connection_id = :connection_id AND rule = :rule
    AND reimbursed = 0 AND sync_id <> :sync_id
@@ -117,13 +118,23 @@ class Recoveries:
         return await self._engine.write(guard, [bulk(_COST, {"user_id": user}, table)])
 
 
-def findings(sync: Sync, found: Findings, at: datetime) -> Sequence[Statement]:
-    """What a detection changes: claims are kept, settled or, where a rule finds them no more,
-    withdrawn. Those of a rule that did not run stay as they were."""
-    when = {"sync_id": sync.id, "at": stamp(at)}
+def findings(
+    sync: Sync, found: Findings, at: datetime, twins: Sequence[str] = ()
+) -> Sequence[Statement]:
+    """What a detection changes: claims are kept, settled or, where a rule does not find them any
+    more, withdrawn. Those of a rule that did not run stay as they were.
+
+    `twins` are other connections of the same account: a case that is found here is not kept there
+    as well, and one that is settled here is settled there."""
+    when, keys = {"sync_id": sync.id, "at": stamp(at)}, [claim.id for claim in found.claims]
+    everywhere = (sync.connection_id, *twins)
     return [
         Statement(_KEEP, [_row(sync, claim) | when for claim in found.claims]),
-        Statement(_SETTLE, [{"id": _id(sync, key)} | when for key in found.settled]),
+        Statement(_SUPERSEDE, [{"id": _id(twin, key)} for twin in twins for key in keys]),
+        Statement(
+            _SETTLE,
+            [{"id": _id(each, key)} | when for each in everywhere for key in found.settled],
+        ),
         Statement(
             _WITHDRAW,
             [
@@ -137,7 +148,7 @@ def findings(sync: Sync, found: Findings, at: datetime) -> Sequence[Statement]:
 def _row(sync: Sync, claim: Claim) -> dict[str, Any]:
     amount = None if claim.amount is None else int(Decimal(claim.amount) * 100)
     return {
-        "id": _id(sync, claim.id),
+        "id": _id(sync.connection_id, claim.id),
         "user_id": sync.user,
         "connection_id": sync.connection_id,
         "rule": claim.rule,
@@ -149,9 +160,9 @@ def _row(sync: Sync, claim: Claim) -> dict[str, Any]:
     }
 
 
-def _id(sync: Sync, key: str) -> str:
+def _id(connection_id: str, key: str) -> str:
     """Of a claim, for the wire: the same whenever the same case is found, and free of slashes."""
-    case = f"{sync.connection_id}\n{key}".encode()
+    case = f"{connection_id}\n{key}".encode()
     return f"claim_{hashlib.blake2b(case, digest_size=12).hexdigest()}"
 
 

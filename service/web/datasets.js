@@ -28,6 +28,7 @@ function row(dataset, sync) {
 
 /** How its badge looks and what it says; a dataset that is being read may stand still. */
 function state(dataset, sync) {
+  if (dataset.code === "not_read") return ["unknown", "not read"];
   if (dataset.status !== "in_progress") return [dataset.status, status(dataset.status)];
   if (sync.status === "paused") return ["paused", "paused"];
   return ["in_progress", dataset.waitingUntil ? "waiting" : "reading"];
@@ -36,8 +37,8 @@ function state(dataset, sync) {
 /** The warnings, and what no warning says already: why a dataset or the sync broke off. */
 export function warnings(sync) {
   const said = [...sync.warnings];
-  for (const { name, error } of sync.datasets) {
-    if (error && !said.some((words) => words.includes(error))) said.push(`${title(name)}: ${error}`);
+  for (const { name, error, code } of sync.datasets) {
+    if (error && code !== "not_read" && !said.some((words) => words.includes(error))) said.push(`${title(name)}: ${error}`);
   }
   const notes = said.map((words) => h("li", { class: "notice warn" }, words));
   if (sync.error && sync.error.message !== sync.message) {

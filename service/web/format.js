@@ -59,6 +59,7 @@ export const title = (name) => name.charAt(0).toUpperCase() + name.slice(1).repl
 
 /** How much of a dataset was read; what cannot be known is not a number. */
 export function read(dataset) {
+  if (dataset.code === "not_read") return "—";
   if (dataset.status === "unknown") return "unknown";
   if (dataset.status === "pending") return "—";
   if (dataset.status === "complete") return number(dataset.processed);

@@ -28,9 +28,9 @@ async def near(tmp_path: Path) -> AsyncIterator[Serving]:
         yield serving
 
 
-async def consent(user: User) -> str:
+async def consent(user: User, seller: str = "", connection: str = "") -> str:
     """What a browser does: to the page, press its button, come back; the address it comes to."""
-    sent = await user.get(BEGIN)
+    sent = await user.get(BEGIN + (f"&connectionId={connection}" if connection else ""))
     assert sent.status_code == 302 and sent.headers["cache-control"] == "no-store"
     async with httpx.AsyncClient(verify=False) as browser:
         page = await browser.get(sent.headers["location"])
@@ -38,7 +38,8 @@ async def consent(user: User) -> str:
         (action,) = re.findall(r'action="(.*?)"', page.text)
         answer = await browser.get(
             str(page.url.join(action)),
-            params={name: html.unescape(value) for name, value in fields.items()},
+            params={name: html.unescape(value) for name, value in fields.items()}
+            | ({"seller": seller} if seller else {}),
         )
     assert answer.status_code == 302
     back = urlsplit(answer.headers["location"])
@@ -85,3 +86,32 @@ async def test_who_refuses_to_consent_is_told_so(near: Serving) -> None:
 async def test_a_region_that_there_is_not_is_named(near: Serving) -> None:
     answer = await near.user().get("/api/connections/amazon/authorize?region=MARS")
     assert problem(answer, 422, "invalid")["errors"][0]["field"] == "region"
+
+
+async def test_a_seller_who_is_connected_does_not_consent_a_second_time(near: Serving) -> None:
+    ann = near.user()
+    await ann.get(await consent(ann))
+    (first,) = read(await ann.get("/api/connections"))["connections"]
+    await ann.until(read(await ann.get("/api/sync/status"))["syncId"], seconds=60)
+    found = problem(await ann.get(await consent(ann)), 409, "already_connected")
+    assert found["connectionId"] == first["id"]
+    answer = await ann.post("/api/connections", {**amazon.connection(1, 20)})
+    assert problem(answer, 409, "already_connected")["connectionId"] == first["id"]
+    assert len(read(await ann.get("/api/connections"))["connections"]) == 1
+    assert (await ann.get(await consent(ann, connection=first["id"]))).status_code == 303
+
+
+async def test_another_seller_does_not_consent_for_a_connection(near: Serving) -> None:
+    ann = near.user()
+    await ann.get(await consent(ann))
+    connections = read(await ann.get("/api/connections"))["connections"]
+    done = await ann.until(read(await ann.get("/api/sync/status"))["syncId"], seconds=60)
+    back = await consent(ann, seller="2-30", connection=connections[0]["id"])
+    problem(await ann.get(back), 409, "other_account")
+    path = f"/api/connections/{connections[0]['id']}/reconnect"
+    body = {"refreshToken": str(amazon.connection(2, 30)["refreshToken"])}
+    problem(await ann.post(path, body), 409, "other_account")
+    assert read(await ann.get("/api/connections"))["connections"] == connections
+    assert read(await ann.get("/api/sync/status"))["syncId"] == done["syncId"]
+    assert len(await ann.records("orders")) == 20
+    assert (await ann.get(await consent(ann, seller="2-30"))).status_code == 303

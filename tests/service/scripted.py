@@ -11,6 +11,7 @@ import pytest
 import connectors
 from connectors.base import (
     Account,
+    Claim,
     Clock,
     Connection,
     ConnectorError,
@@ -29,16 +30,26 @@ from connectors.base import (
 ORDERS = Dataset("orders", "orders", timedelta(days=90), overlap=timedelta(days=1))
 STOCK = Dataset("stock", "stock levels")
 CASES = Dataset("cases", "cases", lasting=True)
+PAYMENTS = Dataset("payments", "payments", tells_account=True)
 
 
 class Script:
     """What the source has, by dataset, and what goes wrong: `errors` are raised one after the
     other, each before the next page of its dataset; `gates` hold a page back until they open.
-    `windows` is what was asked for, `pages` how many were read, `tokens` who was checked."""
+    `windows` is what was asked for, `pages` how many were read, `tokens` who was checked.
+    `owners` are the accounts by their tokens, which the payments name, and with `check_tells` the
+    check. `claims` is what a detection finds."""
 
     def __init__(self) -> None:
         self.records: dict[str, list[Record]] = {"orders": [], "stock": []}
-        self.errors: dict[str, list[Exception | None]] = {"orders": [], "stock": [], "cases": []}
+        self.errors: dict[str, list[Exception | None]] = {
+            name: [] for name in ("orders", "stock", "cases", "payments")
+        }
+        self.owners: dict[str, str] = {}
+        self.check_tells = False
+        self.store = "Scripted"
+        self.claims: list[Claim] = []
+        self.settled: list[str] = []
         self.gates: dict[str, anyio.Event] = {}
         self.windows: list[tuple[str, Window]] = []
         self.pages = 0
@@ -60,7 +71,8 @@ class ScriptedConnector:
 
     @property
     def datasets(self) -> Sequence[Dataset]:
-        return [each for each in (ORDERS, STOCK, CASES) if each.name in self._script.records]
+        found = (ORDERS, STOCK, CASES, PAYMENTS)
+        return [each for each in found if each.name in self._script.records]
 
     def __init__(self, script: Script) -> None:
         self._script = script
@@ -69,7 +81,10 @@ class ScriptedConnector:
         self._script.tokens.append(connection.refresh_token)
         if error := self._script.refused.get(connection.refresh_token):
             raise error
-        return Account("Scripted", self._script.marketplaces)
+        told = (
+            self._script.owners.get(connection.refresh_token) if self._script.check_tells else None
+        )
+        return Account(self._script.store, self._script.marketplaces, id=told)
 
     def plan(self, connection: Connection, windows: Mapping[str, Window]) -> Plan:
         return {name: Way("as told") for name in windows}
@@ -94,7 +109,8 @@ class ScriptedConnector:
             script.pages += 1
             end = begin + 10
             more = end < len(records)
-            yield Page(records[begin:end], Cursor(str(end)) if more else None)
+            owner = script.owners.get(connection.refresh_token) if dataset.tells_account else None
+            yield Page(records[begin:end], Cursor(str(end)) if more else None, account=owner)
             if not more:
                 return
             begin = end
@@ -102,7 +118,8 @@ class ScriptedConnector:
     def detect(self, records: Records, as_of: datetime) -> Findings:
         complete = tuple(each.name for each in self.datasets if records.complete(each.name))
         self._script.detecting.append(complete)
-        return Findings((), ())
+        ran = tuple({each.rule for each in self._script.claims})
+        return Findings(tuple(self._script.claims), ran, settled=tuple(self._script.settled))
 
 
 def scripted(monkeypatch: pytest.MonkeyPatch) -> Script:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from connectors.base import Cursor, Page, Window
 from service.errors import IllegalMove
 from service.model import ENDED, LIVE, MOVES, Actor, Fault, Status, Sync, sub_of, user_id
-from service.progress import CLAIMS, Checkpoint, DatasetProgress, Outcome, Stage, Tally
+from service.progress import CLAIMS, NOT_READ, Checkpoint, DatasetProgress, Outcome, Stage, Tally
 
 NOW = datetime(2026, 1, 15, 12, tzinfo=UTC)
 WINDOW = Window(NOW - timedelta(days=90), NOW)
@@ -108,12 +108,15 @@ def test_an_ended_sync_never_says_that_an_unread_dataset_was_read() -> None:
     begun = fetching().advanced("orders", page("1"), Tally(created=5), NOW)
     cancelled = begun.cancelled(NOW)
     assert cancelled.dataset("orders").status is Outcome.PARTIAL
-    assert cancelled.dataset("inventory").status is Outcome.PENDING
+    assert cancelled.dataset("inventory").status is Outcome.UNKNOWN
+    assert cancelled.dataset("inventory").code == NOT_READ
     assert cancelled.dataset(CLAIMS).status is Outcome.UNKNOWN
     resumed = cancelled.resumed(NOW)
     assert resumed.dataset("orders").status is Outcome.IN_PROGRESS
     assert resumed.dataset("orders").checkpoint.cursor == "1"
-    assert resumed.dataset(CLAIMS).status is Outcome.PENDING
+    for name in ("inventory", CLAIMS):
+        assert resumed.dataset(name).status is Outcome.PENDING
+        assert resumed.dataset(name).error is resumed.dataset(name).code is None
 
 
 def test_a_sync_is_the_same_after_it_was_stored() -> None:

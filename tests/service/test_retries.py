@@ -220,6 +220,8 @@ async def test_a_sync_that_was_paused_for_longer_than_history_is_kept_fails(
         clock.jump(timedelta(days=31))
         failed = await ann.until(paused["syncId"], "failed")
         assert failed["error"]["code"] == "paused_too_long"
+        path = f"/api/connections/{paused['connectionId']}/reconnect"
+        assert (await ann.post(path, {"refreshToken": "newer"})).status_code == 200
         assert (await ann.post("/api/sync/start")).status_code == 202
 
 

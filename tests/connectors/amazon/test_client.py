@@ -370,7 +370,7 @@ async def test_the_real_client_names_the_application_and_never_more_than_amazon_
     ):
         account = await connector.check(connect(), waiting)
     assert account.name == "Sandbox Store 1"
-    assert len(agents) == 2
+    assert len(agents) == 3  # the login, the participations, the transactions
     for agent in agents:
         assert agent.startswith("amzn1.sp.solution.sandbox/0.1 (Language=Python/3.")
         assert len(agent) <= 500

@@ -71,7 +71,7 @@ async def spoil(service: Serving, connection_id: str, token: str = "revoked") ->
     from tests.serving import KEY
 
     secret = read_keys(KEY).encrypt(token.encode()).decode()
-    sql = "UPDATE connections SET credentials = :secret WHERE id = :id RETURNING id"
+    sql = "UPDATE connections SET credentials = :secret, lost = NULL WHERE id = :id RETURNING id"
     row = {"secret": secret, "id": connection_id}
     assert await service.parts.store.write(Statement(sql, [row]))
 

@@ -63,7 +63,7 @@ async def test_a_historical_sync_starts_by_itself_unless_it_is_skipped(tmp_path:
         assert sync["streamUrl"] == f"/api/sse/sync-progress/{sync['syncId']}"
         done = await ann.until(sync["syncId"])
         assert (done["status"], done["ordersProcessed"]) == ("complete", 1)
-        await ann.connect(skipHistoricalSync=True)
+        await ann.connect(refreshToken="another", skipHistoricalSync=True)
         assert (await what_there_is(ann))[0] == 1
 
 
@@ -73,7 +73,7 @@ async def test_a_historical_sync_that_cannot_start_does_not_fail_the_connection(
     async with serve(tmp_path, **SLOW) as service:
         ann = service.user()
         first = read(await ann.post("/api/connections", NEW))
-        answer = await ann.post("/api/connections", NEW)
+        answer = await ann.post("/api/connections", {**NEW, "refreshToken": "another"})
         assert answer.status_code == 201
         assert answer.json()["sync"] is None and "not started" in answer.json()["warning"]
         assert (await what_there_is(ann))[1] == [first["sync"]["syncId"]]
@@ -127,7 +127,8 @@ async def test_credentials_are_in_no_answer_no_log_and_no_file(
 async def test_a_connection_is_not_forgotten_while_its_sync_is_live(tmp_path: Path) -> None:
     async with serve(tmp_path, **SLOW) as service:
         ann = service.user()
-        busy, idle = (await ann.connect())["id"], (await ann.connect())["id"]
+        busy = (await ann.connect())["id"]
+        idle = (await ann.connect(refreshToken="another"))["id"]
         sync_id = await ann.start(connectionId=busy)
         problem(await ann.http.delete(f"/api/connections/{busy}"), 409, "connection_busy")
         assert (await ann.get(f"/api/connections/{busy}")).json()["status"] == "connected"

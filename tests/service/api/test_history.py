@@ -72,7 +72,7 @@ async def test_filters_narrow_the_history_and_its_total(tmp_path: Path) -> None:
     async with serve(tmp_path, **TINY) as service:
         ann = service.user()
         here = (await ann.connect())["id"]
-        there = (await ann.connect(region="EU"))["id"]
+        there = (await ann.connect(region="EU", refreshToken="another"))["id"]
         one = await ann.whole_sync(connectionId=here)
         two = await ann.whole_sync(connectionId=there)
         three = await ann.whole_sync(connectionId=there)
@@ -132,7 +132,8 @@ async def test_failed_records_are_items_in_pages(tmp_path: Path) -> None:
 async def test_records_come_in_pages_across_connections(tmp_path: Path) -> None:
     async with serve(tmp_path, DEMO_ORDERS="25") as service:
         ann = service.user()
-        connections = [(await ann.connect())["id"] for _ in range(3)]
+        tokens = ("one", "two", "three")
+        connections = [(await ann.connect(refreshToken=each))["id"] for each in tokens]
         for each in (connections[0], connections[2]):
             done = await ann.whole_sync(connectionId=each)
         wanted = [
@@ -154,7 +155,8 @@ async def test_records_come_in_pages_across_connections(tmp_path: Path) -> None:
 async def test_what_is_forgotten_is_kept_or_erased_as_asked(tmp_path: Path) -> None:
     async with serve(tmp_path, DEMO_ORDERS="25") as service:
         ann = service.user()
-        kept, erased = (await ann.connect())["id"], (await ann.connect())["id"]
+        kept = (await ann.connect())["id"]
+        erased = (await ann.connect(refreshToken="another"))["id"]
         for each in (kept, erased):
             await ann.whole_sync(connectionId=each)
         assert (await ann.http.delete(f"/api/connections/{kept}")).status_code == 204

@@ -1,0 +1,111 @@
+"""Whose account it is: what tells the seller's id, and that nothing fails where nothing does."""
+
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+
+from connectors.amazon.account import named
+from connectors.amazon.datasets import LIST_TRANSACTIONS, TRANSACTIONS
+from connectors.amazon.sandbox.generator.identity import Identity
+
+from .bench import Bench, connect, edited, rows
+
+pytestmark = pytest.mark.anyio
+
+SELLER = Identity.of_token(connect().refresh_token, 120)
+assert SELLER
+ID = SELLER.partner_id
+
+
+async def test_a_check_tells_the_sellers_id_by_one_call(bench: Bench) -> None:
+    account = await bench.connector.check(connect(), bench.waiting)
+    assert (account.id, account.name) == (ID, "Sandbox Store 1")
+    assert await bench.statuses(LIST_TRANSACTIONS.name) == [200]
+
+
+async def test_two_tokens_of_one_seller_tell_one_id_and_those_of_two_sellers_two(
+    bench: Bench,
+) -> None:
+    found = [
+        (await bench.connector.check(connect(each), bench.waiting)).id
+        for each in ("1", "1-120", "2", "2-300")
+    ]
+    assert found[0] == found[1] and len(set(found)) == 3
+
+
+async def test_a_seller_who_is_known_is_not_asked_for(bench: Bench) -> None:
+    known = msgspec.structs.replace(connect(), account_id=ID)
+    assert (await bench.connector.check(known, bench.waiting)).id == ID
+    assert await bench.calls(LIST_TRANSACTIONS.name) == []
+
+
+@pytest.mark.parametrize("status", [400, 403, 404, 429, 500, 503])
+async def test_a_refusal_to_tell_the_seller_neither_fails_the_check_nor_holds_it_up(
+    bench: Bench, status: int
+) -> None:
+    def refuse(request: httpx.Request, response: httpx.Response) -> httpx.Response:
+        if request.url.path == LIST_TRANSACTIONS.path:
+            return httpx.Response(status, json={"errors": [{"code": "x", "message": "y"}]})
+        return response
+
+    bench.wire.spoil = refuse
+    before = bench.clock.now()
+    account = await bench.connector.check(connect(), bench.waiting)
+    assert (account.id, account.name) == (None, "Sandbox Store 1")
+    assert (bench.clock.now() - before).total_seconds() < 5 and bench.waits == []
+
+
+HOSTILE: list[Any] = [None, "", 5, [], {}, "x" * 65, "a b", "\u0000", "é", {"sellingPartnerId": ID}]
+
+
+@pytest.mark.parametrize("told", HOSTILE)
+async def test_what_is_no_id_is_not_believed(bench: Bench, told: Any) -> None:
+    def edit(request: httpx.Request, response: httpx.Response) -> httpx.Response:
+        if request.url.path != LIST_TRANSACTIONS.path:
+            return response
+
+        def other(body: Any) -> None:
+            for each in rows(body):
+                each["sellingPartnerMetadata"] = {"sellingPartnerId": told}
+
+        return edited(response, other)
+
+    bench.wire.spoil = edit
+    assert (await bench.connector.check(connect(), bench.waiting)).id is None
+    pages = await bench.sync(TRANSACTIONS)
+    assert {page.account for page in pages} == {None}
+    assert sum(len(page.records) for page in pages) == await bench.count("transactions")
+
+
+async def test_pages_of_transactions_name_the_seller_and_no_other_dataset_does(
+    bench: Bench,
+) -> None:
+    for dataset in bench.connector.datasets:
+        assert dataset.tells_account == (dataset is TRANSACTIONS)
+    for page in await bench.sync(TRANSACTIONS):
+        assert page.account == (ID if page.records else None)
+
+
+async def test_amazons_own_static_sandbox_names_nobody(bench: Bench) -> None:
+    example = msgspec.structs.replace(connect(), environment="sandbox")
+    assert (await bench.connector.check(example, bench.waiting)).id is None
+    assert await bench.calls(LIST_TRANSACTIONS.name) == []
+
+
+async def test_a_consent_tells_the_sellers_id(bench: Bench) -> None:
+    answer = {"spapi_oauth_code": "sandbox-1-120", "selling_partner_id": ID}
+    granted = await bench.connector.exchange(answer, "http://sandbox/back")
+    assert (granted.account_id, granted.refresh_token in repr(granted)) == (ID, False)
+    granted = await bench.connector.exchange(answer | {"selling_partner_id": "a b"}, "http://x/y")
+    assert granted.account_id is None
+
+
+def test_of_several_sellers_the_expected_one_is_named() -> None:
+    told = [
+        msgspec.json.encode({"sellingPartnerMetadata": {"sellingPartnerId": each}})
+        for each in ("A", "B")
+    ]
+    assert (named(told), named(told, "B"), named(told, "C")) == ("A", "B", "A")
+    assert named([b"{", b"[]", b"\xff", b"{}", b'{"sellingPartnerMetadata": 5}']) is None

@@ -1,0 +1,307 @@
+"""What is said where a sync cannot go on, what is logged of its moves, and what was never read."""
+
+import re
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from cryptography.fernet import Fernet
+from structlog.testing import capture_logs
+
+from connectors.base import ConnectionLost, Misconfigured, Retryable, SourceError
+from service.model import MOVES, Status
+from tests.service.api.answers import problem
+from tests.service.clocks import FastClock
+from tests.service.scripted import Script, scripted
+from tests.service.test_housekeeping import NIGHT, until_there_are
+from tests.serving import Json, User, read, serve
+
+pytestmark = pytest.mark.anyio
+
+SINCE = re.compile(r"paused since \d{4}-\d\d-\d\d \d\d:\d\d UTC because the connection was lost")
+
+
+@pytest.fixture
+def script(monkeypatch: pytest.MonkeyPatch) -> Script:
+    found = scripted(monkeypatch)
+    found.has("orders", *(f"order-{number:02}" for number in range(35)))
+    found.has("stock", "sku-1", "sku-2")
+    return found
+
+
+async def lose(user: User, script: Script) -> Json:
+    """A sync that paused since the source refuses the credentials."""
+    script.errors["orders"] = [None, ConnectionLost("Withdrawn.")]
+    await user.connect()
+    return await user.until(await user.start(), "paused")
+
+
+# A lost connection --------------------------------------------------------------------------------
+
+
+async def test_a_start_says_since_when_the_sync_is_paused_and_what_to_do(
+    tmp_path: Path, script: Script
+) -> None:
+    async with serve(tmp_path, FastClock()) as service:
+        ann = service.user()
+        paused = await lose(ann, script)
+        for path in ("/api/sync/start", "/api/sync/force"):
+            found = problem(await ann.post(path), 409, "sync_already_running")
+            assert (found["syncId"], found["syncStatus"]) == (paused["syncId"], "paused")
+            assert SINCE.search(found["detail"]), found["detail"]
+            assert f"/api/connections/{paused['connectionId']}/reconnect" in found["detail"]
+        assert await ann.status(paused["syncId"]) == paused
+
+
+async def test_an_attach_tells_the_true_status(tmp_path: Path, script: Script) -> None:
+    async with serve(tmp_path, FastClock()) as service:
+        ann = service.user()
+        paused = await lose(ann, script)
+        answer = await ann.post("/api/sync/start", {"onConflict": "attach"})
+        assert answer.status_code == 202
+        assert (read(answer)["syncId"], read(answer)["status"]) == (paused["syncId"], "paused")
+        assert SINCE.search(read(answer)["message"])
+
+
+async def test_a_start_that_is_repeated_with_its_key_tells_the_true_status(
+    tmp_path: Path, script: Script
+) -> None:
+    async with serve(tmp_path, FastClock()) as service:
+        ann = service.user()
+        await ann.connect()
+        key = {"headers": {"Idempotency-Key": "k"}}
+        sync_id = read(await ann.post("/api/sync/start", {}, **key))["syncId"]
+        await ann.until(sync_id, "complete")
+        again = read(await ann.post("/api/sync/start", {}, **key))
+        assert (again["syncId"], again["status"]) == (sync_id, "complete")
+        assert "started" not in again["message"]
+
+
+async def test_a_lost_connection_is_neither_resumed_nor_started_into_another_pause(
+    tmp_path: Path, script: Script
+) -> None:
+    async with serve(tmp_path, FastClock()) as service:
+        ann = service.user()
+        paused = await lose(ann, script)
+        resume = f"/api/sync/resume/{paused['syncId']}"
+        for _ in range(2):
+            found = problem(await ann.post(resume), 409, "connection_lost")
+            assert found["connectionId"] == paused["connectionId"]
+            assert "reconnect" in found["detail"] and "Withdrawn." in found["detail"]
+        assert await ann.status(paused["syncId"]) == paused
+        await ann.post(f"/api/sync/cancel/{paused['syncId']}")
+        problem(await ann.post("/api/sync/start"), 409, "connection_lost")
+        problem(await ann.post(resume), 409, "connection_lost")
+        path = f"/api/connections/{paused['connectionId']}/reconnect"
+        assert (await ann.post(path, {"refreshToken": "newer"})).status_code == 200
+        assert (await ann.post(resume)).status_code == 202
+        assert (await ann.until(paused["syncId"]))["status"] == "complete"
+
+
+async def test_a_sync_that_paused_for_a_missing_key_is_resumed_once_the_key_is_there(
+    tmp_path: Path, script: Script
+) -> None:
+    async with serve(tmp_path, FastClock()) as service:
+        await service.user().connect()
+    other = Fernet.generate_key().decode()
+    async with serve(tmp_path, FastClock(), SECRETS_KEYS=other) as service:
+        paused = await service.user().until(await service.user().start(), "paused")
+    async with serve(tmp_path, FastClock()) as service:
+        answer = await service.user().post(f"/api/sync/resume/{paused['syncId']}")
+        assert answer.status_code == 202
+        assert (await service.user().until(paused["syncId"]))["status"] == "complete"
+
+
+async def test_another_connection_starts_once_the_paused_sync_is_cancelled(
+    tmp_path: Path, script: Script
+) -> None:
+    async with serve(tmp_path, FastClock()) as service:
+        ann = service.user()
+        paused = await lose(ann, script)
+        other = (await ann.connect(refreshToken="other"))["id"]
+        answer = await ann.post("/api/sync/start", {"connectionId": other})
+        found = problem(answer, 409, "sync_already_running")
+        assert found["connectionId"] == paused["connectionId"]
+        await ann.post(f"/api/sync/cancel/{paused['syncId']}")
+        assert (await ann.whole_sync(connectionId=other))["status"] == "complete"
+
+
+async def test_a_schedule_does_not_start_a_sync_of_a_lost_connection(
+    tmp_path: Path, script: Script
+) -> None:
+    clock = FastClock(now=datetime(2026, 3, 1, 0, 30, tzinfo=UTC))
+    async with serve(tmp_path, clock) as service:
+        ann = service.user()
+        paused = await lose(ann, script)
+        path = f"/api/connections/{paused['connectionId']}"
+        for cancelled in (False, True):
+            await ann.http.put(f"{path}/schedule", json=NIGHT)
+            if cancelled:
+                await ann.post(f"/api/sync/cancel/{paused['syncId']}")
+            before = read(await ann.get(path))["schedule"]["nextRunAt"]
+            with anyio.fail_after(10), capture_logs() as logs:
+                while read(await ann.get(path))["schedule"]["nextRunAt"] == before:
+                    clock.jump(timedelta(hours=1))
+                    await anyio.sleep(0.05)
+                while not (told := [e for e in logs if e["event"].startswith("scheduled_sync")]):
+                    await anyio.sleep(0.01)
+            assert [(e["event"], e["code"]) for e in told] == [
+                ("scheduled_sync_not_started", "connection_lost")
+            ]
+            after = read(await ann.get(path))["schedule"]["nextRunAt"]
+            assert after.endswith("T01:00:00.000Z"), "not again in a minute"
+        assert len(await until_there_are(ann, 1)) == 1
+
+
+# Every move is logged -----------------------------------------------------------------------------
+
+
+def moves(logs: Any, sync_id: str) -> list[tuple[str, str]]:
+    found = [each for each in logs if each["event"] == "sync_moved" and each["sync_id"] == sync_id]
+    assert all(each["tenant"] == "acme" and each["version"] for each in found)
+    return [(each["from"], each["to"]) for each in found]
+
+
+async def test_every_move_of_a_sync_is_logged_once(tmp_path: Path, script: Script) -> None:
+    with capture_logs() as logs:
+        async with serve(tmp_path, FastClock()) as service:
+            ann = service.user("ann", tenant="acme")
+            paused = await lose(ann, script)
+            sync_id = paused["syncId"]
+            path = f"/api/connections/{paused['connectionId']}/reconnect"
+            script.gates["orders"] = anyio.Event()
+            await ann.post(path, {"refreshToken": "newer"})
+            await ann.until(sync_id, "in_progress")
+            await ann.post(f"/api/sync/cancel/{sync_id}")
+            script.gates.clear()
+            script.errors["orders"] = [Misconfigured("The operator must set it up.")]
+            await ann.post(f"/api/sync/resume/{sync_id}")
+            await ann.until(sync_id, "failed")
+            await ann.post(f"/api/sync/resume/{sync_id}")
+            assert (await ann.until(sync_id))["status"] == "complete"
+    run = [("pending", "in_progress")]
+    assert [each for each in moves(logs, sync_id) if each != ("", "")] == [
+        ("none", "pending"),
+        *(*run, ("in_progress", "paused")),
+        *(("paused", "pending"), *run, ("in_progress", "cancelled")),
+        *(("cancelled", "pending"), *run, ("in_progress", "failed")),
+        *(("failed", "pending"), *run, ("in_progress", "complete")),
+    ]
+    told = [each for each in logs if each["event"] == "sync_moved"]
+    for move in moves(logs, sync_id)[1:]:
+        assert Status(move[1]) in MOVES[Status(move[0])]
+    codes = [each["code"] for each in told if each["to"] in ("paused", "failed")]
+    assert codes == ["connection_lost", "connector_misconfigured"]
+
+
+async def test_a_takeover_and_a_resume_after_a_restart_are_logged(
+    tmp_path: Path, script: Script
+) -> None:
+    script.gates["orders"] = anyio.Event()
+    async with serve(tmp_path, FastClock()) as service:
+        ann = service.user("ann", tenant="acme")
+        await ann.connect()
+        sync_id = await ann.start()
+        await ann.until_processed(sync_id, "stock", 2)
+    with capture_logs() as logs:
+        async with serve(tmp_path, FastClock()) as service:
+            ann = service.user("ann", tenant="acme")
+            with anyio.fail_after(10):
+                while not moves(logs, sync_id):
+                    await anyio.sleep(0.01)
+            await ann.post(f"/api/sync/cancel/{sync_id}")
+    assert moves(logs, sync_id) == [("in_progress", "in_progress"), ("in_progress", "cancelled")]
+    script.gates.clear()
+    with capture_logs() as logs:
+        async with serve(tmp_path, FastClock()) as service:
+            ann = service.user("ann", tenant="acme")
+            await ann.post(f"/api/sync/resume/{sync_id}")
+            await ann.until(sync_id, "complete")
+    assert moves(logs, sync_id) == [
+        ("cancelled", "pending"),
+        ("pending", "in_progress"),
+        ("in_progress", "complete"),
+    ]
+
+
+# What was never read ------------------------------------------------------------------------------
+
+
+def outcomes(sync: Json) -> dict[str, tuple[str, str | None]]:
+    return {each["name"]: (each["status"], each["code"]) for each in sync["datasets"]}
+
+
+async def test_what_a_cancelled_sync_never_read_is_unknown_and_not_failed(
+    tmp_path: Path, script: Script
+) -> None:
+    script.gates = {"stock": anyio.Event()}
+    async with serve(tmp_path, FastClock()) as service:
+        ann = service.user()
+        await ann.connect()
+        sync_id = await ann.start()
+        await ann.until_processed(sync_id, "orders", 35)
+        cancelled = read(await ann.post(f"/api/sync/cancel/{sync_id}"))
+        assert outcomes(cancelled)["orders"] == ("complete", None)
+        assert outcomes(cancelled)["stock"] == ("unknown", "not_read")
+        stock = cancelled["datasets"][1]
+        assert stock["error"].startswith("Not read") and "cancelled" in stock["error"]
+        script.gates["stock"].set()
+        assert (await ann.post(f"/api/sync/resume/{sync_id}")).status_code == 202
+        done = await ann.until(sync_id)
+        assert (done["status"], outcomes(done)["stock"]) == ("complete", ("complete", None))
+
+
+async def test_what_waits_and_what_only_waited_its_turn_is_unknown_too(
+    tmp_path: Path, script: Script
+) -> None:
+    script.gates = {"orders": anyio.Event()}
+    async with serve(tmp_path, FastClock(), MAX_RUNNING_SYNCS="1") as service:
+        ann, bob = service.user(), service.user("bob")
+        for user in (ann, bob):
+            await user.connect()
+        running, queued = await ann.start(), await bob.start()
+        await ann.until_processed(running, "stock", 2)
+        found = outcomes(read(await bob.post(f"/api/sync/cancel/{queued}")))
+        assert found["orders"] == found["stock"] == ("unknown", "not_read")
+        found = outcomes(read(await ann.post(f"/api/sync/cancel/{running}")))
+        assert (found["orders"], found["claims"][0]) == (("unknown", "not_read"), "unknown")
+
+
+@pytest.mark.parametrize(
+    ("error", "environ"),
+    [
+        (Misconfigured("The operator must set it up."), {}),
+        (RuntimeError("out of order"), {}),
+        (None, {"SYNC_TIMEOUT": "1"}),
+    ],
+)
+async def test_a_sync_that_fails_does_not_fail_datasets_that_it_never_read(
+    tmp_path: Path, script: Script, error: Exception | None, environ: dict[str, str]
+) -> None:
+    script.gates = {"stock": anyio.Event()}
+    script.errors["orders"] = [None, *([error] * 9 if error else [])]
+    async with serve(tmp_path, FastClock(), **environ) as service:
+        ann = service.user()
+        await ann.connect()
+        failed = await ann.whole_sync()
+        assert failed["status"] == "failed"
+        if error:
+            assert outcomes(failed)["orders"] == ("partial", None)
+        assert outcomes(failed)["stock"] == ("unknown", "not_read")
+
+
+async def test_what_the_source_refused_is_still_failed(tmp_path: Path, script: Script) -> None:
+    script.errors["stock"] = [SourceError("No such thing.")]
+    async with serve(tmp_path, FastClock()) as service:
+        ann = service.user()
+        await ann.connect()
+        assert outcomes(await ann.whole_sync())["stock"] == ("failed", None)
+
+
+async def test_a_pause_ends_no_dataset(tmp_path: Path, script: Script) -> None:
+    script.errors["stock"] = [Retryable("Busy.")]
+    async with serve(tmp_path, FastClock()) as service:
+        paused = await lose(service.user(), script)
+        assert {status for status, _ in outcomes(paused).values()} <= {"in_progress", "pending"}
