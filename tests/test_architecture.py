@@ -55,12 +55,15 @@ ROOMS = {
         *GROUND,
     },
     "service.pipeline": {
+        "service.landed",
+        "service.patience",
         "service.registry",
         "service.connections",
         "service.sources",
         *STORES,
         *GROUND,
     },
+    "service.landed": {"service.store.records", *GROUND},
     "service.housekeeping": {
         "service.registry",
         "service.connections",
