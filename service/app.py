@@ -156,6 +156,7 @@ def _pipeline(
         clock,
         timeout=settings.sync_timeout,
         stall_timeout=settings.stall_timeout,
+        patience=settings.source_patience,
         items=settings.history_items,
     )
 

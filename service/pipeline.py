@@ -1,9 +1,8 @@
 """One sync: check the account, read the datasets side by side, detect claims, finish."""
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta
-from random import Random
 from time import perf_counter
 
 import anyio
@@ -19,9 +18,7 @@ from connectors.base import (
     ConnectorError,
     Dataset,
     Misconfigured,
-    Money,
     Page,
-    Record,
     Retryable,
     SourceError,
     Undetectable,
@@ -30,7 +27,9 @@ from connectors.base import (
 from service.accounts import Recognition
 from service.connections import Connections
 from service.errors import IllegalMove, NotFound, Overtaken, WrongAccount
+from service.landed import Landed
 from service.model import Fault, Status, Sync
+from service.patience import IN_TIME, RETRIES, Patience, pause_before
 from service.progress import CLAIMS, Coverage, DatasetProgress, Outcome, Stage
 from service.registry import Registry
 from service.sources import Sources
@@ -40,7 +39,6 @@ from service.store.records import Records, Sweep, covered
 from service.store.recoveries import Recoveries, findings
 
 NOTHING_READ = (Outcome.FAILED, Outcome.UNKNOWN)
-RECORDS_AT_ONCE = 500
 WRITING_AT_ONCE = 2
 """Changes of running syncs on their way into the store at once: what a user asks for (a start, a
 cancel) must not queue behind those of a hundred syncs."""
@@ -54,10 +52,6 @@ REST, LONGEST_REST = 12, 0.5
 has a hundred times the data of others does not take a hundred times their share of the processor.
 """
 
-RETRIES = 3
-"""How often a sync is tried again by itself without having got any further."""
-FIRST_RETRY = 2.0
-"""Seconds before the first of them; each later one waits twice as long, give or take a quarter."""
 MASS = 0.1
 """The share of a dataset that a full refresh may delete without being told to."""
 CURRENT = timedelta(days=1)
@@ -79,6 +73,7 @@ class Pipeline:
         clock: Clock,
         timeout: float,
         stall_timeout: float,
+        patience: float,
         items: str = "failed",
     ) -> None:
         self.registry = registry
@@ -89,8 +84,8 @@ class Pipeline:
         self.clock = clock
         self.timeout = timeout
         self.stall_timeout = timedelta(seconds=stall_timeout)
+        self.patience = patience
         self.items = items
-        self.random = Random()  # noqa: S311 - jitter, not secrecy
         self.writing = anyio.Semaphore(WRITING_AT_ONCE)
         self.detecting = anyio.CapacityLimiter(DETECTING_AT_ONCE)
         self._scopes: dict[str, anyio.CancelScope] = {}
@@ -132,7 +127,9 @@ class _Run:
         self.sync = sync
         # Datasets are read side by side, but their pages are kept one at a time, in turn.
         self._turn = anyio.Lock()
-        self._retryable: list[str] = []
+        self._patience = Patience(pipeline.patience)
+        self._ends = pipeline.clock.now()
+        self._away: dict[str, str] = {}  # the datasets given up while nothing was read, and why
 
     async def to_its_end(self) -> None:
         """Tried again after a failure that may pass; the count of tries begins anew with whatever
@@ -149,6 +146,7 @@ class _Run:
 
     async def _attempt(self) -> Fault | None:
         """None where it came to its end, or to a pause."""
+        self._ends = self._p.clock.now() + timedelta(seconds=self._p.timeout * IN_TIME)
         try:
             with anyio.fail_after(self._p.timeout):
                 await self._steps()
@@ -171,12 +169,12 @@ class _Run:
         return None
 
     async def _again(self, fault: Fault) -> None:
-        pause = FIRST_RETRY * 2**self.sync.retries * self._p.random.uniform(0.75, 1.25)
+        pause = pause_before(self.sync.retries)
         log.info("sync_retried", sync_id=self.sync.id, code=fault.code, seconds=round(pause, 1))
         await self._change(
             lambda now: self.sync.retrying(fault, now + timedelta(seconds=pause), now)
         )
-        self._retryable.clear()
+        self._away.clear()
         await self._p.clock.sleep(pause)
 
     async def _steps(self) -> None:
@@ -218,8 +216,10 @@ class _Run:
                     group.start_soon(self._read, connection, progress, stops, group.cancel_scope)
         if stops:
             raise stops[0]
-        if self._retryable:
-            raise Retryable(self._retryable[0])
+        if self._away and not self._anything_read():
+            raise Retryable(next(iter(self._away.values())))
+        for name, why in self._away.items():
+            await self._lose(name, why)
         if all(each.status in NOTHING_READ for each in self.sync.sources):
             raise SourceError("Nothing could be read. " + " ".join(self.sync.warnings))
 
@@ -233,21 +233,55 @@ class _Run:
         """One dataset to its end. Its errors are values: what concerns it alone is recorded, what
         cannot go on (lost credentials, a sync that is ours no more) stops the other readers too."""
         try:
-            await self._pages(connection, progress)
+            await self._patiently(connection, progress.name)
         except Retryable as error:
-            self._retryable.append(str(error))  # the others finish first: their quotas cost time
+            await self._give_up(progress.name, str(error))
         except (ConnectionLost, Misconfigured) as error:
             stops.append(error)
             scope.cancel()
         except SourceError as error:
-            text = str(error)
             unread = Outcome.UNKNOWN if isinstance(error, Unknowable) else Outcome.FAILED
-            await self._change(
-                lambda now: self.sync.dataset_failed(progress.name, text, now, unread)
-            )
+            await self._lose(progress.name, str(error), unread)
         except Exception as error:
             stops.append(error)
             scope.cancel()
+
+    async def _patiently(self, connection: Connection, name: str) -> None:
+        """One dataset to its end. While the source cannot give it, it is asked for again from its
+        checkpoint, after growing pauses; the others read on. Raises Retryable where it is given
+        up."""
+        while True:
+            before = self.sync.dataset(name)
+            try:
+                await self._pages(connection, before)
+                return
+            except Retryable as error:
+                if self.sync.dataset(name).processed > before.processed:
+                    self._patience.restore(name)
+                pause = self._patience.pause(name, self._p.clock.now(), self._ends)
+                if pause is None:
+                    raise
+                why = f"another try. {error}"
+            log.info("dataset_retried", sync_id=self.sync.id, dataset=name, seconds=round(pause, 1))
+            until = self._p.clock.now() + timedelta(seconds=pause)
+            await self._waiting_for(name)(until, why)
+            await self._p.clock.sleep(pause)
+
+    async def _give_up(self, name: str, why: str) -> None:
+        """A dataset that stayed away: it alone is lost, if anything of the sync was read. If not,
+        the whole sync may be tried again, and it must not have ended."""
+        if self._anything_read():
+            await self._lose(name, why)
+        else:
+            self._away[name] = why
+
+    def _anything_read(self) -> bool:
+        read = (Outcome.COMPLETE, Outcome.PARTIAL)
+        return any(each.processed or each.status in read for each in self.sync.sources)
+
+    async def _lose(self, name: str, why: str, unread: Outcome = Outcome.FAILED) -> None:
+        """What was read of a dataset stays; it is partial then, else `unread`."""
+        await self._change(lambda now: self.sync.dataset_failed(name, why, now, unread))
 
     async def _pages(self, connection: Connection, progress: DatasetProgress) -> None:
         """The next page is asked for when this one is kept: a crash costs no more than the page in
@@ -330,7 +364,7 @@ class _Run:
             await self._change(lambda now: self.sync.undetectable(why, now))
             return
         costs = await self._p.recoveries.costs(self.sync.user)
-        records = _Landed(self._p.records, self.sync, costs, self._current(coverages))
+        records = Landed(self._p.records, self.sync, costs, self._current(coverages))
         try:
             found = await anyio.to_thread.run_sync(
                 self._connector.detect,
@@ -385,36 +419,6 @@ class _Run:
             sync = change(self._p.clock.now())
             await self._p.registry.record(sync, *rest)
             self.sync = sync
-
-
-class _Landed:
-    """What was landed of a connection, read page by page from the thread that detects."""
-
-    def __init__(
-        self, records: Records, sync: Sync, costs: Mapping[str, Money], complete: frozenset[str]
-    ) -> None:
-        self._records = records
-        self._costs = costs
-        self._connection_id = sync.connection_id
-        self._complete = complete
-
-    def complete(self, dataset: str) -> bool:
-        return dataset in self._complete
-
-    def cost(self, sku: str) -> Money | None:
-        return self._costs.get(sku)
-
-    def read(self, dataset: str) -> Iterable[Record]:
-        after = ""
-        while True:
-            rows = anyio.from_thread.run(
-                self._records.raw_page, self._connection_id, dataset, RECORDS_AT_ONCE, after
-            )
-            for record_id, data in rows:
-                yield Record(record_id, data.encode())
-            if len(rows) < RECORDS_AT_ONCE:
-                return
-            after = rows[-1][0]
 
 
 def _find(connector: Connector, name: str) -> Dataset:

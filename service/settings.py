@@ -56,6 +56,8 @@ class Settings(msgspec.Struct, frozen=True, rename="upper"):
     sync_timeout: float = 86400.0
     #: Seconds without a new checkpoint, beyond the longest planned wait.
     stall_timeout: float = 1800.0
+    #: Seconds for which a sync asks again for a dataset that its source cannot give now.
+    source_patience: float = 600.0
     #: Days after which what has ended is deleted; never a connection's newest sync.
     retention_days: float = 30.0
     #: Days after which entries of the audit log are deleted.
@@ -253,6 +255,8 @@ def _check_numbers(settings: Settings) -> list[str]:
     ]
     if settings.max_requests_per_minute < 0:
         problems.append("MAX_REQUESTS_PER_MINUTE must not be below 0.")
+    if not 0 <= settings.source_patience <= LONGEST_TIMEOUT:
+        problems.append(f"SOURCE_PATIENCE must be between 0 and {LONGEST_TIMEOUT:,} seconds.")
     if max(settings.sync_timeout, settings.stall_timeout) > LONGEST_TIMEOUT:
         problems.append(f"Timeouts must be at most {LONGEST_TIMEOUT:,} seconds.")
     if max(settings.retention_days, settings.audit_retention_days) > LONGEST_RETENTION:

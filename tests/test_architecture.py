@@ -59,12 +59,15 @@ ROOMS = {
     "service.accounts": {"service.connections", *GROUND},
     "service.pipeline": {
         "service.accounts",
+        "service.landed",
+        "service.patience",
         "service.registry",
         "service.connections",
         "service.sources",
         *STORES,
         *GROUND,
     },
+    "service.landed": {"service.store.records", *GROUND},
     "service.housekeeping": {
         "service.registry",
         "service.connections",

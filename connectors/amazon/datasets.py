@@ -217,6 +217,7 @@ SOURCES: Mapping[str, Source] = {
         _order,
         # The only parameter that may change while a token is in use.
         size_parameter="maxResultsPerPage",
+        optional="includedData",
     ),
     INVENTORY.name: Source(
         INVENTORY_SUMMARIES,
@@ -233,5 +234,6 @@ SOURCES: Mapping[str, Source] = {
         _transaction_slice,
         _transaction,
         span_parameters=("postedAfter", "postedBefore"),
+        most_empty=5,  # an empty page is not the end, as Amazon says
     ),
 }

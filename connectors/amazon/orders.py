@@ -21,6 +21,7 @@ from connectors.amazon.plan import (
     recent_span,
     report_seconds,
 )
+from connectors.amazon.repeats import Endless
 from connectors.base import (
     Clock,
     Connection,
@@ -29,6 +30,7 @@ from connectors.base import (
     Page,
     Record,
     SourceError,
+    Unknowable,
     Waiting,
     Window,
 )
@@ -44,7 +46,9 @@ ENOUGH = 100
 class _Both(msgspec.Struct, frozen=True, omit_defaults=True):
     """Our cursor: where reports turn to search, how far each is, the orders so far; how many items
     a day there are, by the first page; and by those that were searched for and are new, not just
-    changed: how many items they have, up to when."""
+    changed: how many items they have, up to when. Where search is `refused`, a report takes its
+    place, and `search` is how far that is. `lacking`: why not all orders can be said to be read,
+    although the reading goes to its end."""
 
     turn: Annotated[datetime, msgspec.Meta(tz=True)]
     reports: str | None = None
@@ -54,6 +58,8 @@ class _Both(msgspec.Struct, frozen=True, omit_defaults=True):
     rows: float = 0.0
     new: int = 0
     newest: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
+    refused: bool = False
+    lacking: str = ""
 
 
 class _Created(msgspec.Struct):
@@ -92,13 +98,17 @@ async def read_orders(
 ) -> AsyncIterator[Page]:
     """Every order of the window; one at the turn may come both ways, as the same record. A part of
     the past of which the report tells nothing is searched too: there may have been no orders, and
-    a report does not tell that from a failure. All is searched where reports are refused."""
+    a report does not tell that from a failure. All is searched where reports are refused, and
+    reports tell all where search is; then not all is known, since a report may lack the newest
+    orders. Raises Unknowable after the last page where something may be missing."""
     reading = _Reading(client, clock, connection, window, cursor, waiting)
     if not cursor:
         await reading.look()
     for step in (reading.order, reading.search, reading.documents):
         async for page in step():
             yield page
+    if reading.lacking:
+        raise Unknowable(reading.lacking)
 
 
 class _Reading:
@@ -119,6 +129,8 @@ class _Reading:
         self._window = window
         self._waiting = waiting
         self._found: AsyncIterator[Page] | None = None  # what look began to search
+        self._refusal: SourceError | None = None  # of search
+        self._has_reports = True
         first = _opened(cursor, window)
         self._begin(first or _Both(planned(client, connection, window).search_from))
 
@@ -132,13 +144,23 @@ class _Reading:
         kept = both.reports if self._by_report else None
         self._mark = reports.opened(kept, self._reader.parts)
 
+    @property
+    def lacking(self) -> str:
+        return self._both.lacking
+
     async def look(self) -> None:
         """Where nothing is known of the orders: what the first page of the search tells of how many
         there are. If it would go on for too long, reports shall tell more of them."""
         if not self._by_report or _known(self._connection) is not None:
             return
         found = self._searched(Window(self._both.turn, self._window.until))
-        first = await anext(found)
+        try:
+            first = await anext(found)
+        except Misconfigured:
+            raise
+        except SourceError as error:
+            self._refuse(error)
+            return
         looked = _looked(self._both, first, self._window)
         if looked.turn == self._both.turn:
             self._both, self._found = looked, _after(first, found)
@@ -156,21 +178,71 @@ class _Reading:
         except Misconfigured:
             raise
         except SourceError:  # no role for reports, say: searching takes longer, but it tells all
+            if self._refusal:
+                raise self._refusal from None
             self._both, self._by_report = _Both(self._window.since), False
-            self._found = None
+            self._found, self._has_reports = None, False
 
     async def search(self) -> AsyncIterator[Page]:
         """What is too new for a report; everything, where there are none."""
         if self._both.searched:
             return
+        if not self._both.refused:
+            try:
+                async for page in self._by_search():
+                    yield page
+                return
+            except Misconfigured:
+                raise
+            except Endless as error:
+                self._lack(str(error), searched=True, search=None)
+                return
+            except SourceError as error:
+                if not self._has_reports:
+                    raise
+                self._refuse(error)
+        async for page in self._not_by_search():
+            yield page
+
+    async def _by_search(self) -> AsyncIterator[Page]:
         rest = Window(self._both.turn, self._window.until)
         async for page in self._found or self._searched(rest):
             self._both = _with_new(self._both, page)
             self._count(page, search=page.cursor, searched=page.cursor is None)
-            if self._by_report:
-                yield self._wrapped(self._with_reports(page), 0.5 * (page.share or 0.0))
-            else:
-                yield self._wrapped(page, page.share or 0.0, last=page.cursor is None)
+            yield self._beside_reports(page)
+
+    async def _not_by_search(self) -> AsyncIterator[Page]:
+        """What is too new for a report, by a report all the same: search is refused."""
+        rest = Window(self._both.turn, self._window.until)
+        reader = reports.Reader(
+            self._client, self._clock, ORDERS_KIND, self._connection, rest, self._waiting
+        )
+        at = Cursor(self._both.search) if self._both.search else None
+        try:
+            async for page in reader.read(at):
+                self._count(page, search=page.cursor, searched=page.cursor is None)
+                yield self._beside_reports(page)
+        except Misconfigured:
+            raise
+        except SourceError as error:
+            if not self._by_report:
+                raise self._refusal or error from None
+            self._lack(str(error), searched=True, search=None)
+
+    def _beside_reports(self, page: Page) -> Page:
+        if self._by_report:
+            return self._wrapped(self._with_reports(page), 0.5 * (page.share or 0.0))
+        return self._wrapped(page, page.share or 0.0, last=page.cursor is None)
+
+    def _refuse(self, error: SourceError) -> None:
+        """Search is refused: from now on reports take its place."""
+        self._refusal = error
+        lag = "The newest orders come from a report, which may not hold all of them yet."
+        self._lack(f"{error} {lag}", refused=True, search=None)
+
+    def _lack(self, why: str, **changes: object) -> None:
+        lacking = self._both.lacking or why
+        self._both = msgspec.structs.replace(self._both, lacking=lacking, **changes)
 
     async def documents(self) -> AsyncIterator[Page]:
         """The reports, one after the other; what one does not tell is searched."""
@@ -182,19 +254,28 @@ class _Reading:
                     yield self._wrapped(page, share, last=page.cursor is None)
             except Misconfigured:
                 raise
-            except SourceError:
-                async for page in self._instead():
+            except SourceError as error:
+                async for page in self._instead(error):
                     yield page
 
-    async def _instead(self) -> AsyncIterator[Page]:
-        """What the report in work is about, by search."""
+    async def _instead(self, error: SourceError) -> AsyncIterator[Page]:
+        """What the report in work is about, by search; nothing, where that is refused too."""
         part = self._reader.span(self._mark)
         span = Window(part.since or self._past.since, part.until or self._past.until)
-        async for page in self._searched(span):
-            mark = self._reader.passed(self._mark) if page.cursor is None else self._mark
-            self._turn(page, mark, search=page.cursor)
-            share = 0.5 + 0.5 * mark.at / len(mark.orders)
-            yield self._wrapped(page, share, last=mark.at == len(mark.orders))
+        try:
+            if self._both.refused:
+                raise error
+            async for page in self._searched(span):
+                mark = self._reader.passed(self._mark) if page.cursor is None else self._mark
+                self._turn(page, mark, search=page.cursor)
+                share = 0.5 + 0.5 * mark.at / len(mark.orders)
+                yield self._wrapped(page, share, last=mark.at == len(mark.orders))
+        except Misconfigured:
+            raise
+        except SourceError as other:
+            self._mark = self._reader.passed(self._mark)
+            kept = msgspec.json.encode(self._mark).decode()
+            self._lack(str(other), search=None, reports=kept)
 
     def _searched(self, span: Window) -> AsyncIterator[Page]:
         at = Cursor(self._both.search) if self._both.search else None
@@ -229,6 +310,7 @@ class _Reading:
     def _wrapped(self, page: Page, share: float, last: bool = False) -> Page:
         """The page with our cursor; the last one with what the reading taught."""
         learned = dict(page.learned)
+        last = last and not self._both.lacking
         days = (self._window.until - self._window.since) / timedelta(days=1)
         if last and days >= 1:  # a few hours tell little of a day
             learned[A_DAY] = f"{self._both.count / days:.1f}"

@@ -9,6 +9,8 @@ from typing import Annotated
 import msgspec
 
 from connectors.amazon.client import Client, Expired, Operation, Refused
+from connectors.amazon.profile import profile
+from connectors.amazon.repeats import MOST_STALE, Endless, Repeats, endless
 from connectors.base import Connection, Cursor, Page, Record, Retryable, Waiting, Window
 
 MOST_RESTARTS = 5
@@ -17,10 +19,12 @@ further than before."""
 SETTLED = timedelta(minutes=2, seconds=5)
 """Amazon wants every "before" to be over two minutes ago; a little more forgives a clock."""
 LARGEST_PAGE = 100
-SHORTEST = timedelta(minutes=1)
-"""A stretch of time is not halved any further, whatever is refused in it."""
 HAD = "had:{}"
 """What is learned of a connection for which an operation has brought a record."""
+SMALL_PAGE = 5
+SMALL_STRETCH = timedelta(hours=1)
+"""What is asked for where more was refused: it may have been too large. There is no third size: an
+answer of Amazon has 10 MB at most, which one order or one hour never has."""
 MOST_SHARE = 0.99
 """What lies behind a page that is not the last."""
 
@@ -34,7 +38,8 @@ class Bookmark(msgspec.Struct, frozen=True, omit_defaults=True):
     lies behind, and the span of time that the part's records cover.
 
     Where an answer was too large: how many records are asked for at once (`size`), or how many
-    `seconds` of the part, from `since` on."""
+    `seconds` of the part, from `since` on. `bare`: without what the source calls optional. `cut`:
+    why the dataset is not whole, although its parts are read."""
 
     part: Annotated[int, msgspec.Meta(ge=0)] = 0
     token: str | None = None
@@ -45,6 +50,8 @@ class Bookmark(msgspec.Struct, frozen=True, omit_defaults=True):
     size: Count | None = None
     since: Moment | None = None
     seconds: Count | None = None
+    bare: bool = False
+    cut: str = ""
 
 
 class Slice(msgspec.Struct, frozen=True):
@@ -61,7 +68,8 @@ class Source(msgspec.Struct, frozen=True):
     is empty; "" where it does not, None where it never does.
 
     What makes an answer smaller: the parameter that says how many records it may hold, or the two
-    between whose moments they lie."""
+    between whose moments they lie. `optional` is a parameter that asks for more than there must be.
+    `most_empty` is how many pages in a row may be empty before the next one that is not."""
 
     operation: Operation
     token_parameter: str
@@ -71,6 +79,8 @@ class Source(msgspec.Struct, frozen=True):
     size_parameter: str = ""
     span_parameters: tuple[str, str] | None = None
     nothing: Callable[[Connection], str] | None = None
+    optional: str = ""
+    most_empty: int = MOST_STALE
 
 
 async def read(
@@ -82,16 +92,22 @@ async def read(
     waiting: Waiting,
 ) -> AsyncIterator[Page]:
     """Every page from the cursor on. A token that expired means that its part is read again from
-    the start (the same records come again); a token that repeats ends its part. What is refused for
-    another reason may be too large (10 MB are the most): half as much is asked for, twice as much
-    again once that went well."""
+    the start (the same records come again).
+
+    A call that is refused for another reason is made once with much less asked for, since its
+    answer may be too large (10 MB are the most); then twice as much each time that goes well. A
+    first page is then asked for once without what is optional, a later one once more from the start
+    of its part. If that is refused too, raises Refused.
+
+    A part whose pages bring nothing new ends, whatever token they name. Raises Endless after the
+    last page, where a part ended so or what is optional was refused."""
     reading = _Reading(client, source, connection, window, cursor, waiting)
     async for page in reading.pages():
         yield page
 
 
 class _Reading:
-    """One reading: `used` are the tokens of this part, or of its stretch, since it was begun."""
+    """One reading: `repeats` is of this part, or of its stretch, since it was begun."""
 
     def __init__(
         self,
@@ -109,7 +125,12 @@ class _Reading:
         self._waiting = waiting
         self._parts = source.parts(connection, window)
         self._mark = _opened(cursor, len(self._parts))
-        self._used: set[str] = set()
+        self._single = profile(connection.environment).single(source.operation.name)
+        self._begin()
+
+    def _begin(self) -> None:
+        """A part, or a stretch of it."""
+        self._repeats = Repeats(self._source.most_empty)
         self._furthest = self._restarts = 0
         self._warning = ""
 
@@ -122,8 +143,12 @@ class _Reading:
             found = Slice([], None) if body is None else _decode(self._source, body)
             await self._client.turns.mine()
             records = [_record(self._source, raw, part) for raw in found.records]
-            self._turn(found.token, [each.at for each in records if each.at])
+            if self._mark.bare:
+                records = [_bare(each) for each in records]
+            self._turn(found.token, records)
             yield self._page(records)
+        if self._mark.cut:
+            raise Endless(self._mark.cut)
 
     async def _body(self) -> bytes | None:
         """The answer to the next call; None where the part is empty."""
@@ -133,11 +158,11 @@ class _Reading:
                     self._connection, self._source.operation, self._params(), self._waiting
                 )
             except Refused as refused:
-                smaller = None if isinstance(refused, Expired) else self._smaller()
-                if smaller:
-                    self._mark = smaller
+                other = None if isinstance(refused, Expired) else self._otherwise(refused)
+                if other:
+                    self._mark = other
                 elif self._mark.token:
-                    self._begin_again()
+                    self._begin_again(refused)
                 elif self._source.nothing and (why := self._source.nothing(self._connection)):
                     self._warning = why
                     return None
@@ -152,26 +177,43 @@ class _Reading:
         if mark.seconds and source.span_parameters:
             span = self._span()
             params |= zip(source.span_parameters, map(stamp, (span.since, span.until)), strict=True)
+        if mark.bare:
+            params.pop(source.optional, None)
         if mark.token:
             params[source.token_parameter] = mark.token
         return params
 
+    def _otherwise(self, refused: Refused) -> Bookmark | None:
+        """The bookmark from which less is asked for; None where that was done already."""
+        mark, optional = self._mark, self._source.optional
+        if mark.token or not optional:
+            return self._smaller()
+        if mark.bare:
+            return None
+        if optional.lower() in str(refused).lower():
+            return self._without()
+        return self._smaller() or self._without()
+
     def _smaller(self) -> Bookmark | None:
-        """The bookmark from which half as much is asked for. Smaller pages go on with the same
-        token, a shorter stretch begins anew. None where it is the least already."""
+        """Smaller pages go on with the same token, a shorter stretch begins with a first page."""
         mark = self._mark
         if self._source.size_parameter:
-            size = (mark.size or LARGEST_PAGE) // 2
-            return msgspec.structs.replace(mark, size=size) if size else None
+            return None if mark.size == SMALL_PAGE else _replaced(mark, size=SMALL_PAGE)
         if not self._source.span_parameters:
             return None
         span = self._span()
-        half = (span.until - span.since) / 2
-        if half < SHORTEST:
+        if span.until - span.since <= SMALL_STRETCH:
             return None
-        self._used.clear()
-        seconds = int(half.total_seconds())
-        return msgspec.structs.replace(mark, token=None, since=span.since, seconds=seconds)
+        self._repeats = Repeats(self._source.most_empty)
+        seconds = int(SMALL_STRETCH.total_seconds())
+        return _replaced(mark, token=None, since=span.since, seconds=seconds)
+
+    def _without(self) -> Bookmark:
+        """The parameters of a reading may not change while its tokens are in use: this is for all
+        pages of the part."""
+        name, optional = self._source.operation.name, self._source.optional
+        why = f"{name} refused {optional}: what that asks for is missing in what was read."
+        return _replaced(self._mark, bare=True, size=None, cut=why)
 
     def _part(self) -> Window:
         """The span of time of the part in work."""
@@ -186,31 +228,39 @@ class _Reading:
         until = since + timedelta(seconds=mark.seconds) if mark.seconds else part.until
         return Window(since, min(until, part.until))
 
-    def _begin_again(self) -> None:
+    def _begin_again(self, refused: Refused) -> None:
+        """The part, from its first page. Where no token is blamed, that is done once."""
+        operation = self._source.operation.name
         self._restarts += 1
+        if not isinstance(refused, Expired) and self._restarts > 1:
+            raise refused
         if self._restarts > MOST_RESTARTS:
             raise Retryable(
-                f"{self._source.operation.name}: the next page's token expired {self._restarts} "
-                "times before it could be used. Try again later."
+                f"{operation}: the next page's token expired {self._restarts} times before it "
+                "could be used. Try again later."
             ) from None
-        self._mark = msgspec.structs.replace(self._mark, token=None, size=None)
-        self._used.clear()
+        self._mark = _replaced(self._mark, token=None, size=None)
+        self._repeats = Repeats(self._source.most_empty)
 
-    def _turn(self, token: str | None, times: Sequence[datetime]) -> None:
+    def _turn(self, token: str | None, records: Sequence[Record]) -> None:
         """The bookmark goes behind the page that was read."""
-        if not token or token in self._used or token == self._mark.token:
+        more = token if not self._single else None
+        why = self._repeats.note(each.id for each in records) if more else ""
+        if not more or why:
+            if why and not self._mark.cut:
+                self._mark = _replaced(self._mark, cut=endless(self._source.operation.name, why))
             self._mark = self._next_stretch() or self._next_part()
-            self._used.clear()
-            self._furthest = self._restarts = 0
+            self._begin()
             return
-        self._mark = _turned(self._mark, token, times, self._window, len(self._parts))
-        self._used.add(token)
-        if len(self._used) > self._furthest:
-            self._furthest, self._restarts = len(self._used), 0
+        times = [each.at for each in records if each.at]
+        self._mark = _turned(self._mark, more, times, self._window, len(self._parts))
+        if self._repeats.count > self._furthest:
+            self._furthest, self._restarts = self._repeats.count, 0
 
     def _next_part(self) -> Bookmark:
         mark, parts = self._mark, len(self._parts)
-        return Bookmark(mark.part + 1, None, mark.pages + 1, (mark.part + 1) / parts)
+        share = (mark.part + 1) / parts
+        return Bookmark(mark.part + 1, None, mark.pages + 1, share, cut=mark.cut)
 
     def _next_stretch(self) -> Bookmark | None:
         """The one behind the stretch that was read, and twice as long; None behind the last."""
@@ -222,9 +272,8 @@ class _Reading:
             return None
         within = (done - part.since) / (part.until - part.since)
         share = max(mark.share, min((mark.part + within) / len(self._parts), MOST_SHARE))
-        return Bookmark(
-            mark.part, None, mark.pages + 1, share, since=done, seconds=mark.seconds * 2
-        )
+        at = Bookmark(mark.part, None, mark.pages + 1, share, cut=mark.cut)
+        return _replaced(at, since=done, seconds=mark.seconds * 2)
 
     def _page(self, records: Sequence[Record]) -> Page:
         mark, operation = self._mark, self._source.operation
@@ -233,7 +282,7 @@ class _Reading:
         bucket = self._client.bucket(self._connection, operation)
         return Page(
             records=records,
-            cursor=Cursor(msgspec.json.encode(mark).decode()) if more else None,
+            cursor=Cursor(msgspec.json.encode(mark).decode()) if more or mark.cut else None,
             share=mark.share,
             seconds_left=bucket.seconds_for(max(left, 1.0)) if more and left is not None else None,
             learned={
@@ -277,7 +326,8 @@ def _opened(cursor: Cursor | None, parts: int) -> Bookmark:
         mark = msgspec.json.decode(cursor, type=Bookmark) if cursor else Bookmark()
     except ValueError:
         return Bookmark()
-    return mark if mark.part < parts else Bookmark()
+    ended = mark.part == parts and mark.cut
+    return mark if mark.part < parts or ended else Bookmark()
 
 
 def _turned(
@@ -288,7 +338,7 @@ def _turned(
     The share is of time, where records carry one: what they cover, of that and what lies ahead.
     Which way they are ordered shows in which end moved."""
     size = mark.size * 2 if mark.size and mark.size * 2 < LARGEST_PAGE else None
-    turned = msgspec.structs.replace(mark, token=token, pages=mark.pages + 1, size=size)
+    turned = _replaced(mark, token=token, pages=mark.pages + 1, size=size)
     span = stretch(window, mark.part, parts)
     times = [each for each in times if span.since <= each <= span.until]
     if not times:
@@ -301,7 +351,16 @@ def _turned(
     whole = newest - oldest + ahead
     within = (newest - oldest) / whole if whole and (earlier or later) else 0.0
     share = max(mark.share, min((mark.part + within) / parts, MOST_SHARE))
-    return msgspec.structs.replace(turned, share=share, oldest=oldest, newest=newest)
+    return _replaced(turned, share=share, oldest=oldest, newest=newest)
+
+
+_replaced = msgspec.structs.replace
+
+
+def _bare(record: Record) -> Record:
+    """Not the same version as the whole record, which may be read later."""
+    version = f"{record.version} without options" if record.version else ""
+    return _replaced(record, version=version)
 
 
 def _decode(source: Source, body: bytes) -> Slice:

@@ -56,6 +56,10 @@ class Profile(msgspec.Struct, frozen=True):
         )
         raise Unknowable(self.lacks.get(operation, why))
 
+    def single(self, operation: str) -> bool:
+        """Whether its only answer is an example: the token of a next page in it leads nowhere."""
+        return self.cases is not None and operation not in self.free
+
 
 # Without these words there is no match. The persons in the answers are Amazon's invention.
 _PERSONS = "BUYER,RECIPIENT,PROCEEDS"

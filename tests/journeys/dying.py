@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Any, NoReturn
 
 import connectors.http
+import service.landed
 import service.pipeline
 import service.store.sqlite
 from connectors.base import Record
@@ -67,7 +68,7 @@ class _Connection:
 def plant(countdown: Countdown) -> None:
     """From now on this process counts down."""
     write, chunks = service.store.sqlite._write, connectors.http._chunks
-    read, stage = service.pipeline._Landed.read, service.pipeline._Run._stage
+    read, stage = service.landed.Landed.read, service.pipeline._Run._stage
 
     def dying_write(
         connection: sqlite3.Connection, guard: Statement, rest: Sequence[Statement]
@@ -92,7 +93,7 @@ def plant(countdown: Countdown) -> None:
 
     service.store.sqlite._write = dying_write
     connectors.http._chunks = dying_chunks
-    service.pipeline._Landed.read = dying_read  # type: ignore[method-assign,assignment]
+    service.landed.Landed.read = dying_read  # type: ignore[method-assign,assignment]
     service.pipeline._Run._stage = dying_stage  # type: ignore[method-assign,assignment]
 
 

@@ -33,6 +33,8 @@ class Faults(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="ca
     shipments so many times. `quotas` as in the settings. `missing_roles` are roles that the
     application has not: what needs them is denied. An answer of more bytes than `largest_answer`
     is refused, where answers come in pages (0: none is; Amazon's limit is ten million).
+    `shipment_fillers` is how many further items each inbound shipment has, before its own; nothing
+    of them is missing.
     """
 
     error500: Share = 0.0
@@ -52,6 +54,7 @@ class Faults(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="ca
     quotas: Mapping[str, tuple[Amount, Amount]] = {}
     missing_roles: tuple[Role, ...] = ()
     largest_answer: Annotated[int, msgspec.Meta(ge=0)] = 0
+    shipment_fillers: Annotated[int, msgspec.Meta(ge=0, le=10_000)] = 0
 
 
 class Weather:

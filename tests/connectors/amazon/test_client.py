@@ -8,7 +8,7 @@ import httpx
 import msgspec
 import pytest
 
-from connectors.amazon.client import Denied, Operation, Refused
+from connectors.amazon.client import REFUSED_FOR, Denied, Operation, Refused
 from connectors.amazon.connector import open_connector
 from connectors.amazon.datasets import (
     INVENTORY,
@@ -19,6 +19,7 @@ from connectors.amazon.datasets import (
     SEARCH_ORDERS,
     TRANSACTIONS,
 )
+from connectors.amazon.desk import CREATE_REPORT, GET_REPORTS
 from connectors.amazon.sandbox import Settings, create_app, environ
 from connectors.base import Connection, ConnectionLost, Retryable, SourceError
 from connectors.quota import Quota
@@ -151,6 +152,22 @@ async def test_a_storm_of_429_is_outlasted(bench: Bench) -> None:
     for _ in range(10):
         await ask(bench)
     assert (await bench.statuses("getMarketplaceParticipations")).count(200) == 10
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_refusals_without_end_are_given_up_as_retryable(bench: Bench, method: str) -> None:
+    """An operation that answers nothing but 429, whatever is waited in between."""
+    begun = bench.clock.now()
+    bench.wire.spoil = lambda request, response: (
+        httpx.Response(429, json={}) if request.url.path.startswith("/reports/") else None
+    )
+    operation, body = (GET_REPORTS, None) if method == "GET" else (CREATE_REPORT, {"a": "b"})
+    with pytest.raises(Retryable, match=f"{operation.name} .*429"):
+        with anyio.fail_after(20):
+            await bench.client.call(connect(), operation, {}, bench.waiting, body=body)
+    waited = (bench.clock.now() - begun).total_seconds()
+    assert REFUSED_FOR.total_seconds() <= waited <= REFUSED_FOR.total_seconds() + 400
+    assert len(bench.waits) <= 10
 
 
 @pytest.mark.parametrize("rate", [0.5, 0.001])

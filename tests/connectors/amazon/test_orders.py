@@ -13,7 +13,7 @@ from connectors.amazon.datasets import ORDERS, SEARCH_ORDERS
 from connectors.amazon.orders import A_DAY
 from connectors.amazon.pages import stamp
 from connectors.amazon.sandbox import Settings
-from connectors.base import Connection, Page
+from connectors.base import Connection, Cursor, Page, SourceError, Unknowable, Window
 
 from .bench import CANADA, MEXICO, UNLIMITED, US, Bench, connect, ids, is_data
 
@@ -219,3 +219,85 @@ async def test_a_backfill_takes_about_as_long_as_said(known: dict[str, str]) -> 
     assert {call["status"] for call in await bench.calls()} == {200, 202}
     at, page = [each for each in pages if each[0] <= seconds / 2][-1]
     assert at + (page.seconds_left or 0.0) == pytest.approx(seconds, rel=0.1)
+
+
+# Where search is refused --------------------------------------------------------------------------
+
+
+async def until_lacking(
+    bench: Bench, connection: Connection, window: Window, cursor: Cursor | None = None
+) -> tuple[list[Page], str]:
+    """The pages, and what is said to be missing in the end."""
+    pages: list[Page] = []
+    with pytest.raises(Unknowable) as raised:
+        async for page in bench.connector.read(connection, ORDERS, window, cursor, bench.waiting):
+            pages.append(page)
+    return pages, str(raised.value)
+
+
+def refuses(bench: Bench, status: int, *paths: str) -> None:
+    """From now on these are refused, whatever is asked."""
+    error = {"code": "InvalidInput", "message": "Invalid Input"}
+    bench.wire.spoil = lambda request, _: (
+        httpx.Response(status, json={"errors": [error]})
+        if request.url.path.startswith(paths)
+        else None
+    )
+
+
+@pytest.mark.parametrize(("status", "calls"), [(400, 3), (403, 1)])
+@pytest.mark.parametrize("known", [{}, MANY, {A_DAY: "3"}], ids=["new", "many", "few"])
+async def test_where_search_is_refused_reports_tell_of_the_orders(
+    status: int, calls: int, known: dict[str, str]
+) -> None:
+    """Not all of them, perhaps: a report may lack the newest ones, and that is said."""
+    bench = Bench(Settings(orders=600, quotas=UNLIMITED))
+    refuses(bench, status, SEARCH_ORDERS.path)
+    connection, window = connect(**known), bench.window(ORDERS)
+    pages, why = await until_lacking(bench, connection, window)
+    found = ids(pages)
+    assert len(found) == len(set(found)) > 580
+    assert "searchOrders: HTTP" in why and "may not hold all" in why
+    asked = [each for each in bench.wire.requests if is_data(each)]
+    assert len(asked) == calls
+    assert all(page.cursor for page in pages)
+    for number in {1, len(pages) // 2, len(pages)}:
+        bench.restart()
+        rest, again = await until_lacking(bench, connection, window, pages[number - 1].cursor)
+        assert (ids(rest), again) == (ids(pages[number:]), why)
+    asked = [each for each in bench.wire.requests if is_data(each)]
+    assert len(asked) <= 2 * calls, "again only where the refusal was not kept yet"
+
+
+async def test_where_search_and_reports_are_refused_the_first_refusal_is_told(bench: Bench) -> None:
+    refuses(bench, 400, SEARCH_ORDERS.path, "/reports/")
+    with pytest.raises(SourceError, match="searchOrders: HTTP 400"):
+        await bench.sync(ORDERS)
+    assert len([each for each in bench.wire.requests if is_data(each)]) == 3
+
+
+async def test_a_search_without_end_does_not_cost_the_past() -> None:
+    bench = Bench(Settings(orders=600, quotas=UNLIMITED))
+    count = 0
+
+    def spoil(request: httpx.Request, response: httpx.Response) -> httpx.Response | None:
+        nonlocal count
+        if not is_data(request):
+            return None
+        count += 1
+        body = {"orders": [], "pagination": {"nextToken": f"token-{count}"}}
+        return httpx.Response(200, json=body)
+
+    bench.wire.spoil = spoil
+    pages, why = await until_lacking(bench, connect(**MANY), bench.window(ORDERS))
+    assert count == 2 and "searchOrders names further pages without end" in why
+    assert len(set(ids(pages))) > 550
+
+
+async def test_what_neither_report_nor_search_tells_does_not_cost_the_other_reports() -> None:
+    bench = Bench(Settings(orders=600, quotas=UNLIMITED))
+    await bench.door("faults", {"fatalReports": 0.5})
+    refuses(bench, 400, SEARCH_ORDERS.path)
+    pages, why = await until_lacking(bench, connect(**MANY), bench.window(ORDERS))
+    assert 100 < len(set(ids(pages))) < 600
+    assert "searchOrders: HTTP 400" in why

@@ -107,6 +107,14 @@ async def test_from_a_thousand_orders_on_every_rule_finds_something() -> None:
     assert {each["rule"] for each in await market.found()} == {f"R{each}" for each in range(1, 11)}
 
 
+async def test_the_241st_item_of_a_shipment_counts() -> None:
+    market = Market(*SELLERS[0])
+    await market.bench.door("faults", {"shipmentFillers": 240})
+    found, planted = await market.found(), await market.planted()
+    assert sum(each["rule"] == "R8" for each in planted) > 1
+    assert sorted(map(as_found, found)) == sorted(map(as_planted, planted))
+
+
 @pytest.mark.parametrize("seed", [11, 12])
 async def test_payments_that_come_later_close_their_claims_and_no_others(seed: int) -> None:
     market = Market(seed, 1_000, "2026-05-05T08:00:00", (US,))

@@ -89,7 +89,7 @@ async def test_what_is_sent_are_its_own_words_and_no_others(bench: Bench, region
 
 
 async def test_all_operations_share_one_quota_that_is_never_exceeded(bench: Bench) -> None:
-    for _ in range(6):
+    for _ in range(8):
         for dataset in (ORDERS, INVENTORY, TRANSACTIONS, SHIPMENTS):
             await bench.sync(dataset, sandboxed())
     calls = [each for each in await bench.calls() if each["operation"] != "token"]

@@ -1,15 +1,17 @@
 """Inbound shipments: all of them, with their items, from each cursor the rest."""
 
 import json
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
 import httpx
 import msgspec
 import pytest
 
+from connectors.amazon.repeats import Endless
 from connectors.amazon.sandbox import Settings
-from connectors.amazon.shipments import GET_SHIPMENTS, SHIPMENTS
-from connectors.base import Cursor, Page, Retryable
+from connectors.amazon.shipments import GET_SHIPMENTS, MORE_SHIPMENT_ITEMS, SHIPMENTS
+from connectors.base import Cursor, Page, Record, Retryable
 
 from .bench import UNLIMITED, Bench, connect, edited, ids
 
@@ -39,8 +41,8 @@ async def test_every_shipment_comes_once_with_all_its_items(large: Bench) -> Non
     assert "Sandbox Street" not in str(shipments)
 
 
-def in_pages(number: int) -> Any:
-    """As if each page of the sandbox were so many."""
+def in_pages(number: int, endless: bool = False) -> Any:
+    """As if each page of the sandbox were so many; `endless`: they come round and round."""
 
     def spoil(request: httpx.Request, response: httpx.Response) -> httpx.Response | None:
         if not is_list(request) or response.status_code == 500:
@@ -54,8 +56,9 @@ def in_pages(number: int) -> Any:
             kept[:] = json.loads(response.content)["payload"]["ShipmentData"]
             at = 0
         size = -(-len(kept) // number)
-        payload: dict[str, Any] = {"ShipmentData": kept[at * size : (at + 1) * size]}
-        if at + 1 < number:
+        here = at % number
+        payload: dict[str, Any] = {"ShipmentData": kept[here * size : (here + 1) * size]}
+        if at + 1 < number or endless:
             payload["NextToken"] = f"page-{at + 1}"
         return httpx.Response(200, json={"payload": payload})
 
@@ -107,6 +110,114 @@ async def test_a_shipment_that_cannot_be_read_costs_itself(bench: Bench, odd: An
     bad = [record for page in pages for record in page.records if record.error]
     assert len(bad) == 1
     assert len(ids(pages)) == len(whole)
+
+
+# Shipments of more than 200 items -----------------------------------------------------------------
+
+
+def is_more(request: httpx.Request) -> bool:
+    return request.url.path == MORE_SHIPMENT_ITEMS.path
+
+
+def items_of(record: Record) -> list[str]:
+    return [each["SellerSKU"] for each in json.loads(record.data)["items"]]
+
+
+async def test_all_items_of_a_large_shipment_are_read(bench: Bench) -> None:
+    small = {
+        each.id: items_of(each) for page in await bench.read(SHIPMENTS) for each in page.records
+    }
+    await bench.door("faults", {"shipmentFillers": 240})
+    large = [record for page in await bench.read(SHIPMENTS) for record in page.records]
+    assert {each.id: items_of(each)[240:] for each in large} == small
+    assert all(len(set(items_of(each))) == len(items_of(each)) > 240 for each in large)
+
+
+@pytest.mark.parametrize("fillers", [199, 200, 400])
+async def test_the_last_page_of_items_is_asked_for_once(bench: Bench, fillers: int) -> None:
+    await bench.door("faults", {"shipmentFillers": fillers})
+    records = [record for page in await bench.read(SHIPMENTS) for record in page.records]
+    assert all(len(items_of(each)) > fillers for each in records)
+    more = sum((len(items_of(each)) - 1) // 200 for each in records)
+    assert len(await bench.calls("getShipmentItems")) == more
+
+
+async def test_a_token_of_items_that_died_costs_the_shipment_another_call(bench: Bench) -> None:
+    await bench.door("faults", {"shipmentFillers": 240})
+    died = httpx.Response(400, json={"errors": [{"message": "Next token is expired"}]})
+    answers = [died]
+    bench.wire.spoil = lambda request, response: (
+        answers.pop() if answers and is_more(request) else None
+    )
+    records = [record for page in await bench.read(SHIPMENTS) for record in page.records]
+    assert all(len(items_of(each)) > 240 for each in records)
+
+
+ENDLESS_ITEMS: Mapping[str, Callable[[int], list[Any]]] = {
+    "the same page": lambda count: [{"SellerSKU": "A", "QuantityShipped": 1}],
+    "two pages in turn": lambda count: [{"SellerSKU": "AB"[count % 2], "QuantityShipped": 1}],
+    "empty pages": lambda count: [],
+    "always new items": lambda count: [
+        {"SellerSKU": f"{count}-{n}", "QuantityShipped": 1} for n in range(200)
+    ],
+}
+
+
+@pytest.mark.parametrize("kind", ENDLESS_ITEMS)
+async def test_items_without_end_cost_their_shipment_alone(bench: Bench, kind: str) -> None:
+    whole = ids(await bench.read(SHIPMENTS))
+    await bench.door("faults", {"shipmentFillers": 240})
+    count, victim = 0, ""
+
+    def spoil(request: httpx.Request, response: httpx.Response) -> httpx.Response | None:
+        nonlocal count, victim
+        if request.url.path.endswith(f"{whole[0]}/items"):
+            return edited(response, lambda body: body["payload"].update(NextToken="endless"))
+        if not is_more(request) or not request.url.params["NextToken"].startswith("endless"):
+            return None
+        count += 1
+        payload = {"ItemData": ENDLESS_ITEMS[kind](count), "NextToken": f"endless-{count}"}
+        return httpx.Response(200, json={"payload": payload})
+
+    bench.wire.spoil = spoil
+    records = [record for page in await bench.read(SHIPMENTS) for record in page.records]
+    bad = [record for record in records if record.error]
+    assert [each.id for each in bad] == whole[:1] and "without end" in (bad[0].error or "")
+    assert count <= 110 and ids([Page(records)]) == whole
+
+
+async def test_items_that_are_refused_cost_their_shipment_alone(bench: Bench) -> None:
+    whole = ids(await bench.read(SHIPMENTS))
+    bench.wire.spoil = lambda request, response: (
+        httpx.Response(400, json={"errors": [{"message": "Invalid input"}]})
+        if request.url.path.endswith(f"{whole[1]}/items")
+        else None
+    )
+    records = [record for page in await bench.read(SHIPMENTS) for record in page.records]
+    assert [each.id for each in records if each.error] == [whole[1]]
+
+
+# Lists without end --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("cycle", [1, 2, 3])
+async def test_shipments_without_end_are_partial(bench: Bench, cycle: int) -> None:
+    """The tokens are always new, the pages come again."""
+    bench.wire.spoil = in_pages(cycle, endless=True)
+    pages: list[Page] = []
+    with pytest.raises(Endless, match="getShipments names further pages without end"):
+        async for page in read(bench):
+            pages.append(page)
+    assert len(pages) == cycle + 2
+    assert pages[-1].cursor and pages[-1].share == 1.0
+    bench.restart()
+    with pytest.raises(Endless):
+        await bench.read(SHIPMENTS, cursor=pages[-1].cursor)
+
+
+def read(bench: Bench) -> AsyncIterator[Page]:
+    window = bench.window(SHIPMENTS)
+    return bench.connector.read(connect(), SHIPMENTS, window, None, bench.waiting)
 
 
 async def test_nulls_are_read(bench: Bench) -> None:

@@ -110,7 +110,7 @@ async def test_an_unknown_connection_starts_nothing(ann: User) -> None:
 
 
 async def test_with_several_connections_a_start_must_say_which(ann: User) -> None:
-    await ann.connect(region="EU")
+    await ann.connect(region="EU", refreshToken="token@other")
     before = await what_there_is(ann)
     assert fields(problem(await ann.post(START), 422, "invalid")) == ["connectionId"]
     assert await what_there_is(ann) == before

@@ -230,7 +230,9 @@ async def test_a_pause_is_told_and_does_not_end_the_stream(tmp_path: Path) -> No
         sync_id = await paused_sync(service, ann)
         async with stream(ann, sync_id) as opened:
             assert (await opened.event())["event"] == "paused"
-            await ann.post(f"/api/sync/resume/{sync_id}")
+            connection = (await ann.status(sync_id))["connectionId"]
+            again = {"refreshToken": "good"}
+            await ann.post(f"/api/connections/{connection}/reconnect", again)
             assert (await opened.event())["event"] == "progress"
 
 

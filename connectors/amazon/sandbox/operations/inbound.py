@@ -6,9 +6,11 @@ from operator import attrgetter
 from connectors.amazon.sandbox.answers import Refused, invalid
 from connectors.amazon.sandbox.generator.book import Delivery, Item
 from connectors.amazon.sandbox.operations.call import Call
-from connectors.amazon.sandbox.operations.paging import take
+from connectors.amazon.sandbox.operations.paging import take, token_for
 
 _PAGE = 50
+_ITEMS_PAGE = 200
+_OF_SHIPMENT = "ShipmentId"  # in a token only: what it goes on with
 _STATUSES = (
     "WORKING",
     "READY_TO_SHIP",
@@ -39,21 +41,36 @@ def get_shipments(call: Call) -> object:
 
 def get_shipment_items(call: Call) -> object:
     _check_marketplace(call)
+    if call.cursor.values and (shipment := call.query.text(_OF_SHIPMENT)):
+        return _items_of(call, shipment)
     if call.query.required("QueryType", among=("DATE_RANGE", "NEXT_TOKEN")) == "NEXT_TOKEN":
         raise invalid("Missing required parameter [NextToken]")
     keep = _between(call)
-    rows = [(each, item) for each in _shipments(call) if keep(each) for item in each.items]
+    rows = [item for each in _shipments(call) if keep(each) for item in _goods(call, each)]
     found, following = take(rows, call.cursor.position, _PAGE, lambda row: True)
-    data: dict[str, object] = {"ItemData": [_item(*row) for row in found]}
+    data: dict[str, object] = {"ItemData": found}
     token = call.token(following)
     return {"payload": {**data, "NextToken": token} if token else data}
 
 
 def get_shipment_items_by_shipment_id(call: Call) -> object:
-    for each in call.seller.book.deliveries:
-        if each.id == call.path["shipmentId"]:
-            return {"payload": {"ItemData": [_item(each, item) for item in each.items]}}
-    raise Refused(404, "NotFound", "There is no such shipment.")
+    """The first items; the others by getShipmentItems, with the token."""
+    return _items_of(call, call.path["shipmentId"])
+
+
+def _items_of(call: Call, shipment: str) -> object:
+    delivery = next((each for each in call.seller.book.deliveries if each.id == shipment), None)
+    if delivery is None:
+        raise Refused(404, "NotFound", "There is no such shipment.")
+    rows = _goods(call, delivery)
+    found, following = take(rows, call.cursor.position, _ITEMS_PAGE, lambda row: True)
+    data: dict[str, object] = {"ItemData": found}
+    if following is None:
+        return {"payload": data}
+    values = {"MarketplaceId": call.seller.home.id, _OF_SHIPMENT: shipment}
+    name = call.seller.identity.name
+    token = token_for("getShipmentItems", name, call.now, following, values)
+    return {"payload": {**data, "NextToken": token}}
 
 
 def _check_marketplace(call: Call) -> None:
@@ -115,13 +132,26 @@ def _shipment(call: Call, delivery: Delivery) -> dict[str, object]:
     }
 
 
+def _goods(call: Call, delivery: Delivery) -> Sequence[dict[str, object]]:
+    fillers = range(1, call.weather.faults.shipment_fillers + 1)
+    return [
+        *(_row(delivery.id, f"FILLER-{n:05}", f"X00FILL{n:05}", 1, 1) for n in fillers),
+        *(_item(delivery, each) for each in delivery.items),
+    ]
+
+
 def _item(delivery: Delivery, item: Item) -> dict[str, object]:
+    product = item.product
+    return _row(delivery.id, product.sku, product.fn_sku, item.shipped, item.received)
+
+
+def _row(shipment: str, sku: str, fn_sku: str, shipped: int, received: int) -> dict[str, object]:
     return {
-        "ShipmentId": delivery.id,
-        "SellerSKU": item.product.sku,
-        "FulfillmentNetworkSKU": item.product.fn_sku,
-        "QuantityShipped": item.shipped,
-        "QuantityReceived": item.received,
+        "ShipmentId": shipment,
+        "SellerSKU": sku,
+        "FulfillmentNetworkSKU": fn_sku,
+        "QuantityShipped": shipped,
+        "QuantityReceived": received,
         "QuantityInCase": 0,
         "PrepDetailsList": [{"PrepInstruction": "Labeling", "PrepOwner": "SELLER"}],
     }

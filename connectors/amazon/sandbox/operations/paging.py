@@ -65,6 +65,14 @@ def open_cursor(paging: Paging, query: Query, reader: str, now: float, life: flo
     return cursor
 
 
+def token_for(
+    operation: str, seller: str, now: float, position: int, values: Mapping[str, str]
+) -> str:
+    """A token with which another operation, one whose tokens carry the parameters, goes on from
+    `position` as if it had been asked for `values`."""
+    return seal(Cursor(_reading(f"{seller} {operation}", []), now, now, position, 1, 0, values))
+
+
 def _counts(paging: Paging, query: Query) -> bool:
     """Some operations read a token only if they are told to: else they begin again for ever."""
     return paging.only_if is None or query.values.get(paging.only_if[0]) == paging.only_if[1]

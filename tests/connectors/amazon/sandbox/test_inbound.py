@@ -111,3 +111,21 @@ async def test_bad_parameters_are_invalid_input(
 
 async def test_the_items_of_an_unknown_shipment_are_not_found(bench: Bench) -> None:
     assert refusal(await bench.get(f"{SHIPMENTS}/FBA0/items"))[0] == 404
+
+
+async def test_the_items_of_a_large_shipment_come_two_hundred_at_a_time(bench: Bench) -> None:
+    await bench.door("faults", {"shipmentFillers": 450})
+    shipment = (await shipments(bench))[0]["ShipmentId"]
+    page = (await bench.get(f"{SHIPMENTS}/{shipment}/items")).json()["payload"]
+    sizes, found = [len(page["ItemData"])], page["ItemData"]
+    while token := page.get("NextToken"):
+        params = {"QueryType": "NEXT_TOKEN", "MarketplaceId": US, "NextToken": token}
+        page = (await bench.get(ITEMS, params)).json()["payload"]
+        sizes.append(len(page["ItemData"]))
+        found += page["ItemData"]
+    assert sizes[:2] == [200, 200] and 50 < sizes[2] < 60
+    assert {each["ShipmentId"] for each in found} == {shipment}
+    assert len({each["SellerSKU"] for each in found}) == len(found)
+    await bench.door("faults", {"shipmentFillers": 0})
+    again = (await bench.get(f"{SHIPMENTS}/{shipment}/items")).json()["payload"]
+    assert again == {"ItemData": found[450:]}
