@@ -125,6 +125,7 @@ class _Reading:
         self._waiting = waiting
         self._parts = source.parts(connection, window)
         self._mark = _opened(cursor, len(self._parts))
+        self._warning = ""
         self._single = profile(connection.environment).single(source.operation.name)
         self._begin()
 
@@ -132,7 +133,6 @@ class _Reading:
         """A part, or a stretch of it."""
         self._repeats = Repeats(self._source.most_empty)
         self._furthest = self._restarts = 0
-        self._warning = ""
 
     async def pages(self) -> AsyncIterator[Page]:
         if not self._parts:
