@@ -57,6 +57,7 @@ ROOMS = {
         *GROUND,
     },
     "service.pipeline": {
+        "service.intake",
         "service.registry",
         "service.connections",
         "service.sources",
@@ -80,7 +81,14 @@ ROOMS = {
         "service.sources",
         *GROUND,
     },
-    "service.connections": {"service.schedules", *STORES, "service.sources", *GROUND},
+    "service.intake": {"connectors.base"},
+    "service.connections": {
+        "service.intake",
+        "service.schedules",
+        *STORES,
+        "service.sources",
+        *GROUND,
+    },
     "service.starting": {"service.plans", *STORES, *GROUND},
     "service.schedules": {"service.store.connections", "service.errors"},
     "service.sources": {"connectors.base", "service.errors"},

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import msgspec
 
+from connectors.amazon.answers import tolerant
 from connectors.amazon.client import Client, Expired, Operation, Refused
 from connectors.base import Connection, Cursor, Page, Record, Retryable, Waiting, Window
 
@@ -306,7 +307,7 @@ def _turned(
 
 def _decode(source: Source, body: bytes) -> Slice:
     try:
-        return source.slice(body)
+        return tolerant(source.slice, body)
     except (ValueError, RecursionError) as error:  # no JSON, no UTF-8, nested without end
         raise Retryable(
             f"{source.operation.name}: the answer is not what the API promises ({error})."

@@ -1,6 +1,6 @@
 """A source that does what a test says: it brings these records, fails just then, or waits."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 
@@ -34,7 +34,8 @@ CASES = Dataset("cases", "cases", lasting=True)
 class Script:
     """What the source has, by dataset, and what goes wrong: `errors` are raised one after the
     other, each before the next page of its dataset; `gates` hold a page back until they open.
-    `windows` is what was asked for, `pages` how many were read, `tokens` who was checked."""
+    `windows` is what was asked for, `pages` how many were read, `tokens` who was checked.
+    `edit` changes each page before it is handed over; `findings` is what a detection returns."""
 
     def __init__(self) -> None:
         self.records: dict[str, list[Record]] = {"orders": [], "stock": []}
@@ -46,6 +47,9 @@ class Script:
         self.refused: dict[str, ConnectorError] = {}
         self.marketplaces = ("ONE",)
         self.detecting: list[tuple[str, ...]] = []
+        self.account = "Scripted"
+        self.edit: Callable[[Page], Page] = lambda page: page
+        self.findings = Findings((), ())
 
     def has(self, dataset: str, *names: str, at: datetime | None = None, value: str = "1") -> None:
         self.records[dataset] = [
@@ -69,7 +73,7 @@ class ScriptedConnector:
         self._script.tokens.append(connection.refresh_token)
         if error := self._script.refused.get(connection.refresh_token):
             raise error
-        return Account("Scripted", self._script.marketplaces)
+        return Account(self._script.account, self._script.marketplaces)
 
     def plan(self, connection: Connection, windows: Mapping[str, Window]) -> Plan:
         return {name: Way("as told") for name in windows}
@@ -94,7 +98,7 @@ class ScriptedConnector:
             script.pages += 1
             end = begin + 10
             more = end < len(records)
-            yield Page(records[begin:end], Cursor(str(end)) if more else None)
+            yield script.edit(Page(records[begin:end], Cursor(str(end)) if more else None))
             if not more:
                 return
             begin = end
@@ -102,7 +106,7 @@ class ScriptedConnector:
     def detect(self, records: Records, as_of: datetime) -> Findings:
         complete = tuple(each.name for each in self.datasets if records.complete(each.name))
         self._script.detecting.append(complete)
-        return Findings((), ())
+        return self._script.findings
 
 
 def scripted(monkeypatch: pytest.MonkeyPatch) -> Script:

@@ -1,0 +1,1 @@
+"""A hostile Selling Partner API, and what a sync makes of it."""

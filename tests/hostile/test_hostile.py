@@ -1,0 +1,172 @@
+"""Every hostile answer of every operation: no trace, no hang, no silent zero, one dataset at most.
+
+Each case is a seller of its own: all sellers of one operation sync side by side with honest ones.
+The suite draws some of the cases; HOSTILE=all (`make hostile`) runs all of them."""
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from random import Random
+from time import monotonic
+from typing import Any
+
+import anyio
+import httpx
+import msgspec
+import pytest
+from structlog.testing import capture_logs
+
+from connectors.amazon.sandbox import environ
+from tests.hostile.answers import ANSWERS
+from tests.hostile.api import Case, hostile_api
+from tests.hostile.honest import OPERATIONS, RECORDS, US
+from tests.serving import Json, Serving, User, read, serve
+
+pytestmark = pytest.mark.anyio
+
+DRAWN = os.environ.get("HOSTILE", "12")
+"""How many answers of each operation the suite tries: a number, or `all`."""
+SPEED = 1000.0
+HONEST = 3
+"""Honest sellers beside the hostile ones."""
+BOUND = 240.0
+"""Seconds of real time in which every sync of one operation has ended, hostile or not."""
+CONNECTING = ("token", "getMarketplaceParticipations")
+REFUSALS = (409, 422, 502, 503)
+
+
+class FastClock:
+    """The real time, but every pause takes a thousandth of itself."""
+
+    def __init__(self) -> None:
+        self._begun = monotonic()
+        self._base = datetime.now(UTC)
+
+    def now(self) -> datetime:
+        return self._base + timedelta(seconds=(monotonic() - self._begun) * SPEED)
+
+    async def sleep(self, seconds: float) -> None:
+        await anyio.sleep(seconds / SPEED)
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """What became of one seller: the refusal of its connection, or its sync at the end."""
+
+    refused: Json | None = None
+    sync: Json | None = None
+
+    def datasets(self) -> Mapping[str, Json]:
+        assert self.sync
+        return {each["name"]: each for each in self.sync["datasets"] if each["name"] != "claims"}
+
+
+def _drawn(operation: str) -> list[str]:
+    names = list(ANSWERS)
+    if DRAWN == "all":
+        return names
+    return sorted(Random(operation).sample(names, min(int(DRAWN), len(names))))
+
+
+@contextmanager
+def _no_trace() -> Iterator[None]:
+    """Nothing is logged as an error, and nothing with a trace."""
+    with capture_logs() as logged:
+        yield
+    bad = [each for each in logged if each["log_level"] in ("error", "critical")]
+    assert not bad, bad[:5]
+
+
+@pytest.mark.timeout(BOUND + 60)
+@pytest.mark.parametrize("operation", OPERATIONS)
+async def test_a_hostile_answer_costs_one_dataset_at_most(operation: str, tmp_path: Path) -> None:
+    cases = {
+        f"seller-{number}": Case(operation, name, ANSWERS[name])
+        for number, name in enumerate(_drawn(operation))
+    }
+    honest = [f"honest-{number}" for number in range(HONEST)]
+    outcomes: dict[str, Outcome] = {}
+    with _no_trace():
+        async with (
+            hostile_api(cases) as api,
+            serve(tmp_path, FastClock(), **environ(api.address)) as service,
+        ):
+            with anyio.move_on_after(BOUND):
+                async with anyio.create_task_group() as group:
+                    for seller in (*cases, *honest):
+                        group.start_soon(_one, service, seller, outcomes)
+    wrong = {seller: _wrong("", outcomes.get(seller)) for seller in honest}
+    wrong |= {case.name: _wrong(operation, outcomes.get(s)) for s, case in cases.items()}
+    assert not {seller: why for seller, why in wrong.items() if why}
+
+
+async def _one(service: Serving, seller: str, outcomes: dict[str, Outcome]) -> None:
+    """Connect a seller and sync it to its end."""
+    user = service.user(seller, tenant=seller)
+    user.http.timeout = httpx.Timeout(BOUND)
+    body = {
+        "connector": "amazon",
+        "region": "NA",
+        "environment": "production",
+        "marketplaceIds": [US],
+        "refreshToken": f"Atzr|{seller}",
+        "skipHistoricalSync": True,
+    }
+    connected = await user.post("/api/connections", body)
+    if connected.status_code != 201:
+        outcomes[seller] = Outcome(refused=read(connected))
+        return
+    outcomes[seller] = Outcome(sync=await _ended(user, await user.start()))
+
+
+async def _ended(user: User, sync_id: str) -> Json:
+    while True:
+        status = await user.status(sync_id)
+        if status["status"] in ("complete", "failed", "paused", "cancelled"):
+            return status
+        await anyio.sleep(0.1)
+
+
+def _wrong(operation: str, outcome: Outcome | None) -> str:
+    """What must not have happened; empty if all is well."""
+    if outcome is None:
+        return "has not ended"
+    if outcome.refused:
+        return _wrongly_refused(operation, outcome.refused)
+    sync = outcome.sync
+    assert sync
+    if "internal" in str(sync["error"]) + str(sync["warnings"]):
+        return f"a fault of ours: {sync['error']} {sync['warnings']}"
+    if sync["status"] != "complete":
+        return _wrongly_ended(operation, sync)
+    lost = [name for name, each in outcome.datasets().items() if each["status"] != "complete"]
+    if [name for name in lost if name != OPERATIONS.get(operation)]:
+        return f"more was lost than {OPERATIONS.get(operation)}: {lost}"
+    if lost and not sync["warnings"]:
+        return f"{lost} is lost without a word"
+    silent = [
+        name
+        for name, each in outcome.datasets().items()
+        if each["status"] == "complete" and each["processed"] < RECORDS and not each["failed"]
+    ]
+    return f"{silent} is complete without its records" if silent else ""
+
+
+def _wrongly_refused(operation: str, problem: Json) -> str:
+    if operation not in CONNECTING or problem["status"] not in REFUSALS:
+        return f"refused: {problem}"
+    return "" if problem["detail"] else "refused without a word"
+
+
+def _wrongly_ended(operation: str, sync: Json) -> str:
+    """A sync may end otherwise only where nobody can say who is connected."""
+    if operation not in CONNECTING and not _lost_for_good(sync):
+        return f"{sync['status']}: {sync['error']}"
+    return "" if sync["error"]["message"] else f"{sync['status']} without a word"
+
+
+def _lost_for_good(sync: Json) -> bool:
+    """Amazon said of one call that the connection was revoked: that concerns all of them."""
+    error: dict[str, Any] = sync["error"] or {}
+    return error.get("code") == "connection_lost"
