@@ -9,7 +9,8 @@ import anyio
 import msgspec
 
 Cursor = NewType("Cursor", str)
-"""A connector's own bookmark inside a dataset. Nobody else reads it."""
+"""A connector's own bookmark inside a dataset. Nobody else reads it. An empty one, or one that the
+connector cannot read, is where the dataset begins."""
 
 Waiting = Callable[[datetime, str], Awaitable[None]]
 """Called before a pause of more than a second: until when (UTC), and why, in words for the user."""
@@ -102,6 +103,10 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     source's own word for its last change, where it has one: a record of the same version is
     unchanged, whichever way it was read; without it, its bytes decide. `at` is the moment that
     decides into which window it falls; None for a record of a snapshot.
+
+    A record that cannot be kept fails on its own, with the reason: an id that is empty, longer than
+    1,000 characters or not valid text, data over 4 MiB or not valid JSON, a time outside the years
+    1 to 9999 in UTC.
     """
 
     id: str

@@ -36,6 +36,7 @@ from service.errors import (
     SourceUnavailable,
     StartupError,
 )
+from service.intake import fit_account, fit_text, reason
 from service.model import Actor, AuditEntry
 from service.schedules import WantedSchedule, next_run
 from service.sources import Sources
@@ -178,7 +179,7 @@ class Connections:
         connector = self._sources.get(candidate.connector)
         try:
             with anyio.fail_after(ANSWERS_WITHIN):
-                return await connector.check(candidate, _impatient)
+                return fit_account(await connector.check(candidate, _impatient))
         except (ConnectorError, TimeoutError) as error:
             raise _refusal(error) from error
 
@@ -313,7 +314,8 @@ class Connections:
         fresh = kept and kept.checked_at and abs(now - kept.checked_at) < CHECK_LASTS
         if fresh and not doubted:
             return True
-        account = await self._sources.get(connection.connector).check(connection, waiting)
+        connector = self._sources.get(connection.connector)
+        account = fit_account(await connector.check(connection, waiting))
         if account.id and account.id != connection.account_id:
             await self.told(connection, account.id)
             doubted = False
@@ -453,14 +455,15 @@ def _refusal(error: ConnectorError | TimeoutError) -> Exception:
             )
         case InvalidConnection(fields=fields):
             return Invalid(
-                str(error), errors=[{"field": k, "message": v} for k, v in fields.items()]
+                reason(error),
+                errors=[{"field": k, "message": fit_text(v)} for k, v in fields.items()],
             )
         case Retryable():
-            return SourceUnavailable(str(error), headers={"Retry-After": "60"})
+            return SourceUnavailable(reason(error), headers={"Retry-After": "60"})
         case Misconfigured():
-            return ConnectorMisconfigured(str(error))
+            return ConnectorMisconfigured(reason(error))
         case _:
-            return ConnectionRefused(str(error), errors=_about("refreshToken", str(error)))
+            return ConnectionRefused(reason(error), errors=_about("refreshToken", reason(error)))
 
 
 def _about(field: str, message: str) -> Sequence[Mapping[str, str]]:

@@ -27,6 +27,7 @@ from connectors.base import (
 from service.accounts import Recognition
 from service.connections import Connections
 from service.errors import IllegalMove, NotFound, Overtaken, WrongAccount
+from service.intake import fit_findings, fit_number, fit_page, fit_text, reason
 from service.landed import Landed
 from service.model import Fault, Status, Sync
 from service.patience import IN_TIME, RETRIES, Patience, pause_before
@@ -153,11 +154,11 @@ class _Run:
         except TimeoutError:
             return Fault("timeout", f"The sync took longer than {self._p.timeout:,.0f} s.")
         except ConnectionLost as error:
-            await self._p.connections.lost(self.sync.connection_id, str(error))
-            lost = Fault(error.code, str(error))
+            await self._p.connections.lost(self.sync.connection_id, reason(error))
+            lost = Fault(error.code, reason(error))
             await self._change(lambda now: self.sync.paused(lost, now))
         except ConnectorError as error:
-            return Fault(error.code, str(error), isinstance(error, Retryable))
+            return Fault(error.code, reason(error), isinstance(error, Retryable))
         except WrongAccount as error:
             return Fault(error.code, error.detail)
         except (IllegalMove, Overtaken):
@@ -206,8 +207,9 @@ class _Run:
         if self.sync.stage is not Stage.FETCHING:
             windows = {each.name: each.checkpoint.window for each in self.sync.sources}
             plan = self._connector.plan(connection, windows)
-            known = [way.seconds for way in plan.values() if way.seconds is not None]
-            seconds = max(known) if len(known) == len(plan) else None
+            known = [fit_number(way.seconds) for way in plan.values()]
+            seconds = max((each for each in known if each is not None), default=None)
+            seconds = None if None in known else seconds
             await self._stage(Stage.FETCHING, "Fetching", seconds)
         stops: list[Exception] = []
         async with anyio.create_task_group() as group:
@@ -235,13 +237,13 @@ class _Run:
         try:
             await self._patiently(connection, progress.name)
         except Retryable as error:
-            await self._give_up(progress.name, str(error))
+            await self._give_up(progress.name, reason(error))
         except (ConnectionLost, Misconfigured) as error:
             stops.append(error)
             scope.cancel()
         except SourceError as error:
             unread = Outcome.UNKNOWN if isinstance(error, Unknowable) else Outcome.FAILED
-            await self._lose(progress.name, str(error), unread)
+            await self._lose(progress.name, reason(error), unread)
         except Exception as error:
             stops.append(error)
             scope.cancel()
@@ -295,6 +297,7 @@ class _Run:
                 await self._land(dataset.name, page)
 
     async def _land(self, dataset: str, page: Page) -> None:
+        page = await fit_page(page, self.sync.dataset(dataset).checkpoint.cursor)
         async with self._turn, self._p.writing:
             begun, now = perf_counter(), self._p.clock.now()
             landing = await self._p.records.landing(
@@ -374,9 +377,10 @@ class _Run:
                 limiter=self._p.detecting,
             )
         except Undetectable as error:
-            why = str(error)
+            why = reason(error)
             await self._change(lambda now: self.sync.undetectable(why, now))
             return
+        found = fit_findings(found)
         count = len(found.claims)
         twins = await self._p.connections.twins(self.sync.connection_id)
         await self._change(
@@ -407,7 +411,7 @@ class _Run:
 
     def _waiting_for(self, dataset: str | None) -> Callable[[datetime, str], Awaitable[None]]:
         async def waiting(until: datetime, why: str) -> None:
-            await self._change(lambda now: self.sync.waiting(dataset, until, why, now))
+            await self._change(lambda now: self.sync.waiting(dataset, until, fit_text(why), now))
 
         return waiting
 

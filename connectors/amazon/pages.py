@@ -8,6 +8,7 @@ from typing import Annotated
 
 import msgspec
 
+from connectors.amazon.answers import tolerant
 from connectors.amazon.client import Client, Expired, Operation, Refused
 from connectors.amazon.profile import profile
 from connectors.amazon.repeats import MOST_STALE, Endless, Repeats, endless
@@ -365,7 +366,7 @@ def _bare(record: Record) -> Record:
 
 def _decode(source: Source, body: bytes) -> Slice:
     try:
-        return source.slice(body)
+        return tolerant(source.slice, body)
     except (ValueError, RecursionError) as error:  # no JSON, no UTF-8, nested without end
         raise Retryable(
             f"{source.operation.name}: the answer is not what the API promises ({error})."

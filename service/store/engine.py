@@ -31,8 +31,10 @@ def bulk(sql: str, values: Values, table: Table, spare: bool = False) -> Stateme
 
 
 def stamp(moment: datetime) -> str:
-    """RFC 3339 in UTC, always as long, so that text sorts as time does."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    """RFC 3339 in UTC, always as long, so that text sorts as time does: the year 1 as 0001. A
+    moment without a zone is in UTC."""
+    there = moment.astimezone(UTC) if moment.tzinfo else moment
+    return f"{there.replace(tzinfo=None).isoformat(timespec='microseconds')}Z"
 
 
 class Refused(Exception):

@@ -269,7 +269,8 @@ class _Sorted:
 
 def _hash(record: Record) -> str:
     """Of what tells whether a record has changed."""
-    return hashlib.blake2b(record.version.encode() or record.data, digest_size=12).hexdigest()
+    version = record.version.encode(errors="surrogatepass")
+    return hashlib.blake2b(version or record.data, digest_size=12).hexdigest()
 
 
 def _record_table(fresh: Sequence[tuple[Record, str]]) -> Table:

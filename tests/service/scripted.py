@@ -1,6 +1,6 @@
 """A source that does what a test says: it brings these records, fails just then, or waits."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 
@@ -38,7 +38,9 @@ class Script:
     other, each before the next page of its dataset; `gates` hold a page back until they open.
     `windows` is what was asked for, `pages` how many were read, `tokens` who was checked.
     `owners` are the accounts by their tokens, which the payments name, and with `check_tells` the
-    check. `claims` is what a detection finds."""
+    check. `claims` is what a detection finds. `edit` changes each page before it is handed over;
+    `findings`, if set, is
+    all that a detection returns."""
 
     def __init__(self) -> None:
         self.records: dict[str, list[Record]] = {"orders": [], "stock": []}
@@ -57,6 +59,8 @@ class Script:
         self.refused: dict[str, ConnectorError] = {}
         self.marketplaces = ("ONE",)
         self.detecting: list[tuple[str, ...]] = []
+        self.edit: Callable[[Page], Page] = lambda page: page
+        self.findings: Findings | None = None
 
     def has(self, dataset: str, *names: str, at: datetime | None = None, value: str = "1") -> None:
         self.records[dataset] = [
@@ -110,7 +114,8 @@ class ScriptedConnector:
             end = begin + 10
             more = end < len(records)
             owner = script.owners.get(connection.refresh_token) if dataset.tells_account else None
-            yield Page(records[begin:end], Cursor(str(end)) if more else None, account=owner)
+            page = Page(records[begin:end], Cursor(str(end)) if more else None, account=owner)
+            yield script.edit(page)
             if not more:
                 return
             begin = end
@@ -118,6 +123,8 @@ class ScriptedConnector:
     def detect(self, records: Records, as_of: datetime) -> Findings:
         complete = tuple(each.name for each in self.datasets if records.complete(each.name))
         self._script.detecting.append(complete)
+        if self._script.findings:
+            return self._script.findings
         ran = tuple({each.rule for each in self._script.claims})
         return Findings(tuple(self._script.claims), ran, settled=tuple(self._script.settled))
 

@@ -1,0 +1,81 @@
+"""Bad text in Amazon's answers, through the whole service: each costs one record."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from connectors.amazon.sandbox import environ
+from tests.hostile.api import Case, Exchange, hostile_api
+from tests.hostile.honest import RECORDS, US
+from tests.serving import Json, User, read, serve
+
+pytestmark = pytest.mark.anyio
+
+
+async def _bad_cell(exchange: Exchange) -> None:
+    """A report of returns whose second row has U+0000 in what makes its id."""
+    await exchange.reply(200, exchange.honest.replace(b"LPN1", b"LPN\x001"))
+
+
+async def _bad_orders(exchange: Exchange) -> None:
+    """U+0000 in the first id, an unpaired surrogate in the second title, and bytes that are not
+    UTF-8 in the third."""
+    titles = iter([b'"A thing"', b'"A \\ud800 thing"', b'"A \xff thing"'])
+    start, *rest = exchange.honest.split(b'"A thing"')
+    body = start + b"".join(next(titles) + each for each in rest)
+    await exchange.reply(200, body.replace(b'0000000"', b'000\\u0000"', 1))
+
+
+async def _bad_names(exchange: Exchange) -> None:
+    """U+0000 in the second id, an unpaired surrogate in the third name, beside a whole pair."""
+    body = exchange.honest.replace(b'"FBA00001"', b'"FBA\\u00001"')
+    body = body.replace(b'"Shipment 0"', b'"\\ud83d\\ude00"')
+    await exchange.reply(200, body.replace(b'"Shipment 2"', b'"\\\\ud83d\\ude00"'))
+
+
+CASES = {
+    "shipments": Case("getShipments", "bad text in names", _bad_names),
+    "cell": Case("download", "U+0000 in a cell", _bad_cell),
+    "json": Case("searchOrders", "bad text in JSON", _bad_orders),
+}
+
+
+@pytest.mark.parametrize(
+    ("seller", "dataset", "kept", "bad"),
+    [
+        ("cell", "returns", RECORDS - 1, 1),
+        ("json", "orders", RECORDS, 3),  # which come by report too, where they are readable
+        ("shipments", "shipments", RECORDS - 2, 2),
+    ],
+)
+async def test_bad_text_in_an_answer_costs_its_records_alone(
+    tmp_path: Path, seller: str, dataset: str, kept: int, bad: int
+) -> None:
+    async with hostile_api(CASES) as api, serve(tmp_path, None, **environ(api.address)) as service:
+        ann = service.user()
+        await ann.connect(**_connection(seller))
+        done = await ann.until(await ann.start(datasets=[dataset]), seconds=50)
+        assert done["status"] == "complete", done
+        [found] = [each for each in done["datasets"] if each["name"] == dataset]
+        assert (found["created"], found["failed"]) == (kept, bad)
+        assert len(await ann.records(dataset)) == kept
+        reasons = await _reasons(ann, done)
+        assert len(reasons) == bad
+        assert any("U+0000" in why for why in reasons)
+
+
+async def _reasons(user: User, sync: Json) -> list[str]:
+    path = f"/api/sync/history/{sync['syncId']}/items"
+    answer = await user.get(path, params={"status": "failed"})
+    return [item["error"] for item in read(answer)["items"]]
+
+
+def _connection(seller: str) -> dict[str, Any]:
+    return {
+        "connector": "amazon",
+        "region": "NA",
+        "environment": "production",
+        "marketplaceIds": [US],
+        "refreshToken": f"Atzr|{seller}",
+    }

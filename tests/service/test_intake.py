@@ -1,0 +1,341 @@
+"""Bad text, bytes, numbers and times cost one record each, whichever connector hands them in."""
+
+import json
+import tempfile
+from datetime import UTC, date, datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import anyio
+import msgspec
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from structlog.testing import capture_logs
+
+from connectors.base import Claim, Cursor, Findings, Page, Record, SourceError
+from tests.service.scripted import Script, scripted
+from tests.serving import Json, Serving, User, read, serve
+
+pytestmark = pytest.mark.anyio
+
+HOSTILE = "a\0b\ud800c"
+GOOD = b'{"value": 1}'
+FAILED = {"status": "failed", "limit": 100}
+
+
+@pytest.fixture
+def script(monkeypatch: pytest.MonkeyPatch) -> Script:
+    return scripted(monkeypatch)
+
+
+async def failures(user: User, sync: Json) -> dict[str, str]:
+    """The reason of each failed record, by the id that it is noted under."""
+    answer = await user.get(f"/api/sync/history/{sync['syncId']}/items", params=FAILED)
+    assert answer.status_code == 200, answer.text
+    return {item["recordId"]: item["error"] for item in read(answer)["items"]}
+
+
+async def landed(user: User, dataset: str = "orders") -> dict[str, Any]:
+    return {record["id"]: record["data"] for record in await user.records(dataset)}
+
+
+async def synced(service: Serving) -> tuple[User, Json]:
+    ann = service.user()
+    await ann.connect()
+    return ann, await ann.whole_sync()
+
+
+# Item 21: one record each -------------------------------------------------------------------------
+
+
+async def test_ids_with_u0000_fail_one_by_one_and_do_not_collide(
+    script: Script, service: Serving
+) -> None:
+    script.records["orders"] = [Record(f"same\0{n}", GOOD) for n in range(20)]
+    script.records["orders"] += [Record("same", GOOD)]
+    ann, done = await synced(service)
+    orders = done["datasets"][0]
+    assert (orders["processed"], orders["failed"], orders["created"]) == (21, 20, 1)
+    assert set(await landed(ann)) == {"same"}
+    found = await failures(ann, done)
+    assert len(found) == 20
+    assert all("U+0000" in why for why in found.values())
+
+
+@pytest.mark.parametrize(
+    ("record", "why"),
+    [
+        (Record("", GOOD), "id is empty"),
+        (Record("x" * 1_001, GOOD), "1,001 characters"),
+        (Record("x\ud800", GOOD), "surrogate"),
+        (Record("x\0", GOOD), "U+0000"),
+        (Record("x", b""), "JSON"),
+        (Record("x", b'{"a": "\xff"}'), "UTF-8"),
+        (Record("x", b'{"a": "\xed\xa0\x80"}'), "UTF-8"),
+        (Record("x", b'{"a": "\\ud800"}'), "JSON"),
+        (Record("x", b'{"a": "\\udc00\\ud800"}'), "JSON"),
+        (Record("x", b'{"a": "\0"}'), "JSON"),
+        (Record("x", b'{"a": NaN}'), "JSON"),
+        (Record("x", b'{"a": 1e999}'), "JSON"),
+        (Record("x", b"9" * 5_000), "JSON"),
+        (Record("x", b"[" * 5_000 + b"]" * 5_000), "JSON"),
+        (Record("x", b"{} {}"), "JSON"),
+        (Record("x", b'"' + b"x" * 2**22 + b'"'), "4,194,306 bytes"),
+        (Record("x", GOOD, at=datetime.max.replace(tzinfo=timezone(-timedelta(hours=9)))), "time"),
+        (Record("x", GOOD, at=datetime.min.replace(tzinfo=timezone(timedelta(hours=9)))), "time"),
+        (Record(HOSTILE, b"\xff", HOSTILE, error=HOSTILE), "a\\x00b\\ud800c"),
+    ],
+)
+async def test_a_record_that_cannot_be_kept_costs_itself_and_says_why(
+    script: Script, service: Serving, record: Record, why: str
+) -> None:
+    script.records["orders"] = [Record("before", GOOD), record, Record("after", GOOD)]
+    ann, done = await synced(service)
+    orders = done["datasets"][0]
+    assert done["status"] == "complete"
+    assert (orders["status"], orders["created"], orders["failed"]) == ("partial", 2, 1)
+    assert set(await landed(ann)) == {"before", "after"}
+    [(kept_under, told)] = (await failures(ann, done)).items()
+    assert why in told
+    assert kept_under == "x" or kept_under.startswith("unreadable-")
+
+
+async def test_a_record_that_cannot_be_kept_has_the_same_id_at_every_reading(
+    script: Script, service: Serving
+) -> None:
+    script.records["orders"] = [Record(f"\ud800{n}", GOOD) for n in range(3)]
+    ann, first = await synced(service)
+    again = await ann.whole_sync(overwrite=True)
+    assert await failures(ann, first) == await failures(ann, again)
+    assert len(await failures(ann, again)) == 3
+
+
+async def test_a_bad_name_or_version_is_repaired_and_costs_nothing(
+    script: Script, service: Serving
+) -> None:
+    script.records["orders"] = [
+        Record("1", GOOD, HOSTILE, version="\ud800"),
+        Record("2", GOOD, "x" * 70_000, version="\0" * 70_000),
+    ]
+    ann = service.user()
+    await ann.connect()
+    done = await ann.whole_sync(items="all")
+    answer = await ann.get(f"/api/sync/history/{done['syncId']}/items")
+    names = [item["name"] for item in read(answer)["items"]]
+    assert names == ["a\\x00b\\ud800c", "x" * 1_000]
+    assert (await ann.whole_sync())["datasets"][0]["unchanged"] == 2
+
+
+async def test_a_time_of_any_year_and_zone_is_kept(script: Script, service: Serving) -> None:
+    moments = [datetime.min, datetime.max, datetime(999, 1, 1, tzinfo=UTC)]
+    script.records["orders"] = [Record(str(n), GOOD, at=at) for n, at in enumerate(moments)]
+    _, done = await synced(service)
+    assert done["datasets"][0]["created"] == 3
+    rows = await service.parts.store._engine.read("SELECT at FROM records ORDER BY at", {})
+    assert [row["at"][:10] for row in rows] == ["0001-01-01", "0999-01-01", "9999-12-31"]
+
+
+# What comes with a page, and besides --------------------------------------------------------------
+
+
+async def test_a_cursor_that_cannot_be_kept_costs_nothing(script: Script, service: Serving) -> None:
+    script.has("orders", *(f"{n:02}" for n in range(30)))
+    script.edit = lambda page: msgspec.structs.replace(
+        page, cursor=page.cursor and Cursor(f"\ud800{page.cursor}")
+    )
+    ann, done = await synced(service)
+    assert (done["status"], len(await landed(ann))) == ("complete", 30)
+
+
+async def test_a_resume_reads_on_from_the_last_cursor_that_could_be_kept(
+    script: Script, service: Serving
+) -> None:
+    script.has("orders", *(f"{n:02}" for n in range(40)))
+    script.edit = lambda page: (
+        msgspec.structs.replace(page, cursor=Cursor("\ud800")) if page.cursor == "20" else page
+    )
+    script.errors["orders"] = [None, None, SourceError("Broken for now.")]
+    ann, done = await synced(service)
+    assert done["datasets"][0]["processed"] == 20
+    await ann.post(f"/api/sync/resume/{done['syncId']}")
+    assert len(await landed(ann)) == 20
+    script.edit = lambda page: page
+    again = await ann.whole_sync()
+    assert (again["datasets"][0]["processed"], len(await landed(ann))) == (40, 40)
+
+
+async def test_the_numbers_of_a_page_may_be_anything(script: Script, service: Serving) -> None:
+    script.has("orders", *(f"{n:02}" for n in range(30)))
+    odd = iter([float("nan"), float("inf"), -1.0])
+    totals = iter([10**30, -5, 30])
+
+    def edit(page: Page) -> Page:
+        if len(page.records) < 10:
+            return page
+        number = next(odd)
+        return msgspec.structs.replace(
+            page, share=number, seconds_left=number, total=next(totals), warning=HOSTILE
+        )
+
+    script.edit = edit
+    ann, done = await synced(service)
+    assert (done["status"], len(await landed(ann))) == ("complete", 30)
+    assert done["warnings"] == ["a\\x00b\\ud800c"]
+    kept = await service.parts.store.sync(done["syncId"])
+    assert kept is not None
+    assert kept.dataset("orders").total == 30
+
+
+async def test_what_a_connector_learned_is_kept_unless_it_cannot_be(
+    script: Script, service: Serving
+) -> None:
+    script.has("orders", "1")
+    script.edit = lambda page: msgspec.structs.replace(
+        page, learned={"good": "1", "bad": HOSTILE, "\ud800": "2", "\0": "3"}
+    )
+    ann, done = await synced(service)
+    assert done["status"] == "complete"
+    [mine] = (await ann.get("/api/connections")).json()["connections"]
+    assert await service.parts.connections._store.learned(mine["id"]) == {"good": "1"}
+
+
+async def test_an_account_of_any_name_is_connected(script: Script, service: Serving) -> None:
+    script.store = HOSTILE + "x" * 70_000
+    connection = await service.user().connect()
+    assert connection["name"].startswith("a\\x00b\\ud800cxx")
+    assert len(connection["name"]) == 1_000
+
+
+async def test_an_error_of_any_text_fails_only_its_dataset(
+    script: Script, service: Serving
+) -> None:
+    script.has("stock", "1")
+    script.errors["orders"] = [SourceError(HOSTILE * 10_000)]
+    ann, done = await synced(service)
+    assert (done["status"], done["datasets"][0]["status"]) == ("complete", "failed")
+    assert done["datasets"][0]["error"].startswith("a\\x00b\\ud800c")
+    assert len(done["datasets"][0]["error"]) <= 2_000
+    assert set(await landed(ann, "stock")) == {"1"}
+
+
+def claim(key: str, text: str = "text", amount: str | None = "1.00") -> Claim:
+    return Claim(
+        id=key,
+        rule="R1",
+        title=text,
+        status="claimable",
+        units=1,
+        amount=amount,
+        currency="USD",
+        opens=date(2020, 1, 1),
+        closes=date(2100, 1, 1),
+        confidence="high",
+        valuation=text,
+        evidence={"orders": [text]},
+        details={text: text},
+    )
+
+
+async def test_claims_of_any_text_are_kept_and_counted(script: Script, service: Serving) -> None:
+    script.has("orders", "1")
+    amounts = ("NaN", "1e400", "twelve", "Infinity", "9" * 30, "9e999999")
+    claims = [claim("good"), claim("\ud800", HOSTILE), claim("\0"), claim("\ud801")]
+    claims += [claim(amount, amount=amount) for amount in amounts]
+    script.findings = Findings(claims, ["R1", "\ud800"], ["\ud800 settled"], {"\ud802": HOSTILE})
+    with capture_logs() as logged:
+        ann, done = await synced(service)
+    assert not [each for each in logged if each["log_level"] == "error"]
+    assert (done["status"], done["claimsDetected"]) == ("complete", len(claims))
+    answer = await ann.get("/api/recoveries", params={"limit": 100})
+    found = read(answer)["recoveries"]
+    assert len({each["id"] for each in found}) == len(claims)
+    assert sorted({each["amount"] or "" for each in found}) == ["", "1.00"]
+    assert len([each for each in found if each["amount"] is None]) == len(amounts)
+
+
+# Whatever comes -----------------------------------------------------------------------------------
+
+TEXT = st.one_of(
+    st.text(st.characters(), max_size=8),  # surrogates and U+0000 among them
+    st.text("a\0\ud800\udc00\n\x1f\x7f\u2028\ufeff\uffff\U0010ffff", max_size=4),
+    st.sampled_from(["", "x" * 1_000, "x" * 1_001, HOSTILE]),
+)
+JSONS = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | TEXT,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@st.composite
+def some_data(draw: st.DrawFn) -> bytes:
+    found = draw(JSONS)
+    way = draw(st.integers(0, 3))
+    if way == 0:
+        return draw(st.binary(max_size=20))
+    text = json.dumps(found, ensure_ascii=way == 1)
+    return text.encode("utf-8", "surrogatepass")
+
+
+RECORDS = st.lists(
+    st.builds(
+        Record,
+        TEXT,
+        some_data(),
+        TEXT,
+        st.none() | TEXT,
+        TEXT,
+        st.none()
+        | st.datetimes()
+        | st.datetimes(timezones=st.timezones() | st.just(timezone(timedelta(hours=14)))),
+    ),
+    max_size=25,
+    unique_by=lambda record: record.id,
+)
+
+
+@settings(
+    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True
+)
+@given(RECORDS, TEXT)
+def test_any_record_lands_or_costs_exactly_itself(records: list[Record], cursor: str) -> None:
+    with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as folder:
+        script = scripted(patch)
+        script.records["orders"] = records
+        script.records["stock"] = [Record("kept", GOOD)]
+        script.edit = lambda page: msgspec.structs.replace(
+            page, cursor=page.cursor and Cursor(cursor), warning=cursor, learned={cursor: cursor}
+        )
+        anyio.run(_lands_or_costs_itself, Path(folder), records)
+
+
+async def _lands_or_costs_itself(folder: Path, records: list[Record]) -> None:
+    async with serve(folder) as service:
+        ann = service.user()
+        await ann.connect()
+        done = await ann.whole_sync(items="all")
+        assert done["status"] == "complete", done
+        orders = done["datasets"][0]
+        kept, failed = await landed(ann), await failures(ann, done)
+        assert orders["processed"] == len(records)
+        assert (orders["created"], orders["failed"]) == (len(kept), len(failed))
+        assert len(kept) + len(failed) == len(records)
+        by_id = {record.id: record for record in records}
+        assert not set(kept) & set(failed)
+        for key, data in kept.items():
+            assert msgspec.json.decode(by_id[key].data) == data
+        assert all(failed.values())
+        for record in records:
+            assert record.id in kept or record.id in failed or _is_unfit(record.id)
+        again = (await ann.whole_sync())["datasets"][0]
+        assert (again["unchanged"], again["failed"]) == (len(kept), len(failed))
+        assert (await landed(ann, "stock")) == {"kept": {"value": 1}}
+
+
+def _is_unfit(key: str) -> bool:
+    try:
+        key.encode()
+    except UnicodeEncodeError:
+        return True
+    return not key or "\0" in key or len(key) > 1_000
