@@ -54,6 +54,10 @@ class Denied(SourceError):
     """403: a role or permission is missing."""
 
 
+class Unknown(SourceError):
+    """404: the source does not know what was asked for, or no longer does."""
+
+
 class _Call(msgspec.Struct, frozen=True):
     """What goes out, whichever token and how often it takes."""
 
@@ -100,7 +104,8 @@ class Client:
         """The body of a 2xx. Waits for the quota as long as it takes, saying so by `waiting`.
         `role` is what this call needs, where the operation does not tell.
 
-        Raises Refused, Unknowable, SourceError, ConnectionLost, Misconfigured or Retryable."""
+        Raises Refused, Unknown, Unknowable, SourceError, ConnectionLost, Misconfigured or
+        Retryable."""
         call = self._call(connection, operation, Request(params, argument, body))
         bucket = self.bucket(connection, operation)
         replays = 0
@@ -267,6 +272,8 @@ def _refuse(operation: Operation, answer: Answer, role: str) -> NoReturn:
         if _expired(answer):
             raise Retryable(f"Amazon's access tokens expire before they can be used. {text}")
         raise Denied(f"{_lacking(role)} {text}")
+    if answer.status == 404:
+        raise Unknown(f"Amazon refused. {text}")
     raise SourceError(f"Amazon refused. {text}")
 
 
