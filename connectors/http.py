@@ -43,6 +43,14 @@ Before = Callable[[], Awaitable[Mapping[str, str]]]
 """Awaited ahead of every try, which may cost a call of a quota; gives the headers of that try."""
 
 
+GONE = (403, 404, 410)
+"""How a document is refused that is deleted, or whose address has expired."""
+
+
+class Gone(Retryable):
+    """A document is not at its address. It may be at another, if the source gives one."""
+
+
 class Answer(msgspec.Struct, frozen=True):
     """A whole answer: status, headers by lower-case name, bytes."""
 
@@ -122,7 +130,8 @@ class Http:
         response = await self._open(self._document(url))
         try:
             if response.status_code != 200:
-                raise Retryable(f"The document was refused (HTTP {response.status_code}).")
+                kind = Gone if response.status_code in GONE else Retryable
+                raise kind(f"The document was refused (HTTP {response.status_code}).")
             yield Download(response.charset_encoding, _chunks(response))
         finally:
             await response.aclose()

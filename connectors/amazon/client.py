@@ -58,6 +58,10 @@ class Denied(SourceError):
     """403: a role or permission is missing."""
 
 
+class Unknown(SourceError):
+    """404: the source does not know what was asked for, or no longer does."""
+
+
 class _Call(msgspec.Struct, frozen=True):
     """What goes out, whichever token and how often it takes."""
 
@@ -105,7 +109,8 @@ class Client:
         without end are given up after REFUSED_FOR. `role` is what this call needs, where the
         operation does not tell.
 
-        Raises Refused, Unknowable, SourceError, ConnectionLost, Misconfigured or Retryable."""
+        Raises Refused, Unknown, Unknowable, SourceError, ConnectionLost, Misconfigured or
+        Retryable."""
         call = self._call(connection, operation, Request(params, argument, body))
         bucket = self.bucket(connection, operation)
         replays = 0
@@ -285,6 +290,8 @@ def _refuse(operation: Operation, answer: Answer, role: str) -> NoReturn:
         if _expired(answer):
             raise Retryable(f"Amazon's access tokens expire before they can be used. {text}")
         raise Denied(f"{_lacking(role)} {text}")
+    if answer.status == 404:
+        raise Unknown(f"Amazon refused. {text}")
     raise SourceError(f"Amazon refused. {text}")
 
 

@@ -1,16 +1,18 @@
 """The Reports API for one dataset of a connection: what is listed, what of it will do, orders."""
 
+import zlib
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
 import msgspec
 
-from connectors.amazon.answers import decode
+from connectors.amazon.answers import UNREADABLE, decode, plain
 from connectors.amazon.client import Client, Operation
 from connectors.amazon.documents import Kind, Part
+from connectors.amazon.marks import Asked
 from connectors.amazon.pages import stamp
-from connectors.base import Clock, Connection, Waiting
+from connectors.base import Clock, Connection, Retryable, SourceError, Waiting
 
 CREATE_REPORT = Operation("createReport", "/reports/2021-06-30/reports", 0.0167, 15)
 GET_REPORTS = Operation("getReports", "/reports/2021-06-30/reports", 0.0222, 10)
@@ -34,13 +36,22 @@ PUNCTUAL = 1.02
 LOOKS = 1.025
 """So much longer it takes until a finished report is seen."""
 DEADLINE = timedelta(hours=2)
-"""How long Amazon may take for a report until it is given up."""
+"""How long Amazon may take for a report until it is ordered again, once, then given up."""
 LISTED = timedelta(days=89)
 """How far back reports can be listed: 90 days, less one, since the moment passes on the way."""
 SHORTEST = 0.5
 """Seconds: a report that was made within one second, as Amazon tells its moments, took so long."""
 DONE, CANCELLED, FATAL = "DONE", "CANCELLED", "FATAL"
 UNFINISHED = ("IN_QUEUE", "IN_PROGRESS")
+MARGIN = timedelta(seconds=5)
+"""Amazon tells its moments in whole seconds, and its clock is not ours."""
+MOST_KEPT = 200
+"""How many ids of our reports are kept for each type, the newest; stock has one in 30 minutes, and
+is used for three days."""
+LONGEST_ID = 100
+"""Characters of a report's id that is kept. Amazon's have about 12."""
+LARGEST_COMPLAINT = 64 * 1024
+"""Bytes of the document of a report that ended as FATAL."""
 
 T = TypeVar("T")
 
@@ -79,6 +90,10 @@ class _Created(msgspec.Struct):
     reportId: str
 
 
+class _Complaint(msgspec.Struct):
+    errorDetails: str = ""
+
+
 class Document(msgspec.Struct):
     """Where a report can be downloaded."""
 
@@ -99,10 +114,43 @@ class Desk:
         self._waiting = waiting
         self._listed: Sequence[Report] = ()
         self._listed_at: datetime | None = None
+        self._ours: dict[str, list[str]] = {}
+        self.learned: dict[str, str] = {}
+        """The ids of our reports, to be kept with the connection; empty without a change."""
+
+    # Which are ours -------------------------------------------------------------------------------
+
+    def ours(self, report: Report) -> bool:
+        """Whether this application ordered it. Another one may have ordered a report of the same
+        type with options that a list does not tell: one kind of events only, say."""
+        return report.reportId in self._kept(report.reportType)
+
+    def keep(self, type: str, report: str) -> None:
+        """Remember that it is ours."""
+        if len(report) <= LONGEST_ID and not set(report) & set(",\x00"):
+            others = [each for each in self._kept(type) if each != report]
+            self._keep(type, [*others, report][-MOST_KEPT:])
+
+    def drop(self, type: str, report: str) -> None:
+        """Forget a report that came to nothing."""
+        kept = self._kept(type)
+        if report in kept:
+            self._keep(type, [each for each in kept if each != report])
+
+    def _kept(self, type: str) -> list[str]:
+        if type not in self._ours:
+            text = self._connection.learned.get(ordered(type), "")
+            self._ours[type] = text.split(",") if text else []
+        return self._ours[type]
+
+    def _keep(self, type: str, kept: list[str]) -> None:
+        self._ours[type] = kept
+        self.learned[ordered(type)] = ",".join(kept)
+
+    # What is listed -------------------------------------------------------------------------------
 
     def fresh(self, found: Sequence[Report], age: timedelta | None = None) -> list[Report]:
-        """The best comes last: a finished one before one that is being made, whoever ordered it
-        (perhaps we did, and broke off before we could keep its number)."""
+        """The best comes last: a finished one before one that is being made."""
         now = self._clock.now()
         ages = {DONE: age or self._kind.fresh}
         fresh = [
@@ -113,9 +161,28 @@ class Desk:
         return sorted(fresh, key=lambda each: each.processingStatus == DONE)
 
     def covering(self, listed: Sequence[Report], part: Part) -> list[Report]:
-        """Those that tell all of the part, oldest first."""
-        covering = [each for each in listed if self._covers(each, part)]
+        """Those of ours that tell all of the part, oldest first. Where each finished one tells of
+        another day, everybody's: such reports have no options."""
+        covering = [
+            each
+            for each in listed
+            if (self._kind.all_finished or self.ours(each)) and self._covers(each, part)
+        ]
         return sorted(covering, key=lambda each: each.createdTime)
+
+    def sent(self, listed: Sequence[Report], part: Part, asked: Asked) -> list[Report]:
+        """Those that can only be what we ordered then, though their id was never kept, oldest
+        first: of the same marketplaces and to the second of the same span."""
+        found = [
+            each
+            for each in listed
+            if each.reportType == part.type
+            and set(each.marketplaceIds or ()) == set(part.marketplaces)
+            and each.createdTime >= asked.at - MARGIN
+            and _same(each.dataStartTime, part.since)
+            and _same(each.dataEndTime, asked.until)
+        ]
+        return sorted(found, key=lambda each: each.createdTime)
 
     async def listed_since(self, type: str, moment: datetime) -> Sequence[Report]:
         """What is listed then or later. A list costs a call of a quota that grows by one in 45
@@ -175,6 +242,25 @@ class Desk:
     async def look(self, report: str) -> Report:
         return _decode(await self._call(GET_REPORT, argument=report), Report)
 
+    async def complaint(self, report: Report) -> str:
+        """Why a report ended as FATAL, by its document, as text for a message; empty if it has none
+        or none that can be read. Its JSON is `{"errorDetails": text}` (Reports API use case guide,
+        "Verify that the report processing is complete")."""
+        if not report.reportDocumentId:
+            return ""
+        try:
+            found = await self.document(report.reportDocumentId)
+            content = bytearray()
+            async with self._client.download(found.url) as download:
+                async for chunk in download.chunks:
+                    content += chunk
+                    if len(content) > LARGEST_COMPLAINT:
+                        return ""
+            said = msgspec.json.decode(_unpacked(bytes(content)), type=_Complaint)
+        except (SourceError, Retryable, zlib.error, *UNREADABLE):
+            return ""
+        return " ".join(plain(said.errorDetails).split())
+
     async def document(self, document: str) -> Document:
         return _decode(await self._call(GET_DOCUMENT, argument=document), Document)
 
@@ -194,6 +280,24 @@ class Desk:
             body,
             role=self._kind.role,
         )
+
+
+def _unpacked(content: bytes) -> bytes:
+    """Without gzip, cut off where it becomes too large."""
+    if content.startswith(b"\x1f\x8b"):
+        return zlib.decompressobj(wbits=31).decompress(content, LARGEST_COMPLAINT)
+    return content
+
+
+def _same(told: datetime | None, asked: datetime | None) -> bool:
+    """Whether a moment comes back as it was sent, without its fraction of a second. Where none was
+    sent, Amazon sets its own."""
+    return asked is None or (told is not None and stamp(told) == stamp(asked))
+
+
+def ordered(report_type: str) -> str:
+    """The key of the ids of the reports that we ordered, of a type."""
+    return f"ordered:{report_type}"
 
 
 def took(connection: Connection, report_type: str) -> float | None:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from connectors.amazon import datasets, pages, reports
+from connectors.amazon import datasets, marks, pages, reports
 from connectors.amazon.client import Client
 from connectors.amazon.datasets import SEARCH_ORDERS
 from connectors.amazon.desk import took
@@ -142,7 +142,7 @@ class _Reading:
         )
         self._by_report = both.turn > self._window.since
         kept = both.reports if self._by_report else None
-        self._mark = reports.opened(kept, self._reader.parts)
+        self._mark = marks.opened(kept, self._reader.parts)
 
     @property
     def lacking(self) -> str:
@@ -282,7 +282,7 @@ class _Reading:
         source = datasets.SOURCES[datasets.ORDERS.name]
         return pages.read(self._client, source, self._connection, span, at, self._waiting)
 
-    def _turn(self, page: Page, mark: reports.Mark, **changes: object) -> None:
+    def _turn(self, page: Page, mark: marks.Mark, **changes: object) -> None:
         self._mark = mark
         self._count(page, reports=msgspec.json.encode(mark).decode(), **changes)
 
@@ -294,7 +294,7 @@ class _Reading:
         """With the time that the reports will take, by what is known of how many orders there are.
         Search goes on meanwhile."""
         span = self._past.until - self._past.since
-        self._reader.guess = report_seconds(span, self._rows_a_day()) / self._client.speed
+        self._reader.watch.guess = report_seconds(span, self._rows_a_day()) / self._client.speed
         made = self._reader.ends(self._mark)
         known = [each for each in (made, page.seconds_left) if each is not None]
         return msgspec.structs.replace(page, seconds_left=max(known, default=None))

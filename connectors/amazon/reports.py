@@ -1,36 +1,39 @@
 """Datasets that come as reports: reuse a fresh one or order one (desk.py), wait for it, read it."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
-from typing import Annotated
 
 import msgspec
 
 from connectors.amazon.claims.places import MARKETPLACES
-from connectors.amazon.client import Client
+from connectors.amazon.client import Client, Unknown
 from connectors.amazon.desk import (
-    CANCELLED,
     CREATE_REPORT,
-    DEADLINE,
     DONE,
-    FATAL,
     GET_DOCUMENT,
     GET_REPORT,
     GET_REPORTS,
-    LONGEST_POLL,
     LOOKS,
-    REPORT_SECONDS,
-    SHORTEST,
+    MARGIN,
     Desk,
     Report,
-    memory,
-    pause,
-    took,
 )
 from connectors.amazon.documents import Kind, Part, Rows, whole_days
+from connectors.amazon.marks import (
+    MOST_AGAIN,
+    Asked,
+    Mark,
+    Order,
+    added,
+    asked_again,
+    opened,
+    planned,
+    repeated,
+)
 from connectors.amazon.pages import SETTLED
 from connectors.amazon.tables import lines, unpacked
+from connectors.amazon.watch import PATIENCE, Failed, Watch
 from connectors.base import (
     Clock,
     Connection,
@@ -42,36 +45,11 @@ from connectors.base import (
     Waiting,
     Window,
 )
+from connectors.http import Gone
 
 ROWS_A_PAGE = 500
-PATIENCE = timedelta(minutes=10)
-"""How long a sync waits until Amazon makes the report of a further marketplace."""
 TRIES = 3
 """How often a document that comes damaged is downloaded."""
-MARGIN = timedelta(seconds=5)
-"""Amazon tells its moments in whole seconds, and its clock is not ours."""
-
-
-class Order(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A report that was ordered or found, for which part; its document, once it is known."""
-
-    part: Annotated[int, msgspec.Meta(ge=0)]
-    made_at: Annotated[datetime, msgspec.Meta(tz=True)]
-    report: str
-    document: str | None = None
-
-
-class Mark(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Our cursor: for how many parts reports are ordered, these orders, then which of them is in
-    work and how many of its rows are read. Parts that will be ordered `again`, and those that are
-    `lacking` in the end."""
-
-    planned: Annotated[int, msgspec.Meta(ge=0)] = 0
-    orders: tuple[Order, ...] = ()
-    at: Annotated[int, msgspec.Meta(ge=0)] = 0
-    rows: Annotated[int, msgspec.Meta(ge=0)] = 0
-    again: tuple[Annotated[int, msgspec.Meta(ge=0)], ...] = ()
-    lacking: tuple[Annotated[int, msgspec.Meta(ge=0)], ...] = ()
 
 
 class Reader:
@@ -94,10 +72,7 @@ class Reader:
         self._desk = Desk(client, clock, kind, connection, waiting)
         span = whole_days(window, clock.now() - SETTLED) if kind.whole_days else window
         self._parts = kind.parts(connection, span)
-        self._took: dict[str, str] = {}
-        self._ended: set[str] = set()  # the reports that came to nothing
-        self.guess = 0.0
-        """Seconds that a report may take of which nothing is known, where the caller can tell."""
+        self.watch = Watch(client, clock, kind, connection, waiting, self._desk, self._parts)
 
     async def read(self, cursor: Cursor | None) -> AsyncIterator[Page]:
         """Order every part first, so that Amazon makes them side by side; then read each."""
@@ -127,9 +102,10 @@ class Reader:
 
     def ends(self, mark: Mark) -> float | None:
         """Seconds until the last of the reports is seen; None: all are."""
-        seconds = max((self._takes(each) for each in self._parts), default=0.0) * LOOKS
+        seconds = max((self.watch.takes(each) for each in self._parts), default=0.0) * LOOKS
         now = self._clock.now()
         made = [each.made_at for each in mark.orders[mark.at :] if each.document is None]
+        made += [mark.asking.at] if mark.asking else []
         return max(0.0, seconds - (now - max(made)).total_seconds()) if made else None
 
     async def order(self, mark: Mark) -> AsyncIterator[tuple[Page, Mark]]:
@@ -138,35 +114,78 @@ class Reader:
         if mark.planned < len(self._parts):
             listed = await self._desk.listed(self._parts[0].type)
             for number in self._unplanned(mark, listed):
-                orders = (*mark.orders, *await self._orders(number, listed))
-                mark = msgspec.structs.replace(mark, planned=mark.planned + 1, orders=orders)
-                yield self._page([], mark), mark
-
-    async def documents(self, mark: Mark) -> AsyncIterator[tuple[Page, Mark]]:
-        """Read the reports, one after the other. Raises Unknowable for what is not told; where
-        each is of a marketplace, after all others are read."""
-        while mark.at < len(mark.orders) or mark.again:
-            try:
-                if mark.at == len(mark.orders):
-                    mark = await self._ask_again(mark)
+                found, enough = self._usable(number, listed)
+                if enough:
+                    mark = planned(mark, found)
                     yield self._page([], mark), mark
                     continue
-                mark = await self._made(mark)
-                async for page, read in self._document(mark):
+                async for page, ordered in self._ask(mark, number, added(found)):
+                    mark = ordered
+                    yield page, mark
+
+    async def documents(self, mark: Mark) -> AsyncIterator[tuple[Page, Mark]]:
+        """Read the reports, one after the other; one that fails is ordered again, as often as its
+        counts allow. Raises Unknowable for what is not told; where each is of a marketplace, after
+        all others are read."""
+        while mark.at < len(mark.orders) or mark.again:
+            steps = self._report if mark.at < len(mark.orders) else self._ask_again
+            try:
+                async for page, read in steps(mark):
                     mark = read
                     yield page, mark
-            except Unknowable:
-                if self._kind.interval is None:
-                    raise
-                mark = await self._put_off(mark, self._kind.interval)
-                yield self._page([], mark), mark
+            except Failed as failed:
+                async for page, read in self._failed(mark, failed):
+                    mark = read
+                    yield page, mark
         if mark.lacking:
             raise Unknowable(self._lack(mark.lacking))
 
+    async def _report(self, mark: Mark) -> AsyncIterator[tuple[Page, Mark]]:
+        """The report in work. Raises Failed if it will not come."""
+        try:
+            mark = await self.watch.made(mark)
+            async for page, read in self._document(mark):
+                mark = read
+                yield page, mark
+        except (Unknown, Gone) as error:
+            self.watch.given_up(mark.orders[mark.at])
+            raise Failed("lost", str(error)) from error
+        except Unknowable as error:
+            if self._kind.interval is None or isinstance(error, Failed):
+                raise
+            mark = await self._put_off(mark, self._kind.interval)
+            yield self._page([], mark), mark
+
+    async def _failed(self, mark: Mark, failed: Failed) -> AsyncIterator[tuple[Page, Mark]]:
+        """Behind a report that failed: it is ordered again, passed over or put off. Raises
+        Failed."""
+        order = mark.orders[mark.at]
+        if self._kind.all_finished and order.part in {e.part for e in mark.orders[mark.at + 1 :]}:
+            mark = self.passed(mark)  # it was of an earlier day, which no new one tells of
+            yield self._page([], mark, failed.text), mark
+        elif await self._may_repeat(mark, failed):
+            said = f"{failed.text} It is ordered again." if failed.why in ("fatal", "stuck") else ""
+            async for page, read in self._ask(mark, order.part, repeated(failed.why)):
+                mark = read
+                yield msgspec.structs.replace(page, warning=said), mark
+        elif self._kind.interval is None:
+            raise failed
+        else:
+            mark = await self._put_off(mark, self._kind.interval)
+            yield self._page([], mark, str(failed)), mark
+
+    async def _may_repeat(self, mark: Mark, failed: Failed) -> bool:
+        """Whether the report in work may be ordered again. After FATAL only if no other of the type
+        was made in its interval: Amazon would cancel it."""
+        order = mark.orders[mark.at]
+        if failed.why not in MOST_AGAIN or getattr(order, failed.why) >= MOST_AGAIN[failed.why]:
+            return False
+        return failed.why != "fatal" or bool(mark.asking) or not await self.watch.others(mark)
+
     # Finding and ordering -----------------------------------------------------------------------
 
-    async def _orders(self, number: int, listed: Sequence[Report]) -> list[Order]:
-        """A report of the same scope that is fresh enough, else a new one."""
+    def _usable(self, number: int, listed: Sequence[Report]) -> tuple[list[Order], bool]:
+        """Reports of the same scope that are listed; whether one of them is fresh enough."""
         found = self._desk.covering(listed, self._parts[number])
         done = [each for each in found if each.processingStatus == DONE]
         fresh = self._desk.fresh(found)
@@ -176,11 +195,29 @@ class Reader:
         orders = [
             Order(number, each.createdTime, each.reportId, each.reportDocumentId) for each in usable
         ]
-        return orders if fresh else [*orders, await self._ordered(number)]
+        return orders, bool(fresh)
 
-    async def _ordered(self, number: int) -> Order:
-        report = await self._desk.order(self._parts[number])
-        return Order(number, self._clock.now(), report)
+    async def _ask(
+        self, mark: Mark, number: int, then: Callable[[Mark, Order], Mark]
+    ) -> AsyncIterator[tuple[Page, Mark]]:
+        """Order a part's report; `then` makes the mark with it. That it is about to be ordered is
+        kept before: after a crash it is looked for in the list, not ordered twice."""
+        part, asked, report = self._parts[number], mark.asking, None
+        if asked and asked.part == number:
+            listed = await self._list_since(asked.at)
+            known = {each.report for each in mark.orders} | self.watch.ended
+            sent = self._desk.sent(listed, part, asked)
+            report = next((each for each in sent if each.reportId not in known), None)
+        if not asked or not report:
+            asked = Asked(number, self._clock.now(), part.until)
+            mark = msgspec.structs.replace(mark, asking=asked)
+            yield self._page([], mark), mark
+        id = report.reportId if report else await self._desk.order(part)
+        self._desk.keep(part.type, id)
+        made_at = report.createdTime if report else self._clock.now()
+        mark = then(mark, Order(number, made_at, id, asked=asked))
+        mark = msgspec.structs.replace(mark, asking=None)
+        yield self._page([], mark), mark
 
     async def _list_since(self, moment: datetime) -> Sequence[Report]:
         """For whichever part: all are of one type."""
@@ -195,6 +232,8 @@ class Reader:
         numbers = [each for each in range(len(self._parts)) if each not in planned]
         if self._kind.interval is None or len(numbers) < 2:
             return numbers
+        if asking := mark.asking:  # which may have been sent before a crash
+            return sorted(numbers, key=lambda number: number != asking.part)
         never = datetime.min.replace(tzinfo=UTC)
 
         def last(number: int) -> datetime:
@@ -207,29 +246,25 @@ class Reader:
         """Behind a report that was not made. If Amazon made another one of the type at the time, it
         made that one instead, and this will be asked for again; else there is no telling why."""
         order = mark.orders[mark.at]
-        others = [
-            each
-            for each in await self._list_since(order.made_at)
-            if each.reportId not in self._ended
-            and each.reportId != order.report
-            and abs(each.createdTime - order.made_at) < interval
-        ]
-        if others:
+        if await self.watch.others(mark):
             return msgspec.structs.replace(self.passed(mark), again=(*mark.again, order.part))
         return msgspec.structs.replace(self.passed(mark), lacking=(*mark.lacking, order.part))
 
-    async def _ask_again(self, mark: Mark) -> Mark:
-        """With a new order for the next part, once Amazon will make it; without, if it will not
-        soon."""
-        number, *rest = mark.again
+    async def _ask_again(self, mark: Mark) -> AsyncIterator[tuple[Page, Mark]]:
+        """A new order for the next part, once Amazon will make it; none if it will not soon."""
+        number = mark.again[0]
         due, now = await self._due(), self._clock.now()
-        if due > now + PATIENCE:
+        sent = mark.asking is not None and mark.asking.part == number
+        if due > now + PATIENCE and not sent:
             lacking = (*mark.lacking, *mark.again)
-            return msgspec.structs.replace(mark, again=(), lacking=lacking)
-        if due > now:
+            mark = msgspec.structs.replace(mark, again=(), lacking=lacking)
+            yield self._page([], mark), mark
+            return
+        if due > now and not sent:
             await self._pause(due)
-        orders = (*mark.orders, await self._ordered(number))
-        return msgspec.structs.replace(mark, orders=orders, again=tuple(rest))
+        async for page, ordered in self._ask(mark, number, asked_again):
+            mark = ordered
+            yield page, mark
 
     async def _due(self) -> datetime:
         """When Amazon makes another report of the type."""
@@ -255,68 +290,6 @@ class Reader:
             "minutes, for all marketplaces together. What it would have told is unknown; a later "
             "sync asks again."
         )
-
-    # Waiting ------------------------------------------------------------------------------------
-
-    async def _made(self, mark: Mark) -> Mark:
-        """The mark once its part's document is there. Raises Unknowable if it never will be."""
-        order = mark.orders[mark.at]
-        part = self._parts[order.part]
-        announced = self._clock.now()
-        while order.document is None:
-            report = await self._desk.look(order.report)
-            if report.processingStatus == DONE and report.reportDocumentId:
-                # Amazon's own moment: it is listed under it later, and may be part of a key.
-                order = msgspec.structs.replace(
-                    order, document=report.reportDocumentId, made_at=report.createdTime
-                )
-                self._remember(report)
-                break
-            if report.processingStatus in (CANCELLED, FATAL):
-                self._ended.add(order.report)
-                if other := await self._instead(order):
-                    order = other
-                    continue
-                raise Unknowable(
-                    f"Amazon ended the report {part.type} as {report.processingStatus}, without a "
-                    "reason. What it would have told is unknown; a later sync asks again."
-                )
-            now = self._clock.now()
-            if now - order.made_at > DEADLINE:
-                raise Retryable(f"Amazon did not finish the report {part.type} in {DEADLINE}.")
-            if now >= announced:
-                due = order.made_at + timedelta(seconds=self._takes(part))
-                overdue = now + timedelta(seconds=LONGEST_POLL / self._client.speed)
-                announced = due if due > now else overdue
-                await self._waiting(announced, f"Amazon to make the report {part.type}")
-            passed = (now - order.made_at).total_seconds()
-            rate = self._client.bucket(self._connection, GET_REPORT).rate
-            seconds = pause(passed, self._learned(part) > 0, self._takes(part), rate)
-            await self._clock.sleep(seconds)
-        orders = list(mark.orders)
-        orders[mark.at] = order
-        return msgspec.structs.replace(mark, orders=tuple(orders))
-
-    async def _instead(self, order: Order) -> Order | None:
-        """Who asks too often is cancelled, though another report of the same may be there."""
-        age = max(self._kind.fresh, self._kind.stale)
-        listed = await self._list_since(order.made_at)
-        found = self._desk.fresh(self._desk.covering(listed, self._parts[order.part]), age)
-        others = [each for each in found if each.reportId not in self._ended]
-        return Order(order.part, others[-1].createdTime, others[-1].reportId) if others else None
-
-    def _learned(self, part: Part) -> float:
-        """Seconds that the last one of this type took; 0 where nothing is known."""
-        known = self._took.get(memory(part.type))
-        return float(known) if known else took(self._connection, part.type) or 0.0
-
-    def _takes(self, part: Part) -> float:
-        return self._learned(part) or self.guess or REPORT_SECONDS / self._client.speed
-
-    def _remember(self, report: Report) -> None:
-        if report.processingEndTime:
-            seconds = (report.processingEndTime - report.createdTime).total_seconds()
-            self._took[memory(report.reportType)] = f"{max(seconds, SHORTEST):.1f}"
 
     # Reading ------------------------------------------------------------------------------------
 
@@ -353,7 +326,7 @@ class Reader:
         mark = self.passed(mark)
         yield self._page(batch, mark), mark
 
-    def _page(self, records: Sequence[Record], mark: Mark) -> Page:
+    def _page(self, records: Sequence[Record], mark: Mark, warning: str = "") -> Page:
         ended = mark.planned == len(self._parts) and mark.at == len(mark.orders)
         ended = ended and not mark.again and not mark.lacking
         whole = len(mark.orders) + len(mark.again)
@@ -366,16 +339,8 @@ class Reader:
                 **self._client.learned(
                     self._connection, [CREATE_REPORT, GET_REPORTS, GET_REPORT, GET_DOCUMENT]
                 ),
-                **self._took,
+                **self.watch.took,
+                **self._desk.learned,
             },
+            warning=warning,
         )
-
-
-def opened(cursor: str | None, parts: int) -> Mark:
-    try:
-        mark = msgspec.json.decode(cursor, type=Mark) if cursor else Mark()
-    except ValueError:
-        return Mark()  # another version wrote it: from the beginning
-    numbers = [*(order.part for order in mark.orders), *mark.again, *mark.lacking]
-    fits = mark.planned <= parts and all(number < parts for number in numbers)
-    return mark if fits else Mark()

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import httpx
+import msgspec
 
 from connectors.amazon import datasets, desk, pages
 from connectors.amazon.auth import Tokens
@@ -70,6 +71,8 @@ class Bench:
         self.doors = httpx.AsyncClient(transport=transport, base_url="http://sandbox/_sandbox/")
         self.settings = read_settings(environ("http://sandbox"))
         self.waits: list[tuple[datetime, str]] = []
+        self.ours: dict[str, dict[str, str]] = {}
+        """What is kept, by refresh token, of the reports that were ordered."""
         self.restart()
 
     def restart(self) -> None:
@@ -97,6 +100,27 @@ class Bench:
         waiting: Waiting,
     ) -> AsyncIterator[Page]:
         """As the connector reads: but what has an operation of its own by that alone."""
+        kept = self.ours.setdefault(connection.refresh_token, {})
+        learned = {**kept, **connection.learned}
+        connection = msgspec.structs.replace(connection, learned=learned)
+        return self._keeping(kept, self._pages(connection, dataset, window, cursor, waiting))
+
+    async def _keeping(
+        self, kept: dict[str, str], pages: AsyncIterator[Page]
+    ) -> AsyncIterator[Page]:
+        """What the service keeps with each page: here only which reports are ours."""
+        async for page in pages:
+            kept |= {k: v for k, v in page.learned.items() if k.startswith("ordered:")}
+            yield page
+
+    def _pages(
+        self,
+        connection: Connection,
+        dataset: Dataset,
+        window: Window,
+        cursor: Cursor | None,
+        waiting: Waiting,
+    ) -> AsyncIterator[Page]:
         if source := datasets.SOURCES.get(dataset.name):
             return pages.read(self.client, source, connection, window, cursor, waiting)
         return self.connector.read(connection, dataset, window, cursor, waiting)
