@@ -137,6 +137,7 @@ class Bench:
         self.connector = connector
         self.clock = clock
         self.waits: list[tuple[datetime, datetime]] = []
+        self.learned: dict[str, str] = {}
 
     async def waiting(self, until: datetime, why: str) -> None:
         self.waits.append((self.clock.now(), until))
@@ -145,14 +146,16 @@ class Bench:
     async def pages(
         self, dataset: Dataset, cursor: Cursor | None = None, connection: Connection | None = None
     ) -> list[Page]:
-        reading = self.connector.read(
-            connection or self.case.connection,
-            dataset,
-            window(dataset),
-            cursor,
-            self.waiting,
-        )
-        return [page async for page in reading]
+        connection = connection or self.case.connection
+        known = {**self.learned, **connection.learned}
+        connection = msgspec.structs.replace(connection, learned=known)
+        pages = []
+        async for page in self.connector.read(
+            connection, dataset, window(dataset), cursor, self.waiting
+        ):
+            self.learned |= page.learned
+            pages.append(page)
+        return pages
 
     async def everything(self) -> dict[str, list[Record]]:
         return {each.name: records(await self.pages(each)) for each in self.connector.datasets}

@@ -100,15 +100,20 @@ class Bench:
         waiting: Waiting,
     ) -> AsyncIterator[Page]:
         """As the connector reads: but what has an operation of its own by that alone."""
-        kept = self.ours.setdefault(connection.refresh_token, {})
-        learned = {**kept, **connection.learned}
-        connection = msgspec.structs.replace(connection, learned=learned)
-        return self._keeping(kept, self._pages(connection, dataset, window, cursor, waiting))
+        connection = self.knowing(connection)
+        pages = self._pages(connection, dataset, window, cursor, waiting)
+        return self.keeping(connection, pages)
 
-    async def _keeping(
-        self, kept: dict[str, str], pages: AsyncIterator[Page]
+    def knowing(self, connection: Connection) -> Connection:
+        """With what was kept of which reports are ours."""
+        learned = {**self.ours.get(connection.refresh_token, {}), **connection.learned}
+        return msgspec.structs.replace(connection, learned=learned)
+
+    async def keeping(
+        self, connection: Connection, pages: AsyncIterator[Page]
     ) -> AsyncIterator[Page]:
         """What the service keeps with each page: here only which reports are ours."""
+        kept = self.ours.setdefault(connection.refresh_token, {})
         async for page in pages:
             kept |= {k: v for k, v in page.learned.items() if k.startswith("ordered:")}
             yield page
@@ -145,9 +150,9 @@ class Bench:
     ) -> list[Page]:
         """The way that the connector chooses."""
         window = window or self.window(dataset)
-        connection = connection or connect()
+        connection = self.knowing(connection or connect())
         reading = self.connector.read(connection, dataset, window, cursor, self.waiting)
-        return [page async for page in reading]
+        return [page async for page in self.keeping(connection, reading)]
 
     async def door(self, name: str, body: object = None) -> None:
         answer = await self.doors.post(name, json=body)
