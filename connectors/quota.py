@@ -10,10 +10,15 @@ from typing import Annotated
 import anyio
 import msgspec
 
-from connectors.base import ANNOUNCED, Clock, Waiting
+from connectors.base import ANNOUNCED, Clock, Retryable, Waiting
 
 LONGEST_PENALTY = 300.0
 """Seconds: the most that one refusal (429) makes us wait, give or take a tenth."""
+REFUSED_FOR = timedelta(minutes=10)
+"""Where a bucket met nothing but refusals for so long, nobody waits for the end of the next pause:
+a caller may come back when it is over."""
+FORGOTTEN = timedelta(hours=1)
+"""So long after the pause of a refusal, the next one is the first of its row."""
 MOST_BUCKETS = 20_000
 BELIEVED = timedelta(days=1)
 """How long a burst that turned out to be smaller than published is believed to be so."""
@@ -69,6 +74,7 @@ class Bucket:
         self._at = quota.at
         self._closed_until = quota.at
         self._refusals = 0
+        self._refused_at: datetime | None = None  # the first of those in a row
         self._out = 0
         self._passed = 0  # of a burst that was refused: how many were let in,
         self._doubtful = 0  # and how many are out that may have been, too
@@ -95,7 +101,8 @@ class Bucket:
         return short / self.rate + self._closed_for()
 
     async def take(self, waiting: Waiting, why: str) -> None:
-        """Wait for a token. The call is out from then on, until `back`."""
+        """Wait for a token. The call is out from then on, until `back`. Raises Retryable while all
+        calls are refused, and have been for REFUSED_FOR."""
         self._refill()
         self._level -= 1
         mine = self._grown - self._level
@@ -117,6 +124,7 @@ class Bucket:
         announced = self._clock.now()
         while True:
             self._refill()
+            self._raise_if_hopeless(why)
             seconds = max((grown - self._grown) / self.rate, self._closed_for())
             if seconds <= MOMENT:
                 return
@@ -131,9 +139,25 @@ class Bucket:
                 finally:
                     self._asleep.remove(nap)
 
+    def _hopeless(self) -> bool:
+        """Whether calls were refused for long, and the next one may not leave yet."""
+        since = self._refused_at
+        long = since is not None and self._clock.now() - since >= REFUSED_FOR
+        return long and self._closed_for() > MOMENT
+
+    def _raise_if_hopeless(self, why: str) -> None:
+        if self._refused_at is None or not self._hopeless():
+            return
+        minutes = (self._clock.now() - self._refused_at) / timedelta(minutes=1)
+        raise Retryable(
+            f"All calls have been refused for {minutes:.0f} minutes (HTTP 429): {why}. Perhaps "
+            "another application uses it up. Try again later."
+        )
+
     def answered(self, rate: float | None) -> None:
         """The call went through. `rate` is what the answer announced."""
         self._refusals = 0
+        self._refused_at = None
         self._refill()
         if self._doubtful:
             self._doubtful -= 1
@@ -171,6 +195,9 @@ class Bucket:
             self._passed = math.ceil(self.burst - self._level - 1 - self._out - MOMENT)
             self._doubtful = self._out
             self._judge_burst()
+        now = self._clock.now()
+        if self._refused_at is None or now - self._closed_until > FORGOTTEN:
+            self._refused_at = now
         seconds = max(1 / self.rate, 1.0) * 2.0 ** min(self._refusals, 16)
         seconds = min(seconds, LONGEST_PENALTY) * (1 + self._random.random() / 10)
         self._refusals += 1
@@ -179,7 +206,10 @@ class Bucket:
         level = min(self._level, 0.0, 1 - seconds * self.rate - len(self._asleep))
         self._grown -= self._level - level
         self._level = level
-        self._closed_until = self._clock.now() + timedelta(seconds=seconds)
+        self._closed_until = now + timedelta(seconds=seconds)
+        if self._hopeless():
+            for nap in self._asleep:
+                nap.cancel()
 
     def _judge_burst(self) -> None:
         """The burst is no larger than what was let in of one that was refused. If nothing was, the

@@ -4,7 +4,6 @@ that token dies, its refusals in our words."""
 import hashlib
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, suppress
-from datetime import datetime, timedelta
 from typing import NoReturn
 from urllib.parse import quote
 
@@ -28,9 +27,6 @@ MOST_RENEWALS = 3
 """How often a call is sent again because its token expired, before it is put off."""
 SLOWEST, FASTEST = 0.01, 100_000.0
 """The speeds that the project's sandbox can have (its `--speed`)."""
-REFUSED_FOR = timedelta(minutes=10)
-"""How long a call may meet nothing but refusals for the quota (429) until it is given up. The pause
-before each try grows to five minutes."""
 
 
 class Operation(msgspec.Struct, frozen=True):
@@ -105,23 +101,21 @@ class Client:
         body: Mapping[str, object] | None = None,
         role: str = "",
     ) -> bytes:
-        """The body of a 2xx. Waits for the quota, and announces each wait by `waiting`; refusals
-        without end are given up after REFUSED_FOR. `role` is what this call needs, where the
-        operation does not tell.
+        """The body of a 2xx. Waits for the quota, and announces each wait by `waiting`; not for one
+        that is refused without end. `role` is what this call needs, where the operation does not
+        tell.
 
         Raises Refused, Unknown, Unknowable, SourceError, ConnectionLost, Misconfigured or
         Retryable."""
         call = self._call(connection, operation, Request(params, argument, body))
         bucket = self.bucket(connection, operation)
         replays = 0
-        refused_at: datetime | None = None
         while True:
             answer, token = await self._send(connection, operation, call, bucket, waiting)
             if self._settings.sp_api_url:
                 self.speed = _announced_speed(answer)
             if answer.status == 429:
                 bucket.refused()
-                refused_at = self._endured(operation, refused_at)
                 continue
             bucket.answered(_announced_rate(answer))
             if answer.status in (200, 201, 202):
@@ -132,17 +126,6 @@ class Client:
                 replays += 1
                 continue
             _refuse(operation, answer, role or operation.role)
-
-    def _endured(self, operation: Operation, since: datetime | None) -> datetime:
-        """When the refusals of a call began. Raises Retryable where they last for too long."""
-        now = self._clock.now()
-        if since and now - since >= REFUSED_FOR:
-            minutes = (now - since) / timedelta(minutes=1)
-            raise Retryable(
-                f"Amazon has refused {operation.name} for {minutes:.0f} minutes, since its quota "
-                "is used up (HTTP 429). Perhaps another application uses it. Try again later."
-            )
-        return since or now
 
     def download(self, url: str) -> AbstractAsyncContextManager[Download]:
         """A report's document. Its address is its own permission: no token goes with it."""

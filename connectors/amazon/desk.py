@@ -12,6 +12,7 @@ from connectors.amazon.client import Client, Operation
 from connectors.amazon.documents import Kind, Part
 from connectors.amazon.marks import Asked
 from connectors.amazon.pages import stamp
+from connectors.amazon.repeats import Repeats
 from connectors.base import Clock, Connection, Retryable, SourceError, Waiting
 
 CREATE_REPORT = Operation("createReport", "/reports/2021-06-30/reports", 0.0167, 15)
@@ -203,15 +204,13 @@ class Desk:
             "pageSize": "100",
         }
         listed: list[Report] = []
-        used: set[str] = set()
+        repeats = Repeats()
         while True:
             found = _decode(await self._call(GET_REPORTS, params), _Reports)
             listed += found.reports
-            if not found.nextToken or found.nextToken in used:
-                break
-            used.add(found.nextToken)
+            if not found.nextToken or repeats.note(each.reportId for each in found.reports):
+                return listed  # what is not listed is at worst ordered, though it was there
             params = {"nextToken": found.nextToken}  # which must come alone
-        return listed
 
     def _covers(self, report: Report, part: Part) -> bool:
         """Whether a report tells all that the part asks for, and nothing of other places."""

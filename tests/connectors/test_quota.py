@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from connectors import quota
 from connectors.amazon.sandbox.quotas import Buckets as FarBuckets
 from connectors.amazon.sandbox.quotas import Quota as FarQuota
-from connectors.base import Clock
-from connectors.quota import Bucket, Buckets, Quota
+from connectors.base import Clock, Retryable
+from connectors.quota import REFUSED_FOR, Bucket, Buckets, Quota
 
 from .clocks import NOW, JumpingClock, Timeline
 
@@ -205,12 +205,71 @@ async def test_each_refusal_in_a_row_doubles_the_pause_up_to_five_minutes() -> N
     bucket = bucket_of(clock, rate=0.1, burst=5)
     for _ in range(2_000):
         bucket.refused()
-        await bucket.take(wait_quietly, "")
+        try:
+            await bucket.take(wait_quietly, "")
+        except Retryable:  # refused for long: whoever comes back later finds the same pause
+            await clock.sleep(bucket.seconds_for(0))
+            await bucket.take(wait_quietly, "")
         bucket.back()
     foreseen = [10, 20, 40, 80, 160, 300, 300]
     for slept, least in zip(clock.slept, foreseen, strict=False):
         assert least <= slept <= least * 1.1
     assert 300 <= min(clock.slept[6:]) <= max(clock.slept) <= 330
+
+
+async def refused_for_long(bucket: Bucket, clock: JumpingClock) -> None:
+    begun = clock.now()
+    while clock.now() - begun < REFUSED_FOR:
+        bucket.refused()
+        await clock.sleep(bucket.seconds_for(0))
+    bucket.refused()
+
+
+async def test_after_long_refusals_nobody_waits_but_one_call_a_pause_finds_out() -> None:
+    clock = JumpingClock()
+    bucket = bucket_of(clock)
+    await refused_for_long(bucket, clock)
+    waited = len(clock.slept)
+    for _ in range(3):
+        with pytest.raises(Retryable, match=r"refused for 1[0-9] minutes"):
+            await bucket.take(wait_quietly, "a quota")
+    assert len(clock.slept) == waited
+    await clock.sleep(bucket.seconds_for(0))
+    await bucket.take(wait_quietly, "a quota")
+    bucket.answered(None)
+    bucket.back()
+    await bucket.take(wait_quietly, "a quota")
+
+
+async def test_who_sleeps_when_refusals_have_lasted_long_is_woken() -> None:
+    """Else ten datasets would wait for five minutes each, one after the other."""
+    async with Timeline().running() as clock:
+        bucket = bucket_of(clock, rate=0.0167, burst=1)
+        refused: list[datetime] = []
+
+        async def calls() -> None:
+            try:
+                while True:
+                    await bucket.take(wait_quietly, "a quota")
+                    bucket.back()
+                    bucket.refused()
+            except Retryable:
+                refused.append(clock.now())
+
+        async with anyio.create_task_group() as group:
+            for _ in range(10):
+                group.start_soon(calls)
+        assert len(refused) == 10
+        assert max(refused) - NOW < REFUSED_FOR + timedelta(seconds=400)
+
+
+async def test_a_refusal_long_after_another_is_the_first_of_its_row() -> None:
+    clock = JumpingClock()
+    bucket = bucket_of(clock)
+    bucket.refused()
+    clock.time += timedelta(days=1)
+    bucket.refused()
+    await bucket.take(wait_quietly, "a quota")
 
 
 async def test_an_answer_ends_the_row_of_refusals() -> None:

@@ -176,6 +176,21 @@ async def test_a_list_of_reports_is_read_to_its_end(bench: Bench) -> None:
     assert len(bench.ordered()) == 1
 
 
+async def test_a_list_of_reports_without_end_is_left(bench: Bench) -> None:
+    count = 0
+
+    def spoil(request: httpx.Request, response: httpx.Response) -> httpx.Response | None:
+        nonlocal count
+        if request.method != "GET" or request.url.path != desk.GET_REPORTS.path:
+            return None
+        count += 1
+        return httpx.Response(200, json={"reports": [], "nextToken": f"token-{count}"})
+
+    bench.wire.spoil = spoil
+    assert ids(await bench.read(REIMBURSEMENTS))
+    assert count == 2
+
+
 async def test_account_wide_reports_are_ordered_once_and_others_for_each_place() -> None:
     places = (US, CANADA, MEXICO)
     bench = Bench(Settings(orders=120, marketplaces=places, quotas=UNLIMITED))

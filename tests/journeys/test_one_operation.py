@@ -1,0 +1,114 @@
+"""One operation of Amazon's misbehaves without end: one dataset is lost and says so, no sync is."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from connectors.amazon import sandbox as amazon
+from connectors.quota import REFUSED_FOR
+from service.patience import LONGEST_PAUSE
+from tests.journeys.test_amazon import served
+from tests.service.clocks import FastClock
+from tests.service.test_patience import took
+from tests.serving import Json, serve
+
+pytestmark = [pytest.mark.anyio, pytest.mark.timeout(120)]
+
+INVENTORY = "/fba/inventory/v1/summaries"
+TRANSACTIONS = "/finances/2024-06-19/transactions"
+REPORTS = "/reports/2021-06-30/reports"
+
+SPEED = 200.0
+PATIENCE = 120.0
+
+Answer = Callable[[int], Response]
+"""The n-th answer of the operation."""
+
+
+def spoilt(app: ASGIApp, method: str, path: str, answer: Answer, calls: list[str]) -> ASGIApp:
+    """The sandbox, but for one operation."""
+
+    async def spoil(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and (scope["method"], scope["path"]) == (method, path):
+            calls.append(str(Request(scope).url))
+            await answer(len(calls))(scope, receive, send)
+        else:
+            await app(scope, receive, send)
+
+    return spoil
+
+
+async def synced(folder: Path, method: str, path: str, answer: Answer) -> tuple[Json, list[str]]:
+    """A sync to its end, and the calls of that operation."""
+    clock, calls = FastClock(SPEED), list[str]()
+    sandbox = amazon.create_app(amazon.Settings(orders=60, speed=100.0), clock)
+    async with (
+        served(spoilt(sandbox, method, path, answer, calls)) as url,
+        serve(folder, clock, SOURCE_PATIENCE=str(PATIENCE), **amazon.environ(url)) as service,
+        httpx.AsyncClient(base_url=url),
+    ):
+        ann = service.user()
+        await ann.connect(**amazon.connection(1, 60), skipHistoricalSync=True)
+        return await ann.until(await ann.start(), seconds=100), calls
+
+
+def outcomes(status: Json) -> dict[str, str]:
+    return {each["name"]: each["status"] for each in status["datasets"]}
+
+
+def error(status: int) -> Response:
+    errors = [{"code": "InternalFailure", "message": "Not now."}]
+    return JSONResponse({"errors": errors}, status)
+
+
+async def test_an_operation_that_is_away_costs_its_dataset_alone(tmp_path: Path) -> None:
+    done, calls = await synced(tmp_path, "GET", INVENTORY, lambda n: error(500))
+    found = outcomes(done)
+    assert (done["status"], done["attempt"]) == ("complete", 1)
+    assert (found.pop("inventory"), set(found.values())) == ("failed", {"complete"})
+    [warning] = done["warnings"]
+    assert "getInventorySummaries: HTTP 500" in str(warning)
+    assert len(calls) < 60, "pauses grow"
+
+
+async def test_reports_that_are_refused_without_end_cost_no_other_dataset(tmp_path: Path) -> None:
+    done, calls = await synced(tmp_path, "POST", REPORTS, lambda n: error(429))
+    found = outcomes(done)
+    assert (done["status"], done["attempt"]) == ("complete", 1)
+    assert {found["inventory"], found["transactions"], found["shipments"]} == {"complete"}
+    assert {found["ledger"], found["reimbursements"], found["returns"]} == {"failed"}
+    assert took(done) < 2 * REFUSED_FOR + timedelta(seconds=PATIENCE + LONGEST_PAUSE)
+    assert len(calls) < 40
+
+
+ENDLESS: dict[str, tuple[str, Callable[[str], Any]]] = {
+    "inventory": (
+        INVENTORY,
+        lambda token: {
+            "payload": {"inventorySummaries": [{"sellerSku": "A"}]},
+            "pagination": {"nextToken": token},
+        },
+    ),
+    "transactions": (
+        TRANSACTIONS,
+        lambda token: {"payload": {"transactions": [], "nextToken": token}},
+    ),
+}
+
+
+@pytest.mark.parametrize("dataset", ENDLESS)
+async def test_pages_without_end_cost_their_dataset_alone(tmp_path: Path, dataset: str) -> None:
+    path, page = ENDLESS[dataset]
+    done, calls = await synced(tmp_path, "GET", path, lambda n: JSONResponse(page(f"token-{n}")))
+    found = outcomes(done)
+    assert done["status"] == "complete"
+    assert found[dataset] == ("partial" if dataset == "inventory" else "unknown")
+    assert "names further pages without end" in str(done["warnings"])
+    assert len(calls) <= 6
