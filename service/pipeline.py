@@ -235,7 +235,8 @@ class _Run:
         """One dataset to its end. Its errors are values: what concerns it alone is recorded, what
         cannot go on (lost credentials, a sync that is ours no more) stops the other readers too."""
         try:
-            await self._patiently(connection, progress.name)
+            with self._recognition.reading(progress.name):
+                await self._patiently(connection, progress.name)
         except Retryable as error:
             await self._give_up(progress.name, reason(error))
         except (ConnectionLost, Misconfigured) as error:
@@ -291,10 +292,9 @@ class _Run:
         dataset = _find(self._connector, progress.name)
         window, cursor = progress.checkpoint.window, progress.checkpoint.cursor
         waiting = self._waiting_for(dataset.name)
-        with self._recognition.reading(dataset.name):
-            async for page in self._connector.read(connection, dataset, window, cursor, waiting):
-                await self._recognition.before(dataset.name, page)
-                await self._land(dataset.name, page)
+        async for page in self._connector.read(connection, dataset, window, cursor, waiting):
+            await self._recognition.before(dataset.name, page)
+            await self._land(dataset.name, page)
 
     async def _land(self, dataset: str, page: Page) -> None:
         page = await fit_page(page, self.sync.dataset(dataset).checkpoint.cursor)

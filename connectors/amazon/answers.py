@@ -33,8 +33,9 @@ def decode(body: bytes, shape: type[T], what: str) -> T:
 
 
 def tolerant(read: Callable[[bytes], T], body: bytes) -> T:
-    """What `read` makes of a body. An unpaired surrogate (\\ud800), for which decoders refuse a
-    whole answer, is passed on as a byte that is not UTF-8: it costs only the record it is in."""
+    """What `read` makes of a body. Decoders refuse a whole answer for one unpaired surrogate
+    (an escape such as ud800): that is passed on as a byte that is not UTF-8, which costs only the
+    record that it is in."""
     try:
         return read(body)
     except ValueError:
