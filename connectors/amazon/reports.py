@@ -172,7 +172,8 @@ class Reader:
             raise failed
         else:
             mark = await self._put_off(mark, self._kind.interval)
-            yield self._page([], mark, str(failed)), mark
+            # Why one was cancelled is known: what is lacking in the end is said of all together.
+            yield self._page([], mark, "" if failed.why == "cancelled" else failed.text), mark
 
     async def _may_repeat(self, mark: Mark, failed: Failed) -> bool:
         """Whether the report in work may be ordered again. After FATAL only if no other of the type
