@@ -770,7 +770,7 @@ async def test_one_order_without_end_is_bounded(monkeypatch: pytest.MonkeyPatch)
 
 def sample(kind: Kind) -> tuple[list[str], Callable[[int], str]]:
     """The titles of a report, and its row of a number."""
-    titles = list(dict.fromkeys((*kind.wanted, *kind.filled, "asin", "productname")))
+    titles = list(dict.fromkeys(("asin", "productname", *kind.wanted, *kind.filled)))
     steady = {"lastupdateddate": "2026-06-01T10:00:00+00:00", "quantity": "1", "currency": "USD"}
 
     def row(n: int) -> str:
