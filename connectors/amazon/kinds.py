@@ -205,6 +205,7 @@ def _item(row: Row) -> Mapping[str, object]:
 ORDERS_KIND = Kind(
     parts=orders_parts,
     wanted=("amazonorderid", "purchasedate", "lastupdateddate", "orderstatus", "sku"),
+    filled=("quantity", "currency", "itemprice"),
     key=by_columns("amazonorderid"),
     fresh=timedelta(minutes=30),
     record=_order,
@@ -242,6 +243,7 @@ KINDS: Mapping[str, Kind] = {
         parts=account_wide("GET_FBA_FULFILLMENT_CUSTOMER_RETURNS_DATA"),
         covers=ge,
         wanted=("returndate", "orderid", "sku", "quantity", "detaileddisposition"),
+        filled=("licenseplatenumber",),  # it is part of the key
         key=_return_key,
         fresh=DAILY,
         record=_as_it_is,
@@ -252,6 +254,7 @@ KINDS: Mapping[str, Kind] = {
         parts=account_wide("GET_FBA_FULFILLMENT_REMOVAL_ORDER_DETAIL_DATA"),
         covers=ge,
         wanted=("requestdate", "orderid", "ordertype", "sku", "disposedquantity"),
+        filled=("shippedquantity",),
         key=by_columns("orderid", "sku", "fnsku", "disposition"),
         fresh=DAILY,
         record=_as_it_is,
@@ -264,6 +267,7 @@ KINDS: Mapping[str, Kind] = {
         parts=fees_parts,
         covers=anywhere,
         wanted=("sku", "fnsku", "currency", "estimatedfeetotal"),
+        filled=("expectedfulfillmentfeeperunit",),
         key=_preview_key,
         fresh=timedelta(hours=72),
         record=_of_its_day,

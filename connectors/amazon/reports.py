@@ -41,6 +41,7 @@ from connectors.base import (
     Page,
     Record,
     Retryable,
+    SourceError,
     Unknowable,
     Waiting,
     Window,
@@ -315,15 +316,22 @@ class Reader:
             text = lines(unpacked(download.chunks, packed), download.charset)
             batch: list[Record] = []
             found = Rows(self._kind, part, order.part, order.made_at, self._client.turns)
+            rows = 0
             with closing(found):
-                async for rows, records in found.records(text):
-                    if rows <= mark.rows:
-                        continue
-                    batch += records
-                    if len(batch) >= ROWS_A_PAGE:
+                try:
+                    async for rows, records in found.records(text):
+                        if rows <= mark.rows:
+                            continue
+                        batch += records
+                        if len(batch) >= ROWS_A_PAGE:
+                            mark = msgspec.structs.replace(mark, rows=rows)
+                            yield self._page(batch, mark), mark
+                            batch = []
+                except SourceError:  # of a document that does not end: what it told is kept
+                    if batch:
                         mark = msgspec.structs.replace(mark, rows=rows)
                         yield self._page(batch, mark), mark
-                        batch = []
+                    raise
         mark = self.passed(mark)
         yield self._page(batch, mark), mark
 

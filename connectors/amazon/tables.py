@@ -3,10 +3,11 @@
 Everything streams: a document of any size is read in a bounded memory."""
 
 import codecs
-import csv
 import re
 import zlib
 from collections.abc import AsyncIterator, Iterator, Sequence
+
+from anyio.lowlevel import checkpoint
 
 from connectors.base import Retryable, SourceError
 
@@ -18,7 +19,15 @@ TEXT = (
 """The encodings of text, by Python's names, that a document may have."""
 GZIP_MAGIC = b"\x1f\x8b"
 LONGEST_LINE = 1_000_000
-PIECE = 256 * 1024
+PIECE = 64 * 1024
+"""Bytes that are unpacked and split before others on the event loop get their turn."""
+MOST_COLUMNS = 500
+"""The widest report of those that are read here has 40 columns."""
+MOST_BLANK = 16 * 1024 * 1024
+"""Bytes of blank lines in a row, or packed bytes that unpack to nothing; a report has none."""
+MOST_BYTES = 4 * 1024**3
+"""Of one document, packed or unpacked. A seller with 100,000 ledger events a day has 10,000,000 of
+them in the longest report, of 400 bytes each."""
 
 Row = dict[str, str]
 
@@ -26,13 +35,17 @@ Row = dict[str, str]
 class Malformed(ValueError):
     """A row that does not fit its header; and the line that it came as."""
 
-    line = ""
+    def __init__(self, why: str, line: str = "") -> None:
+        super().__init__(why)
+        self.line = line
 
 
 async def unpacked(chunks: AsyncIterator[bytes], packed: bool) -> AsyncIterator[bytes]:
-    """Without gzip, where it is said or seen to be there. Raises Retryable if it breaks off."""
+    """Without gzip, where it is announced or its first bytes show it; a turn for others before each
+    piece. Raises Retryable if it breaks off, SourceError if it does not end or holds nothing."""
     head, unpacker = b"", None
     started = False
+    bounds = _Bounds()
     async for chunk in chunks:
         if not started:
             head += chunk
@@ -41,12 +54,49 @@ async def unpacked(chunks: AsyncIterator[bytes], packed: bool) -> AsyncIterator[
             started, chunk = True, head
             if packed or chunk.startswith(GZIP_MAGIC):
                 unpacker = _Unpacker()
-        for piece in unpacker.unpack(chunk) if unpacker else (chunk,):
-            yield piece
+        for start in range(0, len(chunk), PIECE):
+            part = chunk[start : start + PIECE]
+            bounds.came(len(part))
+            for piece in unpacker.unpack(part) if unpacker else (part,):
+                await checkpoint()
+                if piece:
+                    bounds.gave(len(piece))
+                    yield piece
     if not started and head:
         yield head
     if unpacker is not None and not unpacker.ended:
         raise Retryable("The document broke off before its end. Try again later.")
+
+
+class _Bounds:
+    """How much of a document came, and what it unpacked to. Raises SourceError beyond any real
+    report."""
+
+    def __init__(self) -> None:
+        self._came = 0
+        self._gave = 0
+        self._idle = 0  # bytes that came since anything was unpacked
+
+    def came(self, size: int) -> None:
+        self._came += size
+        self._idle += size
+        if self._idle > MOST_BLANK:
+            raise SourceError(
+                f"The document holds no rows: {self._idle:,} bytes of it unpack to nothing."
+            )
+        self._check(self._came)
+
+    def gave(self, size: int) -> None:
+        self._gave += size
+        self._idle = 0
+        self._check(self._gave)
+
+    def _check(self, size: int) -> None:
+        if size > MOST_BYTES:
+            raise SourceError(
+                f"The document does not end: it has more than {MOST_BYTES:,} bytes. What follows "
+                "is not read."
+            )
 
 
 class _Unpacker:
@@ -76,23 +126,51 @@ class _Unpacker:
 
 
 async def lines(chunks: AsyncIterator[bytes], charset: str | None) -> AsyncIterator[list[str]]:
-    """Whole lines, as many as each chunk ends. Without a known charset it is Windows' own for the
-    West, as Amazon's flat files have always been."""
+    """Whole lines that are not blank, as many as each chunk ends. Without a known charset it is
+    Windows' own for the West, as Amazon's flat files have always been."""
     decoder = codecs.getincrementaldecoder(_codec(charset))(errors="replace")
-    rest, tabs = "", 0
+    rest, blank, tabs = _Rest(), 0, 0
     async for chunk in chunks:
-        rest += decoder.decode(chunk)
-        *whole, rest = rest.split("\n")
-        if len(rest) > LONGEST_LINE:
-            raise SourceError("The document has no lines: it is no report.")
+        whole = rest.add(decoder.decode(chunk))
+        blank = 0 if whole else blank + len(chunk)
+        if blank > MOST_BLANK + LONGEST_LINE:
+            raise SourceError(f"The document holds no rows: {blank:,} bytes of it are blank lines.")
         if whole:
             tabs = whole[-1].count("\t")
-            yield [line.rstrip("\r") for line in whole]
-    rest += decoder.decode(b"", final=True)
-    if rest.strip("\r\x00\x1a "):
-        if rest.count("\t") < tabs:
+            yield whole
+    last = rest.text() + decoder.decode(b"", final=True)
+    if last.strip("\r\x00\x1a "):
+        if last.count("\t") < tabs:
             raise Retryable("The document broke off in the middle of a row. Try again later.")
-        yield [rest.rstrip("\r")]
+        yield [last.rstrip("\r")]
+
+
+class _Rest:
+    """The beginning of a line that has not ended yet, in the pieces that it came in."""
+
+    def __init__(self) -> None:
+        self._parts: list[str] = []
+        self._size = 0
+
+    def text(self) -> str:
+        return "".join(self._parts)
+
+    def add(self, text: str) -> list[str]:
+        """The lines that end in `text`, without blank ones. Raises SourceError for one without
+        end."""
+        before, end, after = text.rpartition("\n")
+        whole: list[str] = []
+        if end:
+            before = self.text() + before
+            if before and not before.isspace():  # a piece of line ends alone makes no list
+                whole = [line.rstrip("\r") for line in before.split("\n") if line.strip()]
+            self._parts, self._size = [], 0
+        if after:
+            self._parts.append(after)
+            self._size += len(after)
+        if self._size > LONGEST_LINE:
+            raise SourceError("The document has no lines: it is no report.")
+        return whole
 
 
 def _codec(charset: str | None) -> str:
@@ -114,54 +192,66 @@ def key(title: str) -> str:
 
 
 class Table:
-    """Reads the lines of one document: the first is its header."""
+    """Reads the lines of one document: the first is its header.
 
-    def __init__(self, wanted: Sequence[str]) -> None:
+    Each row has the `wanted` columns, and reaches those that are `filled` if the header has them:
+    Amazon leaves out no more than optional cells at the end."""
+
+    def __init__(self, wanted: Sequence[str], filled: Sequence[str] = ()) -> None:
         self._wanted = set(wanted)
+        self._filled = set(filled)
+        self._least = 0
         self.columns: list[str] = []
-        self._quoted = False
 
     def rows(self, found: Sequence[str]) -> Iterator[Row | Malformed]:
         """A dictionary for each line. Raises SourceError if this is not the report it should be,
         Retryable if it is a web page."""
-        start = 0
-        if not self.columns and found:
-            self._begin(found[0])
-            start = 1
-        for line in found[start:]:
-            if line.strip():
-                row = self._row(line)
-                if isinstance(row, Malformed):
-                    row.line = line
-                yield row
+        for line in found:
+            if not line.strip():
+                continue
+            if self.columns:
+                yield self._row(line)
+            else:
+                self._begin(line)
 
     def _begin(self, header: str) -> None:
-        self._quoted = header.lstrip("\ufeff").startswith('"')
-        self.columns = [key(cell) for cell in self._cells(header)]
+        if header.lstrip("\ufeff ").startswith("<"):
+            raise Retryable("A web page came instead of the report. Try again later.")
+        header = header.removeprefix("\ufeff")
+        self.columns = [key(bare(cell)) for cell in header.split("\t", MOST_COLUMNS)]
         if missing := self._wanted - set(self.columns):
-            if header.lstrip("\ufeff ").startswith("<"):
-                raise Retryable("A web page came instead of the report. Try again later.")
             raise SourceError(
                 "This is no such report but another document: it has no column "
                 f"{', '.join(sorted(missing))}."
             )
-
-    def _cells(self, line: str) -> list[str]:
-        # Only some reports quote their cells. In the others a quotation mark is just a mark.
-        if not self._quoted:
-            return line.split("\t")
-        return next(csv.reader([line], delimiter="\t"), [])
+        if len(self.columns) > MOST_COLUMNS:
+            raise SourceError(f"This is no report: it has more than {MOST_COLUMNS} columns.")
+        needed = [n for n, name in enumerate(self.columns, 1) if name in self._needed]
+        self._least = max(needed, default=0)
 
     def _row(self, line: str) -> Row | Malformed:
-        try:
-            cells = self._cells(line)
-        except csv.Error as error:
-            return Malformed(str(error))
-        if len(cells) > len(self.columns):
-            if any(cells[len(self.columns) :]):
-                return Malformed(f"{len(cells)} cells under {len(self.columns)} columns")
-            cells = cells[: len(self.columns)]
-        row = dict(zip(self.columns, (cell.strip() for cell in cells), strict=False))
-        if missing := self._wanted - set(row):
-            return Malformed(f"the row ends before {', '.join(sorted(missing))}")
-        return row
+        cells = line.split("\t", len(self.columns))
+        if len(cells) > len(self.columns) and cells.pop().strip('\t\r "'):
+            count = line.count("\t") + 1
+            return Malformed(f"{count} cells under {len(self.columns)} columns", line)
+        if len(cells) < self._least:
+            missing = [each for each in self.columns[len(cells) :] if each in self._needed]
+            return Malformed(f"the row ends before {', '.join(sorted(missing))}", line)
+        return dict(zip(self.columns, map(bare, cells), strict=False))
+
+    @property
+    def _needed(self) -> set[str]:
+        return self._wanted | self._filled
+
+
+def bare(cell: str) -> str:
+    """A cell without the quotation marks around it, whether or not those inside it are doubled.
+    Amazon quotes some reports, and in some only the header or only the rows, mostly without
+    escaping: `"Monitor 24""` is `Monitor 24"`."""
+    cell = cell.strip()
+    if len(cell) < 2 or cell[0] != '"' or cell[-1] != '"':
+        return cell
+    inner = cell[1:-1]
+    if '"' in inner and '"' not in inner.replace('""', ""):
+        inner = inner.replace('""', '"')
+    return inner.strip()

@@ -3,16 +3,20 @@ when it is unknown."""
 
 import gzip
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import closing
 from datetime import datetime, timedelta
 from typing import Any
 
 import httpx
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from connectors.amazon import desk, reports
-from connectors.amazon.documents import Kind, Part
+from connectors.amazon import documents as documents_module
+from connectors.amazon.documents import Kind, Part, Rows
 from connectors.amazon.kinds import (
     FEES,
     KINDS,
@@ -25,9 +29,20 @@ from connectors.amazon.kinds import (
 )
 from connectors.amazon.sandbox import Settings
 from connectors.amazon.tables import Row
-from connectors.base import Cursor, Dataset, Page, Record, Retryable, Unknowable, Window
+from connectors.base import (
+    Cursor,
+    Dataset,
+    Page,
+    Record,
+    Retryable,
+    SourceError,
+    Unknowable,
+    Window,
+)
+from connectors.turns import Turns
 
 from .bench import CANADA, MEXICO, UNLIMITED, US, Bench, connect, ids
+from .test_tables import rounds
 
 pytestmark = pytest.mark.anyio
 
@@ -899,3 +914,181 @@ async def test_a_report_that_ends_a_day_early_is_used_by_none_that_is_joined(ben
         )
         assert [page async for page in reader.read(None)]
     assert len(bench.ordered()) == 2
+
+
+# Documents without end or order -------------------------------------------------------------------
+
+ORDER_TITLES = (
+    *("amazon-order-id", "purchase-date", "last-updated-date", "order-status", "sku", "asin"),
+    *("product-name", "quantity", "currency", "item-price"),
+)
+
+
+def order_row(order: str, sku: str) -> str:
+    at = "2026-06-01T10:00:00+00:00"
+    return "\t".join((order, at, at, "Shipped", sku, "B0", "Lamp", "1", "USD", "9.99"))
+
+
+async def told(kind: Kind, header: str, lines: Sequence[str]) -> tuple[list[Record], str]:
+    """The records of a document, and why it is not read to its end."""
+
+    async def chunks() -> AsyncIterator[list[str]]:
+        yield [header]
+        for start in range(0, len(lines), 700):
+            yield list(lines[start : start + 700])
+
+    part = Part("a report", (US,))
+    found: list[Record] = []
+    at = datetime.fromisoformat("2026-06-03T00:00:00Z")
+    with closing(Rows(kind, part, 0, at, Turns())) as rows:
+        try:
+            async for _, records in rows.records(chunks()):
+                found += records
+        except SourceError as error:
+            return found, str(error)
+    return found, ""
+
+
+def items(records: Sequence[Record]) -> dict[str, list[str]]:
+    return {
+        each.id: [i["product"]["sellerSku"] for i in json.loads(each.data)["orderItems"]]
+        for each in records
+    }
+
+
+@given(st.lists(st.tuples(st.sampled_from("ABC"), st.integers(0, 9)), min_size=1, max_size=120))
+async def test_an_order_has_all_its_items_wherever_its_rows_are(
+    found: list[tuple[str, int]],
+) -> None:
+    lines = [order_row(order, f"SKU-{n}") for order, n in found]
+    records, _ = await told(ORDERS_KIND, "\t".join(ORDER_TITLES), lines)
+    expected: dict[str, list[str]] = {}
+    for order, n in found:
+        expected.setdefault(order, []).append(f"SKU-{n}")
+    assert items(records) == expected
+    assert [each.id for each in records] == list(expected)
+
+
+async def test_a_bad_row_between_the_rows_of_an_order_costs_itself_alone() -> None:
+    lines = [order_row("A", "1"), "B\tcut", order_row("B", "1"), order_row("A", "2")]
+    a, bad, b = (await told(ORDERS_KIND, "\t".join(ORDER_TITLES), lines))[0]
+    assert items([a, b]) == {"A": ["1", "2"], "B": ["1"]}
+    assert bad.error and bad.error.startswith("Row 2 cannot be read: the row ends before")
+
+
+async def test_one_order_without_end_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(documents_module, "MOST_TOGETHER", 10_000, raising=False)
+    lines = [order_row("A", f"SKU-{n}") for n in range(1_000)]
+    records, why = await told(ORDERS_KIND, "\t".join(ORDER_TITLES), lines)
+    assert "does not end" in why
+    assert 50 < len(items(records)["A"]) < 1_000
+
+
+def sample(kind: Kind) -> tuple[list[str], Callable[[int], str]]:
+    """The titles of a report, and its row of a number."""
+    titles = list(dict.fromkeys(("asin", "productname", *kind.wanted, *kind.filled)))
+    steady = {"lastupdateddate": "2026-06-01T10:00:00+00:00", "quantity": "1", "currency": "USD"}
+
+    def row(n: int) -> str:
+        return "\t".join(steady.get(title, f"{title}-{n}") for title in titles)
+
+    return titles, row
+
+
+EVERY = pytest.mark.parametrize("kind", [*KINDS.values(), ORDERS_KIND], ids=[*KINDS, "orders"])
+
+
+@EVERY
+async def test_a_document_that_repeats_itself_is_left_and_lands_each_row_once(kind: Kind) -> None:
+    titles, row = sample(kind)
+    once, why = await told(kind, "\t".join(titles), [row(n) for n in range(300)])
+    assert not why and len(once) == 300
+    lines = [row(n % 300) for n in range(12_000)]
+    records, why = await told(kind, "\t".join(titles), lines)
+    assert "not read to its end" in why and "the same as rows before them" in why
+    assert {each.id: each.data for each in records} == {each.id: each.data for each in once}
+
+
+@EVERY
+async def test_a_document_of_bad_rows_alone_is_left_and_says_so(kind: Kind) -> None:
+    titles, row = sample(kind)
+    lines = [row(0), *(f"{n}\tx" + "\ty" * 40 for n in range(12_000))]
+    records, why = await told(kind, "\t".join(titles), lines)
+    assert "not read to its end" in why and "cannot be read" in why
+    assert 10_000 <= len(records) < 10_200
+    assert [each.error is None for each in records[:2]] == [True, False]
+    assert records[1].error and records[1].error.startswith("Row 2 cannot be read: 42 cells under")
+
+
+@EVERY
+async def test_no_table_shifts_the_cells_of_a_row(kind: Kind) -> None:
+    """Marks without escaping, a row that is cut off and one with a cell more than columns."""
+    titles, row = sample(kind)
+    at = titles.index("productname")
+
+    def named(n: int, name: str) -> str:
+        cells = row(n).split("\t")
+        cells[at] = name
+        return "\t".join(f'"{cell}"' if n % 2 else cell for cell in cells)
+
+    cut = "\t".join(row(3).split("\t")[: len(kind.wanted) - 1])
+    lines = [named(1, 'Monitor 24"'), named(2, 'Monitor 24"'), cut, row(4) + "\tmore", row(5)]
+    for header in ("\t".join(titles), "\t".join(f'"{title}"' for title in titles)):
+        records, _ = await told(kind, header, lines)
+        assert [each.error is None for each in records] == [True, True, False, False, True]
+        assert [b'Monitor 24\\"' in each.data for each in records[:2]] == [True, True]
+        assert ["Row 3" in (records[2].error or ""), "Row 4" in (records[3].error or "")] == [
+            True,
+            True,
+        ]
+
+
+async def test_equal_rows_by_the_dozen_are_all_kept() -> None:
+    titles, row = sample(KINDS["ledger"])
+    lines = [row(n) for n in range(20) for _ in range(400)]
+    records, why = await told(KINDS["ledger"], "\t".join(titles), lines)
+    assert not why
+    assert len({each.id for each in records}) == len(records) == 8_000
+
+
+async def test_the_rows_of_a_document_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(documents_module, "MOST_ROWS", 1_000, raising=False)
+    titles, row = sample(KINDS["ledger"])
+    records, why = await told(KINDS["ledger"], "\t".join(titles), [row(n) for n in range(2_000)])
+    assert "more than 1,000 rows" in why
+    assert len(records) == 1_000
+
+
+async def test_what_a_document_without_end_told_is_kept_and_going_on_ends_too(
+    bench: Bench,
+) -> None:
+    plain(bench)
+    whole = everything(await bench.read(LEDGER))
+
+    def endless(body: bytes, number: int) -> bytes:
+        header, lines = ledger(body)
+        return text(header, lines * (11_000 // len(lines) + 2))
+
+    seen = documents(bench, endless)
+    window, pages = bench.window(LEDGER), list[Page]()
+    with pytest.raises(SourceError, match="not read to its end"):
+        async for page in bench.turn_pages(connect(), LEDGER, window, None, bench.waiting):
+            pages.append(page)
+    assert {each.id for each in whole} <= {each.id for each in everything(pages)}
+    assert len(everything(pages)) < 2 * len(whole) + 100
+    cursor = pages[-1].cursor
+    assert cursor
+    with pytest.raises(SourceError, match="not read to its end"):
+        await bench.read(LEDGER, window=window, cursor=cursor)
+    assert len(seen) == 2
+
+
+async def test_a_document_of_blank_lines_does_not_hold_up_the_event_loop(bench: Bench) -> None:
+    plain(bench)
+    documents(bench, lambda body, number: gzip.compress(b"\n" * 12_000_000))
+
+    async def reading() -> None:
+        with pytest.raises(SourceError, match="without a single row"):
+            await bench.read(LEDGER)
+
+    assert await rounds(reading()) >= 12_000_000 // (64 * 1024)

@@ -1,12 +1,16 @@
 """Report documents as rows: every encoding, layout and damage that Amazon is known for."""
 
 import gzip
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
+from typing import Any
 
+import anyio
 import pytest
+from anyio.lowlevel import checkpoint
 from hypothesis import given
 from hypothesis import strategies as st
 
+from connectors.amazon import tables
 from connectors.amazon.tables import Malformed, Row, Table, lines, unpacked
 from connectors.base import Retryable, SourceError
 
@@ -89,14 +93,29 @@ async def test_an_unknown_charset_is_read_as_windows_own() -> None:
     assert isinstance(rows[0], dict) and rows[0]["productname"] == "Stühle"
 
 
-async def test_quoted_cells_lose_their_quotes_only_where_the_header_has_them() -> None:
-    quoted = '"sku"\t"product-name"\t"quantity"\r\n"A-1"\t"5"" pipe"\t"3"\r\n'
-    assert await read(quoted.encode()) == [
-        {"sku": "A-1", "productname": '5" pipe', "quantity": "3"}
+@pytest.mark.parametrize("header", [HEADER, '"sku"\t"product-name"\t"quantity"'])
+@pytest.mark.parametrize(
+    ("cell", "name"),
+    [
+        ('"Monitor 24""', 'Monitor 24"'),
+        ('"5"" pipe"', '5" pipe'),
+        ('"5" pipe"', '5" pipe'),
+        ('5" pipe', '5" pipe'),
+        ('"x', '"x'),
+        ('x"', 'x"'),
+        ('"', '"'),
+        ('""', ""),
+        ('"Lamp" ', "Lamp"),
+    ],
+)
+async def test_one_quotation_mark_goes_from_each_end_of_a_cell_whatever_the_header_has(
+    header: str, cell: str, name: str
+) -> None:
+    rows = await read(f'{header}\r\n"A-1"\t{cell}\t3\r\nA-2\tLamp\t"4"\r\n'.encode())
+    assert rows == [
+        {"sku": "A-1", "productname": name, "quantity": "3"},
+        {"sku": "A-2", "productname": "Lamp", "quantity": "4"},
     ]
-    plain = f'{HEADER}\nA-1\t5" pipe\t3\nA-2\t"x\t4'
-    found = await read(plain.encode())
-    assert [isinstance(row, dict) and row["productname"] for row in found] == ['5" pipe', '"x']
 
 
 async def test_an_older_layout_without_the_last_columns_is_read() -> None:
@@ -138,7 +157,7 @@ async def test_bytes_without_lines_do_not_fill_the_memory() -> None:
 
 
 @given(
-    names=st.lists(st.text(st.characters(codec="cp1252", exclude_characters="\t\r\n\x1a"))),
+    names=st.lists(st.text(st.characters(codec="cp1252", exclude_characters='\t\r\n\x1a"'))),
     size=st.integers(1, 50),
     packed=st.booleans(),
 )
@@ -168,8 +187,109 @@ async def test_little_that_unpacks_to_much_comes_in_small_pieces() -> None:
     assert max(sizes) <= 256 * 1024
 
 
-async def test_a_quoted_row_that_is_no_csv_costs_itself() -> None:
-    long = "x" * 200_000
-    data = f'"sku"\t"quantity"\n"A-1"\t"{long}"\nA\r-2\t3\n"A-3"\t"5"\n'
-    rows = await read(data.encode(), size=65536)
-    assert [type(row) for row in rows] == [Malformed, Malformed, dict]
+async def test_a_tab_inside_quotation_marks_costs_its_row_and_shifts_nothing() -> None:
+    data = '"sku"\t"product-name"\t"quantity"\n"A-1"\t"a\tb"\t"3"\n"A-2"\t""\t"5"\n'
+    bad, good = await read(data.encode())
+    assert isinstance(bad, Malformed) and str(bad) == "4 cells under 3 columns"
+    assert good == {"sku": "A-2", "productname": "", "quantity": "5"}
+
+
+async def test_a_row_that_is_cut_off_before_a_column_that_is_always_filled_costs_itself() -> None:
+    table = Table(("sku",), ("quantity", "currency"))
+    found = ["sku\tquantity\tnote", "A-1\t3", "A-2", "A-3\t\t"]
+    first, second, third = table.rows(found)
+    assert first == {"sku": "A-1", "quantity": "3"}
+    assert isinstance(second, Malformed) and str(second) == "the row ends before quantity"
+    assert third == {"sku": "A-3", "quantity": "", "note": ""}
+
+
+async def test_a_header_of_very_many_columns_is_no_report() -> None:
+    with pytest.raises(SourceError, match="more than 500 columns"):
+        await read(b"sku\tquantity" + b"\tx" * 400_000 + b"\n", size=65536)
+
+
+# Documents without end or rows --------------------------------------------------------------------
+
+HOSTILE = {
+    "line ends": b"\n",
+    "Windows line ends": b"\r\n",
+    "spaces": b"   \n",
+    "tabs": b"\t\t\n",
+    "short lines": b"x\n",
+    "rows": b"A-1\tLamp\t3\n",
+}
+
+
+async def rounds(reading: Coroutine[Any, Any, Any]) -> int:
+    """How often another task of the event loop has its turn while this is read."""
+    count = 0
+
+    async def tick() -> None:
+        nonlocal count
+        while True:
+            await checkpoint()
+            count += 1
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(tick)
+        await checkpoint()
+        await reading
+        group.cancel_scope.cancel()
+    return count
+
+
+@pytest.mark.parametrize("packed", [True, False])
+@pytest.mark.parametrize("line", HOSTILE.values(), ids=HOSTILE.keys())
+async def test_others_have_their_turn_at_every_piece_of_a_document(
+    line: bytes, packed: bool
+) -> None:
+    data = HEADER.encode() + b"\n" + line * (4_000_000 // len(line))
+    whole = gzip.compress(data) if packed else data
+
+    async def consume() -> None:
+        chunks = in_chunks(whole, len(whole))
+        async for found in lines(unpacked(chunks, packed), None):
+            assert len(found) <= 64 * 1024
+
+    assert await rounds(consume()) >= len(data) // (64 * 1024)
+
+
+@pytest.mark.parametrize("packed", [True, False])
+@pytest.mark.parametrize("head", [b"", HEADER.encode(), HEADER.encode() + b"\nA-1\tLamp\t3"])
+async def test_a_document_that_goes_on_with_blank_lines_holds_no_rows(
+    head: bytes, packed: bool
+) -> None:
+    data = head + b"\r\n" * 9_000_000
+    data = gzip.compress(data, 1) if packed else data
+    with pytest.raises(SourceError, match="holds no rows"):
+        await read(data, packed=packed, size=65536)
+
+
+async def test_members_that_unpack_to_nothing_have_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tables, "MOST_BLANK", 1_000_000, raising=False)
+    data = gzip.compress(b"") * 60_000
+    with pytest.raises(SourceError, match="unpack to nothing"):
+        await read(data, packed=True, size=65536)
+    assert await rounds(read(data[:400_000], packed=True, size=400_000)) >= 10_000
+
+
+@pytest.mark.parametrize("packed", [True, False])
+async def test_a_document_without_end_is_read_up_to_a_bound(
+    packed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tables, "MOST_BYTES", 1_000_000, raising=False)
+    data = f"{HEADER}\n".encode() + b"A-1\tLamp\t3\n" * 100_000
+    with pytest.raises(SourceError, match="more than 1,000,000 bytes"):
+        await read(gzip.compress(data) if packed else data, packed=packed, size=65536)
+
+
+async def test_a_packed_document_that_was_packed_before_is_no_report() -> None:
+    data = gzip.compress(gzip.compress(f"{HEADER}\nA-1\tLamp\t3\n".encode()))
+    with pytest.raises(SourceError):
+        await read(data, packed=True, size=65536)
+
+
+async def test_a_long_line_that_comes_byte_by_byte_is_put_together_once() -> None:
+    name = "x" * 200_000
+    [row] = await read(f"{HEADER}\nA-1\t{name}\t3\n".encode(), size=1)
+    assert isinstance(row, dict) and row["productname"] == name
