@@ -11,7 +11,7 @@ WORKERS = $$(( $$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1) + 1 ))
 CANDIDATES = $(if $(PYTHON),"$(PYTHON)",python3 python3.13 python3.12 python3.11)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test crash soak coverage bench lint lock clean .venv .venv-dev
+.PHONY: help run test hostile crash soak coverage bench lint lock clean .venv .venv-dev
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -29,6 +29,9 @@ crash: .venv-dev ## Kill the service, its source and both N times during syncs, 
 soak: MINUTES = 15
 soak: .venv-dev ## Load the service for MINUTES and watch its memory, descriptors and delays
 	@MINUTES=$(MINUTES) .venv-dev/bin/python -m tests.benchmarks.soak $(ARGS)
+
+hostile: .venv-dev ## Answer every operation with every hostile answer (the suite draws some of them)
+	@HOSTILE=all .venv-dev/bin/python -m pytest -n $(WORKERS) tests/hostile $(ARGS)
 
 coverage: .venv-dev ## Run the whole test suite and report the branches it missed
 	@.venv-dev/bin/python -m pytest --cov $(ARGS)

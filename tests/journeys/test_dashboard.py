@@ -129,13 +129,20 @@ def test_pressing_start_shows_a_sync_to_its_end_and_a_reload_shows_the_same(
         assert page.complaints() == []
 
 
+def _processed(address: str) -> int:
+    answer = httpx.get(f"{address}/api/sync/status")
+    processed: int = answer.json().get("recordsProcessed", 0)
+    return processed
+
+
 @pytest.mark.timeout(120)
 def test_pressing_cancel_ends_a_running_sync_and_keeps_what_was_read(
     page: Page, tmp_path: Path
 ) -> None:
-    with demo(tmp_path / "data", "--orders", "3000", "--speed", "60") as address:
+    with demo(tmp_path / "data", "--orders", "3000", "--speed", "20") as address:
         page.browser.get(address)
         page.press("Start sync")
+        page.until(lambda: _processed(address) > 0, "No record was read")
         page.press("Cancel")
         page.shows("#headline", "Cancelled")
         page.shows("#history tbody .badge", "cancelled")

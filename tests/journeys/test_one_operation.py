@@ -9,7 +9,7 @@ import httpx
 import pytest
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from connectors.amazon import sandbox as amazon
 from connectors.quota import REFUSED_FOR
@@ -33,14 +33,20 @@ Answer = Callable[[int], Response]
 
 
 def spoilt(app: ASGIApp, method: str, path: str, answer: Answer, calls: list[str]) -> ASGIApp:
-    """The sandbox, but for one operation."""
+    """The sandbox, but for one operation. Its answers have no readable date: the clock of these
+    tests runs faster than that of the server, and the connector would follow the server's."""
 
     async def spoil(scope: Scope, receive: Receive, send: Send) -> None:
+        async def undated(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message = {**message, "headers": [*message["headers"], (b"date", b"unknown")]}
+            await send(message)
+
         if scope["type"] == "http" and (scope["method"], scope["path"]) == (method, path):
             calls.append(str(Request(scope).url))
-            await answer(len(calls))(scope, receive, send)
+            await answer(len(calls))(scope, receive, undated)
         else:
-            await app(scope, receive, send)
+            await app(scope, receive, undated)
 
     return spoil
 

@@ -8,7 +8,7 @@ import httpx
 import msgspec
 import pytest
 
-from connectors.amazon.client import Denied, Operation, Refused
+from connectors.amazon.client import Denied, Operation, Refused, Unknown
 from connectors.amazon.connector import open_connector
 from connectors.amazon.datasets import (
     INVENTORY,
@@ -285,7 +285,7 @@ async def test_one_seller_does_not_wait_for_another(bench: Bench) -> None:
     ("status", "kind"),
     [
         (400, Refused),
-        (404, SourceError),
+        (404, Unknown),
         (413, SourceError),
         (302, SourceError),
         (204, SourceError),
