@@ -35,6 +35,9 @@ CHOSEN = tuple(os.environ.get("KINDS", "service,sandbox,both").split(","))
 SEED = int(os.environ.get("SEED", "20261122"))
 COUNTERS = ("processed", "total", "created", "updated", "unchanged", "failed", "status")
 PAGED = ("searchOrders", "getInventorySummaries", "listTransactions", "getShipments")
+ASKED_BEFORE = {"listTransactions": 1}
+"""Pages that connecting asks for, to learn whose account it is: a sync that begins in the same second
+asks for the same page."""
 AT_MOST = {"download": 40, "detect": 4000, "finalize": 1}
 """How late a point may be passed for the last time before the process dies."""
 BY_US = ("any_time", "sigterm", *KINDS["sandbox"], *KINDS["both"])
