@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import msgspec
 
-from connectors.amazon.client import Client
+from connectors.amazon.client import Client, Unknown
 from connectors.amazon.desk import (
     CANCELLED,
     DEADLINE,
@@ -74,6 +74,8 @@ class Watch:
         announced = self._clock.now()
         while order.document is None:
             report = await self._desk.look(order.report)
+            if report.reportType != part.type:  # a source that lost ours may give its id again
+                raise Unknown(f"The report {order.report} is of another type than the one ordered.")
             if report.processingStatus == DONE and report.reportDocumentId:
                 # Amazon's own moment: it is listed under it later, and may be part of a key.
                 order = msgspec.structs.replace(

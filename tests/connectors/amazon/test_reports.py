@@ -41,7 +41,7 @@ from connectors.base import (
 )
 from connectors.turns import Turns
 
-from .bench import CANADA, MEXICO, UNLIMITED, US, Bench, connect, ids
+from .bench import CANADA, MEXICO, UNLIMITED, US, Bench, connect, edited, ids
 from .test_tables import rounds
 
 pytestmark = pytest.mark.anyio
@@ -413,7 +413,8 @@ async def test_reports_that_may_be_ours_and_come_to_nothing_are_tried_once_each(
             count += 1
             assert count < 10
             now = bench.clock.now().isoformat()
-            body = {"reportId": "?", "reportType": "", "createdTime": now}
+            kind = "GET_FBA_MYI_UNSUPPRESSED_INVENTORY_DATA"
+            body = {"reportId": "?", "reportType": kind, "createdTime": now}
             return httpx.Response(200, json={**body, "processingStatus": "CANCELLED"})
         for name in ("one", "another"):
             body["reports"].append(
@@ -1092,3 +1093,18 @@ async def test_a_document_of_blank_lines_does_not_hold_up_the_event_loop(bench: 
             await bench.read(LEDGER)
 
     assert await rounds(reading()) >= 12_000_000 // (64 * 1024)
+
+
+async def test_a_report_of_another_type_under_our_id_is_ordered_again(bench: Bench) -> None:
+    """A source that has lost its reports may give their ids again. (The sandbox cancels the second
+    order here: it still has the first, and makes one report of this type in four hours.)"""
+
+    def spoil(request: httpx.Request, response: httpx.Response) -> httpx.Response | None:
+        if not request.url.path.startswith(f"{desk.GET_REPORTS.path}/") or len(bench.ordered()) > 1:
+            return None
+        return edited(response, lambda body: body.update(reportType="GET_SOMETHING_ELSE"))
+
+    bench.wire.spoil = spoil
+    with pytest.raises(Unknowable, match="CANCELLED"):
+        await bench.sync(LEDGER)
+    assert len(bench.ordered()) == 2

@@ -43,7 +43,7 @@ class Desk:
         """Begin a report. Counting its rows takes its time: call it in a thread."""
         self._count += 1
         draft = Report(
-            id=digits(self._count, int(now), 12),
+            id=digits(self._count, int(now * 1_000_000), 12),  # also after a restart a new one
             type=order.type,
             identity=seller.identity,
             day=seller.day,
