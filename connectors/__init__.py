@@ -1,29 +1,37 @@
-"""The sources, a folder each. This file finds them by name; nothing else knows which there are."""
+"""The connectors, a folder each, and their sandboxes. Only this module knows which exist."""
 
 import importlib
-import importlib.util
 import pkgutil
 from types import ModuleType
 from typing import cast
 
 from connectors.base import Opener
 
+SANDBOX = "_sandbox"
+"""The folder `amazon_sandbox` holds the local stand-in for the source of the connector `amazon`."""
+
 
 def names() -> tuple[str, ...]:
-    """The name of every connector: each folder beside this file."""
-    return tuple(module.name for module in pkgutil.iter_modules(__path__) if module.ispkg)
+    """The names of all connectors: the packages beside this file that are not sandboxes."""
+    return tuple(name for name in _packages() if not name.endswith(SANDBOX))
 
 
 def find(name: str) -> Opener:
-    """The opener of a connector. Raises LookupError if there is none of that name."""
+    """The opener of a connector. Raises LookupError if no connector has this name."""
     if name not in names():
         raise LookupError(f"There is no connector {name!r}. There are: {', '.join(names())}.")
     return cast(Opener, importlib.import_module(f"connectors.{name}").open_connector)
 
 
 def sandbox(name: str | None = None) -> ModuleType:
-    """A connector's local stand-in for its source; without a name, the first that has one."""
-    for each in (name,) if name else names():
-        if importlib.util.find_spec(f"connectors.{each}.sandbox"):
-            return importlib.import_module(f"connectors.{each}.sandbox")
+    """The sandbox of a connector; without a name, the first sandbox there is.
+
+    Raises LookupError if the connector has no sandbox."""
+    for package in _packages():
+        if package.endswith(SANDBOX) and name in (None, package.removesuffix(SANDBOX)):
+            return importlib.import_module(f"connectors.{package}")
     raise LookupError(f"There is no sandbox of {name or 'any connector'}.")
+
+
+def _packages() -> tuple[str, ...]:
+    return tuple(module.name for module in pkgutil.iter_modules(__path__) if module.ispkg)

@@ -21,17 +21,17 @@ from starlette.types import ASGIApp
 import connectors
 from connectors.base import SystemClock
 from service import terminal
-from service.api import limits
-from service.api.auth import DEMO_USER
 from service.api.parts import Parts
-from service.api.server import Server as Server
-from service.api.server import address as address
-from service.api.server import listen as listen
 from service.app import bring_up_to_date, create_app, open_parts, rotate
 from service.connections import NewConnection
+from service.edge import limits
+from service.edge.authenticator import DEMO_USER
 from service.errors import ServiceError, StartupError
 from service.logs import configure_logs
 from service.model import Actor
+from service.server import Server as Server
+from service.server import address as address
+from service.server import listen as listen
 from service.settings import Settings, read_settings
 
 FAULTS = "What goes wrong there: NAME=SHARE,NAME=SHARE, or JSON; see the README."
@@ -49,7 +49,7 @@ async def run_service(settings: Settings, bound: socket.socket, prepare: Any = N
         log.info("listening", address=address(bound))
         asyncio.get_running_loop().set_exception_handler(limits.log_exhaustion)
         allowed = limits.Limits(connections=limits.most_connections())
-        server = Server(create_app(parts, settings), parts, allowed=allowed)
+        server = Server(create_app(parts, settings), parts.hub, allowed=allowed)
         await server.serve(sockets=[bound])
     log.info("stopped")
 

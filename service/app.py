@@ -18,17 +18,15 @@ from starlette.types import ASGIApp
 
 import connectors
 from connectors.base import Clock, SystemClock
-from service.api import wire
-from service.api.auth import Authenticator
-from service.api.cors import Cors
-from service.api.door import Door
-from service.api.guard import Guard
-from service.api.hub import HandOver, Hub
 from service.api.parts import Parts
-from service.api.proxies import TrustedProxies
-from service.api.rates import Rates
 from service.api.routes import routes
 from service.connections import Connections, read_keys
+from service.edge.authentication import Door
+from service.edge.authenticator import Authenticator
+from service.edge.cors import Cors
+from service.edge.headers import Guard
+from service.edge.proxies import TrustedProxies
+from service.edge.rates import Rates
 from service.erasing import Erasing
 from service.errors import MethodNotAllowed, NotFound, ServiceError, StoreUnavailable
 from service.events.bus import EventBus
@@ -39,16 +37,18 @@ from service.registry import Registry
 from service.runner.runner import Runner
 from service.settings import Settings
 from service.sources import Sources, open_sources
-from service.store.audit import AuditLog
+from service.store.audit import AuditStore
+from service.store.claims import ClaimStore
 from service.store.connections import ConnectionStore
 from service.store.engine import Engine, Unavailable
 from service.store.migrations import migrate
 from service.store.patience import PatientEngine
 from service.store.place import only_process
-from service.store.records import Records
-from service.store.recoveries import Recoveries
+from service.store.records import RecordStore
 from service.store.sqlite import SqliteEngine
-from service.store.store import Store
+from service.store.syncs import SyncStore
+from service.streams.hub import HandOver, Hub
+from service.wire import responses, serialize
 
 log = structlog.get_logger()
 
@@ -88,8 +88,8 @@ async def open_parts(settings: Settings, clock: Clock) -> AsyncIterator[Parts]:
         sources = await stack.enter_async_context(
             open_sources(connectors.names(), connectors.find, settings.environ, clock)
         )
-        store, stored, records = Store(engine), ConnectionStore(engine), Records(engine)
-        audit = AuditLog(engine)
+        store, stored, records = SyncStore(engine), ConnectionStore(engine), RecordStore(engine)
+        audit = AuditStore(engine)
         await audit.go_on()
         bus, runner = EventBus(), Runner(settings.max_running_syncs)
         plans = Plans(read_plans(settings.plans), settings.max_syncs_per_tenant)
@@ -97,7 +97,7 @@ async def open_parts(settings: Settings, clock: Clock) -> AsyncIterator[Parts]:
         connections = Connections(stored, sources, keys, clock)
         pipeline = _pipeline(PatientEngine(engine), registry, sources, keys, clock, settings)
         housekeeping = _housekeeping(registry, connections, store, clock, settings)
-        encoder = wire.Encoder()
+        encoder = serialize.Encoder()
         hub = Hub(clock, encoder, settings.max_streams_per_user)
         await stack.enter_async_context(hub.open())
         for listen in (registry.listening(), bus.listen(pipeline.hear), bus.listen(hub.deliver)):
@@ -114,7 +114,7 @@ async def open_parts(settings: Settings, clock: Clock) -> AsyncIterator[Parts]:
             connections=connections,
             store=store,
             records=records,
-            recoveries=Recoveries(engine),
+            recoveries=ClaimStore(engine),
             audit=audit,
             sources=sources,
             hub=hub,
@@ -150,8 +150,8 @@ def _pipeline(
     return Pipeline(
         registry,
         Connections(ConnectionStore(patient), sources, keys, clock),
-        Records(patient),
-        Recoveries(patient),
+        RecordStore(patient),
+        ClaimStore(patient),
         sources,
         clock,
         timeout=settings.sync_timeout,
@@ -162,7 +162,7 @@ def _pipeline(
 
 
 def _housekeeping(
-    registry: Registry, connections: Connections, store: Store, clock: Clock, settings: Settings
+    registry: Registry, connections: Connections, store: SyncStore, clock: Clock, settings: Settings
 ) -> Housekeeping:
     return Housekeeping(
         registry,
@@ -198,22 +198,22 @@ async def _going_on(run: Callable[[], Coroutine[Any, Any, None]]) -> AsyncIterat
 
 
 async def _service_error(_: Request, error: Exception) -> Response:
-    return wire.problem(cast(ServiceError, error))
+    return responses.problem(cast(ServiceError, error))
 
 
 async def _unavailable(_: Request, error: Exception) -> Response:
     if not cast(Unavailable, error).logged:
         log.error("database_away", reason=str(error))
-    return wire.problem(StoreUnavailable(headers={"Retry-After": "5"}))
+    return responses.problem(StoreUnavailable(headers={"Retry-After": "5"}))
 
 
 async def _http_error(request: Request, error: Exception) -> Response:
     """What the router refuses, in the same shape as everything else."""
     error = cast(HTTPException, error)
     if error.status_code == 404:
-        return wire.problem(NotFound(f"There is nothing at {request.url.path}."))
+        return responses.problem(NotFound(f"There is nothing at {request.url.path}."))
     if error.status_code == 405:
-        return wire.problem(MethodNotAllowed(headers=error.headers))
+        return responses.problem(MethodNotAllowed(headers=error.headers))
     other = type(
         "HTTPError",
         (ServiceError,),
@@ -223,11 +223,11 @@ async def _http_error(request: Request, error: Exception) -> Response:
             "title": HTTPStatus(error.status_code).phrase,
         },
     )
-    return wire.problem(other(error.detail, headers=error.headers))
+    return responses.problem(other(error.detail, headers=error.headers))
 
 
 async def _unexpected(_: Request, error: Exception) -> Response:
     """A fault of ours. The log has the trace; the answer does not. The server hangs up after it:
     said beforehand, no next request gets lost on the way."""
     text = "The service failed. Try again; its log says what happened."
-    return wire.problem(ServiceError(text, headers={"Connection": "close"}))
+    return responses.problem(ServiceError(text, headers={"Connection": "close"}))

@@ -5,10 +5,10 @@ import structlog
 
 from connectors.base import Clock
 from service.registry import Registry
-from service.store.audit import AuditLog
+from service.store.audit import AuditStore
 from service.store.connections import ConnectionStore, StoredConnection
 from service.store.engine import Unavailable
-from service.store.store import Store
+from service.store.syncs import SyncStore
 
 EVERY = 20.0
 """Seconds between two tries of what could not be done."""
@@ -24,9 +24,9 @@ class Erasing:
 
     def __init__(
         self,
-        store: Store,
+        store: SyncStore,
         connections: ConnectionStore,
-        audit: AuditLog,
+        audit: AuditStore,
         registry: Registry,
         clock: Clock,
     ) -> None:

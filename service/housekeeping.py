@@ -11,7 +11,7 @@ from service.model import Actor, Options, sub_of
 from service.registry import Registry, StartRequest
 from service.store.connections import StoredConnection
 from service.store.engine import Unavailable
-from service.store.store import KEYS_LAST, Store
+from service.store.syncs import KEYS_LAST, SyncStore
 
 EVERY = 20.0
 """Seconds between two looks at the clock: cron counts in minutes."""
@@ -31,7 +31,7 @@ class Housekeeping:
         self,
         registry: Registry,
         connections: Connections,
-        store: Store,
+        store: SyncStore,
         clock: Clock,
         retention: timedelta,
         audit_retention: timedelta,

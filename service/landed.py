@@ -6,7 +6,7 @@ import anyio
 
 from connectors.base import Money, Record
 from service.model import Sync
-from service.store.records import Records
+from service.store.records import RecordStore
 
 RECORDS_AT_ONCE = 500
 
@@ -15,7 +15,7 @@ class Landed:
     """Reads page by page, from the thread that detects."""
 
     def __init__(
-        self, records: Records, sync: Sync, costs: Mapping[str, Money], complete: frozenset[str]
+        self, records: RecordStore, sync: Sync, costs: Mapping[str, Money], complete: frozenset[str]
     ) -> None:
         self._records = records
         self._costs = costs

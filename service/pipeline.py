@@ -34,10 +34,10 @@ from service.patience import IN_TIME, RETRIES, Patience, pause_before
 from service.progress import CLAIMS, Coverage, DatasetProgress, Outcome, Stage
 from service.registry import Registry
 from service.sources import Sources
+from service.store.claims import ClaimStore, findings
 from service.store.connections import learn
 from service.store.engine import Statement
-from service.store.records import Records, Sweep, covered
-from service.store.recoveries import Recoveries, findings
+from service.store.records import RecordStore, Sweep, covered
 
 NOTHING_READ = (Outcome.FAILED, Outcome.UNKNOWN)
 WRITING_AT_ONCE = 2
@@ -68,8 +68,8 @@ class Pipeline:
         self,
         registry: Registry,
         connections: Connections,
-        records: Records,
-        recoveries: Recoveries,
+        records: RecordStore,
+        recoveries: ClaimStore,
         sources: Sources,
         clock: Clock,
         timeout: float,

@@ -36,8 +36,8 @@ from service.store.audit import moved, started
 from service.store.connections import ConnectionStore, StoredConnection
 from service.store.engine import Refused, Statement
 from service.store.patience import insist
-from service.store.records import Records
-from service.store.store import Key, Store, revive, save
+from service.store.records import RecordStore
+from service.store.syncs import Key, SyncStore, revive, save
 
 ENDED_IN_MEMORY = 1000
 TRIES = 50
@@ -62,8 +62,8 @@ class Registry:
 
     def __init__(
         self,
-        store: Store,
-        records: Records,
+        store: SyncStore,
+        records: RecordStore,
         connections: ConnectionStore,
         bus: EventBus,
         runner: Runner,

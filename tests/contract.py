@@ -9,8 +9,8 @@ import httpx
 import jsonschema_rs
 import msgspec
 
-from service.api.openapi import document
 from service.api.routes import CALLS
+from service.wire.openapi import document
 
 DOCUMENT = msgspec.json.decode(msgspec.json.encode(document(CALLS, demo=False, names={})))
 Json = dict[str, Any]

@@ -16,9 +16,9 @@ from joserfc.jwk import OctKey
 import connectors
 from connectors.base import Clock, SystemClock
 from service.__main__ import Server, address, listen
-from service.api.limits import DEFAULT, Limits
 from service.api.parts import Parts
 from service.app import create_app, open_parts
+from service.edge.limits import DEFAULT, Limits
 from service.settings import Settings, read_settings
 from tests.contract import fits, promised
 
@@ -171,7 +171,7 @@ async def serve_within(
     with closing(bound):
         async with open_parts(chosen, clock or SystemClock()) as parts:
             app = create_app(parts, chosen)
-            server = Server(app, parts, signals=False, allowed=limits)
+            server = Server(app, parts.hub, signals=False, allowed=limits)
             async with anyio.create_task_group() as group:
                 group.start_soon(lambda: server.serve(sockets=[bound]))
                 with anyio.fail_after(10):

@@ -8,7 +8,7 @@ from starlette.routing import Mount, Route
 
 from connectors.amazon.claims import RULES
 from connectors.amazon.connector import AmazonConnector
-from connectors.amazon.sandbox.faults import Faults
+from connectors.amazon_sandbox.faults import Faults
 from service.__main__ import main
 from service.api.routes import routes
 from service.settings import Settings

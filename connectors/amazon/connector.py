@@ -19,13 +19,13 @@ from connectors.amazon.client import Client, Denied
 from connectors.amazon.clock import SourceClock
 from connectors.amazon.desk import LOOKS, REPORT_SECONDS, took
 from connectors.amazon.documents import Kind
+from connectors.amazon.marketplaces import REGIONS
 from connectors.amazon.orders import planned, read_orders
 from connectors.amazon.plan import way
 from connectors.amazon.profile import profile
 from connectors.amazon.reports import Reader
 from connectors.amazon.settings import (
     ENVIRONMENTS,
-    MARKETPLACES,
     SELLER_CENTRAL,
     AmazonSettings,
     read_settings,
@@ -111,7 +111,7 @@ class AmazonConnector:
                 }
             )
         chosen = connection.marketplace_ids or tuple(
-            each for each in marketplaces if each in MARKETPLACES[connection.region]
+            each for each in marketplaces if each in REGIONS[connection.region]
         )
         if not chosen:
             nowhere = f"The seller sells in no marketplace of region {connection.region}."
@@ -251,10 +251,10 @@ def _user_agent(settings: AmazonSettings) -> str:
 def _validate(connection: Connection) -> None:
     """What can be told without asking Amazon. Raises InvalidConnection."""
     wrong = {}
-    if connection.region not in MARKETPLACES:
-        wrong["region"] = f"Must be one of {', '.join(MARKETPLACES)}."
+    if connection.region not in REGIONS:
+        wrong["region"] = f"Must be one of {', '.join(REGIONS)}."
     elif foreign := [
-        each for each in connection.marketplace_ids if each not in MARKETPLACES[connection.region]
+        each for each in connection.marketplace_ids if each not in REGIONS[connection.region]
     ]:
         wrong["marketplaceIds"] = f"{', '.join(foreign)} is not in region {connection.region}."
     if connection.environment not in ENVIRONMENTS:

@@ -7,11 +7,11 @@ from datetime import UTC, datetime, time, timedelta
 from itertools import pairwise
 from operator import ge
 
-from connectors.amazon.claims.cells import day, moment
-from connectors.amazon.claims.places import MARKETPLACES, currency_of, place
+from connectors.amazon.cells import day, moment
 from connectors.amazon.client import TRACKING
 from connectors.amazon.datasets import order_version
 from connectors.amazon.documents import Kind, Part
+from connectors.amazon.marketplaces import COUNTRIES, currency_of, place
 from connectors.amazon.pages import SETTLED
 from connectors.amazon.tables import Row
 from connectors.base import Connection, Dataset, Window
@@ -125,11 +125,11 @@ def _sold_in(row: Row, part: Part) -> str:
     asked = [
         each
         for each in part.marketplaces
-        if MARKETPLACES.get(each) == country
-        or (not country and currency_of(MARKETPLACES.get(each, "")) == currency)
+        if COUNTRIES.get(each) == country
+        or (not country and currency_of(COUNTRIES.get(each, "")) == currency)
     ]
     country = country or place(currency=currency)
-    others = (each for each, where in MARKETPLACES.items() if where == country)
+    others = (each for each, where in COUNTRIES.items() if where == country)
     return next(iter((*asked, *others)), "")
 
 

@@ -6,7 +6,6 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
-from connectors.amazon.claims.places import MARKETPLACES
 from connectors.amazon.client import Client, Unknown
 from connectors.amazon.desk import (
     CREATE_REPORT,
@@ -20,6 +19,7 @@ from connectors.amazon.desk import (
     Report,
 )
 from connectors.amazon.documents import Kind, Part, Rows, whole_days
+from connectors.amazon.marketplaces import COUNTRIES
 from connectors.amazon.marks import (
     MOST_AGAIN,
     Asked,
@@ -285,7 +285,7 @@ class Reader:
     def _lack(self, lacking: Sequence[int]) -> str:
         parts = [self._parts[each] for each in lacking]
         places = [place for part in parts for place in part.marketplaces]
-        named = ", ".join(f"{MARKETPLACES.get(each, '?')} ({each})" for each in places)
+        named = ", ".join(f"{COUNTRIES.get(each, '?')} ({each})" for each in places)
         minutes = (self._kind.interval or timedelta(0)) / timedelta(minutes=1)
         return (
             f"Amazon made no report {parts[0].type} for {named}. It makes one in {minutes:.0f} "

@@ -1,41 +1,14 @@
-"""The application's own settings, and Amazon's fixed addresses: hosts, regions, marketplaces."""
+"""The application's own settings, and Amazon's fixed addresses: hosts and consent pages."""
 
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 import msgspec
 
-from connectors.amazon.claims.windows import Days
 from connectors.amazon.profile import PROFILES
 from connectors.base import Misconfigured
 
 LWA_URL = "https://api.amazon.com/auth/o2/token"
-
-MARKETPLACES: Mapping[str, frozenset[str]] = {
-    "NA": frozenset({"ATVPDKIKX0DER", "A2EUQ1WTGCTBG2", "A1AM78C64UM0Y8", "A2Q3Y263D00KWC"}),
-    "EU": frozenset(
-        {
-            "A1F83G8C2ARO7P",
-            "A1PA6795UKMFR9",
-            "A13V1IB3VIYZZH",
-            "APJ6JRA9NG5V4",
-            "A1RKKUPIHCS9HS",
-            "A1805IZSGTT6HS",
-            "A2NODRKZP88ZB9",
-            "A1C3SOZRARQ6R3",
-            "AMEN7PMS3EDWL",
-            "A28R8C7NBKEWEA",
-            "A33AVAJ2PDY3EV",
-            "A2VIGQ35RCS4UG",
-            "A17E79C6D8DWNP",
-            "ARBP9OOSHTCHU",
-            "A21TJRUUN4KGV",
-            "AE08WJ6YKNBMC",
-        }
-    ),
-    "FE": frozenset({"A1VC38T7YXB528", "A39IBJ37TRP1C6", "A19VAU5U5O7RUS"}),
-}
-"""The marketplaces that each regional endpoint serves (developer docs, "Marketplace IDs")."""
 
 SELLER_CENTRAL: Mapping[str, str] = {
     "NA": "https://sellercentral.amazon.com",
@@ -45,6 +18,13 @@ SELLER_CENTRAL: Mapping[str, str] = {
 """Where a seller of each region consents; one consent is good for one region."""
 
 ENVIRONMENTS = tuple(PROFILES)
+
+
+class Days(msgspec.Struct, frozen=True):
+    """Days after an event: the first and the last day on which a claim can be made."""
+
+    opens: int
+    closes: int
 
 
 class AmazonSettings(msgspec.Struct, frozen=True):

@@ -1,1 +1,1 @@
-"""HTTP in."""
+"""The endpoints, and the table of all calls."""

@@ -11,9 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from connectors.base import Dataset, Granted
-from service.api import shapes, wire
 from service.api.parts import actor, parts
-from service.api.reading import In, Query, read_body, read_or_null, read_query
 from service.connections import ConsentRequest, NewConnection
 from service.errors import Invalid, ServiceError
 from service.model import Actor, Status, Sync
@@ -22,6 +20,8 @@ from service.registry import StartRequest
 from service.schedules import WantedSchedule
 from service.store.connections import StoredConnection
 from service.store.records import Landed
+from service.wire import responses, serialize, shapes
+from service.wire.reading import In, Query, read_body, read_or_null, read_query
 
 ERASED_WITHIN = 10.0
 """Seconds that a request waits for an erasure, which then goes on without it."""
@@ -103,7 +103,7 @@ async def connect(request: Request) -> Response:
     kept = await parts(request).connections.connect(who, body.new())
     begun = None if body.skip_historical_sync else await _historical_sync(request, who, kept)
     headers = {"Location": f"/api/connections/{kept.id}"}
-    return wire.JSON(wire.connected(kept, begun), status_code=201, headers=headers)
+    return responses.JSON(serialize.connected(kept, begun), status_code=201, headers=headers)
 
 
 async def _historical_sync(request: Request, who: Actor, kept: StoredConnection) -> Sync | str:
@@ -156,7 +156,7 @@ async def reconnect(request: Request) -> Response:
     body = await read_body(request, ReconnectIn)
     given = Granted(body.refresh_token)
     kept = await parts(request).connections.reconnect(who, wanted, given)
-    return wire.JSON(wire.connected(kept, await _going_on(request, who, kept)))
+    return responses.JSON(serialize.connected(kept, await _going_on(request, who, kept)))
 
 
 async def _going_on(request: Request, who: Actor, kept: StoredConnection) -> Sync | str | None:
@@ -180,7 +180,7 @@ async def schedule(request: Request) -> Response:
     body = await read_or_null(request, ScheduleIn)
     asked = None if body is None else WantedSchedule(body.cron, body.timezone)
     kept = await parts(request).connections.schedule(who, wanted, asked)
-    return wire.JSON(wire.connection(kept))
+    return responses.JSON(serialize.connection(kept))
 
 
 async def sync_status(request: Request) -> Response:
@@ -192,13 +192,13 @@ async def sync_status(request: Request) -> Response:
     newest = await here.store.newest_of(who.user, kept.id)
     datasets = here.sources.get(kept.connector).datasets
     why = _why_needed(kept, newest, datasets, landed, here.clock.now())
-    return wire.JSON(
+    return responses.JSON(
         shapes.Freshness(
             connection_id=kept.id,
-            datasets=[wire.landed(each.name, landed.get(each.name)) for each in datasets],
-            last_complete_sync=wire.last_sync(complete),
-            last_sync=wire.last_sync(newest),
-            schedule=wire.schedule(kept.schedule),
+            datasets=[serialize.landed(each.name, landed.get(each.name)) for each in datasets],
+            last_complete_sync=serialize.last_sync(complete),
+            last_sync=serialize.last_sync(newest),
+            schedule=serialize.schedule(kept.schedule),
             sync_needed=why[0] in NEEDED,
             reason=why[0],
             message=why[1],
@@ -240,13 +240,17 @@ def _why_needed(
 async def list_all(request: Request) -> Response:
     """The user's connections."""
     found = await parts(request).connections.list(actor(request))
-    return wire.JSON(shapes.Connections(connections=[wire.connection(each) for each in found]))
+    return responses.JSON(
+        shapes.Connections(connections=[serialize.connection(each) for each in found])
+    )
 
 
 async def one(request: Request) -> Response:
     """One connection."""
     wanted = request.path_params["connection_id"]
-    return wire.JSON(wire.connection(await parts(request).connections.get(actor(request), wanted)))
+    return responses.JSON(
+        serialize.connection(await parts(request).connections.get(actor(request), wanted))
+    )
 
 
 async def forget(request: Request) -> Response:
@@ -264,4 +268,4 @@ async def forget(request: Request) -> Response:
     with anyio.move_on_after(ERASED_WITHIN):
         if await here.erasing.finish(wanted):
             return Response(status_code=204)
-    return wire.JSON(shapes.Erasing(id=wanted, status="erasing"), status_code=202)
+    return responses.JSON(shapes.Erasing(id=wanted, status="erasing"), status_code=202)

@@ -12,13 +12,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from connectors.base import Money
-from service.api import shapes, wire
-from service.api.amounts import amount
 from service.api.parts import actor, parts
-from service.api.reading import In, Paged, cursor, read_body, read_bytes, read_cursor, read_query
-from service.api.tables import MOST_NAMED, csv_line, download, none_taken, rows_of
 from service.errors import Invalid
-from service.store.recoveries import MOST_COSTS
+from service.store.claims import MOST_COSTS
+from service.wire import responses, shapes
+from service.wire.amounts import amount
+from service.wire.reading import In, Paged, cursor, read_body, read_bytes, read_cursor, read_query
+from service.wire.tables import MOST_NAMED, csv_line, download, none_taken, rows_of
 
 COLUMNS = ("sku", "cost", "currency")
 LONGEST_SKU = 200
@@ -63,7 +63,7 @@ async def list_all(request: Request) -> Response:
         user, given.limit + 1, after[0] if after else ""
     )
     page, more = found[: given.limit], len(found) > given.limit
-    return wire.JSON(
+    return responses.JSON(
         shapes.Costs(
             costs=[shapes.Cost(sku=k, cost=v.amount, currency=v.currency) for k, v in page],
             next_cursor=cursor("costs", page[-1][0]) if more else None,
@@ -91,7 +91,7 @@ async def put(request: Request) -> Response:
         shapes.WrongLine(line=line, sku=sku, message=message)
         for line, sku, message in read.wrong[:MOST_NAMED]
     ]
-    return wire.JSON(
+    return responses.JSON(
         shapes.CostsTaken(accepted=read.accepted, rejected=len(read.wrong), errors=named)
     )
 

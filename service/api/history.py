@@ -8,13 +8,13 @@ from msgspec import UNSET, Meta, UnsetType, field
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from service.api import shapes, wire
 from service.api.parts import actor, parts
-from service.api.reading import Paged, Time, cursor, moment, read_cursor, read_query
 from service.errors import Invalid, NotFound
 from service.model import Status
 from service.store.engine import Values, stamp
-from service.store.records import Records
+from service.store.records import RecordStore
+from service.wire import responses, serialize, shapes
+from service.wire.reading import Paged, Time, cursor, moment, read_cursor, read_query
 
 AT_ONCE = 20
 """Records that are read at once: they have up to some tens of kilobytes each."""
@@ -34,7 +34,7 @@ class HistoryQuery(Paged, frozen=True):
         chosen = _given(connector=self.connector, connection_id=self.connection_id)
         if not self.status:
             return chosen | _span(self)
-        shown = [each for each in Status if wire.shown(each) == self.status]
+        shown = [each for each in Status if serialize.shown(each) == self.status]
         return chosen | _span(self) | {"statuses": shown}
 
 
@@ -75,9 +75,9 @@ async def history(request: Request) -> Response:
         who.user, given.filters(), limit + 1, after, given.offset or 0
     )
     more = len(found) > limit
-    return wire.JSON(
+    return responses.JSON(
         {
-            "syncs": [wire.status(sync) for sync in found[:limit]],
+            "syncs": [serialize.status(sync) for sync in found[:limit]],
             "total": total,
             "nextCursor": cursor("history", found[limit - 1].id) if more else None,
         }
@@ -87,7 +87,7 @@ async def history(request: Request) -> Response:
 async def one(request: Request) -> Response:
     """One sync with its datasets, attempts and warnings."""
     sync = await parts(request).registry.get(actor(request), request.path_params["sync_id"])
-    return wire.JSON(wire.whole_sync(sync))
+    return responses.JSON(serialize.whole_sync(sync))
 
 
 async def audit(request: Request) -> Response:
@@ -97,9 +97,9 @@ async def audit(request: Request) -> Response:
     limit, after = given.limit, before[0] if before else None
     rows = await parts(request).audit.page(who.user, given.filters(), limit + 1, after)
     more = len(rows) > limit
-    return wire.JSON(
+    return responses.JSON(
         shapes.Audit(
-            entries=[wire.audit_entry(row) for row in rows[:limit]],
+            entries=[serialize.audit_entry(row) for row in rows[:limit]],
             next_cursor=cursor("audit", rows[limit - 1]["id"]) if more else None,
         )
     )
@@ -120,7 +120,9 @@ async def items(request: Request) -> Response:
     )
     page, more = rows[: given.limit], len(rows) > given.limit
     last = cursor("items", page[-1]["dataset"], page[-1]["record_id"]) if more else None
-    return wire.JSON(shapes.Items(items=[wire.item(row) for row in page], next_cursor=last))
+    return responses.JSON(
+        shapes.Items(items=[serialize.item(row) for row in page], next_cursor=last)
+    )
 
 
 async def data(request: Request) -> Response:
@@ -146,7 +148,7 @@ async def data(request: Request) -> Response:
 
 
 async def _pieces(
-    records: Records, dataset: str, places: Mapping[str, str], most: int
+    records: RecordStore, dataset: str, places: Mapping[str, str], most: int
 ) -> AsyncIterator[Sequence[Values]]:
     """At most so many records of these connections, each read after its id, a few at a time."""
     for connection, after in places.items():
@@ -174,7 +176,7 @@ async def _page(
     """`shapes.Records` as JSON, made only as fast as it is read: it may have tens of megabytes."""
     count, begin, last = 0, b'{"records":[', None
     while page := rows[: limit - count]:
-        yield begin + b",".join(msgspec.json.encode(wire.record(row)) for row in page)
+        yield begin + b",".join(msgspec.json.encode(serialize.record(row)) for row in page)
         count, begin, last = count + len(page), b",", page[-1]
         more = len(rows) > len(page)
         rows = rows[len(page) :] if more else await _next(rest)

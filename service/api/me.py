@@ -3,8 +3,8 @@
 from starlette.requests import Request
 from starlette.responses import Response
 
-from service.api import shapes, wire
 from service.api.parts import actor, parts
+from service.wire import responses, shapes
 
 
 async def me(request: Request) -> Response:
@@ -12,7 +12,7 @@ async def me(request: Request) -> Response:
     a limit that does not exist is null."""
     who, registry = actor(request), parts(request).registry
     plan = registry.plan_of(who)
-    return wire.JSON(
+    return responses.JSON(
         shapes.Me(
             user=who.sub,
             tenant=who.tenant,

@@ -7,10 +7,10 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.staticfiles import StaticFiles
 
-from service.api import shapes, wire
 from service.api.parts import parts
 from service.errors import NotReady
 from service.store.engine import Unavailable
+from service.wire import responses, shapes
 
 WEB = Path(__file__).parent.parent / "web"
 ASK_ANEW = {"Cache-Control": "no-cache"}
@@ -19,7 +19,7 @@ ASK_ANEW = {"Cache-Control": "no-cache"}
 
 async def healthz(_: Request) -> Response:
     """The process is alive."""
-    return wire.JSON(shapes.Health(status="ok"))
+    return responses.JSON(shapes.Health(status="ok"))
 
 
 async def readyz(request: Request) -> Response:
@@ -31,7 +31,7 @@ async def readyz(request: Request) -> Response:
         raise NotReady(f"The database does not answer: {error}") from error
     except Exception as error:
         raise NotReady("The database does not answer.") from error
-    return wire.JSON(shapes.Health(status="ready"))
+    return responses.JSON(shapes.Health(status="ready"))
 
 
 async def dashboard(_: Request) -> Response:

@@ -6,29 +6,29 @@ import msgspec
 from starlette.requests import HTTPConnection
 
 from connectors.base import Clock
-from service.api.auth import Authenticator, Identity
-from service.api.door import IDENTITY
-from service.api.hub import Hub
-from service.api.rates import Rates
-from service.api.wire import Encoder
 from service.connections import Connections
+from service.edge.authentication import IDENTITY
+from service.edge.authenticator import Authenticator, Identity
+from service.edge.rates import Rates
 from service.erasing import Erasing
 from service.model import Actor
 from service.registry import Registry
 from service.sources import Sources
-from service.store.audit import AuditLog
-from service.store.records import Records
-from service.store.recoveries import Recoveries
-from service.store.store import Store
+from service.store.audit import AuditStore
+from service.store.claims import ClaimStore
+from service.store.records import RecordStore
+from service.store.syncs import SyncStore
+from service.streams.hub import Hub
+from service.wire.serialize import Encoder
 
 
 class Parts(msgspec.Struct, frozen=True):
     registry: Registry
     connections: Connections
-    store: Store
-    records: Records
-    recoveries: Recoveries
-    audit: AuditLog
+    store: SyncStore
+    records: RecordStore
+    recoveries: ClaimStore
+    audit: AuditStore
     sources: Sources
     hub: Hub
     encoder: Encoder

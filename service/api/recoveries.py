@@ -7,12 +7,12 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from service.api import shapes, wire
 from service.api.parts import actor, parts
-from service.api.reading import Paged, cursor, read_cursor, read_query
-from service.api.tables import csv_line, download
 from service.errors import NotFound
-from service.store.recoveries import Recovery
+from service.store.claims import Recovery
+from service.wire import responses, serialize, shapes
+from service.wire.reading import Paged, cursor, read_cursor, read_query
+from service.wire.tables import csv_line, download
 
 COLUMNS = (
     *("id", "rule", "title", "status", "units", "amount", "currency", "opens", "closes"),
@@ -45,10 +45,10 @@ async def list_all(request: Request) -> Response:
     found = await store.page(who.user, filters, today, given.limit + 1, after[0] if after else "")
     page, more = found[: given.limit], len(found) > given.limit
     totals = await store.totals(who.user, filters, today)
-    return wire.JSON(
+    return responses.JSON(
         shapes.Recoveries(
-            recoveries=[wire.recovery(each) for each in page],
-            totals=[wire.total(row) for row in totals],
+            recoveries=[serialize.recovery(each) for each in page],
+            totals=[serialize.total(row) for row in totals],
             next_cursor=cursor("recoveries", page[-1].id) if more else None,
         )
     )
@@ -63,13 +63,13 @@ async def one(request: Request) -> Response:
         raise NotFound(f"You have no claim {wanted}. GET /api/recoveries lists them.")
     evidence = {
         dataset: [
-            wire.record(row)
+            serialize.record(row)
             for row in await parts(request).records.some(found.connection_id, dataset, ids)
         ]
         for dataset, ids in found.claim.evidence.items()
     }
-    told = msgspec.structs.asdict(wire.recovery(found))
-    return wire.JSON(shapes.ProvenRecovery(**told, evidence=evidence))
+    told = msgspec.structs.asdict(serialize.recovery(found))
+    return responses.JSON(shapes.ProvenRecovery(**told, evidence=evidence))
 
 
 async def _lines(request: Request, user: str, filters: Mapping[str, str]) -> AsyncIterator[bytes]:
@@ -82,6 +82,6 @@ async def _lines(request: Request, user: str, filters: Mapping[str, str]) -> Asy
 
 
 def _cells(found: Recovery) -> tuple[str, ...]:
-    told = wire.recovery(found)
+    told = serialize.recovery(found)
     cells = (getattr(told, name) for name in COLUMNS)
     return tuple("" if each is None else str(each) for each in cells)

@@ -10,21 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route
 
-from service.api import (
-    connections,
-    costs,
-    history,
-    me,
-    openapi,
-    pages,
-    recoveries,
-    session,
-    shapes,
-    sse,
-    syncs,
-    wire,
-)
-from service.api.contract import CSV, EVENTS, Call, Endpoint
+from service.api import connections, costs, history, me, pages, recoveries, session, streams, syncs
 from service.api.parts import parts
 from service.errors import (
     AlreadyConnected,
@@ -45,6 +31,8 @@ from service.errors import (
     SyncAlreadyRunning,
     TooManySyncs,
 )
+from service.wire import openapi, responses, shapes
+from service.wire.contract import CSV, EVENTS, Call, Endpoint
 
 UNCHANGED = {304: "Unchanged since the version that is known."}
 ENDED = {204: "It has ended, and the client knows how: there is no need to come back."}
@@ -74,7 +62,7 @@ RECONNECT = (*CONNECT, OtherAccount)
 async def contract(request: Request) -> Response:
     """This document."""
     here = parts(request)
-    return wire.JSON(
+    return responses.JSON(
         _document(here.auth.demo, tuple(here.sources.names), tuple(here.sources.datasets))
     )
 
@@ -109,17 +97,17 @@ CALLS: Sequence[Call] = (
         tells=["ETag"],
     ),
     Call(
-        *("GET", "/api/sse/sync-progress/{sync_id}", sse.sync_progress),
-        query=sse.StreamQuery,
+        *("GET", "/api/sse/sync-progress/{sync_id}", streams.sync_progress),
+        query=streams.StreamQuery,
         headers=["Last-Event-ID"],
         gives=shapes.Event,
         media=EVENTS,
         also=ENDED,
     ),
-    Call("GET", "/api/sse/syncs", sse.all_syncs, gives=shapes.Event, media=EVENTS),
+    Call("GET", "/api/sse/syncs", streams.all_syncs, gives=shapes.Event, media=EVENTS),
     Call(
-        *("POST", "/api/sse/ticket", sse.ticket),
-        body=sse.TicketIn,
+        *("POST", "/api/sse/ticket", streams.ticket),
+        body=streams.TicketIn,
         gives=shapes.Ticket,
         refuses=[NotFound],
     ),

@@ -3,8 +3,8 @@
 from starlette.requests import Request
 from starlette.responses import Response
 
-from service.api.auth import CHALLENGE, COOKIE, bearer
 from service.api.parts import identity, parts
+from service.edge.authenticator import CHALLENGE, COOKIE, bearer
 from service.errors import Unauthenticated
 
 

@@ -8,13 +8,13 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from service.api import wire
 from service.api.parts import actor, parts
-from service.api.reading import In, Moment, in_utc, read_body
 from service.errors import Invalid
 from service.model import Options, Status, Sync
 from service.registry import StartRequest
-from service.store.store import Key
+from service.store.syncs import Key
+from service.wire import responses, serialize
+from service.wire.reading import In, Moment, in_utc, read_body
 
 
 class StartIn(In, frozen=True):
@@ -92,7 +92,7 @@ async def current(request: Request) -> Response:
 async def cancel(request: Request) -> Response:
     """End a sync at once, also while it sleeps for a quota. What was landed stays."""
     sync = await parts(request).registry.cancel(actor(request), request.path_params["sync_id"])
-    return wire.JSON(parts(request).encoder.status(sync))
+    return responses.JSON(parts(request).encoder.status(sync))
 
 
 async def resume(request: Request) -> Response:
@@ -102,8 +102,8 @@ async def resume(request: Request) -> Response:
 
 
 def _accepted(sync: Sync, message: str) -> Response:
-    told = wire.started(sync, sync.standing if sync.status is Status.PAUSED else message)
-    return wire.JSON(told, status_code=202, headers={"Location": told.status_url})
+    told = serialize.started(sync, sync.standing if sync.status is Status.PAUSED else message)
+    return responses.JSON(told, status_code=202, headers={"Location": told.status_url})
 
 
 def _status(request: Request, sync: Sync, tag: str) -> Response:
@@ -112,4 +112,4 @@ def _status(request: Request, sync: Sync, tag: str) -> Response:
     tags = [each.strip().removeprefix("W/") for each in known.split(",")] if known else []
     if tag in tags or "*" in tags:
         return Response(status_code=304, headers=headers)
-    return wire.JSON(parts(request).encoder.status(sync), headers=headers)
+    return responses.JSON(parts(request).encoder.status(sync), headers=headers)

@@ -69,7 +69,7 @@ def note(entry: AuditEntry) -> Statement:
     return Statement(_NOTE, [row], spare=True)
 
 
-class AuditLog:
+class AuditStore:
     """What was done to a user's syncs and connections."""
 
     def __init__(self, engine: Engine) -> None:

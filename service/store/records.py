@@ -92,7 +92,7 @@ class Landed(msgspec.Struct, frozen=True):
     sync_id: str | None = None
 
 
-class Records:
+class RecordStore:
     """What was landed. Its writes travel in the guarded write of a sync."""
 
     def __init__(self, engine: Engine) -> None:

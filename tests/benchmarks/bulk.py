@@ -8,7 +8,7 @@ from typing import Any
 
 import anyio
 
-from connectors.amazon import sandbox
+from connectors import amazon_sandbox
 from connectors.amazon.connector import open_connector
 from connectors.amazon.kinds import LEDGER
 from connectors.base import SystemClock, Window
@@ -44,10 +44,10 @@ async def _serve(pipe: Connection) -> None:
     from service.__main__ import Server, address, listen
 
     copies = int(SIZE / ROW / ORDERS)
-    settings = sandbox.Settings(orders=ORDERS, rows=copies, speed=5_000)
+    settings = amazon_sandbox.Settings(orders=ORDERS, rows=copies, speed=5_000)
     bound = listen("127.0.0.1", 0)
     pipe.send(address(bound))
-    await Server(sandbox.create_app(settings), None, signals=False).serve(sockets=[bound])
+    await Server(amazon_sandbox.create_app(settings), None, signals=False).serve(sockets=[bound])
 
 
 def read(pipe: Connection, url: str) -> None:
@@ -63,7 +63,7 @@ async def _read(pipe: Connection, url: str) -> None:
     async def waiting(until: Any, why: str) -> None:
         """Nobody looks."""
 
-    async with open_connector(sandbox.environ(url), clock) as connector:
+    async with open_connector(amazon_sandbox.environ(url), clock) as connector:
         until = clock.now() - LEDGER.lag
         window = Window(until - timedelta(days=100), until)
         async for page in connector.read(connect(), LEDGER, window, None, waiting):

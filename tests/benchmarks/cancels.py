@@ -10,7 +10,7 @@ import anyio
 import httpx
 from anyio.lowlevel import checkpoint
 
-from connectors.amazon import sandbox as amazon
+from connectors import amazon_sandbox as amazon
 from tests.benchmarks.starts import free_port
 from tests.journeys.process import sandbox
 from tests.serving import Serving, User, serve

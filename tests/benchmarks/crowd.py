@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from connectors.amazon import sandbox as amazon
+from connectors import amazon_sandbox as amazon
 from tests.serving import ENDED, read, token
 
 ORDERS = 100

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import anyio
 
-from connectors.amazon import sandbox as amazon
+from connectors import amazon_sandbox as amazon
 from tests.benchmarks.starts import client, free_port
 from tests.journeys.process import sandbox, service
 from tests.serving import Json, User

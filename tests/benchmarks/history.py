@@ -10,8 +10,8 @@ from time import perf_counter
 import httpx
 import msgspec
 
-from service.api import reading
 from service.model import Status
+from service.wire import reading
 from tests.serving import Serving, User, serve
 
 SYNCS = 1_000_000

@@ -12,7 +12,7 @@ from typing import Any
 import anyio
 import httpx
 
-from connectors.amazon import sandbox
+from connectors import amazon_sandbox
 from tests.benchmarks.child import child
 from tests.benchmarks.starts import free_port
 from tests.hostile.answers import ANSWERS
@@ -69,7 +69,7 @@ async def _honest(address: str, name: str, beside: bool) -> float:
     """The median of the seconds from a start to its last event, in a service of its own."""
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
-        with service(folder, free_port(), **sandbox.environ(address)) as near:
+        with service(folder, free_port(), **amazon_sandbox.environ(address)) as near:
             async with anyio.create_task_group() as group:
                 if beside:
                     for number in range(len(HOSTILE)):

@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from connectors.amazon import sandbox
+from connectors import amazon_sandbox
 from service.__main__ import Server, address, listen
 from tests.benchmarks.child import child
 from tests.serving import serve
@@ -41,9 +41,9 @@ async def run() -> dict[str, float]:
 
 
 async def _ours(folder: Path, url: str) -> tuple[float, float]:
-    async with serve(folder, None, **sandbox.environ(url)) as near:
+    async with serve(folder, None, **amazon_sandbox.environ(url)) as near:
         ann = near.user()
-        await ann.connect(**sandbox.connection(1, 1), skipHistoricalSync=True)
+        await ann.connect(**amazon_sandbox.connection(1, 1), skipHistoricalSync=True)
         rates = []
         for _ in range(2):
             begin = perf_counter()

@@ -16,7 +16,7 @@ from time import monotonic
 
 import msgspec
 
-from connectors.amazon import sandbox as amazon
+from connectors import amazon_sandbox as amazon
 from tests.benchmarks.crowd import ORDERS, Crowd
 from tests.benchmarks.starts import free_port
 from tests.journeys.process import Process, sandbox, service

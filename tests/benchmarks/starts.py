@@ -10,7 +10,7 @@ from time import perf_counter
 import anyio
 import httpx
 
-from connectors.amazon import sandbox as amazon
+from connectors import amazon_sandbox as amazon
 from tests.journeys.process import sandbox, service
 from tests.serving import User, serve, token
 

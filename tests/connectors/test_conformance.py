@@ -12,8 +12,8 @@ import msgspec
 import pytest
 
 import connectors
-from connectors.amazon import sandbox
-from connectors.amazon.sandbox.operations import NAMES
+from connectors import amazon_sandbox
+from connectors.amazon_sandbox.operations import NAMES
 from connectors.base import (
     Claim,
     Connection,
@@ -70,15 +70,15 @@ UNLIMITED = {name: (1e5, 1e5) for name in NAMES}
 
 @asynccontextmanager
 async def amazon_up(clock: JumpingClock) -> AsyncIterator[Environ]:
-    settings = sandbox.Settings(orders=120, quotas=UNLIMITED)
-    async with serving(sandbox.create_app(settings, clock)) as url:
-        yield sandbox.environ(url)
+    settings = amazon_sandbox.Settings(orders=120, quotas=UNLIMITED)
+    async with serving(amazon_sandbox.create_app(settings, clock)) as url:
+        yield amazon_sandbox.environ(url)
 
 
 @asynccontextmanager
 async def amazon_spoilt(clock: JumpingClock) -> AsyncIterator[Environ]:
     """The sandbox behind a gateway that loses the id of the first order it sees."""
-    app = sandbox.create_app(sandbox.Settings(orders=120, quotas=UNLIMITED), clock)
+    app = amazon_sandbox.create_app(amazon_sandbox.Settings(orders=120, quotas=UNLIMITED), clock)
     spoilt = False
 
     async def gateway(scope: Any, receive: Any, send: Any) -> None:
@@ -94,7 +94,7 @@ async def amazon_spoilt(clock: JumpingClock) -> AsyncIterator[Environ]:
         await app(scope, receive, through)
 
     async with serving(gateway) as url:
-        yield sandbox.environ(url)
+        yield amazon_sandbox.environ(url)
 
 
 CASES = {
@@ -115,7 +115,7 @@ CASES = {
         ],
         up=amazon_up,
         spoilt=amazon_spoilt,
-        down=sandbox.environ("http://127.0.0.1:1"),
+        down=amazon_sandbox.environ("http://127.0.0.1:1"),
         repeating=["returns"],  # the same parcel under two dates
     ),
     "demo": Case(

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connectors import quota
-from connectors.amazon.sandbox.quotas import Buckets as FarBuckets
-from connectors.amazon.sandbox.quotas import Quota as FarQuota
+from connectors.amazon_sandbox.quotas import Buckets as FarBuckets
+from connectors.amazon_sandbox.quotas import Quota as FarQuota
 from connectors.base import Clock, Retryable
 from connectors.quota import REFUSED_FOR, Bucket, Buckets, Quota
 

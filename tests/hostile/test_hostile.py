@@ -19,7 +19,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from connectors import calls, http
-from connectors.amazon.sandbox import environ
+from connectors.amazon_sandbox import environ
 from tests.hostile.answers import ANSWERS
 from tests.hostile.api import Case, hostile_api
 from tests.hostile.honest import OPERATIONS, RECORDS, US
@@ -34,6 +34,8 @@ HONEST = 3
 """Honest sellers beside the hostile ones."""
 BOUND = 240.0
 """Seconds of real time in which every sync of one operation has ended, hostile or not."""
+ONE_ID = ("the same text everywhere", "text that is markup", "text that is a formula")
+"""Answers that give every record the same id, so that all of them are one record."""
 CONNECTING = ("token", "getMarketplaceParticipations")
 REFUSALS = (409, 422, 502, 503)
 
@@ -110,7 +112,10 @@ async def test_a_hostile_answer_costs_one_dataset_at_most(operation: str, tmp_pa
                     for seller in (*cases, *honest):
                         group.start_soon(_one, service, seller, outcomes)
     wrong = {seller: _wrong("", outcomes.get(seller)) for seller in honest}
-    wrong |= {case.name: _wrong(operation, outcomes.get(s)) for s, case in cases.items()}
+    wrong |= {
+        case.name: _wrong(operation, outcomes.get(seller), 1 if case.name in ONE_ID else RECORDS)
+        for seller, case in cases.items()
+    }
     assert not {seller: why for seller, why in wrong.items() if why}
 
 
@@ -138,11 +143,11 @@ async def _ended(user: User, sync_id: str) -> Json:
         status = await user.status(sync_id)
         if status["status"] in ("complete", "failed", "paused", "cancelled"):
             return status
-        await anyio.sleep(0.1)
+        await anyio.sleep(0.5)
 
 
-def _wrong(operation: str, outcome: Outcome | None) -> str:
-    """What must not have happened; empty if all is well."""
+def _wrong(operation: str, outcome: Outcome | None, records: int = RECORDS) -> str:
+    """Why an outcome is not acceptable; empty if it is. `records` is the least a dataset has."""
     if outcome is None:
         return "has not ended"
     if outcome.refused:
@@ -161,7 +166,7 @@ def _wrong(operation: str, outcome: Outcome | None) -> str:
     silent = [
         name
         for name, each in outcome.datasets().items()
-        if each["status"] == "complete" and each["processed"] < RECORDS and not each["failed"]
+        if each["status"] == "complete" and each["processed"] < records and not each["failed"]
     ]
     if len(silent) == 1 and any("do not use Fulfillment" in str(each) for each in sync["warnings"]):
         return ""  # an account that has nothing there, and the user is informed of it

@@ -11,7 +11,7 @@ import pytest
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from connectors.amazon import sandbox as amazon
+from connectors import amazon_sandbox as amazon
 from connectors.base import Clock
 from service.__main__ import Server, address, listen
 from tests.journeys import process

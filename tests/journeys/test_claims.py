@@ -13,7 +13,7 @@ import anyio
 import httpx
 import pytest
 
-from connectors.amazon import sandbox as amazon
+from connectors import amazon_sandbox as amazon
 from tests.connectors.amazon.planted import as_found, as_planted
 from tests.journeys.test_amazon import far_side
 from tests.serving import Json, Serving, User, read, serve

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from connectors.amazon import sandbox as amazon
+from connectors import amazon_sandbox as amazon
 from tests.journeys.test_amazon import far_side
 from tests.service.api.answers import problem
 from tests.serving import Serving, User, read, serve

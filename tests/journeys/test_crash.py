@@ -16,7 +16,7 @@ import httpx
 import msgspec
 import pytest
 
-from connectors.amazon import sandbox as amazon
+from connectors import amazon_sandbox as amazon
 from tests.journeys.dying import POINTS
 from tests.journeys.process import Died, Process, Restarting, dying_service, sandbox
 from tests.serving import ENDED, Json, User, read, token

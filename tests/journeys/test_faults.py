@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from connectors.amazon import sandbox as amazon
+from connectors import amazon_sandbox as amazon
 from tests.journeys.test_amazon import far_side
 from tests.serving import User, serve
 

@@ -6,7 +6,7 @@ import pytest
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from connectors.amazon import sandbox as amazon
+from connectors import amazon_sandbox as amazon
 from tests.journeys.test_amazon import connected, served
 
 pytestmark = pytest.mark.anyio

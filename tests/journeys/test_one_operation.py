@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from connectors.amazon import sandbox as amazon
+from connectors import amazon_sandbox as amazon
 from connectors.quota import REFUSED_FOR
 from service.patience import LONGEST_PAUSE
 from tests.journeys.test_amazon import served

@@ -11,7 +11,7 @@ import httpx
 import pytest
 from starlette.routing import Route
 
-from connectors.amazon import sandbox as amazon
+from connectors import amazon_sandbox as amazon
 from service.api.routes import routes
 from tests.journeys.process import Process, service
 from tests.journeys.test_amazon import far_side

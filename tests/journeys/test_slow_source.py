@@ -7,8 +7,8 @@ from pathlib import Path
 import anyio
 import pytest
 
+from connectors import amazon_sandbox as amazon
 from connectors import calls
-from connectors.amazon import sandbox as amazon
 from service import connections
 from tests.connectors.hostile import FarSide, listening
 from tests.service.api.answers import problem

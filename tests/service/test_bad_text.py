@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from connectors.amazon.sandbox import environ
+from connectors.amazon_sandbox import environ
 from tests.hostile.api import Case, Exchange, hostile_api
 from tests.hostile.honest import RECORDS, US
 from tests.serving import Json, User, read, serve

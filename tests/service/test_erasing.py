@@ -12,9 +12,9 @@ import pytest
 
 from connectors.base import Claim, Findings, Record
 from service.model import Fault, Status
+from service.store.claims import findings
 from service.store.engine import Statement
-from service.store.recoveries import findings
-from service.store.store import save
+from service.store.syncs import save
 from tests.service.api.answers import problem
 from tests.service.api.test_recoveries import claim
 from tests.service.clocks import FastClock

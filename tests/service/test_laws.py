@@ -24,9 +24,9 @@ from service.sources import Sources
 from service.store.connections import ConnectionStore, StoredConnection
 from service.store.engine import Statement
 from service.store.migrations import migrate
-from service.store.records import Records
+from service.store.records import RecordStore
 from service.store.sqlite import SqliteEngine
-from service.store.store import Store
+from service.store.syncs import SyncStore
 from tests.service.clocks import FastClock
 
 USERS = ("ann", "ann", "bob", "cem")
@@ -43,7 +43,7 @@ class World:
         self.engine = engine
         self.sources = sources
         self.clock = FastClock()
-        self.store, self.records = Store(engine), Records(engine)
+        self.store, self.records = SyncStore(engine), RecordStore(engine)
         self.told: dict[str, list[Sync]] = {}
         self.taken: dict[str, Sync] = {}  # what the worker of each user holds
         self.zombies: list[Sync] = []  # what a worker held that was killed, or thought dead

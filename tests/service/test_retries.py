@@ -13,7 +13,7 @@ import pytest
 
 from connectors.base import ConnectionLost, Retryable, SourceError
 from service.model import Status
-from service.store.store import save
+from service.store.syncs import save
 from tests.service.clocks import FastClock
 from tests.service.scripted import Script, scripted
 from tests.serving import Json, Serving, User, json_of, read, serve

@@ -12,8 +12,8 @@ import anyio
 import pytest
 
 from service import terminal
-from service.api import hub
 from service.errors import ServiceError
+from service.streams import hub
 from tests.service.api.answers import SLOW, TINY, spoil
 from tests.service.api.streams import stream, until_streams
 from tests.serving import serve, token

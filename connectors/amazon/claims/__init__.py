@@ -6,6 +6,7 @@ table of rules is `rules.py`, and `find_claims` runs those that have all their i
 from connectors.amazon.claims.cases import Rule
 from connectors.amazon.claims.detection import find_claims
 from connectors.amazon.claims.rules import RULES
-from connectors.amazon.claims.windows import Days, Windows
+from connectors.amazon.claims.windows import Windows
+from connectors.amazon.settings import Days
 
 __all__ = ["RULES", "Days", "Rule", "Windows", "find_claims"]

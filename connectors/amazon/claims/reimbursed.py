@@ -8,12 +8,11 @@ from functools import cached_property
 
 import msgspec
 
-from connectors.amazon.claims import cells
+from connectors.amazon import cells
 from connectors.amazon.claims.books import Books, Key, Payment, Reversal
 from connectors.amazon.claims.cases import Case, drawn_from, evidence, key, units_of
 from connectors.amazon.claims.credits import Credit, Draw, draw, total
 from connectors.amazon.claims.inbound import Short, named_shipment, short
-from connectors.amazon.claims.places import place
 from connectors.amazon.claims.returns import damaged, unreturned
 from connectors.amazon.claims.values import SOURCING_COST, Value, unit_value
 from connectors.amazon.claims.warehouse import (
@@ -24,6 +23,7 @@ from connectors.amazon.claims.warehouse import (
     is_old,
     reconciled,
 )
+from connectors.amazon.marketplaces import place
 
 ENOUGH = Decimal("0.95")
 """Of the cost; what is paid below it is too little."""

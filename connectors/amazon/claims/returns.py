@@ -10,9 +10,9 @@ import msgspec
 from connectors.amazon.claims.books import Books, Key, Payment, Refund, Return
 from connectors.amazon.claims.cases import Case, evidence, key, units_of
 from connectors.amazon.claims.credits import Credit, draw, total
-from connectors.amazon.claims.places import currency_of
 from connectors.amazon.claims.values import Value, money, net_price, typical
 from connectors.amazon.claims.warehouse import grouped
+from connectors.amazon.marketplaces import currency_of
 
 AMAZONS_FAULT = frozenset({"damaged", "carrierdamaged"})
 SETTLES = timedelta(days=14)

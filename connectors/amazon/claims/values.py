@@ -7,9 +7,9 @@ from statistics import median
 
 import msgspec
 
-from connectors.amazon.claims import cells
+from connectors.amazon import cells
 from connectors.amazon.claims.books import Books, Preview
-from connectors.amazon.claims.places import currency_of
+from connectors.amazon.marketplaces import currency_of
 
 SOURCING_COST = date(2025, 3, 31)
 """Since then Amazon pays what it costs to make or buy a unit, not what it sells for."""

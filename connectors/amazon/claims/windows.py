@@ -5,15 +5,8 @@ from types import MappingProxyType
 
 import msgspec
 
-from connectors.amazon.claims.places import EUROPE, UNION
-
-
-class Days(msgspec.Struct, frozen=True):
-    """Days after the event: the first and the last day on which a claim can be made."""
-
-    opens: int
-    closes: int
-
+from connectors.amazon.marketplaces import EUROPE, UNION
+from connectors.amazon.settings import Days
 
 WAREHOUSE = Days(7, 60)
 RETURNS = Days(60, 120)

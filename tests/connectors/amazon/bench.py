@@ -14,9 +14,9 @@ from connectors.amazon.auth import Tokens
 from connectors.amazon.client import Client
 from connectors.amazon.clock import SourceClock
 from connectors.amazon.connector import AmazonConnector
-from connectors.amazon.sandbox import Settings, create_app, environ
-from connectors.amazon.sandbox.operations import NAMES
 from connectors.amazon.settings import read_settings
+from connectors.amazon_sandbox import Settings, create_app, environ
+from connectors.amazon_sandbox.operations import NAMES
 from connectors.base import Clock, Connection, Cursor, Dataset, Page, Waiting, Window
 from connectors.http import Http
 from connectors.quota import Buckets

@@ -8,7 +8,7 @@ import pytest
 
 from connectors.amazon.account import named
 from connectors.amazon.datasets import LIST_TRANSACTIONS, TRANSACTIONS
-from connectors.amazon.sandbox.generator.identity import Identity
+from connectors.amazon_sandbox.generator.identity import Identity
 
 from .bench import Bench, connect, edited, rows
 

@@ -20,7 +20,7 @@ from connectors.amazon.datasets import (
     TRANSACTIONS,
 )
 from connectors.amazon.desk import CREATE_REPORT, GET_REPORTS
-from connectors.amazon.sandbox import Settings, create_app, environ
+from connectors.amazon_sandbox import Settings, create_app, environ
 from connectors.base import Connection, ConnectionLost, Retryable, SourceError
 from connectors.quota import REFUSED_FOR, Quota
 from tests.connectors.clocks import NOW, JumpingClock, Timeline

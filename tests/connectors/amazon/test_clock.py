@@ -12,7 +12,7 @@ from connectors.amazon import datasets
 from connectors.amazon.clock import BELIEVED, SourceClock
 from connectors.amazon.connector import AmazonConnector
 from connectors.amazon.pages import SETTLED
-from connectors.amazon.sandbox import Settings, create_app
+from connectors.amazon_sandbox import Settings, create_app
 from connectors.base import Dataset, Window
 from tests.connectors.clocks import NOW, JumpingClock
 

@@ -9,7 +9,7 @@ import pytest
 
 from connectors.amazon.datasets import ORDERS
 from connectors.amazon.kinds import KINDS
-from connectors.amazon.sandbox import Settings
+from connectors.amazon_sandbox import Settings
 from connectors.base import Connection, Dataset, Page
 from tests.connectors.amazon.bench import DATASETS, Bench, connect
 

@@ -13,7 +13,7 @@ import pytest
 from connectors.amazon import pages as paging
 from connectors.amazon.datasets import INVENTORY, ORDERS, SOURCES, TRANSACTIONS
 from connectors.amazon.repeats import Endless
-from connectors.amazon.sandbox import Settings
+from connectors.amazon_sandbox import Settings
 from connectors.base import Cursor, Dataset, Page, Retryable, SourceError, Window
 
 from .bench import (

@@ -5,8 +5,8 @@ from datetime import timedelta
 import anyio
 import pytest
 
-from connectors.amazon.sandbox import Settings
-from connectors.amazon.sandbox.operations import OPERATIONS
+from connectors.amazon_sandbox import Settings
+from connectors.amazon_sandbox.operations import OPERATIONS
 from connectors.base import Connection, Dataset
 from tests.connectors.clocks import Timeline
 

@@ -12,7 +12,7 @@ import pytest
 from connectors.amazon.datasets import ORDERS, SEARCH_ORDERS
 from connectors.amazon.orders import A_DAY
 from connectors.amazon.pages import stamp
-from connectors.amazon.sandbox import Settings
+from connectors.amazon_sandbox import Settings
 from connectors.base import Connection, Cursor, Page, SourceError, Unknowable, Window
 
 from .bench import CANADA, MEXICO, UNLIMITED, US, Bench, connect, ids, is_data

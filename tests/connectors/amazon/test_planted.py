@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from connectors.amazon.sandbox import Settings
+from connectors.amazon_sandbox import Settings
 from connectors.base import Money, Record
 from tests.connectors.clocks import JumpingClock
 

@@ -7,8 +7,8 @@ import pytest
 from connectors.amazon.datasets import INVENTORY, ORDERS, TRANSACTIONS
 from connectors.amazon.kinds import KINDS
 from connectors.amazon.profile import PRODUCTION, SANDBOX, Request, profile
-from connectors.amazon.sandbox import Settings
 from connectors.amazon.shipments import SHIPMENTS
+from connectors.amazon_sandbox import Settings
 from connectors.base import Connection, InvalidConnection, Unknowable
 
 from .bench import DATASETS, US, Bench, connect, ids

@@ -27,8 +27,8 @@ from connectors.amazon.kinds import (
     RETURNS,
     STOCK,
 )
-from connectors.amazon.sandbox import Settings
 from connectors.amazon.tables import Row
+from connectors.amazon_sandbox import Settings
 from connectors.base import (
     Cursor,
     Dataset,

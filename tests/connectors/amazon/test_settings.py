@@ -2,7 +2,8 @@
 
 import pytest
 
-from connectors.amazon.settings import LWA_URL, MARKETPLACES, AmazonSettings, read_settings
+from connectors.amazon.marketplaces import REGIONS
+from connectors.amazon.settings import LWA_URL, AmazonSettings, read_settings
 
 HOSTS = [
     ("NA", "production", "https://sellingpartnerapi-na.amazon.com"),
@@ -53,6 +54,6 @@ def test_the_secret_is_not_shown() -> None:
 
 
 def test_every_marketplace_is_in_one_region() -> None:
-    everywhere = [each for region in MARKETPLACES.values() for each in region]
+    everywhere = [each for region in REGIONS.values() for each in region]
     assert len(everywhere) == len(set(everywhere)) == 23
     assert all(set(each) <= set("ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789") for each in everywhere)

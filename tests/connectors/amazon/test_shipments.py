@@ -9,8 +9,8 @@ import msgspec
 import pytest
 
 from connectors.amazon.repeats import Endless
-from connectors.amazon.sandbox import Settings
 from connectors.amazon.shipments import GET_SHIPMENTS, MORE_SHIPMENT_ITEMS, SHIPMENTS
+from connectors.amazon_sandbox import Settings
 from connectors.base import Cursor, Page, Record, Retryable
 
 from .bench import UNLIMITED, Bench, connect, edited, ids

@@ -12,8 +12,8 @@ from connectors.amazon.documents import whole_days
 from connectors.amazon.kinds import FEES, KINDS, LEDGER, REMOVALS, RETURNS, STOCK
 from connectors.amazon.orders import A_DAY
 from connectors.amazon.pages import stamp
-from connectors.amazon.sandbox import Settings
 from connectors.amazon.shipments import SHIPMENTS
+from connectors.amazon_sandbox import Settings
 from connectors.base import Connection, Dataset, Page, Record, Unknowable, Window
 
 from .bench import DATASETS, UNLIMITED, US, Bench, connect

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from service.api.amounts import amount
 from service.api.costs import read_costs
 from service.errors import Invalid
+from service.wire.amounts import amount
 from tests.service.api.answers import problem
 from tests.serving import Json, Serving, User, read
 

@@ -16,12 +16,12 @@ from starlette.routing import Mount, Route
 
 from connectors.base import Findings
 from service.api.routes import routes
-from service.store.recoveries import findings
-from service.store.store import save
+from service.store.claims import findings
+from service.store.syncs import save
 from tests.service.api.answers import TINY, spoil
 from tests.service.api.issuer import jwks, rsa, signed
-from tests.service.api.test_auth import made
 from tests.service.api.test_recoveries import claim, found
+from tests.service.edge.test_authenticator import made
 from tests.serving import Json, Serving, User, read, serve, token
 
 pytestmark = pytest.mark.anyio

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from connectors.base import Claim, Findings
-from service.store.recoveries import findings
-from service.store.store import save
+from service.store.claims import findings
+from service.store.syncs import save
 from tests.service.api.answers import problem
 from tests.serving import Serving, User, read, serve
 

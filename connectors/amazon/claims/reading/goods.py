@@ -6,8 +6,8 @@ from typing import Any
 
 import msgspec
 
+from connectors.amazon.cells import day, label, text, whole
 from connectors.amazon.claims.books import Consignment, Removal, Return
-from connectors.amazon.claims.cells import day, label, text, whole
 from connectors.amazon.claims.reading.rows import Rows, Unusable, needed
 
 

@@ -6,11 +6,11 @@ from typing import Any
 
 import msgspec
 
+from connectors.amazon.cells import day, label, text, whole
 from connectors.amazon.claims.books import Event
-from connectors.amazon.claims.cells import day, label, text, whole
-from connectors.amazon.claims.places import place
 from connectors.amazon.claims.reading.rows import Rows, needed
 from connectors.amazon.claims.warehouse import FOUND, RELEVANT
+from connectors.amazon.marketplaces import place
 
 
 class LedgerRow(msgspec.Struct):

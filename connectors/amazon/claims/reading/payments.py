@@ -7,8 +7,8 @@ from typing import Any
 
 import msgspec
 
+from connectors.amazon.cells import day, decimal, label, text, whole
 from connectors.amazon.claims.books import Payment, Reversal
-from connectors.amazon.claims.cells import day, decimal, label, text, whole
 from connectors.amazon.claims.reading.rows import Rows, needed
 from connectors.amazon.claims.warehouse import grouped
 

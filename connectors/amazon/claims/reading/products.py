@@ -8,11 +8,11 @@ from typing import Any
 
 import msgspec
 
+from connectors.amazon.cells import decimal, label, moment, text
 from connectors.amazon.claims.books import Payment, Preview
-from connectors.amazon.claims.cells import decimal, label, moment, text
-from connectors.amazon.claims.places import place
 from connectors.amazon.claims.reading.rows import Rows, needed
 from connectors.amazon.claims.warehouse import grouped
+from connectors.amazon.marketplaces import place
 
 UNDATED = datetime(2000, 1, 1, tzinfo=UTC)
 

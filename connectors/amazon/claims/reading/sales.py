@@ -9,10 +9,10 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from connectors.amazon.cells import decimal, label, moment, text, whole
 from connectors.amazon.claims.books import Charge, Key, Preview, Refund
-from connectors.amazon.claims.cells import decimal, label, moment, text, whole
-from connectors.amazon.claims.places import place
 from connectors.amazon.claims.reading.rows import Rows, needed
+from connectors.amazon.marketplaces import place
 
 FULFILMENT = "fbaperunitfulfillmentfee"
 TAXES = frozenset({"tax", "vat", "taxamount", "gst"})

@@ -3,7 +3,7 @@
 import pytest
 
 from connectors.amazon.claims import Days, Windows
-from connectors.amazon.claims.places import place
+from connectors.amazon.marketplaces import place
 
 
 @pytest.mark.parametrize(

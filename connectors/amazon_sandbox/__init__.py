@@ -1,0 +1,6 @@
+"""A faithful local Selling Partner API: an ASGI app, generated sellers, quotas, and bad weather."""
+
+from connectors.amazon_sandbox.app import create_app
+from connectors.amazon_sandbox.settings import Settings, connection, environ, read_faults
+
+__all__ = ["Settings", "connection", "create_app", "environ", "read_faults"]

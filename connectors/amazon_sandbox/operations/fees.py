@@ -1,0 +1,130 @@
+"""Product Fees v0: what selling a product would cost, the same as the previews of fees say."""
+
+from typing import Literal
+
+import msgspec
+
+from connectors.amazon_sandbox.answers import invalid
+from connectors.amazon_sandbox.generator.catalogue import Product
+from connectors.amazon_sandbox.generator.draw import stamp
+from connectors.amazon_sandbox.operations.call import Call
+
+_MOST = 20
+
+
+class _Money(msgspec.Struct, rename="pascal"):
+    amount: float
+    currency_code: str = ""
+
+
+class _Price(msgspec.Struct, rename="pascal"):
+    listing_price: _Money
+    shipping: _Money | None = None
+
+
+class _Request(msgspec.Struct, rename="pascal"):
+    marketplace_id: str
+    price_to_estimate_fees: _Price
+    identifier: str
+    is_amazon_fulfilled: bool = False
+
+
+class _Single(msgspec.Struct, rename="pascal"):
+    fees_estimate_request: _Request
+
+
+class _One(msgspec.Struct, rename="pascal"):
+    id_type: Literal["ASIN", "SellerSKU"]
+    id_value: str
+    fees_estimate_request: _Request | None = None
+
+
+def get_my_fees_estimates(call: Call) -> object:
+    """A bare list; what is wrong with one of them does not disturb the others."""
+    asked = call.decode(list[_One])
+    if not 1 <= len(asked) <= _MOST:
+        raise invalid(f"From 1 to {_MOST} requests are expected")
+    results = []
+    for each in asked:
+        if each.fees_estimate_request is None:
+            raise invalid("Missing required field [FeesEstimateRequest]")
+        results.append(_result(call, each.id_type, each.id_value, each.fees_estimate_request))
+    return results
+
+
+def get_my_fees_estimate_for_sku(call: Call) -> object:
+    return _single(call, "SellerSKU", call.path["SellerSKU"])
+
+
+def get_my_fees_estimate_for_asin(call: Call) -> object:
+    return _single(call, "ASIN", call.path["Asin"])
+
+
+def _single(call: Call, kind: str, value: str) -> object:
+    request = call.decode(_Single).fees_estimate_request
+    return {"payload": {"FeesEstimateResult": _result(call, kind, value, request)}}
+
+
+def _result(call: Call, kind: str, value: str, request: _Request) -> object:
+    identifier = {
+        "MarketplaceId": request.marketplace_id,
+        "SellerId": call.seller.identity.partner_id,
+        "IdType": kind,
+        "IdValue": value,
+        "IsAmazonFulfilled": request.is_amazon_fulfilled,
+        "PriceToEstimateFees": _price(call, request),
+        "SellerInputIdentifier": request.identifier,
+    }
+    product = _find(call, kind, value)
+    if product is None or request.marketplace_id not in call.seller.marketplaces:
+        return {"Status": "ClientError", "FeesEstimateIdentifier": identifier, "Error": _error()}
+    estimate = _estimate(call, product, request)
+    return {"Status": "Success", "FeesEstimateIdentifier": identifier, "FeesEstimate": estimate}
+
+
+def _find(call: Call, kind: str, value: str) -> Product | None:
+    for each in call.seller.products:
+        if value == (each.asin if kind == "ASIN" else each.sku):
+            return each
+    return None
+
+
+def _price(call: Call, request: _Request) -> object:
+    return {"ListingPrice": _money(call, request.price_to_estimate_fees.listing_price.amount)}
+
+
+def _estimate(call: Call, product: Product, request: _Request) -> object:
+    shipping = request.price_to_estimate_fees.shipping
+    price = request.price_to_estimate_fees.listing_price.amount
+    price += shipping.amount if shipping else 0
+    # In whole cents, rounded down as in the previews.
+    fees = {"ReferralFee": int(round(price * 100) * product.commission / 100) / 100}
+    if request.is_amazon_fulfilled:
+        fees["FBAFees"] = call.seller.fees.expected(product, call.now) / 100
+    return {
+        "TimeOfFeesEstimation": stamp(call.now),
+        "TotalFeesEstimate": _money(call, round(sum(fees.values()), 2)),
+        "FeeDetailList": [_detail(call, name, amount) for name, amount in fees.items()],
+    }
+
+
+def _detail(call: Call, name: str, amount: float) -> dict[str, object]:
+    money = _money(call, amount)
+    detail: dict[str, object] = {"FeeType": name, "FeeAmount": money, "FinalFee": money}
+    if name == "FBAFees":
+        within = {"FeeType": "FBAPickAndPack", "FeeAmount": money, "FinalFee": money}
+        detail["IncludedFeeDetailList"] = [within]
+    return detail
+
+
+def _money(call: Call, amount: float) -> dict[str, object]:
+    return {"CurrencyCode": call.seller.home.currency, "Amount": amount}
+
+
+def _error() -> dict[str, object]:
+    return {
+        "Type": "Sender",
+        "Code": "InvalidParameterValue",
+        "Message": "There is an client-side error. Please verify your inputs.",
+        "Detail": [],
+    }

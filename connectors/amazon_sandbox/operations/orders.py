@@ -1,0 +1,103 @@
+"""Orders 2026-01-01: searching orders, and getting one."""
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Collection, Sequence
+from operator import attrgetter
+
+import msgspec
+
+from connectors.amazon_sandbox.answers import Refused, invalid
+from connectors.amazon_sandbox.generator.draw import stamp
+from connectors.amazon_sandbox.generator.sales import Sale
+from connectors.amazon_sandbox.generator.seller import Seller
+from connectors.amazon_sandbox.operations.call import Call
+from connectors.amazon_sandbox.operations.order import DATASETS, order
+from connectors.amazon_sandbox.operations.paging import take
+from connectors.amazon_sandbox.operations.query import Query
+
+_SETTLED = 120  # the newest order that can be asked for is two minutes old
+
+_STATUSES = (
+    "PENDING_AVAILABILITY",
+    "PENDING",
+    "UNSHIPPED",
+    "PARTIALLY_SHIPPED",
+    "SHIPPED",
+    "CANCELLED",
+    "UNFULFILLABLE",
+)
+
+
+class _Window(msgspec.Struct, frozen=True):
+    """By which moment of an order is searched, and between which, both included."""
+
+    field: str
+    after: float
+    before: float
+
+    def rows(self, seller: Seller) -> Sequence[Sale]:
+        sales = seller.sales if self.field == "created" else seller.updates
+        moment = attrgetter(self.field)
+        first = bisect_left(sales, self.after, key=moment)
+        return sales[first : bisect_right(sales, self.before, key=moment)]
+
+
+def search_orders(call: Call) -> object:
+    window = _window(call.query, call.cursor.asked)
+    size = call.query.number("maxResultsPerPage", least=1, most=100, default=100)
+    included = _included(call.query)
+    rows = window.rows(call.seller)
+    found, following = take(
+        rows, call.cursor.position, size, _filter(call.query, call.seller.marketplaces)
+    )
+    body: dict[str, object] = {
+        "orders": [order(call.seller, sale, included) for sale in found],
+        "createdBefore" if window.field == "created" else "lastUpdatedBefore": stamp(window.before),
+    }
+    token = call.token(following)
+    return {**body, "pagination": {"nextToken": token}} if token else body
+
+
+def get_order(call: Call) -> object:
+    included = _included(call.query)
+    sale = call.seller.by_id.get(call.path["orderId"])
+    if sale is None:
+        raise Refused(404, "NotFound", "There is no such order.")
+    return {"order": order(call.seller, sale, included)}
+
+
+def _included(query: Query) -> frozenset[str]:
+    return frozenset(query.many("includedData", among=DATASETS))
+
+
+def _window(query: Query, now: float) -> _Window:
+    created, updated = query.moment("createdAfter"), query.moment("lastUpdatedAfter")
+    if created is not None and updated is None:
+        return _bounded(query, "created", created, "createdBefore", "lastUpdatedBefore", now)
+    if updated is not None and created is None:
+        return _bounded(query, "updated", updated, "lastUpdatedBefore", "createdBefore", now)
+    raise invalid("Exactly one of createdAfter and lastUpdatedAfter is required")
+
+
+def _bounded(query: Query, field: str, after: float, name: str, other: str, now: float) -> _Window:
+    if query.text(other):
+        raise invalid(f"[{other}] cannot go with this search: use {name}")
+    latest = now - _SETTLED
+    before = query.moment(name)
+    if before is not None and before > latest:
+        raise invalid(f"Invalid value [{name}]: it must be at least two minutes before now")
+    window = _Window(field, after, latest if before is None else before)
+    if window.after > window.before:
+        raise invalid(f"Invalid value [{name}]: the window ends before it starts")
+    return window
+
+
+def _filter(query: Query, among: Collection[str]) -> Callable[[Sale], bool]:
+    statuses = set(query.many("fulfillmentStatuses", among=_STATUSES))
+    places = set(query.many("marketplaceIds", most=50, among=among))
+    channels = set(query.many("fulfilledBy", among=("AMAZON", "MERCHANT")))
+    return lambda sale: (
+        (not statuses or sale.status in statuses)
+        and (not places or sale.marketplace in places)
+        and (not channels or ("AMAZON" if sale.by_amazon else "MERCHANT") in channels)
+    )

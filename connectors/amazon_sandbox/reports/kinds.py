@@ -1,0 +1,73 @@
+"""Every type of report on one page: its rows, how often it may be asked for, and its window."""
+
+from collections.abc import Callable, Iterator
+
+import msgspec
+
+from connectors.amazon_sandbox.generator.draw import DAY, HOUR
+from connectors.amazon_sandbox.reports import fees, goods, ledger, orders
+from connectors.amazon_sandbox.reports.scope import Cells, Scope, count
+from connectors.amazon_sandbox.roles import FULFILLMENT, TRACKING, Role
+
+_DAILY = 4 * HOUR
+_NEAR_REAL_TIME = HOUR / 2
+
+
+class Kind(msgspec.Struct, frozen=True):
+    """`interval` is how many seconds must lie between two requests of an account.
+
+    `longest` and `shortest` are the limits of the window, `oldest` is how long ago it may start,
+    in seconds. Only the reports of orders heed the marketplaces: all others hold the whole account.
+    """
+
+    header: Callable[[Scope], Cells]
+    rows: Callable[[Scope], Iterator[Cells]]
+    count: Callable[[Scope], int]
+    interval: float = 0.0
+    longest: float | None = None
+    shortest: float = 0.0
+    oldest: float | None = None
+    role: Role = FULFILLMENT
+
+
+def _fixed(
+    header: Cells, rows: Callable[[Scope], Iterator[Cells]], interval: float = _DAILY
+) -> Kind:
+    return Kind(lambda scope: header, rows, lambda scope: count(rows(scope)), interval)
+
+
+def _orders(rows: Callable[[Scope], Iterator[Cells]], count: Callable[[Scope], int]) -> Kind:
+    return Kind(
+        lambda scope: orders.HEADER,
+        rows,
+        count,
+        longest=30 * DAY,
+        oldest=730 * DAY,
+        role=TRACKING,
+    )
+
+
+FEE_PREVIEW = "GET_FBA_ESTIMATED_FBA_FEES_TXT_DATA"
+
+KINDS = {
+    "GET_FLAT_FILE_ALL_ORDERS_DATA_BY_LAST_UPDATE_GENERAL": _orders(
+        orders.by_update, orders.count_by_update
+    ),
+    "GET_FLAT_FILE_ALL_ORDERS_DATA_BY_ORDER_DATE_GENERAL": _orders(
+        orders.by_creation, orders.count_by_creation
+    ),
+    "GET_LEDGER_DETAIL_VIEW_DATA": Kind(
+        ledger.header, ledger.rows, ledger.count, interval=_DAILY, oldest=548 * DAY
+    ),
+    "GET_FBA_REIMBURSEMENTS_DATA": _fixed(goods.REIMBURSEMENTS, goods.reimbursements),
+    "GET_FBA_FULFILLMENT_CUSTOMER_RETURNS_DATA": _fixed(goods.RETURNS, goods.returns),
+    "GET_FBA_FULFILLMENT_REMOVAL_ORDER_DETAIL_DATA": _fixed(goods.REMOVALS, goods.removals),
+    "GET_FBA_MYI_UNSUPPRESSED_INVENTORY_DATA": _fixed(goods.STOCK, goods.stock, _NEAR_REAL_TIME),
+    FEE_PREVIEW: Kind(
+        fees.header,
+        fees.rows,
+        lambda scope: len(scope.seller.products),
+        interval=_DAILY,
+        shortest=72 * HOUR,
+    ),
+}

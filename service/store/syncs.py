@@ -1,0 +1,365 @@
+"""Syncs: what runs, what has been, their items, and what of it is old."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from service.model import LIVE, Status, Sync
+from service.store.engine import Engine, Refused, Statement, Values, stamp
+from service.store.ids import milliseconds, time_of
+
+COUNTED_AT_MOST = 10_000
+"""Beyond it a filtered history has no total: counting would cost more than it tells."""
+_LAST = "sync_~"
+"""Behind every id."""
+KEYS_LAST = timedelta(hours=24)
+"""How long the same Idempotency-Key means the same start."""
+
+_LIVE = ", ".join(f"'{status}'" for status in sorted(LIVE))
+_ENDED = ", ".join(f"'{status}'" for status in sorted(set(Status) - LIVE))
+
+# Forgotten by now is gone: a live sync of it would wait for an account that cannot come back.
+_CONNECTED = """NOT EXISTS (
+    SELECT 1 FROM connections WHERE id = :connection_id AND forgotten_at IS NOT NULL)"""
+
+_CREATE = f"""
+INSERT INTO sync_progress (id, user_id, tenant_id, connection_id, connector, status, stage,
+                           progress, message, version, started_at, completed_at, updated_at, body)
+SELECT :id, :user_id, :tenant_id, :connection_id, :connector, :status, :stage,
+       :progress, :message, :version, :started_at, :completed_at, :updated_at, :body
+ WHERE (SELECT COUNT(*) FROM sync_progress
+         WHERE tenant_id = :tenant_id AND status IN ({_LIVE})) < :most_of_tenant
+   AND NOT EXISTS (SELECT 1 FROM sync_progress WHERE user_id = :user_id AND id >= :id)
+   AND {_CONNECTED}
+RETURNING id
+"""
+_SAVE = """
+UPDATE sync_progress
+   SET status = :status, stage = :stage, progress = :progress, message = :message,
+       version = :version, completed_at = :completed_at, updated_at = :updated_at, body = :body
+ WHERE id = :id AND version = :version - 1  -- no row touched: somebody was here before us
+RETURNING id
+"""
+_REVIVE = _SAVE.replace(
+    "RETURNING id",
+    f"""  AND (SELECT COUNT(*) FROM sync_progress
+         WHERE tenant_id = :tenant_id AND id <> :id AND status IN ({_LIVE})) < :most_of_tenant
+   AND {_CONNECTED}
+RETURNING id""",
+)
+_COUNT_SYNC = """
+INSERT INTO sync_counts (user_id, total, ahead) VALUES (:user_id, 1, :ahead)
+    ON CONFLICT (user_id) DO UPDATE
+   SET total = sync_counts.total + 1,
+       ahead = CASE WHEN excluded.ahead > sync_counts.ahead THEN excluded.ahead
+                    ELSE sync_counts.ahead END
+"""
+_FORGET_KEY = "DELETE FROM idempotency_keys WHERE user_id = :user_id AND key = :key AND at < :old"
+_KEEP_KEY = """
+INSERT INTO idempotency_keys (user_id, key, request, sync_id, at)
+VALUES (:user_id, :key, :request, :sync_id, :at)
+"""
+_KEEP_UNUSED_KEY = f"""{_KEEP_KEY}
+    ON CONFLICT (user_id, key) DO UPDATE
+   SET request = excluded.request, sync_id = excluded.sync_id, at = excluded.at
+ WHERE idempotency_keys.at < :old
+RETURNING key
+"""
+_TOTAL = "SELECT total FROM sync_counts WHERE user_id = :user"
+_HISTORY_FILTERS = {
+    "connector": "connector = :connector",
+    "connection_id": "connection_id = :connection_id",
+    "since": "started_at >= :since AND id >= :since_id",
+    "until": "started_at < :until AND id <= :until_id",
+}
+# Old: ended long ago, and its connection has a newer one, which has the better checkpoints.
+_OLD = f"""
+SELECT id, user_id FROM sync_progress AS old
+ WHERE status IN ({_ENDED}) AND completed_at < :before
+   AND EXISTS (SELECT 1 FROM sync_progress AS newer
+                WHERE newer.user_id = old.user_id AND newer.connection_id = old.connection_id
+                  AND newer.id > old.id)
+ ORDER BY completed_at LIMIT :limit
+"""
+_PRUNE_ITEMS = """
+DELETE FROM sync_history_items WHERE rowid IN (
+    SELECT rowid FROM sync_history_items WHERE sync_id = :id LIMIT :limit)
+RETURNING 1
+"""
+_PRUNE = "DELETE FROM sync_progress WHERE id = :id RETURNING id"
+_UNCOUNT = "UPDATE sync_counts SET total = total - 1 WHERE user_id = :user_id"
+
+
+class Key(msgspec.Struct, frozen=True):
+    """What a client gave to make a start idempotent, and the digest of what it asked for."""
+
+    key: str
+    request: str
+
+
+class SyncStore:
+    """What the rooms above ask for. Writes of a sync are the registry's alone to make."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    async def ping(self) -> None:
+        """Raises Unavailable where nothing could be written now."""
+        await self._engine.ping()
+
+    async def write(self, guard: Statement, *rest: Statement) -> bool:
+        """All of it or nothing; False if the guard touched no row."""
+        return await self._engine.write(guard, [each for each in rest if each.rows])
+
+    async def wipe(self, thoroughly: bool = False) -> bool:
+        """What was deleted is in no file any more; False if that is held back for the moment."""
+        return await self._engine.wipe(thoroughly)
+
+    # Syncs ------------------------------------------------------------------------------------
+
+    async def create(
+        self, sync: Sync, most_of_tenant: int, key: Key | None = None, *rest: Statement
+    ) -> bool:
+        """A new sync. False if its tenant has too many or its connection was forgotten; raises
+        Refused if its user has one, or a newer one, or has used the key."""
+        guard = Statement(_CREATE, [{**_row(sync), "most_of_tenant": most_of_tenant}])
+        keys = [_key_row(sync, key, sync.started_at)] if key else []
+        kept = await self.write(
+            guard,
+            Statement(_COUNT_SYNC, [{"user_id": sync.user, "ahead": _ahead(sync)}]),
+            Statement(_FORGET_KEY, keys),
+            Statement(_KEEP_KEY, keys),
+            *rest,
+        )
+        if not kept and await self.newest_id(sync.user) >= sync.id:
+            raise Refused("The user has a newer sync.")
+        return kept
+
+    async def keep_key(self, sync: Sync, key: Key, at: datetime) -> bool:
+        """From now on it means this sync, which it did not start. False if it means one already."""
+        return await self.write(Statement(_KEEP_UNUSED_KEY, [_key_row(sync, key, at)]))
+
+    async def used_key(self, user: str, key: str, at: datetime) -> tuple[str, str] | None:
+        """What was asked for under a key within the last day: its digest, and the sync's id."""
+        sql = """SELECT request, sync_id FROM idempotency_keys
+                  WHERE user_id = :user AND key = :key AND at >= :old"""
+        values = {"user": user, "key": key, "old": stamp(at - KEYS_LAST)}
+        rows = await self._engine.read(sql, values)
+        return (rows[0]["request"], rows[0]["sync_id"]) if rows else None
+
+    async def sync(self, sync_id: str) -> Sync | None:
+        return await self._one("SELECT body FROM sync_progress WHERE id = :id", {"id": sync_id})
+
+    async def live_sync(self, user: str) -> Sync | None:
+        sql = f"SELECT body FROM sync_progress WHERE user_id = :user AND status IN ({_LIVE})"
+        return await self._one(sql, {"user": user})
+
+    async def newest_sync(self, user: str) -> Sync | None:
+        sql = "SELECT body FROM sync_progress WHERE user_id = :user ORDER BY id DESC LIMIT 1"
+        return await self._one(sql, {"user": user})
+
+    async def newest_id(self, user: str) -> str:
+        """The id of a user's newest sync, which is the greatest; empty if there is none."""
+        sql = "SELECT COALESCE(MAX(id), '') AS id FROM sync_progress WHERE user_id = :user"
+        return str((await self._engine.read(sql, {"user": user}))[0]["id"])
+
+    async def newest_of(
+        self, user: str, connection_id: str, status: Status | None = None
+    ) -> Sync | None:
+        """The newest sync of a connection, or the newest that has this status."""
+        filters = {"connection_id": connection_id} | ({"statuses": [status]} if status else {})
+        found, _ = await self.history(user, filters, 1, before=_LAST)
+        return found[0] if found else None
+
+    async def unfinished(self) -> list[Sync]:
+        """Every sync that somebody should be running, oldest first; and the paused ones."""
+        sql = f"SELECT body FROM sync_progress WHERE status IN ({_LIVE}) ORDER BY id"
+        return [_sync(row) for row in await self._engine.read(sql, {})]
+
+    async def live_of_tenant(self, tenant: str) -> int:
+        sql = f"""SELECT COUNT(*) AS n FROM sync_progress
+                   WHERE tenant_id = :tenant AND status IN ({_LIVE})"""
+        return int((await self._engine.read(sql, {"tenant": tenant}))[0]["n"])
+
+    async def started_between(self, user: str, since: datetime, until: datetime) -> int:
+        """How many syncs a user has started from then on and before then."""
+        sql = """SELECT COUNT(*) AS n FROM sync_progress WHERE user_id = :user
+                    AND id >= :first AND started_at >= :since AND started_at < :until"""
+        values = {"first": first_id(since), "since": stamp(since), "until": stamp(until)}
+        return int((await self._engine.read(sql, {"user": user, **values}))[0]["n"])
+
+    # History ----------------------------------------------------------------------------------
+
+    async def history(
+        self,
+        user: str,
+        filters: Mapping[str, Any],
+        limit: int,
+        before: str | None = None,
+        offset: int = 0,
+    ) -> tuple[list[Sync], int | None]:
+        """Newest first, and how many there are in all (see `count`); `before` is the id that the
+        last page ended with, and then they are not counted."""
+        where, values = await self._where(user, filters)
+        if before:
+            where, values = f"{where} AND id < :before", {**values, "before": before}
+        counted = not filters and not before
+        total = f", ({_TOTAL}) AS total" if counted else ""
+        sql = f"""SELECT body{total} FROM sync_progress WHERE {where}
+                  ORDER BY id DESC LIMIT :n OFFSET :m"""
+        rows = await self._engine.read(sql, {**values, "n": limit, "m": offset})
+        syncs = [_sync(row) for row in rows]
+        if before:
+            return syncs, None
+        known = counted and rows
+        return syncs, rows[0]["total"] if known else await self.count(user, filters)
+
+    async def count(self, user: str, filters: Mapping[str, Any]) -> int | None:
+        """How many syncs: exact without filters, with them up to COUNTED_AT_MOST, else None."""
+        if not filters:
+            rows = await self._engine.read(_TOTAL, {"user": user})
+            return int(rows[0]["total"]) if rows else 0
+        where, values = await self._where(user, filters)
+        sql = f"""SELECT COUNT(*) AS n FROM
+                  (SELECT 1 FROM sync_progress WHERE {where} LIMIT :most) AS some"""
+        rows = await self._engine.read(sql, {**values, "most": COUNTED_AT_MOST + 1})
+        return count if (count := int(rows[0]["n"])) <= COUNTED_AT_MOST else None
+
+    async def _where(self, user: str, filters: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+        rows: Sequence[Values] = ()
+        if "until" in filters:
+            sql = "SELECT ahead FROM sync_counts WHERE user_id = :user"
+            rows = await self._engine.read(sql, {"user": user})
+        return _where(user, filters, timedelta(milliseconds=rows[0]["ahead"] if rows else 0))
+
+    async def items(
+        self,
+        sync_id: str,
+        outcome: str | None,
+        dataset: str | None,
+        limit: int,
+        after: tuple[str, str] | None,
+    ) -> Sequence[Values]:
+        where = "sync_id = :sync_id"
+        where += " AND outcome = :outcome" if outcome else ""
+        where += " AND dataset = :dataset" if dataset else ""
+        where += " AND (dataset, record_id) > (:after_dataset, :after_id)" if after else ""
+        sql = f"""SELECT dataset, record_id, name, outcome, error, at FROM sync_history_items
+                   WHERE {where} ORDER BY dataset, record_id LIMIT :limit"""
+        values = {"sync_id": sync_id, "outcome": outcome, "dataset": dataset, "limit": limit}
+        if after:
+            values |= {"after_dataset": after[0], "after_id": after[1]}
+        return await self._engine.read(sql, {k: v for k, v in values.items() if v is not None})
+
+    # Retention --------------------------------------------------------------------------------
+
+    async def old_syncs(self, before: datetime, limit: int) -> list[tuple[str, str]]:
+        """Ids and users of syncs that ended before then and that nobody needs any more."""
+        rows = await self._engine.read(_OLD, {"before": stamp(before), "limit": limit})
+        return [(row["id"], row["user_id"]) for row in rows]
+
+    async def prune_items(self, sync_id: str, limit: int) -> bool:
+        """Delete some items of a sync; False if it has none."""
+        return await self.write(Statement(_PRUNE_ITEMS, [{"id": sync_id, "limit": limit}]))
+
+    async def prune(self, sync_id: str, user: str) -> None:
+        """Delete a sync whose items are gone."""
+        row = {"id": sync_id, "user_id": user}
+        await self.write(Statement(_PRUNE, [row]), Statement(_UNCOUNT, [row]))
+
+    async def prune_table(self, table: str, before: datetime, limit: int) -> bool:
+        """Delete some rows that are older; False if there is none."""
+        sql = f"""DELETE FROM {table} WHERE rowid IN (
+                      SELECT rowid FROM {table} WHERE at < :before LIMIT :limit) RETURNING 1"""
+        return await self.write(Statement(sql, [{"before": stamp(before), "limit": limit}]))
+
+    async def no_later(self, table: str, column: str, now: datetime) -> None:
+        """A time that a clock set back has left in the future becomes now, so that what is kept for
+        a time is kept no longer than that from now on."""
+        sql = f"UPDATE {table} SET {column} = :now WHERE {column} > :now RETURNING 1"
+        await self.write(Statement(sql, [{"now": stamp(now)}]))
+
+    async def _one(self, sql: str, values: Values) -> Sync | None:
+        rows = await self._engine.read(sql, values)
+        return _sync(rows[0]) if rows else None
+
+
+def save(sync: Sync) -> Statement:
+    """The guarded write of a sync: it passes only if the version before is the one that is kept."""
+    return Statement(_SAVE, [_row(sync)])
+
+
+def revive(sync: Sync, most_of_tenant: int) -> Statement:
+    """The guarded write that makes a sync live again: only if its tenant may have one more, and its
+    connection was not forgotten."""
+    return Statement(_REVIVE, [{**_row(sync), "most_of_tenant": most_of_tenant}])
+
+
+def first_id(moment: datetime) -> str:
+    """Below the id of every sync that was started at that moment or later (uuid7, RFC 9562)."""
+    return f"sync_{milliseconds(moment):012x}"
+
+
+def _ahead(sync: Sync) -> int:
+    """Milliseconds by which its id is above its start."""
+    try:
+        return max(0, time_of(sync.id.removeprefix("sync_")) - milliseconds(sync.started_at))
+    except ValueError:  # no id of ours
+        return 0
+
+
+def _row(sync: Sync) -> dict[str, Any]:
+    return {
+        "id": sync.id,
+        "user_id": sync.user,
+        "tenant_id": sync.tenant,
+        "connection_id": sync.connection_id,
+        "connector": sync.connector,
+        "status": sync.status.value,
+        "stage": sync.stage.value,
+        "progress": sync.percent,
+        "message": sync.message,
+        "version": sync.version,
+        "started_at": stamp(sync.started_at),
+        "completed_at": stamp(sync.completed_at) if sync.completed_at else None,
+        "updated_at": stamp(sync.updated_at),
+        "body": msgspec.json.encode(sync).decode(),
+    }
+
+
+def _key_row(sync: Sync, key: Key, at: datetime) -> dict[str, Any]:
+    return {
+        "user_id": sync.user,
+        "key": key.key,
+        "request": key.request,
+        "sync_id": sync.id,
+        "at": stamp(at),
+        "old": stamp(at - KEYS_LAST),
+    }
+
+
+def _sync(row: Values) -> Sync:
+    return _decoder.decode(row["body"])
+
+
+def _where(user: str, filters: Mapping[str, Any], ahead: timedelta) -> tuple[str, dict[str, Any]]:
+    """`ahead` is how far an id of the user may be above the start of its sync."""
+    values = {"user": user, **filters}
+    # Named one by one, or the index of a rare status would not be used.
+    statuses = {f"status{n}": each for n, each in enumerate(values.pop("statuses", ()))}
+    clauses = ["user_id = :user", *(_HISTORY_FILTERS[name] for name in values if name != "user")]
+    if statuses:
+        clauses.append(f"status IN ({', '.join(f':{name}' for name in statuses)})")
+    values |= statuses
+    # Ids grow with time, so a span of time is also one of the index: wider by what ids are ahead.
+    if "since" in filters:
+        values["since_id"] = first_id(datetime.fromisoformat(filters["since"]))
+    if "until" in filters:
+        until = datetime.fromisoformat(filters["until"])
+        values["until_id"] = first_id(until + ahead + timedelta(milliseconds=1))
+    return " AND ".join(clauses), values
+
+
+_decoder = msgspec.json.Decoder(Sync)

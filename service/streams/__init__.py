@@ -1,0 +1,1 @@
+"""Open streams: the hub that feeds them, and Server-Sent Events."""

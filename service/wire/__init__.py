@@ -1,0 +1,1 @@
+"""What values look like on the wire: shapes, requests, problems, the OpenAPI document."""

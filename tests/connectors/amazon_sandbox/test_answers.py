@@ -1,0 +1,65 @@
+"""What every answer keeps to, whichever operation gives it."""
+
+import json
+import re
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from connectors.amazon_sandbox import Settings
+from tests.connectors.amazon import bench as reading
+from tests.connectors.amazon.bench import DATASETS, connect
+
+from .bench import PARTICIPATIONS, UNLIMITED, Bench
+
+pytestmark = pytest.mark.anyio
+
+MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
+DATED = re.compile(r".*(Time|Date|Before|DateTime|Estimation)")
+KINDS = {"amount": str, "Amount": str | float | int, "currencyAmount": float | int}
+
+
+async def test_times_are_times_amounts_are_amounts_and_nothing_is_null() -> None:
+    """In all that a sync of a seller is told, old stock and open reports included."""
+    bench = reading.Bench(Settings(orders=2_500, quotas=reading.UNLIMITED))
+    answers: list[httpx.Response] = []
+
+    def keep(request: httpx.Request, response: httpx.Response) -> None:
+        if not request.url.path.startswith(("/_documents/", "/auth/")):
+            answers.append(response)
+
+    bench.wire.spoil = keep
+    await bench.connector.check(connect(), bench.waiting)
+    for dataset in DATASETS:
+        await bench.sync(dataset)
+    assert len(answers) > 200
+    for answer in answers:
+        assert answer.headers["x-amzn-requestid"]
+        for name, value in fields(json.loads(answer.content)):
+            assert value is not None, name
+            if DATED.fullmatch(name):
+                assert MOMENT.fullmatch(str(value)), f"{name}: {value!r}"
+            if kind := KINDS.get(name):
+                assert isinstance(value, kind), f"{name}: {value!r}"
+
+
+def fields(value: object, name: str = "") -> Iterator[tuple[str, object]]:
+    if isinstance(value, dict):
+        for each, below in value.items():
+            yield from fields(below, each)
+    elif isinstance(value, list):
+        for below in value:
+            yield from fields(below, name)
+    else:
+        yield name, value
+
+
+@pytest.mark.parametrize(
+    ("marketplace", "country"),
+    [("A1F83G8C2ARO7P", "GB"), ("A1PA6795UKMFR9", "DE"), ("A39IBJ37TRP1C6", "AU")],
+)
+async def test_a_country_is_told_by_its_iso_code(marketplace: str, country: str) -> None:
+    bench = Bench(Settings(orders=3, quotas=UNLIMITED, marketplaces=(marketplace,)))
+    told = (await bench.get(PARTICIPATIONS)).json()["payload"]
+    assert country in [each["marketplace"]["countryCode"] for each in told]

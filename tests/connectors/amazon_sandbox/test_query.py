@@ -1,0 +1,58 @@
+"""Reading the parameters of a call."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from connectors.amazon_sandbox.answers import Refused
+from connectors.amazon_sandbox.operations.query import Query
+
+
+def moment(text: str) -> float | None:
+    return Query({"at": text}).moment("at")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "1970-01-02",
+        "1970-01-02T00:00Z",
+        "1970-01-02T00:00:00",
+        "1970-01-02T00:00:00Z",
+        "1970-01-02T00:00:00.000Z",
+        "1970-01-02T09:00:00+09:00",
+        "1970-01-01T16:00:00-0800",
+    ],
+)
+def test_each_way_to_write_a_moment_means_the_same(text: str) -> None:
+    assert moment(text) == 86_400
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["now", "1970-01-02T09:00:00 09:00", "1970-13-02", "19700102", "0001-01-01T00:00:00+09:00"],
+)
+def test_what_is_no_moment_is_named(text: str) -> None:
+    with pytest.raises(Refused, match=r"Invalid date/time field \[at\]"):
+        moment(text)
+
+
+@given(st.text())
+def test_any_text_is_a_moment_or_refused(text: str) -> None:
+    try:
+        assert moment(text) is None or text
+    except Refused as refused:
+        assert refused.status == 400
+
+
+@pytest.mark.parametrize(
+    ("text", "flag"), [("true", True), ("True", True), ("false", False), ("", False)]
+)
+def test_a_flag_is_read_in_either_case(text: str, flag: bool) -> None:
+    assert Query({"details": text}).flag("details") is flag
+
+
+def test_a_repeated_parameter_is_an_array() -> None:
+    query = Query.of([("a", "1"), ("b", "x"), ("a", "2,3")])
+    assert query.many("a") == ["1", "2", "3"]
+    assert query.without({"a"}) == [("b", "x")]

@@ -1,0 +1,294 @@
+"""Reports 2021-06-30, from the order to the last row."""
+
+import gzip
+from typing import Any
+
+import pytest
+
+from connectors.amazon_sandbox import Settings
+
+from .bench import (
+    DOCUMENTS,
+    FEES,
+    LEDGER,
+    ORDERS_BY_DATE,
+    ORDERS_BY_UPDATE,
+    REIMBURSEMENTS,
+    REMOVALS,
+    REPORTS,
+    RETURNS,
+    STOCK,
+    UNLIMITED,
+    US,
+    Bench,
+    refusal,
+)
+
+pytestmark = pytest.mark.anyio
+
+DE = "A1PA6795UKMFR9"
+
+
+def bench_of(orders: int = 120, **settings: Any) -> Bench:
+    return Bench(Settings(orders=orders, quotas=UNLIMITED, **settings))
+
+
+async def test_a_report_waits_is_made_and_is_done_after_a_minute_and_its_rows(
+    bench: Bench,
+) -> None:
+    report_id = await bench.order_report(STOCK, None)
+    assert (await bench.report(report_id))["processingStatus"] == "IN_QUEUE"
+    await bench.clock.sleep(30)
+    report = await bench.report(report_id)
+    assert report["processingStatus"] == "IN_PROGRESS"
+    assert "reportDocumentId" not in report
+    await bench.clock.sleep(30.01)  # 20 rows
+    assert (await bench.report(report_id))["processingStatus"] == "IN_PROGRESS"
+    await bench.clock.sleep(0.02)
+    report = await bench.report(report_id)
+    assert report["processingStatus"] == "DONE"
+    assert report["processingEndTime"] == "2026-03-02T09:31:00Z"
+    assert report["reportDocumentId"]
+
+
+async def test_speed_divides_the_time_of_a_report() -> None:
+    bench = bench_of(speed=60)
+    report_id = await bench.order_report(STOCK, None)
+    await bench.clock.sleep(1.01)
+    assert (await bench.report(report_id))["processingStatus"] == "DONE"
+
+
+async def test_only_a_report_that_still_waits_can_be_cancelled(bench: Bench) -> None:
+    first = await bench.order_report(STOCK, None)
+    cancelled = await bench.send("DELETE", f"{REPORTS}/{first}")
+    assert (cancelled.status_code, cancelled.json()) == (200, {})
+    assert (await bench.report(first))["processingStatus"] == "CANCELLED"
+    second = await bench.order_report(RETURNS)
+    await bench.finish(second)
+    response = await bench.send("DELETE", f"{REPORTS}/{second}")
+    assert refusal(response)[:2] == (400, "InvalidInput")
+
+
+async def test_a_report_belongs_to_its_seller(bench: Bench) -> None:
+    report = await bench.finish(await bench.order_report(STOCK, None))
+    await bench.log_in("Atzr|sandbox-2")
+    assert refusal(await bench.get(f"{REPORTS}/{report['reportId']}"))[0] == 404
+    assert refusal(await bench.get(f"{DOCUMENTS}/{report['reportDocumentId']}"))[0] == 404
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"reportType": "GET_NOTHING", "marketplaceIds": [US]},
+        {"reportType": STOCK},
+        {"reportType": STOCK, "marketplaceIds": []},
+        {"reportType": STOCK, "marketplaceIds": [DE]},
+        {"reportType": LEDGER, "marketplaceIds": [US], "dataStartTime": "yesterday"},
+        {"reportType": LEDGER, "marketplaceIds": [US], "dataEndTime": "2030-01-01T00:00:00Z"},
+        [],
+    ],
+)
+async def test_an_order_that_makes_no_sense_is_refused(bench: Bench, body: object) -> None:
+    assert refusal(await bench.post(REPORTS, body))[:2] == (400, "InvalidInput")
+
+
+@pytest.mark.parametrize(("kind", "hours"), [(REIMBURSEMENTS, 4.0), (STOCK, 0.5)])
+async def test_who_asks_too_often_is_cancelled_not_throttled(
+    bench: Bench, kind: str, hours: float
+) -> None:
+    assert (await bench.finish(await bench.order_report(kind)))["processingStatus"] == "DONE"
+    await bench.log_in(client_id="another application")
+    again = await bench.finish(await bench.order_report(kind))
+    assert again["processingStatus"] == "CANCELLED"
+    await bench.clock.sleep(hours * 3_600)
+    await bench.log_in()
+    assert (await bench.finish(await bench.order_report(kind)))["processingStatus"] == "DONE"
+
+
+async def test_the_limit_holds_for_all_marketplaces_together() -> None:
+    bench = bench_of(marketplaces=(US, "A2EUQ1WTGCTBG2"))
+    assert (await bench.finish(await bench.order_report(STOCK)))["processingStatus"] == "DONE"
+    for places in (["A2EUQ1WTGCTBG2"], [US, "A2EUQ1WTGCTBG2"]):
+        again = await bench.order_report(STOCK, marketplaceIds=places)
+        assert (await bench.finish(again))["processingStatus"] == "CANCELLED"
+    await bench.clock.sleep(1_800)
+    again = await bench.order_report(STOCK, marketplaceIds=["A2EUQ1WTGCTBG2"])
+    assert (await bench.finish(again))["processingStatus"] == "DONE"
+
+
+async def test_orders_may_be_asked_for_at_any_time_but_only_thirty_days_at_once(
+    bench: Bench,
+) -> None:
+    for days, status in ((30, "DONE"), (30, "DONE"), (31, "FATAL")):
+        report = await bench.finish(await bench.order_report(ORDERS_BY_DATE, days))
+        assert report["processingStatus"] == status
+
+
+async def test_a_list_of_reports_goes_on_with_its_token_alone(bench: Bench) -> None:
+    made = [await bench.order_report(ORDERS_BY_DATE, 5) for _ in range(3)]
+    params = {"reportTypes": ORDERS_BY_DATE, "pageSize": 2}
+    first = (await bench.get(REPORTS, params)).json()
+    token = {"nextToken": first["nextToken"]}
+    message = refusal(await bench.get(REPORTS, params | token))[2]
+    assert message == "NextToken cannot be specified with other input parameters"
+    second = (await bench.get(REPORTS, token)).json()
+    assert "nextToken" not in second
+    listed = [each["reportId"] for each in first["reports"] + second["reports"]]
+    assert sorted(listed) == sorted(made)
+
+
+async def test_reports_are_listed_by_type_status_and_age_of_ninety_days(bench: Bench) -> None:
+    await bench.finish(await bench.order_report(STOCK, None))
+
+    async def count(**params: str) -> int:
+        return len((await bench.get(REPORTS, {"reportTypes": STOCK, **params})).json()["reports"])
+
+    assert await count(processingStatuses="DONE") == 1
+    assert await count(processingStatuses="FATAL,CANCELLED") == 0
+    assert await count(createdUntil=bench.ago(days=1)) == 0
+    await bench.clock.sleep(91 * 86_400)
+    await bench.log_in()
+    assert await count() == 0
+    for params in ({}, {"reportTypes": STOCK, "createdSince": bench.ago(days=91)}):
+        assert refusal(await bench.get(REPORTS, params))[0] == 400
+
+
+async def test_older_previews_of_fees_are_still_listed(bench: Bench) -> None:
+    listed = (await bench.get(REPORTS, {"reportTypes": FEES})).json()["reports"]
+    assert len(listed) in (2, 3)
+    days = [each["createdTime"][:10] for each in listed]
+    assert days == sorted(days, reverse=True) and days[-1] > bench.ago(days=90)
+    for each in listed:
+        assert "expected-fulfillment-fee-per-unit" in await bench.text(each["reportId"])
+
+
+async def test_an_address_lives_five_minutes_and_wants_no_token(bench: Bench) -> None:
+    report = await bench.finish(await bench.order_report(STOCK, None))
+    url = (await bench.link(report["reportDocumentId"]))["url"]
+    assert (await bench.get(url)).status_code == 403
+    assert (await bench.client.get(url[:-1])).status_code == 403
+    await bench.clock.sleep(299)
+    assert (await bench.client.get(url)).status_code == 200
+    await bench.clock.sleep(1)
+    assert (await bench.client.get(url)).status_code == 403
+
+
+async def test_what_is_large_comes_compressed() -> None:
+    bench = bench_of(1_000)
+    report = await bench.finish(await bench.order_report(LEDGER, 90))
+    link = await bench.link(report["reportDocumentId"])
+    assert link["compressionAlgorithm"] == "GZIP"
+    content = (await bench.client.get(link["url"])).content
+    assert gzip.decompress(content).startswith(b'"Date"\t"FNSKU"')
+
+
+@pytest.mark.parametrize("kind", [ORDERS_BY_DATE, ORDERS_BY_UPDATE])
+async def test_the_report_has_the_same_orders_as_the_search(bench: Bench, kind: str) -> None:
+    rows = []
+    for days in (90, 60, 30):
+        more = {"dataEndTime": bench.ago(days=days - 30, seconds=1)}
+        rows += await bench.rows(kind, days, **more)
+    searched = {
+        (order["orderId"], item["product"]["sellerSku"])
+        async for page in bench.orders()
+        for order in page["orders"]
+        for item in order["orderItems"]
+    }
+    assert {(row["amazon-order-id"], row["sku"]) for row in rows} == searched
+    assert {row["order-status"] for row in rows} >= {"Shipped", "Cancelled"}
+
+
+async def test_the_ledger_ignores_the_dates_among_the_options(bench: Bench) -> None:
+    options = {"dataStartTime": bench.ago(days=90), "dataEndTime": bench.ago(days=0)}
+    text = await bench.text(await bench.order_report(LEDGER, None, reportOptions=options))
+    assert text.count("\r\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("seed", "columns", "quoted"), [(1, 16, True), (2, 16, False), (4, 12, True)]
+)
+async def test_the_ledger_has_an_older_and_a_newer_layout(
+    bench: Bench, seed: int, columns: int, quoted: bool
+) -> None:
+    await bench.log_in(f"Atzr|sandbox-{seed}")
+    header, first, *_ = (await bench.text(await bench.order_report(LEDGER, 90))).split("\r\n")
+    assert len(header.split("\t")) == columns
+    assert first.startswith('"') is quoted
+    month, day, year = first.split("\t")[0].strip('"').split("/")
+    assert int(month) <= 12 and int(day) <= 31 and int(year) in (2025, 2026)
+
+
+@pytest.mark.parametrize(("seed", "charset"), [(1, "UTF-8"), (2, "Cp1252")])
+async def test_the_download_says_how_it_is_encoded(bench: Bench, seed: int, charset: str) -> None:
+    await bench.log_in(f"Atzr|sandbox-{seed}")
+    report = await bench.finish(await bench.order_report(STOCK, None))
+    link = await bench.link(report["reportDocumentId"])
+    response = await bench.client.get(link["url"])
+    assert response.headers["content-type"] == f"text/plain;charset={charset}"
+    assert "Größe".encode(charset) in response.content
+    assert b"?" not in response.content
+
+
+async def test_reports_on_goods_hold_the_whole_account_whatever_is_asked_for() -> None:
+    places = (US, "A2EUQ1WTGCTBG2")
+    bench = bench_of(500, marketplaces=places)
+    here = await bench.rows(REIMBURSEMENTS, 300)
+    bench.home = places[1]
+    await bench.clock.sleep(4 * 3_600)
+    bench.token = ""
+    assert await bench.rows(REIMBURSEMENTS, 300) == here
+
+
+async def test_europe_writes_decimal_commas_and_has_its_own_fees() -> None:
+    bench = bench_of(500, marketplaces=(DE,))
+    fees = await bench.rows(FEES, None)
+    assert "expected-domestic-fulfilment-fee-per-unit" in fees[0]
+    paid = await bench.rows(REIMBURSEMENTS, 300)
+    assert all("," in row["amount-total"] and row["currency-unit"] == "EUR" for row in paid)
+
+
+async def test_losses_are_paid_without_an_order_and_returns_with_one(bench: Bench) -> None:
+    await bench.log_in("Atzr|sandbox-1-1000")
+    rows = await bench.rows(REIMBURSEMENTS, 300)
+    for row in rows:
+        assert bool(row["amazon-order-id"]) is (row["reason"] == "CustomerReturn")
+    reversals = [row for row in rows if row["reason"] == "Reimbursement_Reversal"]
+    ids = {row["reimbursement-id"] for row in rows}
+    assert reversals and len(ids) == len(rows)
+    for row in reversals:
+        assert float(row["amount-total"]) < 0 and row["original-reimbursement-id"] in ids
+
+
+async def test_every_report_has_rows_and_the_window_counts() -> None:
+    bench = bench_of(1_000)
+    for kind in (RETURNS, REMOVALS):
+        rows = await bench.rows(kind, 150)
+        await bench.clock.sleep(4 * 3_600)
+        bench.token = ""
+        assert 0 < len(await bench.rows(kind, 40)) < len(rows)
+
+
+async def test_a_preview_of_fees_wants_three_days(bench: Bench) -> None:
+    report = await bench.finish(await bench.order_report(FEES, 1))
+    assert report["processingStatus"] == "CANCELLED"
+    assert (await bench.finish(await bench.order_report(FEES, 4)))["processingStatus"] == "DONE"
+
+
+async def test_the_ledger_can_be_made_as_long_as_wanted() -> None:
+    bench = bench_of(rows=5)
+    rows = await bench.rows(LEDGER, 90)
+    references = [row['"Reference ID"'] for row in rows if row['"Event Type"'] == '"Shipments"']
+    assert len(references) == 5 * len([each for each in references if len(each) == 14])
+
+
+async def test_rows_of_the_ledger_that_look_the_same_are_separate_events(bench: Bench) -> None:
+    await bench.log_in("Atzr|sandbox-1-1000")
+    lines = (await bench.text(await bench.order_report(LEDGER, 90))).split("\r\n")
+    assert len(set(lines)) < len(lines)
+
+
+async def test_a_plate_may_come_twice(bench: Bench) -> None:
+    await bench.log_in("Atzr|sandbox-1-1000")
+    plates = [row["license-plate-number"] for row in await bench.rows(RETURNS, 155)]
+    counts = (await bench.client.get("/_sandbox/sellers/1-1000")).json()["rows"]
+    assert len(set(plates)) == counts["returns"] < len(plates)

@@ -1,0 +1,194 @@
+"""Pages of other origins: which may call, with what, and that they can read how it went."""
+
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.service.api.answers import SLOW, api_routes, path_of, problem
+from tests.service.api.streams import data, stream, until_streams
+from tests.service.edge.test_headers import broken
+from tests.serving import Serving, User, read, serve, token
+
+pytestmark = pytest.mark.anyio
+
+APP = "https://app.example"
+SHARED: dict[str, Any] = {"CORS_ORIGINS": f"{APP}, http://localhost:5173"}
+STRANGERS = (
+    "https://evil.example",
+    "http://app.example",
+    "https://app.example:8443",
+    "https://app.example.evil.example",
+    "https://APP.example",
+    "null",
+    "",
+    "*",
+)
+
+
+def preflight(origin: str, method: str = "POST") -> dict[str, str]:
+    return {
+        "Origin": origin,
+        "Access-Control-Request-Method": method,
+        "Access-Control-Request-Headers": "authorization,content-type",
+    }
+
+
+def cors(answer: httpx.Response) -> dict[str, list[str]]:
+    """What an answer says about other origins."""
+    names = {name for name in answer.headers if name.startswith("access-control-")}
+    return {name: answer.headers.get_list(name) for name in names}
+
+
+def shared(answer: httpx.Response, origin: str = APP) -> None:
+    assert cors(answer) == {
+        "access-control-allow-origin": [origin],
+        "access-control-expose-headers": ["ETag, Location, Retry-After"],
+    }
+    assert answer.headers.get_list("vary") == (["Origin"] if origin != "*" else [])
+
+
+async def test_a_preflight_says_what_may_be_sent(tmp_path: Path) -> None:
+    async with serve(tmp_path, **SHARED) as service, service.anonymous() as client:
+        for origin in (APP, "http://localhost:5173"):
+            for route, method in api_routes():
+                if method == "HEAD":
+                    continue
+                answer = await client.options(
+                    path_of(route, "x"), headers=preflight(origin, method)
+                )
+                assert (answer.status_code, answer.content) == (204, b"")
+                assert answer.headers["access-control-allow-origin"] == origin
+                methods = answer.headers["access-control-allow-methods"].split(", ")
+                assert method in methods
+                allowed = answer.headers["access-control-allow-headers"].lower().split(", ")
+                assert {"authorization", "content-type", "idempotency-key"} <= set(allowed)
+                assert {"last-event-id", "if-none-match"} <= set(allowed)
+                assert answer.headers["access-control-max-age"] == "600"
+                assert "access-control-allow-credentials" not in answer.headers
+                assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+async def test_a_page_can_read_whatever_comes_refusals_and_faults_too(tmp_path: Path) -> None:
+    async with serve(tmp_path, **SHARED) as service:
+        ann, headers = service.user(), {"Origin": APP}
+        connection = await ann.connect()
+        started = await ann.post("/api/sync/start", headers=headers)
+        assert started.status_code == 202 and started.headers["location"]
+        shared(started)
+        status = await ann.get(started.headers["location"], headers=headers)
+        assert status.status_code == 200
+        shared(status)
+        await ann.until(started.json()["syncId"])
+        status = await ann.get(started.headers["location"], headers=headers)
+        known = {**headers, "If-None-Match": status.headers["etag"]}
+        unchanged = await ann.get(started.headers["location"], headers=known)
+        assert unchanged.status_code == 304
+        shared(unchanged)
+        async with service.anonymous(headers=headers) as client:
+            refused = await client.get("/api/connections")
+            problem(refused, 401, "unauthenticated")
+            shared(refused)
+        for answer, code in [
+            (await ann.get("/api/nowhere", headers=headers), 404),
+            (await ann.get("/api/connections/conn_x", headers=headers), 404),
+            (await ann.http.put("/api/sync/start", headers=headers), 405),
+            (await ann.post("/api/sync/start", {"nope": 1}, headers=headers), 422),
+            (await ann.http.request("OPTIONS", "/api/sync/start", headers=headers), 405),
+            (await ann.post("/api/session", headers=headers), 204),
+            (await ann.http.delete(f"/api/connections/{connection['id']}", headers=headers), 204),
+        ]:
+            assert answer.status_code == code
+            shared(answer)
+        broken(tmp_path)
+        fault = await ann.get("/api/connections", headers=headers)
+        problem(fault, 500, "internal_error")
+        shared(fault)
+
+
+async def test_other_origins_are_told_nothing(tmp_path: Path) -> None:
+    async with serve(tmp_path, **SHARED) as service:
+        ann = service.user()
+        for origin in STRANGERS:
+            answer = await ann.get("/api/connections", headers={"Origin": origin})
+            assert (answer.status_code, cors(answer)) == (200, {}), origin
+            assert answer.headers["vary"] == "Origin", "a cache must not give it to others"
+            answer = await ann.http.options("/api/connections", headers=preflight(origin))
+            assert cors(answer) == {}
+            problem(answer, 405, "method_not_allowed")
+        answer = await ann.get("/api/connections")
+        assert (answer.status_code, cors(answer)) == (200, {})
+        assert answer.headers["vary"] == "Origin"
+
+
+async def test_only_the_api_is_shared(tmp_path: Path) -> None:
+    async with serve(tmp_path, **SHARED) as service, service.anonymous() as client:
+        for path in ("/", "/web/app.js", "/healthz", "/nowhere", "/api"):
+            answer = await client.get(path, headers={"Origin": APP})
+            assert cors(answer) == {} and "vary" not in answer.headers
+            assert cors(await client.options(path, headers=preflight(APP))) == {}
+
+
+async def test_without_the_setting_nothing_is_shared(service: Serving) -> None:
+    ann = service.user()
+    answer = await ann.get("/api/connections", headers={"Origin": APP})
+    assert (cors(answer), answer.headers.get("vary")) == ({}, None)
+    answer = await ann.http.options("/api/connections", headers=preflight(APP))
+    problem(answer, 405, "method_not_allowed")
+    assert cors(answer) == {}
+
+
+async def test_a_star_is_for_whoever_has_a_token_and_never_for_cookies(tmp_path: Path) -> None:
+    async with serve(tmp_path, CORS_ORIGINS="*") as service:
+        ann = service.user()
+        for origin in (APP, "null", "https://evil.example"):
+            shared(await ann.get("/api/connections", headers={"Origin": origin}), "*")
+        answer = await ann.http.options("/api/connections", headers=preflight(APP))
+        assert answer.headers["access-control-allow-origin"] == "*"
+        assert "access-control-allow-credentials" not in answer.headers
+
+
+@pytest.mark.parametrize("origins", [APP, "*"])
+async def test_the_cookie_still_changes_nothing_from_an_allowed_origin(
+    tmp_path: Path, origins: str
+) -> None:
+    async with serve(tmp_path, CORS_ORIGINS=origins) as service:
+        await service.user().connect()
+        headers = {"Cookie": f"session={token()}", "Origin": APP}
+        async with service.anonymous(headers=headers) as client:
+            problem(await client.post("/api/sync/start"), 403, "forbidden")
+            answer = await client.get("/api/connections")
+            assert "access-control-allow-credentials" not in answer.headers
+
+
+async def test_a_page_of_another_origin_follows_a_stream_with_a_ticket(tmp_path: Path) -> None:
+    async with serve(tmp_path, **SHARED, **SLOW) as service:
+        ann = service.user()
+        await ann.connect()
+        sync_id = await ann.start()
+        answer = await ann.post("/api/sse/ticket", {"syncId": sync_id}, headers={"Origin": APP})
+        shared(answer)
+        nobody = User(service.anonymous())
+        path = f"/api/sse/sync-progress/{sync_id}?ticket={read(answer)['ticket']}"
+        async with nobody.http, stream(nobody, path, Origin=APP) as opened:
+            shared(opened.answer)
+            assert data(await opened.event())["syncId"] == sync_id
+            await ann.post(f"/api/sync/cancel/{sync_id}")
+            assert (await opened.rest())[-1]["event"] == "cancelled", "the hub drives it"
+        await until_streams(service, 0)
+        async with service.anonymous(headers={"Origin": APP}) as client:
+            refused = await client.get(path + "x")
+            problem(refused, 401, "unauthenticated")
+            shared(refused)
+
+
+async def test_demo_mode_answers_no_other_origin_whatever_is_set(tmp_path: Path) -> None:
+    demo = serve(tmp_path, AUTH_MODE="demo", **SHARED)
+    async with demo as service, service.anonymous() as client:
+        for answer in (
+            await client.get("/api/connections", headers={"Origin": APP}),
+            await client.options("/api/connections", headers=preflight(APP)),
+        ):
+            problem(answer, 403, "forbidden")
+            assert cors(answer) == {}

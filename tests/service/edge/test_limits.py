@@ -1,0 +1,321 @@
+"""Connections that keep the service waiting: it hangs up, and on no others."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from anyio.abc import SocketStream
+
+from service.edge import limits as module
+from service.edge.limits import DEFAULT, Limits, Seldom
+from service.streams import hub
+from tests.service.api.answers import SLOW, connection_to, problem
+from tests.service.api.streams import Reader, until_streams
+from tests.service.edge.test_protocol import answered, until_stalled
+from tests.service.scripted import scripted
+from tests.serving import Serving, serve_within, token
+
+pytestmark = pytest.mark.anyio
+
+SHORT = Limits(head=0.3, idle=0.3, window=0.3, rate=1000, tick=0.02)
+HEAD = f"Host: x\r\nAuthorization: Bearer {token()}\r\n"
+MANY: dict[str, Any] = {"DEMO_ORDERS": "3000", "DEMO_PAGE": "10", "DEMO_PAUSE": "0.001"}
+LARGE = 400
+"""Records of 10 KB each: more than all buffers between the service and a client hold."""
+
+
+@pytest.fixture
+async def short(tmp_path: Path) -> AsyncIterator[Serving]:
+    async with serve_within(SHORT, tmp_path, **SLOW) as service:
+        yield service
+
+
+@asynccontextmanager
+async def large(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, limits: Limits = SHORT
+) -> AsyncIterator[Serving]:
+    """A service with a sync's worth of large records."""
+    script = scripted(monkeypatch)
+    script.has("orders", *(f"order-{number:05}" for number in range(LARGE)), value="x" * 10_000)
+    async with serve_within(limits, folder) as service:
+        await service.user().connect()
+        await service.user().whole_sync()
+        yield service
+
+
+async def trickled(service: Serving, begin: bytes, piece: bytes = b"") -> bytes:
+    """What comes back until the service hangs up on a client that sends piece by piece."""
+    received = b""
+    async with connection_to(service) as stream, anyio.create_task_group() as group:
+        if begin:
+            await stream.send(begin)
+        group.start_soon(_send_slowly, stream, piece)
+        with anyio.fail_after(10):
+            try:
+                while True:
+                    received += await stream.receive()
+            except (anyio.EndOfStream, anyio.BrokenResourceError):
+                pass
+        group.cancel_scope.cancel()
+    return received
+
+
+async def _send_slowly(stream: SocketStream, piece: bytes) -> None:
+    try:
+        while piece:
+            await anyio.sleep(0.05)
+            await stream.send(piece)
+    except anyio.BrokenResourceError:
+        pass
+
+
+async def until_none(service: Serving, connections: int = 0) -> None:
+    with anyio.fail_after(10):
+        while len(service.connections) > connections:
+            await anyio.sleep(0.01)
+
+
+async def until_paused(service: Serving, connections: int) -> None:
+    """Until so many clients do not read what is sent to them."""
+    with anyio.fail_after(20):
+        while sum(each.flow.write_paused for each in service.connections) < connections:
+            await anyio.sleep(0.01)
+
+
+# Heads ------------------------------------------------------------------------------------------
+
+
+async def test_a_connection_that_sends_nothing_is_closed_without_a_word(short: Serving) -> None:
+    assert await trickled(short, b"") == b""
+
+
+async def test_a_connection_that_sends_only_empty_lines_is_closed(short: Serving) -> None:
+    assert await trickled(short, b"\r\n", b"\r\n") == b""
+    again = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
+    assert (await trickled(short, again, b"\r\n")).count(b"HTTP/1.1 200 ") == 1
+
+
+async def test_half_a_head_is_answered_with_408(short: Serving) -> None:
+    for piece in (b"", b"X: a\r\n"):
+        answer = await trickled(short, b"GET /healthz HTTP/1.1\r\nHost: x\r\n", piece)
+        problem(answered(answer), 408, "request_timeout")
+
+
+async def test_half_of_the_next_head_is_answered_with_408(short: Serving) -> None:
+    first = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
+    answer = await trickled(short, first + b"GET /", b"a")
+    assert answer.startswith(b"HTTP/1.1 200 ") and b"HTTP/1.1 408 " in answer
+
+
+async def test_an_idle_connection_is_closed(short: Serving) -> None:
+    answer = await trickled(short, b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert answer.count(b"HTTP/1.1") == 1
+
+
+# Bodies -----------------------------------------------------------------------------------------
+
+
+def begun(path: str, *more: str) -> bytes:
+    lines = "".join(f"{each}\r\n" for each in more)
+    return f"POST {path} HTTP/1.1\r\n{HEAD}{lines}\r\n".encode()
+
+
+async def test_a_body_below_the_least_rate_is_answered_with_408(short: Serving) -> None:
+    await short.user().connect()
+    whole, chunked = "Content-Length: 100000", "Transfer-Encoding: chunked"
+    for begin, piece in (
+        (begun("/api/sync/start", whole), b""),
+        (begun("/api/sync/start", whole) + b"{", b" "),
+        (begun("/api/sync/start", chunked), b"1\r\n \r\n"),
+    ):
+        answer = await trickled(short, begin, piece)
+        problem(answered(answer), 408, "request_timeout")
+    assert (await short.user().get("/api/sync/history")).json()["total"] == 0
+
+
+async def test_a_body_that_is_not_needed_any_more_must_come_too(short: Serving) -> None:
+    begin = b"POST /api/none HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n"
+    answer = await trickled(short, begin, b" ")
+    assert answer.count(b"HTTP/1.1") == 1 and answer.startswith(b"HTTP/1.1 401 ")
+
+
+async def test_a_slow_body_above_the_least_rate_is_read_to_its_end(short: Serving) -> None:
+    await short.user().connect()
+    async with connection_to(short) as stream:
+        await stream.send(begun("/api/sync/start", "Content-Length: 5000"))
+        for _ in range(10):
+            await stream.send(b" " * 490)
+            await anyio.sleep(0.1)
+        await stream.send(b"{}" + b" " * 98)
+        assert (await stream.receive()).startswith(b"HTTP/1.1 202 ")
+
+
+async def test_a_client_that_waits_for_the_go_ahead_is_not_hung_up_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The service itself may need longer than a client may, before it reads the body."""
+    async with serve_within(SHORT, tmp_path, **SLOW) as service:
+        await service.user().connect()
+
+        async def slowly(*args: Any) -> Any:
+            await anyio.sleep(1)
+            return await authenticate(*args)
+
+        authenticate = service.parts.auth.identify
+        monkeypatch.setattr(service.parts.auth, "identify", slowly)
+        more = ("Expect: 100-continue", "Content-Length: 2")
+        async with connection_to(service) as stream:
+            await stream.send(begun("/api/sync/start", *more))
+            assert (await stream.receive()).startswith(b"HTTP/1.1 100 ")
+            await stream.send(b"{}")
+            assert (await stream.receive()).startswith(b"HTTP/1.1 202 ")
+
+
+async def test_what_the_service_itself_takes_its_time_for_is_waited_for(short: Serving) -> None:
+    ann = short.user()
+    await ann.connect()
+    path, upgrade = f"/api/sse/sync-progress/{await ann.start()}", "Connection: Upgrade\r\n"
+    async with (
+        Reader(short, path) as stream,
+        Reader(short, path, more=f"{upgrade}Upgrade: h2c\r\n") as other,
+    ):
+        await stream.until(b"event: progress")
+        await other.until(b"event: progress")
+        await anyio.sleep(1.2)
+        await until_streams(short, 2)
+
+
+# Answers ----------------------------------------------------------------------------------------
+
+
+async def test_answers_that_nobody_reads_are_cut_off(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with large(tmp_path, monkeypatch) as service, AsyncExitStack() as stack:
+        for _ in range(3):
+            path = "/api/data/orders?limit=1000"
+            await stack.enter_async_context(Reader(service, path))
+            await stack.enter_async_context(Reader(service, path, more="Connection: close\r\n"))
+            await stack.enter_async_context(Reader(service, path, times=50))
+        await until_paused(service, 9)
+        await until_none(service, connections=1)  # ann's own
+        assert (await service.user().get("/healthz")).status_code == 200
+
+
+async def test_a_stream_that_nobody_reads_is_cut_off(tmp_path: Path) -> None:
+    async with serve_within(SHORT, tmp_path, **MANY) as service:
+        ann = service.user()
+        await ann.connect()
+        async with Reader(service, f"/api/sse/sync-progress/{await ann.start()}"):
+            await until_stalled(service)
+            await until_streams(service, 0)
+
+
+async def test_a_stream_with_a_request_behind_it_is_removed_when_its_client_hangs_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """uvicorn reports the end of a connection to its newest request alone."""
+    monkeypatch.setattr(hub, "TICK", 0.02)
+    monkeypatch.setattr(hub, "SILENCE", 0.05)
+    async with serve_within(DEFAULT, tmp_path, **SLOW) as service:
+        async with Reader(service, "/api/sse/syncs", times=2) as stream:
+            await stream.until(b"retry")
+            await until_streams(service, 1)
+        await until_streams(service, 0)
+
+
+async def test_a_slow_reader_above_the_least_rate_gets_the_whole_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits = Limits(window=0.5, rate=10_000, tick=0.02)
+    async with large(tmp_path, monkeypatch, limits) as service:
+        path = "/api/data/orders?limit=1000"
+        async with Reader(service, path, more="Connection: close\r\n") as slow:
+            with anyio.fail_after(40):
+                while await slow.some():
+                    await anyio.sleep(0.001)
+        assert all(b"order-%05d" % number in slow.read for number in range(LARGE))
+        assert b'"nextCursor":null}' in slow.read[-100:]
+
+
+async def test_large_answers_that_nobody_reads_are_made_only_as_far_as_they_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    patient = Limits(tick=0.02)
+    async with large(tmp_path, monkeypatch, patient) as service, AsyncExitStack() as stack:
+        for _ in range(10):
+            await stack.enter_async_context(Reader(service, "/api/data/orders?limit=1000"))
+        await until_paused(service, 10)
+        for each in service.connections:
+            unsent = each.transport.get_write_buffer_size()
+            assert unsent < LARGE * 10_000 / 4, "an answer was made that nobody reads"
+
+
+async def test_a_page_in_pieces_is_the_page(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with large(tmp_path, monkeypatch) as service:
+        ann = service.user()
+        found = [each["id"] for each in await ann.records("orders")]
+        assert len(found) == LARGE and found == sorted(set(found))
+        for limit in (1, 49, 50, 51, 100, 399, 400, 401):
+            ids, cursor = [], ""
+            while True:
+                after = f"&cursor={cursor}" if cursor else ""
+                page = (await ann.get(f"/api/data/orders?limit={limit}{after}")).json()
+                ids += [each["id"] for each in page["records"]]
+                assert len(page["records"]) == limit or page["nextCursor"] is None
+                if page["nextCursor"] is None:
+                    break
+                cursor = page["nextCursor"]
+            assert ids == found
+
+
+async def test_an_answer_that_is_not_read_does_not_hold_up_the_end(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Also one that is whole already, as far as the service is concerned."""
+    patient = Limits(head=60, idle=60, window=60)
+    async with AsyncExitStack() as stack, serve_within(patient, tmp_path) as service:
+        await stack.enter_async_context(Reader(service, "/openapi.json", times=50))
+        await until_paused(service, 1)
+        large = Reader(service, "/openapi.json", more="Connection: close\r\n")
+        await stack.enter_async_context(large)
+        with anyio.fail_after(10):
+            while sum(each.transport.is_closing() for each in service.connections) < 1:
+                await anyio.sleep(0.01)
+    assert not [each for each in caplog.records if each.levelname == "ERROR"]
+
+
+# How many ---------------------------------------------------------------------------------------
+
+
+async def test_a_connection_too_many_gets_a_problem_and_the_others_go_on(tmp_path: Path) -> None:
+    async with serve_within(Limits(connections=3), tmp_path) as service, AsyncExitStack() as stack:
+        opened = [await stack.enter_async_context(connection_to(service)) for _ in range(3)]
+        with anyio.fail_after(5):
+            while len(service.connections) < 3:
+                await anyio.sleep(0.01)
+        for _ in range(3):
+            answer = answered(await trickled(service, b""))
+            problem(answer, 503, "too_many_connections")
+            assert int(answer.headers["retry-after"]) > 0
+        for each in opened:
+            await each.send(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            assert (await each.receive()).startswith(b"HTTP/1.1 200 ")
+        await until_none(service)
+        assert (await service.user().get("/healthz")).status_code == 200
+
+
+def test_a_warning_that_repeats_is_logged_seldom(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(module, "SELDOM", 10.0)
+    seldom = Seldom()
+    for second in range(25):
+        seldom.warning("full", float(second))
+        seldom.warning("other", float(second))
+    assert capsys.readouterr().out.count("full") == 3

@@ -1,0 +1,209 @@
+"""Who is believed about where a request came from: trusted proxies, and nobody else."""
+
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import httpx
+import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from service.__main__ import Server, address, listen
+from service.api import routes
+from service.api.parts import Parts, actor
+from service.wire import responses
+from tests.service.api.answers import SLOW
+from tests.service.api.streams import data, stream
+from tests.serving import Json, Serving, User, read, serve, token
+
+pytestmark = pytest.mark.anyio
+
+
+async def who(request: Request) -> Response:
+    """What endpoints get to know about where a request came from."""
+    return responses.JSON({"address": actor(request).address, "base": str(request.base_url)})
+
+
+@asynccontextmanager
+async def behind(folder: Path, trusted: str, patch: pytest.MonkeyPatch) -> AsyncIterator[Serving]:
+    """A service whose peer, the proxy, is this machine; with a route that tells what it knows."""
+    patch.setattr("service.app.routes", [*routes.routes, Route("/api/who", who)])
+    async with serve(folder, TRUSTED_PROXIES=trusted) as service:
+        yield service
+
+
+async def told(service: Serving, headers: list[tuple[str, str]]) -> Json:
+    all_headers = [("Authorization", f"Bearer {token()}"), ("Host", "sync.example"), *headers]
+    async with service.anonymous() as client:
+        answer = await client.get("/api/who", headers=all_headers)
+    assert answer.status_code == 200, answer.text
+    assert ("strict-transport-security" in answer.headers) == read(answer)["base"].startswith(
+        "https:"
+    )
+    return read(answer)
+
+
+FORWARDED = [
+    ("X-Forwarded-For", "203.0.113.7"),
+    ("X-Forwarded-Proto", "https"),
+    ("X-Forwarded-Host", "evil.example"),
+    ("X-Forwarded-Port", "1"),
+    ("X-Forwarded-Prefix", "/evil"),
+    ("X-Real-IP", "203.0.113.8"),
+    ("Forwarded", "for=203.0.113.9;proto=https;host=evil.example"),
+]
+
+
+@pytest.mark.parametrize("trusted", ["", "10.0.0.0/8, ::1, 127.0.0.2"])
+async def test_whoever_is_not_trusted_is_not_believed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trusted: str
+) -> None:
+    monkeypatch.setenv("FORWARDED_ALLOW_IPS", "*")  # uvicorn's own setting is not ours
+    async with behind(tmp_path, trusted, monkeypatch) as service:
+        found = await told(service, FORWARDED)
+        assert found == {"address": "127.0.0.1", "base": "http://sync.example/"}
+
+
+async def test_a_trusted_proxy_is_believed_but_for_the_host(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with behind(tmp_path, "127.0.0.1", monkeypatch) as service:
+        found = await told(service, FORWARDED)
+        assert found == {"address": "203.0.113.7", "base": "https://sync.example/"}
+        assert await told(service, []) == {"address": "127.0.0.1", "base": "http://sync.example/"}
+
+
+SENDERS = {
+    "203.0.113.7": "203.0.113.7",
+    "6.6.6.6 ,203.0.113.7\t, 10.1.2.3": "203.0.113.7",
+    "203.0.113.7:4711": "203.0.113.7",
+    "2001:db8::1": "2001:db8::1",
+    "2001:DB8:0::1": "2001:db8::1",
+    "[2001:db8::1]": "2001:db8::1",
+    "[2001:db8::1]:4711": "2001:db8::1",
+    "::ffff:203.0.113.7": "203.0.113.7",
+    # Whatever the client put there stands at the left: the right-most stranger is who sent it.
+    "6.6.6.6, 203.0.113.7": "203.0.113.7",
+    "127.0.0.1, 203.0.113.7": "203.0.113.7",
+    "6.6.6.6, 203.0.113.7, 10.1.2.3": "203.0.113.7",
+    "6.6.6.6, 203.0.113.7, 10.1.2.3, [fd00::1]:80, ::ffff:10.0.0.1": "203.0.113.7",
+    # All of them trusted: the farthest.
+    "10.1.2.3, 10.1.2.4": "10.1.2.3",
+    # What is no address was written by no proxy: nothing left of it counts.
+    "unknown": "127.0.0.1",
+    "": "127.0.0.1",
+    ",": "127.0.0.1",
+    "203.0.113.7,": "127.0.0.1",
+    "6.6.6.6, _hidden": "127.0.0.1",
+    "6.6.6.6, unknown, 10.1.2.3": "10.1.2.3",
+    "<script>": "127.0.0.1",
+    "203.0.113.7 evil": "127.0.0.1",
+    "203.0.113.7:http": "127.0.0.1",
+    "203.0.113.999": "127.0.0.1",
+    "[2001:db8::1": "127.0.0.1",
+    "[fe80::1%<script>]:1": "127.0.0.1",
+    "fe80::1%eth0": "127.0.0.1",
+    "1": "127.0.0.1",
+    "for=203.0.113.7": "127.0.0.1",
+    "9" * 5000: "127.0.0.1",
+    "10.0.0.1," * 500 + "203.0.113.7": "203.0.113.7",
+}
+
+
+async def test_the_sender_is_the_right_most_that_is_no_proxy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with behind(tmp_path, "127.0.0.1, 10.0.0.0/8, fd00::/8", monkeypatch) as service:
+        for said, sender in SENDERS.items():
+            found = await told(service, [("X-Forwarded-For", said)])
+            assert found["address"] == sender, said
+        lines = [("X-Forwarded-For", "6.6.6.6"), ("X-Forwarded-For", "203.0.113.7, 10.1.2.3")]
+        assert (await told(service, lines))["address"] == "203.0.113.7"
+
+
+async def test_a_scheme_that_is_none_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with behind(tmp_path, "127.0.0.0/8", monkeypatch) as service:
+        for said, scheme in [
+            *(("https", "https"), ("HTTPS", "https"), ("http", "http")),
+            *(("", "http"), ("javascript", "http"), ("https,http", "http"), ("wss", "http")),
+        ]:
+            found = await told(service, [("X-Forwarded-Proto", said)])
+            assert found["base"] == f"{scheme}://sync.example/", said
+
+
+CONSENT: dict[str, Any] = {"AMAZON_APP_ID": "amzn1.sp.solution.x"}
+
+
+@pytest.mark.parametrize(("trusted", "scheme"), [("127.0.0.1", "https"), ("", "http")])
+async def test_the_consent_comes_back_to_where_the_browser_is(
+    tmp_path: Path, trusted: str, scheme: str
+) -> None:
+    async with serve(tmp_path, TRUSTED_PROXIES=trusted, **CONSENT) as service:
+        answer = await service.user().get(
+            "/api/connections/amazon/authorize",
+            headers=[("Host", "sync.example"), *FORWARDED],
+        )
+        back = httpx.URL(answer.headers["location"]).params["redirect_uri"]
+        assert back == f"{scheme}://sync.example/api/connections/amazon/callback"
+
+
+@pytest.mark.parametrize(("trusted", "address"), [("127.0.0.1", "203.0.113.7"), ("", "127.0.0.1")])
+async def test_the_audit_names_the_sender_and_no_made_up_one(
+    tmp_path: Path, trusted: str, address: str
+) -> None:
+    async with serve(tmp_path, TRUSTED_PROXIES=trusted) as service:
+        service.user().http.headers.update({"X-Forwarded-For": "6.6.6.6, 203.0.113.7"})
+        await service.user().connect()
+        entries = read(await service.user().get("/api/audit"))["entries"]
+        assert [each["address"] for each in entries] == [address]
+
+
+async def test_the_cookie_is_for_https_whatever_a_proxy_says(tmp_path: Path) -> None:
+    async with serve(tmp_path, TRUSTED_PROXIES="127.0.0.1") as service:
+        for scheme in ("http", "https"):
+            headers = {"X-Forwarded-Proto": scheme}
+            answer = await service.user().post("/api/session", headers=headers)
+            assert re.search(r"; Secure(;|$)", answer.headers["set-cookie"])
+
+
+async def test_a_stream_goes_through_as_before(tmp_path: Path) -> None:
+    async with serve(tmp_path, TRUSTED_PROXIES="127.0.0.1", **SLOW) as service:
+        ann: User = service.user()
+        await ann.connect()
+        sync_id = await ann.start()
+        async with stream(ann, sync_id, X_Forwarded_For="203.0.113.7") as opened:
+            assert data(await opened.event())["syncId"] == sync_id
+            await ann.post(f"/api/sync/cancel/{sync_id}")
+            assert (await opened.rest())[-1]["event"] == "cancelled"
+
+
+async def base(request: Request) -> Response:
+    return Response(str(request.base_url))
+
+
+async def base_behind_tls(parts: Parts | None) -> str:
+    """What an application on a server for these parts takes its own address for."""
+    bound = listen("127.0.0.1", 0)
+    server = Server(
+        Starlette(routes=[Route("/", base)]), parts.hub if parts else None, signals=False
+    )
+    async with anyio.create_task_group() as group:
+        group.start_soon(lambda: server.serve(sockets=[bound]))
+        async with httpx.AsyncClient(base_url=address(bound)) as client:
+            answer = await client.get("/", headers={"X-Forwarded-Proto": "https"})
+        server.should_exit = True
+    return answer.text
+
+
+async def test_the_sandbox_alone_believes_a_tls_proxy_on_this_machine(service: Serving) -> None:
+    """Client libraries that speak only HTTPS reach it through one."""
+    assert (await base_behind_tls(None)).startswith("https://")
+    assert (await base_behind_tls(service.parts)).startswith("http://")

@@ -1,0 +1,448 @@
+"""The streams, over a real connection: what they begin with, what they tell, how they end."""
+
+import gc
+import time
+from contextlib import AsyncExitStack
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from service.edge import token_claims
+from service.streams import hub
+from tests.service.api.answers import SLOW, TINY, connection_to, paused_sync, problem
+from tests.service.api.streams import (
+    ENDED,
+    Reader,
+    data,
+    request,
+    stream,
+    until_streams,
+)
+from tests.serving import serve, token
+
+pytestmark = pytest.mark.anyio
+
+STEADY: dict[str, Any] = {"DEMO_PAUSE": "0.02", "DEMO_PAGE": "20"}
+
+
+# How a stream begins ----------------------------------------------------------------------------
+
+
+async def test_a_stream_begins_with_retry_and_the_sync_as_it_is(tmp_path: Path) -> None:
+    async with serve(tmp_path, **SLOW) as service:
+        ann = service.user()
+        await ann.connect()
+        sync_id = await ann.start()
+        await ann.until_processed(sync_id, "orders", 0)
+        async with stream(ann, sync_id) as opened:
+            headers = opened.answer.headers
+            assert headers["content-type"].startswith("text/event-stream")
+            assert headers["cache-control"] == "no-store"
+            assert headers["x-accel-buffering"] == "no"
+            assert "content-encoding" not in headers and "etag" not in headers
+            assert await opened.block() == {"retry": "3000"}
+            block = await opened.block()
+            assert block is not None and list(block) == ["id", "event", "data"]
+            assert block["event"] == "progress"
+            status = data(block)
+            assert (status["syncId"], str(status["version"])) == (sync_id, block["id"])
+
+
+async def test_compression_is_not_used_though_it_is_asked_for(tmp_path: Path) -> None:
+    async with serve(tmp_path, **SLOW) as service:
+        ann = service.user()
+        await ann.connect()
+        async with stream(ann, await ann.start(), Accept_Encoding="gzip, br") as opened:
+            assert "content-encoding" not in opened.answer.headers
+            assert await opened.block() == {"retry": "3000"}
+
+
+async def test_every_version_is_told_once_and_in_order(tmp_path: Path) -> None:
+    async with serve(tmp_path, **STEADY) as service:
+        ann = service.user()
+        await ann.connect()
+        async with stream(ann, await ann.start()) as opened:
+            blocks = [each for each in await opened.rest() if "event" in each]
+        ids = [int(each["id"]) for each in blocks]
+        assert ids == list(range(ids[0], ids[-1] + 1)) and len(ids) > 5
+        assert [data(each)["version"] for each in blocks] == ids
+        assert {each["event"] for each in blocks[:-1]} == {"progress"}
+        assert blocks[-1]["event"] == "complete" and data(blocks[-1])["progress"] == 100
+
+
+async def test_a_client_that_returns_gets_what_is_newer_without_gap_or_double(
+    tmp_path: Path,
+) -> None:
+    async with serve(tmp_path, **STEADY) as service:
+        ann = service.user()
+        await ann.connect()
+        sync_id = await ann.start()
+        ids: list[int] = []
+        while True:
+            last = {"Last_Event_ID": str(ids[-1])} if ids else {}
+            async with stream(ann, sync_id, **last) as opened:
+                if opened.answer.status_code == 204:
+                    break
+                for _ in range(3):
+                    if (block := await opened.block()) is not None and "id" in block:
+                        ids.append(int(block["id"]))
+        assert ids == sorted(set(ids))
+        assert ids[-1] == (await ann.status(sync_id))["version"]
+
+
+async def test_the_newest_version_is_not_told_again(tmp_path: Path) -> None:
+    async with serve(tmp_path, **SLOW) as service:
+        ann = service.user()
+        await ann.connect()
+        sync_id = await ann.start()
+        with anyio.fail_after(5):
+            while (await ann.status(sync_id))["stage"] != "fetching":
+                await anyio.sleep(0.01)
+        version = (await ann.status(sync_id))["version"]
+        async with stream(ann, sync_id, Last_Event_ID=str(version)) as opened:
+            assert await opened.block() == {"retry": "3000"}
+            assert int((await opened.event())["id"]) == version + 1
+
+
+async def test_whoever_knows_the_end_gets_204(tmp_path: Path) -> None:
+    async with serve(tmp_path, **TINY) as service:
+        ann = service.user()
+        await ann.connect()
+        done = await ann.whole_sync()
+        path = f"/api/sse/sync-progress/{done['syncId']}"
+        for known in (done["version"], done["version"] + 1, 99_999_999_999):
+            answer = await ann.get(path, headers={"Last-Event-ID": str(known)})
+            assert (answer.status_code, answer.content) == (204, b"")
+            answer = await ann.get(path, params={"lastEventId": str(known)})
+            assert answer.status_code == 204
+        assert len(service.parts.hub) == 0
+
+
+async def test_an_ended_sync_is_told_once_more_and_the_stream_ends(tmp_path: Path) -> None:
+    async with serve(tmp_path, **TINY) as service:
+        ann = service.user()
+        await ann.connect()
+        done = await ann.whole_sync()
+        for last in ({}, {"Last_Event_ID": str(done["version"] - 1)}):
+            async with stream(ann, done["syncId"], **last) as opened:
+                retry, block = await opened.rest()
+            assert retry == {"retry": "3000"}
+            assert block["event"] == "complete" and data(block) == done
+
+
+async def test_an_unknown_id_is_reset_and_told_how_things_are(tmp_path: Path) -> None:
+    async with serve(tmp_path, **SLOW) as service:
+        ann = service.user()
+        await ann.connect()
+        path = f"/api/sse/sync-progress/{await ann.start()}?lastEventId="
+        for last in ("x", "0", "-1", "1e1", "999999", "٣", "1" * 50, "1.5", "null"):
+            async with stream(ann, path + last) as opened:
+                assert await opened.block() == {"retry": "3000"}
+                assert await opened.block() == {"event": "reset", "data": "{}"}
+                assert (await opened.event())["event"] == "progress", last
+
+
+async def test_the_header_counts_for_more_than_the_query(tmp_path: Path) -> None:
+    async with serve(tmp_path, **TINY) as service:
+        ann = service.user()
+        await ann.connect()
+        done = await ann.whole_sync()
+        path = f"/api/sse/sync-progress/{done['syncId']}"
+        async with stream(ann, f"{path}?lastEventId=1", Last_Event_ID="999") as opened:
+            assert opened.answer.status_code == 204
+        async with stream(ann, f"{path}?lastEventId=999", Last_Event_ID="1") as opened:
+            assert opened.answer.status_code == 200
+
+
+async def test_a_resumed_sync_goes_on_for_whoever_saw_its_end(tmp_path: Path) -> None:
+    async with serve(tmp_path, **SLOW) as service:
+        ann = service.user()
+        await ann.connect()
+        sync_id = await ann.start()
+        version = (await ann.post(f"/api/sync/cancel/{sync_id}")).json()["version"]
+        await ann.post(f"/api/sync/resume/{sync_id}")
+        async with stream(ann, sync_id, Last_Event_ID=str(version)) as opened:
+            event = await opened.event()
+            assert event["event"] == "progress" and int(event["id"]) > version
+
+
+async def test_head_of_a_stream_is_answered_at_once_and_takes_no_place(tmp_path: Path) -> None:
+    async with serve(tmp_path, MAX_STREAMS_PER_USER="1", **SLOW) as service:
+        ann = service.user()
+        await ann.connect()
+        sync_id = await ann.start()
+        async with stream(ann, sync_id) as opened:
+            await opened.event()
+            for path in (f"/api/sse/sync-progress/{sync_id}", "/api/sse/syncs"):
+                answer = await ann.http.head(path, timeout=5)
+                assert (answer.status_code, answer.content) == (200, b"")
+                assert answer.headers["content-type"].startswith("text/event-stream")
+            assert len(service.parts.hub) == 1
+            await ann.post(f"/api/sync/cancel/{sync_id}")
+            assert (await opened.rest())[-1]["event"] == "cancelled"
+
+
+async def test_refusals_of_a_stream_are_problems(tmp_path: Path) -> None:
+    async with serve(tmp_path, **SLOW) as service:
+        ann, bob = service.user("ann"), service.user("bob")
+        await ann.connect()
+        sync_id = await ann.start()
+        path = f"/api/sse/sync-progress/{sync_id}"
+        events = {"Accept": "text/event-stream"}
+        problem(await bob.get(path, headers=events), 404, "not_found")
+        async with service.anonymous() as client:
+            for asked in (path, "/api/sse/syncs"):
+                problem(await client.get(asked, headers=events), 401, "unauthenticated")
+        problem(await ann.get("/api/sse/sync-progress/x", headers=events), 404, "not_found")
+        assert len(service.parts.hub) == 0
+
+
+# How it ends ------------------------------------------------------------------------------------
+
+
+async def test_a_terminal_event_ends_the_stream(tmp_path: Path) -> None:
+    async with serve(tmp_path, **SLOW) as service:
+        ann = service.user()
+        await ann.connect()
+        sync_id = await ann.start()
+        async with stream(ann, sync_id) as opened:
+            await opened.event()
+            ended = (await ann.post(f"/api/sync/cancel/{sync_id}")).json()
+            last = (await opened.rest())[-1]
+        assert (last["event"], data(last)) == ("cancelled", ended)
+        await until_streams(service, 0)
+
+
+async def test_a_failed_sync_says_so_on_its_stream(tmp_path: Path) -> None:
+    async with serve(tmp_path, SYNC_TIMEOUT="0.3", **SLOW) as service:
+        ann = service.user()
+        await ann.connect()
+        async with stream(ann, await ann.start()) as opened:
+            last = (await opened.rest())[-1]
+        assert (last["event"], data(last)["error"]["code"]) == ("failed", "timeout")
+
+
+async def test_a_pause_is_told_and_does_not_end_the_stream(tmp_path: Path) -> None:
+    async with serve(tmp_path, **SLOW) as service:
+        ann = service.user()
+        sync_id = await paused_sync(service, ann)
+        async with stream(ann, sync_id) as opened:
+            assert (await opened.event())["event"] == "paused"
+            connection = (await ann.status(sync_id))["connectionId"]
+            again = {"refreshToken": "good"}
+            await ann.post(f"/api/connections/{connection}/reconnect", again)
+            assert (await opened.event())["event"] == "progress"
+
+
+async def test_a_stream_ends_with_its_credential(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub, "TICK", 0.02)
+    monkeypatch.setattr(token_claims, "LEEWAY", 0.0)
+    async with serve(tmp_path, **SLOW) as service:
+        await service.user().connect()
+        sync_id = await service.user().start()
+        end = time.time() + 0.7
+        headers = {"Authorization": f"Bearer {token(exp=end)}"}
+        async with service.anonymous(headers=headers) as client:
+            async with client.stream("GET", f"/api/sse/sync-progress/{sync_id}") as answer:
+                with anyio.fail_after(5):
+                    text = "".join([each async for each in answer.aiter_text()])
+            assert end <= time.time() < end + 1
+            assert text.startswith("retry: 3000\n\n") and text.endswith("\n\n")
+            problem(await client.get("/api/sse/syncs"), 401, "unauthenticated")
+
+
+async def test_a_stream_lives_no_longer_than_it_may(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub, "TICK", 0.02)
+    monkeypatch.setattr(hub, "LIFE", timedelta(seconds=0.2))
+    async with serve(tmp_path, **SLOW) as service:
+        ann = service.user()
+        await ann.connect()
+        sync_id = await ann.start()
+        for path in (sync_id, "/api/sse/syncs"):
+            async with stream(ann, path) as opened:
+                assert (await opened.rest())[0] == {"retry": "3000"}
+        await until_streams(service, 0)
+
+
+async def test_silence_is_broken_by_a_comment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub, "TICK", 0.02)
+    monkeypatch.setattr(hub, "SILENCE", 0.15)
+    async with serve(tmp_path, **SLOW) as service:
+        ann = service.user()
+        async with stream(ann, "/api/sse/syncs") as opened:
+            assert await opened.block() == {"retry": "3000"}
+            began = time.monotonic()
+            assert await opened.block() == {"": ""}
+            assert await opened.block() == {"": ""}
+            assert time.monotonic() - began >= 0.25
+
+
+async def test_the_oldest_stream_of_too_many_is_evicted_in_band(tmp_path: Path) -> None:
+    async with serve(tmp_path, MAX_STREAMS_PER_USER="2", **SLOW) as service:
+        ann, bob = service.user("ann"), service.user("bob")
+        await ann.connect()
+        sync_id = await ann.start()
+        async with (
+            stream(bob, "/api/sse/syncs") as other,
+            stream(ann, sync_id) as first,
+            stream(ann, "/api/sse/syncs") as second,
+        ):
+            for each in (other, first, second):
+                assert await each.block() == {"retry": "3000"}
+            async with stream(ann, sync_id) as third:
+                await third.event()
+                last = (await first.rest())[-1]
+                assert (last["event"], last["retry"]) == ("evicted", "60000")
+                assert "id" not in last  # or the client would not come back to where it was
+                assert len(service.parts.hub) == 3
+                await ann.post(f"/api/sync/cancel/{sync_id}")
+                assert (await third.rest())[-1]["event"] == "cancelled"
+            with anyio.fail_after(5):
+                while (await second.event())["event"] != "cancelled":
+                    pass
+        await until_streams(service, 0)
+
+
+async def test_when_the_hub_closes_every_stream_ends_in_order(tmp_path: Path) -> None:
+    async with serve(tmp_path, **SLOW) as service:
+        ann = service.user()
+        await ann.connect()
+        sync_id = await ann.start()
+        async with AsyncExitStack() as stack:
+            paths = [sync_id, "/api/sse/syncs"] * 40
+            opened = [await stack.enter_async_context(stream(ann, each)) for each in paths]
+            await service.parts.hub.close(0.2)
+            retries = [int((await each.rest())[-1]["retry"]) for each in opened]
+        assert len(set(retries)) > 40 and 1000 <= min(retries) <= max(retries) <= 6000
+        await until_streams(service, 0)
+        async with stream(ann, sync_id) as late:  # it came while we were closing
+            assert "retry" in (await late.rest())[-1]
+
+
+# Many, and slow ones ----------------------------------------------------------------------------
+
+
+async def test_a_reader_that_stalls_holds_up_nobody_and_gets_the_newest(tmp_path: Path) -> None:
+    many: dict[str, Any] = {"DEMO_ORDERS": "4000", "DEMO_PAGE": "10", "DEMO_PAUSE": "0.001"}
+    async with serve(tmp_path, **many) as service:
+        ann = service.user()
+        await ann.connect()
+        sync_id = await ann.start()
+        path = f"/api/sse/sync-progress/{sync_id}"
+        async with Reader(service, path) as stalled, Reader(service, "/api/sse/syncs") as other:
+            await until_streams(service, 2)
+            async with stream(ann, sync_id) as reading:
+                seen = [each for each in await reading.rest(25) if "id" in each]
+            assert seen[-1]["event"] == "complete"
+            await stalled.until(ENDED)
+            await other.until(b"event: complete")
+        assert stalled.read.count(b"event: complete") == 1
+        ids = [int(line[4:]) for line in stalled.read.splitlines() if line.startswith(b"id: ")]
+        assert ids == sorted(set(ids)) and ids[-1] == int(seen[-1]["id"])
+        assert len(ids) < int(seen[-1]["id"]) / 2, "nothing was conflated: buffered without bound"
+        await until_streams(service, 0)
+
+
+async def test_five_hundred_streams_all_see_the_end(tmp_path: Path) -> None:
+    async with serve(tmp_path, MAX_STREAMS_PER_USER="500", **SLOW) as service:
+        ann = service.user()
+        await ann.connect()
+        sync_id = await ann.start()
+        ends: list[bytes] = []
+
+        async def follow() -> None:
+            got = b""
+            async with connection_to(service) as raw:
+                await raw.send(request(f"/api/sse/sync-progress/{sync_id}"))
+                while not got.endswith(ENDED):
+                    got = got[-4000:] + await raw.receive()
+            ends.append(got)
+
+        with anyio.fail_after(20):
+            async with anyio.create_task_group() as group:
+                for _ in range(500):
+                    group.start_soon(follow)
+                await until_streams(service, 500, 15)
+                await ann.post(f"/api/sync/cancel/{sync_id}")
+        assert len(ends) == 500
+        assert all(b"event: cancelled" in each for each in ends)
+        await until_streams(service, 0)
+
+
+async def test_clients_that_go_leave_nothing_behind(tmp_path: Path) -> None:
+    async with serve(tmp_path, **SLOW) as service:
+        ann = service.user()
+        await ann.connect()
+        sync_id = await ann.start()
+        for path in (f"/api/sse/sync-progress/{sync_id}", "/api/sse/syncs"):
+            for bytes_read in (0, 1):
+                for _ in range(10):
+                    async with connection_to(service) as raw:
+                        await raw.send(request(path))
+                        if bytes_read:
+                            await raw.receive()
+        with anyio.fail_after(5):
+            while len(service.parts.hub):
+                await anyio.sleep(0.01)
+        hub_of = service.parts.hub
+        assert hub_of._of_sync == {} and hub_of._of_user == {}
+
+
+async def test_a_closed_stream_is_gone_at_once(tmp_path: Path) -> None:
+    """Without the collector: it comes seldom, and until then 2,000 streams would keep 12 MB."""
+    async with serve(tmp_path, **SLOW) as service:
+        ann = service.user()
+        await ann.connect()
+        sync_id = await ann.start()
+        gc.collect()
+        gc.disable()
+        try:
+            for _ in range(3):
+                async with stream(ann, sync_id) as opened:
+                    await opened.event()
+            with anyio.fail_after(5):
+                while any(isinstance(each, hub.Stream) for each in gc.get_objects()):
+                    await anyio.sleep(0.01)
+        finally:
+            gc.enable()
+
+
+# All of a user's syncs --------------------------------------------------------------------------
+
+
+async def test_one_stream_tells_of_all_of_a_users_syncs_and_of_no_others(tmp_path: Path) -> None:
+    async with serve(tmp_path, **SLOW) as service:
+        ann, bob = service.user("ann"), service.user("bob")
+        await ann.connect()
+        await bob.connect()
+        first = await ann.start()
+        await ann.post(f"/api/sync/cancel/{first}")
+        second = await ann.start()
+        theirs = await bob.start()
+        async with stream(ann, "/api/sse/syncs") as opened:
+            assert opened.answer.headers["cache-control"] == "no-store"
+            assert await opened.block() == {"retry": "3000"}
+            shown = [await opened.event(), await opened.event()]
+            assert [(each["event"], data(each)["syncId"]) for each in shown] == [
+                ("cancelled", first),
+                ("progress", second),
+            ]
+            await bob.post(f"/api/sync/cancel/{theirs}")
+            await ann.post(f"/api/sync/cancel/{second}")
+            events: list[dict[str, str]] = []
+            while not events or events[-1]["event"] != "cancelled":
+                events.append(await opened.event())
+            third = await ann.start()  # an end does not end this stream
+            events.append(await opened.event())
+            assert data(events[-1])["syncId"] == third
+            assert all("id" not in each for each in [*shown, *events])
+            assert theirs not in {data(each)["syncId"] for each in events}
