@@ -1,5 +1,6 @@
 """Whether pages still bring something new: a source may name next pages without end."""
 
+from collections import OrderedDict
 from collections.abc import Iterable
 
 from connectors.base import Unknowable
@@ -24,7 +25,8 @@ class Repeats:
 
     def __init__(self, most_empty: int = MOST_STALE) -> None:
         self._most_empty = most_empty
-        self._ids: dict[int, None] = {}  # the oldest first
+        # The oldest first. A dict would search for its first key among all that were deleted.
+        self._ids: OrderedDict[int, None] = OrderedDict()
         self._pages: set[int] = set()
         self.count = self._stale = 0
 
@@ -43,11 +45,11 @@ class Repeats:
 
     def _remember(self, ids: set[int]) -> None:
         self._pages.add(hash(frozenset(ids)))
-        for each in ids:
-            self._ids.pop(each, None)
-            self._ids[each] = None
-        while len(self._ids) > REMEMBERED:
-            del self._ids[next(iter(self._ids))]
+        for key in ids:
+            self._ids[key] = None
+            self._ids.move_to_end(key)
+        for _ in range(len(self._ids) - REMEMBERED):
+            self._ids.popitem(last=False)
 
 
 def endless(operation: str, why: str) -> str:

@@ -1,5 +1,6 @@
 """Convert values of the service to the shapes of the API: syncs, events, connections, claims."""
 
+from collections import OrderedDict
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -164,7 +165,7 @@ class Encoder:
     """Encodes each version of a sync once, however many ask for it."""
 
     def __init__(self) -> None:
-        self._encoded: dict[str, tuple[int, bytes]] = {}
+        self._encoded: OrderedDict[str, tuple[int, bytes]] = OrderedDict()
 
     def status(self, sync: Sync) -> bytes:
         version, body = self._encoded.get(sync.id, (0, b""))
@@ -173,7 +174,7 @@ class Encoder:
             self._encoded.pop(sync.id, None)
             self._encoded[sync.id] = (sync.version, body)
             if len(self._encoded) > REMEMBERED:
-                del self._encoded[next(iter(self._encoded))]
+                self._encoded.popitem(last=False)
         return body
 
 
