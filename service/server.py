@@ -37,7 +37,7 @@ class Server(uvicorn.Server):
             app,
             lifespan="off",
             access_log=False,
-            http=cast(Any, partial(Protocol, limits=allowed)) if hub else "auto",
+            http=cast(Any, partial(Protocol, limits=allowed)) if hub is not None else "auto",
             timeout_keep_alive=cast(int, allowed.idle),  # a part of a second will do, too
             # There is none. Its handshakes would be logged with the query, where tickets are.
             ws="none",
@@ -63,7 +63,7 @@ class Server(uvicorn.Server):
 
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
         async with anyio.create_task_group() as group:
-            if self._hub:
+            if self._hub is not None:
                 group.start_soon(limits.watch, self._watched, self._limits.tick)
             await super().serve(sockets)
             group.cancel_scope.cancel()
@@ -77,7 +77,7 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         async with anyio.create_task_group() as group:
-            if self._hub:
+            if self._hub is not None:
                 group.start_soon(self._hub.close, GRACE / 3)
             await super().shutdown(sockets)
 
