@@ -102,7 +102,7 @@ def demo(
     faults: str,
     no_browser: bool,
 ) -> None:
-    """Run the service with a sandbox instead of Amazon and a connected seller."""
+    """Run the service with a sandbox in place of Amazon and a seller already connected."""
     with readable_errors():
         sandbox = connectors.sandbox()
         app = sandbox_app(sandbox, faults, orders=orders, seed=seed, speed=speed)

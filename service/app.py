@@ -71,7 +71,7 @@ def create_app(parts: Parts, settings: Settings) -> ASGIApp:
             Exception: _unexpected,
         },
     )
-    starlette.router.redirect_slashes = False  # a path with a slash too many is a 404
+    starlette.router.redirect_slashes = False  # a path with an extra slash is a 404
     starlette.state.parts = parts
     # These go around Starlette, so that they apply to its response to unexpected errors too.
     app: ASGIApp = starlette
@@ -198,7 +198,7 @@ def _assemble(
 
 
 def _pipeline(settings: Settings, keys: MultiFernet, backends: Backends, parts: Parts) -> Pipeline:
-    """A running sync is not in a hurry: its engine waits while the database is unavailable."""
+    """Running syncs use an engine that waits while the database is unavailable."""
     patient = PatientEngine(backends.engine)
     return Pipeline(
         parts.registry,

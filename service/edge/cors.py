@@ -16,10 +16,10 @@ RESPONSE_HEADERS = ("ETag", "Location", "Retry-After")
 
 
 class ApiCors(CORSMiddleware):
-    """Goes around the whole application, so that pages can read refusals and faults too.
+    """Wraps the whole application, so that pages can read refusals and faults too.
 
-    Credentials are not allowed; other origins send a token or a ticket. The session cookie is
-    SameSite=Lax: another origin of the same site would send it, and must not act with it."""
+    Credentials are not allowed: other origins send a token or a ticket. Browsers would send the
+    session cookie (SameSite=Lax) from another origin of the same site, which must not use it."""
 
     def __init__(self, app: ASGIApp, origins: Sequence[str]) -> None:
         super().__init__(

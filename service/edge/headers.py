@@ -27,7 +27,7 @@ NO_STORE = (b"cache-control", b"no-store")
 
 
 class SecurityHeaders:
-    """Goes around the whole application, so that the responses to faults have the headers too."""
+    """Wraps the whole application, so that the responses to faults have the headers too."""
 
     def __init__(self, app: ASGIApp, demo: bool) -> None:
         self._app = app

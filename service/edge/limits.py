@@ -53,7 +53,7 @@ class Checked(Protocol):
 
 
 class ThrottledLog:
-    """Logs each warning at most once in LOG_INTERVAL seconds, with the number of times since."""
+    """Logs a warning at most once per LOG_INTERVAL, with the number of occurrences since."""
 
     def __init__(self) -> None:
         self._next: dict[str, float] = {}

@@ -12,8 +12,8 @@ MAX_USERS = 100_000
 
 
 class Rates:
-    """The generic cell rate algorithm: it keeps one time per user, at which all requests so far
-    would have been spread evenly. A whole minute's requests may come at once."""
+    """The generic cell rate algorithm: it stores one time per user, the theoretical arrival time
+    of the next request. A user may send the requests of a whole minute at once."""
 
     def __init__(self, max_per_minute: int, clock: Clock) -> None:
         self._interval = MINUTE / max_per_minute if max_per_minute else 0.0

@@ -13,8 +13,8 @@ LEEWAY = 60.0
 MAX_NAME = 200
 OPERATOR = "operator"
 JWKS_PREFIX = "jwks:"
-"""Prefix of the tenants of AUTH_JWKS where both issuers are set. A token must never name such a
-tenant itself, whatever is set: a second issuer that is set later would share its tenants."""
+"""Prefix of the tenants of AUTH_JWKS where both issuers are set. No token may name such a
+tenant itself: otherwise an issuer that is added later could share tenants with the first."""
 UNPRINTABLE = frozenset({"Cc", "Cs", "Zl", "Zp"})
 """Unicode categories: control characters, surrogates, line and paragraph separators."""
 

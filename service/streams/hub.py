@@ -237,7 +237,7 @@ class Hub:
         self._send(stream, _message(stream.final_block, more=False))
 
     def _evict(self, stream: Stream) -> None:
-        """By an event, since an EventSource never reconnects after a status other than 200."""
+        """Evict by an event: an EventSource does not reconnect after a status other than 200."""
         text = '{"reason":"too many streams of this user"}'
         self._end(stream, serialize.block(event="evicted", data=text, retry=EVICTED_RETRY))
         self._unlist(stream)

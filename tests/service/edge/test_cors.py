@@ -171,9 +171,9 @@ async def test_a_page_of_an_allowed_origin_follows_a_stream_with_a_ticket(tmp_pa
         sync_id = await ann.start()
         answer = await ann.post("/api/sse/ticket", {"syncId": sync_id}, headers={"Origin": APP})
         assert_readable(answer)
-        nobody = User(service.anonymous())
+        anonymous = User(service.anonymous())
         path = f"/api/sse/sync-progress/{sync_id}?ticket={read(answer)['ticket']}"
-        async with nobody.http, stream(nobody, path, Origin=APP) as opened:
+        async with anonymous.http, stream(anonymous, path, Origin=APP) as opened:
             assert_readable(opened.answer)
             assert data(await opened.event())["syncId"] == sync_id
             await ann.post(f"/api/sync/cancel/{sync_id}")

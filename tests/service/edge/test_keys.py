@@ -63,8 +63,8 @@ async def test_tokens_signed_with_a_key_of_the_file_are_valid(tmp_path: Path) ->
 
 async def test_the_algorithm_selects_the_kind_of_key(tmp_path: Path) -> None:
     async with serve(tmp_path, AUTH_JWKS=file(tmp_path)) as service:
-        for good in (token(), signed(rsa()), signed(ec())):
-            assert await accepted(service, good)
+        for bearer in (token(), signed(rsa()), signed(ec())):
+            assert await accepted(service, bearer)
     async with serve(tmp_path, AUTH_JWKS=file(tmp_path), **ONLY_JWKS) as service:
         assert not await accepted(service, token())
         assert await accepted(service, signed(rsa()))
@@ -75,7 +75,7 @@ async def test_the_algorithm_selects_the_kind_of_key(tmp_path: Path) -> None:
 
 def confused() -> dict[str, str]:
     """Tokens with a valid signature, but with a public value as the secret or with another key."""
-    known = public(rsa(), ec())
+    jwk = public(rsa(), ec())[0]
     pem, der = rsa().as_pem(private=False), rsa().as_der(private=False)
     hs256 = {"alg": "HS256", "typ": "JWT", "kid": "rsa-1"}
     with_jwk = {"jwk": public(rsa("eve"))[0]}
@@ -83,8 +83,8 @@ def confused() -> dict[str, str]:
         "HS256 with the public PEM": made(header=hs256, secret=pem),
         "HS256 with the public PEM, no final newline": made(header=hs256, secret=pem.strip()),
         "HS256 with the public DER": made(header=hs256, secret=der),
-        "HS256 with the public JWK": made(header=hs256, secret=msgspec.json.encode(known[0])),
-        "HS256 with the modulus": made(header=hs256, secret=known[0]["n"]),
+        "HS256 with the public JWK": made(header=hs256, secret=msgspec.json.encode(jwk)),
+        "HS256 with the modulus": made(header=hs256, secret=jwk["n"]),
         "HS256 with an empty secret": made(header=hs256, secret=b""),
         "HS256 with the symmetric key of the set": made(header=hs256, secret=b"k" * 32),
         "none": made(header={"alg": "none", "kid": "rsa-1"}),
@@ -114,7 +114,7 @@ def confused() -> dict[str, str]:
 
 
 async def test_tokens_signed_with_a_wrong_key_are_refused(tmp_path: Path) -> None:
-    known = [
+    published = [
         *public(rsa(), ec()),
         *public(rsa("rs512"), alg="RS512"),
         *public(rsa("enc"), use="enc"),
@@ -131,7 +131,7 @@ async def test_tokens_signed_with_a_wrong_key_are_refused(tmp_path: Path) -> Non
         {"kty": "AKP", "kid": "rsa-1"},
         {"kid": "rsa-1"},
     ]
-    path = file(tmp_path, msgspec.json.encode({"keys": known[::-1]}))
+    path = file(tmp_path, msgspec.json.encode({"keys": published[::-1]}))
     for secret in (SECRET, ""):
         async with serve(tmp_path, AUTH_JWKS=path, AUTH_SECRET=secret) as service:
             for name, bad in confused().items():
@@ -177,13 +177,13 @@ async def test_issuer_and_audience_are_checked_if_set(tmp_path: Path) -> None:
 
 async def test_concurrent_requests_for_a_new_key_share_one_download(tmp_path: Path) -> None:
     clock = AdvancingClock()
-    with issuer() as there:
-        async with serve(tmp_path, clock, AUTH_JWKS=there.url, **ONLY_JWKS) as service:
+    with issuer() as idp:
+        async with serve(tmp_path, clock, AUTH_JWKS=idp.url, **ONLY_JWKS) as service:
             assert await accepted(service, signed(rsa()))
-            assert there.asked == 1
+            assert idp.asked == 1
             await advance(clock, keys.MIN_INTERVAL)
-            there.publish(rsa("rsa-2"), ec())
-            there.before = lambda: time.sleep(0.1)
+            idp.publish(rsa("rsa-2"), ec())
+            idp.before = lambda: time.sleep(0.1)
             results: list[bool] = []
 
             async def use_new_key(number: int) -> None:
@@ -193,7 +193,7 @@ async def test_concurrent_requests_for_a_new_key_share_one_download(tmp_path: Pa
                 for number in range(20):
                     group.start_soon(use_new_key, number)
             assert results == [True] * 20
-            assert there.asked == 2
+            assert idp.asked == 2
 
 
 async def advance(clock: AdvancingClock, seconds: float) -> None:
@@ -203,19 +203,19 @@ async def advance(clock: AdvancingClock, seconds: float) -> None:
 
 
 async def test_unknown_keys_do_not_cause_repeated_downloads(tmp_path: Path) -> None:
-    with issuer() as there:
-        async with serve(tmp_path, AUTH_JWKS=there.url) as service:
+    with issuer() as idp:
+        async with serve(tmp_path, AUTH_JWKS=idp.url) as service:
             for number in range(30):
                 bad = made(header={"alg": ("RS256", "ES256")[number % 2], "kid": f"k{number}"})
                 assert not await accepted(service, bad)
             assert await accepted(service, signed(rsa()))
-            assert there.asked == 1
+            assert idp.asked == 1
 
 
 async def test_a_token_without_an_unknown_key_causes_no_download(tmp_path: Path) -> None:
     clock = AdvancingClock()
-    with issuer() as there:
-        async with serve(tmp_path, clock, AUTH_JWKS=there.url) as service:
+    with issuer() as idp:
+        async with serve(tmp_path, clock, AUTH_JWKS=idp.url) as service:
             assert await accepted(service, signed(rsa()))
             await advance(clock, keys.MIN_INTERVAL)
             for bad in (
@@ -230,7 +230,7 @@ async def test_a_token_without_an_unknown_key_causes_no_download(tmp_path: Path)
                 problem(await client.get(PATH), 401, "unauthenticated")
                 basic = {"Authorization": "Basic YTpi"}
                 problem(await client.get(PATH, headers=basic), 401, "unauthenticated")
-            assert there.asked == 1
+            assert idp.asked == 1
 
 
 async def until_known(service: Serving, clock: AdvancingClock, key: RSAKey | ECKey) -> None:
@@ -244,12 +244,12 @@ async def test_a_withdrawn_key_is_no_longer_valid_even_for_cached_tokens(
     tmp_path: Path, way: str
 ) -> None:
     clock = AdvancingClock()
-    with issuer() as there:
-        where = there.url if way == "url" else file(tmp_path)
+    with issuer() as idp:
+        where = idp.url if way == "url" else file(tmp_path)
         async with serve(tmp_path, clock, AUTH_JWKS=where) as service:
             assert await accepted(service, signed(rsa()))
             if way == "url":
-                there.publish(ec())
+                idp.publish(ec())
             else:
                 file(tmp_path, jwks(ec()))
             with anyio.fail_after(5):
@@ -293,17 +293,17 @@ FAILURES: dict[str, Json] = {
 @pytest.mark.parametrize("how", FAILURES)
 async def test_while_the_url_fails_tokens_get_503_instead_of_401(tmp_path: Path, how: str) -> None:
     clock = AdvancingClock()
-    with issuer() as there:
-        working = there.status, there.headers, there.body
+    with issuer() as idp:
+        working = idp.status, idp.headers, idp.body
         for name, value in FAILURES[how].items():
-            setattr(there, name, value)
+            setattr(idp, name, value)
         with capture_logs() as logs:
-            async with serve(tmp_path, clock, AUTH_JWKS=there.url) as service:
+            async with serve(tmp_path, clock, AUTH_JWKS=idp.url) as service:
                 answer = await ask(service, signed(rsa()))
                 problem(answer, 503, "auth_unavailable")
                 assert int(answer.headers["retry-after"]) >= 0
                 assert await accepted(service, token()), "this token needs no key of the issuer"
-                there.status, there.headers, there.body = working
+                idp.status, idp.headers, idp.body = working
                 await until_known(service, clock, rsa())
     changes = [(line["log_level"], line["keys"]) for line in logs if line["event"] == "auth_keys"]
     assert changes == [("warning", 0), ("info", 2)], "one line per change"
@@ -325,13 +325,13 @@ async def test_a_service_starts_while_its_issuer_is_unavailable(tmp_path: Path) 
 
 async def test_previous_keys_remain_valid_while_the_url_fails(tmp_path: Path) -> None:
     clock = AdvancingClock()
-    with issuer() as there:
-        async with serve(tmp_path, clock, AUTH_JWKS=there.url) as service:
+    with issuer() as idp:
+        async with serve(tmp_path, clock, AUTH_JWKS=idp.url) as service:
             assert await accepted(service, signed(rsa()))
-            there.status = 503
-            since = there.asked
+            idp.status = 503
+            since = idp.asked
             with anyio.fail_after(5):
-                while there.asked < since + 3:
+                while idp.asked < since + 3:
                     await advance(clock, keys.REFRESH_INTERVAL)
                     assert await accepted(service, signed(rsa()))
             problem(await ask(service, signed(rsa("rsa-2"))), 503, "auth_unavailable")
@@ -342,10 +342,10 @@ async def test_a_url_that_hangs_delays_only_tokens_that_need_it(
 ) -> None:
     monkeypatch.setattr(keys, "TOTAL_TIMEOUT", 2.0)
     release = threading.Event()
-    with issuer() as there:
-        there.before = lambda: release.wait(10)
+    with issuer() as idp:
+        idp.before = lambda: release.wait(10)
         try:
-            async with serve(tmp_path, AUTH_JWKS=there.url) as service:
+            async with serve(tmp_path, AUTH_JWKS=idp.url) as service:
                 async with anyio.create_task_group() as group:
                     answers: list[httpx.Response] = []
 
@@ -411,10 +411,10 @@ async def test_private_keys_in_the_file_are_not_read(tmp_path: Path) -> None:
 
 
 async def test_demo_mode_downloads_no_keys(tmp_path: Path) -> None:
-    with issuer() as there:
+    with issuer() as idp:
         async with (
-            serve(tmp_path, AUTH_MODE="demo", AUTH_JWKS=there.url) as service,
+            serve(tmp_path, AUTH_MODE="demo", AUTH_JWKS=idp.url) as service,
             service.anonymous() as client,
         ):
             assert (await client.get(PATH)).status_code == 200
-        assert there.asked == 0
+        assert idp.asked == 0

@@ -44,12 +44,12 @@ async def large(
         yield service
 
 
-async def trickled(service: Serving, begin: bytes, piece: bytes = b"") -> bytes:
+async def trickle(service: Serving, start: bytes, piece: bytes = b"") -> bytes:
     """All bytes that a client which sends in pieces receives until the connection is closed."""
     received = b""
     async with connection_to(service) as stream, anyio.create_task_group() as group:
-        if begin:
-            await stream.send(begin)
+        if start:
+            await stream.send(start)
         group.start_soon(_send_slowly, stream, piece)
         with anyio.fail_after(10):
             try:
@@ -87,36 +87,36 @@ async def until_paused(service: Serving, connections: int) -> None:
 
 
 async def test_a_connection_that_sends_nothing_is_closed_without_a_response(short: Serving) -> None:
-    assert await trickled(short, b"") == b""
+    assert await trickle(short, b"") == b""
 
 
 async def test_a_connection_that_sends_only_empty_lines_is_closed(short: Serving) -> None:
-    assert await trickled(short, b"\r\n", b"\r\n") == b""
+    assert await trickle(short, b"\r\n", b"\r\n") == b""
     again = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
-    assert (await trickled(short, again, b"\r\n")).count(b"HTTP/1.1 200 ") == 1
+    assert (await trickle(short, again, b"\r\n")).count(b"HTTP/1.1 200 ") == 1
 
 
 async def test_an_incomplete_head_gets_408(short: Serving) -> None:
     for piece in (b"", b"X: a\r\n"):
-        answer = await trickled(short, b"GET /healthz HTTP/1.1\r\nHost: x\r\n", piece)
+        answer = await trickle(short, b"GET /healthz HTTP/1.1\r\nHost: x\r\n", piece)
         problem(answered(answer), 408, "request_timeout")
 
 
 async def test_an_incomplete_second_head_gets_408(short: Serving) -> None:
     first = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
-    answer = await trickled(short, first + b"GET /", b"a")
+    answer = await trickle(short, first + b"GET /", b"a")
     assert answer.startswith(b"HTTP/1.1 200 ") and b"HTTP/1.1 408 " in answer
 
 
 async def test_an_idle_connection_is_closed(short: Serving) -> None:
-    answer = await trickled(short, b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+    answer = await trickle(short, b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
     assert answer.count(b"HTTP/1.1") == 1
 
 
 # Bodies -------------------------------------------------------------------------------------------
 
 
-def begun(path: str, *more: str) -> bytes:
+def unfinished_post(path: str, *more: str) -> bytes:
     headers = "".join(f"{header}\r\n" for header in more)
     return f"POST {path} HTTP/1.1\r\n{HEAD}{headers}\r\n".encode()
 
@@ -124,26 +124,26 @@ def begun(path: str, *more: str) -> bytes:
 async def test_a_body_below_the_minimum_rate_gets_408(short: Serving) -> None:
     await short.user().connect()
     whole, chunked = "Content-Length: 100000", "Transfer-Encoding: chunked"
-    for begin, piece in (
-        (begun("/api/sync/start", whole), b""),
-        (begun("/api/sync/start", whole) + b"{", b" "),
-        (begun("/api/sync/start", chunked), b"1\r\n \r\n"),
+    for start, piece in (
+        (unfinished_post("/api/sync/start", whole), b""),
+        (unfinished_post("/api/sync/start", whole) + b"{", b" "),
+        (unfinished_post("/api/sync/start", chunked), b"1\r\n \r\n"),
     ):
-        answer = await trickled(short, begin, piece)
+        answer = await trickle(short, start, piece)
         problem(answered(answer), 408, "request_timeout")
     assert (await short.user().get("/api/sync/history")).json()["total"] == 0
 
 
 async def test_a_body_that_is_no_longer_needed_must_arrive_too(short: Serving) -> None:
-    begin = b"POST /api/none HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n"
-    answer = await trickled(short, begin, b" ")
+    start = b"POST /api/none HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n"
+    answer = await trickle(short, start, b" ")
     assert answer.count(b"HTTP/1.1") == 1 and answer.startswith(b"HTTP/1.1 401 ")
 
 
 async def test_a_slow_body_above_the_minimum_rate_is_read_completely(short: Serving) -> None:
     await short.user().connect()
     async with connection_to(short) as stream:
-        await stream.send(begun("/api/sync/start", "Content-Length: 5000"))
+        await stream.send(unfinished_post("/api/sync/start", "Content-Length: 5000"))
         for _ in range(10):
             await stream.send(b" " * 490)
             await anyio.sleep(0.1)
@@ -166,7 +166,7 @@ async def test_a_client_that_waits_for_100_continue_is_not_cut_off(
         monkeypatch.setattr(service.parts.auth, "identify", slowly)
         more = ("Expect: 100-continue", "Content-Length: 2")
         async with connection_to(service) as stream:
-            await stream.send(begun("/api/sync/start", *more))
+            await stream.send(unfinished_post("/api/sync/start", *more))
             assert (await stream.receive()).startswith(b"HTTP/1.1 100 ")
             await stream.send(b"{}")
             assert (await stream.receive()).startswith(b"HTTP/1.1 202 ")
@@ -298,7 +298,7 @@ async def test_a_connection_above_the_limit_gets_a_problem_and_the_others_contin
             while len(service.connections) < 3:
                 await anyio.sleep(0.01)
         for _ in range(3):
-            answer = answered(await trickled(service, b""))
+            answer = answered(await trickle(service, b""))
             problem(answer, 503, "too_many_connections")
             assert int(answer.headers["retry-after"]) > 0
         for connection in opened:

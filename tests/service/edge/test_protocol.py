@@ -87,15 +87,15 @@ async def test_invalid_bytes_after_a_stream_request_get_no_second_response(tmp_p
 
 
 async def test_an_endless_head_is_refused_before_it_fills_the_memory(service: Serving) -> None:
-    for begin, piece in (
+    for start, piece in (
         (b"GET /healthz HTTP/1.1\r\nHost: x\r\nX: ", b"a" * 10_000),
         (b"GET /healthz HTTP/1.1\r\nHost: x\r\n", b"X: a\r\n" * 2_000),
         (b"GET /", b"a" * 10_000),
         (b"POST /healthz HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n", b"X: a\r\n" * 2_000),
     ):
-        sent, answer = len(begin), b""
+        sent, answer = len(start), b""
         async with connection_to(service) as stream:
-            await stream.send(begin)
+            await stream.send(start)
             with anyio.fail_after(5):
                 try:
                     while sent < 100 * MAX_HEAD:
@@ -116,8 +116,8 @@ async def test_an_endless_head_is_refused_before_it_fills_the_memory(service: Se
 
 async def test_a_head_that_is_slightly_too_large_gets_431(service: Serving) -> None:
     async with connection_to(service) as stream:
-        begin = b"GET /healthz HTTP/1.1\r\nHost: x\r\nX: "
-        await stream.send(begin + b"a" * 1000)
+        start = b"GET /healthz HTTP/1.1\r\nHost: x\r\nX: "
+        await stream.send(start + b"a" * 1000)
         await anyio.sleep(0.1)  # bytes that arrive together with the first ones are not counted
         await stream.send(b"a" * MAX_HEAD)
         await stream.send(b"a")
@@ -147,8 +147,8 @@ async def test_an_upgrade_is_ignored_and_not_logged(
         for path in ("/ws/x?ticket=s3cr3t", "/api/sync/status/x?ticket=s3cr3t"):
             problem(await ann.get(path, headers=offer), 404, "not_found")
         path = "/api/sse/sync-progress/x?ticket=s3cr3t"
-        async with service.anonymous() as nobody:
-            problem(await nobody.get(path, headers=offer), 401, "unauthenticated")
+        async with service.anonymous() as anonymous:
+            problem(await anonymous.get(path, headers=offer), 401, "unauthenticated")
     ours = [record for record in caplog.records if not record.name.startswith("http")]
     assert not [r for r in ours if "s3cr3t" in r.getMessage() or r.levelno > INFO]
 
@@ -174,11 +174,11 @@ async def test_requests_in_progress_do_not_delay_the_shutdown(
             monkeypatch.setattr(ScriptedConnector, "check", never)
             streams = [await stack.enter_async_context(connection_to(service)) for _ in range(3)]
             body, check, unread = streams
-            begin = f"POST /api/sync/start HTTP/1.1\r\n{head}Content-Length: 10\r\n\r\n{{"
-            await body.send(begin.encode())
+            start = f"POST /api/sync/start HTTP/1.1\r\n{head}Content-Length: 10\r\n\r\n{{"
+            await body.send(start.encode())
             content = msgspec.json.encode({"connector": "demo", "refreshToken": "good"})
-            begin = f"POST /api/connections HTTP/1.1\r\n{head}Content-Length: {len(content)}"
-            await check.send(f"{begin}\r\n\r\n".encode() + content)
+            start = f"POST /api/connections HTTP/1.1\r\n{head}Content-Length: {len(content)}"
+            await check.send(f"{start}\r\n\r\n".encode() + content)
             await checking.wait()
             path = f"/api/sse/sync-progress/{await ann.start()}"
             await unread.send(f"GET {path} HTTP/1.1\r\n{head}\r\n".encode())
@@ -253,8 +253,8 @@ async def test_a_stream_has_no_connection_header_but_close(tmp_path: Path) -> No
     async with serve(tmp_path, **SLOW) as service:
         for header, expected in ((b"", []), (b"Connection: close\r\n", ["close"])):
             async with connection_to(service) as stream:
-                begin = old_request("/api/sse/syncs").replace(b"HTTP/1.0", b"HTTP/1.1")
-                await stream.send(begin[:-2] + header + b"\r\n")
+                start = old_request("/api/sse/syncs").replace(b"HTTP/1.0", b"HTTP/1.1")
+                await stream.send(start[:-2] + header + b"\r\n")
                 headers, _ = headers_of(await stream.receive())
             assert headers.get_list("connection") == expected
             assert headers["transfer-encoding"] == "chunked"

@@ -40,7 +40,7 @@ async def follow(service: Serving, sync_id: str, text: str) -> httpx.Response:
         return answer
 
 
-async def begun(service: Serving, user: User) -> str:
+async def start_sync(service: Serving, user: User) -> str:
     await user.connect()
     return await user.start()
 
@@ -48,14 +48,14 @@ async def begun(service: Serving, user: User) -> str:
 async def test_a_ticket_opens_the_stream_of_its_sync(tmp_path: Path) -> None:
     async with serve(tmp_path, **SLOW) as service:
         ann = service.user()
-        sync_id = await begun(service, ann)
+        sync_id = await start_sync(service, ann)
         answer = await ann.post(PATH, {"syncId": sync_id})
         assert answer.headers["cache-control"] == "no-store"
         body = read(answer)
         assert set(body) == {"ticket", "expiresIn"} and 895 <= body["expiresIn"] <= 900
-        nobody = User(service.anonymous())
+        anonymous = User(service.anonymous())
         path = f"/api/sse/sync-progress/{sync_id}?ticket={body['ticket']}"
-        async with nobody.http, stream(nobody, path) as opened:
+        async with anonymous.http, stream(anonymous, path) as opened:
             first = await opened.event()
             assert (first["event"], data(first)["syncId"]) == ("progress", sync_id)
             await ann.post(f"/api/sync/cancel/{sync_id}")
@@ -95,7 +95,7 @@ async def test_a_ticket_opens_no_other_sync(tmp_path: Path) -> None:
 async def test_a_ticket_requires_a_sync_of_the_user(tmp_path: Path) -> None:
     async with serve(tmp_path, **SLOW) as service:
         ann, bob = service.user("ann"), service.user("bob", tenant="ann")
-        sync_id = await begun(service, ann)
+        sync_id = await start_sync(service, ann)
         for requested in (sync_id, "sync_x", "", "\0", "x" * 5000):
             problem(await bob.post(PATH, {"syncId": requested}), 404, "not_found")
         async with service.anonymous() as client:
@@ -121,19 +121,19 @@ async def test_an_invalid_body_gets_no_ticket(service: Serving) -> None:
 
 async def test_a_forged_ticket_opens_nothing(tmp_path: Path) -> None:
     async with serve(tmp_path, **SLOW) as service:
-        sync_id = await begun(service, service.user())
-        good = await ticket(service.user(), sync_id)
+        sync_id = await start_sync(service, service.user())
+        valid = await ticket(service.user(), sync_id)
         claims = Ticket("ann", "ann", "", sync_id, YEAR_2100)
-        padded = good + "=" * (-len(good) % 4)
+        padded = valid + "=" * (-len(valid) % 4)
         forged = {
             "none": "",
             "a word": "ticket",
             "not ASCII": "é€",
             "null": "\0",
             "far too long": "A" * 20_000,
-            "cut": good[:-4],
-            "longer": good + "AAAA",
-            "a different first letter": "h" + good[1:],
+            "cut": valid[:-4],
+            "longer": valid + "AAAA",
+            "a different first letter": "h" + valid[1:],
             "of another service": Tickets(Fernet.generate_key().decode()).write(claims),
             "by the key of the credentials": read_keys(KEY).encrypt(b'["ann"]').decode(),
             "by that key, with all claims": read_keys(KEY)
@@ -143,9 +143,9 @@ async def test_a_forged_ticket_opens_nothing(tmp_path: Path) -> None:
             "credentials at rest": (await _credentials(service))[0],
         }
         forged |= {
-            f"letter {place} replaced": good[:place]
-            + ("A" if good[place] != "A" else "B")
-            + good[place + 1 :]
+            f"letter {place} replaced": valid[:place]
+            + ("A" if valid[place] != "A" else "B")
+            + valid[place + 1 :]
             for place in range(12, len(padded) - 4, 7)
         }
         for name, text in forged.items():
@@ -155,7 +155,7 @@ async def test_a_forged_ticket_opens_nothing(tmp_path: Path) -> None:
             assert "/api/sse/ticket" in body["detail"]
             assert answer.headers["www-authenticate"].startswith("Bearer")
         assert len(service.parts.hub) == 0
-        assert (await follow(service, sync_id, good)).status_code == 200
+        assert (await follow(service, sync_id, valid)).status_code == 200
 
 
 async def _credentials(service: Serving) -> list[str]:
@@ -208,12 +208,12 @@ async def test_a_stream_ends_with_its_ticket(tmp_path: Path) -> None:
     async with serve(tmp_path, clock, **SLOW) as service:
         ann = service.user()
         headers = {"Authorization": f"Bearer {token(exp=time.time() + 60)}"}
-        sync_id = await begun(service, ann)
+        sync_id = await start_sync(service, ann)
         async with service.anonymous(headers=headers) as client:
             text = read(await client.post(PATH, json={"syncId": sync_id}))["ticket"]
-        nobody = User(service.anonymous())
+        anonymous = User(service.anonymous())
         path = f"/api/sse/sync-progress/{sync_id}?ticket={text}"
-        async with nobody.http, stream(nobody, path) as opened:
+        async with anonymous.http, stream(anonymous, path) as opened:
             assert await opened.block() == {"retry": "3000"}
             await opened.event()
             clock.advance(58)

@@ -262,8 +262,8 @@ def test_exp_nbf_and_iat_have_a_leeway_of_60_seconds_each(tmp_path: Path) -> Non
     def check(exp: int, nbf: int | None, iat: int | None) -> None:
         given = {"exp": exp, "nbf": nbf, "iat": iat}
         claims = {name: NOW + offset for name, offset in given.items() if offset is not None}
-        good = exp > -60 and (nbf is None or nbf <= 60) and (iat is None or iat <= 60)
-        assert (refusal_of(tokens, made({"sub": "ann", **claims})) is None) == good
+        valid = exp > -60 and (nbf is None or nbf <= 60) and (iat is None or iat <= 60)
+        assert (refusal_of(tokens, made({"sub": "ann", **claims})) is None) == valid
 
     check()
 
