@@ -1,4 +1,4 @@
-"""The command line: serve, demo, sandbox, migrate, sync, watch, work. Owns the uvicorn servers."""
+"""The command line: run the service or a sandbox, maintain the database, follow a sync."""
 
 import asyncio
 import gc
@@ -22,47 +22,45 @@ import connectors
 from connectors.base import SystemClock
 from service import terminal
 from service.api.parts import Parts
-from service.app import bring_up_to_date, create_app, open_parts, rotate
+from service.app import create_app, migrate_database, open_parts, rotate_credentials
 from service.connections import NewConnection
 from service.edge import limits
 from service.edge.authenticator import DEMO_USER
 from service.errors import ServiceError, StartupError
 from service.logs import configure_logs
 from service.model import Actor
-from service.server import Server as Server
-from service.server import address as address
-from service.server import listen as listen
+from service.server import Server, address, listen
 from service.settings import Settings, read_settings
 
-FAULTS = "What goes wrong there: NAME=SHARE,NAME=SHARE, or JSON; see the README."
+FAULTS = "Faults to inject: NAME=SHARE,NAME=SHARE, or JSON; see docs/sandbox.md."
 
 log = structlog.get_logger()
-Deep = dict[str, Any]
+
+Json = dict[str, Any]
 
 
 async def run_service(settings: Settings, bound: socket.socket, prepare: Any = None) -> None:
-    """Serve until a signal comes; then everything ends in order."""
+    """Serve until a signal arrives, then shut down in order. `prepare` runs before serving."""
     async with open_parts(settings, SystemClock()) as parts:
         if prepare:
             await prepare(parts)
-        calm_collector()
+        shorten_collector_pauses()
         log.info("listening", address=address(bound))
         asyncio.get_running_loop().set_exception_handler(limits.log_exhaustion)
-        allowed = limits.Limits(connections=limits.most_connections())
+        allowed = limits.Limits(connections=limits.max_connections())
         server = Server(create_app(parts, settings), parts.hub, allowed=allowed)
         await server.serve(sockets=[bound])
     log.info("stopped")
 
 
-def calm_collector() -> None:
-    """What lives as long as the process need not be looked at again. What a call to a source leaves
-    behind are rings of some thirty objects: collected in small portions, each costs a few
-    milliseconds, where a portion of fifty thousand objects would hold everybody up for a tenth of a
-    second."""
+def shorten_collector_pauses() -> None:
+    """Tune the garbage collector for short pauses. Objects that live as long as the process are
+    excluded. A call to a source leaves cycles of about thirty objects: collecting 2,000 objects at
+    a time takes a few milliseconds, 50,000 would stop all requests for a tenth of a second."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(2_000, 10, 100)
-    # A thread waits so long for a busy loop to let go of the interpreter, at every step of SQLite.
+    # At every step of SQLite, a thread waits this long for a busy loop to release the interpreter.
     sys.setswitchinterval(0.0002)
 
 
@@ -71,15 +69,15 @@ def calm_collector() -> None:
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
-    """Syncs a seller's account and shows the progress live.
+    """Syncs seller accounts and shows the progress live.
 
-    Settings come from the environment; see the README's table."""
+    Settings come from the environment; see docs/settings.md."""
 
 
 @main.command()
 def serve() -> None:
     """Run the service, configured by the environment."""
-    with told():
+    with readable_errors():
         settings = read_settings(os.environ, connectors.names())
         configure_logs(settings.log_level, settings.log_format)
         run(run_service, settings, listen(settings.host, settings.port))
@@ -88,7 +86,7 @@ def serve() -> None:
 @main.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="A loopback address.")
 @click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535))
-@click.option("--data", default="data", show_default=True, help="The folder of the database.")
+@click.option("--data", default="data", show_default=True, help="Folder of the database.")
 @click.option("--orders", default=2500, show_default=True, type=click.IntRange(0, 1_000_000))
 @click.option("--seed", default=1, show_default=True, type=click.IntRange(0))
 @click.option("--speed", default=60.0, show_default=True, type=click.FloatRange(0.01, 100_000))
@@ -104,21 +102,22 @@ def demo(
     faults: str,
     no_browser: bool,
 ) -> None:
-    """The service with a local stand-in for Amazon and a seller already connected."""
-    with told():
+    """Run the service with a sandbox in place of Amazon and a seller already connected."""
+    with readable_errors():
         sandbox = connectors.sandbox()
         app = sandbox_app(sandbox, faults, orders=orders, seed=seed, speed=speed)
-        bound, far = listen(host, port), listen("127.0.0.1", 0)
-        settings = demo_settings(host, Path(data), address(far))
+        bound, sandbox_bound = listen(host, port), listen("127.0.0.1", 0)
+        settings = demo_settings(host, Path(data), address(sandbox_bound))
         configure_logs(settings.log_level, settings.log_format)
         click.echo(f"Dashboard           {address(bound)}")
-        click.echo(f"Local Selling API   {address(far)}  ({orders:,} orders, {speed:g}x speed)")
+        details = f"({orders:,} orders, {speed:g}x speed)"
+        click.echo(f"Local Selling API   {address(sandbox_bound)}  {details}")
         sys.stdout.flush()
 
         async def both() -> None:
             async with anyio.create_task_group() as group:
                 server = Server(app, None, signals=False)
-                group.start_soon(lambda: server.serve(sockets=[far]))
+                group.start_soon(lambda: server.serve(sockets=[sandbox_bound]))
                 body = sandbox.connection(seed, orders)
 
                 async def prepare(parts: Parts) -> None:
@@ -139,8 +138,8 @@ def demo(
 @click.option("--seed", default=1, show_default=True, type=click.IntRange(0))
 @click.option("--speed", default=1.0, show_default=True, type=click.FloatRange(0.01, 100_000))
 @click.option("--faults", default="", help=FAULTS)
-@click.option("--static", is_flag=True, help="Answer a few fixed requests, as Amazon's own does.")
-@click.option("--connector", default=None, help="Whose sandbox; the first one, if left out.")
+@click.option("--static", is_flag=True, help="Answer fixed requests only, like Amazon's sandbox.")
+@click.option("--connector", default=None, help="Default: the first with a sandbox.")
 def sandbox(
     host: str,
     port: int,
@@ -151,8 +150,8 @@ def sandbox(
     static: bool,
     connector: str | None,
 ) -> None:
-    """The local Selling Partner API alone. --speed divides every wait."""
-    with told():
+    """Run a sandbox alone: a local Selling Partner API. --speed divides every wait."""
+    with readable_errors():
         configure_logs("info", "console")
         try:
             module = connectors.sandbox(connector)
@@ -169,58 +168,58 @@ def sandbox(
 
 @main.command()
 def migrate() -> None:
-    """Bring the database to the newest schema."""
-    with told():
+    """Migrate the database to the newest schema."""
+    with readable_errors():
         settings = read_settings(os.environ, connectors.names())
-        click.echo(f"{settings.database_path} has schema {bring_up_to_date(settings)}.")
+        click.echo(f"{settings.database_path} has schema {migrate_database(settings)}.")
 
 
 @main.command("rotate-keys")
 def rotate_keys() -> None:
-    """Encrypt all credentials with the newest of SECRETS_KEYS; then the old keys can go."""
-    with told():
+    """Encrypt all credentials with the newest of SECRETS_KEYS. Then old keys can be removed."""
+    with readable_errors():
         settings = read_settings(os.environ, connectors.names())
         configure_logs("warning", settings.log_format)
-        count = anyio.run(rotate, settings)
+        count = anyio.run(rotate_credentials, settings)
         click.echo(f"{count} credentials are encrypted with the newest key.")
 
 
 @main.command()
 def work() -> None:
-    """A worker without HTTP API, for PostgreSQL (not supported yet)."""
-    with told():
+    """Run a worker without the HTTP API (not supported yet: it needs PostgreSQL)."""
+    with readable_errors():
         raise StartupError(
-            "Workers of their own need PostgreSQL, which this version does not support yet. "
-            "`serve` runs the syncs in its own process."
+            "A separate worker needs PostgreSQL, which this version does not support. Use `serve`, "
+            "which runs syncs in its own process."
         )
 
 
 @main.command()
 @click.option("--url", default="http://127.0.0.1:8000", show_default=True, help="The service.")
-@click.option("--token", default="", envvar="SYNC_TOKEN", help="A JWT; or SYNC_TOKEN.")
-@click.option("--connection", default=None, help="Which connection, if there are several.")
+@click.option("--token", default="", envvar="SYNC_TOKEN", help="A JWT; default: SYNC_TOKEN.")
+@click.option("--connection", default=None, help="ID of the connection, if you have several.")
 def sync(url: str, token: str, connection: str | None) -> None:
-    """Start a sync and follow it. Exits with 0 only when it is complete."""
-    with told():
+    """Start a sync and follow it. The exit code is 0 only if it completes."""
+    with readable_errors():
         sys.exit(terminal.start(url, token, connection))
 
 
 @main.command()
 @click.argument("sync_id")
 @click.option("--url", default="http://127.0.0.1:8000", show_default=True, help="The service.")
-@click.option("--token", default="", envvar="SYNC_TOKEN", help="A JWT; or SYNC_TOKEN.")
+@click.option("--token", default="", envvar="SYNC_TOKEN", help="A JWT; default: SYNC_TOKEN.")
 def watch(sync_id: str, url: str, token: str) -> None:
-    """Follow a sync. Exits with 0 only when it is complete."""
-    with told():
+    """Follow a sync. The exit code is 0 only if it completes."""
+    with readable_errors():
         sys.exit(terminal.watch(url, token, sync_id))
 
 
-# Inside ---------------------------------------------------------------------------------------
+# Helpers --------------------------------------------------------------------------------------
 
 
 @contextmanager
-def told() -> Iterator[None]:
-    """An expected error is a sentence and exit code 1, not a trace."""
+def readable_errors() -> Iterator[None]:
+    """Print an expected error as a sentence, without a traceback, and exit with code 1."""
     try:
         yield
     except ServiceError as error:
@@ -229,8 +228,8 @@ def told() -> Iterator[None]:
 
 
 def run(function: Callable[..., Any], *args: Any) -> None:
-    """On uvloop where there is one; an error out of a group of tasks comes out by itself."""
-    limits.raise_descriptors()
+    """Run on uvloop if it is installed. An expected error is raised without its task groups."""
+    limits.raise_descriptor_limit()
     try:
         anyio.run(function, *args, backend_options={"use_uvloop": _has_uvloop()})
     except BaseExceptionGroup as group:
@@ -243,19 +242,19 @@ def run(function: Callable[..., Any], *args: Any) -> None:
 
 
 def sandbox_app(module: ModuleType, faults: str, **settings: object) -> ASGIApp:
-    """A connector's stand-in for its source, in the weather that the command line asks for."""
+    """The application of a sandbox with the given faults."""
     try:
-        chosen = module.Settings(faults=module.read_faults(faults), **settings)
+        sandbox_settings = module.Settings(faults=module.read_faults(faults), **settings)
     except ValueError as error:
-        raise StartupError(f"--faults cannot be used: {error}") from error
-    app: ASGIApp = module.create_app(chosen)
+        raise StartupError(f"--faults is not valid: {error}") from error
+    app: ASGIApp = module.create_app(sandbox_settings)
     return app
 
 
 def has_screen() -> bool:
-    """Whether a browser would open a window: one that takes over the terminal is no help."""
-    windows = os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
-    return bool(windows) or sys.platform in ("darwin", "win32")
+    """Whether a browser opens a window, and not in the terminal."""
+    display = os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    return bool(display) or sys.platform in ("darwin", "win32")
 
 
 def _has_uvloop() -> bool:
@@ -266,18 +265,18 @@ def _has_uvloop() -> bool:
     return True
 
 
-def demo_settings(host: str, data: Path, far: str) -> Settings:
-    """Demo mode over the sandbox at that address; its own key is kept beside its data."""
+def demo_settings(host: str, data: Path, sandbox_url: str) -> Settings:
+    """Settings of demo mode with that sandbox. The key for credentials is stored with the data."""
     environ: Mapping[str, str] = {
         "LOG_FORMAT": "console",
         "LOG_LEVEL": "warning",
         **os.environ,
-        **connectors.sandbox().environ(far),
+        **connectors.sandbox().environ(sandbox_url),
         "AUTH_MODE": "demo",
         "HOST": host,
         "DATABASE_URL": f"sqlite:///{data / 'sync.db'}",
     }
-    read_settings(environ)  # refuses a public address before anything is written
+    read_settings(environ)  # refuse a public address before a file is written
     return read_settings({**environ, "SECRETS_KEYS": _demo_key(data)}, connectors.names())
 
 
@@ -295,9 +294,9 @@ def _demo_key(data: Path) -> str:
         ) from error
 
 
-async def connect_demo(parts: Parts, body: Deep) -> None:
-    """The sandbox's seller as the demo user's only connection; connected once, then kept."""
-    who = Actor(DEMO_USER, DEMO_USER)
+async def connect_demo(parts: Parts, body: Json) -> None:
+    """Make the sandbox's seller the demo user's only connection, unless it is already."""
+    actor = Actor(DEMO_USER, DEMO_USER)
     new = NewConnection(
         connector=body["connector"],
         region=body["region"],
@@ -305,15 +304,15 @@ async def connect_demo(parts: Parts, body: Deep) -> None:
         refresh_token=body["refreshToken"],
         environment=body["environment"],
     )
-    same = False
-    for kept in await parts.connections.list(who):
-        opened = await parts.connections.open(kept.id)
+    connected = False
+    for connection in await parts.connections.list(actor):
+        opened = await parts.connections.open(connection.id)
         if opened.refresh_token == new.refresh_token:
-            same = True
+            connected = True
         else:
-            await parts.connections.forget(who, kept.id, erase=False)
-    if not same:
-        await parts.connections.connect(who, new)
+            await parts.connections.forget(actor, connection.id, erase=False)
+    if not connected:
+        await parts.connections.connect(actor, new)
 
 
 if __name__ == "__main__":

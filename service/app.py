@@ -1,4 +1,6 @@
-"""Where the parts meet: opened in order, closed in reverse. It alone knows the backends in use."""
+"""Assembles the service: opens its parts in order and closes them in reverse order.
+
+Only this module knows which backends are in use."""
 
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -7,6 +9,7 @@ from http import HTTPStatus
 from typing import Any, cast
 
 import anyio
+import msgspec
 import structlog
 from cryptography.fernet import MultiFernet
 from starlette.applications import Starlette
@@ -21,10 +24,10 @@ from connectors.base import Clock, SystemClock
 from service.api.parts import Parts
 from service.api.routes import routes
 from service.connections import Connections, read_keys
-from service.edge.authentication import Door
+from service.edge.authentication import AuthenticationMiddleware
 from service.edge.authenticator import Authenticator
-from service.edge.cors import Cors
-from service.edge.headers import Guard
+from service.edge.cors import ApiCors
+from service.edge.headers import SecurityHeaders
 from service.edge.proxies import TrustedProxies
 from service.edge.rates import Rates
 from service.erasing import Erasing
@@ -47,17 +50,20 @@ from service.store.place import only_process
 from service.store.records import RecordStore
 from service.store.sqlite import SqliteEngine
 from service.store.syncs import SyncStore
-from service.streams.hub import HandOver, Hub
+from service.streams.hub import Hub, StreamMiddleware
 from service.wire import responses, serialize
 
 log = structlog.get_logger()
 
 
+# The application --------------------------------------------------------------------------------
+
+
 def create_app(parts: Parts, settings: Settings) -> ASGIApp:
-    """The ASGI application over parts that are open."""
-    app = Starlette(
+    """The ASGI application over open parts."""
+    starlette = Starlette(
         routes=routes,
-        middleware=[Middleware(Door, auth=parts.auth, rates=parts.rates)],
+        middleware=[Middleware(AuthenticationMiddleware, auth=parts.auth, rates=parts.rates)],
         exception_handlers={
             ServiceError: _service_error,
             Unavailable: _unavailable,
@@ -65,136 +71,16 @@ def create_app(parts: Parts, settings: Settings) -> ASGIApp:
             Exception: _unexpected,
         },
     )
-    app.router.redirect_slashes = False  # such an address is a 404, not a guess
-    app.state.parts = parts
-    # Around Starlette, so that its own answer to a fault of ours goes through them, too.
-    around: ASGIApp = app
+    starlette.router.redirect_slashes = False  # a path with an extra slash is a 404
+    starlette.state.parts = parts
+    # These go around Starlette, so that they apply to its response to unexpected errors too.
+    app: ASGIApp = starlette
     if settings.origins:
-        around = Cors(around, settings.origins)
-    around = Guard(around, settings.demo)
+        app = ApiCors(app, settings.origins)
+    app = SecurityHeaders(app, settings.demo)
     if settings.proxies:
-        around = TrustedProxies(around, settings.proxies)
-    return HandOver(around, parts.hub)
-
-
-@asynccontextmanager
-async def open_parts(settings: Settings, clock: Clock) -> AsyncIterator[Parts]:
-    """Everything that runs, opened in order and closed in reverse; then unfinished syncs go on."""
-    keys = read_keys(settings.secrets_keys)
-    async with AsyncExitStack() as stack:
-        auth = Authenticator(settings, clock)
-        await stack.enter_async_context(auth.open())
-        engine = await stack.enter_async_context(_database(settings))
-        sources = await stack.enter_async_context(
-            open_sources(connectors.names(), connectors.find, settings.environ, clock)
-        )
-        store, stored, records = SyncStore(engine), ConnectionStore(engine), RecordStore(engine)
-        audit = AuditStore(engine)
-        await audit.go_on()
-        bus, runner = EventBus(), Runner(settings.max_running_syncs)
-        plans = Plans(read_plans(settings.plans), settings.max_syncs_per_tenant)
-        registry = Registry(store, records, stored, bus, runner, sources, clock, plans)
-        connections = Connections(stored, sources, keys, clock)
-        pipeline = _pipeline(PatientEngine(engine), registry, sources, keys, clock, settings)
-        housekeeping = _housekeeping(registry, connections, store, clock, settings)
-        encoder = serialize.Encoder()
-        hub = Hub(clock, encoder, settings.max_streams_per_user)
-        await stack.enter_async_context(hub.open())
-        for listen in (registry.listening(), bus.listen(pipeline.hear), bus.listen(hub.deliver)):
-            stack.enter_context(listen)
-        await stack.enter_async_context(runner.open(pipeline.run))
-        for sync in await registry.unfinished():
-            runner.submit(sync)
-            log.info("sync_taken_up", sync_id=sync.id)
-        erasing = Erasing(store, stored, audit, registry, clock)
-        await stack.enter_async_context(_going_on(housekeeping.run))
-        await stack.enter_async_context(_going_on(erasing.run))
-        yield Parts(
-            registry=registry,
-            connections=connections,
-            store=store,
-            records=records,
-            recoveries=ClaimStore(engine),
-            audit=audit,
-            sources=sources,
-            hub=hub,
-            encoder=encoder,
-            auth=auth,
-            rates=Rates(settings.max_requests_per_minute, clock),
-            clock=clock,
-            erasing=erasing,
-        )
-
-
-@asynccontextmanager
-async def _database(settings: Settings) -> AsyncIterator[Engine]:
-    """Ours alone, and of the newest schema."""
-    with only_process(settings.database_path) as place:
-        await anyio.to_thread.run_sync(migrate, f"sqlite:///{place.path}")
-        engine = await SqliteEngine.open(place.path, place)
-        try:
-            yield engine
-        finally:
-            await engine.close()
-
-
-def _pipeline(
-    patient: Engine,
-    registry: Registry,
-    sources: Sources,
-    keys: MultiFernet,
-    clock: Clock,
-    settings: Settings,
-) -> Pipeline:
-    """Running syncs have time, so their engine waits for a database that is away."""
-    return Pipeline(
-        registry,
-        Connections(ConnectionStore(patient), sources, keys, clock),
-        RecordStore(patient),
-        ClaimStore(patient),
-        sources,
-        clock,
-        timeout=settings.sync_timeout,
-        stall_timeout=settings.stall_timeout,
-        patience=settings.source_patience,
-        items=settings.history_items,
-    )
-
-
-def _housekeeping(
-    registry: Registry, connections: Connections, store: SyncStore, clock: Clock, settings: Settings
-) -> Housekeeping:
-    return Housekeeping(
-        registry,
-        connections,
-        store,
-        clock,
-        retention=timedelta(days=settings.retention_days),
-        audit_retention=timedelta(days=settings.audit_retention_days),
-    )
-
-
-def bring_up_to_date(settings: Settings) -> str:
-    """The newest schema, which the database then has. No service may run meanwhile."""
-    with only_process(settings.database_path) as place:
-        return migrate(f"sqlite:///{place.path}")
-
-
-async def rotate(settings: Settings) -> int:
-    """Encrypt all credentials with the newest key; how many. No service may run meanwhile."""
-    keys = read_keys(settings.secrets_keys)
-    async with _database(settings) as engine:
-        connections = Connections(ConnectionStore(engine), Sources({}), keys, SystemClock())
-        return await connections.rotate_keys()
-
-
-@asynccontextmanager
-async def _going_on(run: Callable[[], Coroutine[Any, Any, None]]) -> AsyncIterator[None]:
-    """While open, it runs."""
-    async with anyio.create_task_group() as group:
-        group.start_soon(run)
-        yield
-        group.cancel_scope.cancel()
+        app = TrustedProxies(app, settings.proxies)
+    return StreamMiddleware(app, parts.hub)
 
 
 async def _service_error(_: Request, error: Exception) -> Response:
@@ -208,13 +94,14 @@ async def _unavailable(_: Request, error: Exception) -> Response:
 
 
 async def _http_error(request: Request, error: Exception) -> Response:
-    """What the router refuses, in the same shape as everything else."""
+    """Turn a refusal of the router into a problem."""
     error = cast(HTTPException, error)
     if error.status_code == 404:
-        return responses.problem(NotFound(f"There is nothing at {request.url.path}."))
+        detail = f"Nothing exists at {request.url.path}. Check the path."
+        return responses.problem(NotFound(detail))
     if error.status_code == 405:
         return responses.problem(MethodNotAllowed(headers=error.headers))
-    other = type(
+    kind = type(
         "HTTPError",
         (ServiceError,),
         {
@@ -223,11 +110,159 @@ async def _http_error(request: Request, error: Exception) -> Response:
             "title": HTTPStatus(error.status_code).phrase,
         },
     )
-    return responses.problem(other(error.detail, headers=error.headers))
+    return responses.problem(kind(error.detail, headers=error.headers))
 
 
 async def _unexpected(_: Request, error: Exception) -> Response:
-    """A fault of ours. The log has the trace; the answer does not. The server hangs up after it:
-    said beforehand, no next request gets lost on the way."""
-    text = "The service failed. Try again; its log says what happened."
+    """The log has the traceback; the response does not. The server closes the connection after it,
+    and announces that, so that no client sends another request on it."""
+    text = "The service failed. Try again; the cause is in its log."
     return responses.problem(ServiceError(text, headers={"Connection": "close"}))
+
+
+# The parts --------------------------------------------------------------------------------------
+
+
+class Backends(msgspec.Struct, frozen=True):
+    """What depends on where the service runs."""
+
+    engine: Engine
+    bus: EventBus
+    runner: Runner
+
+
+@asynccontextmanager
+async def open_parts(settings: Settings, clock: Clock) -> AsyncIterator[Parts]:
+    """Open every part and continue unfinished syncs; close everything in reverse order."""
+    keys = read_keys(settings.secrets_keys)
+    auth = Authenticator(settings, clock)
+    async with (
+        auth.open(),
+        _open_backends(settings) as backends,
+        open_sources(connectors.names(), connectors.find, settings.environ, clock) as sources,
+    ):
+        parts = _assemble(settings, clock, keys, auth, backends, sources)
+        pipeline = _pipeline(settings, keys, backends, parts)
+        await parts.audit.go_on()
+        async with _running(settings, backends, parts, pipeline):
+            yield parts
+
+
+@asynccontextmanager
+async def _open_backends(settings: Settings) -> AsyncIterator[Backends]:
+    """Choose the backends: SQLite, and a bus and a runner within this process."""
+    async with _open_database(settings) as engine:
+        yield Backends(engine, EventBus(), Runner(settings.max_running_syncs))
+
+
+@asynccontextmanager
+async def _open_database(settings: Settings) -> AsyncIterator[Engine]:
+    """Lock the database for this process, and migrate it to the newest schema."""
+    with only_process(settings.database_path) as place:
+        await anyio.to_thread.run_sync(migrate, f"sqlite:///{place.path}")
+        engine = await SqliteEngine.open(place.path, place)
+        try:
+            yield engine
+        finally:
+            await engine.close()
+
+
+def _assemble(
+    settings: Settings,
+    clock: Clock,
+    keys: MultiFernet,
+    auth: Authenticator,
+    backends: Backends,
+    sources: Sources,
+) -> Parts:
+    engine, bus, runner = backends.engine, backends.bus, backends.runner
+    store, stored, records = SyncStore(engine), ConnectionStore(engine), RecordStore(engine)
+    audit, encoder = AuditStore(engine), serialize.Encoder()
+    plans = Plans(read_plans(settings.plans), settings.max_syncs_per_tenant)
+    registry = Registry(store, records, stored, bus, runner, sources, clock, plans)
+    return Parts(
+        registry=registry,
+        connections=Connections(stored, sources, keys, clock),
+        store=store,
+        records=records,
+        recoveries=ClaimStore(engine),
+        audit=audit,
+        sources=sources,
+        hub=Hub(clock, encoder, settings.max_streams_per_user),
+        encoder=encoder,
+        auth=auth,
+        rates=Rates(settings.max_requests_per_minute, clock),
+        clock=clock,
+        erasing=Erasing(store, stored, audit, registry, clock),
+    )
+
+
+def _pipeline(settings: Settings, keys: MultiFernet, backends: Backends, parts: Parts) -> Pipeline:
+    """Running syncs use an engine that waits while the database is unavailable."""
+    patient = PatientEngine(backends.engine)
+    return Pipeline(
+        parts.registry,
+        Connections(ConnectionStore(patient), parts.sources, keys, parts.clock),
+        RecordStore(patient),
+        ClaimStore(patient),
+        parts.sources,
+        parts.clock,
+        timeout=settings.sync_timeout,
+        stall_timeout=settings.stall_timeout,
+        patience=settings.source_patience,
+        items=settings.history_items,
+    )
+
+
+@asynccontextmanager
+async def _running(
+    settings: Settings, backends: Backends, parts: Parts, pipeline: Pipeline
+) -> AsyncIterator[None]:
+    """Run streams, syncs and background tasks while open."""
+    bus, runner, hub = backends.bus, backends.runner, parts.hub
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(hub.open())
+        stack.enter_context(parts.registry.listening())
+        stack.enter_context(bus.listen(pipeline.hear))
+        stack.enter_context(bus.listen(hub.deliver))
+        await stack.enter_async_context(runner.open(pipeline.run))
+        for sync in await parts.registry.unfinished():
+            runner.submit(sync)
+            log.info("sync_requeued", sync_id=sync.id)
+        housekeeping = Housekeeping(
+            parts.registry,
+            parts.connections,
+            parts.store,
+            parts.clock,
+            retention=timedelta(days=settings.retention_days),
+            audit_retention=timedelta(days=settings.audit_retention_days),
+        )
+        await stack.enter_async_context(_in_background(housekeeping.run))
+        await stack.enter_async_context(_in_background(parts.erasing.run))
+        yield
+
+
+@asynccontextmanager
+async def _in_background(run: Callable[[], Coroutine[Any, Any, None]]) -> AsyncIterator[None]:
+    async with anyio.create_task_group() as group:
+        group.start_soon(run)
+        yield
+        group.cancel_scope.cancel()
+
+
+# Maintenance ------------------------------------------------------------------------------------
+
+
+def migrate_database(settings: Settings) -> str:
+    """Migrate to the newest schema; its name. Raises StartupError while a service runs."""
+    with only_process(settings.database_path) as place:
+        return migrate(f"sqlite:///{place.path}")
+
+
+async def rotate_credentials(settings: Settings) -> int:
+    """Encrypt all credentials with the newest key; how many. Raises StartupError while a service
+    runs."""
+    keys = read_keys(settings.secrets_keys)
+    async with _open_database(settings) as engine:
+        connections = Connections(ConnectionStore(engine), Sources({}), keys, SystemClock())
+        return await connections.rotate_keys()

@@ -1,4 +1,4 @@
-"""What can go wrong. Each class carries its HTTP status, its code and, as docstring, its words."""
+"""Errors of the service. The docstring of each class is its default text for the user."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
@@ -27,21 +27,22 @@ class ServiceError(Exception):
 
     @classmethod
     def words(cls) -> str:
+        """The default text: the docstring on one line."""
         return " ".join((cls.__doc__ or "").split())
 
 
 class StartupError(ServiceError):
-    """The service cannot start."""
+    """The service cannot start. Check its settings."""
 
 
 class BadRequest(ServiceError):
-    """This is no request of HTTP/1.1 that can be read."""
+    """The request is not valid HTTP/1.1. Check the client that sent it."""
 
     status, code, title = 400, "bad_request", "Bad Request"
 
 
 class HeadTooLarge(ServiceError):
-    """The address and the headers are too large. Send at most 64 KiB of them."""
+    """The request line and the headers are too large. Send at most 64 KiB."""
 
     status, code, title = 431, "head_too_large", "Request Header Fields Too Large"
 
@@ -59,31 +60,31 @@ class InvalidJSON(ServiceError):
 
 
 class Unauthenticated(ServiceError):
-    """Say who you are: send `Authorization: Bearer <token>`, or the session cookie."""
+    """Authentication is required. Send `Authorization: Bearer <token>` or the session cookie."""
 
     status, code, title = 401, "unauthenticated", "Not authenticated"
 
 
 class AuthUnavailable(ServiceError):
-    """Your token cannot be checked now: the keys of its issuer cannot be had. Try again soon."""
+    """The token cannot be verified: the keys of its issuer are unavailable. Try again soon."""
 
-    status, code, title = 503, "auth_unavailable", "Cannot check who you are"
+    status, code, title = 503, "auth_unavailable", "Authentication unavailable"
 
 
 class Forbidden(ServiceError):
-    """This request is not allowed from here."""
+    """This request is not allowed. Check the origin and the credentials of the request."""
 
     status, code, title = 403, "forbidden", "Forbidden"
 
 
 class NotFound(ServiceError):
-    """There is nothing here. Check the address and the id in it."""
+    """Nothing exists at this path. Check the path and the ID in it."""
 
     status, code, title = 404, "not_found", "Not found"
 
 
 class MethodNotAllowed(ServiceError):
-    """This address does not answer to that method. See the Allow header."""
+    """This path does not support the method. Use one of the Allow header."""
 
     status, code, title = 405, "method_not_allowed", "Method not allowed"
 
@@ -102,7 +103,7 @@ class SyncAlreadyRunning(ServiceError):
 
 
 class AlreadyRunning(ServiceError):
-    """This sync is running; there is nothing to resume."""
+    """This sync is already running. Follow it instead of resuming it."""
 
     status, code, title = 409, "already_running", "Already running"
 
@@ -114,13 +115,13 @@ class AlreadyFinished(ServiceError):
 
 
 class PlanLimit(ServiceError):
-    """Your plan does not allow this. Syncs that run go on."""
+    """Your plan does not allow this. Running syncs continue; to start more, change the plan."""
 
     status, code, title = 403, "plan_limit", "Plan limit reached"
 
 
 class ConnectionBusy(ServiceError):
-    """A sync of this connection is live. Cancel it first."""
+    """This connection has a live sync. Cancel it first."""
 
     status, code, title = 409, "connection_busy", "Connection busy"
 
@@ -133,21 +134,21 @@ class LostConnection(ServiceError):
 
 
 class WrongAccount(ServiceError):
-    """These credentials are not of the account that they are given for."""
+    """These credentials belong to a different account. Send credentials of the expected one."""
 
 
 class AlreadyConnected(WrongAccount):
-    """This account is connected already. Use that connection. If its credentials have changed,
+    """This account is already connected. Use that connection. If its credentials have changed,
     reconnect it: POST /api/connections/{id}/reconnect."""
 
     status, code, title = 409, "already_connected", "Already connected"
 
 
 class OtherAccount(WrongAccount):
-    """These credentials belong to another account than this connection. Nothing was changed.
-    Give credentials of the same account, or connect the other one: POST /api/connections."""
+    """These credentials belong to a different account than this connection. Nothing was changed.
+    Send credentials of the same account, or connect the other one: POST /api/connections."""
 
-    status, code, title = 409, "other_account", "Another account"
+    status, code, title = 409, "other_account", "Different account"
 
 
 class BodyTooLarge(ServiceError):
@@ -157,7 +158,7 @@ class BodyTooLarge(ServiceError):
 
 
 class Invalid(ServiceError):
-    """Some values are not acceptable; `errors` names them. Mend them and send the request again."""
+    """Some values are not valid; `errors` names them. Correct them and send the request again."""
 
     status, code, title = 422, "invalid", "Invalid request"
 
@@ -167,72 +168,72 @@ class Invalid(ServiceError):
 
 
 class KeyReused(Invalid):
-    """This Idempotency-Key was used for another request within the last 24 hours. Use a new key."""
+    """This Idempotency-Key was used for a different request in the last 24 hours. Use a new key."""
 
     status, code, title = 422, "idempotency_key_reused", "Idempotency key reused"
 
 
 class ConnectionRefused(Invalid):
-    """The other side refuses this connection. Check the credentials and authorise again."""
+    """The source refuses this connection. Check the credentials and authorise again."""
 
     status, code, title = 422, "connection_refused", "Connection refused"
 
 
 class TooManySyncs(ServiceError):
-    """Your organisation has as many live syncs as it may. Wait until one has ended."""
+    """Your organisation has reached its limit of live syncs. Wait until one has ended."""
 
     status, code, title = 429, "too_many_syncs", "Too many live syncs"
 
 
 class TooManyRequests(ServiceError):
-    """You ask too often. Wait as long as Retry-After says."""
+    """Too many requests. Wait for the seconds in Retry-After."""
 
     status, code, title = 429, "too_many_requests", "Too many requests"
 
 
 class StoreUnavailable(ServiceError):
-    """The database is not available for the moment; nothing was changed. Try again soon."""
+    """The database is temporarily unavailable; nothing was changed. Try again soon."""
 
     status, code, title = 503, "store_unavailable", "Database unavailable"
 
 
 class SourceUnavailable(ServiceError):
-    """The source cannot be reached or is busy. Try again later."""
+    """The source is unreachable or busy. Try again later."""
 
     status, code, title = 503, "source_unavailable", "Source unavailable"
 
 
 class ConnectorMisconfigured(ServiceError):
-    """This connector cannot work as it is set up. The operator must mend its settings."""
+    """The connector's settings are not valid. The operator must correct them."""
 
     status, code, title = 409, "connector_misconfigured", "Connector misconfigured"
 
 
 class ShuttingDown(ServiceError):
-    """The service is being stopped, and could not wait for this any longer. Try again soon."""
+    """The service is shutting down and could not complete the request. Try again soon."""
 
     status, code, title = 503, "shutting_down", "Service Unavailable"
 
 
 class TooManyConnections(ServiceError):
-    """The service has as many open connections as it can serve. Try again soon."""
+    """The service has reached its limit of open connections. Try again soon."""
 
     status, code, title = 503, "too_many_connections", "Service Unavailable"
 
 
 class NotReady(ServiceError):
-    """The service is not ready to work."""
+    """The service is not ready. Try again soon."""
 
     status, code, title = 503, "not_ready", "Not ready"
 
 
 class IllegalMove(ServiceError):
-    """A sync cannot move so from the status that it has."""
+    """The status of the sync does not allow this. Read its status first."""
 
-    status, code, title = 409, "illegal_move", "Not possible now"
+    status, code, title = 409, "illegal_move", "Not allowed in this status"
 
 
 class Overtaken(ServiceError):
-    """Somebody else changed this sync first."""
+    """The sync was changed by another request. Read its status and try again."""
 
     status, code, title = 409, "overtaken", "Changed meanwhile"

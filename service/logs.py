@@ -1,4 +1,4 @@
-"""One log of the whole process, ours and the libraries', as JSON or for a terminal."""
+"""One log for the process and its libraries, as JSON or for a terminal."""
 
 import logging
 import sys
@@ -7,7 +7,8 @@ import structlog
 
 
 def configure_logs(level: str, form: str) -> None:
-    """Everything goes to stderr in one shape. Query strings and credentials are never logged."""
+    """Write all logs to stderr in one form, `json` or `console`. Query strings and credentials are
+    never logged."""
     shared: list[structlog.typing.Processor] = [
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -15,7 +16,7 @@ def configure_logs(level: str, form: str) -> None:
     renderer: structlog.typing.Processor = (
         structlog.processors.JSONRenderer()
         if form == "json"
-        # Not rich's traces: they show local variables, and those may be credentials.
+        # Not rich's tracebacks: they show local variables, which may be credentials.
         else structlog.dev.ConsoleRenderer(
             colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
         )
@@ -38,5 +39,5 @@ def configure_logs(level: str, form: str) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level.upper())
-    for noisy in ("httpx", "httpcore", "alembic", "aiosqlite", "databases"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
+    for name in ("httpx", "httpcore", "alembic", "aiosqlite", "databases"):
+        logging.getLogger(name).setLevel(logging.WARNING)

@@ -1,4 +1,4 @@
-"""The server: uvicorn, with the ends and the limits that this service needs."""
+"""The server: uvicorn with connection limits and an orderly shutdown."""
 
 import socket
 from collections.abc import Iterable, Iterator
@@ -16,15 +16,15 @@ from service.edge.protocol import Protocol
 from service.errors import StartupError
 from service.streams.hub import Hub
 
-GRACE = 3
-"""Seconds that open answers get at shutdown; streams are told to end at its beginning."""
-UNSENT = 16 * 1024
-"""Bytes that may wait in the kernel for a slow reader: more would hide stale events."""
+SHUTDOWN_SECONDS = 3
+"""Seconds that open responses get at shutdown. Streams end within the first third."""
+MAX_UNSENT = 16 * 1024
+"""Bytes that may wait in the kernel for a slow client: more would hide stale events."""
 
 
 class Server(uvicorn.Server):
-    """uvicorn, but its streams end before it waits for them, a signal is no failure, and every
-    connection is held to limits."""
+    """uvicorn, except that streams end before it waits for responses, a signal is not a failure,
+    and connections are limited. Without a hub (the sandbox), it is plain uvicorn."""
 
     def __init__(
         self,
@@ -37,16 +37,16 @@ class Server(uvicorn.Server):
             app,
             lifespan="off",
             access_log=False,
-            http=cast(Any, partial(Protocol, limits=allowed)) if hub else "auto",
-            timeout_keep_alive=cast(int, allowed.idle),  # a part of a second will do, too
-            # There is none. Its handshakes would be logged with the query, where tickets are.
+            http=cast(Any, partial(Protocol, limits=allowed)) if hub is not None else "auto",
+            timeout_keep_alive=cast(int, allowed.idle),  # uvicorn accepts fractions too
+            # No WebSockets: uvicorn would log a handshake with its query, which holds the ticket.
             ws="none",
             log_config=None,
             server_header=False,
-            # Whom the service believes is set by TRUSTED_PROXIES, for all of it in one place. The
-            # sandbox believes what uvicorn does: a TLS proxy on this machine.
+            # The service itself applies TRUSTED_PROXIES. The sandbox uses uvicorn's default, which
+            # trusts a TLS proxy on this machine.
             proxy_headers=hub is None,
-            timeout_graceful_shutdown=GRACE,
+            timeout_graceful_shutdown=SHUTDOWN_SECONDS,
         )
         super().__init__(config)
         self._hub = hub
@@ -55,7 +55,7 @@ class Server(uvicorn.Server):
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        if not self._signals:  # one server of two listens to them
+        if not self._signals:  # of two servers in a process, one handles signals
             yield
             return
         with super().capture_signals():
@@ -63,33 +63,33 @@ class Server(uvicorn.Server):
 
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
         async with anyio.create_task_group() as group:
-            if self._hub:
-                group.start_soon(limits.watch, self._watched, self._limits.tick)
+            if self._hub is not None:
+                group.start_soon(limits.check_forever, self._connections, self._limits.tick)
             await super().serve(sockets)
             group.cancel_scope.cancel()
 
-    def _watched(self) -> Iterable[Protocol]:
+    def _connections(self) -> Iterable[Protocol]:
         return cast(Iterable[Protocol], self.server_state.connections)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        self.force_exit = self.should_exit  # the second time, at once
+        self.force_exit = self.should_exit  # a second signal stops the server at once
         self.should_exit = True
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         async with anyio.create_task_group() as group:
-            if self._hub:
-                group.start_soon(self._hub.close, GRACE / 3)
+            if self._hub is not None:
+                group.start_soon(self._hub.close, SHUTDOWN_SECONDS / 3)
             await super().shutdown(sockets)
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A listening socket; its address may be asked for before anybody is served."""
+    """A listening socket. Its address is known before the server runs."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # Named as TCP, or asyncio would not switch Nagle off and every answer would take 44 ms.
+    # Without IPPROTO_TCP asyncio does not set TCP_NODELAY, and every response takes 44 ms.
     bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     if hasattr(socket, "TCP_NOTSENT_LOWAT"):
-        bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT)
+        bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, MAX_UNSENT)
     try:
         bound.bind((host, port))
     except OSError as error:
@@ -103,5 +103,6 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def address(bound: socket.socket) -> str:
+    """The URL of a listening socket."""
     host, port = bound.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

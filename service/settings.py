@@ -1,4 +1,4 @@
-"""Every setting with its default, read from the environment once."""
+"""All settings with their defaults, read once from the environment."""
 
 import ipaddress
 import re
@@ -12,20 +12,21 @@ import msgspec
 from service.errors import StartupError
 from service.plans import read_plans
 
-SHORTEST_SECRET = 32
-LONGEST_RETENTION = 36_500
-LONGEST_TIMEOUT = 1_000_000_000
+MIN_SECRET_BYTES = 32
+MAX_RETENTION_DAYS = 36_500
+MAX_TIMEOUT = 1_000_000_000
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 class Settings(msgspec.Struct, frozen=True, rename="upper"):
-    """What the operator may set. A field's name in capitals is its variable in the environment."""
+    """The operator's settings. Each is the environment variable of its name in capitals."""
 
-    #: Where to listen.
+    #: Address to listen on.
     host: str = "127.0.0.1"
+    #: Port to listen on; 0: any free port.
     port: int = 8000
-    #: `sqlite:///path` for one process.
+    #: `sqlite:///path`: the database, used by one process at a time.
     database_url: str = "sqlite:///data/sync.db"
     #: `jwt`, or `demo`: one fixed identity, on loopback only.
     auth_mode: str = "jwt"
@@ -33,47 +34,49 @@ class Settings(msgspec.Struct, frozen=True, rename="upper"):
     auth_secret: str = ""
     #: Path or URL of a JWKS: the public keys of RS256 and ES256 tokens.
     auth_jwks: str = ""
-    #: What a token's `iss` must be, and what its `aud` must name; not looked at if unset.
+    #: Required `iss` of tokens; not checked if empty.
     auth_issuer: str = ""
+    #: Required entry in the `aud` of tokens; not checked if empty.
     auth_audience: str = ""
-    #: The claim of a token that holds the tenant; dots lead into nested objects.
+    #: The claim of a token that names the tenant; dots lead into nested objects.
     auth_tenant_claim: str = "tenant"
-    #: Fernet keys for credentials at rest, newest first, separated by commas.
+    #: Fernet keys that encrypt credentials, newest first, comma-separated.
     secrets_keys: str = ""
-    #: Origins whose pages may call the API, separated by commas; or `*`.
+    #: Origins whose pages may call the API, comma-separated; or `*`.
     cors_origins: str = ""
-    #: Addresses and networks of proxies whose X-Forwarded-… count, separated by commas.
+    #: Addresses and networks of proxies whose X-Forwarded headers are trusted, comma-separated.
     trusted_proxies: str = ""
-    #: Live syncs of one tenant.
+    #: Maximum live syncs per tenant.
     max_syncs_per_tenant: int = 3
-    #: Syncs run at once by this process.
+    #: Maximum syncs that this process runs at once.
     max_running_syncs: int = 100
-    #: What each plan allows, as JSON by its name (see `service.plans`).
+    #: Limits of each plan, as JSON by the plan's name (see `service.plans`).
     plans: str = ""
-    #: Requests that a user may make in a minute; 0: as many as he likes.
+    #: Maximum requests per user and minute; 0: no limit.
     max_requests_per_minute: int = 0
-    #: Seconds that one attempt of a sync may take.
+    #: Maximum seconds of one attempt of a sync.
     sync_timeout: float = 86400.0
-    #: Seconds without a new checkpoint, beyond the longest planned wait.
+    #: Maximum seconds without a new checkpoint, in addition to the longest planned wait.
     stall_timeout: float = 1800.0
-    #: Seconds for which a sync asks again for a dataset that its source cannot give now.
+    #: Seconds for which a sync retries a dataset that its source cannot provide.
     source_patience: float = 600.0
-    #: Days after which what has ended is deleted; never a connection's newest sync.
+    #: Days after which ended syncs are deleted, except the newest of each connection.
     retention_days: float = 30.0
     #: Days after which entries of the audit log are deleted.
     audit_retention_days: float = 365.0
-    #: Of which records the history keeps the outcome: `failed`, or `all`.
+    #: Records whose outcome is stored in the history: `failed`, or `all`.
     history_items: str = "failed"
-    #: Streams of one user; beyond it the oldest is evicted.
+    #: Maximum streams per user; a further one evicts the oldest.
     max_streams_per_user: int = 200
+    #: `debug`, `info`, `warning` or `error`.
     log_level: str = "info"
     #: `json` or `console`.
     log_format: str = "json"
-    #: The whole environment, with NAME_FILE resolved: a connector finds its own settings there.
+    #: The whole environment with NAME_FILE resolved: connectors read their own settings from it.
     environ: Mapping[str, str] = MappingProxyType({})
 
     def __repr__(self) -> str:
-        return f"Settings(host={self.host!r}, port={self.port})"  # never a secret
+        return f"Settings(host={self.host!r}, port={self.port})"  # no secrets
 
     @property
     def demo(self) -> bool:
@@ -81,7 +84,7 @@ class Settings(msgspec.Struct, frozen=True, rename="upper"):
 
     @property
     def origins(self) -> tuple[str, ...]:
-        return _listed(self.cors_origins)
+        return _split(self.cors_origins)
 
     @property
     def proxies(self) -> tuple[Network, ...]:
@@ -89,50 +92,51 @@ class Settings(msgspec.Struct, frozen=True, rename="upper"):
 
     @property
     def database_path(self) -> Path:
-        """As it is written: no character of it means anything else."""
+        """The path as written: no character is an escape."""
         return Path(self.database_url.removeprefix("sqlite:///"))
 
 
-def _listed(text: str) -> tuple[str, ...]:
-    return tuple(filter(None, (each.strip() for each in text.split(","))))
+def _split(text: str) -> tuple[str, ...]:
+    return tuple(filter(None, (item.strip() for item in text.split(","))))
 
 
 def _networks(text: str) -> tuple[Network, ...]:
-    """Raises ValueError for what is neither an address nor a network."""
-    return tuple(ipaddress.ip_network(each) for each in _listed(text))
+    """Raises ValueError for text that is neither an address nor a network."""
+    return tuple(ipaddress.ip_network(item) for item in _split(text))
 
 
 def read_settings(environ: Mapping[str, str], connectors: Sequence[str] = ()) -> Settings:
-    """The settings that an environment describes, and those of the named connectors (NAME_…).
+    """The settings in an environment. Variables of the named connectors (NAME_…) are resolved too.
 
-    Raises StartupError naming what to mend."""
+    Raises StartupError naming each problem."""
     resolved = _resolve_files(environ, tuple(f"{name.upper()}_" for name in connectors))
     names = {field.encode_name for field in msgspec.structs.fields(Settings)} - {"ENVIRON"}
-    given = {name: value for name, value in resolved.items() if name in names and value != ""}
+    values = {name: value for name, value in resolved.items() if name in names and value != ""}
     try:
-        settings = msgspec.convert({**given, "ENVIRON": resolved}, Settings, strict=False)
+        settings = msgspec.convert({**values, "ENVIRON": resolved}, Settings, strict=False)
     except msgspec.ValidationError as error:
-        raise StartupError(f"A setting is not acceptable: {error}.") from error
+        raise StartupError(f"A setting is not valid: {error}. Correct it.") from error
     _check(settings)
     return settings
 
 
 def _resolve_files(environ: Mapping[str, str], prefixes: tuple[str, ...]) -> dict[str, str]:
-    """NAME_FILE is the path of a file that holds NAME: how secrets are mounted."""
+    """Read each NAME from the file that NAME_FILE names: secrets are mounted as files."""
     resolved = dict(environ)
-    known = {field.encode_name for field in msgspec.structs.fields(Settings)}
+    names = {field.encode_name for field in msgspec.structs.fields(Settings)}
     for variable, path in environ.items():
         name = variable.removesuffix("_FILE")
-        if name == variable or not (name in known or name.startswith(prefixes)) or not path:
+        if name == variable or not (name in names or name.startswith(prefixes)) or not path:
             continue
         if environ.get(name):
             raise StartupError(f"Both {name} and {variable} are set. Set one of them.")
         try:
             resolved[name] = Path(path).read_text().strip()
         except OSError as error:
-            raise StartupError(f"{variable}: {path} cannot be read ({error.strerror}).") from error
+            reason = f"{variable}: {path} cannot be read ({error.strerror})."
+            raise StartupError(f"{reason} Check the path and its permissions.") from error
         except UnicodeDecodeError as error:
-            raise StartupError(f"{variable}: {path} is not text.") from error
+            raise StartupError(f"{variable}: {path} is not text. Store UTF-8 text.") from error
     return resolved
 
 
@@ -144,7 +148,7 @@ def _check(settings: Settings) -> None:
     elif settings.database_path.name in ("", ":memory:"):
         problems.append("DATABASE_URL must name a file: sqlite:///data/sync.db.")
     elif not _is_text(settings.database_url):
-        problems.append("DATABASE_URL must name a path in UTF-8: SQLite opens no other.")
+        problems.append("DATABASE_URL must be valid UTF-8: SQLite cannot open other paths.")
     if settings.history_items not in ("failed", "all"):
         problems.append("HISTORY_ITEMS must be failed or all.")
     try:
@@ -163,8 +167,8 @@ def _check_auth(settings: Settings) -> list[str]:
     if settings.demo:
         if not is_loopback(settings.host):
             return [
-                f"AUTH_MODE=demo lets everybody in, so it serves loopback addresses only, "
-                f"not {settings.host}. Set HOST=127.0.0.1, or AUTH_MODE=jwt."
+                f"AUTH_MODE=demo has no authentication, so HOST must be a loopback address, not "
+                f"{settings.host}. Set HOST=127.0.0.1, or AUTH_MODE=jwt."
             ]
         return []
     if settings.auth_mode != "jwt":
@@ -174,26 +178,26 @@ def _check_auth(settings: Settings) -> list[str]:
         problems.append("AUTH_TENANT_CLAIM must name a claim, like tenant, org_id or org.id.")
     if not settings.secrets_keys:
         problems.append(
-            "Set SECRETS_KEYS, the keys that encrypt credentials at rest. Make one with: python -c "
+            "Set SECRETS_KEYS, the keys that encrypt credentials. Create one with: python -c "
             "'from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())'."
         )
     return problems
 
 
 def _check_keys(settings: Settings) -> list[str]:
-    """Who may sign a token: a secret, a JWKS, or both."""
+    """Tokens are verified with a secret, a JWKS, or both."""
     problems = []
     secret, jwks = settings.auth_secret.encode(), settings.auth_jwks
-    if not (secret or jwks) or 0 < len(secret) < SHORTEST_SECRET:
+    if not (secret or jwks) or 0 < len(secret) < MIN_SECRET_BYTES:
         problems.append(
-            f"Set AUTH_SECRET (at least {SHORTEST_SECRET} bytes), the HS256 secret of your JWTs, "
+            f"Set AUTH_SECRET (at least {MIN_SECRET_BYTES} bytes), the HS256 secret of your JWTs, "
             "or AUTH_JWKS, the path or URL of their issuer's public keys, "
             "or AUTH_MODE=demo to try the service on this machine."
         )
     if jwks.startswith("{"):
         problems.append("AUTH_JWKS must be the path or URL of a JWKS, not the JWKS itself.")
-    elif "://" in jwks and not _is_web_address(jwks):
-        problems.append("AUTH_JWKS must be a path, or an address like https://issuer/jwks.json.")
+    elif "://" in jwks and not _is_http_url(jwks):
+        problems.append("AUTH_JWKS must be a path, or a URL like https://issuer/jwks.json.")
     return problems
 
 
@@ -201,10 +205,11 @@ def _check_origins(settings: Settings) -> list[str]:
     if settings.origins == ("*",):
         return []
     return [
-        f"CORS_ORIGINS: {each} is no origin as browsers write them: scheme, host, and a port that "
-        "is not the scheme's own; lower case, no path. Like https://app.example, or * alone."
-        for each in settings.origins
-        if not _is_origin(each)
+        f"CORS_ORIGINS: {origin} is not an origin as browsers send it. Write the scheme, the host "
+        "and a port other than the default, in lower case and without a path, like "
+        "https://app.example; or only *."
+        for origin in settings.origins
+        if not _is_origin(origin)
     ]
 
 
@@ -217,14 +222,14 @@ def _check_proxies(settings: Settings) -> list[str]:
 
 
 def _is_origin(text: str) -> bool:
-    if not _is_web_address(text) or not re.fullmatch(r"[a-z0-9.:/\[\]-]+", text):
+    if not _is_http_url(text) or not re.fullmatch(r"[a-z0-9.:/\[\]-]+", text):
         return False
     parts = urlsplit(text)
-    own_port = {"http": 80, "https": 443}[parts.scheme]
-    return text == f"{parts.scheme}://{parts.netloc}" and parts.port != own_port
+    default_port = {"http": 80, "https": 443}[parts.scheme]
+    return text == f"{parts.scheme}://{parts.netloc}" and parts.port != default_port
 
 
-def _is_web_address(text: str) -> bool:
+def _is_http_url(text: str) -> bool:
     try:
         parts = urlsplit(text)
         return (
@@ -233,7 +238,7 @@ def _is_web_address(text: str) -> bool:
             and "@" not in parts.netloc
             and parts.port != 0
         )
-    except ValueError:  # a port that is none, or http://[
+    except ValueError:  # an invalid port, or http://[
         return False
 
 
@@ -255,17 +260,18 @@ def _check_numbers(settings: Settings) -> list[str]:
     ]
     if settings.max_requests_per_minute < 0:
         problems.append("MAX_REQUESTS_PER_MINUTE must not be below 0.")
-    if not 0 <= settings.source_patience <= LONGEST_TIMEOUT:
-        problems.append(f"SOURCE_PATIENCE must be between 0 and {LONGEST_TIMEOUT:,} seconds.")
-    if max(settings.sync_timeout, settings.stall_timeout) > LONGEST_TIMEOUT:
-        problems.append(f"Timeouts must be at most {LONGEST_TIMEOUT:,} seconds.")
-    if max(settings.retention_days, settings.audit_retention_days) > LONGEST_RETENTION:
-        problems.append(f"Days of retention must be at most {LONGEST_RETENTION:,}.")
+    if not 0 <= settings.source_patience <= MAX_TIMEOUT:
+        problems.append(f"SOURCE_PATIENCE must be between 0 and {MAX_TIMEOUT:,} seconds.")
+    if max(settings.sync_timeout, settings.stall_timeout) > MAX_TIMEOUT:
+        problems.append(f"SYNC_TIMEOUT and STALL_TIMEOUT must be at most {MAX_TIMEOUT:,} seconds.")
+    if max(settings.retention_days, settings.audit_retention_days) > MAX_RETENTION_DAYS:
+        names = "RETENTION_DAYS and AUDIT_RETENTION_DAYS"
+        problems.append(f"{names} must be at most {MAX_RETENTION_DAYS:,}.")
     return problems
 
 
 def _is_text(path: str) -> bool:
-    """Whether a path can be written in UTF-8; bytes that are none come as lone surrogates."""
+    """Whether a path is valid UTF-8. Python represents other bytes as lone surrogates."""
     try:
         path.encode()
     except UnicodeEncodeError:
@@ -274,7 +280,7 @@ def _is_text(path: str) -> bool:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether an address (no port) is this machine's own."""
+    """Whether a host (without port) is a loopback address."""
     if host.strip("[]").lower() == "localhost":
         return True
     try:

@@ -1,4 +1,4 @@
-"""A sync in the terminal: start it, follow its stream with a progress bar. A plain HTTP client."""
+"""A sync in the terminal: a plain HTTP client that starts it and shows its progress."""
 
 import json
 import time
@@ -12,91 +12,96 @@ from urllib.parse import quote
 from service.errors import ServiceError
 
 TIMEOUT = 60.0
-"""Seconds of silence that a stream may have: the service sends a comment every 15."""
-RECONNECTS = 20
-"""How often in a row the stream may end without having told anything new."""
+"""Seconds without a byte after which a stream counts as broken: the service sends a comment every
+15 seconds."""
+MAX_ATTEMPTS = 20
+"""Consecutive attempts without a new event after which the client stops."""
 PAUSE = 3.0
-"""Seconds before the stream is opened again: what the service itself asks of a browser."""
+"""Seconds between two attempts: the `retry` that the service sends to browsers."""
 ENDED = ("complete", "failed", "cancelled", "paused")
 
 Status = dict[str, Any]
+Sleep = Callable[[float], object]
 
 
 class Unreachable(ServiceError):
-    """The service cannot be reached."""
+    """The service is unreachable. Check its URL and whether it is running."""
 
 
-def start(url: str, token: str, connection: str | None) -> int:
-    """Start a sync (or follow the one that runs); the exit code, 0 only if it became complete."""
+def start(url: str, token: str, connection: str | None, sleep: Sleep = time.sleep) -> int:
+    """Start a sync, or follow the one that is running. The exit code: 0 only if it completes."""
     body: Status = {"onConflict": "attach"}
     if connection:
         body["connectionId"] = connection
-    with _open(url, token, "/api/sync/start", json.dumps(body).encode()) as answer:
+    with _open(url, token, "/api/sync/start", json.dumps(body).encode()) as response:
         try:
-            sync_id = json.load(answer)["syncId"]
+            sync_id = json.load(response)["syncId"]
         except (ValueError, KeyError, TypeError) as error:
-            raise Unreachable(f"What answers at {url} is not this service.") from error
-    return watch(url, token, sync_id)
+            raise Unreachable(f"The server at {url} is not this service. Check the URL.") from error
+    return watch(url, token, sync_id, sleep)
 
 
-def watch(url: str, token: str, sync_id: str) -> int:
-    """Follow a sync to its end; the exit code."""
-    with _bar() as show:
-        last: Status = {}
-        for last in _statuses(url, token, sync_id):
-            show(last)
-    for warning in last.get("warnings", ()):
+def watch(url: str, token: str, sync_id: str, sleep: Sleep = time.sleep) -> int:
+    """Follow a sync until it ends. The exit code: 0 only if it completes."""
+    with ProgressBar() as show:
+        status: Status = {}
+        for status in _statuses(url, token, sync_id, sleep):
+            show(status)
+    for warning in status.get("warnings", ()):
         print(f"warning: {warning}")
-    print(f"{last.get('status', 'unknown')}: {last.get('message', '')}")
-    return 0 if last.get("status") == "complete" else 1
+    print(f"{status.get('status', 'unknown')}: {status.get('message', '')}")
+    return 0 if status.get("status") == "complete" else 1
 
 
-def _statuses(url: str, token: str, sync_id: str) -> Iterator[Status]:
-    """Every status that the stream tells, across reconnects.
+def _statuses(url: str, token: str, sync_id: str, sleep: Sleep) -> Iterator[Status]:
+    """Every status of the stream, across reconnects.
 
-    A service that cannot be reached at all is an error at once; one that was is waited for."""
-    last = ""
-    vain = 0
-    while vain < RECONNECTS:
-        headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": last} if last else {})
-        path = f"/api/sse/sync-progress/{quote(sync_id, safe='')}"
-        vain += 1
+    A service that was never reached is an error at once; otherwise the client tries again."""
+    last_id = ""
+    attempts = 0
+    path = f"/api/sse/sync-progress/{quote(sync_id, safe='')}"
+    while attempts < MAX_ATTEMPTS:
+        headers = {"Accept": "text/event-stream"}
+        headers |= {"Last-Event-ID": last_id} if last_id else {}
+        attempts += 1
         try:
             with _open(url, token, path, None, headers) as lines:
                 if lines.status == 204:
                     return
-                for number, status in _events(lines):
-                    last, vain = number, 0
+                for event_id, status in _events(lines):
+                    last_id, attempts = event_id, 0
                     yield status
                     if status["status"] in ENDED:
                         return
         except Unreachable:
-            if not last:
+            if not last_id:
                 raise
         except (OSError, HTTPException):
-            pass  # broken off; the next stream begins where this one ended
-        time.sleep(PAUSE)
-    raise Unreachable(f"The stream broke off {RECONNECTS} times. Try `watch {sync_id}` later.")
+            pass  # the connection broke; the next stream starts after the last event
+        sleep(PAUSE)
+    raise Unreachable(
+        f"The stream ended {MAX_ATTEMPTS} times without news. Try `watch {sync_id}` later."
+    )
 
 
 def _events(lines: Iterator[bytes]) -> Iterator[tuple[str, Status]]:
-    event = number = ""
+    event = event_id = ""
     for raw in lines:
         name, _, value = raw.decode().rstrip("\r\n").partition(":")
         value = value.removeprefix(" ")
         if name == "id":
-            number = value
+            event_id = value
         elif name == "event":
             event = value
         elif name == "data" and event not in ("reset", "evicted"):
-            yield number, json.loads(value)
+            yield event_id, json.loads(value)
 
 
 def _open(
     url: str, token: str, path: str, body: bytes | None, headers: dict[str, str] | None = None
 ) -> Any:
     if not url.startswith(("http://", "https://")):
-        raise Unreachable(f"{url} is not an http address.")
+        raise Unreachable(f"{url} is not an http(s) URL. Check --url.")
     request = urllib.request.Request(url.rstrip("/") + path, data=body, headers=headers or {})  # noqa: S310
     if token:
         request.add_header("Authorization", f"Bearer {token}")
@@ -104,22 +109,24 @@ def _open(
         return urllib.request.urlopen(request, timeout=TIMEOUT)  # noqa: S310 - http(s), see above
     except urllib.error.HTTPError as error:
         raise ServiceError(_detail(error)) from error
-    except ValueError as error:  # its words may hold the token
-        raise Unreachable("The address or the token holds what cannot be sent.") from error
+    except ValueError as error:  # its text may contain the token
+        raise Unreachable(
+            "The URL or the token contains characters that are not valid. Check both."
+        ) from error
     except (OSError, HTTPException) as error:
         reason = getattr(error, "reason", error)
-        raise Unreachable(f"{url} cannot be reached: {reason}.") from error
+        raise Unreachable(f"{url} is unreachable: {reason}. Is the service running?") from error
 
 
 def _detail(error: urllib.error.HTTPError) -> str:
     try:
         return cast(str, json.load(error)["detail"])
     except (ValueError, KeyError, TypeError):
-        return f"The service answered {error.code}."
+        return f"The service responded with status {error.code}."
 
 
-class _bar:
-    """A rich progress bar where rich is installed, else a line for each change."""
+class ProgressBar:
+    """A progress bar if rich is installed; otherwise one line per change."""
 
     def __enter__(self) -> Callable[[Status], None]:
         try:

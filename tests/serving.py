@@ -15,10 +15,10 @@ from joserfc.jwk import OctKey
 
 import connectors
 from connectors.base import Clock, SystemClock
-from service.__main__ import Server, address, listen
 from service.api.parts import Parts
 from service.app import create_app, open_parts
 from service.edge.limits import DEFAULT, Limits
+from service.server import Server, address, listen
 from service.settings import Settings, read_settings
 from tests.contract import fits, promised
 

@@ -47,7 +47,7 @@ async def sync_progress(request: Request) -> Response:
     try:
         if stream:
             sync = await here.registry.get(who.actor, wanted)
-            here.hub.told(stream, sync)
+            here.hub.mark_sent(stream, sync)
             if not sync.live:
                 here.hub.remove(stream)
                 stream = None
@@ -74,5 +74,5 @@ async def all_syncs(request: Request) -> Response:
     for sync in here.registry.all_of(who.actor.user):
         if sync.live or (sync.completed_at and sync.completed_at >= since):
             first += here.hub.message(sync, with_id=False)["body"]
-            here.hub.told(stream, sync)
+            here.hub.mark_sent(stream, sync)
     return ProgressResponse(here.hub, stream, first)

@@ -1,1 +1,1 @@
-"""Who may use the service, and how: authentication, origins, proxies, limits, HTTP itself."""
+"""Who may use the service, and how: authentication, CORS, proxies, limits and HTTP itself."""

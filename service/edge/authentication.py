@@ -1,4 +1,4 @@
-"""The door: nobody gets any further without saying who he is, whatever an endpoint may forget."""
+"""Authentication middleware: every private path requires an identity."""
 
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -8,13 +8,13 @@ from service.edge.rates import Rates
 from service.errors import ServiceError
 from service.wire import responses
 
-PRIVATE = ("/api/", "/ws/")
+PRIVATE = "/api/"
 IDENTITY = "service.identity"
-"""Where in the scope of a request it says who asks."""
+"""The key of the caller's identity in the scope of a request."""
 
 
-class Door:
-    """Asks once for each request, and counts it; what must be waited for, is waited for here."""
+class AuthenticationMiddleware:
+    """Identifies the caller of each request to a private path, and applies the rate limit."""
 
     def __init__(self, app: ASGIApp, auth: Authenticator, rates: Rates) -> None:
         self._app = app
@@ -26,10 +26,10 @@ class Door:
             await self._app(scope, receive, send)
             return
         try:
-            found = await self._auth.identify(HTTPConnection(scope))
-            self._rates.count(found.actor.user)
+            identity = await self._auth.identify(HTTPConnection(scope))
+            self._rates.count(identity.actor.user)
         except ServiceError as error:
             await responses.problem(error)(scope, receive, send)
             return
-        scope[IDENTITY] = found
+        scope[IDENTITY] = identity
         await self._app(scope, receive, send)

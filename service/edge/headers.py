@@ -1,4 +1,4 @@
-"""What every answer carries; and in demo mode, who gets one at all."""
+"""Security headers of every response, and the refusals of demo mode."""
 
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -11,7 +11,7 @@ HEADERS = (
     (b"referrer-policy", b"same-origin"),
     (b"x-frame-options", b"DENY"),
     (b"cross-origin-opener-policy", b"same-origin"),
-    # For what is embedded: scripts, pictures. What CORS shares with another origin is not held up.
+    # Applies to embedded scripts and images only. It does not restrict what CORS allows.
     (b"cross-origin-resource-policy", b"same-origin"),
     (b"permissions-policy", b"camera=(), geolocation=(), microphone=(), payment=(), usb=()"),
     (
@@ -20,14 +20,14 @@ HEADERS = (
         b"connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     ),
 )
-# A year, for this host alone: others of its domain are not ours to speak for. Only over https, as
-# RFC 6797 wants it: behind a proxy that we do not trust we cannot know, so it is that proxy's.
-ONLY_HTTPS = (b"strict-transport-security", b"max-age=31536000")
-NOT_KEPT = (b"cache-control", b"no-store")
+# One year, for this host only: other hosts of the domain may belong to others. Over HTTPS only, as
+# RFC 6797 requires. Behind an untrusted proxy the scheme is unknown, so that proxy must send it.
+HSTS = (b"strict-transport-security", b"max-age=31536000")
+NO_STORE = (b"cache-control", b"no-store")
 
 
-class Guard:
-    """Around everything, so that an answer to a fault of ours is no exception."""
+class SecurityHeaders:
+    """Wraps the whole application, so that the responses to faults have the headers too."""
 
     def __init__(self, app: ASGIApp, demo: bool) -> None:
         self._app = app
@@ -37,17 +37,17 @@ class Guard:
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
-        more = (*HEADERS, ONLY_HTTPS) if scope["scheme"] in ("https", "wss") else HEADERS
+        added = (*HEADERS, HSTS) if scope["scheme"] == "https" else HEADERS
         private = scope["path"].startswith("/api/")
 
-        async def guarded(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = [*message["headers"], *more]
+                headers = [*message["headers"], *added]
                 if private and not any(name == b"cache-control" for name, _ in headers):
-                    headers.append(NOT_KEPT)
+                    headers.append(NO_STORE)
                 message["headers"] = headers
             await send(message)
 
         refusal = demo_refusal(HTTPConnection(scope)) if self._demo else None
-        answer: ASGIApp = responses.problem(refusal) if refusal else self._app
-        await answer(scope, receive, guarded)
+        app: ASGIApp = responses.problem(refusal) if refusal else self._app
+        await app(scope, receive, send_with_headers)

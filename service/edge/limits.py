@@ -1,4 +1,4 @@
-"""How long a connection may keep the service waiting, and how many connections there may be."""
+"""Limits of connections: how slow a client may be, and how many connections may be open."""
 
 import asyncio
 import errno
@@ -12,76 +12,77 @@ import anyio.lowlevel
 import msgspec
 import structlog
 
-MOST_CONNECTIONS = 20_000
+MAX_CONNECTIONS = 20_000
 RESERVED = 256
-"""Descriptors that connections leave to the database, the sources and files."""
-SELDOM = 10.0
-"""Seconds between two log lines of one kind."""
-AT_ONCE = 500
-"""Connections that are checked before others get a turn."""
+"""File descriptors reserved for the database, the sources and files."""
+LOG_INTERVAL = 10.0
+"""Minimum seconds between two log lines of the same event."""
+BATCH = 500
+"""Connections that are checked before other tasks run."""
 EXHAUSTED = (errno.EMFILE, errno.ENFILE)
 
 log = structlog.get_logger()
 
 
 class Limits(msgspec.Struct, frozen=True):
-    """Times are in seconds. A client that keeps to none of these gets its connection closed."""
+    """Limits of one server. Times are in seconds. A connection over a limit is closed."""
 
-    #: For a whole head, from the connection's begin, the last answer, or the head's first byte.
+    #: For a complete head, from the start of the connection, the previous response, or the first
+    #: byte of the head.
     head: float = 15.0
-    #: Between two requests, without a byte.
+    #: Without a byte between two requests.
     idle: float = 5.0
-    #: Over which the rate is measured, and so the longest time without a byte of a body that is
-    #: awaited, or of an answer that is being sent (a stream's events included).
+    #: Period over which the rate is measured: the longest time without a byte of an expected body
+    #: or of a response that is being sent (events of a stream included).
     window: float = 30.0
-    #: Least bytes a second of a body, and of an answer that the client is slow to read.
+    #: Minimum bytes per second of a body, and of a response that the client reads slowly.
     rate: float = 1024.0
     #: Between two checks.
     tick: float = 1.0
-    #: Open connections; beyond it a new one is answered with 503.
-    connections: int = MOST_CONNECTIONS
+    #: Maximum open connections. Further ones get a 503 response.
+    connections: int = MAX_CONNECTIONS
 
 
 DEFAULT = Limits()
 
 
-class Watched(Protocol):
+class Checked(Protocol):
     """A connection that closes itself when it is over a limit."""
 
     def check(self, now: float) -> None: ...
 
 
-class Seldom:
-    """Logs a warning at most once in `SELDOM` seconds, with the number of times since the last."""
+class ThrottledLog:
+    """Logs a warning at most once per LOG_INTERVAL, with the number of occurrences since."""
 
     def __init__(self) -> None:
         self._next: dict[str, float] = {}
         self._times: dict[str, int] = {}
 
-    def warning(self, event: str, now: float, **more: Any) -> None:
+    def warning(self, event: str, now: float, **fields: Any) -> None:
         self._times[event] = self._times.get(event, 0) + 1
         if now >= self._next.get(event, now):
-            log.warning(event, times=self._times.pop(event), **more)
-            self._next[event] = now + SELDOM
+            log.warning(event, times=self._times.pop(event), **fields)
+            self._next[event] = now + LOG_INTERVAL
 
 
-seldom = Seldom()
+throttled_log = ThrottledLog()
 
 
-async def watch(connections: Callable[[], Iterable[Watched]], tick: float) -> None:
-    """Check every connection, again and again."""
+async def check_forever(connections: Callable[[], Iterable[Checked]], tick: float) -> None:
+    """Check every open connection once per tick."""
     loop = asyncio.get_running_loop()
     while True:
         await anyio.sleep(tick)
-        _probe(loop.time())
-        for number, each in enumerate(tuple(connections())):
-            each.check(loop.time())
-            if number % AT_ONCE == AT_ONCE - 1:
+        _check_descriptors(loop.time())
+        for number, connection in enumerate(tuple(connections())):
+            connection.check(loop.time())
+            if number % BATCH == BATCH - 1:
                 await anyio.lowlevel.checkpoint()
 
 
-def raise_descriptors() -> None:
-    """Raise the soft limit of descriptors to the hard one: many systems start with 1,024."""
+def raise_descriptor_limit() -> None:
+    """Raise the soft limit of file descriptors to the hard limit: many systems start with 1,024."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == hard:
         return
@@ -91,29 +92,30 @@ def raise_descriptors() -> None:
         log.warning("descriptors_not_raised", soft=soft, hard=hard, reason=str(error))
 
 
-def most_connections() -> int:
-    """As many as the descriptors allow: at the system's limit accept fails, and uvloop then closes
-    new connections without an answer or a log line; nor could a database or a source be opened."""
+def max_connections() -> int:
+    """The number of connections that the file descriptors allow. At the system's limit `accept`
+    fails: uvloop then closes new connections without a response or a log line, and neither a
+    database nor a source can be opened."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY:
-        return MOST_CONNECTIONS
-    return max(1, min(MOST_CONNECTIONS, soft - min(RESERVED, soft // 2)))
+        return MAX_CONNECTIONS
+    return max(1, min(MAX_CONNECTIONS, soft - min(RESERVED, soft // 2)))
 
 
 def log_exhaustion(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """An exception handler of a loop: asyncio's own logs a trace for every accept that fails."""
+    """Exception handler of a loop. asyncio's own logs a traceback for every failed accept."""
     error = context.get("exception")
     if isinstance(error, OSError) and error.errno in EXHAUSTED:
-        seldom.warning("descriptors_exhausted", loop.time(), reason=str(error.strerror))
+        throttled_log.warning("descriptors_exhausted", loop.time(), reason=str(error.strerror))
     else:
         loop.default_exception_handler(context)
 
 
-def _probe(now: float) -> None:
-    """Whether a descriptor is left: uvloop does not report an accept that fails for want of one."""
+def _check_descriptors(now: float) -> None:
+    """Log if no file descriptor is left: uvloop does not report an accept that fails for this."""
     try:
         os.close(os.open(os.devnull, os.O_RDONLY))
     except OSError as error:
         if error.errno not in EXHAUSTED:
             raise
-        seldom.warning("descriptors_exhausted", now, reason=str(error.strerror))
+        throttled_log.warning("descriptors_exhausted", now, reason=str(error.strerror))

@@ -1,5 +1,4 @@
-"""HTTP as it comes over a connection, before there is a request: what is no HTTP, heads without
-end, bodies that do not come."""
+"""HTTP/1.1 on a connection: invalid requests, limits of heads and bodies, and shutdown."""
 
 import asyncio
 from enum import Enum
@@ -9,7 +8,7 @@ from typing import Any, cast
 from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from service.edge.limits import DEFAULT, Limits, seldom
+from service.edge.limits import DEFAULT, Limits, throttled_log
 from service.errors import (
     BadRequest,
     HeadTooLarge,
@@ -20,14 +19,14 @@ from service.errors import (
 )
 from service.wire import responses
 
-LARGEST_HEAD = 64 * 1024
-"""Bytes of a head that has not ended; the server would keep any number of them."""
-PATIENCE = 2.0
-"""Seconds that what is under way gets at shutdown to come to its end."""
+MAX_HEAD = 64 * 1024
+"""Bytes of an unfinished head. uvicorn itself has no limit."""
+SHUTDOWN_GRACE = 2.0
+"""Seconds that requests in progress get at shutdown."""
 
 
-class Part(Enum):
-    """What of a request is arriving."""
+class Receiving(Enum):
+    """The part of a request that is being received."""
 
     NOTHING = 0
     HEAD = 1
@@ -35,121 +34,122 @@ class Part(Enum):
 
 
 class Protocol(HttpToolsProtocol):
-    """The server's own, with limits, and with problems in the shape that all others have."""
+    """uvicorn's protocol with limits, and with refusals as problems like all others."""
 
-    # In its dictionary they would be the ones too many for Python to share its keys: 2 KB a stream.
+    # Slots: as dictionary entries these would exceed what Python shares between instances, which
+    # costs 2 KB per stream.
     __slots__ = (
-        *("_answering", "_arrived", "_cut", "_limits", "_paused", "_reading", "_since", "_task"),
-        *("_unended", "_unsent"),
+        *("_buffered", "_cancelled", "_limits", "_paused_at", "_receiving", "_received"),
+        *("_since", "_started", "_task", "_unsent"),
     )
 
     def __init__(self, *args: Any, limits: Limits = DEFAULT, **options: Any) -> None:
         super().__init__(*args, **options)
         self._limits = limits
-        self._answering: RequestResponseCycle | None = None
+        self._started: RequestResponseCycle | None = None  # the newest one given to the application
         self._task: asyncio.Task[None] | None = None
-        self._cut = False
-        # Bytes since the parser last came to the end of something: a head, a piece of a body.
-        self._unended = 0
-        self._reading = Part.NOTHING
-        self._since = self.loop.time()  # what is awaited from the client has been since then
-        self._arrived = 0  # bytes since then
-        self._paused = 0.0  # when the unsent bytes were counted; 0: the client keeps up
+        self._cancelled = False
+        # Bytes since the parser last completed a head or a piece of a body.
+        self._buffered = 0
+        self._receiving = Receiving.NOTHING
+        self._since = self.loop.time()  # when waiting for the client started
+        self._received = 0  # bytes since then
+        self._paused_at = 0.0  # when the unsent bytes were last counted; 0: the client keeps up
         self._unsent = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         if len(self.connections) > self._limits.connections:
-            seldom.warning("too_many_connections", self.loop.time(), open=len(self.connections))
+            number = len(self.connections)
+            throttled_log.warning("too_many_connections", self.loop.time(), open=number)
             self._refuse(TooManyConnections(headers={"Retry-After": "5"}))
 
     def data_received(self, data: bytes) -> None:
-        self._unended += len(data)
-        self._arrived += len(data)
+        self._buffered += len(data)
+        self._received += len(data)
         super().data_received(data)
-        if self._unended > LARGEST_HEAD and not self.transport.is_closing():
+        if self._buffered > MAX_HEAD and not self.transport.is_closing():
             self._refuse(HeadTooLarge())
 
     def on_message_begin(self) -> None:
-        self._unended = 0
-        self._await(Part.HEAD)
+        self._buffered = 0
+        self._wait_for(Receiving.HEAD)
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
-        self._unended = 0
-        self._await(Part.BODY)
+        self._buffered = 0
+        self._wait_for(Receiving.BODY)
         if self.parser.get_http_version() == "1.0":
-            self.expect_100_continue = False  # RFC 9110, 15.2: it knows no interim answers
+            self.expect_100_continue = False  # RFC 9110, 15.2: HTTP/1.0 has no interim responses
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
-        self._unended = 0
+        self._buffered = 0
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        self._unended = 0
-        self._await(Part.NOTHING)
+        self._buffered = 0
+        self._wait_for(Receiving.NOTHING)
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
-        if self._reading is not Part.BODY:
-            self._await(self._reading)
+        if self._receiving is not Receiving.BODY:
+            self._wait_for(self._receiving)
         super().on_response_complete()
 
     def _unsupported_upgrade_warning(self) -> None:
-        """An Upgrade is an offer: who does not take it up answers as if it were not there."""
+        """Ignore an Upgrade without a log line: the client only offers it."""
 
     def send_400_response(self, msg: str) -> None:
-        """What the server says of what it cannot read."""
+        """Called by uvicorn for a request that it cannot parse."""
         self._refuse(BadRequest())
 
     def _refuse(self, error: ServiceError) -> None:
-        """The answer, unless another request waits for its own or has got a part of it; then hang
-        up."""
+        """Respond and close. Only close if the response would go into that of another request."""
         cycle = self._unanswered()
-        if cycle is None or (cycle.more_body and self._untouched(cycle)):
-            self._say(error)
-        self._hang_up()
+        if cycle is None or (cycle.more_body and self._can_answer(cycle)):
+            self._write_problem(error)
+        self._close()
 
-    def _say(self, error: ServiceError) -> None:
-        answer = responses.problem(error)
-        head = [*self.server_state.default_headers, *answer.raw_headers]
-        lines = b"".join(b"%s: %s\r\n" % each for each in head)
+    def _write_problem(self, error: ServiceError) -> None:
+        response = responses.problem(error)
+        headers = [*self.server_state.default_headers, *response.raw_headers]
+        lines = b"".join(b"%s: %s\r\n" % header for header in headers)
         status = f"HTTP/1.1 {error.status} {error.title}\r\n".encode()
-        body = bytes(answer.body)
+        body = bytes(response.body)
         self.transport.write(status + lines + b"connection: close\r\n\r\n" + body)
 
-    def _hang_up(self) -> None:
-        """What is on its way goes first; what a request may yet come to is not sent."""
-        self._disconnect()
+    def _close(self) -> None:
+        """Send what is already written, then close. Later output of requests is discarded."""
+        self._mark_disconnected()
         self.transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._disconnect()
-        if self._answering:
-            self._answering.message_event.set()
-            self._answering = None
+        self._mark_disconnected()
+        if self._started:
+            self._started.message_event.set()
+            self._started = None
         super().connection_lost(exc)
 
-    def _disconnect(self) -> None:
-        """Nothing more is sent. uvicorn tells this to the newest request alone: one that waits for
-        the answer to an earlier one, where there are several."""
-        for cycle in (self._answering, self.cycle):
+    def _mark_disconnected(self) -> None:
+        """Discard further output. uvicorn marks the newest request only, which may be waiting for
+        the response to an earlier one."""
+        for cycle in (self._started, self.cycle):
             if cycle and not cycle.response_complete:
                 cycle.disconnected = True
 
     def _unanswered(self) -> RequestResponseCycle | None:
-        """The request that has no whole answer yet."""
-        cycle = cast(RequestResponseCycle | None, self.cycle)  # none before the first
+        """The newest request if its response is not complete."""
+        cycle = cast(RequestResponseCycle | None, self.cycle)  # None before the first request
         return None if cycle is None or cycle.response_complete else cycle
 
-    def _untouched(self, cycle: RequestResponseCycle) -> bool:
+    def _can_answer(self, cycle: RequestResponseCycle) -> bool:
         return not cycle.response_started and not self.pipeline
 
-    # Waiting ------------------------------------------------------------------------------------
+    # Slow clients -------------------------------------------------------------------------------
 
-    def _await(self, part: Part) -> None:
-        self._reading, self._since, self._arrived = part, self.loop.time(), 0
+    def _wait_for(self, part: Receiving) -> None:
+        self._receiving, self._since, self._received = part, self.loop.time(), 0
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -157,72 +157,72 @@ class Protocol(HttpToolsProtocol):
 
     def resume_writing(self) -> None:
         super().resume_writing()
-        self._paused = 0.0
+        self._paused_at = 0.0
 
     def check(self, now: float) -> None:
-        """Hang up on a client that is over a limit; called again and again."""
-        if self.transport.is_closing() or self._paused:
+        """Close the connection if it is over a limit. Called once per tick."""
+        if self.transport.is_closing() or self._paused_at:
             self._check_sending(now)
-        elif self._reading is Part.BODY:
+        elif self._receiving is Receiving.BODY:
             self._check_body(now)
         elif not self._unanswered() and now - self._since > self._limits.head:
-            self._give_up(silently=self._reading is Part.NOTHING)
+            self._time_out(silently=self._receiving is Receiving.NOTHING)
 
     def _check_sending(self, now: float) -> None:
-        """An answer that the client does not read, or that it must read before the end."""
-        if not self._paused:
+        """Check a response that the client reads slowly, or must read before the close."""
+        if not self._paused_at:
             self._count_unsent(now)
-        elif now - self._paused > self._limits.window:
-            taken = self._unsent - self.transport.get_write_buffer_size()
-            if taken < self._least:
+        elif now - self._paused_at > self._limits.window:
+            sent = self._unsent - self.transport.get_write_buffer_size()
+            if sent < self._min_bytes:
                 self.transport.abort()
             self._count_unsent(now)
 
     def _check_body(self, now: float) -> None:
         cycle = self._unanswered()
         if self.flow.read_paused or (cycle and cycle.waiting_for_100_continue):
-            self._await(Part.BODY)  # it is the service that does not read
+            self._wait_for(Receiving.BODY)  # the service is not reading; the client is not slow
         elif now - self._since > self._limits.window:
-            if self._arrived < self._least:
-                self._give_up(silently=cycle is None)
-            self._await(Part.BODY)
+            if self._received < self._min_bytes:
+                self._time_out(silently=cycle is None)
+            self._wait_for(Receiving.BODY)
 
     @property
-    def _least(self) -> float:
+    def _min_bytes(self) -> float:
         return self._limits.rate * self._limits.window
 
     def _count_unsent(self, now: float) -> None:
-        self._paused, self._unsent = now, self.transport.get_write_buffer_size()
+        self._paused_at, self._unsent = now, self.transport.get_write_buffer_size()
 
-    def _give_up(self, silently: bool) -> None:
+    def _time_out(self, silently: bool) -> None:
         if silently:
-            self._hang_up()
+            self._close()
         else:
             self._refuse(RequestTimeout())
 
-    # The end ------------------------------------------------------------------------------------
+    # Shutdown -----------------------------------------------------------------------------------
 
     def shutdown(self) -> None:
-        """A body that does not come, a source that does not answer, a client that does not read:
-        nothing must hold up the end."""
+        """Cut the connection after SHUTDOWN_GRACE: a missing body, a source that does not respond
+        or a client that does not read must not delay the shutdown."""
         super().shutdown()
         if self._unanswered() or self.transport.get_write_buffer_size():
-            asyncio.get_running_loop().call_later(PATIENCE, self._cut_off)
+            asyncio.get_running_loop().call_later(SHUTDOWN_GRACE, self._cut_off)
 
     def _cut_off(self) -> None:
         cycle = self._unanswered()
-        if cycle and self._untouched(cycle):
-            self._say(ShuttingDown(headers={"Retry-After": "5"}))
-            self._hang_up()
+        if cycle and self._can_answer(cycle):
+            self._write_problem(ShuttingDown(headers={"Retry-After": "5"}))
+            self._close()
         else:
-            self._disconnect()
+            self._mark_disconnected()
             self.transport.abort()
         if self._task:
-            self._cut = True
+            self._cancelled = True
             self._task.cancel()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
-        self._answering = cycle
+        self._started = cycle
         super()._start_asgi_task(cycle, cast(ASGI3Application, partial(self._run, app, cycle)))
 
     async def _run(
@@ -235,18 +235,18 @@ class Protocol(HttpToolsProtocol):
     ) -> None:
         self._task = asyncio.current_task()
         if scope["http_version"] == "1.0":
-            send = _Unframed(cycle, send)
+            send = _SendUnframed(cycle, send)
         try:
             await app(scope, receive, send)
         except asyncio.CancelledError:
-            if not self._cut:
+            if not self._cancelled:
                 raise
         finally:
             self._task = None
 
 
-class _Unframed:
-    """`send` for HTTP/1.0, which knows no chunks: without a Content-Length the body ends with the
+class _SendUnframed:
+    """`send` for HTTP/1.0, which has no chunks: without a Content-Length the body ends with the
     connection (RFC 9112, 6.3). uvicorn sends chunks, or counts down to the length."""
 
     def __init__(self, cycle: RequestResponseCycle, send: Any) -> None:

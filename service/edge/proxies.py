@@ -1,4 +1,4 @@
-"""Where a request came from, and whether by HTTPS: trusted proxies are believed, others are not."""
+"""The sender and the scheme of a request behind proxies. Only trusted proxies can set them."""
 
 import ipaddress
 import re
@@ -11,12 +11,12 @@ from service.settings import Network
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
-SCHEMES = {"http": {"http": "http", "https": "https"}, "websocket": {"http": "ws", "https": "wss"}}
+SCHEMES = ("http", "https")
 
 
 class TrustedProxies:
-    """Believes X-Forwarded-For and X-Forwarded-Proto of these peers, and of no other. Nobody's
-    X-Forwarded-Host is believed: a proxy passes Host on as it is."""
+    """Applies X-Forwarded-For and X-Forwarded-Proto of trusted peers. X-Forwarded-Host is always
+    ignored: a proxy passes Host on unchanged."""
 
     def __init__(self, app: ASGIApp, trusted: Sequence[Network]) -> None:
         self._app = app
@@ -24,33 +24,34 @@ class TrustedProxies:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         peer = scope.get("client")
-        if peer and scope["type"] in SCHEMES and self._trusts(_address(peer[0])):
+        if peer and scope["type"] == "http" and self._is_trusted(_parse(peer[0])):
             headers = Headers(scope=scope)
             scope["client"] = (self._sender(peer[0], headers.getlist("x-forwarded-for")), 0)
-            said = (headers.getlist("x-forwarded-proto") or [""])[-1].strip().lower()
-            scope["scheme"] = SCHEMES[scope["type"]].get(said, scope["scheme"])
+            scheme = (headers.getlist("x-forwarded-proto") or [""])[-1].strip().lower()
+            if scheme in SCHEMES:
+                scope["scheme"] = scheme
         await self._app(scope, receive, send)
 
     def _sender(self, peer: str, forwarded: Sequence[str]) -> str:
-        """Each proxy adds, at the right, whom it heard the request from: so it is the first from
-        the right that is no proxy of ours. What is no address was not written by one: then it is
-        the last hop that we know."""
+        """The first address from the right that is not a trusted proxy, since each proxy appends
+        its own peer. At a value that is not an address, which no proxy writes, the sender is the
+        last hop before it."""
         sender = peer
-        for each in reversed(",".join(forwarded).split(",")):
-            address = _address(each)
+        for text in reversed(",".join(forwarded).split(",")):
+            address = _parse(text)
             if address is None:
                 break
             sender = str(address)
-            if not self._trusts(address):
+            if not self._is_trusted(address):
                 break
         return sender
 
-    def _trusts(self, address: Address | None) -> bool:
+    def _is_trusted(self, address: Address | None) -> bool:
         return address is not None and any(address in network for network in self._trusted)
 
 
-def _address(text: str) -> Address | None:
-    """An address as proxies write it: alone, with a port, and IPv6 in brackets or without."""
+def _parse(text: str) -> Address | None:
+    """An address as proxies write it: with or without a port, and IPv6 with or without brackets."""
     text = text.strip()
     if match := re.fullmatch(r"\[([^\]]+)\](?::\d+)?|([\d.]+):\d+", text):
         text = match[1] or match[2]

@@ -1,4 +1,4 @@
-"""How often a user may ask: so many requests a minute, if the operator has set it."""
+"""Rate limit: how many requests a user may make per minute, if the operator sets a limit."""
 
 import math
 from collections import OrderedDict
@@ -7,30 +7,32 @@ from connectors.base import Clock
 from service.errors import TooManyRequests
 
 MINUTE = 60.0
-REMEMBERED = 100_000
+MAX_USERS = 100_000
+"""Users whose requests are counted; beyond it the least recently active is dropped."""
 
 
 class Rates:
-    """The generic cell rate algorithm: of each user only the moment is kept at which all that he
-    has asked for will have been earned. A minute's worth may come at once."""
+    """The generic cell rate algorithm: it stores one time per user, the theoretical arrival time
+    of the next request. A user may send the requests of a whole minute at once."""
 
-    def __init__(self, most_a_minute: int, clock: Clock) -> None:
-        self._pace = MINUTE / most_a_minute if most_a_minute else 0.0
+    def __init__(self, max_per_minute: int, clock: Clock) -> None:
+        self._interval = MINUTE / max_per_minute if max_per_minute else 0.0
         self._clock = clock
-        self._earned: OrderedDict[str, float] = OrderedDict()
+        self._arrivals: OrderedDict[str, float] = OrderedDict()
 
     def count(self, user: str) -> None:
-        """One more request. Raises TooManyRequests saying when the next will do."""
-        if not self._pace:
+        """Count a request. Raises TooManyRequests, with the seconds until the next is allowed."""
+        if not self._interval:
             return
         now = self._clock.now().timestamp()
-        earned = self._earned.pop(user, now)
-        if earned > now + MINUTE:  # further ahead than it can be: the clock was set back
-            earned = now
-        after = max(earned, now) + self._pace
-        allowed = after <= now + MINUTE + 1e-6
-        self._earned[user] = after if allowed else earned
-        if len(self._earned) > REMEMBERED:
-            self._earned.popitem(last=False)
+        arrival = self._arrivals.pop(user, now)
+        if arrival > now + MINUTE:  # further ahead than possible: the clock was set back
+            arrival = now
+        following = max(arrival, now) + self._interval
+        allowed = following <= now + MINUTE + 1e-6
+        self._arrivals[user] = following if allowed else arrival
+        if len(self._arrivals) > MAX_USERS:
+            self._arrivals.popitem(last=False)
         if not allowed:
-            raise TooManyRequests(headers={"Retry-After": str(math.ceil(after - now - MINUTE))})
+            seconds = math.ceil(following - now - MINUTE)
+            raise TooManyRequests(headers={"Retry-After": str(seconds)})

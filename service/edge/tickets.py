@@ -1,7 +1,7 @@
-"""Tickets: what an EventSource opens a stream with where it can send neither header nor cookie.
+"""Tickets open a stream for an EventSource that can send neither a header nor a cookie.
 
-They are kept nowhere: every process with the same SECRETS_KEYS can read them, after a restart too.
-They are encrypted, not only signed: an address may come to eyes that need not see whose it is."""
+They are not stored: every process with the same SECRETS_KEYS can read them, also after a restart.
+They are encrypted, not only signed, because URLs appear in logs and must not reveal the user."""
 
 import base64
 from datetime import UTC, datetime, timedelta
@@ -11,46 +11,46 @@ from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-LIFE = timedelta(minutes=15)
+LIFETIME = timedelta(minutes=15)
 
 
 class Ticket(msgspec.Struct, frozen=True, array_like=True):
-    """Who may follow which sync, and until when (seconds since 1970). Tenant and `sub` together
-    are the user."""
+    """Permission of one user to follow one sync. `tenant` and `sub` together are the user."""
 
     sub: str
     tenant: str
     plan: str
     sync_id: str
-    ends: float
+    #: When it expires, in seconds since 1970.
+    expires: float
 
     @property
     def until(self) -> datetime:
-        return datetime.fromtimestamp(self.ends, UTC)
+        return datetime.fromtimestamp(self.expires, UTC)
 
 
 class Tickets:
-    """Writes and reads tickets. Without keys (demo mode) they are good as long as the process."""
+    """Writes and reads tickets. Without keys (demo mode) they are valid while the process runs."""
 
-    def __init__(self, keys: str) -> None:
-        given = [key.strip() for key in keys.split(",") if key.strip()]
-        self._keys = MultiFernet(
-            [_own_key(key) for key in given or [Fernet.generate_key().decode()]]
+    def __init__(self, secrets_keys: str) -> None:
+        keys = [key.strip() for key in secrets_keys.split(",") if key.strip()]
+        self._cipher = MultiFernet(
+            [_derive(key) for key in keys or [Fernet.generate_key().decode()]]
         )
 
     def write(self, ticket: Ticket) -> str:
-        return self._keys.encrypt(msgspec.json.encode(ticket)).decode().rstrip("=")
+        return self._cipher.encrypt(msgspec.json.encode(ticket)).decode().rstrip("=")
 
     def read(self, text: str) -> Ticket:
-        """Raises ValueError for what was not written here."""
+        """Raises ValueError for a ticket that was not issued with one of the keys."""
         try:
-            raw = self._keys.decrypt(text + "=" * (-len(text) % 4))
+            raw = self._cipher.decrypt(text + "=" * (-len(text) % 4))
         except InvalidToken as error:
-            raise ValueError("no ticket of ours") from error
+            raise ValueError("not a ticket of this service") from error
         return msgspec.json.decode(raw, type=Ticket)
 
 
-def _own_key(key: str) -> Fernet:
-    """Made of a key for credentials, but another: neither can pass for the other's work."""
+def _derive(key: str) -> Fernet:
+    """A separate key derived from a key for credentials: neither can decrypt the other's data."""
     derived = HKDF(SHA256(), 32, salt=None, info=b"stream ticket").derive(key.encode())
     return Fernet(base64.urlsafe_b64encode(derived))

@@ -1,4 +1,4 @@
-"""The claims of a token (RFC 7519, section 4): who a user is, and from when to when it is good."""
+"""The claims of a token (RFC 7519, section 4): the user, and the period of validity."""
 
 import unicodedata
 from collections.abc import Mapping
@@ -9,23 +9,23 @@ import msgspec
 from service.errors import Unauthenticated
 
 LEEWAY = 60.0
-"""Seconds by which the clocks of an issuer and of this service may differ."""
-LONGEST_NAME = 200
+"""Seconds by which the clocks of the issuer and of this service may differ."""
+MAX_NAME = 200
 OPERATOR = "operator"
-JWKS = "jwks:"
-"""Where both issuers are set, the tenants of AUTH_JWKS begin so. No token may name such a tenant
-itself, whatever is set: else setting the second issuer later could give one the other's tenants."""
+JWKS_PREFIX = "jwks:"
+"""Prefix of the tenants of AUTH_JWKS where both issuers are set. No token may name such a
+tenant itself: otherwise an issuer that is added later could share tenants with the first."""
 UNPRINTABLE = frozenset({"Cc", "Cs", "Zl", "Zp"})
-"""Categories of Unicode: control characters, half characters, line and paragraph separators."""
+"""Unicode categories: control characters, surrogates, line and paragraph separators."""
 
 
 class Claims(msgspec.Struct, frozen=True):
-    """Who a token is for. Times are seconds since 1970. `role` is OPERATOR or nothing: other roles
-    are not ours."""
+    """The claims that the service reads. Times are seconds since 1970."""
 
     sub: str
     tenant: str
     plan: str
+    #: OPERATOR or empty: other roles are ignored.
     role: str
     exp: float
     nbf: float = 0
@@ -34,18 +34,18 @@ class Claims(msgspec.Struct, frozen=True):
     aud: Any = None
 
     def refusal(self, now: float) -> str | None:
-        """Why the token is not good at that time; None if it is. NaN is refused, too."""
+        """Why the token is not valid at that time; None if it is. NaN is refused too."""
         if not now < self.exp + LEEWAY:
             return "The token has expired. Get a new one."
         if not self.nbf - LEEWAY <= now:
-            return "The token is not valid yet: see its `nbf` and the clock of its issuer."
+            return "The token is not valid yet. Check its `nbf` and the issuer's clock."
         if not self.iat - LEEWAY <= now:
-            return "The token was issued in the future: see its `iat` and the clock of its issuer."
+            return "The token was issued in the future. Check its `iat` and the issuer's clock."
         return None
 
     def until(self, now: float) -> float:
-        """When what is opened with the token must end: at `exp`; once that is over, with the
-        leeway, so that a stream that comes back does not end at once, again and again."""
+        """When a stream opened with the token must end: at `exp`, or after the leeway if `exp` has
+        passed, so that a client in the leeway does not reconnect in a loop."""
         return self.exp if now < self.exp else self.exp + LEEWAY
 
 
@@ -59,55 +59,55 @@ class _Registered(msgspec.Struct, frozen=True):
     aud: Any = None
 
 
-def read_claims(said: Mapping[str, Any], tenant_claim: str, prefix: str = "") -> Claims:
-    """What a verified token says. `prefix` begins the names of its issuer's tenants.
+def read_claims(payload: Mapping[str, Any], tenant_claim: str, prefix: str = "") -> Claims:
+    """The claims of a verified token. `prefix` is put before the tenant's name.
 
-    Raises Unauthenticated naming the claim that cannot be used."""
-    sub = _name("sub", said.get("sub", ""))
-    tenant = _name(tenant_claim, _find(said, tenant_claim, otherwise=sub))
-    if tenant.startswith(JWKS):
-        raise unacceptable(
-            f"The tenant of the token must not begin with `{JWKS}`: see its `{tenant_claim}`, or "
-            "its `sub` if that is missing."
+    Raises Unauthenticated naming the claim that is not valid."""
+    sub = _name("sub", payload.get("sub", ""))
+    tenant = _name(tenant_claim, _find(payload, tenant_claim, default=sub))
+    if tenant.startswith(JWKS_PREFIX):
+        raise invalid_token(
+            f"The tenant of the token must not start with `{JWKS_PREFIX}`. Change its "
+            f"`{tenant_claim}`, or its `sub` if that is missing."
         )
-    plan = said.get("plan", "")
+    plan = payload.get("plan", "")
     try:
-        rest = msgspec.convert(said, _Registered)
+        registered = msgspec.convert(payload, _Registered)
     except msgspec.ValidationError as error:
-        words = str(error).replace("`$.", "`")
-        raise unacceptable(f"The token's claims cannot be used: {words}.") from error
+        reason = str(error).replace("`$.", "`")
+        raise invalid_token(f"The token has a claim that is not valid: {reason}.") from error
     return Claims(
         sub=sub,
         tenant=f"{prefix}{tenant}",
         plan=plan if plan == "" else _name("plan", plan),
-        role=OPERATOR if said.get("role") == OPERATOR else "",
-        **msgspec.structs.asdict(rest),
+        role=OPERATOR if payload.get("role") == OPERATOR else "",
+        **msgspec.structs.asdict(registered),
     )
 
 
-def unacceptable(detail: str = "The token is not acceptable. Get a new one.") -> Unauthenticated:
+def invalid_token(detail: str = "The token is not valid. Get a new one.") -> Unauthenticated:
     challenge = 'Bearer error="invalid_token"'
     return Unauthenticated(detail, headers={"WWW-Authenticate": challenge})
 
 
-def _find(said: Mapping[str, Any], claim: str, otherwise: str) -> Any:
-    """A claim of that very name; else the dots in it lead into nested objects."""
-    if claim in said:
-        return said[claim]
-    found: Any = said
+def _find(payload: Mapping[str, Any], claim: str, default: str) -> Any:
+    """A claim by its exact name; otherwise by the path into nested objects that its dots give."""
+    if claim in payload:
+        return payload[claim]
+    value: Any = payload
     for part in claim.split("."):
-        if not isinstance(found, Mapping) or part not in found:
-            return otherwise
-        found = found[part]
-    return found
+        if not isinstance(value, Mapping) or part not in value:
+            return default
+        value = value[part]
+    return value
 
 
 def _name(claim: str, value: Any) -> str:
-    """A name that can be a key, a line of a log and a cell of a table."""
+    """A name that is safe as a database key, in a log line and in a table cell."""
     text = value if isinstance(value, str) else ""
-    if not 0 < len(text) <= LONGEST_NAME or UNPRINTABLE & {*map(unicodedata.category, text)}:
-        raise unacceptable(
-            f"The token's `{claim}` must be text of 1 to {LONGEST_NAME} characters, without "
+    if not 0 < len(text) <= MAX_NAME or UNPRINTABLE & {*map(unicodedata.category, text)}:
+        raise invalid_token(
+            f"The token's `{claim}` must be text of 1 to {MAX_NAME} characters, without "
             "control characters or line separators."
         )
     return text

@@ -1,1 +1,1 @@
-"""Open streams: the hub that feeds them, and Server-Sent Events."""
+"""Open streams: the hub that sends their events, and Server-Sent Events."""

@@ -1,8 +1,8 @@
-"""The hub of all streams: one task a stream, one encoding an event, one newest event a listener.
+"""The hub of all open streams: it encodes each event once and conflates events for slow clients.
 
-A stream's head and first block go through the whole stack of middleware; then the response is
-handed over to the outermost one (`HandOver`), which keeps the server's own `send`. From there the
-hub drives that `send` itself: waking a task for every client is what costs, not encoding."""
+The head and the first block of a stream pass through all middleware. Then the outermost one,
+`StreamMiddleware`, which has the server's own `send`, hands the stream over to the hub. The hub
+calls that `send` directly: waking a task per client is what costs, not encoding."""
 
 import types
 from collections.abc import AsyncIterator, Coroutine, Generator
@@ -21,68 +21,79 @@ from connectors.base import Clock
 from service.model import Sync
 from service.wire import serialize
 
-SILENCE = 15.0
-"""Seconds without an event after which a comment keeps the way open."""
+SILENCE = timedelta(seconds=15)
+"""Time without an event after which a comment keeps the connection open."""
 TICK = 1.0
-LIFE = timedelta(minutes=10)
+LIFETIME = timedelta(minutes=10)
 RETRY = 3000
+"""Milliseconds after which a client reconnects."""
 EVICTED_RETRY = 60_000
 SLOT = "service.stream"
+"""The ASGI extension through which an endpoint hands a stream over."""
 
 log = structlog.get_logger()
 
-AppStatus.enable_automatic_graceful_drain = False  # the server's shutdown is ours (__main__)
+AppStatus.enable_automatic_graceful_drain = False  # `Server` ends the streams at shutdown
 
 
 class Stream:
-    """One open response. It keeps at most two unsent events a sync: the newest terminal one, and
-    the newest that a resume brought after it."""
+    """One open response. It holds at most two unsent events per sync: the newest terminal one, and
+    the newest one after a resume."""
 
     __slots__ = (
         "busy",
         "closing",
         "deadline",
         "ended",
-        "gone",
-        "last_words",
+        "final_block",
         "pending",
         "quiet_since",
+        "removed",
         "send",
         "sync_id",
         "user",
         "versions",
     )
 
-    def __init__(self, user: str, sync_id: str | None, deadline: datetime) -> None:
+    def __init__(self, user: str, sync_id: str | None, deadline: datetime, now: datetime) -> None:
         self.user = user
-        self.sync_id = sync_id  # None: all syncs of the user
+        #: None: all syncs of the user.
+        self.sync_id = sync_id
+        #: When the stream must end.
         self.deadline = deadline
-        self.send: Send | None = None  # the server's own, once handed over
+        #: The server's own `send`, after the handover.
+        self.send: Send | None = None
+        #: A `send` is waiting for the client to read.
         self.busy = False
-        self.closing = False  # it is to end
-        self.ended = False  # and was told so
-        self.gone = False  # removed: it takes nothing any more
-        self.last_words = b""
-        self.pending: dict[tuple[str, bool], tuple[Sync, Message]] = {}  # by sync and `live`
+        #: The stream is about to end: further events are ignored.
+        self.closing = False
+        #: The end of the response was sent.
+        self.ended = False
+        #: The client is gone: nothing is sent any longer.
+        self.removed = False
+        self.final_block = b""
+        #: Unsent events by sync ID and whether the sync was live.
+        self.pending: dict[tuple[str, bool], tuple[Sync, Message]] = {}
+        #: The newest version that was sent, by sync ID.
         self.versions: dict[str, int] = {}
-        self.quiet_since = 0.0
+        self.quiet_since = now
 
 
 class Hub:
-    """Every open stream, and what each is to be told."""
+    """Every open stream. It sends each change of a sync to the streams that follow it."""
 
-    def __init__(self, clock: Clock, encoder: serialize.Encoder, most_of_user: int) -> None:
+    def __init__(self, clock: Clock, encoder: serialize.Encoder, max_per_user: int) -> None:
         self._clock = clock
         self._encoder = encoder
-        self._most_of_user = most_of_user
+        self._max_per_user = max_per_user
         self._random = Random()  # noqa: S311 - jitter, not secrecy
-        self._of_sync: dict[str, dict[Stream, None]] = {}
-        self._of_user: dict[str, dict[Stream, None]] = {}
+        self._by_sync: dict[str, dict[Stream, None]] = {}
+        self._by_user: dict[str, dict[Stream, None]] = {}
         self._closing = False
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
-        """While open, one timer serves all streams."""
+        """Run the timer of all streams while open."""
         async with anyio.create_task_group() as group:
             self._group = group
             group.start_soon(self._tick)
@@ -90,95 +101,97 @@ class Hub:
             group.cancel_scope.cancel()
 
     def __len__(self) -> int:
-        return sum(len(streams) for streams in self._of_user.values())
+        return sum(len(streams) for streams in self._by_user.values())
 
-    # A stream's life ----------------------------------------------------------------------------
+    # Lifecycle ----------------------------------------------------------------------------------
 
     def add(self, user: str, sync_id: str | None, until: datetime | None) -> Stream:
-        """Subscribe first, then read what is: so there is no gap."""
-        life = LIFE * self._random.uniform(0.9, 1.1)
-        deadline = self._clock.now() + life
-        stream = Stream(user, sync_id, min(deadline, until) if until else deadline)
-        streams = self._of_user.setdefault(user, {})
-        if len(streams) >= self._most_of_user:
+        """Subscribe, before the current state is read: otherwise a change between is lost."""
+        now = self._clock.now()
+        deadline = now + LIFETIME * self._random.uniform(0.9, 1.1)
+        stream = Stream(user, sync_id, min(deadline, until) if until else deadline, now)
+        streams = self._by_user.setdefault(user, {})
+        if len(streams) >= self._max_per_user:
             self._evict(next(iter(streams)))
-        self._of_user.setdefault(user, {})[stream] = None
+        self._by_user.setdefault(user, {})[stream] = None
         if sync_id:
-            self._of_sync.setdefault(sync_id, {})[stream] = None
+            self._by_sync.setdefault(sync_id, {})[stream] = None
         return stream
 
     def remove(self, stream: Stream) -> None:
-        """For good: its client has gone, or its `send` broke. It takes nothing any more."""
-        stream.gone = True
-        stream.send = None  # it leads back to the server: rings wait long for the collector
+        """Remove a stream whose client is gone or whose `send` failed."""
+        stream.removed = True
+        # `send` refers back to the server: such a cycle would stay until the next collection.
+        stream.send = None
         stream.pending.clear()
-        stream.last_words = b""
+        stream.final_block = b""
         self._unlist(stream)
 
     def _unlist(self, stream: Stream) -> None:
-        """No event, comment or count concerns it any more; its own end still may."""
-        _drop(self._of_user, stream.user, stream)
+        """Exclude a stream from events, comments and the count. Its end may still be sent."""
+        _discard(self._by_user, stream.user, stream)
         if stream.sync_id:
-            _drop(self._of_sync, stream.sync_id, stream)
+            _discard(self._by_sync, stream.sync_id, stream)
 
-    async def carry(self, stream: Stream, receive: Receive, send: Send) -> None:
-        """From the hand-over on: nothing to do but to wait until the client or the hub ends it."""
-        if stream.gone:
+    async def serve(self, stream: Stream, receive: Receive, send: Send) -> None:
+        """Serve a stream from the handover until its client or the hub ends it."""
+        if stream.removed:
             return
         try:
             stream.send = send
-            stream.quiet_since = anyio.current_time()
+            stream.quiet_since = self._clock.now()
             self._flush(stream)
             if self._closing:
-                self._end(stream, self._come_back())
+                self._end(stream, self._retry_block())
             if stream.closing:
-                self._part(stream)
+                self._finish(stream)
             while (await receive())["type"] != "http.disconnect":
                 pass
         finally:
             self.remove(stream)
 
-    # What it is told ----------------------------------------------------------------------------
+    # Events -------------------------------------------------------------------------------------
 
     def deliver(self, sync: Sync) -> None:
-        """A change was kept: tell those who listen. Encoded once, however many they are."""
-        if streams := self._of_sync.get(sync.id):
+        """Send a change to the streams that follow the sync. It is encoded once for all."""
+        if streams := self._by_sync.get(sync.id):
             message = self.message(sync, with_id=True)
             for stream in tuple(streams):
-                self._put(stream, sync, message)
-        if everything := [s for s in self._of_user.get(sync.user, ()) if s.sync_id is None]:
+                self._offer(stream, sync, message)
+        following_all = [s for s in self._by_user.get(sync.user, ()) if s.sync_id is None]
+        if following_all:
             message = self.message(sync, with_id=False)
-            for stream in everything:
-                self._put(stream, sync, message)
+            for stream in following_all:
+                self._offer(stream, sync, message)
 
     def message(self, sync: Sync, with_id: bool) -> Message:
         return _message(serialize.event(sync, self._encoder.status(sync), with_id))
 
-    def told(self, stream: Stream, sync: Sync) -> None:
-        """The first block held this version already."""
+    def mark_sent(self, stream: Stream, sync: Sync) -> None:
+        """Skip this version and older ones: the first block contains it."""
         stream.versions[sync.id] = sync.version
 
-    def _put(self, stream: Stream, sync: Sync, message: Message) -> None:
-        if stream.closing or stream.gone or stream.versions.get(sync.id, 0) >= sync.version:
+    def _offer(self, stream: Stream, sync: Sync, message: Message) -> None:
+        if stream.closing or stream.removed or stream.versions.get(sync.id, 0) >= sync.version:
             return
         if stream.send is None or stream.busy:
-            _keep(stream, sync, message)
+            _conflate(stream, sync, message)
             return
         stream.versions[sync.id] = sync.version
-        self._drive(stream, message)
+        self._send(stream, message)
         if stream.sync_id and not sync.live:
             self._end(stream)
 
     def _flush(self, stream: Stream) -> None:
         while stream.pending and stream.send and not stream.busy:
-            self._put(stream, *stream.pending.pop(next(iter(stream.pending))))
+            self._offer(stream, *stream.pending.pop(next(iter(stream.pending))))
 
-    def _drive(self, stream: Stream, message: Message) -> None:
-        """Run the server's send on the spot. It suspends only when the client reads too slowly;
-        then a task finishes it, and meanwhile events are conflated."""
+    def _send(self, stream: Stream, message: Message) -> None:
+        """Run the server's `send` without a task. Only if the client reads too slowly does it
+        suspend; then a task completes it, and events are conflated until it has."""
         if stream.send is None:
             return
-        stream.quiet_since = anyio.current_time()
+        stream.quiet_since = self._clock.now()
         sending: Coroutine[Any, Any, None] = stream.send(message)  # type: ignore[assignment]
         try:
             yielded = sending.send(None)
@@ -189,77 +202,81 @@ class Hub:
             self.remove(stream)
             return
         stream.busy = True
-        self._group.start_soon(self._finish, stream, sending, yielded)
+        self._group.start_soon(self._complete, stream, sending, yielded)
 
-    async def _finish(
+    async def _complete(
         self, stream: Stream, sending: Coroutine[Any, Any, None], yielded: Any
     ) -> None:
         try:
-            await _rest(sending, yielded)
+            await _continue(sending, yielded)
         except Exception as error:
             log.warning("stream_broken", reason=repr(error))
             self.remove(stream)
             return
         stream.busy = False
-        if stream.gone:
-            return  # a send that is over because its client has gone
+        if stream.removed:
+            return  # `send` returned because the client is gone
         if stream.closing:
-            self._part(stream)
+            self._finish(stream)
         else:
             self._flush(stream)
 
-    def _end(self, stream: Stream, last_words: bytes = b"") -> None:
-        """End the response in order. What is under way is sent first."""
-        if stream.closing or stream.gone:
+    def _end(self, stream: Stream, final_block: bytes = b"") -> None:
+        """End the response, after a `send` in progress."""
+        if stream.closing or stream.removed:
             return
         stream.closing = True
-        stream.last_words = last_words
-        self._part(stream)
+        stream.final_block = final_block
+        self._finish(stream)
 
-    def _part(self, stream: Stream) -> None:
-        """Once, and as soon as the client can be told: the last words and the end."""
+    def _finish(self, stream: Stream) -> None:
+        """Send the final block and the end, once, when the client can receive them."""
         if stream.send is None or stream.busy or stream.ended:
             return
         stream.ended = True
-        self._drive(stream, _message(stream.last_words, more=False))
+        self._send(stream, _message(stream.final_block, more=False))
 
     def _evict(self, stream: Stream) -> None:
-        """In-band: any status but 200 would end an EventSource for good."""
+        """Evict by an event: an EventSource does not reconnect after a status other than 200."""
         text = '{"reason":"too many streams of this user"}'
         self._end(stream, serialize.block(event="evicted", data=text, retry=EVICTED_RETRY))
         self._unlist(stream)
 
-    # By the clock -------------------------------------------------------------------------------
+    # Time ---------------------------------------------------------------------------------------
 
     async def _tick(self) -> None:
         while True:
-            await anyio.sleep(TICK)
-            silent_since = anyio.current_time() - SILENCE
+            await self._clock.sleep(TICK)
             now = self._clock.now()
-            for stream in [each for streams in self._of_user.values() for each in streams]:
+            for stream in self._streams():
                 if stream.send is None or stream.closing:
                     continue
-                stream.deadline = min(stream.deadline, now + LIFE * 1.1)  # the clock was set back
+                # A clock that was set back must not extend a stream or delay a comment.
+                stream.deadline = min(stream.deadline, now + LIFETIME * 1.1)
+                stream.quiet_since = min(stream.quiet_since, now)
                 if now >= stream.deadline:
-                    self._end(stream)  # a slow reader too: nothing more goes past its credential
-                elif not stream.busy and stream.quiet_since <= silent_since:
-                    self._drive(stream, _COMMENT)
+                    self._end(stream)  # a slow client too: nothing is sent after its credential
+                elif not stream.busy and now - stream.quiet_since >= SILENCE:
+                    self._send(stream, _COMMENT)
 
     async def close(self, seconds: float) -> None:
-        """End every stream, spread over that time; a jittered retry spreads their return."""
+        """End every stream within that time. A random `retry` spreads the reconnects."""
         self._closing = True
-        streams = [each for of_user in self._of_user.values() for each in of_user]
+        streams = self._streams()
         for number, stream in enumerate(streams):
-            self._end(stream, self._come_back())
+            self._end(stream, self._retry_block())
             if number % 50 == 49:
                 await anyio.sleep(seconds * 50 / len(streams))
 
-    def _come_back(self) -> bytes:
+    def _streams(self) -> list[Stream]:
+        return [stream for streams in self._by_user.values() for stream in streams]
+
+    def _retry_block(self) -> bytes:
         return serialize.block(retry=self._random.randint(RETRY // 3, RETRY * 2))
 
 
-class HandOver:
-    """The outermost middleware: keeps the server's own send, and carries the streams."""
+class StreamMiddleware:
+    """The outermost middleware: it has the server's own `send` and hands streams to the hub."""
 
     def __init__(self, app: ASGIApp, hub: Hub) -> None:
         self._app = app
@@ -273,19 +290,18 @@ class HandOver:
         scope["extensions"] = {**scope.get("extensions", {}), SLOT: slot}
         await self._app(scope, receive, send)
         if slot:
-            await self._hub.carry(slot[0], receive, send)
+            await self._hub.serve(slot[0], receive, send)
 
 
-def _drop(streams: dict[str, dict[Stream, None]], key: str, stream: Stream) -> None:
+def _discard(streams: dict[str, dict[Stream, None]], key: str, stream: Stream) -> None:
     if key in streams:
         streams[key].pop(stream, None)
         if not streams[key]:
             del streams[key]
 
 
-def _keep(stream: Stream, sync: Sync, message: Message) -> None:
-    """Until it can be sent: the newest wins, but a terminal event is never replaced by what a
-    resume brings after it."""
+def _conflate(stream: Stream, sync: Sync, message: Message) -> None:
+    """Keep the newest unsent event. A later resume never replaces a terminal event."""
     if not sync.live:
         stream.pending.pop((sync.id, True), None)
     stream.pending[sync.id, sync.live] = (sync, message)
@@ -296,17 +312,17 @@ def _message(body: bytes, more: bool = True) -> Message:
 
 
 @types.coroutine
-def _rest(sending: Coroutine[Any, Any, None], yielded: Any) -> Generator[Any, Any, None]:
-    """What is left of a coroutine whose first step was driven by hand."""
+def _continue(sending: Coroutine[Any, Any, None], yielded: Any) -> Generator[Any, Any, None]:
+    """Await a coroutine whose first step has already run."""
     while True:
         try:
             value = yield yielded
         except BaseException as error:
-            go_on = partial(sending.throw, error)
+            step = partial(sending.throw, error)
         else:
-            go_on = partial(sending.send, value)
+            step = partial(sending.send, value)
         try:
-            yielded = go_on()
+            yielded = step()
         except StopIteration:
             return
 

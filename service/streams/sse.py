@@ -1,4 +1,4 @@
-"""Server-Sent Events: the response of a stream, and what it begins with."""
+"""Server-Sent Events: the response of a stream, and its first block."""
 
 from collections.abc import AsyncIterator
 
@@ -12,11 +12,12 @@ from service.wire import serialize
 
 
 class ProgressResponse(EventSourceResponse):
-    """Sends the head and the first block, then leaves the stream to the hub, if there is one."""
+    """Sends the head and the first block. Then it hands the stream to the hub; without a stream, it
+    ends."""
 
     def __init__(self, hub: Hub, stream: Stream | None, first: bytes) -> None:
-        super().__init__(_nothing(), headers={"Cache-Control": "no-store"}, ping=0, sep="\n")
-        del self.headers["connection"]  # the server's: with its own `close` there would be two
+        super().__init__(_no_events(), headers={"Cache-Control": "no-store"}, ping=0, sep="\n")
+        del self.headers["connection"]  # the server sets it; two would contradict each other
         self._hub = hub
         self._stream = stream
         self._first = first
@@ -29,7 +30,7 @@ class ProgressResponse(EventSourceResponse):
             )
             await send({"type": "http.response.body", "body": self._first, "more_body": more})
         except BaseException:
-            if self._stream:  # it never gets to the hand-over, which would have seen to that
+            if self._stream:  # without a handover the hub would never remove it
                 self._hub.remove(self._stream)
             raise
         if self._stream:
@@ -37,14 +38,14 @@ class ProgressResponse(EventSourceResponse):
 
 
 def first_block(request: Request, hub: Hub, sync: Sync) -> bytes | None:
-    """What a stream begins with; None if the client knows how the sync ended."""
-    asked = request.headers.get("last-event-id") or request.query_params.get("lastEventId")
+    """The first block of a stream; None if the client has already seen the end of the sync."""
+    last_id = request.headers.get("last-event-id") or request.query_params.get("lastEventId")
     first = serialize.block(retry=RETRY)
-    if not asked:
+    if not last_id:
         return first + _snapshot(hub, sync)
-    if not _known(asked, sync):
+    if not _is_version(last_id, sync):
         return first + serialize.block(event="reset", data="{}") + _snapshot(hub, sync)
-    if int(asked) < sync.version:
+    if int(last_id) < sync.version:
         return first + _snapshot(hub, sync)
     return first if sync.live else None
 
@@ -54,14 +55,14 @@ def _snapshot(hub: Hub, sync: Sync) -> bytes:
     return body
 
 
-def _known(asked: str, sync: Sync) -> bool:
-    """Whether an id is one that this sync has had; past a terminal version is as good as at it."""
-    if not (asked.isascii() and asked.isdigit() and len(asked) < 12):
+def _is_version(event_id: str, sync: Sync) -> bool:
+    """Whether an ID is a version that the sync has had. After the end, any later one counts too."""
+    if not (event_id.isascii() and event_id.isdigit() and len(event_id) < 12):
         return False
-    return 1 <= int(asked) <= sync.version or (not sync.live and int(asked) > sync.version)
+    return 1 <= int(event_id) <= sync.version or (not sync.live and int(event_id) > sync.version)
 
 
-async def _nothing() -> AsyncIterator[str]:
-    never: tuple[str, ...] = ()
-    for each in never:
-        yield each
+async def _no_events() -> AsyncIterator[str]:
+    events: tuple[str, ...] = ()
+    for event in events:
+        yield event

@@ -41,7 +41,7 @@ def serve(pipe: Connection) -> None:
 
 
 async def _serve(pipe: Connection) -> None:
-    from service.__main__ import Server, address, listen
+    from service.server import Server, address, listen
 
     copies = int(SIZE / ROW / ORDERS)
     settings = amazon_sandbox.Settings(orders=ORDERS, rows=copies, speed=5_000)

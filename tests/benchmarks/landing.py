@@ -17,7 +17,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from connectors import amazon_sandbox
-from service.__main__ import Server, address, listen
+from service.server import Server, address, listen
 from tests.benchmarks.child import child
 from tests.serving import serve
 

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from service.__main__ import Server, address, listen
+from service.server import Server, address, listen
 from tests.benchmarks.child import child
 from tests.serving import serve, token
 

@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from connectors import amazon_sandbox as amazon
 from connectors.base import Clock
-from service.__main__ import Server, address, listen
+from service.server import Server, address, listen
 from tests.journeys import process
 from tests.serving import Serving, User, serve, token
 

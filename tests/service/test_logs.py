@@ -1,4 +1,4 @@
-"""One log, in one shape; what is secret is not in it."""
+"""The log has one form and no secrets."""
 
 import json
 import logging
@@ -11,7 +11,7 @@ from service.logs import configure_logs
 
 
 @pytest.fixture(autouse=True)
-def put_back() -> Iterator[None]:
+def restore_logging() -> Iterator[None]:
     root = logging.getLogger()
     handlers, level = root.handlers, root.level
     others = {
@@ -28,47 +28,47 @@ def put_back() -> Iterator[None]:
 
 def fail() -> None:
     credentials = {"refresh_token": "Atzr|" + "secret"}
-    raise RuntimeError(f"out of order with {len(credentials)}")
+    raise RuntimeError(f"failed with {len(credentials)}")
 
 
 @pytest.mark.parametrize("form", ["json", "console"])
-@pytest.mark.parametrize("whose", ["ours", "a library's"])
-def test_a_trace_shows_no_local_variables(
-    form: str, whose: str, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("logger", ["service", "library"])
+def test_a_traceback_shows_no_local_variables(
+    form: str, logger: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     configure_logs("info", form)
     try:
         fail()
     except RuntimeError:
-        if whose == "ours":
+        if logger == "service":
             structlog.get_logger().exception("failed", sync_id="sync_1")
         else:
             logging.getLogger("uvicorn.error").exception("Exception in ASGI application")
     logged = capsys.readouterr().err
-    assert "RuntimeError" in logged and "out of order with 1" in logged
+    assert "RuntimeError" in logged and "failed with 1" in logged
     assert "Atzr|secret" not in logged
 
 
-def test_our_lines_and_those_of_libraries_are_json_of_one_shape(
+def test_lines_of_the_service_and_of_libraries_are_json_of_one_form(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     configure_logs("info", "json")
     structlog.get_logger().info("sync_started", sync_id="sync_1\n{}")
     logging.getLogger("uvicorn.error").warning("Invalid HTTP %s", "request\n")
-    ours, theirs = map(json.loads, capsys.readouterr().err.splitlines())
-    assert (ours["event"], ours["sync_id"], ours["level"]) == ("sync_started", "sync_1\n{}", "info")
-    assert (theirs["event"], theirs["level"]) == ("Invalid HTTP request\n", "warning")
-    assert ours["timestamp"].endswith("Z") and theirs["timestamp"].endswith("Z")
+    own, library = map(json.loads, capsys.readouterr().err.splitlines())
+    assert (own["event"], own["sync_id"], own["level"]) == ("sync_started", "sync_1\n{}", "info")
+    assert (library["event"], library["level"]) == ("Invalid HTTP request\n", "warning")
+    assert own["timestamp"].endswith("Z") and library["timestamp"].endswith("Z")
 
 
-def test_what_is_below_the_level_is_not_logged(capsys: pytest.CaptureFixture[str]) -> None:
+def test_events_below_the_level_are_not_logged(capsys: pytest.CaptureFixture[str]) -> None:
     configure_logs("WARNING", "json")
     structlog.get_logger().info("quiet")
     logging.getLogger("httpx").info("GET https://example.com/?secret=1")
     assert capsys.readouterr().err == ""
 
 
-def test_addresses_that_a_client_asked_for_are_not_logged(
+def test_urls_of_outgoing_requests_are_not_logged(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     configure_logs("info", "json")

@@ -1,4 +1,4 @@
-"""Where the database is: names of folders, files that go away under the service, who may read."""
+"""The database file: folder names, permissions, deleted files, and the lock."""
 
 import os
 import subprocess
@@ -10,10 +10,11 @@ import pytest
 from structlog.testing import capture_logs
 
 from service.__main__ import demo_settings
-from service.app import bring_up_to_date
+from service.app import migrate_database
 from service.errors import StartupError
 from service.store.place import only_process
 from tests.service.api.answers import problem
+from tests.service.clocks import FastClock
 from tests.serving import KEY, SECRET, Serving, User, read, serve, settings
 
 pytestmark = pytest.mark.anyio
@@ -41,17 +42,17 @@ async def test_a_folder_may_have_any_name(tmp_path: Path, name: str) -> None:
         ann = service.user()
         await ann.connect()
         assert (await ann.whole_sync())["status"] == "complete"
-        assert {each.name for each in folder.iterdir()} == {
+        assert {path.name for path in folder.iterdir()} == {
             *("sync.db", "sync.db-wal", "sync.db-shm", "sync.db.lock")
         }
-    assert [each.name for each in tmp_path.iterdir()] == [name]
-    assert bring_up_to_date(settings(folder))
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert migrate_database(settings(folder))
     async with serve(folder) as service:
         assert len(await service.user().records("orders")) == 250
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_migrate_and_demo_find_the_same_file(tmp_path: Path, name: str) -> None:
+def test_migrate_and_demo_use_the_same_file(tmp_path: Path, name: str) -> None:
     folder = tmp_path / name
     chosen = demo_settings("127.0.0.1", folder, "http://127.0.0.1:1")
     assert chosen.database_path == folder / "sync.db"
@@ -65,32 +66,28 @@ def test_migrate_and_demo_find_the_same_file(tmp_path: Path, name: str) -> None:
     )
     assert str(folder / "sync.db") in done.stdout
     assert (folder / "sync.db").stat().st_size > 0
-    assert [each.name for each in tmp_path.iterdir()] == [name]
+    assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
-async def test_files_are_for_their_owner_alone(tmp_path: Path) -> None:
+async def test_only_the_owner_can_read_the_files(tmp_path: Path) -> None:
     before = os.umask(0o022)
     try:
         async with serve(tmp_path / "data") as service:
             await service.user().connect()
-            found = {each.name: each.stat().st_mode & 0o777 for each in private(tmp_path)}
+            modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.rglob("*")}
     finally:
         os.umask(before)
-    assert found.pop("data") == 0o700
-    assert len(found) == 4 and set(found.values()) == {0o600}, found
+    assert modes.pop("data") == 0o700
+    assert len(modes) == 4 and set(modes.values()) == {0o600}, modes
 
 
-async def test_files_that_others_could_read_are_closed_at_the_start(tmp_path: Path) -> None:
-    bring_up_to_date(settings(tmp_path))
+async def test_readable_files_are_made_private_at_the_start(tmp_path: Path) -> None:
+    migrate_database(settings(tmp_path))
     for name in ("sync.db", "sync.db.lock"):
         (tmp_path / name).chmod(0o644)
     async with serve(tmp_path) as service:
         await service.user().connect()
-        assert {each.stat().st_mode & 0o777 for each in tmp_path.iterdir()} == {0o600}
-
-
-def private(folder: Path) -> list[Path]:
-    return sorted(folder.rglob("*"))
+        assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {0o600}
 
 
 async def connected(service: Serving) -> User:
@@ -100,12 +97,12 @@ async def connected(service: Serving) -> User:
     return ann
 
 
-LOST = ("sync.db", "sync.db.lock", "sync.db-wal")
+FILES = ("sync.db", "sync.db.lock", "sync.db-wal")
 
 
-@pytest.mark.parametrize("name", LOST)
+@pytest.mark.parametrize("name", FILES)
 @pytest.mark.parametrize("how", ["deleted", "replaced"])
-async def test_a_file_that_goes_away_stops_writes_until_it_is_back(
+async def test_a_missing_file_stops_writes_until_it_is_restored(
     tmp_path: Path, name: str, how: str
 ) -> None:
     with capture_logs() as logs:
@@ -118,22 +115,20 @@ async def test_a_file_that_goes_away_stops_writes_until_it_is_back(
                 body = problem(await ann.get("/readyz"), 503, "not_ready")
                 assert name in body["detail"]
                 problem(await ann.post("/api/sync/start", {}), 503, "store_unavailable")
-            told = [each for each in logs if each["event"] == "database_gone"]
-            assert len(told) == 1 and name in told[0]["reason"], logs
-            assert not [each for each in logs if each["event"] == "database_away"]
+            lines = [line for line in logs if line["event"] == "database_gone"]
+            assert len(lines) == 1 and name in lines[0]["reason"], logs
+            assert not [line for line in logs if line["event"] == "database_away"]
             (tmp_path / "elsewhere").replace(tmp_path / name)
             assert (await ann.get("/readyz")).status_code == 200
             assert (await ann.whole_sync())["status"] == "complete"
 
 
-async def test_it_is_logged_although_nobody_asks(tmp_path: Path) -> None:
-    from tests.service.clocks import FastClock
-
+async def test_a_missing_file_is_logged_without_a_request(tmp_path: Path) -> None:
     with capture_logs() as logs:
         async with serve(tmp_path, FastClock()):
             (tmp_path / "sync.db.lock").unlink()
             with anyio.fail_after(20):
-                while not [each for each in logs if each["event"] == "database_gone"]:
+                while not [line for line in logs if line["event"] == "database_gone"]:
                     await anyio.sleep(0.05)
 
 
@@ -150,7 +145,7 @@ async def test_a_running_sync_waits_for_the_file_and_loses_nothing(tmp_path: Pat
 
 
 def other_process(folder: Path) -> str:
-    """What a second service says that is started on the same database."""
+    """The error of a second process on the same database."""
     environ = {"AUTH_SECRET": SECRET, "SECRETS_KEYS": KEY, "PORT": "0"}
     environ["DATABASE_URL"] = f"sqlite:///{folder / 'sync.db'}"
     done = subprocess.run(
@@ -164,16 +159,16 @@ def other_process(folder: Path) -> str:
 
 
 @pytest.mark.parametrize("name", ["sync.db", "sync.db.lock"])
-async def test_no_second_process_starts_where_one_file_is_gone(tmp_path: Path, name: str) -> None:
+async def test_no_second_process_starts_while_a_file_is_missing(tmp_path: Path, name: str) -> None:
     async with serve(tmp_path) as service:
         ann = await connected(service)
         (tmp_path / name).unlink()
-        said = await anyio.to_thread.run_sync(other_process, tmp_path)
-        assert "in use by" in said and "Traceback" not in said
+        error = await anyio.to_thread.run_sync(other_process, tmp_path)
+        assert "in use by" in error and "Traceback" not in error
         assert (await ann.get("/readyz")).status_code == 503
 
 
-async def test_another_name_of_the_same_file_is_no_way_around_the_lock(tmp_path: Path) -> None:
+async def test_another_name_of_the_same_file_is_locked_too(tmp_path: Path) -> None:
     async with serve(tmp_path / "one") as service:
         await connected(service)
         for folder in ("linked", "hard"):
@@ -181,30 +176,30 @@ async def test_another_name_of_the_same_file_is_no_way_around_the_lock(tmp_path:
         (tmp_path / "linked" / "sync.db").symlink_to(tmp_path / "one" / "sync.db")
         (tmp_path / "hard" / "sync.db").hardlink_to(tmp_path / "one" / "sync.db")
         for folder in ("linked", "hard"):
-            said = await anyio.to_thread.run_sync(other_process, tmp_path / folder)
-            assert "in use by" in said
+            error = await anyio.to_thread.run_sync(other_process, tmp_path / folder)
+            assert "in use by" in error
 
 
-def test_a_database_of_the_same_folder_is_no_neighbour(tmp_path: Path) -> None:
+def test_another_database_in_the_same_folder_is_not_locked(tmp_path: Path) -> None:
     with only_process(tmp_path / "one.db"), only_process(tmp_path / "two.db"):
         pass
 
 
 @pytest.mark.parametrize("path", ["sqlite:///{}/folder", "sqlite:///{}/file/sync.db"])
-def test_what_is_no_place_for_a_database_is_refused_in_words(tmp_path: Path, path: str) -> None:
+def test_an_unusable_path_is_refused_with_a_reason(tmp_path: Path, path: str) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "file").touch()
     url = path.format(tmp_path)
     with pytest.raises(StartupError, match="cannot be"):
-        bring_up_to_date(settings(tmp_path, DATABASE_URL=url))
+        migrate_database(settings(tmp_path, DATABASE_URL=url))
 
 
-def test_a_path_that_sqlite_cannot_name_is_refused_in_words(tmp_path: Path) -> None:
+def test_a_path_that_is_not_utf_8_is_refused_with_a_reason(tmp_path: Path) -> None:
     with pytest.raises(StartupError, match="UTF-8"):
         settings(tmp_path, DATABASE_URL="sqlite:///" + os.fsdecode(b"/tmp/\xff/sync.db"))
 
 
-async def test_the_answers_of_an_open_service_go_on_being_read(tmp_path: Path) -> None:
+async def test_reads_continue_while_the_file_is_missing(tmp_path: Path) -> None:
     async with serve(tmp_path) as service:
         ann = await connected(service)
         (tmp_path / "sync.db").unlink()

@@ -1,4 +1,4 @@
-"""Credentials under a new key: the old one can go afterwards."""
+"""Rotating the keys of credentials: afterwards the old key can be removed."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import pytest
 from cryptography.fernet import Fernet
 
 from connectors.base import ConnectionLost, SystemClock
-from service.app import open_parts, rotate
+from service.app import open_parts, rotate_credentials
 from service.connections import NewConnection
 from service.errors import StartupError
 from service.model import Actor
@@ -20,7 +20,7 @@ ANN = Actor("ann", "ann")
 async def connected(folder: Path, count: int) -> list[str]:
     async with open_parts(settings(folder), SystemClock()) as parts:
         new = [NewConnection("demo", "NA", (), f"secret-{n}", "production") for n in range(count)]
-        return [(await parts.connections.connect(ANN, each)).id for each in new]
+        return [(await parts.connections.connect(ANN, connection)).id for connection in new]
 
 
 async def opened(folder: Path, keys: str, connection_id: str) -> str:
@@ -28,10 +28,10 @@ async def opened(folder: Path, keys: str, connection_id: str) -> str:
         return (await parts.connections.open(connection_id)).refresh_token
 
 
-async def test_after_a_rotation_the_new_key_alone_opens_everything(tmp_path: Path) -> None:
+async def test_after_a_rotation_the_new_key_decrypts_everything(tmp_path: Path) -> None:
     ids = await connected(tmp_path, 3)
     newer = Fernet.generate_key().decode()
-    assert await rotate(settings(tmp_path, SECRETS_KEYS=f"{newer},{KEY}")) == 3
+    assert await rotate_credentials(settings(tmp_path, SECRETS_KEYS=f"{newer},{KEY}")) == 3
     for number, connection_id in enumerate(ids):
         assert await opened(tmp_path, newer, connection_id) == f"secret-{number}"
     async with open_parts(settings(tmp_path), SystemClock()) as parts:
@@ -39,22 +39,22 @@ async def test_after_a_rotation_the_new_key_alone_opens_everything(tmp_path: Pat
             await parts.connections.open(ids[0])
 
 
-async def test_a_key_that_is_missing_is_told_before_anything_changes(tmp_path: Path) -> None:
+async def test_a_missing_key_is_reported_before_anything_changes(tmp_path: Path) -> None:
     (connection_id,) = await connected(tmp_path, 1)
     with pytest.raises(StartupError, match="all old ones after it"):
-        await rotate(settings(tmp_path, SECRETS_KEYS=Fernet.generate_key().decode()))
+        await rotate_credentials(settings(tmp_path, SECRETS_KEYS=Fernet.generate_key().decode()))
     assert await opened(tmp_path, KEY, connection_id) == "secret-0"
 
 
-async def test_forgotten_connections_have_nothing_to_rotate(tmp_path: Path) -> None:
+async def test_forgotten_connections_are_not_rotated(tmp_path: Path) -> None:
     (connection_id,) = await connected(tmp_path, 1)
     async with open_parts(settings(tmp_path), SystemClock()) as parts:
         await parts.connections.forget(ANN, connection_id, erase=False)
-    assert await rotate(settings(tmp_path)) == 0
+    assert await rotate_credentials(settings(tmp_path)) == 0
 
 
-async def test_a_running_service_is_not_rotated_under_its_feet(tmp_path: Path) -> None:
+async def test_the_keys_of_a_running_service_are_not_rotated(tmp_path: Path) -> None:
     await connected(tmp_path, 1)
     async with open_parts(settings(tmp_path), SystemClock()):
         with pytest.raises(StartupError, match="in use by process"):
-            await rotate(settings(tmp_path))
+            await rotate_credentials(settings(tmp_path))

@@ -1,4 +1,4 @@
-"""Settings: where they come from, and what is said about wrong ones."""
+"""Settings: their sources, and the errors for invalid ones."""
 
 from pathlib import Path
 
@@ -19,19 +19,19 @@ def refused(environ: dict[str, str]) -> str:
     return caught.value.detail
 
 
-def test_the_defaults_are_those_of_the_design() -> None:
-    found = read_settings(GOOD)
-    assert (found.host, found.port, found.database_url) == (
+def test_the_defaults() -> None:
+    settings = read_settings(GOOD)
+    assert (settings.host, settings.port, settings.database_url) == (
         "127.0.0.1",
         8000,
         "sqlite:///data/sync.db",
     )
-    assert (found.auth_mode, found.log_level, found.log_format) == ("jwt", "info", "json")
-    assert (found.max_syncs_per_tenant, found.max_running_syncs) == (3, 100)
-    assert (found.sync_timeout, found.max_streams_per_user) == (86400, 200)
+    assert (settings.auth_mode, settings.log_level, settings.log_format) == ("jwt", "info", "json")
+    assert (settings.max_syncs_per_tenant, settings.max_running_syncs) == (3, 100)
+    assert (settings.sync_timeout, settings.max_streams_per_user) == (86400, 200)
 
 
-def test_an_empty_value_is_none() -> None:
+def test_an_empty_value_selects_the_default() -> None:
     assert read_settings({**GOOD, "PORT": "", "HOST": ""}).port == 8000
 
 
@@ -41,16 +41,16 @@ def test_any_setting_can_come_from_a_file(tmp_path: Path) -> None:
     for name, value in files.items():
         (tmp_path / name).write_text(f"{value}\n")
         environ[f"{name}_FILE"] = str(tmp_path / name)
-    found = read_settings(environ, ["amazon"])
-    assert (found.auth_secret, found.secrets_keys, found.port) == (SECRET, KEY, 9)
-    assert found.environ["AMAZON_CLIENT_SECRET"] == "x"
+    settings = read_settings(environ, ["amazon"])
+    assert (settings.auth_secret, settings.secrets_keys, settings.port) == (SECRET, KEY, 9)
+    assert settings.environ["AMAZON_CLIENT_SECRET"] == "x"
 
 
-def test_files_that_are_no_settings_are_left_alone(tmp_path: Path) -> None:
+def test_files_of_other_variables_are_not_read(tmp_path: Path) -> None:
     read_settings({**GOOD, "SSL_CERT_FILE": "/nowhere", "_FILE": "/nowhere", "PORT_FILE": ""})
 
 
-def test_a_setting_given_twice_is_refused(tmp_path: Path) -> None:
+def test_a_setting_with_both_a_value_and_a_file_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "secret"
     path.write_text(SECRET)
     text = refused({**GOOD, "AUTH_SECRET_FILE": str(path)})
@@ -65,7 +65,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
         assert "AUTH_SECRET_FILE" in text and str(path) in text
 
 
-def test_an_empty_file_is_a_missing_setting(tmp_path: Path) -> None:
+def test_an_empty_file_counts_as_a_missing_setting(tmp_path: Path) -> None:
     (tmp_path / "empty").write_text("\n")
     assert "AUTH_SECRET" in refused(
         {"SECRETS_KEYS": KEY, "AUTH_SECRET_FILE": str(tmp_path / "empty")}
@@ -103,8 +103,8 @@ def test_an_empty_file_is_a_missing_setting(tmp_path: Path) -> None:
         ("AUTH_JWKS", "https://issuer:port/jwks.json"),
         ("AUTH_JWKS", "https://me:secret@issuer/jwks.json"),
         *(
-            ("CORS_ORIGINS", value)
-            for value in (
+            ("CORS_ORIGINS", origin)
+            for origin in (
                 *("https://app.example/", "https://app.example/x", "https://App.example"),
                 *("https://app.example:443", "http://app.example:80", "app.example", "null"),
                 *("https://*.example", "*, https://app.example", "https://a b", "ftp://a.example"),
@@ -130,7 +130,7 @@ def test_an_empty_file_is_a_missing_setting(tmp_path: Path) -> None:
         ("DATABASE_URL", "sqlite:///:memory:"),
     ],
 )
-def test_a_wrong_value_is_refused_by_name(name: str, value: str) -> None:
+def test_an_invalid_value_is_refused_by_name(name: str, value: str) -> None:
     assert name in refused({**GOOD, name: value})
 
 
@@ -141,7 +141,7 @@ def test_missing_secrets_are_all_named() -> None:
     assert "SECRETS_KEYS" not in refused({"SECRETS_KEYS": KEY})
 
 
-def test_a_jwks_is_as_good_as_a_secret() -> None:
+def test_a_jwks_can_replace_the_secret() -> None:
     for where in ("keys.json", "/etc/keys.json", "https://issuer/jwks", "http://[::1]:8080/jwks"):
         assert read_settings({"AUTH_JWKS": where, "SECRETS_KEYS": KEY}).auth_jwks == where
     assert "AUTH_JWKS" in refused({})
@@ -157,8 +157,8 @@ def test_origins_are_a_list_or_a_star() -> None:
     given = (
         " https://app.example ,http://localhost:5173,, http://[::1]:8080,https://xn--pp-via.example"
     )
-    found = read_settings({**GOOD, "CORS_ORIGINS": given}).origins
-    assert found == (
+    origins = read_settings({**GOOD, "CORS_ORIGINS": given}).origins
+    assert origins == (
         "https://app.example",
         "http://localhost:5173",
         "http://[::1]:8080",
@@ -169,8 +169,8 @@ def test_origins_are_a_list_or_a_star() -> None:
 
 
 def test_proxies_are_addresses_and_networks() -> None:
-    found = read_settings({**GOOD, "TRUSTED_PROXIES": "127.0.0.1, 10.0.0.0/8,,::1,fd00::/8 "})
-    assert [str(each) for each in found.proxies] == [
+    settings = read_settings({**GOOD, "TRUSTED_PROXIES": "127.0.0.1, 10.0.0.0/8,,::1,fd00::/8 "})
+    assert [str(network) for network in settings.proxies] == [
         "127.0.0.1/32",
         "10.0.0.0/8",
         "::1/128",
@@ -193,12 +193,18 @@ def test_demo_mode_refuses_a_public_address(host: str) -> None:
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.9.10", "::1", "localhost", "LOCALHOST"])
-def test_demo_mode_serves_this_machine(host: str) -> None:
+def test_demo_mode_accepts_loopback_addresses(host: str) -> None:
     assert is_loopback(host)
     assert read_settings({"AUTH_MODE": "demo", "HOST": host}).host == host
 
 
-def test_secrets_are_not_in_how_settings_are_written() -> None:
-    found = read_settings({**GOOD, "AMAZON_CLIENT_SECRET": "amazon's own"})
-    for text in (repr(found), str(found), f"{found}", repr([found]), repr({"a": found})):
+def test_the_text_of_settings_has_no_secrets() -> None:
+    settings = read_settings({**GOOD, "AMAZON_CLIENT_SECRET": "amazon's own"})
+    for text in (
+        repr(settings),
+        str(settings),
+        f"{settings}",
+        repr([settings]),
+        repr({"a": settings}),
+    ):
         assert SECRET not in text and KEY not in text and "amazon's own" not in text

@@ -1,10 +1,13 @@
-"""Streams as they come over the wire: block by block, with comments and retries."""
+"""Streams as they arrive over a connection: block by block, with comments and retries."""
 
+import asyncio
 import json
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 import anyio
 import httpx
@@ -13,7 +16,7 @@ from tests.serving import Json, Serving, User, token
 
 
 class Stream:
-    """An open stream. A block is a dict of its fields, a comment is under the name ''."""
+    """An open stream. A block is a dict of its fields; a comment has the name ''."""
 
     def __init__(self, answer: httpx.Response) -> None:
         self.answer = answer
@@ -21,19 +24,19 @@ class Stream:
 
     async def block(self, seconds: float = 5) -> dict[str, str] | None:
         """The next block; None at the end."""
-        found: dict[str, str] = {}
+        fields: dict[str, str] = {}
         with anyio.fail_after(seconds):
             async for line in self._lines:
                 if not line:
-                    return found
+                    return fields
                 name, _, value = line.partition(":")
-                assert name not in found, found
-                found[name] = value.removeprefix(" ")
-        assert not found, "the stream ended inside a block"
+                assert name not in fields, fields
+                fields[name] = value.removeprefix(" ")
+        assert not fields, "the stream ended inside a block"
         return None
 
     async def event(self, seconds: float = 5) -> dict[str, str]:
-        """The next block that has an event."""
+        """The next block with an event."""
         while True:
             block = await self.block(seconds)
             assert block is not None, "the stream has ended"
@@ -41,7 +44,7 @@ class Stream:
                 return block
 
     async def rest(self, seconds: float = 10) -> list[dict[str, str]]:
-        """All blocks up to the end."""
+        """All blocks until the end."""
         blocks = []
         with anyio.fail_after(seconds):
             while (block := await self.block(seconds)) is not None:
@@ -58,8 +61,8 @@ async def stream(user: User, path: str, **headers: str) -> AsyncIterator[Stream]
 
 
 def data(block: dict[str, str]) -> Json:
-    found: Json = json.loads(block["data"])
-    return found
+    status: Json = json.loads(block["data"])
+    return status
 
 
 def request(path: str, user: str = "ann", more: str = "") -> bytes:
@@ -68,7 +71,7 @@ def request(path: str, user: str = "ann", more: str = "") -> bytes:
 
 
 class Reader:
-    """A client on a bare socket, which reads only when it is told to."""
+    """A client on a bare socket that reads only on request."""
 
     def __init__(
         self, service: Serving, path: str, user: str = "ann", more: str = "", times: int = 1
@@ -78,15 +81,12 @@ class Reader:
         self.read = b""
 
     async def __aenter__(self) -> Self:
-        import socket
-        from urllib.parse import urlsplit
-
         address = urlsplit(self._service.url)
         self._socket = socket.socket()
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         self._socket.connect((address.hostname, address.port))
         self._socket.setblocking(False)
-        await self._loop().sock_sendall(self._socket, self._request)
+        await asyncio.get_running_loop().sock_sendall(self._socket, self._request)
         return self
 
     async def __aexit__(
@@ -95,19 +95,16 @@ class Reader:
         self._socket.close()
 
     async def some(self) -> bytes:
-        found: bytes = await self._loop().sock_recv(self._socket, 65536)
-        self.read += found
-        return found
+        """Read what has arrived, at most 64 KiB; empty at the end."""
+        received = await asyncio.get_running_loop().sock_recv(self._socket, 65536)
+        self.read += received
+        return received
 
-    async def until(self, wanted: bytes, seconds: float = 15) -> None:
+    async def until(self, expected: bytes, seconds: float = 15) -> None:
+        """Read until these bytes have arrived."""
         with anyio.fail_after(seconds):
-            while wanted not in self.read:
+            while expected not in self.read:
                 assert await self.some(), "the connection has ended"
-
-    def _loop(self) -> Any:
-        import asyncio
-
-        return asyncio.get_running_loop()
 
 
 ENDED = b"0\r\n\r\n"
@@ -115,6 +112,7 @@ ENDED = b"0\r\n\r\n"
 
 
 async def until_streams(service: Serving, count: int, seconds: float = 5) -> None:
+    """Wait until this many streams are open."""
     with anyio.fail_after(seconds):
         while len(service.parts.hub) != count:
             await anyio.sleep(0.005)

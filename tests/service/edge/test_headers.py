@@ -1,4 +1,4 @@
-"""The headers of every answer: of pages, of the API, of streams, of refusals and of faults."""
+"""Security headers of every response: pages, API, streams, refusals and faults."""
 
 import re
 import sqlite3
@@ -24,42 +24,45 @@ EXPECTED = {
 }
 
 
-def guarded(answer: httpx.Response, cache: str | None) -> None:
-    """Each header once; over plain HTTP nothing is said about HTTPS."""
-    for name, value in EXPECTED.items():
-        (found,) = answer.headers.get_list(name)
-        assert value.fullmatch(found) if isinstance(value, re.Pattern) else value == found, name
+def assert_secured(answer: httpx.Response, cache: str | None) -> None:
+    """The response has each security header once, and over plain HTTP no HSTS."""
+    for name, expected in EXPECTED.items():
+        (value,) = answer.headers.get_list(name)
+        if isinstance(expected, re.Pattern):
+            assert expected.fullmatch(value), name
+        else:
+            assert expected == value, name
     assert "unsafe" not in answer.headers["content-security-policy"]
     assert "strict-transport-security" not in answer.headers
     assert "server" not in answer.headers
     assert answer.headers.get_list("cache-control") == ([] if cache is None else [cache])
 
 
-async def test_pages_and_their_files_are_guarded(service: Serving) -> None:
+async def test_pages_and_their_files_are_secured(service: Serving) -> None:
     async with service.anonymous() as client:
         for path in ("/", "/web/app.js", "/web/style.css"):
             whole = await client.get(path)
             assert whole.status_code == 200
-            guarded(whole, "no-cache")
-            guarded(await client.head(path), "no-cache")
-        known = await client.get("/web/app.js", headers={"If-None-Match": whole.headers["etag"]})
-        unchanged = await client.get("/web/app.js", headers=_known(known))
+            assert_secured(whole, "no-cache")
+            assert_secured(await client.head(path), "no-cache")
+        cached = await client.get("/web/app.js", headers=_if_none_match(whole))
+        unchanged = await client.get("/web/app.js", headers=_if_none_match(cached))
         assert unchanged.status_code == 304
-        guarded(unchanged, "no-cache")
+        assert_secured(unchanged, "no-cache")
         for path in ("/healthz", "/readyz"):
-            guarded(await client.get(path), None)
+            assert_secured(await client.get(path), None)
         for path, status in (("/nowhere", 404), ("/web/nowhere.js", 404), ("/web/../app.py", 404)):
             answer = await client.get(path)
             assert answer.status_code == status
-            guarded(answer, None)
-        guarded(await client.post("/"), None)
+            assert_secured(answer, None)
+        assert_secured(await client.post("/"), None)
 
 
-def _known(answer: httpx.Response) -> dict[str, str]:
+def _if_none_match(answer: httpx.Response) -> dict[str, str]:
     return {"If-None-Match": answer.headers["etag"]}
 
 
-async def test_answers_of_the_api_are_guarded_and_not_kept(tmp_path: Path) -> None:
+async def test_responses_of_the_api_are_secured_and_not_cached(tmp_path: Path) -> None:
     async with serve(tmp_path, **TINY) as service:
         ann = service.user()
         connection = await ann.connect()
@@ -83,68 +86,70 @@ async def test_answers_of_the_api_are_guarded_and_not_kept(tmp_path: Path) -> No
             (await ann.post("/api/sync/start"), 409),
         ]:
             assert answer.status_code == status, answer.request.url
-            guarded(answer, "no-store")
+            assert_secured(answer, "no-store")
         async with service.anonymous() as client:
             for path in ("/api/connections", "/api/sse/syncs", "/api/nothing"):
-                guarded(await client.get(path), "no-store")
+                assert_secured(await client.get(path), "no-store")
 
 
-async def test_an_answer_with_a_cache_policy_of_its_own_keeps_it(tmp_path: Path) -> None:
+async def test_a_response_keeps_its_own_cache_policy(tmp_path: Path) -> None:
     async with serve(tmp_path, **TINY) as service:
         ann = service.user()
         await ann.connect()
         path = f"/api/sync/status/{(await ann.whole_sync())['syncId']}"
         whole = await ann.get(path)
-        guarded(whole, "private, no-cache")
-        unchanged = await ann.get(path, headers=_known(whole))
+        assert_secured(whole, "private, no-cache")
+        unchanged = await ann.get(path, headers=_if_none_match(whole))
         assert unchanged.status_code == 304
-        guarded(unchanged, "private, no-cache")
+        assert_secured(unchanged, "private, no-cache")
 
 
-async def test_streams_are_guarded(tmp_path: Path) -> None:
+async def test_streams_are_secured(tmp_path: Path) -> None:
     async with serve(tmp_path, **SLOW) as service:
         ann = service.user()
         await ann.connect()
         sync_id = await ann.start()
         for path in (sync_id, "/api/sse/syncs"):
             async with stream(ann, path) as opened:
-                guarded(opened.answer, "no-store")
+                assert_secured(opened.answer, "no-store")
         path = f"/api/sse/sync-progress/{sync_id}"
-        guarded(await ann.http.head(path), "no-store")
+        assert_secured(await ann.http.head(path), "no-store")
         version = (await ann.post(f"/api/sync/cancel/{sync_id}")).json()["version"]
         ended = await ann.get(path, headers={"Last-Event-ID": str(version)})
         assert ended.status_code == 204
-        guarded(ended, "no-store")
+        assert_secured(ended, "no-store")
 
 
-def broken(folder: Path) -> None:
-    """A database that somebody got at: what needs it fails in a way that nobody foresaw."""
+def break_database(folder: Path) -> None:
+    """Rename a table, so that requests fail with an unexpected error."""
     with sqlite3.connect(folder / "sync.db") as database:
         database.execute("ALTER TABLE connections RENAME TO elsewhere")
     database.close()
 
 
-async def test_a_fault_of_ours_is_guarded(service: Serving, tmp_path: Path) -> None:
-    broken(tmp_path)
+async def test_a_fault_is_secured_and_closes_the_connection(
+    service: Serving, tmp_path: Path
+) -> None:
+    break_database(tmp_path)
     for _ in range(5):
         answer = await service.user().get("/api/connections")
         problem(answer, 500, "internal_error")
-        guarded(answer, "no-store")
-        assert answer.headers["connection"] == "close", "the server hangs up after it, and says so"
+        assert_secured(answer, "no-store")
+        assert answer.headers["connection"] == "close", "the server closes without announcing it"
 
 
-async def test_demo_modes_refusals_are_guarded(tmp_path: Path) -> None:
+async def test_refusals_of_demo_mode_are_secured(tmp_path: Path) -> None:
     async with serve(tmp_path, AUTH_MODE="demo") as service, service.anonymous() as client:
         for path, cache in (("/", None), ("/api/connections", "no-store")):
             answer = await client.get(path, headers={"Host": "evil.example"})
             problem(answer, 403, "forbidden")
-            guarded(answer, cache)
+            assert_secured(answer, cache)
         answer = await client.get("/api/connections", headers={"Host": "localhost"})
         assert answer.status_code == 200
-        guarded(answer, "no-store")
+        assert_secured(answer, "no-store")
 
 
-async def test_browsers_are_held_to_https_where_it_is_spoken(tmp_path: Path) -> None:
+async def test_hsts_is_sent_over_https_only(tmp_path: Path) -> None:
     trusting = serve(tmp_path, TRUSTED_PROXIES="127.0.0.1")
     async with trusting as service, service.anonymous() as client:
         for path in ("/", "/web/app.js", "/healthz", "/nowhere", "/api/connections"):
@@ -154,7 +159,7 @@ async def test_browsers_are_held_to_https_where_it_is_spoken(tmp_path: Path) -> 
             assert "strict-transport-security" not in answer.headers
 
 
-async def test_what_is_no_http_at_all_is_refused_by_the_server_itself(service: Serving) -> None:
+async def test_bytes_that_are_not_http_get_400(service: Serving) -> None:
     async with connection_to(service) as raw:
         await raw.send(b"\x16\x03\x01\x00\xa5\x01\x00\x00\r\n\r\n")
         assert (await raw.receive()).startswith(b"HTTP/1.1 400 ")

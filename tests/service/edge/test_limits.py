@@ -1,4 +1,4 @@
-"""Connections that keep the service waiting: it hangs up, and on no others."""
+"""Limits of connections: slow clients are cut off, and only those."""
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -9,9 +9,7 @@ import anyio
 import pytest
 from anyio.abc import SocketStream
 
-from service.edge import limits as module
-from service.edge.limits import DEFAULT, Limits, Seldom
-from service.streams import hub
+from service.edge.limits import DEFAULT, LOG_INTERVAL, Limits, ThrottledLog
 from tests.service.api.answers import SLOW, connection_to, problem
 from tests.service.api.streams import Reader, until_streams
 from tests.service.edge.test_protocol import answered, until_stalled
@@ -24,7 +22,7 @@ SHORT = Limits(head=0.3, idle=0.3, window=0.3, rate=1000, tick=0.02)
 HEAD = f"Host: x\r\nAuthorization: Bearer {token()}\r\n"
 MANY: dict[str, Any] = {"DEMO_ORDERS": "3000", "DEMO_PAGE": "10", "DEMO_PAUSE": "0.001"}
 LARGE = 400
-"""Records of 10 KB each: more than all buffers between the service and a client hold."""
+"""Records of 10 KB each: more than the buffers between the service and a client hold."""
 
 
 @pytest.fixture
@@ -37,7 +35,7 @@ async def short(tmp_path: Path) -> AsyncIterator[Serving]:
 async def large(
     folder: Path, monkeypatch: pytest.MonkeyPatch, limits: Limits = SHORT
 ) -> AsyncIterator[Serving]:
-    """A service with a sync's worth of large records."""
+    """A service with large records."""
     script = scripted(monkeypatch)
     script.has("orders", *(f"order-{number:05}" for number in range(LARGE)), value="x" * 10_000)
     async with serve_within(limits, folder) as service:
@@ -46,12 +44,12 @@ async def large(
         yield service
 
 
-async def trickled(service: Serving, begin: bytes, piece: bytes = b"") -> bytes:
-    """What comes back until the service hangs up on a client that sends piece by piece."""
+async def trickle(service: Serving, start: bytes, piece: bytes = b"") -> bytes:
+    """All bytes that a client which sends in pieces receives until the connection is closed."""
     received = b""
     async with connection_to(service) as stream, anyio.create_task_group() as group:
-        if begin:
-            await stream.send(begin)
+        if start:
+            await stream.send(start)
         group.start_soon(_send_slowly, stream, piece)
         with anyio.fail_after(10):
             try:
@@ -79,73 +77,73 @@ async def until_none(service: Serving, connections: int = 0) -> None:
 
 
 async def until_paused(service: Serving, connections: int) -> None:
-    """Until so many clients do not read what is sent to them."""
+    """Wait until this many connections cannot send because their clients do not read."""
     with anyio.fail_after(20):
-        while sum(each.flow.write_paused for each in service.connections) < connections:
+        while sum(c.flow.write_paused for c in service.connections) < connections:
             await anyio.sleep(0.01)
 
 
-# Heads ------------------------------------------------------------------------------------------
+# Heads --------------------------------------------------------------------------------------------
 
 
-async def test_a_connection_that_sends_nothing_is_closed_without_a_word(short: Serving) -> None:
-    assert await trickled(short, b"") == b""
+async def test_a_connection_that_sends_nothing_is_closed_without_a_response(short: Serving) -> None:
+    assert await trickle(short, b"") == b""
 
 
 async def test_a_connection_that_sends_only_empty_lines_is_closed(short: Serving) -> None:
-    assert await trickled(short, b"\r\n", b"\r\n") == b""
+    assert await trickle(short, b"\r\n", b"\r\n") == b""
     again = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
-    assert (await trickled(short, again, b"\r\n")).count(b"HTTP/1.1 200 ") == 1
+    assert (await trickle(short, again, b"\r\n")).count(b"HTTP/1.1 200 ") == 1
 
 
-async def test_half_a_head_is_answered_with_408(short: Serving) -> None:
+async def test_an_incomplete_head_gets_408(short: Serving) -> None:
     for piece in (b"", b"X: a\r\n"):
-        answer = await trickled(short, b"GET /healthz HTTP/1.1\r\nHost: x\r\n", piece)
+        answer = await trickle(short, b"GET /healthz HTTP/1.1\r\nHost: x\r\n", piece)
         problem(answered(answer), 408, "request_timeout")
 
 
-async def test_half_of_the_next_head_is_answered_with_408(short: Serving) -> None:
+async def test_an_incomplete_second_head_gets_408(short: Serving) -> None:
     first = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
-    answer = await trickled(short, first + b"GET /", b"a")
+    answer = await trickle(short, first + b"GET /", b"a")
     assert answer.startswith(b"HTTP/1.1 200 ") and b"HTTP/1.1 408 " in answer
 
 
 async def test_an_idle_connection_is_closed(short: Serving) -> None:
-    answer = await trickled(short, b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+    answer = await trickle(short, b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
     assert answer.count(b"HTTP/1.1") == 1
 
 
-# Bodies -----------------------------------------------------------------------------------------
+# Bodies -------------------------------------------------------------------------------------------
 
 
-def begun(path: str, *more: str) -> bytes:
-    lines = "".join(f"{each}\r\n" for each in more)
-    return f"POST {path} HTTP/1.1\r\n{HEAD}{lines}\r\n".encode()
+def unfinished_post(path: str, *more: str) -> bytes:
+    headers = "".join(f"{header}\r\n" for header in more)
+    return f"POST {path} HTTP/1.1\r\n{HEAD}{headers}\r\n".encode()
 
 
-async def test_a_body_below_the_least_rate_is_answered_with_408(short: Serving) -> None:
+async def test_a_body_below_the_minimum_rate_gets_408(short: Serving) -> None:
     await short.user().connect()
     whole, chunked = "Content-Length: 100000", "Transfer-Encoding: chunked"
-    for begin, piece in (
-        (begun("/api/sync/start", whole), b""),
-        (begun("/api/sync/start", whole) + b"{", b" "),
-        (begun("/api/sync/start", chunked), b"1\r\n \r\n"),
+    for start, piece in (
+        (unfinished_post("/api/sync/start", whole), b""),
+        (unfinished_post("/api/sync/start", whole) + b"{", b" "),
+        (unfinished_post("/api/sync/start", chunked), b"1\r\n \r\n"),
     ):
-        answer = await trickled(short, begin, piece)
+        answer = await trickle(short, start, piece)
         problem(answered(answer), 408, "request_timeout")
     assert (await short.user().get("/api/sync/history")).json()["total"] == 0
 
 
-async def test_a_body_that_is_not_needed_any_more_must_come_too(short: Serving) -> None:
-    begin = b"POST /api/none HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n"
-    answer = await trickled(short, begin, b" ")
+async def test_a_body_that_is_no_longer_needed_must_arrive_too(short: Serving) -> None:
+    start = b"POST /api/none HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n"
+    answer = await trickle(short, start, b" ")
     assert answer.count(b"HTTP/1.1") == 1 and answer.startswith(b"HTTP/1.1 401 ")
 
 
-async def test_a_slow_body_above_the_least_rate_is_read_to_its_end(short: Serving) -> None:
+async def test_a_slow_body_above_the_minimum_rate_is_read_completely(short: Serving) -> None:
     await short.user().connect()
     async with connection_to(short) as stream:
-        await stream.send(begun("/api/sync/start", "Content-Length: 5000"))
+        await stream.send(unfinished_post("/api/sync/start", "Content-Length: 5000"))
         for _ in range(10):
             await stream.send(b" " * 490)
             await anyio.sleep(0.1)
@@ -153,10 +151,10 @@ async def test_a_slow_body_above_the_least_rate_is_read_to_its_end(short: Servin
         assert (await stream.receive()).startswith(b"HTTP/1.1 202 ")
 
 
-async def test_a_client_that_waits_for_the_go_ahead_is_not_hung_up_on(
+async def test_a_client_that_waits_for_100_continue_is_not_cut_off(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The service itself may need longer than a client may, before it reads the body."""
+    """The service may take longer to start reading the body than a client may take to send it."""
     async with serve_within(SHORT, tmp_path, **SLOW) as service:
         await service.user().connect()
 
@@ -168,13 +166,13 @@ async def test_a_client_that_waits_for_the_go_ahead_is_not_hung_up_on(
         monkeypatch.setattr(service.parts.auth, "identify", slowly)
         more = ("Expect: 100-continue", "Content-Length: 2")
         async with connection_to(service) as stream:
-            await stream.send(begun("/api/sync/start", *more))
+            await stream.send(unfinished_post("/api/sync/start", *more))
             assert (await stream.receive()).startswith(b"HTTP/1.1 100 ")
             await stream.send(b"{}")
             assert (await stream.receive()).startswith(b"HTTP/1.1 202 ")
 
 
-async def test_what_the_service_itself_takes_its_time_for_is_waited_for(short: Serving) -> None:
+async def test_a_stream_without_events_is_not_cut_off(short: Serving) -> None:
     ann = short.user()
     await ann.connect()
     path, upgrade = f"/api/sse/sync-progress/{await ann.start()}", "Connection: Upgrade\r\n"
@@ -188,10 +186,10 @@ async def test_what_the_service_itself_takes_its_time_for_is_waited_for(short: S
         await until_streams(short, 2)
 
 
-# Answers ----------------------------------------------------------------------------------------
+# Answers ------------------------------------------------------------------------------------------
 
 
-async def test_answers_that_nobody_reads_are_cut_off(
+async def test_responses_that_are_not_read_are_cut_off(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with large(tmp_path, monkeypatch) as service, AsyncExitStack() as stack:
@@ -205,7 +203,7 @@ async def test_answers_that_nobody_reads_are_cut_off(
         assert (await service.user().get("/healthz")).status_code == 200
 
 
-async def test_a_stream_that_nobody_reads_is_cut_off(tmp_path: Path) -> None:
+async def test_a_stream_that_is_not_read_is_cut_off(tmp_path: Path) -> None:
     async with serve_within(SHORT, tmp_path, **MANY) as service:
         ann = service.user()
         await ann.connect()
@@ -214,12 +212,10 @@ async def test_a_stream_that_nobody_reads_is_cut_off(tmp_path: Path) -> None:
             await until_streams(service, 0)
 
 
-async def test_a_stream_with_a_request_behind_it_is_removed_when_its_client_hangs_up(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+async def test_a_stream_with_a_pipelined_request_is_removed_when_its_client_disconnects(
+    tmp_path: Path,
 ) -> None:
-    """uvicorn reports the end of a connection to its newest request alone."""
-    monkeypatch.setattr(hub, "TICK", 0.02)
-    monkeypatch.setattr(hub, "SILENCE", 0.05)
+    """uvicorn reports the end of a connection to its newest request only."""
     async with serve_within(DEFAULT, tmp_path, **SLOW) as service:
         async with Reader(service, "/api/sse/syncs", times=2) as stream:
             await stream.until(b"retry")
@@ -227,7 +223,7 @@ async def test_a_stream_with_a_request_behind_it_is_removed_when_its_client_hang
         await until_streams(service, 0)
 
 
-async def test_a_slow_reader_above_the_least_rate_gets_the_whole_answer(
+async def test_a_slow_reader_above_the_minimum_rate_gets_the_complete_response(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     limits = Limits(window=0.5, rate=10_000, tick=0.02)
@@ -241,7 +237,7 @@ async def test_a_slow_reader_above_the_least_rate_gets_the_whole_answer(
         assert b'"nextCursor":null}' in slow.read[-100:]
 
 
-async def test_large_answers_that_nobody_reads_are_made_only_as_far_as_they_are_read(
+async def test_a_large_response_is_built_only_as_far_as_it_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     patient = Limits(tick=0.02)
@@ -249,35 +245,35 @@ async def test_large_answers_that_nobody_reads_are_made_only_as_far_as_they_are_
         for _ in range(10):
             await stack.enter_async_context(Reader(service, "/api/data/orders?limit=1000"))
         await until_paused(service, 10)
-        for each in service.connections:
-            unsent = each.transport.get_write_buffer_size()
-            assert unsent < LARGE * 10_000 / 4, "an answer was made that nobody reads"
+        for connection in service.connections:
+            unsent = connection.transport.get_write_buffer_size()
+            assert unsent < LARGE * 10_000 / 4, "a response was built that is not being read"
 
 
-async def test_a_page_in_pieces_is_the_page(
+async def test_a_page_built_in_pieces_is_complete(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with large(tmp_path, monkeypatch) as service:
         ann = service.user()
-        found = [each["id"] for each in await ann.records("orders")]
-        assert len(found) == LARGE and found == sorted(set(found))
+        all_ids = [record["id"] for record in await ann.records("orders")]
+        assert len(all_ids) == LARGE and all_ids == sorted(set(all_ids))
         for limit in (1, 49, 50, 51, 100, 399, 400, 401):
             ids, cursor = [], ""
             while True:
                 after = f"&cursor={cursor}" if cursor else ""
                 page = (await ann.get(f"/api/data/orders?limit={limit}{after}")).json()
-                ids += [each["id"] for each in page["records"]]
+                ids += [record["id"] for record in page["records"]]
                 assert len(page["records"]) == limit or page["nextCursor"] is None
                 if page["nextCursor"] is None:
                     break
                 cursor = page["nextCursor"]
-            assert ids == found
+            assert ids == all_ids
 
 
-async def test_an_answer_that_is_not_read_does_not_hold_up_the_end(
+async def test_a_response_that_is_not_read_does_not_delay_the_shutdown(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Also one that is whole already, as far as the service is concerned."""
+    """Neither does one that the service has written completely."""
     patient = Limits(head=60, idle=60, window=60)
     async with AsyncExitStack() as stack, serve_within(patient, tmp_path) as service:
         await stack.enter_async_context(Reader(service, "/openapi.json", times=50))
@@ -285,37 +281,38 @@ async def test_an_answer_that_is_not_read_does_not_hold_up_the_end(
         large = Reader(service, "/openapi.json", more="Connection: close\r\n")
         await stack.enter_async_context(large)
         with anyio.fail_after(10):
-            while sum(each.transport.is_closing() for each in service.connections) < 1:
+            while sum(c.transport.is_closing() for c in service.connections) < 1:
                 await anyio.sleep(0.01)
-    assert not [each for each in caplog.records if each.levelname == "ERROR"]
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
 
 
-# How many ---------------------------------------------------------------------------------------
+# Number of connections ----------------------------------------------------------------------------
 
 
-async def test_a_connection_too_many_gets_a_problem_and_the_others_go_on(tmp_path: Path) -> None:
+async def test_a_connection_above_the_limit_gets_a_problem_and_the_others_continue(
+    tmp_path: Path,
+) -> None:
     async with serve_within(Limits(connections=3), tmp_path) as service, AsyncExitStack() as stack:
         opened = [await stack.enter_async_context(connection_to(service)) for _ in range(3)]
         with anyio.fail_after(5):
             while len(service.connections) < 3:
                 await anyio.sleep(0.01)
         for _ in range(3):
-            answer = answered(await trickled(service, b""))
+            answer = answered(await trickle(service, b""))
             problem(answer, 503, "too_many_connections")
             assert int(answer.headers["retry-after"]) > 0
-        for each in opened:
-            await each.send(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-            assert (await each.receive()).startswith(b"HTTP/1.1 200 ")
+        for connection in opened:
+            await connection.send(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            assert (await connection.receive()).startswith(b"HTTP/1.1 200 ")
         await until_none(service)
         assert (await service.user().get("/healthz")).status_code == 200
 
 
-def test_a_warning_that_repeats_is_logged_seldom(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_a_repeated_warning_is_logged_once_per_interval(
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(module, "SELDOM", 10.0)
-    seldom = Seldom()
-    for second in range(25):
-        seldom.warning("full", float(second))
-        seldom.warning("other", float(second))
+    throttled = ThrottledLog()
+    for second in range(int(2.5 * LOG_INTERVAL)):
+        throttled.warning("full", float(second))
+        throttled.warning("other", float(second))
     assert capsys.readouterr().out.count("full") == 3

@@ -1,4 +1,4 @@
-"""What comes over a connection and is no request, or never becomes a whole one."""
+"""Bytes on a connection that are not a valid or complete request, shutdown, and HTTP/1.0."""
 
 from contextlib import AsyncExitStack
 from logging import INFO
@@ -11,7 +11,7 @@ import pytest
 from anyio.abc import SocketStream
 
 from connectors.base import Account, Connection, Waiting
-from service.edge.protocol import LARGEST_HEAD
+from service.edge.protocol import MAX_HEAD
 from tests.service.api.answers import SLOW, connection_to, problem, raw
 from tests.service.scripted import ScriptedConnector, scripted
 from tests.serving import Serving, serve, token
@@ -27,7 +27,7 @@ WEBSOCKET = {
 
 
 def answered(answer: bytes) -> httpx.Response:
-    """The one answer that came before the service hung up."""
+    """The only response before the service closed the connection."""
     head, _, body = answer.partition(b"\r\n\r\n")
     status, *lines = head.decode().split("\r\n")
     headers = dict(line.split(": ", 1) for line in lines)
@@ -52,15 +52,15 @@ NOT_HTTP = [
 ]
 
 
-async def test_what_is_no_http_gets_a_problem_too(
+async def test_bytes_that_are_not_http_get_a_problem(
     service: Serving, caplog: pytest.LogCaptureFixture
 ) -> None:
     for request in NOT_HTTP:
         problem(answered(await raw(service, request)), 400, "bad_request")
-    assert not [each for each in caplog.records if each.levelname == "ERROR"]
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
 
 
-async def test_a_body_that_turns_into_rubbish_gets_one_answer(service: Serving) -> None:
+async def test_a_body_that_becomes_invalid_gets_one_response(service: Serving) -> None:
     ann = service.user()
     await ann.connect()
     head = f"POST /api/sync/start HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token()}\r\n"
@@ -69,7 +69,7 @@ async def test_a_body_that_turns_into_rubbish_gets_one_answer(service: Serving) 
     assert (await ann.get("/api/sync/history")).json()["total"] == 0
 
 
-async def test_rubbish_in_a_stream_does_not_get_an_answer_into_it(tmp_path: Path) -> None:
+async def test_invalid_bytes_after_a_stream_request_get_no_second_response(tmp_path: Path) -> None:
     async with serve(tmp_path, **SLOW) as service:
         await service.user().connect()
         path = f"/api/sse/sync-progress/{await service.user().start()}"
@@ -86,19 +86,19 @@ async def test_rubbish_in_a_stream_does_not_get_an_answer_into_it(tmp_path: Path
         assert received.count(b"HTTP/1.1") == 1
 
 
-async def test_a_head_without_end_is_refused_before_it_fills_the_memory(service: Serving) -> None:
-    for begin, piece in (
+async def test_an_endless_head_is_refused_before_it_fills_the_memory(service: Serving) -> None:
+    for start, piece in (
         (b"GET /healthz HTTP/1.1\r\nHost: x\r\nX: ", b"a" * 10_000),
         (b"GET /healthz HTTP/1.1\r\nHost: x\r\n", b"X: a\r\n" * 2_000),
         (b"GET /", b"a" * 10_000),
         (b"POST /healthz HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n", b"X: a\r\n" * 2_000),
     ):
-        sent, answer = len(begin), b""
+        sent, answer = len(start), b""
         async with connection_to(service) as stream:
-            await stream.send(begin)
+            await stream.send(start)
             with anyio.fail_after(5):
                 try:
-                    while sent < 100 * LARGEST_HEAD:
+                    while sent < 100 * MAX_HEAD:
                         await stream.send(piece)
                         sent += len(piece)
                         await anyio.lowlevel.checkpoint()
@@ -109,26 +109,26 @@ async def test_a_head_without_end_is_refused_before_it_fills_the_memory(service:
                         answer += await stream.receive()
                 except (anyio.EndOfStream, anyio.BrokenResourceError):
                     pass
-        assert sent < 100 * LARGEST_HEAD
-        if answer and b" 405 " not in answer:  # else the reset was quicker, or it was answered
+        assert sent < 100 * MAX_HEAD
+        if answer and b" 405 " not in answer:  # otherwise the reset was quicker, or it was answered
             problem(answered(answer), 431, "head_too_large")
 
 
-async def test_a_head_just_too_large_is_told_so(service: Serving) -> None:
+async def test_a_head_that_is_slightly_too_large_gets_431(service: Serving) -> None:
     async with connection_to(service) as stream:
-        begin = b"GET /healthz HTTP/1.1\r\nHost: x\r\nX: "
-        await stream.send(begin + b"a" * 1000)
-        await anyio.sleep(0.1)  # what comes in one piece with the first bytes is not counted
-        await stream.send(b"a" * LARGEST_HEAD)
+        start = b"GET /healthz HTTP/1.1\r\nHost: x\r\nX: "
+        await stream.send(start + b"a" * 1000)
+        await anyio.sleep(0.1)  # bytes that arrive together with the first ones are not counted
+        await stream.send(b"a" * MAX_HEAD)
         await stream.send(b"a")
         with anyio.fail_after(5):
             answer = await stream.receive()
     problem(answered(answer), 431, "head_too_large")
 
 
-async def test_large_heads_and_bodies_are_no_heads_without_end(service: Serving) -> None:
+async def test_large_heads_and_bodies_are_accepted(service: Serving) -> None:
     ann = service.user()
-    long = {"X-Long": "a" * (LARGEST_HEAD - 2_000)}
+    long = {"X-Long": "a" * (MAX_HEAD - 2_000)}
     assert (await ann.get("/api/connections", headers=long)).status_code == 200
     for size in (100_000, 900_000):
         body = b'{"connector": "' + b"a" * size + b'"}'
@@ -136,10 +136,10 @@ async def test_large_heads_and_bodies_are_no_heads_without_end(service: Serving)
         problem(answer, 422, "invalid")
 
 
-async def test_an_offer_to_upgrade_is_not_taken_up_nor_logged(
+async def test_an_upgrade_is_ignored_and_not_logged(
     service: Serving, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Else the server would log the handshake with its query, where tickets are."""
+    """Otherwise the server would log the handshake with its query, which holds the ticket."""
     ann = service.user()
     for offer in (WEBSOCKET, {"Connection": "Upgrade, HTTP2-Settings", "Upgrade": "h2c"}):
         for path in ("/healthz", "/api/connections"):
@@ -147,22 +147,22 @@ async def test_an_offer_to_upgrade_is_not_taken_up_nor_logged(
         for path in ("/ws/x?ticket=s3cr3t", "/api/sync/status/x?ticket=s3cr3t"):
             problem(await ann.get(path, headers=offer), 404, "not_found")
         path = "/api/sse/sync-progress/x?ticket=s3cr3t"
-        async with service.anonymous() as nobody:
-            problem(await nobody.get(path, headers=offer), 401, "unauthenticated")
-    ours = [each for each in caplog.records if not each.name.startswith("http")]
-    assert not [each for each in ours if "s3cr3t" in each.getMessage() or each.levelno > INFO]
+        async with service.anonymous() as anonymous:
+            problem(await anonymous.get(path, headers=offer), 401, "unauthenticated")
+    ours = [record for record in caplog.records if not record.name.startswith("http")]
+    assert not [r for r in ours if "s3cr3t" in r.getMessage() or r.levelno > INFO]
 
 
-async def test_nothing_that_is_under_way_holds_up_the_end(
+async def test_requests_in_progress_do_not_delay_the_shutdown(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A body that does not come, a source that does not answer, a stream that nobody reads."""
+    """A missing body, a source that does not respond, and a stream whose client does not read."""
     script = scripted(monkeypatch)
     script.has("orders", *(f"order-{number}" for number in range(20_000)))
-    asked = anyio.Event()
+    checking = anyio.Event()
 
     async def never(self: object, connection: Connection, waiting: Waiting) -> Account:
-        asked.set()
+        checking.set()
         await anyio.sleep_forever()
         raise AssertionError
 
@@ -174,23 +174,23 @@ async def test_nothing_that_is_under_way_holds_up_the_end(
             monkeypatch.setattr(ScriptedConnector, "check", never)
             streams = [await stack.enter_async_context(connection_to(service)) for _ in range(3)]
             body, check, unread = streams
-            begin = f"POST /api/sync/start HTTP/1.1\r\n{head}Content-Length: 10\r\n\r\n{{"
-            await body.send(begin.encode())
+            start = f"POST /api/sync/start HTTP/1.1\r\n{head}Content-Length: 10\r\n\r\n{{"
+            await body.send(start.encode())
             content = msgspec.json.encode({"connector": "demo", "refreshToken": "good"})
-            begin = f"POST /api/connections HTTP/1.1\r\n{head}Content-Length: {len(content)}"
-            await check.send(f"{begin}\r\n\r\n".encode() + content)
-            await asked.wait()
+            start = f"POST /api/connections HTTP/1.1\r\n{head}Content-Length: {len(content)}"
+            await check.send(f"{start}\r\n\r\n".encode() + content)
+            await checking.wait()
             path = f"/api/sse/sync-progress/{await ann.start()}"
             await unread.send(f"GET {path} HTTP/1.1\r\n{head}\r\n".encode())
             await until_stalled(service)
         with anyio.fail_after(1):
-            for each in (body, check):
-                problem(answered(await rest(each)), 503, "shutting_down")
+            for connection in (body, check):
+                problem(answered(await rest(connection)), 503, "shutting_down")
             assert not (await rest(unread)).endswith(b"0\r\n\r\n")
-    assert not [each for each in caplog.records if each.levelname == "ERROR"]
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
 
 
-# HTTP/1.0 ---------------------------------------------------------------------------------------
+# HTTP/1.0 -----------------------------------------------------------------------------------------
 
 
 def old_request(path: str, method: str = "GET", *more: str) -> bytes:
@@ -229,7 +229,7 @@ async def test_a_stream_over_http_1_0_has_no_chunks_and_ends_with_the_connection
         assert body.count(b"event: cancelled") == 1 and body.endswith(b"\n\n")
 
 
-async def test_every_answer_over_http_1_0_is_whole_unframed_and_has_one_connection_header(
+async def test_every_response_over_http_1_0_is_complete_unframed_and_has_one_connection_header(
     service: Serving,
 ) -> None:
     ann = service.user()
@@ -240,7 +240,7 @@ async def test_every_answer_over_http_1_0_is_whole_unframed_and_has_one_connecti
     paths += [("/", ""), ("/api/sse/syncs", ""), ("/none", ""), ("/api/sync/history", "")]
     for path, more in paths:
         for method in ("HEAD", "GET") if path != "/api/sse/syncs" else ("HEAD",):
-            lines = [each for each in (more, "Connection: keep-alive") if each]
+            lines = [line for line in (more, "Connection: keep-alive") if line]
             headers, body = headers_of(await raw(service, old_request(path, method, *lines)))
             assert headers.get_list("connection") == ["close"], path
             assert "transfer-encoding" not in headers, path
@@ -251,31 +251,31 @@ async def test_every_answer_over_http_1_0_is_whole_unframed_and_has_one_connecti
 
 async def test_a_stream_has_no_connection_header_but_close(tmp_path: Path) -> None:
     async with serve(tmp_path, **SLOW) as service:
-        for asked, expected in ((b"", []), (b"Connection: close\r\n", ["close"])):
+        for header, expected in ((b"", []), (b"Connection: close\r\n", ["close"])):
             async with connection_to(service) as stream:
-                begin = old_request("/api/sse/syncs").replace(b"HTTP/1.0", b"HTTP/1.1")
-                await stream.send(begin[:-2] + asked + b"\r\n")
+                start = old_request("/api/sse/syncs").replace(b"HTTP/1.0", b"HTTP/1.1")
+                await stream.send(start[:-2] + header + b"\r\n")
                 headers, _ = headers_of(await stream.receive())
             assert headers.get_list("connection") == expected
             assert headers["transfer-encoding"] == "chunked"
 
 
-async def test_a_client_of_http_1_0_gets_no_interim_answer(service: Serving) -> None:
+async def test_an_http_1_0_client_gets_no_interim_response(service: Serving) -> None:
     more = ("Expect: 100-continue", "Content-Length: 2")
     answer = await raw(service, old_request("/api/sync/start", "POST", *more) + b"{}")
     assert answer.startswith(b"HTTP/1.1 409 ")
 
 
 async def until_stalled(service: Serving) -> None:
-    """Until a stream's client has not read for so long that the server can send no more."""
+    """Wait until the client of a stream reads so slowly that the server cannot send."""
     hub = service.parts.hub
     with anyio.fail_after(20):
-        while not any(each.busy for of_user in hub._of_user.values() for each in of_user):
+        while not any(stream.busy for streams in hub._by_user.values() for stream in streams):
             await anyio.sleep(0.01)
 
 
 async def rest(stream: SocketStream) -> bytes:
-    """All that comes until the other side hangs up."""
+    """All bytes until the service closes the connection."""
     received = b""
     try:
         while True:

@@ -1,4 +1,4 @@
-"""Who is believed about where a request came from: trusted proxies, and nobody else."""
+"""Only trusted proxies can set the sender and the scheme of a request."""
 
 import re
 from collections.abc import AsyncIterator
@@ -14,9 +14,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from service.__main__ import Server, address, listen
 from service.api import routes
 from service.api.parts import Parts, actor
+from service.server import Server, address, listen
 from service.wire import responses
 from tests.service.api.answers import SLOW
 from tests.service.api.streams import data, stream
@@ -26,19 +26,19 @@ pytestmark = pytest.mark.anyio
 
 
 async def who(request: Request) -> Response:
-    """What endpoints get to know about where a request came from."""
+    """The sender and the base URL as endpoints see them."""
     return responses.JSON({"address": actor(request).address, "base": str(request.base_url)})
 
 
 @asynccontextmanager
 async def behind(folder: Path, trusted: str, patch: pytest.MonkeyPatch) -> AsyncIterator[Serving]:
-    """A service whose peer, the proxy, is this machine; with a route that tells what it knows."""
+    """A service behind a proxy on this machine, with a route that returns what endpoints see."""
     patch.setattr("service.app.routes", [*routes.routes, Route("/api/who", who)])
     async with serve(folder, TRUSTED_PROXIES=trusted) as service:
         yield service
 
 
-async def told(service: Serving, headers: list[tuple[str, str]]) -> Json:
+async def seen(service: Serving, headers: list[tuple[str, str]]) -> Json:
     all_headers = [("Authorization", f"Bearer {token()}"), ("Host", "sync.example"), *headers]
     async with service.anonymous() as client:
         answer = await client.get("/api/who", headers=all_headers)
@@ -61,22 +61,22 @@ FORWARDED = [
 
 
 @pytest.mark.parametrize("trusted", ["", "10.0.0.0/8, ::1, 127.0.0.2"])
-async def test_whoever_is_not_trusted_is_not_believed(
+async def test_headers_of_an_untrusted_peer_are_ignored(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trusted: str
 ) -> None:
-    monkeypatch.setenv("FORWARDED_ALLOW_IPS", "*")  # uvicorn's own setting is not ours
+    monkeypatch.setenv("FORWARDED_ALLOW_IPS", "*")  # uvicorn's own setting must have no effect
     async with behind(tmp_path, trusted, monkeypatch) as service:
-        found = await told(service, FORWARDED)
-        assert found == {"address": "127.0.0.1", "base": "http://sync.example/"}
+        result = await seen(service, FORWARDED)
+        assert result == {"address": "127.0.0.1", "base": "http://sync.example/"}
 
 
-async def test_a_trusted_proxy_is_believed_but_for_the_host(
+async def test_a_trusted_proxy_sets_sender_and_scheme_but_not_the_host(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with behind(tmp_path, "127.0.0.1", monkeypatch) as service:
-        found = await told(service, FORWARDED)
-        assert found == {"address": "203.0.113.7", "base": "https://sync.example/"}
-        assert await told(service, []) == {"address": "127.0.0.1", "base": "http://sync.example/"}
+        result = await seen(service, FORWARDED)
+        assert result == {"address": "203.0.113.7", "base": "https://sync.example/"}
+        assert await seen(service, []) == {"address": "127.0.0.1", "base": "http://sync.example/"}
 
 
 SENDERS = {
@@ -88,14 +88,14 @@ SENDERS = {
     "[2001:db8::1]": "2001:db8::1",
     "[2001:db8::1]:4711": "2001:db8::1",
     "::ffff:203.0.113.7": "203.0.113.7",
-    # Whatever the client put there stands at the left: the right-most stranger is who sent it.
+    # The client controls the left end: the rightmost untrusted address is the sender.
     "6.6.6.6, 203.0.113.7": "203.0.113.7",
     "127.0.0.1, 203.0.113.7": "203.0.113.7",
     "6.6.6.6, 203.0.113.7, 10.1.2.3": "203.0.113.7",
     "6.6.6.6, 203.0.113.7, 10.1.2.3, [fd00::1]:80, ::ffff:10.0.0.1": "203.0.113.7",
-    # All of them trusted: the farthest.
+    # All trusted: the farthest.
     "10.1.2.3, 10.1.2.4": "10.1.2.3",
-    # What is no address was written by no proxy: nothing left of it counts.
+    # No proxy writes a value that is not an address: everything left of it is ignored.
     "unknown": "127.0.0.1",
     "": "127.0.0.1",
     ",": "127.0.0.1",
@@ -116,34 +116,34 @@ SENDERS = {
 }
 
 
-async def test_the_sender_is_the_right_most_that_is_no_proxy(
+async def test_the_sender_is_the_rightmost_address_that_is_not_a_proxy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with behind(tmp_path, "127.0.0.1, 10.0.0.0/8, fd00::/8", monkeypatch) as service:
-        for said, sender in SENDERS.items():
-            found = await told(service, [("X-Forwarded-For", said)])
-            assert found["address"] == sender, said
+        for forwarded, sender in SENDERS.items():
+            result = await seen(service, [("X-Forwarded-For", forwarded)])
+            assert result["address"] == sender, forwarded
         lines = [("X-Forwarded-For", "6.6.6.6"), ("X-Forwarded-For", "203.0.113.7, 10.1.2.3")]
-        assert (await told(service, lines))["address"] == "203.0.113.7"
+        assert (await seen(service, lines))["address"] == "203.0.113.7"
 
 
-async def test_a_scheme_that_is_none_changes_nothing(
+async def test_an_unknown_scheme_changes_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with behind(tmp_path, "127.0.0.0/8", monkeypatch) as service:
-        for said, scheme in [
+        for forwarded, scheme in [
             *(("https", "https"), ("HTTPS", "https"), ("http", "http")),
             *(("", "http"), ("javascript", "http"), ("https,http", "http"), ("wss", "http")),
         ]:
-            found = await told(service, [("X-Forwarded-Proto", said)])
-            assert found["base"] == f"{scheme}://sync.example/", said
+            result = await seen(service, [("X-Forwarded-Proto", forwarded)])
+            assert result["base"] == f"{scheme}://sync.example/", forwarded
 
 
 CONSENT: dict[str, Any] = {"AMAZON_APP_ID": "amzn1.sp.solution.x"}
 
 
 @pytest.mark.parametrize(("trusted", "scheme"), [("127.0.0.1", "https"), ("", "http")])
-async def test_the_consent_comes_back_to_where_the_browser_is(
+async def test_the_consent_returns_to_the_url_that_the_browser_uses(
     tmp_path: Path, trusted: str, scheme: str
 ) -> None:
     async with serve(tmp_path, TRUSTED_PROXIES=trusted, **CONSENT) as service:
@@ -156,17 +156,15 @@ async def test_the_consent_comes_back_to_where_the_browser_is(
 
 
 @pytest.mark.parametrize(("trusted", "address"), [("127.0.0.1", "203.0.113.7"), ("", "127.0.0.1")])
-async def test_the_audit_names_the_sender_and_no_made_up_one(
-    tmp_path: Path, trusted: str, address: str
-) -> None:
+async def test_the_audit_names_the_real_sender(tmp_path: Path, trusted: str, address: str) -> None:
     async with serve(tmp_path, TRUSTED_PROXIES=trusted) as service:
         service.user().http.headers.update({"X-Forwarded-For": "6.6.6.6, 203.0.113.7"})
         await service.user().connect()
         entries = read(await service.user().get("/api/audit"))["entries"]
-        assert [each["address"] for each in entries] == [address]
+        assert [entry["address"] for entry in entries] == [address]
 
 
-async def test_the_cookie_is_for_https_whatever_a_proxy_says(tmp_path: Path) -> None:
+async def test_the_cookie_is_secure_whatever_scheme_a_proxy_reports(tmp_path: Path) -> None:
     async with serve(tmp_path, TRUSTED_PROXIES="127.0.0.1") as service:
         for scheme in ("http", "https"):
             headers = {"X-Forwarded-Proto": scheme}
@@ -174,7 +172,7 @@ async def test_the_cookie_is_for_https_whatever_a_proxy_says(tmp_path: Path) -> 
             assert re.search(r"; Secure(;|$)", answer.headers["set-cookie"])
 
 
-async def test_a_stream_goes_through_as_before(tmp_path: Path) -> None:
+async def test_a_stream_works_behind_a_proxy(tmp_path: Path) -> None:
     async with serve(tmp_path, TRUSTED_PROXIES="127.0.0.1", **SLOW) as service:
         ann: User = service.user()
         await ann.connect()
@@ -190,7 +188,7 @@ async def base(request: Request) -> Response:
 
 
 async def base_behind_tls(parts: Parts | None) -> str:
-    """What an application on a server for these parts takes its own address for."""
+    """The base URL that an application on a server for these parts sees behind a TLS proxy."""
     bound = listen("127.0.0.1", 0)
     server = Server(
         Starlette(routes=[Route("/", base)]), parts.hub if parts else None, signals=False
@@ -203,7 +201,7 @@ async def base_behind_tls(parts: Parts | None) -> str:
     return answer.text
 
 
-async def test_the_sandbox_alone_believes_a_tls_proxy_on_this_machine(service: Serving) -> None:
-    """Client libraries that speak only HTTPS reach it through one."""
+async def test_only_the_sandbox_trusts_a_tls_proxy_on_this_machine(service: Serving) -> None:
+    """Client libraries that support HTTPS only reach the sandbox through a proxy."""
     assert (await base_behind_tls(None)).startswith("https://")
     assert (await base_behind_tls(service.parts)).startswith("http://")

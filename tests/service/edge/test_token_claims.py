@@ -1,4 +1,4 @@
-"""What a token must say: whose it is, of which tenant, and from when to when it is good."""
+"""The claims of a token: user, tenant, and period of validity."""
 
 import time
 from collections.abc import AsyncIterator
@@ -31,8 +31,8 @@ pytestmark = pytest.mark.anyio
 NOW = 1_800_000_000
 
 
-class Still:
-    """A clock that shows what it is set to."""
+class FixedClock:
+    """A clock that stands still until a test sets it."""
 
     def __init__(self, now: float = NOW) -> None:
         self.seconds = now
@@ -53,7 +53,7 @@ def refusal_of(tokens: Tokens, text: str) -> str | None:
     return None
 
 
-# Names ------------------------------------------------------------------------------------------
+# Names --------------------------------------------------------------------------------------------
 
 
 NAMES: dict[str, tuple[str, Json]] = {
@@ -74,15 +74,15 @@ NAMES: dict[str, tuple[str, Json]] = {
     "a tenant with a tab": ("tenant", {"tenant": "ac\tme"}),
     "a tenant with DEL": ("tenant", {"tenant": "acme\x7f"}),
     "a tenant with a C1 control": ("tenant", {"tenant": "acme\x85"}),
-    "a tenant of the name space of AUTH_JWKS": ("tenant", {"tenant": "jwks:acme"}),
-    "a sub of that name space, as its own tenant": ("tenant", {"sub": "jwks:acme"}),
+    "a tenant with the prefix of AUTH_JWKS": ("tenant", {"tenant": "jwks:acme"}),
+    "a sub with that prefix as its own tenant": ("tenant", {"sub": "jwks:acme"}),
     "a plan that is a number": ("plan", {"plan": 1}),
     "a plan with a control character": ("plan", {"plan": "go\x1bld"}),
 }
 
 
 @pytest.mark.parametrize("case", NAMES)
-async def test_a_name_that_cannot_be_used_is_401_and_named(service: Serving, case: str) -> None:
+async def test_an_invalid_name_gets_401_and_is_named(service: Serving, case: str) -> None:
     name, changes = NAMES[case]
     claims = {key: value for key, value in {**GOOD, **changes}.items() if value is not ...}
     async with service.anonymous(headers={"Authorization": f"Bearer {made(claims)}"}) as client:
@@ -91,7 +91,7 @@ async def test_a_name_that_cannot_be_used_is_401_and_named(service: Serving, cas
     assert answer.headers["www-authenticate"] == 'Bearer error="invalid_token"'
 
 
-async def test_names_of_every_script_and_up_to_200_characters_are_users(service: Serving) -> None:
+async def test_names_may_use_every_script_and_200_characters(service: Serving) -> None:
     for sub, tenant in (
         ("a" * 200, "t" * 200),
         ("änn & co / ?#%", "ac me/ü"),
@@ -101,17 +101,16 @@ async def test_names_of_every_script_and_up_to_200_characters_are_users(service:
     ):
         user = service.user(sub, tenant=tenant)
         connection = (await user.connect())["id"]
-        listed = read(await user.get("/api/connections"))["connections"]
-        assert [each["id"] for each in listed] == [connection]
+        assert await connections(user) == [connection]
         (entry,) = read(await user.get("/api/audit"))["entries"]
         assert entry["actor"] == sub
 
 
-# The tenant's claim -----------------------------------------------------------------------------
+# The tenant's claim -------------------------------------------------------------------------------
 
 
 async def actor_of(folder: Path, claims: Json, **environ: str) -> Actor:
-    auth = Authenticator(settings(folder, **environ), Still())
+    auth = Authenticator(settings(folder, **environ), FixedClock())
     async with auth.open():
         return (await identified(auth, made({**GOOD, **claims}))).actor
 
@@ -140,26 +139,26 @@ URL = "https://app.example/tenant"
         (URL, {URL: "acme"}, "acme"),
     ],
 )
-async def test_a_setting_names_the_claim_that_holds_the_tenant(
+async def test_a_setting_selects_the_claim_with_the_tenant(
     tmp_path: Path, setting: str, claims: Json, tenant: str
 ) -> None:
     actor = await actor_of(tmp_path, claims, AUTH_TENANT_CLAIM=setting)
     assert (actor.sub, actor.tenant) == ("ann", tenant)
 
 
-async def test_a_refusal_names_the_claim_that_the_operator_chose(tmp_path: Path) -> None:
+async def test_a_refusal_names_the_configured_claim(tmp_path: Path) -> None:
     with pytest.raises(Unauthenticated, match=r"`org\.id`"):
         await actor_of(tmp_path, {"org": {"id": 7}}, AUTH_TENANT_CLAIM="org.id")
 
 
-def test_a_tenant_claim_with_an_empty_part_is_refused_at_the_start() -> None:
+def test_a_tenant_claim_with_an_empty_part_stops_the_start() -> None:
     for name in (".", "org.", ".id", "a..b"):
         environ = {"AUTH_SECRET": SECRET, "SECRETS_KEYS": KEY, "AUTH_TENANT_CLAIM": name}
         with pytest.raises(StartupError, match="AUTH_TENANT_CLAIM"):
             read_settings(environ)
 
 
-# Two issuers ------------------------------------------------------------------------------------
+# Two issuers --------------------------------------------------------------------------------------
 
 
 @asynccontextmanager
@@ -177,10 +176,10 @@ def bearing(service: Serving, bearer: str) -> User:
 async def connections(user: User) -> list[str]:
     answer: httpx.Response = await user.get("/api/connections")
     assert answer.status_code == 200, answer.text
-    return [each["id"] for each in read(answer)["connections"]]
+    return [connection["id"] for connection in read(answer)["connections"]]
 
 
-async def test_the_users_of_two_issuers_are_never_the_same(tmp_path: Path) -> None:
+async def test_users_of_two_issuers_are_always_different(tmp_path: Path) -> None:
     async with two_issuers(tmp_path) as service:
         users = [
             bearing(service, token("ann", tenant="acme")),
@@ -192,10 +191,10 @@ async def test_the_users_of_two_issuers_are_never_the_same(tmp_path: Path) -> No
             for user in users:
                 await stack.enter_async_context(user.http)
             ids = [(await user.connect())["id"] for user in users]
-            assert [await connections(user) for user in users] == [[each] for each in ids]
+            assert [await connections(user) for user in users] == [[own] for own in ids]
 
 
-async def test_the_tenants_of_two_issuers_have_each_their_limit(tmp_path: Path) -> None:
+async def test_tenants_of_two_issuers_have_separate_limits(tmp_path: Path) -> None:
     (tmp_path / "jwks.json").write_bytes(jwks(ec()))
     environ: Any = {"AUTH_JWKS": str(tmp_path / "jwks.json"), "DEMO_PAUSE": "0.9"}
     async with serve(tmp_path, MAX_SYNCS_PER_TENANT="1", **environ) as service:
@@ -211,25 +210,25 @@ async def test_the_tenants_of_two_issuers_have_each_their_limit(tmp_path: Path) 
                 problem(await second.post("/api/sync/start"), 429, "too_many_syncs")
 
 
-def test_a_name_of_one_issuer_never_makes_a_user_of_the_other(tmp_path: Path) -> None:
+def test_no_name_of_one_issuer_is_a_user_of_the_other(tmp_path: Path) -> None:
     (tmp_path / "jwks.json").write_bytes(jwks(ec()))
     chosen = settings(tmp_path, AUTH_JWKS=str(tmp_path / "jwks.json"))
-    names = st.text(st.sampled_from("jwks:/%a"), min_size=1, max_size=9) | st.just("jwks:a")
-    claims = st.fixed_dictionaries({"sub": names}, optional={"tenant": names})
+    texts = st.text(st.sampled_from("jwks:/%a"), min_size=1, max_size=9) | st.just("jwks:a")
+    claims = st.fixed_dictionaries({"sub": texts}, optional={"tenant": texts})
 
     @examples(max_examples=60, deadline=None)
     @given(claims, claims)
     def check(ours: Json, theirs: Json) -> None:
         async def ids() -> list[str]:
-            auth, found = Authenticator(chosen, Still()), []
+            auth, names = Authenticator(chosen, FixedClock()), []
             async with auth.open():
                 for bearer in (made({**GOOD, **ours}), signed(ec(), **{"user": "", **theirs})):
                     try:
                         actor = (await identified(auth, bearer)).actor
-                        found += [actor.tenant, actor.user]
+                        names += [actor.tenant, actor.user]
                     except Unauthenticated:
-                        found += ["", ""]
-            return found
+                        names += ["", ""]
+            return names
 
         tenant, user, their_tenant, their_user = anyio.run(ids)
         assert not tenant or (tenant != their_tenant and user != their_user)
@@ -238,39 +237,39 @@ def test_a_name_of_one_issuer_never_makes_a_user_of_the_other(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("only", ["AUTH_SECRET", "AUTH_JWKS"])
-async def test_where_one_issuer_is_set_its_tenants_are_called_as_it_calls_them(
-    tmp_path: Path, only: str
-) -> None:
+async def test_with_one_issuer_tenants_have_no_prefix(tmp_path: Path, only: str) -> None:
     (tmp_path / "jwks.json").write_bytes(jwks(ec()))
     environ = {"AUTH_SECRET": "", "AUTH_JWKS": str(tmp_path / "jwks.json")}
-    auth = Authenticator(settings(tmp_path, **(environ if only == "AUTH_JWKS" else {})), Still())
+    auth = Authenticator(
+        settings(tmp_path, **(environ if only == "AUTH_JWKS" else {})), FixedClock()
+    )
     bearers = {"AUTH_SECRET": token("ann", tenant="acme"), "AUTH_JWKS": signed(ec(), tenant="acme")}
     async with auth.open():
         actor = (await identified(auth, bearers[only])).actor
     assert (actor.sub, actor.tenant, actor.user) == ("ann", "acme", "acme/ann")
 
 
-# Times ------------------------------------------------------------------------------------------
+# Times --------------------------------------------------------------------------------------------
 
 
 offsets = st.integers(-200, 200) | st.sampled_from([-61, -60, -59, 59, 60, 61])
 
 
 def test_exp_nbf_and_iat_have_a_leeway_of_60_seconds_each(tmp_path: Path) -> None:
-    tokens = Tokens(settings(tmp_path), Still())
+    tokens = Tokens(settings(tmp_path), FixedClock())
 
     @given(exp=offsets, nbf=st.none() | offsets, iat=st.none() | offsets)
     def check(exp: int, nbf: int | None, iat: int | None) -> None:
         given = {"exp": exp, "nbf": nbf, "iat": iat}
-        claims = {name: NOW + each for name, each in given.items() if each is not None}
-        good = exp > -60 and (nbf is None or nbf <= 60) and (iat is None or iat <= 60)
-        assert (refusal_of(tokens, made({"sub": "ann", **claims})) is None) == good
+        claims = {name: NOW + offset for name, offset in given.items() if offset is not None}
+        valid = exp > -60 and (nbf is None or nbf <= 60) and (iat is None or iat <= 60)
+        assert (refusal_of(tokens, made({"sub": "ann", **claims})) is None) == valid
 
     check()
 
 
-def test_a_refusal_says_which_time_is_wrong(tmp_path: Path) -> None:
-    tokens = Tokens(settings(tmp_path), Still())
+def test_a_refusal_names_the_invalid_time(tmp_path: Path) -> None:
+    tokens = Tokens(settings(tmp_path), FixedClock())
     cases: dict[str, Json] = {
         "has expired": {"exp": NOW - 60},
         "not valid yet": {"exp": YEAR_2100, "nbf": NOW + 61},
@@ -283,16 +282,16 @@ def test_a_refusal_says_which_time_is_wrong(tmp_path: Path) -> None:
         assert name in str(refusal_of(tokens, made({"sub": "ann", **claims}))), name
 
 
-def test_a_time_that_is_no_number_is_refused(tmp_path: Path) -> None:
-    tokens = Tokens(settings(tmp_path), Still())
+def test_a_time_that_is_not_a_number_is_refused(tmp_path: Path) -> None:
+    tokens = Tokens(settings(tmp_path), FixedClock())
     for name in ("exp", "nbf", "iat"):
         for value in (b"NaN", b"Infinity" if name != "exp" else b"-Infinity", b'"1"', b"true"):
             text = b'{"sub":"ann","exp":%d,"%s":%s}' % (YEAR_2100, name.encode(), value)
             assert refusal_of(tokens, made(text)), (name, value)
 
 
-async def test_a_remembered_token_is_refused_when_its_leeway_ends(tmp_path: Path) -> None:
-    clock = Still()
+async def test_a_cached_token_is_refused_when_its_leeway_ends(tmp_path: Path) -> None:
+    clock = FixedClock()
     tokens = Tokens(settings(tmp_path), clock)
     bearer = made({**GOOD, "exp": NOW + 10})
     for ahead in (0, 10, 69.9):
@@ -303,21 +302,21 @@ async def test_a_remembered_token_is_refused_when_its_leeway_ends(tmp_path: Path
         await tokens.read(bearer)
 
 
-async def test_what_a_token_opens_ends_with_its_exp_or_in_the_leeway_with_the_leeway(
+async def test_a_stream_ends_at_exp_or_after_the_leeway(
     tmp_path: Path,
 ) -> None:
-    """A stream that was opened in time ends at `exp`; one that comes back ends 60 s later."""
-    clock = Still()
+    """A stream opened before `exp` ends at `exp`; one opened in the leeway ends 60 s later."""
+    clock = FixedClock()
     auth = Authenticator(settings(tmp_path), clock)
     bearer = made({**GOOD, "exp": NOW + 10})
     for ahead, life in ((0, 10), (9, 10), (10, 70), (69, 70)):
         clock.seconds = NOW + ahead
-        who = await identified(auth, bearer)
-        assert who.until == datetime.fromtimestamp(NOW + life, UTC)
-        assert auth.ticket(who, "sync_1")[1] == life - ahead
+        identity = await identified(auth, bearer)
+        assert identity.until == datetime.fromtimestamp(NOW + life, UTC)
+        assert auth.ticket(identity, "sync_1")[1] == life - ahead
 
 
-async def test_a_token_in_its_leeway_follows_a_sync_and_makes_a_session(tmp_path: Path) -> None:
+async def test_a_token_in_its_leeway_opens_a_stream_and_a_session(tmp_path: Path) -> None:
     async with serve(tmp_path, **TINY) as service:
         await service.user().connect()
         done = await service.user().whole_sync()

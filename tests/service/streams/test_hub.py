@@ -1,4 +1,4 @@
-"""The hub at its edges: a `send` and `receive` that do what a slow client makes a server do."""
+"""The hub with `send` and `receive` as a server provides them to a slow client."""
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -8,13 +8,13 @@ import anyio
 import pytest
 from starlette.types import Message
 
-from connectors.base import SystemClock, Window
+from connectors.base import Window
 from service.model import Sync
 from service.progress import Checkpoint, DatasetProgress
-from service.streams import hub as module
-from service.streams.hub import HandOver, Hub, Stream
+from service.streams.hub import LIFETIME, SILENCE, TICK, Hub, Stream, StreamMiddleware
 from service.streams.sse import ProgressResponse
 from service.wire.serialize import Encoder
+from tests.service.advancing import AdvancingClock
 
 pytestmark = pytest.mark.anyio
 
@@ -22,9 +22,13 @@ NOW = datetime(2026, 1, 15, tzinfo=UTC)
 
 
 @pytest.fixture
-async def hub(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Hub]:
-    monkeypatch.setattr(module, "TICK", 0.01)
-    opened = Hub(SystemClock(), Encoder(), 2)
+def clock() -> AdvancingClock:
+    return AdvancingClock()
+
+
+@pytest.fixture
+async def hub(clock: AdvancingClock) -> AsyncIterator[Hub]:
+    opened = Hub(clock, Encoder(), 2)
     async with opened.open():
         yield opened
 
@@ -43,51 +47,52 @@ class Client:
         self.reads = anyio.Event()
         self.reads.set()
         self.gone = anyio.Event()
-        self.got: list[Message] = []
+        self.received: list[Message] = []
         self.error: Exception | None = None
 
     async def send(self, message: Message) -> None:
         await self.reads.wait() if not self.reads.is_set() else None
         if self.error:
             raise self.error
-        assert not self.got or self.got[-1]["more_body"], "it has ended already"
-        self.got.append(message)
+        assert not self.received or self.received[-1]["more_body"], "sent after the end"
+        self.received.append(message)
 
     async def receive(self) -> Message:
-        while not self.gone.is_set() and (not self.got or self.got[-1]["more_body"]):
+        while not self.gone.is_set() and (not self.received or self.received[-1]["more_body"]):
             await anyio.sleep(0.001)
         return {"type": "http.disconnect"}
 
-    async def carried(self) -> None:
-        await self._hub.carry(self._stream, self.receive, self.send)
+    async def serve(self) -> None:
+        await self._hub.serve(self._stream, self.receive, self.send)
 
     @property
     def text(self) -> str:
-        return b"".join(each["body"] for each in self.got).decode()
+        return b"".join(message["body"] for message in self.received).decode()
 
     @property
     def ended(self) -> bool:
-        return bool(self.got) and not self.got[-1]["more_body"]
+        return bool(self.received) and not self.received[-1]["more_body"]
 
 
 async def settle() -> None:
-    await anyio.sleep(0.03)
+    """Let all tasks run until they wait."""
+    await anyio.sleep(0.01)
 
 
-async def test_an_end_that_comes_before_the_hand_over_is_told_once(hub: Hub) -> None:
+async def test_an_end_before_the_handover_is_sent_once(hub: Hub) -> None:
     client = Client(hub, hub.add("ann", "sync_1", None))
     hub.deliver(a_sync().cancelled(NOW))
     with anyio.fail_after(2):
-        await client.carried()
+        await client.serve()
     assert client.text.count("event: cancelled") == 1 and client.ended
     assert len(hub) == 0
 
 
-async def test_a_slow_client_gets_the_newest_and_one_end(hub: Hub) -> None:
+async def test_a_slow_client_gets_the_newest_event_and_one_end(hub: Hub) -> None:
     client = Client(hub, hub.add("ann", "sync_1", None))
     sync = a_sync()
     async with anyio.create_task_group() as group:
-        group.start_soon(client.carried)
+        group.start_soon(client.serve)
         await settle()
         client.reads = anyio.Event()
         hub.deliver(sync)
@@ -96,40 +101,40 @@ async def test_a_slow_client_gets_the_newest_and_one_end(hub: Hub) -> None:
             hub.deliver(sync)
         hub.deliver(sync.cancelled(NOW))
         await settle()
-        assert client.got == []
+        assert client.received == []
         client.reads.set()
     assert client.text.count("event: progress") == 1
     assert client.text.count("event: cancelled") == 1 and client.ended
 
 
-async def test_the_end_itself_may_have_to_wait_and_is_sent_once(hub: Hub) -> None:
+async def test_an_end_that_has_to_wait_is_sent_once(hub: Hub) -> None:
     client = Client(hub, hub.add("ann", "sync_1", None))
     async with anyio.create_task_group() as group:
-        group.start_soon(client.carried)
+        group.start_soon(client.serve)
         await settle()
         client.reads = anyio.Event()
         await hub.close(0)
         await settle()
         client.reads.set()
     assert client.text.startswith("retry: ") and client.ended
-    assert len(client.got) == 1
+    assert len(client.received) == 1
 
 
-async def test_whoever_is_evicted_before_the_hand_over_is_told(hub: Hub) -> None:
+async def test_an_eviction_before_the_handover_is_sent(hub: Hub) -> None:
     client = Client(hub, hub.add("ann", "sync_1", None))
     hub.add("ann", "sync_1", None)
     hub.add("ann", "sync_1", None)
     assert len(hub) == 2
     with anyio.fail_after(2):
-        await client.carried()
+        await client.serve()
     assert "event: evicted" in client.text and client.ended
     assert len(hub) == 2
 
 
-async def test_whoever_is_evicted_while_reading_slowly_is_told(hub: Hub) -> None:
+async def test_an_eviction_of_a_slow_client_is_sent(hub: Hub) -> None:
     client = Client(hub, hub.add("ann", "sync_1", None))
     async with anyio.create_task_group() as group:
-        group.start_soon(client.carried)
+        group.start_soon(client.serve)
         await settle()
         client.reads = anyio.Event()
         hub.deliver(a_sync())
@@ -140,56 +145,99 @@ async def test_whoever_is_evicted_while_reading_slowly_is_told(hub: Hub) -> None
     assert client.text.index("event: progress") < client.text.index("event: evicted")
 
 
-async def test_a_slow_client_gets_nothing_past_its_credential(hub: Hub) -> None:
-    until = SystemClock().now() + timedelta(seconds=0.1)
-    client = Client(hub, hub.add("ann", "sync_1", until))
+async def test_a_slow_client_gets_nothing_after_its_credential_expires(
+    hub: Hub, clock: AdvancingClock
+) -> None:
+    client = Client(hub, hub.add("ann", "sync_1", clock.now() + timedelta(minutes=1)))
     async with anyio.create_task_group() as group:
-        group.start_soon(client.carried)
+        group.start_soon(client.serve)
         await settle()
         client.reads = anyio.Event()
         sync = a_sync()
         hub.deliver(sync)
         hub.deliver(sync.waiting(None, NOW, "a secret", NOW))
-        await anyio.sleep(0.15)
+        clock.advance(minutes=1)
+        await settle()
         client.reads.set()
     assert "a secret" not in client.text and client.ended
 
 
-async def test_an_older_version_is_not_told_after_a_newer_one(hub: Hub) -> None:
+async def test_a_stream_ends_after_its_lifetime(hub: Hub, clock: AdvancingClock) -> None:
+    client = Client(hub, hub.add("ann", "sync_1", None))
+    async with anyio.create_task_group() as group:
+        group.start_soon(client.serve)
+        await settle()
+        clock.advance(LIFETIME.total_seconds() * 0.8)
+        await settle()
+        assert not client.ended
+        clock.advance(LIFETIME.total_seconds() * 0.3)
+    assert client.ended and len(hub) == 0
+
+
+async def test_a_comment_interrupts_the_silence(hub: Hub, clock: AdvancingClock) -> None:
+    client = Client(hub, hub.add("ann", None, None))
+    silence = SILENCE.total_seconds()
+    async with anyio.create_task_group() as group:
+        group.start_soon(client.serve)
+        await settle()
+        for step, comments in ((silence - TICK, 0), (TICK, 1), (silence - TICK, 1), (TICK, 2)):
+            clock.advance(step)
+            await settle()
+            assert client.text == ":\n\n" * comments
+        client.gone.set()
+
+
+async def test_a_clock_that_is_set_back_delays_neither_comments_nor_the_end(
+    hub: Hub, clock: AdvancingClock
+) -> None:
+    client = Client(hub, hub.add("ann", None, None))
+    async with anyio.create_task_group() as group:
+        group.start_soon(client.serve)
+        await settle()
+        clock.advance(hours=-1)
+        for seconds in (TICK, SILENCE.total_seconds()):
+            clock.advance(seconds)
+            await settle()
+        assert client.text == ":\n\n"
+        clock.advance(LIFETIME.total_seconds() * 1.2)
+    assert client.ended
+
+
+async def test_an_older_version_is_not_sent_after_a_newer_one(hub: Hub) -> None:
     stream = hub.add("ann", "sync_1", None)
     client = Client(hub, stream)
     old = a_sync()
     new = old.waiting(None, NOW, "something", NOW)
     hub.deliver(old)
-    hub.told(stream, new)
+    hub.mark_sent(stream, new)
     async with anyio.create_task_group() as group:
-        group.start_soon(client.carried)
+        group.start_soon(client.serve)
         await settle()
         hub.deliver(old)
         hub.deliver(new)
-        assert client.got == []
+        assert client.received == []
         client.gone.set()
     assert len(hub) == 0
 
 
-async def test_a_send_that_breaks_concerns_its_own_stream_alone(hub: Hub) -> None:
+async def test_a_failing_send_affects_only_its_own_stream(hub: Hub) -> None:
     broken = Client(hub, hub.add("ann", "sync_1", None))
-    sound = Client(hub, hub.add("bob", "sync_1", None))
+    intact = Client(hub, hub.add("bob", "sync_1", None))
     async with anyio.create_task_group() as group:
-        group.start_soon(broken.carried)
-        group.start_soon(sound.carried)
+        group.start_soon(broken.serve)
+        group.start_soon(intact.serve)
         await settle()
         broken.error = RuntimeError("broken")
         hub.deliver(a_sync())
-        assert len(hub) == 1 and "event: progress" in sound.text
+        assert len(hub) == 1 and "event: progress" in intact.text
         broken.gone.set()
-        sound.gone.set()
+        intact.gone.set()
 
 
-async def test_a_send_that_breaks_while_it_waits_concerns_its_own_stream_alone(hub: Hub) -> None:
+async def test_a_send_that_fails_while_it_waits_affects_only_its_own_stream(hub: Hub) -> None:
     broken = Client(hub, hub.add("ann", "sync_1", None))
     async with anyio.create_task_group() as group:
-        group.start_soon(broken.carried)
+        group.start_soon(broken.serve)
         await settle()
         broken.reads = anyio.Event()
         hub.deliver(a_sync())
@@ -201,7 +249,7 @@ async def test_a_send_that_breaks_while_it_waits_concerns_its_own_stream_alone(h
     hub.deliver(a_sync())
 
 
-async def test_a_client_that_goes_before_the_hand_over_leaves_nothing_behind(hub: Hub) -> None:
+async def test_a_client_that_disconnects_before_the_handover_is_removed(hub: Hub) -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         stream = hub.add("ann", "sync_1", None)
         await ProgressResponse(hub, stream, b"retry: 3000\n\n")(scope, receive, send)
@@ -213,5 +261,5 @@ async def test_a_client_that_goes_before_the_hand_over_leaves_nothing_behind(hub
         return {"type": "http.disconnect"}
 
     with pytest.raises(OSError, match="gone"):
-        await HandOver(app, hub)({"type": "http", "method": "GET"}, receive, send)
+        await StreamMiddleware(app, hub)({"type": "http", "method": "GET"}, receive, send)
     assert len(hub) == 0

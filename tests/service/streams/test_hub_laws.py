@@ -1,62 +1,62 @@
-"""Laws of a stream's life: whatever its client, its sync and the service do, in any order."""
+"""Invariants of a stream, whatever its client, its sync and the service do, in any order."""
 
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from unittest.mock import patch
 
 import anyio
 import anyio.abc
+import anyio.lowlevel
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from starlette.types import Message
 
-from connectors.base import SystemClock, Window
+from connectors.base import Window
 from service.model import Sync
 from service.progress import Checkpoint, DatasetProgress
-from service.streams import hub as module
-from service.streams.hub import Hub, Stream
+from service.streams.hub import SILENCE, TICK, Hub, Stream
 from service.wire.serialize import Encoder
+from tests.service.advancing import AdvancingClock
 
 NOW = datetime(2026, 1, 15, tzinfo=UTC)
 SYNC = "sync_1"
-MOST_OF_USER = 3
-MOST_STEPS = 1000
-"""Far more events than one call can have to pass on here: beyond it the call never returns."""
+MAX_PER_USER = 3
+MAX_STEPS = 1000
+"""Far more than the events that one call sends here: beyond it the call never returns."""
 
 
 class CountedHub(Hub):
-    """The hub, but a call that does not return fails instead of hanging the test."""
+    """A hub in which a call that does not return fails instead of hanging the test."""
 
     steps = 0
 
-    def _put(self, stream: Stream, sync: Sync, message: Message) -> None:
+    def _offer(self, stream: Stream, sync: Sync, message: Message) -> None:
         self.steps += 1
-        assert self.steps < MOST_STEPS, "the call does not return"
-        super()._put(stream, sync, message)
+        assert self.steps < MAX_STEPS, "the call does not return"
+        super()._offer(stream, sync, message)
 
 
 class Client:
-    """One client as uvicorn presents it: `send` waits while it does not read, does nothing once
-    it has hung up, and `receive` returns when it has."""
+    """A client as uvicorn presents it: `send` waits while it does not read and does nothing after
+    it has disconnected, which makes `receive` return."""
 
     def __init__(self, hub: Hub, sync_id: str | None) -> None:
         self.hub = hub
         self.stream = hub.add("ann", sync_id, None)
         self.handed_over = False
-        self.carried = False
+        self.removed = False
         self.sending = False
         self.broken = False
         self.reads = anyio.Event()
         self.reads.set()
         self.gone = anyio.Event()
-        self.got: list[Message] = []
+        self.received: list[Message] = []
         self.faults: list[str] = []
-        self.expected: Sync | None = None  # the newest terminal state since it subscribed
+        self.expected: Sync | None = None  # the newest terminal event since it subscribed
 
     async def send(self, message: Message) -> None:
-        # Noted, since the hub takes what a `send` raises for the end of that stream alone.
-        self.faults += ["sent after it was removed"] if self.carried else []
+        # Collected, since the hub treats an error of `send` as the end of that stream only.
+        self.faults += ["sent after it was removed"] if self.removed else []
         self.faults += ["two sends at once"] if self.sending else []
         self.faults += ["sent after the end"] if self.ended else []
         self.sending = True
@@ -67,7 +67,7 @@ class Client:
                 return
             if self.broken:
                 raise OSError("broken")
-            self.got.append(message)
+            self.received.append(message)
         finally:
             self.sending = False
 
@@ -77,34 +77,40 @@ class Client:
                 await self.gone.wait()
         return {"type": "http.disconnect"}
 
-    async def carry(self) -> None:
-        await self.hub.carry(self.stream, self.receive, self.send)
-        self.carried = True
+    async def serve(self) -> None:
+        await self.hub.serve(self.stream, self.receive, self.send)
+        self.removed = True
 
     @property
     def ended(self) -> bool:
-        return bool(self.got) and not self.got[-1]["more_body"]
+        return bool(self.received) and not self.received[-1]["more_body"]
 
     @property
     def text(self) -> str:
-        return b"".join(each["body"] for each in self.got).decode()
+        return b"".join(message["body"] for message in self.received).decode()
 
 
 class World:
     """A hub, its clients, and one sync that is cancelled and resumed."""
 
-    def __init__(self, hub: CountedHub, group: anyio.abc.TaskGroup) -> None:
+    def __init__(self, hub: CountedHub, clock: AdvancingClock, group: anyio.abc.TaskGroup) -> None:
         self.hub = hub
+        self.clock = clock
         self.group = group
         self.clients: list[Client] = []
         dataset = DatasetProgress("orders", "orders", Checkpoint(Window(NOW, NOW)))
         self.sync = Sync(SYNC, "ann", "ann", "demo", "conn_1", NOW, NOW, (dataset,)).taken(NOW)
         self.closed = False
 
-    async def do(self, deed: str, number: int) -> None:
+    async def do(self, action: str, number: int) -> None:
         self.hub.steps = 0
         with suppress(IndexError):
-            await getattr(self, deed)(number)
+            await getattr(self, action)(number)
+
+    async def _advance(self, seconds: float) -> None:
+        """Advance the clock and let the hub's timer run."""
+        self.clock.advance(seconds)
+        await _settle()
 
     def _one(self, number: int) -> Client:
         return self.clients[-1 - number % len(self.clients) if self.clients else 0]
@@ -115,14 +121,14 @@ class World:
     async def snapshot(self, number: int) -> None:
         client = self._one(number)
         if not client.handed_over:
-            self.hub.told(client.stream, self.sync)
+            self.hub.mark_sent(client.stream, self.sync)
             client.expected = None
 
     async def hand_over(self, number: int) -> None:
         client = self._one(number)
         if not client.handed_over:
             client.handed_over = True
-            self.group.start_soon(client.carry)
+            self.group.start_soon(client.serve)
 
     async def stall(self, number: int) -> None:
         client = self._one(number)
@@ -142,7 +148,7 @@ class World:
             return
         self.sync = self.sync.cancelled(NOW)
         for client in self.clients:
-            if not (client.stream.closing or client.carried):
+            if not (client.stream.closing or client.removed):
                 client.expected = self.sync
         self.hub.deliver(self.sync)
 
@@ -154,52 +160,52 @@ class World:
     async def deadline(self, number: int) -> None:
         client = self._one(number)
         client.stream.deadline = NOW - timedelta(days=1)
-        client.expected = None  # nothing more goes past its credential
-        await anyio.sleep(0.002)
+        client.expected = None  # nothing is sent after its credential has expired
+        await self._advance(TICK)
 
     async def pause(self, number: int) -> None:
         for _ in range(number):
             await anyio.lowlevel.checkpoint()
 
     async def comment(self, number: int) -> None:
-        await anyio.sleep(0.002)
+        await self._advance(SILENCE.total_seconds())
 
-    async def hang_up(self, number: int) -> None:
-        """Either what was being sent ends first, or the stream is removed first."""
+    async def disconnect(self, number: int) -> None:
+        """Either the `send` in progress ends first, or the stream is removed first."""
         client = self._one(number)
         client.gone.set()
         if number % 2:
-            await anyio.sleep(0.002)
+            await _settle()
         client.reads.set()
 
-    async def break_off(self, number: int) -> None:
+    async def break_connection(self, number: int) -> None:
         self._one(number).broken = True
 
     async def shut_down(self, number: int) -> None:
         await self.hub.close(0)
         for client in self.clients:
-            client.expected = None  # it comes back to the snapshot
+            client.expected = None  # it reconnects and gets a snapshot
         self.closed = True
 
     async def end(self) -> None:
-        """Everybody reads, then everybody hangs up; what the laws say of it."""
+        """All clients read, then all disconnect; check the invariants."""
         self.hub.steps = 0
         for client in self.clients:
             await self.hand_over(self.clients[::-1].index(client))
             client.reads.set()
-        await anyio.sleep(0.005)
+        await _settle()
         for client in self.clients:
-            self._saw_the_end(client)
+            self._check_terminal_event(client)
             client.gone.set()
         with anyio.fail_after(5):
-            while not all(each.carried for each in self.clients):
+            while not all(client.removed for client in self.clients):
                 await anyio.sleep(0.001)
-        assert self.hub._of_user == {} and self.hub._of_sync == {}
+        assert self.hub._by_user == {} and self.hub._by_sync == {}
         for client in self.clients:
             assert client.faults == [] and client.stream.send is None
-            assert not client.stream.pending and not client.stream.last_words
+            assert not client.stream.pending and not client.stream.final_block
 
-    def _saw_the_end(self, client: Client) -> None:
+    def _check_terminal_event(self, client: Client) -> None:
         lost = client.gone.is_set() or client.broken or "event: evicted" in client.text
         if client.expected is None or lost or self.closed:
             return
@@ -208,50 +214,55 @@ class World:
             assert client.ended and client.text.count("event: cancelled") == 1
 
 
-DEEDS = [
+ACTIONS = [
     *("add", "snapshot", "hand_over", "stall", "read", "deliver", "finish", "resume"),
-    *("deadline", "comment", "pause", "hang_up", "break_off", "shut_down"),
+    *("deadline", "comment", "pause", "disconnect", "break_connection", "shut_down"),
 ]
-Deed = tuple[str, int]
+Action = tuple[str, int]
 
 
-async def live(deeds: Sequence[Deed]) -> None:
-    hub = CountedHub(SystemClock(), Encoder(), MOST_OF_USER)
+async def _settle() -> None:
+    """Let all tasks run until they wait."""
+    await anyio.sleep(0.002)
+
+
+async def perform(actions: Sequence[Action]) -> None:
+    clock = AdvancingClock()
+    hub = CountedHub(clock, Encoder(), MAX_PER_USER)
     async with hub.open(), anyio.create_task_group() as group:
-        world = World(hub, group)
-        for deed, number in deeds:
-            await world.do(deed, number)
+        world = World(hub, clock, group)
+        for action, number in actions:
+            await world.do(action, number)
         await world.end()
         group.cancel_scope.cancel()
 
 
-def lived(deeds: Sequence[Deed]) -> None:
-    with patch.object(module, "TICK", 0.0005), patch.object(module, "SILENCE", 0.001):
-        anyio.run(live, deeds)
+def check(actions: Sequence[Action]) -> None:
+    anyio.run(perform, actions)
 
 
-BEGIN: list[Deed] = [("add", 1), ("snapshot", 0), ("hand_over", 0), ("comment", 0)]
+START: list[Action] = [("add", 1), ("snapshot", 0), ("hand_over", 0), ("comment", 0)]
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.lists(st.tuples(st.sampled_from(DEEDS), st.integers(0, 3)), max_size=25))
-def test_every_call_returns_and_a_removed_stream_takes_nothing(deeds: Sequence[Deed]) -> None:
-    lived([*BEGIN, *deeds])
+@given(st.lists(st.tuples(st.sampled_from(ACTIONS), st.integers(0, 3)), max_size=25))
+def test_every_call_returns_and_a_removed_stream_holds_nothing(actions: Sequence[Action]) -> None:
+    check([*START, *actions])
 
 
-def test_a_client_that_stalls_and_hangs_up_with_an_event_pending_ends() -> None:
+def test_a_client_that_stalls_and_disconnects_with_a_pending_event_is_removed() -> None:
     for order in (0, 1):
-        lived([*BEGIN, ("stall", 0), ("deliver", 0), ("deliver", 1), ("hang_up", order)])
+        check([*START, ("stall", 0), ("deliver", 0), ("deliver", 1), ("disconnect", order)])
 
 
-def test_a_stalled_client_sees_the_end_although_the_sync_was_resumed() -> None:
-    stalled: list[Deed] = [("stall", 0), ("deliver", 0), ("finish", 0), ("resume", 0)]
-    lived([*BEGIN, *stalled, ("deliver", 1), ("read", 0)])
-    lived([("add", 0), ("hand_over", 0), *stalled, ("deliver", 1), ("read", 0)])
-    lived([("add", 1), ("finish", 0), ("resume", 0), ("hand_over", 0)])
+def test_a_stalled_client_gets_the_terminal_event_although_the_sync_was_resumed() -> None:
+    stalled: list[Action] = [("stall", 0), ("deliver", 0), ("finish", 0), ("resume", 0)]
+    check([*START, *stalled, ("deliver", 1), ("read", 0)])
+    check([("add", 0), ("hand_over", 0), *stalled, ("deliver", 1), ("read", 0)])
+    check([("add", 1), ("finish", 0), ("resume", 0), ("hand_over", 0)])
 
 
-def test_an_evicted_client_that_stalls_and_hangs_up_takes_no_last_words() -> None:
+def test_an_evicted_client_that_stalls_and_disconnects_keeps_no_final_block() -> None:
     for order in (0, 1):
-        more: list[Deed] = [("add", 1), ("add", 1), ("add", 1)]
-        lived([*BEGIN, ("stall", 0), ("deliver", 0), *more, ("hang_up", 2 + order)])
+        more: list[Action] = [("add", 1), ("add", 1), ("add", 1)]
+        check([*START, ("stall", 0), ("deliver", 0), *more, ("disconnect", 2 + order)])

@@ -1,23 +1,19 @@
-"""The streams, over a real connection: what they begin with, what they tell, how they end."""
+"""Streams over a real connection: how they start, which events they send, how they end."""
 
-import gc
 import time
 from contextlib import AsyncExitStack
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
 
-from service.edge import token_claims
-from service.streams import hub
-from tests.service.api.answers import SLOW, TINY, connection_to, paused_sync, problem
+from service.edge.token_claims import LEEWAY
+from service.streams.hub import LIFETIME, SILENCE
+from tests.service.advancing import AdvancingClock
+from tests.service.api.answers import SLOW, TINY, paused_sync, problem
 from tests.service.api.streams import (
-    ENDED,
-    Reader,
     data,
-    request,
     stream,
     until_streams,
 )
@@ -28,10 +24,10 @@ pytestmark = pytest.mark.anyio
 STEADY: dict[str, Any] = {"DEMO_PAUSE": "0.02", "DEMO_PAGE": "20"}
 
 
-# How a stream begins ----------------------------------------------------------------------------
+# Start of a stream --------------------------------------------------------------------------------
 
 
-async def test_a_stream_begins_with_retry_and_the_sync_as_it_is(tmp_path: Path) -> None:
+async def test_a_stream_starts_with_retry_and_the_current_state(tmp_path: Path) -> None:
     async with serve(tmp_path, **SLOW) as service:
         ann = service.user()
         await ann.connect()
@@ -51,7 +47,7 @@ async def test_a_stream_begins_with_retry_and_the_sync_as_it_is(tmp_path: Path) 
             assert (status["syncId"], str(status["version"])) == (sync_id, block["id"])
 
 
-async def test_compression_is_not_used_though_it_is_asked_for(tmp_path: Path) -> None:
+async def test_a_stream_is_not_compressed_even_on_request(tmp_path: Path) -> None:
     async with serve(tmp_path, **SLOW) as service:
         ann = service.user()
         await ann.connect()
@@ -60,20 +56,20 @@ async def test_compression_is_not_used_though_it_is_asked_for(tmp_path: Path) ->
             assert await opened.block() == {"retry": "3000"}
 
 
-async def test_every_version_is_told_once_and_in_order(tmp_path: Path) -> None:
+async def test_every_version_is_sent_once_and_in_order(tmp_path: Path) -> None:
     async with serve(tmp_path, **STEADY) as service:
         ann = service.user()
         await ann.connect()
         async with stream(ann, await ann.start()) as opened:
-            blocks = [each for each in await opened.rest() if "event" in each]
-        ids = [int(each["id"]) for each in blocks]
+            blocks = [block for block in await opened.rest() if "event" in block]
+        ids = [int(block["id"]) for block in blocks]
         assert ids == list(range(ids[0], ids[-1] + 1)) and len(ids) > 5
-        assert [data(each)["version"] for each in blocks] == ids
-        assert {each["event"] for each in blocks[:-1]} == {"progress"}
+        assert [data(block)["version"] for block in blocks] == ids
+        assert {block["event"] for block in blocks[:-1]} == {"progress"}
         assert blocks[-1]["event"] == "complete" and data(blocks[-1])["progress"] == 100
 
 
-async def test_a_client_that_returns_gets_what_is_newer_without_gap_or_double(
+async def test_a_client_that_reconnects_gets_newer_events_without_gaps_or_duplicates(
     tmp_path: Path,
 ) -> None:
     async with serve(tmp_path, **STEADY) as service:
@@ -93,7 +89,7 @@ async def test_a_client_that_returns_gets_what_is_newer_without_gap_or_double(
         assert ids[-1] == (await ann.status(sync_id))["version"]
 
 
-async def test_the_newest_version_is_not_told_again(tmp_path: Path) -> None:
+async def test_the_newest_version_is_not_sent_again(tmp_path: Path) -> None:
     async with serve(tmp_path, **SLOW) as service:
         ann = service.user()
         await ann.connect()
@@ -107,21 +103,21 @@ async def test_the_newest_version_is_not_told_again(tmp_path: Path) -> None:
             assert int((await opened.event())["id"]) == version + 1
 
 
-async def test_whoever_knows_the_end_gets_204(tmp_path: Path) -> None:
+async def test_a_client_that_has_seen_the_end_gets_204(tmp_path: Path) -> None:
     async with serve(tmp_path, **TINY) as service:
         ann = service.user()
         await ann.connect()
         done = await ann.whole_sync()
         path = f"/api/sse/sync-progress/{done['syncId']}"
-        for known in (done["version"], done["version"] + 1, 99_999_999_999):
-            answer = await ann.get(path, headers={"Last-Event-ID": str(known)})
+        for last_id in (done["version"], done["version"] + 1, 99_999_999_999):
+            answer = await ann.get(path, headers={"Last-Event-ID": str(last_id)})
             assert (answer.status_code, answer.content) == (204, b"")
-            answer = await ann.get(path, params={"lastEventId": str(known)})
+            answer = await ann.get(path, params={"lastEventId": str(last_id)})
             assert answer.status_code == 204
         assert len(service.parts.hub) == 0
 
 
-async def test_an_ended_sync_is_told_once_more_and_the_stream_ends(tmp_path: Path) -> None:
+async def test_the_stream_of_an_ended_sync_sends_its_end_and_closes(tmp_path: Path) -> None:
     async with serve(tmp_path, **TINY) as service:
         ann = service.user()
         await ann.connect()
@@ -133,7 +129,7 @@ async def test_an_ended_sync_is_told_once_more_and_the_stream_ends(tmp_path: Pat
             assert block["event"] == "complete" and data(block) == done
 
 
-async def test_an_unknown_id_is_reset_and_told_how_things_are(tmp_path: Path) -> None:
+async def test_an_unknown_id_gets_a_reset_and_the_current_state(tmp_path: Path) -> None:
     async with serve(tmp_path, **SLOW) as service:
         ann = service.user()
         await ann.connect()
@@ -145,7 +141,7 @@ async def test_an_unknown_id_is_reset_and_told_how_things_are(tmp_path: Path) ->
                 assert (await opened.event())["event"] == "progress", last
 
 
-async def test_the_header_counts_for_more_than_the_query(tmp_path: Path) -> None:
+async def test_the_header_takes_precedence_over_the_query(tmp_path: Path) -> None:
     async with serve(tmp_path, **TINY) as service:
         ann = service.user()
         await ann.connect()
@@ -157,7 +153,7 @@ async def test_the_header_counts_for_more_than_the_query(tmp_path: Path) -> None
             assert opened.answer.status_code == 200
 
 
-async def test_a_resumed_sync_goes_on_for_whoever_saw_its_end(tmp_path: Path) -> None:
+async def test_a_client_that_saw_the_end_gets_events_after_a_resume(tmp_path: Path) -> None:
     async with serve(tmp_path, **SLOW) as service:
         ann = service.user()
         await ann.connect()
@@ -169,7 +165,7 @@ async def test_a_resumed_sync_goes_on_for_whoever_saw_its_end(tmp_path: Path) ->
             assert event["event"] == "progress" and int(event["id"]) > version
 
 
-async def test_head_of_a_stream_is_answered_at_once_and_takes_no_place(tmp_path: Path) -> None:
+async def test_head_of_a_stream_returns_at_once_and_opens_no_stream(tmp_path: Path) -> None:
     async with serve(tmp_path, MAX_STREAMS_PER_USER="1", **SLOW) as service:
         ann = service.user()
         await ann.connect()
@@ -194,13 +190,13 @@ async def test_refusals_of_a_stream_are_problems(tmp_path: Path) -> None:
         events = {"Accept": "text/event-stream"}
         problem(await bob.get(path, headers=events), 404, "not_found")
         async with service.anonymous() as client:
-            for asked in (path, "/api/sse/syncs"):
-                problem(await client.get(asked, headers=events), 401, "unauthenticated")
+            for private in (path, "/api/sse/syncs"):
+                problem(await client.get(private, headers=events), 401, "unauthenticated")
         problem(await ann.get("/api/sse/sync-progress/x", headers=events), 404, "not_found")
         assert len(service.parts.hub) == 0
 
 
-# How it ends ------------------------------------------------------------------------------------
+# End of a stream ----------------------------------------------------------------------------------
 
 
 async def test_a_terminal_event_ends_the_stream(tmp_path: Path) -> None:
@@ -216,7 +212,7 @@ async def test_a_terminal_event_ends_the_stream(tmp_path: Path) -> None:
         await until_streams(service, 0)
 
 
-async def test_a_failed_sync_says_so_on_its_stream(tmp_path: Path) -> None:
+async def test_a_failed_sync_sends_its_error(tmp_path: Path) -> None:
     async with serve(tmp_path, SYNC_TIMEOUT="0.3", **SLOW) as service:
         ann = service.user()
         await ann.connect()
@@ -225,7 +221,7 @@ async def test_a_failed_sync_says_so_on_its_stream(tmp_path: Path) -> None:
         assert (last["event"], data(last)["error"]["code"]) == ("failed", "timeout")
 
 
-async def test_a_pause_is_told_and_does_not_end_the_stream(tmp_path: Path) -> None:
+async def test_a_pause_is_sent_and_does_not_end_the_stream(tmp_path: Path) -> None:
     async with serve(tmp_path, **SLOW) as service:
         ann = service.user()
         sync_id = await paused_sync(service, ann)
@@ -237,56 +233,49 @@ async def test_a_pause_is_told_and_does_not_end_the_stream(tmp_path: Path) -> No
             assert (await opened.event())["event"] == "progress"
 
 
-async def test_a_stream_ends_with_its_credential(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(hub, "TICK", 0.02)
-    monkeypatch.setattr(token_claims, "LEEWAY", 0.0)
-    async with serve(tmp_path, **SLOW) as service:
+async def test_a_stream_ends_with_its_credential(tmp_path: Path) -> None:
+    clock = AdvancingClock()
+    async with serve(tmp_path, clock, **SLOW) as service:
         await service.user().connect()
         sync_id = await service.user().start()
-        end = time.time() + 0.7
-        headers = {"Authorization": f"Bearer {token(exp=end)}"}
+        headers = {"Authorization": f"Bearer {token(exp=time.time() + 60)}"}
         async with service.anonymous(headers=headers) as client:
             async with client.stream("GET", f"/api/sse/sync-progress/{sync_id}") as answer:
+                await until_streams(service, 1)
+                clock.advance(60)
                 with anyio.fail_after(5):
-                    text = "".join([each async for each in answer.aiter_text()])
-            assert end <= time.time() < end + 1
+                    text = "".join([chunk async for chunk in answer.aiter_text()])
             assert text.startswith("retry: 3000\n\n") and text.endswith("\n\n")
+            clock.advance(LEEWAY)
             problem(await client.get("/api/sse/syncs"), 401, "unauthenticated")
 
 
-async def test_a_stream_lives_no_longer_than_it_may(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(hub, "TICK", 0.02)
-    monkeypatch.setattr(hub, "LIFE", timedelta(seconds=0.2))
-    async with serve(tmp_path, **SLOW) as service:
+async def test_a_stream_ends_after_its_lifetime(tmp_path: Path) -> None:
+    clock = AdvancingClock()
+    async with serve(tmp_path, clock, **SLOW) as service:
         ann = service.user()
         await ann.connect()
         sync_id = await ann.start()
         for path in (sync_id, "/api/sse/syncs"):
             async with stream(ann, path) as opened:
+                await until_streams(service, 1)
+                clock.advance(LIFETIME.total_seconds() * 1.1)
                 assert (await opened.rest())[0] == {"retry": "3000"}
-        await until_streams(service, 0)
+            await until_streams(service, 0)
 
 
-async def test_silence_is_broken_by_a_comment(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(hub, "TICK", 0.02)
-    monkeypatch.setattr(hub, "SILENCE", 0.15)
-    async with serve(tmp_path, **SLOW) as service:
+async def test_a_comment_interrupts_the_silence(tmp_path: Path) -> None:
+    clock = AdvancingClock()
+    async with serve(tmp_path, clock, **SLOW) as service:
         ann = service.user()
         async with stream(ann, "/api/sse/syncs") as opened:
             assert await opened.block() == {"retry": "3000"}
-            began = time.monotonic()
-            assert await opened.block() == {"": ""}
-            assert await opened.block() == {"": ""}
-            assert time.monotonic() - began >= 0.25
+            for _ in range(2):
+                clock.advance(SILENCE.total_seconds())
+                assert await opened.block() == {"": ""}
 
 
-async def test_the_oldest_stream_of_too_many_is_evicted_in_band(tmp_path: Path) -> None:
+async def test_a_stream_above_the_limit_evicts_the_oldest_by_an_event(tmp_path: Path) -> None:
     async with serve(tmp_path, MAX_STREAMS_PER_USER="2", **SLOW) as service:
         ann, bob = service.user("ann"), service.user("bob")
         await ann.connect()
@@ -296,13 +285,13 @@ async def test_the_oldest_stream_of_too_many_is_evicted_in_band(tmp_path: Path) 
             stream(ann, sync_id) as first,
             stream(ann, "/api/sse/syncs") as second,
         ):
-            for each in (other, first, second):
-                assert await each.block() == {"retry": "3000"}
+            for opened in (other, first, second):
+                assert await opened.block() == {"retry": "3000"}
             async with stream(ann, sync_id) as third:
                 await third.event()
                 last = (await first.rest())[-1]
                 assert (last["event"], last["retry"]) == ("evicted", "60000")
-                assert "id" not in last  # or the client would not come back to where it was
+                assert "id" not in last  # it would replace the ID from which the client continues
                 assert len(service.parts.hub) == 3
                 await ann.post(f"/api/sync/cancel/{sync_id}")
                 assert (await third.rest())[-1]["event"] == "cancelled"
@@ -319,107 +308,19 @@ async def test_when_the_hub_closes_every_stream_ends_in_order(tmp_path: Path) ->
         sync_id = await ann.start()
         async with AsyncExitStack() as stack:
             paths = [sync_id, "/api/sse/syncs"] * 40
-            opened = [await stack.enter_async_context(stream(ann, each)) for each in paths]
+            opened = [await stack.enter_async_context(stream(ann, path)) for path in paths]
             await service.parts.hub.close(0.2)
-            retries = [int((await each.rest())[-1]["retry"]) for each in opened]
+            retries = [int((await one.rest())[-1]["retry"]) for one in opened]
         assert len(set(retries)) > 40 and 1000 <= min(retries) <= max(retries) <= 6000
         await until_streams(service, 0)
-        async with stream(ann, sync_id) as late:  # it came while we were closing
+        async with stream(ann, sync_id) as late:  # it opened during the shutdown
             assert "retry" in (await late.rest())[-1]
 
 
-# Many, and slow ones ----------------------------------------------------------------------------
+# All syncs of a user ------------------------------------------------------------------------------
 
 
-async def test_a_reader_that_stalls_holds_up_nobody_and_gets_the_newest(tmp_path: Path) -> None:
-    many: dict[str, Any] = {"DEMO_ORDERS": "4000", "DEMO_PAGE": "10", "DEMO_PAUSE": "0.001"}
-    async with serve(tmp_path, **many) as service:
-        ann = service.user()
-        await ann.connect()
-        sync_id = await ann.start()
-        path = f"/api/sse/sync-progress/{sync_id}"
-        async with Reader(service, path) as stalled, Reader(service, "/api/sse/syncs") as other:
-            await until_streams(service, 2)
-            async with stream(ann, sync_id) as reading:
-                seen = [each for each in await reading.rest(25) if "id" in each]
-            assert seen[-1]["event"] == "complete"
-            await stalled.until(ENDED)
-            await other.until(b"event: complete")
-        assert stalled.read.count(b"event: complete") == 1
-        ids = [int(line[4:]) for line in stalled.read.splitlines() if line.startswith(b"id: ")]
-        assert ids == sorted(set(ids)) and ids[-1] == int(seen[-1]["id"])
-        assert len(ids) < int(seen[-1]["id"]) / 2, "nothing was conflated: buffered without bound"
-        await until_streams(service, 0)
-
-
-async def test_five_hundred_streams_all_see_the_end(tmp_path: Path) -> None:
-    async with serve(tmp_path, MAX_STREAMS_PER_USER="500", **SLOW) as service:
-        ann = service.user()
-        await ann.connect()
-        sync_id = await ann.start()
-        ends: list[bytes] = []
-
-        async def follow() -> None:
-            got = b""
-            async with connection_to(service) as raw:
-                await raw.send(request(f"/api/sse/sync-progress/{sync_id}"))
-                while not got.endswith(ENDED):
-                    got = got[-4000:] + await raw.receive()
-            ends.append(got)
-
-        with anyio.fail_after(20):
-            async with anyio.create_task_group() as group:
-                for _ in range(500):
-                    group.start_soon(follow)
-                await until_streams(service, 500, 15)
-                await ann.post(f"/api/sync/cancel/{sync_id}")
-        assert len(ends) == 500
-        assert all(b"event: cancelled" in each for each in ends)
-        await until_streams(service, 0)
-
-
-async def test_clients_that_go_leave_nothing_behind(tmp_path: Path) -> None:
-    async with serve(tmp_path, **SLOW) as service:
-        ann = service.user()
-        await ann.connect()
-        sync_id = await ann.start()
-        for path in (f"/api/sse/sync-progress/{sync_id}", "/api/sse/syncs"):
-            for bytes_read in (0, 1):
-                for _ in range(10):
-                    async with connection_to(service) as raw:
-                        await raw.send(request(path))
-                        if bytes_read:
-                            await raw.receive()
-        with anyio.fail_after(5):
-            while len(service.parts.hub):
-                await anyio.sleep(0.01)
-        hub_of = service.parts.hub
-        assert hub_of._of_sync == {} and hub_of._of_user == {}
-
-
-async def test_a_closed_stream_is_gone_at_once(tmp_path: Path) -> None:
-    """Without the collector: it comes seldom, and until then 2,000 streams would keep 12 MB."""
-    async with serve(tmp_path, **SLOW) as service:
-        ann = service.user()
-        await ann.connect()
-        sync_id = await ann.start()
-        gc.collect()
-        gc.disable()
-        try:
-            for _ in range(3):
-                async with stream(ann, sync_id) as opened:
-                    await opened.event()
-            with anyio.fail_after(5):
-                while any(isinstance(each, hub.Stream) for each in gc.get_objects()):
-                    await anyio.sleep(0.01)
-        finally:
-            gc.enable()
-
-
-# All of a user's syncs --------------------------------------------------------------------------
-
-
-async def test_one_stream_tells_of_all_of_a_users_syncs_and_of_no_others(tmp_path: Path) -> None:
+async def test_one_stream_sends_all_syncs_of_its_user_and_no_others(tmp_path: Path) -> None:
     async with serve(tmp_path, **SLOW) as service:
         ann, bob = service.user("ann"), service.user("bob")
         await ann.connect()
@@ -427,22 +328,22 @@ async def test_one_stream_tells_of_all_of_a_users_syncs_and_of_no_others(tmp_pat
         first = await ann.start()
         await ann.post(f"/api/sync/cancel/{first}")
         second = await ann.start()
-        theirs = await bob.start()
+        other = await bob.start()
         async with stream(ann, "/api/sse/syncs") as opened:
             assert opened.answer.headers["cache-control"] == "no-store"
             assert await opened.block() == {"retry": "3000"}
             shown = [await opened.event(), await opened.event()]
-            assert [(each["event"], data(each)["syncId"]) for each in shown] == [
+            assert [(block["event"], data(block)["syncId"]) for block in shown] == [
                 ("cancelled", first),
                 ("progress", second),
             ]
-            await bob.post(f"/api/sync/cancel/{theirs}")
+            await bob.post(f"/api/sync/cancel/{other}")
             await ann.post(f"/api/sync/cancel/{second}")
             events: list[dict[str, str]] = []
             while not events or events[-1]["event"] != "cancelled":
                 events.append(await opened.event())
-            third = await ann.start()  # an end does not end this stream
+            third = await ann.start()  # the end of a sync does not end this stream
             events.append(await opened.event())
             assert data(events[-1])["syncId"] == third
-            assert all("id" not in each for each in [*shown, *events])
-            assert theirs not in {data(each)["syncId"] for each in events}
+            assert all("id" not in event for event in [*shown, *events])
+            assert other not in {data(event)["syncId"] for event in events}
