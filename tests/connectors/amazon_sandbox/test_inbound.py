@@ -6,7 +6,7 @@ import pytest
 
 from connectors.amazon_sandbox import Settings
 
-from .bench import LEDGER, UNLIMITED, US, Bench, refusal
+from .bench import LEDGER, UNLIMITED, US, Bench, error_of
 
 pytestmark = pytest.mark.anyio
 
@@ -22,41 +22,47 @@ def bench() -> Bench:
 
 
 async def shipments(bench: Bench, **params: str) -> list[dict[str, Any]]:
-    found, token = [], ""
+    shipments, token = [], ""
     while True:
-        again = {"QueryType": "NEXT_TOKEN", "MarketplaceId": US, "NextToken": token}
-        page = await bench.get(SHIPMENTS, again if token else ALL | params)
+        next_page = {"QueryType": "NEXT_TOKEN", "MarketplaceId": US, "NextToken": token}
+        page = await bench.get(SHIPMENTS, next_page if token else ALL | params)
         payload = page.json()["payload"]
-        found += payload["ShipmentData"]
+        shipments += payload["ShipmentData"]
         if not (token := payload.get("NextToken", "")):
-            return found
+            return shipments
 
 
-async def test_every_shipment_comes_once(bench: Bench) -> None:
-    found = await shipments(bench)
-    ids = {each["ShipmentId"] for each in found}
+async def test_every_shipment_is_listed_once(bench: Bench) -> None:
+    listed = await shipments(bench)
+    ids = {shipment["ShipmentId"] for shipment in listed}
     counts = (await bench.client.get("/_sandbox/sellers/1")).json()["rows"]
-    assert len(ids) == len(found) == counts["inboundShipments"] > 100
-    assert {each["ShipmentStatus"] for each in found} >= {"RECEIVING", "CLOSED"}
+    assert len(ids) == len(listed) == counts["inboundShipments"] > 100
+    assert {shipment["ShipmentStatus"] for shipment in listed} >= {"RECEIVING", "CLOSED"}
 
 
-async def test_a_token_without_its_query_type_begins_again_for_ever(bench: Bench) -> None:
+async def test_a_token_without_its_query_type_repeats_the_first_page(bench: Bench) -> None:
     first = (await bench.get(SHIPMENTS, ALL)).json()["payload"]
-    again = (await bench.get(SHIPMENTS, ALL | {"NextToken": first["NextToken"]})).json()["payload"]
-    assert again["ShipmentData"] == first["ShipmentData"]
+    next_page = (await bench.get(SHIPMENTS, ALL | {"NextToken": first["NextToken"]})).json()[
+        "payload"
+    ]
+    assert next_page["ShipmentData"] == first["ShipmentData"]
 
 
-async def test_shipments_are_found_by_status_id_and_last_change(bench: Bench) -> None:
+async def test_shipments_are_filtered_by_status_id_and_last_change(bench: Bench) -> None:
     closed = await shipments(bench, ShipmentStatusList="CLOSED")
-    assert {each["ShipmentStatus"] for each in closed} == {"CLOSED"}
-    one = {"QueryType": "SHIPMENT", "MarketplaceId": US, "ShipmentIdList": closed[3]["ShipmentId"]}
-    assert (await bench.get(SHIPMENTS, one)).json()["payload"]["ShipmentData"] == [closed[3]]
+    assert {shipment["ShipmentStatus"] for shipment in closed} == {"CLOSED"}
+    by_id = {
+        "QueryType": "SHIPMENT",
+        "MarketplaceId": US,
+        "ShipmentIdList": closed[3]["ShipmentId"],
+    }
+    assert (await bench.get(SHIPMENTS, by_id)).json()["payload"]["ShipmentData"] == [closed[3]]
     window = {"LastUpdatedAfter": bench.ago(days=20), "LastUpdatedBefore": bench.ago(days=0)}
     recent = await shipments(bench, QueryType="DATE_RANGE", **window)
     assert 0 < len(recent) < len(await shipments(bench))
 
 
-async def test_items_are_what_the_ledger_received(bench: Bench) -> None:
+async def test_items_have_at_most_the_units_of_the_ledger(bench: Bench) -> None:
     received: dict[tuple[str, str], int] = {}
     for row in await bench.rows(LEDGER, 100):
         cells = {name.strip('"'): cell.strip('"') for name, cell in row.items()}
@@ -66,12 +72,12 @@ async def test_items_are_what_the_ledger_received(bench: Bench) -> None:
     bench.token = ""
     closed = await shipments(bench, ShipmentStatusList="CLOSED")
     seen = 0
-    for each in closed:
-        path = f"{SHIPMENTS}/{each['ShipmentId']}/items"
+    for shipment in closed:
+        path = f"{SHIPMENTS}/{shipment['ShipmentId']}/items"
         for item in (await bench.get(path)).json()["payload"]["ItemData"]:
-            known = received.get((each["ShipmentId"], item["SellerSKU"]))
-            seen += known is not None
-            assert known is None or known >= item["QuantityReceived"]
+            units = received.get((shipment["ShipmentId"], item["SellerSKU"]))
+            seen += units is not None
+            assert units is None or units >= item["QuantityReceived"]
     assert seen > 20
 
 
@@ -86,8 +92,8 @@ async def test_items_can_be_listed_by_last_change(bench: Bench) -> None:
 
 
 async def test_goods_are_sent_to_the_home_marketplace_only(bench: Bench) -> None:
-    elsewhere = ALL | {"MarketplaceId": "A2EUQ1WTGCTBG2"}
-    assert (await bench.get(SHIPMENTS, elsewhere)).json()["payload"]["ShipmentData"] == []
+    multichannel_sales = ALL | {"MarketplaceId": "A2EUQ1WTGCTBG2"}
+    assert (await bench.get(SHIPMENTS, multichannel_sales)).json()["payload"]["ShipmentData"] == []
 
 
 @pytest.mark.parametrize(
@@ -106,26 +112,26 @@ async def test_goods_are_sent_to_the_home_marketplace_only(bench: Bench) -> None
 async def test_bad_parameters_are_invalid_input(
     bench: Bench, path: str, params: dict[str, str]
 ) -> None:
-    assert refusal(await bench.get(path, params))[:2] == (400, "InvalidInput")
+    assert error_of(await bench.get(path, params))[:2] == (400, "InvalidInput")
 
 
 async def test_the_items_of_an_unknown_shipment_are_not_found(bench: Bench) -> None:
-    assert refusal(await bench.get(f"{SHIPMENTS}/FBA0/items"))[0] == 404
+    assert error_of(await bench.get(f"{SHIPMENTS}/FBA0/items"))[0] == 404
 
 
-async def test_the_items_of_a_large_shipment_come_two_hundred_at_a_time(bench: Bench) -> None:
-    await bench.door("faults", {"shipmentFillers": 450})
+async def test_the_items_of_one_shipment_have_pages_of_200(bench: Bench) -> None:
+    await bench.control("faults", {"shipmentFillers": 450})
     shipment = (await shipments(bench))[0]["ShipmentId"]
     page = (await bench.get(f"{SHIPMENTS}/{shipment}/items")).json()["payload"]
-    sizes, found = [len(page["ItemData"])], page["ItemData"]
+    sizes, items = [len(page["ItemData"])], page["ItemData"]
     while token := page.get("NextToken"):
         params = {"QueryType": "NEXT_TOKEN", "MarketplaceId": US, "NextToken": token}
         page = (await bench.get(ITEMS, params)).json()["payload"]
         sizes.append(len(page["ItemData"]))
-        found += page["ItemData"]
+        items += page["ItemData"]
     assert sizes[:2] == [200, 200] and 50 < sizes[2] < 60
-    assert {each["ShipmentId"] for each in found} == {shipment}
-    assert len({each["SellerSKU"] for each in found}) == len(found)
-    await bench.door("faults", {"shipmentFillers": 0})
-    again = (await bench.get(f"{SHIPMENTS}/{shipment}/items")).json()["payload"]
-    assert again == {"ItemData": found[450:]}
+    assert {shipment["ShipmentId"] for shipment in items} == {shipment}
+    assert len({shipment["SellerSKU"] for shipment in items}) == len(items)
+    await bench.control("faults", {"shipmentFillers": 0})
+    next_page = (await bench.get(f"{SHIPMENTS}/{shipment}/items")).json()["payload"]
+    assert next_page == {"ItemData": items[450:]}
