@@ -138,7 +138,7 @@ def _counts(seller: Seller, with_costs: bool) -> object:
     counts = {
         "orders": Counter(sale.marketplace for sale in seller.sales),
         "inventory": Counter({name: len(stock) for name, stock in seller.stock.items()}),
-        "transactions": Counter(posting.place for posting in seller.postings),
+        "transactions": Counter(posting.marketplace for posting in seller.postings),
     }
     return {
         "seed": seller.identity.seed,

@@ -61,8 +61,8 @@ class Fees(msgspec.Struct, frozen=True):
 
 
 def _is_high(at: float) -> bool:
-    """Fees change at the moment of a preview, so that no preview is out of date; and at midnight, so
-    that a day has one fee."""
+    """Fees change when a preview is made, so that no preview is out of date, and at midnight,
+    so that a day has one fee."""
     return int(at) // (3 * _PREVIEW_INTERVAL) % 2 == 1
 
 

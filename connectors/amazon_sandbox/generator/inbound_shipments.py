@@ -168,9 +168,8 @@ def routine_shipments(root: str, journal: Journal, products: Sequence[Product]) 
     """Add the complete shipments: each product is sent in every ten weeks."""
     for first in range(0, len(products), 3):
         offset = seeded_random(root, "supply", first).randrange(_CYCLE)
-        latest = (
-            journal.horizon + 9 * DAY - offset
-        ) // _CYCLE  # the newest may still be in transit
+        # The newest shipment may still be in transit.
+        latest = (journal.horizon + 9 * DAY - offset) // _CYCLE
         for turn in range(latest - _ROUNDS + 1, latest + 1):
             _send(root, journal, turn * _CYCLE + offset, products[first : first + 3])
 

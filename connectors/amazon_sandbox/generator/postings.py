@@ -23,13 +23,13 @@ class Posting(msgspec.Struct, frozen=True, gc=False):
     kind: PostingKind
     posted: int
     #: The id of its marketplace.
-    place: str
+    marketplace: str
     status: PostingStatus = "RELEASED"
     sale: Sale | None = None
     #: In cents. The amount of a sale follows from its lines.
     amount: int = 0
-    #: The id of its reimbursement.
-    about: str = ""
+    #: The id of the reimbursement it pays.
+    reimbursement_id: str = ""
 
     @property
     def maturity(self) -> int:
@@ -37,7 +37,7 @@ class Posting(msgspec.Struct, frozen=True, gc=False):
         return self.posted + _DEFERRAL
 
 
-class Dates(msgspec.Struct, frozen=True):
+class PostingDates(msgspec.Struct, frozen=True):
     """The dates of an order's postings."""
 
     posted: int
@@ -53,7 +53,7 @@ class Dates(msgspec.Struct, frozen=True):
         return self.posted + _REPLACEMENT
 
     @classmethod
-    def of(cls, root: str, sale: Sale, shipped: int) -> "Dates":
+    def of(cls, root: str, sale: Sale, shipped: int) -> "PostingDates":
         rng = seeded_random(root, "money", sale.serial)
         lag = rng.randrange(48) * HOUR if rng.random() < 0.2 else 0
         posted = shipped + rng.randrange(HOUR, 30 * HOUR)
@@ -65,7 +65,7 @@ def shipment_postings(root: str, sales: Iterable[Sale], horizon: int) -> Iterato
     for sale in sales:
         if sale.shipped is None:
             continue
-        dates = Dates.of(root, sale, sale.shipped)
+        dates = PostingDates.of(root, sale, sale.shipped)
         if horizon - POSTING_HISTORY < dates.posted <= horizon - dates.lag:
             status = _status(sale, dates.posted, horizon)
             yield Posting("Shipment", dates.posted, sale.marketplace, status, sale)
@@ -83,7 +83,11 @@ def reimbursement_postings(
         amount = reimbursement.units * reimbursement.unit_cents
         if amount and reimbursement.at > horizon - POSTING_HISTORY:
             yield Posting(
-                "Reimbursement", reimbursement.at, home, amount=amount, about=reimbursement.id
+                "Reimbursement",
+                reimbursement.at,
+                home,
+                amount=amount,
+                reimbursement_id=reimbursement.id,
             )
 
 

@@ -24,8 +24,8 @@ from connectors.amazon_sandbox.generator.marketplaces import (
 )
 from connectors.amazon_sandbox.generator.postings import (
     POSTING_HISTORY,
-    Dates,
     Posting,
+    PostingDates,
     recurring_charges,
     refund_posting,
     reimbursement_postings,
@@ -179,7 +179,7 @@ def _refunds(
     for sale in sold:
         if not sale.outcome or sale.shipped is None:
             continue
-        dates = Dates.of(root, sale, sale.shipped)
+        dates = PostingDates.of(root, sale, sale.shipped)
         line = next(line for line in lines(root, sale, products) if line.fulfilled)
         replaced = sale.outcome in returns.UNREFUNDED
         # A return without a refund is listed as long as the posting of its sale: without that, no

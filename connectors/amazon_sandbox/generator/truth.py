@@ -100,12 +100,12 @@ class _ShippedSales:
             sale = posting.sale
             if posting.kind != "Shipment" or not sale or not sale.by_amazon:
                 continue
-            if posting.place != NON_AMAZON.id:
+            if posting.marketplace != NON_AMAZON.id:
                 self._add(seller, posting, sale, unstocked)
 
     def _add(self, seller: Seller, posting: Posting, sale: Sale, unstocked: set[Product]) -> None:
-        at_home = posting.place == seller.home.id
-        currency = MARKETPLACES[posting.place].currency
+        at_home = posting.marketplace == seller.home.id
+        currency = MARKETPLACES[posting.marketplace].currency
         for line in seller.lines(sale):
             product = line.product
             if not line.fulfilled:

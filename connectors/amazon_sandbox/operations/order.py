@@ -26,7 +26,8 @@ def order(seller: Seller, sale: Sale, included: frozenset[str]) -> Json:
         },
         "orderItems": [_item(sale, line, included) for line in lines],
     }
-    for name, part in _ORDER_PARTS.items():  # a set has another order in each process
+    # Not in the order of `included`: that of a set differs between processes.
+    for name, part in _ORDER_PARTS.items():
         if name in included:
             body |= part(sale, lines)
     return body

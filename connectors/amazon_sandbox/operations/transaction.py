@@ -63,7 +63,7 @@ def transaction(seller: Seller, posting: Posting) -> Json:
 
 def marketplace_of(posting: Posting) -> MarketplaceInfo:
     """The marketplace of the posting. Charges to the whole account are posted at home."""
-    return marketplace(posting.place)
+    return marketplace(posting.marketplace)
 
 
 def event_group(posting: Posting) -> str:
@@ -72,8 +72,8 @@ def event_group(posting: Posting) -> str:
 
 
 def _id(seller: Seller, posting: Posting) -> str:
-    about = posting.sale.serial if posting.sale else posting.about or posting.posted
-    return digest(seller.identity.name, posting.kind, about)
+    subject = posting.sale.serial if posting.sale else posting.reimbursement_id or posting.posted
+    return digest(seller.identity.name, posting.kind, subject)
 
 
 def _partner(seller: Seller, marketplace: MarketplaceInfo) -> Json:
@@ -114,7 +114,7 @@ def _lines(seller: Seller, posting: Posting) -> list[tuple[Line, Cents]]:
 
 
 def _earned(seller: Seller, posting: Posting, line: Line, sale: Sale) -> Cents:
-    at_home = posting.place == seller.home.id
+    at_home = posting.marketplace == seller.home.id
     fee = seller.fees.charged(line.product, posting.posted, at_home)
     if sale.marketplace == NON_AMAZON.id:  # an order of another shop has only a fee, a higher one
         fee_cents = -(fee + _MULTICHANNEL_SURCHARGE) * line.fulfilled

@@ -42,10 +42,6 @@ class StoredReport(msgspec.Struct, frozen=True):
         name = digest("document", self.identity.name, self.id)
         return f"amzn1.spdoc.1.4.na.{name[:8]}-{name[8:12]}-{name[12:16]}.T{self.id[-8:]}"
 
-    @property
-    def has_document(self) -> bool:
-        return self.outcome == "DONE"
-
     def status(self, now: float) -> str:
         if self.cancelled is not None:
             return "CANCELLED"

@@ -86,7 +86,7 @@ def test_exactly_the_reimbursements_in_cash_are_posted(seller: Seller) -> None:
         if reimbursement.units and reimbursement.at > since
     }
     posted = {
-        (posting.about, posting.amount)
+        (posting.reimbursement_id, posting.amount)
         for posting in seller.postings
         if posting.kind == "Reimbursement"
     }

@@ -5,6 +5,9 @@ from typing import Any
 import pytest
 
 from connectors.amazon_sandbox import Settings
+from connectors.amazon_sandbox.generator.identity import Identity
+from connectors.amazon_sandbox.generator.seller import generate
+from connectors.amazon_sandbox.generator.times import timestamp
 
 from .bench import LEDGER, UNLIMITED, US, Bench, error_of
 
@@ -81,16 +84,6 @@ async def test_items_have_at_most_the_units_of_the_ledger(bench: Bench) -> None:
     assert seen > 20
 
 
-async def test_items_can_be_listed_by_last_change(bench: Bench) -> None:
-    window = {"LastUpdatedAfter": bench.ago(days=60), "LastUpdatedBefore": bench.ago(days=0)}
-    params = {"QueryType": "DATE_RANGE", "MarketplaceId": US, **window}
-    first = (await bench.get(ITEMS, params)).json()["payload"]
-    token = {"QueryType": "NEXT_TOKEN", "MarketplaceId": US, "NextToken": first["NextToken"]}
-    second = (await bench.get(ITEMS, token)).json()["payload"]
-    keys = [(i["ShipmentId"], i["SellerSKU"]) for i in first["ItemData"] + second["ItemData"]]
-    assert len(first["ItemData"]) == 50 and len(set(keys)) == len(keys)
-
-
 async def test_goods_are_sent_to_the_home_marketplace_only(bench: Bench) -> None:
     multichannel_sales = ALL | {"MarketplaceId": "A2EUQ1WTGCTBG2"}
     assert (await bench.get(SHIPMENTS, multichannel_sales)).json()["payload"]["ShipmentData"] == []
@@ -107,6 +100,10 @@ async def test_goods_are_sent_to_the_home_marketplace_only(bench: Bench) -> None
         (SHIPMENTS, {"QueryType": "NEXT_TOKEN", "MarketplaceId": US, "NextToken": "x"}),
         (ITEMS, {"QueryType": "SHIPMENT", "MarketplaceId": US}),
         (ITEMS, {"QueryType": "DATE_RANGE", "MarketplaceId": US}),
+        (ITEMS, {"QueryType": "DATE_RANGE", "MarketplaceId": US, "LastUpdatedAfter": "2026-01-01"}),
+        (ITEMS, {"QueryType": "DATE_RANGE", "LastUpdatedAfter": "2026-01-01"}),
+        (ITEMS, {"QueryType": "NEXT_TOKEN", "MarketplaceId": US}),
+        (ITEMS, {"QueryType": "NEXT_TOKEN", "MarketplaceId": US, "NextToken": "x"}),
     ],
 )
 async def test_bad_parameters_are_invalid_input(
@@ -135,3 +132,85 @@ async def test_the_items_of_one_shipment_have_pages_of_200(bench: Bench) -> None
     await bench.control("faults", {"shipmentFillers": 0})
     next_page = (await bench.get(f"{SHIPMENTS}/{shipment}/items")).json()["payload"]
     assert next_page == {"ItemData": items[450:]}
+
+
+async def item_pages(bench: Bench, **params: str) -> list[list[dict[str, Any]]]:
+    """The pages of items by last change; by default of all items."""
+    window = {"LastUpdatedAfter": bench.ago(days=900), "LastUpdatedBefore": bench.ago(days=0)}
+    query = {"QueryType": "DATE_RANGE", "MarketplaceId": US} | window | params
+    pages = []
+    while query:
+        response = await bench.get(ITEMS, query)
+        assert response.status_code == 200, response.text
+        payload = response.json()["payload"]
+        pages.append(payload["ItemData"])
+        token = payload.get("NextToken")
+        next_query = {"QueryType": "NEXT_TOKEN", "MarketplaceId": US, "NextToken": token}
+        query = next_query if token else {}
+    return pages
+
+
+async def test_a_range_lists_every_item_once_in_pages_of_fifty(bench: Bench) -> None:
+    pages = await item_pages(bench)
+    assert {len(page) for page in pages[:-1]} == {50} and 0 < len(pages[-1]) <= 50
+    items = [item for page in pages for item in page]
+    by_shipment = []
+    for shipment in await shipments(bench):
+        path = f"{SHIPMENTS}/{shipment['ShipmentId']}/items"
+        by_shipment += (await bench.get(path)).json()["payload"]["ItemData"]
+    assert items == by_shipment
+    counts = (await bench.client.get("/_sandbox/sellers/1")).json()["rows"]
+    assert len(items) == counts["inboundItems"]
+
+
+async def test_a_range_of_items_includes_both_its_ends(bench: Bench) -> None:
+    seller = generate(Identity(1, 1_000), bench.clock.now().date(), (US,))
+    shipment = seller.journal.inbound_shipments[0]
+    exact = timestamp(shipment.updated)
+    for after, before, included in (
+        (exact, exact, True),
+        (timestamp(shipment.updated + 1), bench.ago(days=0), False),
+        (bench.ago(days=900), timestamp(shipment.updated - 1), False),
+    ):
+        pages = await item_pages(bench, LastUpdatedAfter=after, LastUpdatedBefore=before)
+        ids = {item["ShipmentId"] for page in pages for item in page}
+        assert (shipment.id in ids) is included
+
+
+async def test_a_range_of_items_contains_the_items_of_the_shipments_in_it(bench: Bench) -> None:
+    window = {"LastUpdatedAfter": bench.ago(days=60), "LastUpdatedBefore": bench.ago(days=20)}
+    listed = await shipments(bench, QueryType="DATE_RANGE", **window)
+    pages = await item_pages(bench, **window)
+    ids = {item["ShipmentId"] for page in pages for item in page}
+    assert ids == {shipment["ShipmentId"] for shipment in listed} and ids
+    assert await item_pages(bench, **window, ShipmentStatusList="WORKING") == pages
+
+
+async def test_a_page_token_of_items_carries_its_range(bench: Bench) -> None:
+    first, second, *_ = await item_pages(bench)
+    window = {"LastUpdatedAfter": bench.ago(days=900), "LastUpdatedBefore": bench.ago(days=0)}
+    query = {"QueryType": "DATE_RANGE", "MarketplaceId": US} | window
+    token = (await bench.get(ITEMS, query)).json()["payload"]["NextToken"]
+    ignored = {"LastUpdatedAfter": bench.ago(days=1), "LastUpdatedBefore": bench.ago(days=0)}
+    next_query = {"QueryType": "NEXT_TOKEN", "MarketplaceId": US, "NextToken": token}
+    page = (await bench.get(ITEMS, next_query | ignored)).json()["payload"]["ItemData"]
+    assert page == second
+    page = (await bench.get(ITEMS, query | {"NextToken": token})).json()["payload"]["ItemData"]
+    assert page == first  # without its query type, a token is ignored
+    await bench.log_in("Atzr|sandbox-2")
+    assert error_of(await bench.get(ITEMS, next_query))[0] == 400
+    await bench.log_in()
+    await bench.clock.sleep(86_401)
+    await bench.log_in()
+    assert error_of(await bench.get(ITEMS, next_query))[0] == 400
+
+
+async def test_a_page_of_items_may_be_served_twice(bench: Bench) -> None:
+    pages = await item_pages(bench)
+    await bench.control("faults", {"duplicatePages": 1})
+    twice = await item_pages(bench)
+    assert twice == [page for page in pages for _ in range(2)]
+
+
+async def test_a_range_of_items_covers_the_home_marketplace_only(bench: Bench) -> None:
+    assert await item_pages(bench, MarketplaceId="A2EUQ1WTGCTBG2") == [[]]
