@@ -17,10 +17,10 @@ pytestmark = pytest.mark.anyio
 
 MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
 DATED = re.compile(r".*(Time|Date|Before|DateTime|Estimation)")
-DEFINITIONS = {"amount": str, "Amount": str | float | int, "currencyAmount": float | int}
+AMOUNT_TYPES = {"amount": str, "Amount": str | float | int, "currencyAmount": float | int}
 
 
-async def test_times_are_times_amounts_are_amounts_and_nothing_is_null() -> None:
+async def test_responses_have_valid_times_and_amounts_and_no_null() -> None:
     """In all responses of a complete sync of a seller."""
     bench = reading.Bench(Settings(orders=2_500, quotas=reading.UNLIMITED))
     responses: list[httpx.Response] = []
@@ -40,17 +40,17 @@ async def test_times_are_times_amounts_are_amounts_and_nothing_is_null() -> None
             assert value is not None, name
             if DATED.fullmatch(name):
                 assert MOMENT.fullmatch(str(value)), f"{name}: {value!r}"
-            if kind := DEFINITIONS.get(name):
+            if kind := AMOUNT_TYPES.get(name):
                 assert isinstance(value, kind), f"{name}: {value!r}"
 
 
 def fields(value: object, name: str = "") -> Iterator[tuple[str, object]]:
     if isinstance(value, dict):
-        for key, below in value.items():
-            yield from fields(below, key)
+        for key, nested in value.items():
+            yield from fields(nested, key)
     elif isinstance(value, list):
-        for below in value:
-            yield from fields(below, name)
+        for nested in value:
+            yield from fields(nested, name)
     else:
         yield name, value
 

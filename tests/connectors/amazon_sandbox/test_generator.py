@@ -143,9 +143,8 @@ async def test_the_cache_drops_the_least_recently_used_seller() -> None:
         seeds.append(identity.seed)
         return generate(identity, day, US)
 
-    cache = SellerCache(
-        generate_seller, capacity=250
-    )  # two sellers, each with 10 orders and a weight of 110
+    # Two sellers: each has 10 orders and weighs 110.
+    cache = SellerCache(generate_seller, capacity=250)
     for seed in (1, 2, 1, 3, 1, 2):
         await cache.get(Identity(seed, 10), DAY)
     assert seeds == [1, 2, 3, 2]

@@ -21,24 +21,24 @@ pytestmark = pytest.mark.anyio
 
 US, UK, JAPAN, BRAZIL = "ATVPDKIKX0DER", "A1F83G8C2ARO7P", "A1VC38T7YXB528", "A2Q3Y263D00KWC"
 GERMANY, MEXICO = "A1PA6795UKMFR9", "A1AM78C64UM0Y8"
-PERSONS = "BUYER,RECIPIENT,PROCEEDS"
-WHOLE = f"{PERSONS},EXPENSE,PROMOTION,CANCELLATION,FULFILLMENT,PACKAGES"
+PERSONAL_DATA = "BUYER,RECIPIENT,PROCEEDS"
+WHOLE_ORDER = f"{PERSONAL_DATA},EXPENSE,PROMOTION,CANCELLATION,FULFILLMENT,PACKAGES"
 TARGET = "amzn1.sellerapps.app.target-application"
 DOCUMENT = "0356cf79-b8b0-4226-b4b9-0ee058ea5760"
 
 
 class Published(msgspec.Struct, frozen=True):
-    """`parameters` of path and query; `values` are by path in the answer's JSON."""
-
     operation: str
+    #: Of path and query.
     parameters: Mapping[str, str]
+    #: By path in the JSON of the response.
     values: Mapping[str, object]
     status: int = 200
     body: object = None
 
 
 def ok(operation: str, parameters: Mapping[str, str], **more: Any) -> Published:
-    """`values` by path; other words as in `Published`."""
+    """A request that succeeds. `more` are further fields of `Published`."""
     return Published(operation, parameters, **more)
 
 
@@ -60,17 +60,17 @@ def price(marketplace: str, currency: str, by_amazon: bool, identifier: str) -> 
     }
 
 
-def reading(*parts: str) -> dict[str, object]:
+def token_request(*parts: str) -> dict[str, object]:
     method, path, *target = parts
     body: dict[str, object] = {"restrictedResources": [{"method": method, "path": path}]}
     return {**body, "targetApplication": target[0]} if target else body
 
 
-NOWHERE = ("InvalidInput", "Incorrect Marketplace identifier.")
+UNKNOWN_MARKETPLACE = ("InvalidInput", "Incorrect Marketplace identifier.")
 BAD_REPORT = ("400", "Invalid input")
 BAD_SHIPMENT = ("Invalid Input", "Data is invalid. Please check.")
 INVALID = ("InvalidInput", "Invalid Input")
-ORDERED = {"dataStartTime": "2024-03-10T20:11:24.000Z", "marketplaceIds": [GERMANY, US]}
+REPORT_REQUEST = {"dataStartTime": "2024-03-10T20:11:24.000Z", "marketplaceIds": [GERMANY, US]}
 TYPES = {"reportTypes": "FEE_DISCOUNTS_REPORT,GET_AFN_INVENTORY_DATA"}
 ITEM = {"payload.ItemData.0.SellerSKU": "CR-47K6-H6QN"}
 US_FEES, MEXICAN_FEES = price(US, "USD", False, "UmaS1"), price(MEXICO, "MXN", True, "UmaS2")
@@ -88,18 +88,20 @@ PUBLISHED = (
     ok("getAccount", {}, values={"payload.business.name": "BestSeller Inc.",
                                 "payload.sellingPlan": "PROFESSIONAL"}),
     ok("searchOrders", {"createdAfter": "2024-12-25T00:00:00Z", "marketplaceIds": JAPAN,
-                        "includedData": WHOLE},
+                        "includedData": WHOLE_ORDER},
        values={"orders.0.orderId": "250-1234567-8901234", "pagination.nextToken": NEXT_V0}),
     ok("searchOrders", {"createdAfter": "2024-12-23T00:00:00Z", "marketplaceIds": UK,
-                        "includedData": WHOLE, "paginationToken": "9ZhB4RmVyc2lvbiAxLjAgb2YgdGhl"},
+                        "includedData": WHOLE_ORDER,
+                        "paginationToken": "9ZhB4RmVyc2lvbiAxLjAgb2YgdGhl"},
        values={"orders.0.orderId": "202-7654321-1098765"}),
     ok("searchOrders", {"createdAfter": "2024-12-20T00:00:00Z", "marketplaceIds": BRAZIL,
-                        "includedData": f"{PERSONS},FULFILLMENT,TAX,PAYMENT"},
+                        "includedData": f"{PERSONAL_DATA},FULFILLMENT,TAX,PAYMENT"},
        values={"orders.0.orderId": "171-2345678-9012345"}),
     rejected("searchOrders", {"createdAfter": "TEST_CASE_400"}, *INVALID),
-    ok("getOrder", {"orderId": "171-9876543-2109876", "includedData": WHOLE},
+    ok("getOrder", {"orderId": "171-9876543-2109876", "includedData": WHOLE_ORDER},
        values={"order.orderId": "171-9876543-2109876", "order.salesChannel.marketplaceId": BRAZIL}),
-    ok("getOrder", {"orderId": "028-1234567-8901234", "includedData": f"{PERSONS},FULFILLMENT,TAX"},
+    ok("getOrder", {"orderId": "028-1234567-8901234",
+                    "includedData": f"{PERSONAL_DATA},FULFILLMENT,TAX"},
        values={"order.orderId": "028-1234567-8901234",
                "order.createdTime": "2025-03-15T10:30:00Z"}),
     ok("getOrder", {"orderId": "114-9876543-1234567",
@@ -108,13 +110,13 @@ PUBLISHED = (
     rejected("getOrder", {"orderId": "TEST_CASE_400"}, *INVALID),
     ok("listTransactions", {"postedAfter": "2023-03-07", "nextToken": "jehgri34yo7jr9e8f984tr9i4o"},
        values={"payload.nextToken": "Next token value",
-              "payload.transactions.0.transactionType": "Shipment"}),
+               "payload.transactions.0.transactionType": "Shipment"}),
     rejected("listTransactions", {"postedBefore": "2022-03-07"},
-            "InvalidInput", "Start date cannot be null"),
+             "InvalidInput", "Start date cannot be null"),
     ok("createReport", {}, values={"reportId": "ID323"}, status=202,
-       body={"reportType": "GET_MERCHANT_LISTINGS_ALL_DATA", **ORDERED}),
+       body={"reportType": "GET_MERCHANT_LISTINGS_ALL_DATA", **REPORT_REQUEST}),
     rejected("createReport", {}, *BAD_REPORT,
-            {"reportType": "BAD_FEE_DISCOUNTS_REPORT", **ORDERED}),
+             {"reportType": "BAD_FEE_DISCOUNTS_REPORT", **REPORT_REQUEST}),
     ok("getReports", {**TYPES, "processingStatuses": "IN_QUEUE,IN_PROGRESS"},
        values={"reports.0.reportId": "ReportId1", "nextToken": "VGhpcyB0b2tlbiBpcyBvcGFx"}),
     rejected("getReports", {**TYPES, "processingStatuses": "BAD_VALUE,IN_PROGRESS"}, *BAD_REPORT),
@@ -127,11 +129,11 @@ PUBLISHED = (
     ok("getShipments", {"MarketplaceId": US, "QueryType": "SHIPMENT"},
        values={"payload.ShipmentData.0.ShipmentId": "FBA15DJ9S3J5"}),
     rejected("getShipments", {"MarketplaceId": f"BAD{US}", "QueryType": "BADSHIPMENT"},
-            *BAD_SHIPMENT),
+             *BAD_SHIPMENT),
     ok("getShipmentItemsByShipmentId", {"MarketplaceId": US, "shipmentId": "FBA15DJ9SVVD"},
        values=ITEM),
     rejected("getShipmentItemsByShipmentId",
-            {"MarketplaceId": f"BAD{US}", "shipmentId": "BADFBA15DJ9SVVD"}, *BAD_SHIPMENT),
+             {"MarketplaceId": f"BAD{US}", "shipmentId": "BADFBA15DJ9SVVD"}, *BAD_SHIPMENT),
     ok("getShipmentItems", {"MarketplaceId": US, "QueryType": "SHIPMENT", "NextToken": "NextToken"},
        values={**ITEM, "payload.NextToken": NEXT_ITEMS}),
     ok("getShipmentItems", {"MarketplaceId": US, "QueryType": "SHIPMENT", "NextToken": NEXT_ITEMS},
@@ -145,29 +147,29 @@ PUBLISHED = (
         for case in (
             ok(operation, product, body={"FeesEstimateRequest": US_FEES},
                values={"payload.FeesEstimateResult.FeesEstimateIdentifier.IdValue": "B00V5DG6IQ",
-                      "payload.FeesEstimateResult.FeesEstimate.TotalFeesEstimate.Amount": 3.0}),
-            rejected(operation, product, *NOWHERE,
-                    {"FeesEstimateRequest": {"MarketplaceId": "WRNGMRKTPLCE"}}),
+                       "payload.FeesEstimateResult.FeesEstimate.TotalFeesEstimate.Amount": 3.0}),
+            rejected(operation, product, *UNKNOWN_MARKETPLACE,
+                     {"FeesEstimateRequest": {"MarketplaceId": "WRNGMRKTPLCE"}}),
         )
     ),
     ok("getMyFeesEstimates", {},
        values={"0.FeesEstimateIdentifier.IdValue": "asin123",
-              "1.FeesEstimate.TotalFeesEstimate.CurrencyCode": "MXN"},
+               "1.FeesEstimate.TotalFeesEstimate.CurrencyCode": "MXN"},
        body=[{"FeesEstimateRequest": US_FEES, "IdType": "ASIN", "IdValue": "asin123"},
              {"FeesEstimateRequest": MEXICAN_FEES, "IdType": "SellerSKU", "IdValue": "sku123"}]),
-    rejected("getMyFeesEstimates", {}, *NOWHERE,
-            [{"FeesEstimateRequest": price("INVALIDMARKETPLACEID", "USD", False, "UmaS1"),
+    rejected("getMyFeesEstimates", {}, *UNKNOWN_MARKETPLACE,
+             [{"FeesEstimateRequest": price("INVALIDMARKETPLACEID", "USD", False, "UmaS1"),
               "IdType": "ASIN", "IdValue": "asin123"}]),
     ok("createRestrictedDataToken", {}, values={"expiresIn": 3600},
-       body=reading("GET", "/orders/v0/orders/{orderId}/address", TARGET)),
+       body=token_request("GET", "/orders/v0/orders/{orderId}/address", TARGET)),
     ok("createRestrictedDataToken", {}, values={"expiresIn": 3600},
-       body=reading("GET", "/orders/v0/orders/943-12-123434/address")),
+       body=token_request("GET", "/orders/v0/orders/943-12-123434/address")),
     rejected("createRestrictedDataToken", {}, "InvalidRequest",
-            "Request is missing or has invalid parameters",
-            reading("", "/orders/v1/orders/902-1845936-5435065/address", TARGET)),
+             "Request is missing or has invalid parameters",
+            token_request("", "/orders/v1/orders/902-1845936-5435065/address", TARGET)),
     ok("getOrders", {"CreatedAfter": "TEST_CASE_200", "MarketplaceIds": US},
        values={"payload.Orders.0.AmazonOrderId": "902-1845936-5435065",
-              "payload.Orders.1.AmazonOrderId": "902-8745147-1934268"}),
+               "payload.Orders.1.AmazonOrderId": "902-8745147-1934268"}),
     ok("getOrders", {"CreatedAfter": "TEST_CASE_200_NEXT_TOKEN", "MarketplaceIds": US},
        values={"payload.NextToken": NEXT_V0}),
     ok("getOrders", {"CreatedAfter": "TEST_CASE_200_NEXT_TOKEN", "MarketplaceIds": US,
@@ -185,7 +187,7 @@ PUBLISHED = (
 )
 # fmt: on
 
-NONE_PUBLISHED = frozenset({"getInventorySummaries"})
+WITHOUT_CASES = frozenset({"getInventorySummaries"})
 """Its sandbox has been dynamic since June 2024."""
 UNREACHABLE_CASES = 1
 """The error case of getAccount has the same parameters as its success: none."""
@@ -206,18 +208,18 @@ async def test_a_published_case_returns_the_published_response(case: Published) 
         else:
             query[name] = value
     if operation.method == "GET":
-        answer = await bench.get(path, query)
+        response = await bench.get(path, query)
     else:
-        answer = await bench.send(operation.method, path, case.body)
-    assert answer.status_code == case.status, answer.text
-    body = answer.json() if answer.content else {}
+        response = await bench.send(operation.method, path, case.body)
+    assert response.status_code == case.status, response.text
+    body = response.json() if response.content else {}
     assert {path: at(body, path) for path in case.values} == case.values
 
 
 def test_every_operation_has_its_published_cases() -> None:
-    counted = Counter(case.operation for case in PUBLISHED)
-    assert counted.keys() == NAMES - NONE_PUBLISHED - NOTIFICATIONS
-    assert counted.total() == 48 - UNREACHABLE_CASES
+    counts = Counter(case.operation for case in PUBLISHED)
+    assert counts.keys() == NAMES - WITHOUT_CASES - NOTIFICATIONS
+    assert counts.total() == 48 - UNREACHABLE_CASES
 
 
 def at(value: Any, path: str) -> object:

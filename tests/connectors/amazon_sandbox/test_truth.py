@@ -293,7 +293,7 @@ async def test_the_endpoint_shows_claims_decoys_and_costs() -> None:
     ):
         body = (await bench.client.get(f"/_sandbox/sellers/1?truth={selection}")).json()
         assert body.keys() == keys and all(body.values())
-    assert error_of(await bench.client.get("/_sandbox/sellers/1?truth=lies"))[0] == 400
+    assert error_of(await bench.client.get("/_sandbox/sellers/1?truth=unknown"))[0] == 400
 
 
 async def test_a_reimbursement_closes_its_claim() -> None:
