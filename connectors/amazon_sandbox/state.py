@@ -24,14 +24,14 @@ class Sandbox:
     def __init__(self, settings: Settings, clock: Clock) -> None:
         self.settings, self.clock = settings, clock
         #: By seller: when a claim, by rule and key, was reimbursed on demand.
-        self.reimbursed: dict[Identity, dict[tuple[str, str], int]] = {}
+        self.reimbursed_claims: dict[Identity, dict[tuple[str, str], int]] = {}
         self.sellers = SellerCache(self._generate)
         self.reset()
 
     def reset(self) -> None:
-        for identity in self.reimbursed:
+        for identity in self.reimbursed_claims:
             self.sellers.discard(identity)  # all other sellers are unchanged
-        self.reimbursed = {}
+        self.reimbursed_claims = {}
         self.tokens = TokenStore()
         self.reports = ReportStore(self.settings.speed)
         self.notification_store = NotificationStore()
@@ -45,7 +45,7 @@ class Sandbox:
 
     def reimburse(self, identity: Identity, rule: str, key: str) -> None:
         """Reimburse the claim from now on."""
-        self.reimbursed.setdefault(identity, {})[rule, key] = int(self.now())
+        self.reimbursed_claims.setdefault(identity, {})[rule, key] = int(self.now())
         self.sellers.discard(identity)
 
     async def seller(self, identity: Identity, at: float) -> Seller:
@@ -69,5 +69,5 @@ class Sandbox:
         return RateLimit(rate * self.settings.speed, burst)
 
     def _generate(self, identity: Identity, day: date) -> Seller:
-        reimbursed = dict(self.reimbursed.get(identity, {}))
-        return generate(identity, day, self.settings.marketplaces, reimbursed)
+        reimbursed_claims = dict(self.reimbursed_claims.get(identity, {}))
+        return generate(identity, day, self.settings.marketplaces, reimbursed_claims)

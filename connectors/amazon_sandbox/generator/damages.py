@@ -119,9 +119,9 @@ def _damage(
     `filled`: the row has Amazon's own unreconciled quantity. `reason`: why nothing is open."""
     filled = placement.modern and (placement.rng.random() < 0.5 if filled is None else filled)
     open_units = units - restored - paid
-    settled = placement.journal.is_settled("R2", _key(placement))
-    unsettled = (0 if settled else open_units) if filled else None
-    if not placement.adjust(code, -units, unsettled=unsettled):
+    reimbursed = placement.journal.is_reimbursed("R2", _key(placement))
+    unreconciled = (0 if reimbursed else open_units) if filled else None
+    if not placement.adjust(code, -units, unreconciled=unreconciled):
         return
     placement.adjust("P", units, disposition="WAREHOUSE_DAMAGED")
     if not open_units and reason:

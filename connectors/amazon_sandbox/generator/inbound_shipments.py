@@ -6,8 +6,8 @@ from connectors.amazon_sandbox.generator.catalogue import Product
 from connectors.amazon_sandbox.generator.journal import (
     NAMES,
     SHORT,
-    InboundItem,
     InboundShipment,
+    InboundShipmentItem,
     Journal,
     Movement,
     PlantedClaim,
@@ -125,7 +125,7 @@ def _add_shipment(
     past = [step for step in steps if journal.is_known(step[0])]
     if past:
         updated, status = past[-1]
-        inbound_items = tuple(InboundItem(*item) for item in items)
+        inbound_items = tuple(InboundShipmentItem(*item) for item in items)
         journal.inbound_shipments.append(
             InboundShipment(id, steps[0][0], updated, status, center, inbound_items)
         )

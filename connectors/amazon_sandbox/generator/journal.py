@@ -7,7 +7,7 @@ import msgspec
 from connectors.amazon_sandbox.generator.catalogue import Product
 from connectors.amazon_sandbox.generator.times import DAY
 
-Settled = Mapping[tuple[str, str], int]
+ReimbursedClaims = Mapping[tuple[str, str], int]
 """When a claim, by rule and key, was reimbursed on demand: seconds since 1970."""
 
 LOST = "Lost_Warehouse"
@@ -35,7 +35,7 @@ class Movement(msgspec.Struct, frozen=True, gc=False):
     disposition: str = "SELLABLE"
     reason: str = ""
     #: Amazon's own unreconciled quantity; None leaves the cell empty.
-    unsettled: int | None = None
+    unreconciled: int | None = None
 
 
 class Reimbursement(msgspec.Struct, frozen=True, gc=False):
@@ -83,7 +83,7 @@ class RemovalOrder(msgspec.Struct, frozen=True, gc=False):
     quantity: int
 
 
-class InboundItem(msgspec.Struct, frozen=True, gc=False):
+class InboundShipmentItem(msgspec.Struct, frozen=True, gc=False):
     product: Product
     shipped: int
     received: int
@@ -95,7 +95,7 @@ class InboundShipment(msgspec.Struct, frozen=True, gc=False):
     updated: int
     status: str
     center: str
-    items: tuple[InboundItem, ...]
+    items: tuple[InboundShipmentItem, ...]
 
 
 class PlantedClaim(msgspec.Struct, frozen=True, gc=False):
@@ -141,7 +141,7 @@ class Journal(msgspec.Struct):
 
     #: The last visible moment, in seconds since 1970.
     horizon: int
-    settled: Settled
+    reimbursed_claims: ReimbursedClaims
     movements: list[Movement] = []
     reimbursements: list[Reimbursement] = []
     returns: list[CustomerReturn] = []
@@ -175,7 +175,7 @@ class Journal(msgspec.Struct):
         """Add a claim and, if it was reimbursed on demand, that reimbursement."""
         if claim.units <= 0:
             return
-        at = self.settled.get((claim.rule, claim.key))
+        at = self.reimbursed_claims.get((claim.rule, claim.key))
         if at is None:
             self.claims.append(claim)
             return
@@ -184,8 +184,8 @@ class Journal(msgspec.Struct):
             msgspec.structs.replace(on_demand, at=at, visible_at=at, units=claim.units, stocked=0)
         )
 
-    def is_settled(self, rule: str, key: str) -> bool:
-        return (rule, key) in self.settled
+    def is_reimbursed(self, rule: str, key: str) -> bool:
+        return (rule, key) in self.reimbursed_claims
 
     def add_decoy(self, rule: str, key: str, reason: str) -> None:
         self.decoys.append(Decoy(rule, key, reason))

@@ -180,10 +180,10 @@ def _lose(
     `filled`: the row has Amazon's own unreconciled quantity. `reason`: why nothing is open."""
     filled = placement.modern and (placement.rng.random() < 0.5 if filled is None else filled)
     open_units = max(0, units - restored - max(0, paid))
-    settled = placement.journal.is_settled("R1", _key(placement))
-    unsettled = (0 if settled else open_units) if filled else None
+    reimbursed = placement.journal.is_reimbursed("R1", _key(placement))
+    unreconciled = (0 if reimbursed else open_units) if filled else None
     code = "5" if placement.index % 3 == 2 else "M"
-    if not placement.adjust(code, -units, unsettled=unsettled):
+    if not placement.adjust(code, -units, unreconciled=unreconciled):
         return
     if not open_units and reason:
         placement.journal.add_decoy("R1", _key(placement), reason)

@@ -51,7 +51,7 @@ class Placement(msgspec.Struct, frozen=True):
         after: float = 0,
         *,
         disposition: str = "SELLABLE",
-        unsettled: int | None = None,
+        unreconciled: int | None = None,
     ) -> int:
         """Add an adjustment `after` days. Returns its units, or 0 if it is still to come."""
         return self.journal.add_movement(
@@ -64,7 +64,7 @@ class Placement(msgspec.Struct, frozen=True):
                 center=self.center,
                 disposition=disposition,
                 reason=reason,
-                unsettled=unsettled,
+                unreconciled=unreconciled,
             )
         )
 

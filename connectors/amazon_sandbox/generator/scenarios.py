@@ -175,8 +175,8 @@ def _emit_past_reimbursements(
 ) -> None:
     if entry.scenario in _FORGOTTEN:
         return
-    settled = {} if entry.scenario in _FORGOTTEN_ON_DEMAND else journal.settled
-    past = Journal(journal.horizon, settled)
+    reimbursed_claims = {} if entry.scenario in _FORGOTTEN_ON_DEMAND else journal.reimbursed_claims
+    past = Journal(journal.horizon, reimbursed_claims)
     for turn in turns:
         _emit(root, entry, turn, past, modern)
     journal.reimbursements += past.reimbursements

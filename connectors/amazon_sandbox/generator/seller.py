@@ -15,7 +15,7 @@ from connectors.amazon_sandbox.generator.catalogue import Product, Stock, catalo
 from connectors.amazon_sandbox.generator.fees import Fees
 from connectors.amazon_sandbox.generator.identity import Identity
 from connectors.amazon_sandbox.generator.inbound_shipments import routine_shipments
-from connectors.amazon_sandbox.generator.journal import Journal, Movement, Settled
+from connectors.amazon_sandbox.generator.journal import Journal, Movement, ReimbursedClaims
 from connectors.amazon_sandbox.generator.ledger import routine_rows
 from connectors.amazon_sandbox.generator.marketplaces import (
     MARKETPLACES,
@@ -112,11 +112,14 @@ class Seller(msgspec.Struct, frozen=True, dict=True):
 
 
 def generate(
-    identity: Identity, day: date, sells_in: Sequence[str], settled: Settled | None = None
+    identity: Identity,
+    day: date,
+    sells_in: Sequence[str],
+    reimbursed_claims: ReimbursedClaims | None = None,
 ) -> Seller:
     """The seller as of midnight of that day, with orders in those marketplaces.
 
-    `settled`: claims that were reimbursed on demand.
+    `reimbursed_claims`: claims that were reimbursed on demand.
     """
     root, orders = identity.name, identity.orders
     horizon = _midnight(day) - _MARGIN
@@ -129,7 +132,9 @@ def generate(
         *historic_sales(root, horizon, home),
     ]
     others = [*older, *multichannel_sales(root, orders, horizon)]
-    journal, refunds = _journal(identity, products, [*older, *listed], horizon, settled or {})
+    journal, refunds = _journal(
+        identity, products, [*older, *listed], horizon, reimbursed_claims or {}
+    )
     postings = chain(
         shipment_postings(root, [*others, *listed], horizon),
         refunds,
@@ -157,10 +162,10 @@ def _journal(
     products: Sequence[Product],
     sold: Sequence[Sale],
     horizon: int,
-    settled: Settled,
+    reimbursed_claims: ReimbursedClaims,
 ) -> tuple[Journal, list[Posting]]:
     """The journal of the goods, and the postings of the refunds."""
-    root, journal = identity.name, Journal(horizon, settled)
+    root, journal = identity.name, Journal(horizon, reimbursed_claims)
     plan = scenarios.plan_scenarios(root, identity.orders, products)
     scenarios.emit(root, plan, journal, _is_modern(identity))
     sent = [product for product in products if product not in plan.undisturbed]

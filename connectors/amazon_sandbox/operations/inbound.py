@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from operator import attrgetter
 
-from connectors.amazon_sandbox.generator.journal import InboundItem, InboundShipment
+from connectors.amazon_sandbox.generator.journal import InboundShipment, InboundShipmentItem
 from connectors.amazon_sandbox.operations.call import Call
 from connectors.amazon_sandbox.operations.paging import continuation_token, page_of
 from connectors.amazon_sandbox.responses import ApiError, invalid
@@ -152,7 +152,7 @@ def _rows(call: Call, shipment: InboundShipment) -> Sequence[dict[str, object]]:
     ]
 
 
-def _item(shipment: InboundShipment, item: InboundItem) -> dict[str, object]:
+def _item(shipment: InboundShipment, item: InboundShipmentItem) -> dict[str, object]:
     product = item.product
     return _row(shipment.id, product.sku, product.fn_sku, item.shipped, item.received)
 

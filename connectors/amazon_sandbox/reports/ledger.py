@@ -89,10 +89,10 @@ def _row(scope: Scope, movement: Movement, reference: str) -> Cells:
 
 def _new_cells(scope: Scope, movement: Movement, date: str) -> Cells:
     reconciled = unreconciled = ""
-    if movement.unsettled is not None:
+    if movement.unreconciled is not None:
         sign = -1 if movement.quantity < 0 else 1
-        reconciled = str(movement.quantity - sign * movement.unsettled)
-        unreconciled = str(sign * movement.unsettled)
+        reconciled = str(movement.quantity - sign * movement.unreconciled)
+        unreconciled = str(sign * movement.unreconciled)
     elif movement.event != "Adjustments":
         reconciled, unreconciled = str(movement.quantity), "0"
     month, day, year = date.split("/")

@@ -245,8 +245,8 @@ def test_reimbursements_of_goods_stay_in_the_report() -> None:
 def test_a_late_reimbursement_of_a_shipment_does_not_match_the_next_one(seed: int) -> None:
     early = seller(seed=seed)
     short = [claim for claim in early.journal.claims if claim.rule == "R8"]
-    settled = {("R8", claim.key): early.midnight for claim in short}
-    late = generate(Identity(seed, 1_000), DAY + timedelta(days=20), (US,), settled)
+    reimbursed_claims = {("R8", claim.key): early.midnight for claim in short}
+    late = generate(Identity(seed, 1_000), DAY + timedelta(days=20), (US,), reimbursed_claims)
     for claim in late.journal.claims:
         if claim.rule == "R8" and not claim.paid:
             paid = [
