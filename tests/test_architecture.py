@@ -186,6 +186,17 @@ def test_imports_only_go_down(module: str, path: Path) -> None:
     assert not wrong, f"{module} may not import {wrong}"
 
 
+def test_a_sandbox_and_its_connector_share_only_the_connector_interface() -> None:
+    for module, path in modules():
+        own = ".".join(module.split(".")[:2])
+        others = {name for name in imports(path) if not within(name, own)}
+        if own.endswith(SANDBOX):
+            assert others <= {"connectors.base"}, f"{module} may not import {sorted(others)}"
+        elif module.startswith("connectors."):
+            wrong = [name for name in others if name.split(".")[1].endswith(SANDBOX)]
+            assert not wrong, f"{module} may not import {wrong}"
+
+
 def test_reading_an_account_does_not_depend_on_the_rules_of_its_claims() -> None:
     for module, path in modules():
         own = module.split(".")

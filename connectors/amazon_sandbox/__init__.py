@@ -1,4 +1,4 @@
-"""A faithful local Selling Partner API: an ASGI app, generated sellers, quotas, and bad weather."""
+"""A local Selling Partner API: an ASGI app with generated sellers, quotas and injected faults."""
 
 from connectors.amazon_sandbox.app import create_app
 from connectors.amazon_sandbox.settings import Settings, connection, environ, read_faults

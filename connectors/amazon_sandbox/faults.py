@@ -1,4 +1,4 @@
-"""Bad weather on demand: which share of the calls goes wrong, and how."""
+"""Injected faults: which share of the calls fails, and how."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -6,7 +6,7 @@ from typing import Annotated
 
 import msgspec
 
-from connectors.amazon_sandbox.generator.draw import dice
+from connectors.amazon_sandbox.generator.randomness import seeded_random
 from connectors.amazon_sandbox.roles import Role
 
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
@@ -15,66 +15,71 @@ Amount = Annotated[float, msgspec.Meta(ge=0)]
 
 
 class Storm(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
-    """After every so many calls, the next `length` are all throttled."""
+    """Throttles `length` calls in a row after every `every` calls."""
 
     every: Annotated[int, msgspec.Meta(ge=1)]
     length: Annotated[int, msgspec.Meta(ge=1)]
 
 
 class Faults(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
-    """Shares are from 0 to 1. Of all calls: `error500`, `throttle` (429), `expire_tokens`,
-    `duplicate_pages` (a page comes twice, under two tokens). `storm`: throttled calls in a row.
-    `slow` delays every answer by so many real seconds.
+    """A share is a number from 0 to 1."""
 
-    Of all reports asked for: `fatal_reports`, `cancelled_reports`, `header_only_reports`,
-    `short_rows` (every seventh row of the document has too few cells). Of all downloads:
-    `truncated_downloads`, `truncated_gzips` (compressed though not announced, and broken off),
-    `html_downloads` (a page instead of the document). `inflate` repeats the ledger's rows of
-    shipments so many times. `quotas` as in the settings. `missing_roles` are roles that the
-    application has not: what needs them is denied. An answer of more bytes than `largest_answer`
-    is refused, where answers come in pages (0: none is; Amazon's limit is ten million).
-    `shipment_fillers` is how many further items each inbound shipment has, before its own; nothing
-    of them is missing.
-    """
-
+    #: Share of calls that fail with 500.
     error500: Share = 0.0
+    #: Share of calls that fail with 429.
     throttle: Share = 0.0
+    #: Throttled calls in a row.
     storm: Storm | None = None
+    #: Delay of every response.
     slow: Seconds = 0.0
+    #: Share of calls whose access token expires at once.
     expire_tokens: Share = 0.0
+    #: Share of pages that are served twice, under two tokens.
     duplicate_pages: Share = 0.0
+    #: Share of reports that end FATAL.
     fatal_reports: Share = 0.0
+    #: Share of reports that end CANCELLED.
     cancelled_reports: Share = 0.0
+    #: Share of reports whose document has only its header.
     header_only_reports: Share = 0.0
+    #: Share of reports in which every seventh row has too few cells.
     short_rows: Share = 0.0
+    #: Share of downloads that end in the middle of a row.
     truncated_downloads: Share = 0.0
+    #: Share of downloads that are compressed without announcing it, and truncated.
     truncated_gzips: Share = 0.0
+    #: Share of downloads that return an HTML page instead of the document.
     html_downloads: Share = 0.0
+    #: How often the ledger repeats its rows of shipments.
     inflate: Annotated[int, msgspec.Meta(ge=0, le=100_000)] = 0
+    #: By operation: calls per second and burst, as in the settings.
     quotas: Mapping[str, tuple[Amount, Amount]] = {}
+    #: Roles that the application lacks; calls that need one are denied.
     missing_roles: tuple[Role, ...] = ()
+    #: Largest response in bytes of an operation with pages; 0 is unlimited. Amazon's is 10 million.
     largest_answer: Annotated[int, msgspec.Meta(ge=0)] = 0
+    #: Additional items of each inbound shipment, listed before its own and received in full.
     shipment_fillers: Annotated[int, msgspec.Meta(ge=0, le=10_000)] = 0
 
 
-class Weather:
-    """The faults in force. The same seed and the same calls meet the same faults."""
+class FaultInjector:
+    """Decides which calls fail. The same seed and the same calls meet the same faults."""
 
     def __init__(self, seed: int, faults: Faults) -> None:
         self.faults = faults
         self._seed = seed
-        self._thrown: Counter[str] = Counter()
+        self._counts: Counter[str] = Counter()
 
-    def strikes(self, fault: str) -> bool:
-        """Whether this call is one of that fault's share."""
+    def occurs(self, fault: str) -> bool:
+        """Whether the fault, one with a share, hits this call."""
         share: float = getattr(self.faults, fault)
-        self._thrown[fault] += 1
-        return dice(self._seed, fault, self._thrown[fault]).random() < share
+        self._counts[fault] += 1
+        return seeded_random(self._seed, fault, self._counts[fault]).random() < share
 
-    def storms(self) -> bool:
-        """Whether this call falls into a storm."""
+    def in_storm(self) -> bool:
+        """Whether a storm throttles this call."""
         storm = self.faults.storm
         if storm is None:
             return False
-        self._thrown["storm"] += 1
-        return (self._thrown["storm"] - 1) % (storm.every + storm.length) >= storm.every
+        self._counts["storm"] += 1
+        return (self._counts["storm"] - 1) % (storm.every + storm.length) >= storm.every

@@ -1,4 +1,4 @@
-"""The calls since the last reset, the newest hundred thousand of them."""
+"""The log of calls since the last reset; it holds the newest 100,000."""
 
 from collections import deque
 from collections.abc import Mapping
@@ -8,12 +8,12 @@ import msgspec
 
 
 class Entry(msgspec.Struct, frozen=True):
-    """One call. `operation` is None for a path that is none, `seller` for a caller unknown."""
-
     at: datetime
     method: str
     path: str
+    #: None for a path that names no operation.
     operation: str | None
+    #: None for an unauthenticated caller.
     seller: str | None
     status: int
     parameters: Mapping[str, str]

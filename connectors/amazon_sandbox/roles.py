@@ -1,4 +1,4 @@
-"""The roles that operations and report types need, as Seller Central spells them."""
+"""The roles that operations and report types require, as Seller Central spells them."""
 
 from typing import Literal
 

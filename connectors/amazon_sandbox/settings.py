@@ -1,4 +1,4 @@
-"""What a sandbox is made with, and how a client is pointed at it."""
+"""The settings of a sandbox, and the environment that points a client at it."""
 
 from collections.abc import Mapping
 
@@ -13,22 +13,21 @@ _US = "ATVPDKIKX0DER"
 
 
 class Settings(msgspec.Struct, frozen=True):
-    """`orders` is the size of a seller whose refresh token names none; `seed` also seeds faults.
-
-    `speed` divides what a client must wait for. `quotas` replaces published ones: by operation,
-    calls per second (before `speed`) and burst. `marketplaces` is where sellers have orders, all
-    of one region; the first is their home. `rows` repeats the ledger's rows of shipments, for
-    large documents. `static` makes it answer like Amazon's own static sandbox instead. `faults` are
-    in force from the start, and again after a reset.
-    """
-
+    #: Size of a seller whose refresh token names none.
     orders: int = 2_500
+    #: Seed of the default seller and of the faults.
     seed: int = 1
+    #: Divides every time that a client must wait.
     speed: float = 1.0
+    #: Replaces published quotas. By operation: calls per second (before `speed`) and burst.
     quotas: Mapping[str, tuple[float, float]] = {}
+    #: Where sellers have orders, all of one region; the first is their home marketplace.
     marketplaces: tuple[str, ...] = (_US,)
+    #: How often the ledger repeats its rows of shipments, for large documents.
     rows: int = 1
+    #: Respond like Amazon's own static sandbox.
     static: bool = False
+    #: Faults from startup on, and again after a reset.
     faults: Faults = Faults()
 
     def __post_init__(self) -> None:
@@ -36,22 +35,25 @@ class Settings(msgspec.Struct, frozen=True):
             raise ValueError("speed must be above 0")
         if not self.marketplaces or set(self.marketplaces) - set(MARKETPLACES):
             raise ValueError(f"marketplaces must be some of {', '.join(MARKETPLACES)}")
-        if len({MARKETPLACES[each].region for each in self.marketplaces}) > 1:
+        if len({MARKETPLACES[id].region for id in self.marketplaces}) > 1:
             raise ValueError("marketplaces must be of one region")
         if unknown := {*self.quotas, *self.faults.quotas} - NAMES:
-            raise ValueError(f"no such operation: {', '.join(sorted(unknown))}")
+            raise ValueError(f"unknown operation: {', '.join(sorted(unknown))}")
 
 
 def read_faults(text: str) -> Faults:
-    """Faults as JSON, as the door takes them, or as NAME=NUMBER,NAME=NUMBER. Raises ValueError."""
-    names = {each.name: each.encode_name for each in msgspec.structs.fields(Faults)}
+    """Faults from JSON, as in `POST /_sandbox/faults`, or from NAME=NUMBER,NAME=NUMBER.
+
+    Raises ValueError.
+    """
+    names = {field.name: field.encode_name for field in msgspec.structs.fields(Faults)}
     try:
         if text.lstrip().startswith("{"):
             return msgspec.json.decode(text, type=Faults)
-        pairs = [each.partition("=") for each in text.split(",") if each.strip()]
-        found = {name.strip(): _number(name, value) for name, _, value in pairs}
-        found = {names.get(name, name): value for name, value in found.items()}
-        return msgspec.convert(found, Faults)
+        pairs = [pair.partition("=") for pair in text.split(",") if pair.strip()]
+        values = {name.strip(): _number(name, value) for name, _, value in pairs}
+        values = {names.get(name, name): value for name, value in values.items()}
+        return msgspec.convert(values, Faults)
     except msgspec.MsgspecError as error:
         raise ValueError(f"{error}. The faults are: {', '.join(names)}.") from None
 
@@ -64,7 +66,7 @@ def _number(name: str, value: str) -> object:
 
 
 def environ(base_url: str) -> dict[str, str]:
-    """The environment that points our connector at the sandbox listening there."""
+    """The environment that points the connector at a sandbox with this base URL."""
     base_url = base_url.rstrip("/")
     return {
         "AMAZON_SP_API_URL": base_url,
@@ -77,7 +79,7 @@ def environ(base_url: str) -> dict[str, str]:
 
 
 def connection(seed: int, orders: int) -> dict[str, object]:
-    """What a client posts to connect that seller."""
+    """The body with which a client connects that seller."""
     return {
         "connector": "amazon",
         "region": "NA",

@@ -1,28 +1,28 @@
-"""Amazon's own static sandbox: an answer for a few literal requests, and a refusal for all others.
+"""Amazon's static sandbox: responses to a few literal requests; all others are rejected.
 
-Parameters and fields that a case does not name do no harm.
+Parameters and fields that a case does not name are ignored.
 """
 
 from collections.abc import Mapping
 
 import msgspec
 
-from connectors.amazon_sandbox.answers import Answered, Refused, invalid
 from connectors.amazon_sandbox.examples import CASES
+from connectors.amazon_sandbox.responses import ApiError, Reply, invalid
 
 
 def answer(operation: str, parameters: Mapping[str, str], body: bytes) -> object:
-    """The answer to the first case that fits."""
-    given = _json(body)
+    """The response of the first matching case."""
+    decoded = _json(body)
     for case in CASES:
         if (
             case.operation == operation
             and case.parameters.items() <= parameters.items()
-            and _fits(case.body, given)
+            and _matches(case.body, decoded)
         ):
-            if case.refusal:
-                raise Refused(400, *case.refusal)
-            return Answered(case.status, case.answer)
+            if case.error:
+                raise ApiError(400, *case.error)
+            return Reply(case.status, case.response)
     raise invalid("Could not match input arguments")
 
 
@@ -33,14 +33,16 @@ def _json(body: bytes) -> object:
         return None
 
 
-def _fits(wanted: object, given: object) -> bool:
-    """Whether all that is wanted is given, at any depth; lists must be as long."""
-    if isinstance(wanted, Mapping):
-        return isinstance(given, Mapping) and all(
-            name in given and _fits(value, given[name]) for name, value in wanted.items()
+def _matches(expected: object, actual: object) -> bool:
+    """Whether `actual` contains `expected` at every depth. Lists must have equal length."""
+    if isinstance(expected, Mapping):
+        return isinstance(actual, Mapping) and all(
+            name in actual and _matches(value, actual[name]) for name, value in expected.items()
         )
-    if isinstance(wanted, list):
+    if isinstance(expected, list):
         return (
-            isinstance(given, list) and len(given) == len(wanted) and all(map(_fits, wanted, given))
+            isinstance(actual, list)
+            and len(actual) == len(expected)
+            and all(map(_matches, expected, actual))
         )
-    return wanted == given
+    return expected == actual

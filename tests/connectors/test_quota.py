@@ -9,8 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connectors import quota
-from connectors.amazon_sandbox.quotas import Buckets as FarBuckets
-from connectors.amazon_sandbox.quotas import Quota as FarQuota
+from connectors.amazon_sandbox.rate_limits import RateLimit, TokenBuckets
 from connectors.base import Clock, Retryable
 from connectors.quota import REFUSED_FOR, Bucket, Buckets, Quota
 
@@ -40,13 +39,13 @@ class FarSide:
     """The bucket that counts: it sees a call when the call arrives."""
 
     def __init__(self, rate: float, burst: float, clock: Clock) -> None:
-        self.quota = FarQuota(rate, burst)
+        self.quota = RateLimit(rate, burst)
         self.clock = clock
-        self.buckets = FarBuckets()
+        self.buckets = TokenBuckets()
 
     def admits(self) -> bool:
         seconds = (self.clock.now() - NOW).total_seconds()
-        return self.buckets.draw(("", "", ""), self.quota, seconds)
+        return self.buckets.take(("", "", ""), self.quota, seconds)
 
 
 async def wait_quietly(until: datetime, why: str) -> None:

@@ -1,8 +1,8 @@
-"""The cases of Amazon's static sandbox, of the operations that this sandbox has.
+"""The cases of Amazon's static sandbox, for the operations of this sandbox.
 
-What it wants is written in the official models (github.com/amzn/selling-partner-api-models), at
-each answer under `x-amzn-api-sandbox`. The answers here are of the same shape, with the values that
-tell one from another; persons are left out.
+Source: `x-amzn-api-sandbox` at each response in the official models
+(github.com/amzn/selling-partner-api-models). The responses here have the same shape and the values
+that identify them; personal data is left out.
 """
 
 from connectors.amazon_sandbox.examples.orders import ORDER_CASES

@@ -1,4 +1,4 @@
-"""What a case of the static sandbox is, and the refusals that several cases share."""
+"""A case of the static sandbox, and the errors that several cases share."""
 
 from collections.abc import Mapping
 
@@ -14,28 +14,30 @@ US, UK, JAPAN, BRAZIL, GERMANY, MEXICO, TURKEY = (
     "A33AVAJ2PDY3EV",
 )
 
-Refusal = tuple[str, str, str]
+ErrorBody = tuple[str, str, str]
 """Code, message and details of a 400."""
 
-INVALID: Refusal = ("InvalidInput", "Invalid Input", "Invalid Input")
-BAD_REPORT: Refusal = ("400", "Invalid input", "Invalid input")
-BAD_SHIPMENT: Refusal = ("Invalid Input", "Data is invalid. Please check.", "")
-BAD_MARKETPLACE: Refusal = ("InvalidInput", "Incorrect Marketplace identifier.", "")
-NO_START: Refusal = ("InvalidInput",) + ("Start date cannot be null",) * 2
-NO_RESOURCE: Refusal = (
+INVALID: ErrorBody = ("InvalidInput", "Invalid Input", "Invalid Input")
+BAD_REPORT: ErrorBody = ("400", "Invalid input", "Invalid input")
+BAD_SHIPMENT: ErrorBody = ("Invalid Input", "Data is invalid. Please check.", "")
+BAD_MARKETPLACE: ErrorBody = ("InvalidInput", "Incorrect Marketplace identifier.", "")
+NO_START: ErrorBody = ("InvalidInput",) + ("Start date cannot be null",) * 2
+NO_RESOURCE: ErrorBody = (
     "InvalidRequest",
     "Request is missing or has invalid parameters",
     "Resource not provided.",
 )
 
 
-class Case(msgspec.Struct, frozen=True):
-    """The parameters (of path and query) and fields of the body that a request must have, and what
-    it is answered: `answer` under `status`, or a refusal."""
+class StaticCase(msgspec.Struct, frozen=True):
+    """A request, and its response or error."""
 
     operation: str
+    #: Of path and query.
     parameters: Mapping[str, str] = {}
-    answer: object = None
+    response: object = None
+    #: The fields that the request body must have.
     body: object = {}
+    #: Of the response.
     status: int = 200
-    refusal: Refusal | None = None
+    error: ErrorBody | None = None

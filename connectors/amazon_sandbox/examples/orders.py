@@ -9,7 +9,7 @@ from connectors.amazon_sandbox.examples.case import (
     TURKEY,
     UK,
     US,
-    Case,
+    StaticCase,
 )
 
 _PARTICIPATIONS = {
@@ -97,7 +97,7 @@ _ORDER_ITEMS = {
     ],
 }
 
-# It has no id.
+# Amazon's example has no transaction id.
 _TRANSACTION = {
     "sellingPartnerMetadata": {"accountType": "PAYABLE", "marketplaceId": "ATIV93840DER"},
     "relatedIdentifiers": [
@@ -108,7 +108,7 @@ _TRANSACTION = {
     "totalAmount": {"currencyAmount": 10, "currencyCode": "USD"},
 }
 
-# Inventory has no static cases any more: it starts empty.
+# Inventory no longer has static cases; its dynamic sandbox starts empty.
 _INVENTORY = {
     "payload": {
         "granularity": {"granularityType": "Marketplace", "granularityId": US},
@@ -116,8 +116,8 @@ _INVENTORY = {
     }
 }
 
-_PERSONS = "BUYER,RECIPIENT,PROCEEDS"
-_WHOLE_ORDER = f"{_PERSONS},EXPENSE,PROMOTION,CANCELLATION,FULFILLMENT,PACKAGES"
+_PERSONAL_DATA = "BUYER,RECIPIENT,PROCEEDS"
+_WHOLE_ORDER = f"{_PERSONAL_DATA},EXPENSE,PROMOTION,CANCELLATION,FULFILLMENT,PACKAGES"
 
 
 _CHRISTMAS = ("2024-12-24T20:30:00Z", "2024-12-25T08:15:00Z")
@@ -141,24 +141,24 @@ def _order(order_id: str, marketplace: str, created: str, updated: str) -> dict[
     }
 
 
-def _found(
+def _page(
     order_id: str, marketplace: str, created: str, updated: str, token: str = ""
 ) -> dict[str, object]:
-    """The answer of searchOrders: one order, and perhaps the token of a page that never comes."""
+    """A response of searchOrders with one order, and optionally a token without a next page."""
     orders = [_order(order_id, marketplace, created, updated)]
     return {"orders": orders, **({"pagination": {"nextToken": token}} if token else {})}
 
 
 ORDER_CASES = (
-    # There are cases of Japan, the United Kingdom and Brazil, but none of the United States.
-    Case(
+    # Cases exist for Japan, the United Kingdom and Brazil, but not for the United States.
+    StaticCase(
         "searchOrders",
         {
             "createdAfter": "2024-12-25T00:00:00Z",
             "marketplaceIds": JAPAN,
             "includedData": _WHOLE_ORDER,
         },
-        _found(
+        _page(
             "250-1234567-8901234",
             JAPAN,
             "2024-12-25T02:30:00Z",
@@ -166,7 +166,7 @@ ORDER_CASES = (
             "2YgYW55IGNhcm5hbCBwbGVhc3VyZS4",
         ),
     ),
-    Case(
+    StaticCase(
         "searchOrders",
         {
             "createdAfter": "2024-12-23T00:00:00Z",
@@ -174,48 +174,50 @@ ORDER_CASES = (
             "includedData": _WHOLE_ORDER,
             "paginationToken": "9ZhB4RmVyc2lvbiAxLjAgb2YgdGhl",
         },
-        _found("202-7654321-1098765", UK, "2024-12-24T14:20:00Z", "2024-12-24T18:45:00Z"),
+        _page("202-7654321-1098765", UK, "2024-12-24T14:20:00Z", "2024-12-24T18:45:00Z"),
     ),
-    Case(
+    StaticCase(
         "searchOrders",
         {
             "createdAfter": "2024-12-20T00:00:00Z",
             "marketplaceIds": BRAZIL,
-            "includedData": f"{_PERSONS},FULFILLMENT,TAX,PAYMENT",
+            "includedData": f"{_PERSONAL_DATA},FULFILLMENT,TAX,PAYMENT",
         },
-        _found("171-2345678-9012345", BRAZIL, "2024-12-22T15:30:00Z", "2024-12-23T10:00:00Z"),
+        _page("171-2345678-9012345", BRAZIL, "2024-12-22T15:30:00Z", "2024-12-23T10:00:00Z"),
     ),
-    Case("searchOrders", {"createdAfter": "TEST_CASE_400"}, refusal=INVALID),
+    StaticCase("searchOrders", {"createdAfter": "TEST_CASE_400"}, error=INVALID),
     *(
-        Case(
+        StaticCase(
             "getOrder",
             {"orderId": order_id, "includedData": included},
             {"order": _order(order_id, marketplace, created, updated)},
         )
         for order_id, marketplace, created, updated, included in (
             ("171-9876543-2109876", BRAZIL, *_CHRISTMAS, _WHOLE_ORDER),
-            ("028-1234567-8901234", TURKEY, *_MARCH_15, f"{_PERSONS},FULFILLMENT,TAX"),
+            ("028-1234567-8901234", TURKEY, *_MARCH_15, f"{_PERSONAL_DATA},FULFILLMENT,TAX"),
             ("114-9876543-1234567", US, *_MARCH_10, "RECIPIENT,PROCEEDS,FULFILLMENT"),
         )
     ),
-    Case("getOrder", {"orderId": "TEST_CASE_400"}, refusal=("InvalidInput", "Invalid Input", "")),
-    Case("getInventorySummaries", {"granularityType": "Marketplace"}, _INVENTORY),
-    # It answers only to a token, though there was no page before.
-    Case(
+    StaticCase(
+        "getOrder", {"orderId": "TEST_CASE_400"}, error=("InvalidInput", "Invalid Input", "")
+    ),
+    StaticCase("getInventorySummaries", {"granularityType": "Marketplace"}, _INVENTORY),
+    # The case requires a token although no page precedes it.
+    StaticCase(
         "listTransactions",
         {"postedAfter": "2023-03-07", "nextToken": "jehgri34yo7jr9e8f984tr9i4o"},
         {"payload": {"transactions": [_TRANSACTION], "nextToken": "Next token value"}},
     ),
-    Case("listTransactions", {"postedBefore": "2022-03-07"}, refusal=NO_START),
-    Case("getMarketplaceParticipations", {}, _PARTICIPATIONS),
-    # The refusal of getAccount wants nothing either, so it never comes.
-    Case("getAccount", {}, _ACCOUNT),
-    Case(
+    StaticCase("listTransactions", {"postedBefore": "2022-03-07"}, error=NO_START),
+    StaticCase("getMarketplaceParticipations", {}, _PARTICIPATIONS),
+    # The error case of getAccount has no parameters either, so it is unreachable.
+    StaticCase("getAccount", {}, _ACCOUNT),
+    StaticCase(
         "getOrders",
         {"CreatedAfter": "TEST_CASE_200", "MarketplaceIds": US},
         {"payload": {"CreatedBefore": "1.569521782042E9", "Orders": [_ORDER, _SECOND_ORDER]}},
     ),
-    Case(  # the second page, which tells of the same order
+    StaticCase(  # the second page, which has the same order
         "getOrders",
         {
             "CreatedAfter": "TEST_CASE_200_NEXT_TOKEN",
@@ -224,15 +226,15 @@ ORDER_CASES = (
         },
         {"payload": {"Orders": [_PENDING]}},
     ),
-    Case(
+    StaticCase(
         "getOrders",
         {"CreatedAfter": "TEST_CASE_200_NEXT_TOKEN", "MarketplaceIds": US},
         {"payload": {"NextToken": _ORDERS_NEXT, "Orders": [_PENDING]}},
     ),
-    Case("getOrders", {"CreatedAfter": "TEST_CASE_400"}, refusal=INVALID),
-    Case("getOrderV0", {"orderId": "TEST_CASE_200"}, {"payload": _ORDER}),
-    Case("getOrderV0", {"orderId": "TEST_CASE_IBA_200"}, {"payload": _INVOICED}),
-    Case("getOrderV0", {"orderId": "TEST_CASE_400"}, refusal=INVALID),
-    Case("getOrderItems", {"orderId": "TEST_CASE_200"}, {"payload": _ORDER_ITEMS}),
-    Case("getOrderItems", {"orderId": "TEST_CASE_400"}, refusal=INVALID),
+    StaticCase("getOrders", {"CreatedAfter": "TEST_CASE_400"}, error=INVALID),
+    StaticCase("getOrderV0", {"orderId": "TEST_CASE_200"}, {"payload": _ORDER}),
+    StaticCase("getOrderV0", {"orderId": "TEST_CASE_IBA_200"}, {"payload": _INVOICED}),
+    StaticCase("getOrderV0", {"orderId": "TEST_CASE_400"}, error=INVALID),
+    StaticCase("getOrderItems", {"orderId": "TEST_CASE_200"}, {"payload": _ORDER_ITEMS}),
+    StaticCase("getOrderItems", {"orderId": "TEST_CASE_400"}, error=INVALID),
 )

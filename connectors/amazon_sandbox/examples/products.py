@@ -1,12 +1,20 @@
 """Cases of Product Fees v0 and Tokens 2021-03-01."""
 
-from connectors.amazon_sandbox.examples.case import BAD_MARKETPLACE, MEXICO, NO_RESOURCE, US, Case
+from connectors.amazon_sandbox.examples.case import (
+    BAD_MARKETPLACE,
+    MEXICO,
+    NO_RESOURCE,
+    US,
+    StaticCase,
+)
 
 # Fees -------------------------------------------------------------------------------------------
 
 
-def _wanted(marketplace: str, currency: str, by_amazon: bool, identifier: str) -> dict[str, object]:
-    """A request for an estimate: ten of everything, no points."""
+def _request(
+    marketplace: str, currency: str, by_amazon: bool, identifier: str
+) -> dict[str, object]:
+    """A request for an estimate: every price is 10, without points."""
     ten = {"CurrencyCode": currency, "Amount": 10}
     points = {
         "PointsNumber": 0,
@@ -21,7 +29,7 @@ def _wanted(marketplace: str, currency: str, by_amazon: bool, identifier: str) -
 
 
 def _estimate(request: dict[str, object], kind: str, value: str) -> dict[str, object]:
-    """Three, of whatever is asked; none is said to be fulfilled by Amazon."""
+    """An estimate of 3 for any product, never fulfilled by Amazon."""
     currency = "MXN" if request["MarketplaceId"] == MEXICO else "USD"
     return {
         "Status": "Success",
@@ -43,11 +51,11 @@ def _estimate(request: dict[str, object], kind: str, value: str) -> dict[str, ob
     }
 
 
-_US_FEES = _wanted(US, "USD", False, "UmaS1")
-_MEXICAN_FEES = _wanted(MEXICO, "MXN", True, "UmaS2")
-_NOWHERE_FEES = _wanted("INVALIDMARKETPLACEID", "USD", False, "UmaS1")
+_US_FEES = _request(US, "USD", False, "UmaS1")
+_MEXICAN_FEES = _request(MEXICO, "MXN", True, "UmaS2")
+_UNKNOWN_MARKETPLACE_FEES = _request("INVALIDMARKETPLACEID", "USD", False, "UmaS1")
 
-# The answer names an ASIN whichever product was asked for.
+# The response names this ASIN whatever the requested product is.
 _ONE_ESTIMATE = {"payload": {"FeesEstimateResult": _estimate(_US_FEES, "ASIN", "B00V5DG6IQ")}}
 
 FEE_CASES = (
@@ -55,15 +63,15 @@ FEE_CASES = (
         case
         for operation in ("getMyFeesEstimateForSKU", "getMyFeesEstimateForASIN")
         for case in (
-            Case(operation, {}, _ONE_ESTIMATE, body={"FeesEstimateRequest": _US_FEES}),
-            Case(
+            StaticCase(operation, {}, _ONE_ESTIMATE, body={"FeesEstimateRequest": _US_FEES}),
+            StaticCase(
                 operation,
                 body={"FeesEstimateRequest": {"MarketplaceId": "WRNGMRKTPLCE"}},
-                refusal=BAD_MARKETPLACE,
+                error=BAD_MARKETPLACE,
             ),
         )
     ),
-    Case(
+    StaticCase(
         "getMyFeesEstimates",
         {},
         [_estimate(_US_FEES, "ASIN", "asin123"), _estimate(_MEXICAN_FEES, "SellerSKU", "sku123")],
@@ -72,10 +80,16 @@ FEE_CASES = (
             {"FeesEstimateRequest": _MEXICAN_FEES, "IdType": "SellerSKU", "IdValue": "sku123"},
         ],
     ),
-    Case(
+    StaticCase(
         "getMyFeesEstimates",
-        body=[{"FeesEstimateRequest": _NOWHERE_FEES, "IdType": "ASIN", "IdValue": "asin123"}],
-        refusal=BAD_MARKETPLACE,
+        body=[
+            {
+                "FeesEstimateRequest": _UNKNOWN_MARKETPLACE_FEES,
+                "IdType": "ASIN",
+                "IdValue": "asin123",
+            }
+        ],
+        error=BAD_MARKETPLACE,
     ),
 )
 
@@ -85,12 +99,12 @@ _TARGET = "amzn1.sellerapps.app.target-application"
 
 
 def _token(method: str, path: str, **more: str) -> dict[str, object]:
-    """What a restricted token is asked for."""
+    """The request body of a restricted data token."""
     return {**more, "restrictedResources": [{"method": method, "path": path}]}
 
 
 TOKEN_CASES = (
-    Case(
+    StaticCase(
         "createRestrictedDataToken",
         {},
         {
@@ -99,7 +113,7 @@ TOKEN_CASES = (
         },
         body=_token("GET", "/orders/v0/orders/{orderId}/address", targetApplication=_TARGET),
     ),
-    Case(
+    StaticCase(
         "createRestrictedDataToken",
         {},
         {
@@ -108,9 +122,9 @@ TOKEN_CASES = (
         },
         body=_token("GET", "/orders/v0/orders/943-12-123434/address"),
     ),
-    Case(
+    StaticCase(
         "createRestrictedDataToken",
         body=_token("", "/orders/v1/orders/902-1845936-5435065/address", targetApplication=_TARGET),
-        refusal=NO_RESOURCE,
+        error=NO_RESOURCE,
     ),
 )

@@ -1,8 +1,14 @@
 """Cases of Reports 2021-06-30 and Fulfillment Inbound v0."""
 
-from connectors.amazon_sandbox.examples.case import BAD_REPORT, BAD_SHIPMENT, GERMANY, US, Case
+from connectors.amazon_sandbox.examples.case import (
+    BAD_REPORT,
+    BAD_SHIPMENT,
+    GERMANY,
+    US,
+    StaticCase,
+)
 
-# The number of the report that is got is not the one that was given.
+# Amazon's getReport returns another id than createReport.
 _REPORT = {
     "reportId": "ReportId1",
     "reportType": "FEE_DISCOUNTS_REPORT",
@@ -16,7 +22,7 @@ _REPORT = {
 
 _DOCUMENT_ID = "0356cf79-b8b0-4226-b4b9-0ee058ea5760"
 
-_ORDERED = {
+_REQUEST = {
     "dataStartTime": "2024-03-10T20:11:24.000Z",
     "marketplaceIds": [GERMANY, US],
 }
@@ -41,7 +47,7 @@ _SHIPMENT = {
     "BoxContentsSource": "INTERACTIVE",
 }
 
-# Of another shipment than the one that was asked for.
+# Belongs to another shipment than the requested one.
 _SHIPMENT_ITEM = {
     "ShipmentId": "FBA15DF2763D",
     "SellerSKU": "CR-47K6-H6QN",
@@ -61,71 +67,71 @@ _ITEMS_NEXT = (
 )
 
 REPORT_CASES = (
-    Case(
+    StaticCase(
         "createReport",
         {},
         {"reportId": "ID323"},
-        body={"reportType": "GET_MERCHANT_LISTINGS_ALL_DATA", **_ORDERED},
+        body={"reportType": "GET_MERCHANT_LISTINGS_ALL_DATA", **_REQUEST},
         status=202,
     ),
-    Case(
+    StaticCase(
         "createReport",
         {},
-        body={"reportType": "BAD_FEE_DISCOUNTS_REPORT", **_ORDERED},
-        refusal=BAD_REPORT,
+        body={"reportType": "BAD_FEE_DISCOUNTS_REPORT", **_REQUEST},
+        error=BAD_REPORT,
     ),
-    Case(
+    StaticCase(
         "getReports",
         {**_TYPES, "processingStatuses": "IN_QUEUE,IN_PROGRESS"},
         {"reports": [_REPORT], "nextToken": "VGhpcyB0b2tlbiBpcyBvcGFx"},
     ),
-    Case(
+    StaticCase(
         "getReports",
         {**_TYPES, "processingStatuses": "BAD_VALUE,IN_PROGRESS"},
-        refusal=BAD_REPORT,
+        error=BAD_REPORT,
     ),
-    Case("getReport", {"reportId": "ID323"}, _REPORT),
-    Case("getReport", {"reportId": "badReportId1"}, refusal=BAD_REPORT),
-    Case("cancelReport", {"reportId": "ID"}, {}),
-    Case("cancelReport", refusal=BAD_REPORT),  # whatever else is named
-    Case(
+    StaticCase("getReport", {"reportId": "ID323"}, _REPORT),
+    StaticCase("getReport", {"reportId": "badReportId1"}, error=BAD_REPORT),
+    StaticCase("cancelReport", {"reportId": "ID"}, {}),
+    StaticCase("cancelReport", error=BAD_REPORT),  # for any other id
+    StaticCase(
         "getReportDocument",
         {"reportDocumentId": _DOCUMENT_ID},
         {"reportDocumentId": _DOCUMENT_ID, "url": "https://documents.example/Report.txt"},
     ),
-    Case(
+    StaticCase(
         "getReportDocument",
         {"reportDocumentId": "badDocumentId1"},
-        refusal=BAD_REPORT,
+        error=BAD_REPORT,
     ),
 )
 
 INBOUND_CASES = (
-    Case(
+    StaticCase(
         "getShipments",
         {"QueryType": "SHIPMENT", "MarketplaceId": US},
         {"payload": {"ShipmentData": [_SHIPMENT], "NextToken": "AAAAAAAAAADwtRhfSFJX="}},
     ),
-    Case(
+    StaticCase(
         "getShipmentItemsByShipmentId",
         {"shipmentId": "FBA15DJ9SVVD", "MarketplaceId": US},
         {"payload": {"ItemData": [_SHIPMENT_ITEM], "NextToken": "AAAAAAAAAABtqoY6CcWi="}},
     ),
     *(
-        Case(operation, {"MarketplaceId": f"BAD{US}", **wrong}, refusal=BAD_SHIPMENT)
-        for operation, wrong in (
+        StaticCase(operation, {"MarketplaceId": f"BAD{US}", **parameters}, error=BAD_SHIPMENT)
+        for operation, parameters in (
             ("getShipments", {"QueryType": "BADSHIPMENT"}),
             ("getShipmentItemsByShipmentId", {"shipmentId": "BADFBA15DJ9SVVD"}),
             ("getShipmentItems", {"QueryType": "BADSHIPMENT", "NextToken": "BADNextToken"}),
         )
     ),
-    # A query type that the model does not have, and a token on the first call.
-    Case(
+    # The cases use a query type that the model lacks, and a token on the first call.
+    StaticCase(
         "getShipmentItems",
         {"QueryType": "SHIPMENT", "MarketplaceId": US, "NextToken": "NextToken"},
         {"payload": {"ItemData": [_SHIPMENT_ITEM], "NextToken": _ITEMS_NEXT}},
     ),
-    Case(
+    StaticCase(
         "getShipmentItems",
         {"QueryType": "SHIPMENT", "MarketplaceId": US, "NextToken": _ITEMS_NEXT},
         {"payload": {"ItemData": [_SHIPMENT_ITEM]}},

@@ -1,1 +1,1 @@
-"""Sellers out of a seed: what they sell, have sold, have in stock and were paid."""
+"""Generated sellers: their products, orders, stock, payments and goods, drawn from a seed."""

@@ -1,45 +1,48 @@
-"""What a seller offers, and how much of it lies in Amazon's warehouses."""
+"""A seller's products, and their stock in Amazon's warehouses."""
 
 import msgspec
 
-from connectors.amazon_sandbox.generator.draw import DAY, dice, letters
+from connectors.amazon_sandbox.generator.randomness import alphanumeric_id, seeded_random
+from connectors.amazon_sandbox.generator.times import DAY
 
-_THINGS = ("Kettle", "Lamp", "Mug", "Notebook", "Tripod", "Yoga Mat", "Charger", "Puzzle")
-_KINDS = ("Compact", "Foldable", "Ceramic", "Travel", "Classic", "Recycled", "Junior", "Pro")
+_NOUNS = ("Kettle", "Lamp", "Mug", "Notebook", "Tripod", "Yoga Mat", "Charger", "Puzzle")
+_ADJECTIVES = ("Compact", "Foldable", "Ceramic", "Travel", "Classic", "Recycled", "Junior", "Pro")
 
-# What sellers really put into their SKUs: each of these has broken a URL somewhere.
+# Characters that real SKUs contain and that break URLs which are not encoded, by the product's
+# number modulo 25.
 _SKUS = {
-    3: "{thing} {number}",
-    5: "{thing}/{number}",
-    7: "{thing}+{number}",
-    11: "{thing}&{number}",
-    13: "Größe-{thing}-{number}",
-    17: "青-{thing}#{number}",
-    19: "{thing}%{number}",
+    3: "{noun} {number}",
+    5: "{noun}/{number}",
+    7: "{noun}+{number}",
+    11: "{noun}&{number}",
+    13: "Größe-{noun}-{number}",
+    17: "青-{noun}#{number}",
+    19: "{noun}%{number}",
 }
 
 
 class Product(msgspec.Struct, frozen=True):
-    """`price`, `cost`, and `fee` for the fulfilment of a unit, in cents; `commission` in percent.
-
-    `number` is its place in the catalogue, from 0.
-    """
+    """`price`, `fee` and `cost` are in cents per unit."""
 
     sku: str
     asin: str
     fn_sku: str
     title: str
     price: int
+    #: For the fulfilment of a unit.
     fee: int
+    #: In percent of the price.
     commission: int
     cost: int
+    #: Its position in the catalogue, from 0.
     number: int
 
 
 class Stock(msgspec.Struct, frozen=True):
-    """Units of a product in Amazon's network; `updated` is None if there never were any."""
+    """Units of a product in Amazon's warehouses, by state."""
 
     product: Product
+    #: None if the product was never in stock.
     updated: int | None
     fulfillable: int = 0
     working: int = 0
@@ -54,46 +57,46 @@ class Stock(msgspec.Struct, frozen=True):
     defective: int = 0
 
 
-def catalogue(root: str, orders: int, western: bool = False) -> tuple[Product, ...]:
-    """One product for every twenty orders, twenty at the least; `western`: all fits into Cp1252.
+def catalogue(root: str, orders: int, cp1252: bool = False) -> tuple[Product, ...]:
+    """One product for every twenty orders, at least twenty. `cp1252`: use no other characters.
 
-    From a thousand orders on there are enough for one story of every kind.
+    A seller of a thousand orders or more has enough products for every kind of scenario.
     """
-    rng = dice(root, "catalogue")
+    rng = seeded_random(root, "catalogue")
     start = rng.randrange(36**8)
     count = max(120 if orders >= 1_000 else 20, orders // 20)
-    return tuple(_product(root, number, start, western) for number in range(count))
+    return tuple(_product(root, number, start, cp1252) for number in range(count))
 
 
-def _product(root: str, number: int, start: int, western: bool) -> Product:
-    rng = dice(root, "product", number)
-    thing, kind = rng.choice(_THINGS), rng.choice(_KINDS)
-    sku = _SKUS.get(number % 25, "{thing}-{number}")
-    sku = sku.replace("青", "É") if western else sku
-    inches = ' 12"' if number % 25 == 9 else ""  # a quote that opens nothing
+def _product(root: str, number: int, start: int, cp1252: bool) -> Product:
+    rng = seeded_random(root, "product", number)
+    noun, adjective = rng.choice(_NOUNS), rng.choice(_ADJECTIVES)
+    sku = _SKUS.get(number % 25, "{noun}-{number}")
+    sku = sku.replace("青", "É") if cp1252 else sku
+    inches = ' 12"' if number % 25 == 9 else ""  # an unbalanced quotation mark
     price = rng.randrange(799, 8_999, 50)
     return Product(
-        sku=sku.format(thing=thing.upper(), number=f"{number:05d}"),
-        asin="B0" + letters(number, start, 8),
-        fn_sku="X00" + letters(number, start, 7),
-        title=f"{kind} {thing}{inches}, No. {number}",
+        sku=sku.format(noun=noun.upper(), number=f"{number:05d}"),
+        asin="B0" + alphanumeric_id(number, start, 8),
+        fn_sku="X00" + alphanumeric_id(number, start, 7),
+        title=f"{adjective} {noun}{inches}, No. {number}",
         price=price,
         fee=rng.randrange(306, 899),
         commission=rng.choice((8, 12, 15, 15, 15)),
-        cost=price * dice(root, "cost", number).randrange(25, 45) // 100,
+        cost=price * seeded_random(root, "cost", number).randrange(25, 45) // 100,
         number=number,
     )
 
 
 def stock(root: str, horizon: int, products: tuple[Product, ...]) -> tuple[Stock, ...]:
-    """The stock of every product at the horizon."""
-    return tuple(_stock(root, horizon, number, each) for number, each in enumerate(products))
+    """The stock of all products at the horizon."""
+    return tuple(_stock(root, horizon, number, product) for number, product in enumerate(products))
 
 
 def _stock(root: str, horizon: int, number: int, product: Product) -> Stock:
     if number % 40 == 39:
         return Stock(product, updated=None)
-    rng = dice(root, "stock", number, horizon)
+    rng = seeded_random(root, "stock", number, horizon)
     return Stock(
         product,
         updated=horizon - rng.randrange(80 * DAY),

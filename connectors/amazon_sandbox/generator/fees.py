@@ -1,25 +1,26 @@
-"""What Amazon charges for the fulfilment of a unit, and what it announces (R7)."""
+"""Fulfilment fees per unit: charged, announced by previews, and overcharged (R7)."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
-from connectors.amazon_sandbox.generator.book import NAMES, Book, Finding
 from connectors.amazon_sandbox.generator.catalogue import Product
-from connectors.amazon_sandbox.generator.draw import DAY, dice
+from connectors.amazon_sandbox.generator.journal import NAMES, Journal, PlantedClaim
+from connectors.amazon_sandbox.generator.randomness import seeded_random
+from connectors.amazon_sandbox.generator.times import DAY
 
 Charge = tuple[int, Product, int]
-"""When, for what, and how many units."""
+"""Moment, product and units of a shipment."""
 
 _CYCLE = 80 * DAY
-_WRONG = 40 * DAY  # of each cycle, the time in which a product is charged wrongly
-_EVERY = 30 * DAY
-_KEPT = 88 * DAY
+_DEVIATION_SPAN = 40 * DAY  # how long in each cycle a product is charged a wrong fee
+_PREVIEW_INTERVAL = 30 * DAY
+_PREVIEW_RETENTION = 88 * DAY
 _CLOSES = 90
 
-# The stories of fees, by twentieths of the catalogue; all other products are charged rightly.
-_STORIES = {
+# The anomaly of the first product in each of these twentieths of the catalogue.
+_ANOMALIES = {
     2: "overcharged",
     5: "tolerated",
     8: "raised",
@@ -27,86 +28,93 @@ _STORIES = {
     14: "overcharged",
     17: "overcharged",
 }
-_WRONGS = {"overcharged": 85, "tolerated": 4, "undercharged": -35}
-_RAISE = 45
+_DEVIATIONS = {"overcharged": 85, "tolerated": 4, "undercharged": -35}
+_INCREASE = 45
 
 
 class Fees(msgspec.Struct, frozen=True):
-    """The fees of a seller's products (so many they are) at any moment."""
+    """The fees of a seller's products at any moment."""
 
     root: str
+    #: The number of products.
     count: int
 
-    def story(self, product: Product) -> str:
-        """What is odd about the fees of a product; empty for nearly all."""
+    def anomaly(self, product: Product) -> str:
+        """The anomaly in the product's fees; empty for most products."""
         twentieth, rest = divmod(product.number, self.count // 20)
-        return _STORIES.get(twentieth, "") if rest == 0 else ""
+        return _ANOMALIES.get(twentieth, "") if rest == 0 else ""
 
     def expected(self, product: Product, at: float) -> int:
-        """What a preview made at that moment says, in cents."""
-        raised = self.story(product) == "raised" and _is_high(at)
-        return product.fee + (_RAISE if raised else 0)
+        """The fee that a preview of that moment shows, in cents."""
+        raised = self.anomaly(product) == "raised" and _is_high(at)
+        return product.fee + (_INCREASE if raised else 0)
 
     def charged(self, product: Product, at: float, at_home: bool = True) -> int:
-        """What a unit shipped at that moment costs. Only at home is anything charged wrongly."""
-        wrong = _WRONGS.get(self.story(product), 0)
-        if not wrong or not at_home:
+        """The fee of a unit shipped at that moment, in cents; wrong only at home."""
+        deviation = _DEVIATIONS.get(self.anomaly(product), 0)
+        if not deviation or not at_home:
             return self.expected(product, at)
-        off = (int(at) - dice(self.root, "fees", product.number).randrange(_CYCLE)) % _CYCLE
-        return product.fee + (wrong if off < _WRONG else 0)
+        phase = (
+            int(at) - seeded_random(self.root, "fees", product.number).randrange(_CYCLE)
+        ) % _CYCLE
+        return product.fee + (deviation if phase < _DEVIATION_SPAN else 0)
 
 
 def _is_high(at: float) -> bool:
-    """Prices change at the very moment of a preview, so that none is ever out of date; and when a
-    day begins, so that there is one price a day."""
-    return int(at) // (3 * _EVERY) % 2 == 1
+    """Fees change when a preview is made, so that no preview is out of date, and at midnight,
+    so that a day has one fee."""
+    return int(at) // (3 * _PREVIEW_INTERVAL) % 2 == 1
 
 
 def previews(now: float) -> Iterator[int]:
-    """When the previews still kept were made: one in thirty days, the newest first."""
-    newest = int(now) // _EVERY * _EVERY
-    while newest >= now - _KEPT:
+    """When the previews that are still listed were made: one in thirty days, newest first."""
+    newest = int(now) // _PREVIEW_INTERVAL * _PREVIEW_INTERVAL
+    while newest >= now - _PREVIEW_RETENTION:
         yield newest
-        newest -= _EVERY
+        newest -= _PREVIEW_INTERVAL
 
 
 def overcharges(
-    book: Book, fees: Fees, charges: Iterable[Charge], today: float, currency: str
+    journal: Journal, fees: Fees, charges: Iterable[Charge], today: float, currency: str
 ) -> None:
-    """Enter the claims to what was charged above the preview before; `charges` in any order."""
-    known = sorted(previews(today))
+    """Add the claims for fees above the last preview before the charge; `charges` in any order."""
+    preview_times = sorted(previews(today))
     units: Counter[tuple[Product, int, int]] = Counter()
     since: dict[tuple[Product, int, int], int] = {}
     for at, product, count in charges:
         charged = fees.charged(product, at)
-        expected = _before(known, fees, product, at)
+        expected = _expected_before(preview_times, fees, product, at)
         if expected is None:
-            _dismiss(book, product, charged)
+            _add_undocumented(journal, product, charged)
         elif charged - expected > max(5, expected * 0.02):
-            group = (product, expected, charged)
-            units[group] += count
-            since[group] = min(at, since.get(group, at))
+            key = (product, expected, charged)
+            units[key] += count
+            since[key] = min(at, since.get(key, at))
         elif charged != expected or charged != product.fee:
-            book.dismiss("R7", product.sku, "within the tolerance, below it, or announced in time")
-    for group, count in units.items():
-        book.findings.append(_finding(*group, count, since[group], currency))
+            journal.add_decoy(
+                "R7", product.sku, "within the tolerance, below it, or announced in time"
+            )
+    for key, count in units.items():
+        journal.claims.append(_claim(*key, count, since[key], currency))
 
 
-def _before(known: Sequence[int], fees: Fees, product: Product, at: int) -> int | None:
-    """What the last preview before that moment says."""
-    made = [each for each in known if each < at]
-    return fees.expected(product, made[-1]) if made else None
+def _expected_before(
+    preview_times: Sequence[int], fees: Fees, product: Product, at: int
+) -> int | None:
+    """The fee in the last preview before that moment; None without one."""
+    earlier = [time for time in preview_times if time < at]
+    return fees.expected(product, earlier[-1]) if earlier else None
 
 
-def _dismiss(book: Book, product: Product, charged: int) -> None:
+def _add_undocumented(journal: Journal, product: Product, charged: int) -> None:
     if charged > product.fee:
-        book.dismiss("R7", product.sku, "no preview from before the charge")
+        journal.add_decoy("R7", product.sku, "no preview from before the charge")
 
 
-def _finding(
+def _claim(
     product: Product, expected: int, charged: int, units: int, since: int, currency: str
-) -> Finding:
-    return Finding(
+) -> PlantedClaim:
+    return PlantedClaim(
         rule="R7",
         name=NAMES["R7"],
         key=f"{product.sku}|{expected / 100:.2f}|{charged / 100:.2f}",

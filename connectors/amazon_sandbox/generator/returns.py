@@ -1,6 +1,6 @@
-"""What became of refunded orders: returned, kept (R4), damaged on the way (R5), lost track of (R6).
+"""Refunded orders: returned, not returned (R4), damaged in transit (R5) or not restocked (R6).
 
-The fates are those of `sales.FATES`. Money first: the refund; then where the goods are.
+Their outcomes are those of `sales.OUTCOMES`.
 """
 
 import random
@@ -8,53 +8,53 @@ from collections.abc import Callable
 
 import msgspec
 
-from connectors.amazon_sandbox.generator.book import (
+from connectors.amazon_sandbox.generator.journal import (
     LEDGER_DAYS,
     NAMES,
     RETURNED,
-    Book,
-    Finding,
+    CustomerReturn,
+    Journal,
     Movement,
-    Return,
-    payment,
+    PlantedClaim,
+    reimbursement,
 )
-from connectors.amazon_sandbox.generator.draw import DAY, HOUR, day, digest, digits
-from connectors.amazon_sandbox.generator.marketplaces import Marketplace
+from connectors.amazon_sandbox.generator.marketplaces import MarketplaceInfo
+from connectors.amazon_sandbox.generator.placement import CENTERS
+from connectors.amazon_sandbox.generator.randomness import decimal_id, digest
 from connectors.amazon_sandbox.generator.sales import Line, Sale
-from connectors.amazon_sandbox.generator.spot import CENTERS
+from connectors.amazon_sandbox.generator.times import DAY, HOUR, day
 
-_SHOWS = 14  # days within which a return shows in the ledger
+_VISIBLE_AFTER = 14  # days within which the ledger shows a return
+
+# First and last day of the claim window, in days after the refund.
+_DEFAULT_WINDOW, _EU_WINDOW = (60, 120), (45, 105)
 
 
-_USUAL, _IN_UNION = (60, 120), (45, 105)
-"""Between which days after a refund it can be claimed."""
-
-
-class Refund(msgspec.Struct, frozen=True, gc=False):
-    """A refund of all units of an item: its posting in cents, negative."""
+class RefundAmount(msgspec.Struct, frozen=True, gc=False):
+    """A refund of all units of an item."""
 
     posted: int
+    #: The amount of its posting, negative.
     cents: int
 
     @classmethod
-    def of(cls, line: Line, posted: int) -> "Refund":
-        """Of the commission Amazon keeps a fifth; the fee for the fulfilment stays. Tax is even."""
+    def of(cls, line: Line, posted: int) -> "RefundAmount":
+        """Amazon keeps a fifth of the commission and the whole fulfilment fee. Tax cancels out."""
         commission = line.product.price * line.product.commission // 100
-        each = -line.product.price + commission - commission // 5
-        return cls(posted, each * line.fulfilled)
+        unit_cents = -line.product.price + commission - commission // 5
+        return cls(posted, unit_cents * line.fulfilled)
 
 
-class Case(msgspec.Struct, frozen=True):
-    """One item that is refunded (or replaced) and what is needed to tell its story.
+class RefundCase(msgspec.Struct, frozen=True):
+    """One item that is refunded or replaced."""
 
-    `base` is the moment of the refund; `refund` is None while it is not known, or if none comes.
-    """
-
-    book: Book
-    place: Marketplace
+    journal: Journal
+    marketplace: MarketplaceInfo
     sale: Sale
     line: Line
-    refund: Refund | None
+    #: None while the refund is not known, and for a replacement.
+    refund: RefundAmount | None
+    #: The moment of the refund or replacement.
     base: int
     rng: random.Random
 
@@ -67,90 +67,90 @@ class Case(msgspec.Struct, frozen=True):
         return self.line.fulfilled
 
     @property
-    def terms(self) -> tuple[int, int]:
-        return _IN_UNION if self.place.in_union else _USUAL
+    def window(self) -> tuple[int, int]:
+        return _EU_WINDOW if self.marketplace.in_union else _DEFAULT_WINDOW
 
 
-def tell(case: Case) -> None:
-    """Enter what became of the goods. Only of goods that Amazon shipped does anybody know."""
+def emit(case: RefundCase) -> None:
+    """Add the goods' outcome to the journal. Amazon tracks only goods that it shipped."""
     if not case.sale.by_amazon:
-        case.book.dismiss("R4", case.key, "the merchant shipped it")
+        case.journal.add_decoy("R4", case.key, "the merchant shipped it")
         return
-    _STORIES[case.sale.fate](case)
+    _EMITTERS[case.sale.outcome](case)
 
 
-def _returned(case: Case) -> None:
-    _bring_back(case, -case.rng.randrange(HOUR, 3 * DAY), "SELLABLE")
+def _returned(case: RefundCase) -> None:
+    _add_return(case, -case.rng.randrange(HOUR, 3 * DAY), "SELLABLE")
 
 
-def _returned_later(case: Case) -> None:
-    _bring_back(case, case.rng.randrange(3 * DAY, 25 * DAY), "SELLABLE")
+def _returned_later(case: RefundCase) -> None:
+    _add_return(case, case.rng.randrange(3 * DAY, 25 * DAY), "SELLABLE")
 
 
-def _kept(case: Case) -> None:
+def _kept(case: RefundCase) -> None:
     _claim_refund(case, case.units)
 
 
-def _kept_paid(case: Case) -> None:
-    paid = _pay(case, case.units, 45)
+def _kept_paid(case: RefundCase) -> None:
+    paid = _reimburse(case, case.units, 45)
     if paid:
-        case.book.dismiss("R4", case.key, "already reimbursed")
+        case.journal.add_decoy("R4", case.key, "already reimbursed")
     _claim_refund(case, case.units - paid)
 
 
-def _kept_part_paid(case: Case) -> None:
-    _claim_refund(case, case.units - _pay(case, 1, 45))
+def _kept_part_paid(case: RefundCase) -> None:
+    _claim_refund(case, case.units - _reimburse(case, 1, 45))
 
 
-def _damaged(case: Case) -> None:
-    if _bring_back(case, -2 * DAY, "DAMAGED"):
+def _damaged(case: RefundCase) -> None:
+    if _add_return(case, -2 * DAY, "DAMAGED"):
         _claim_damage(case)
 
 
-def _carrier_damaged(case: Case) -> None:
-    if _bring_back(case, -2 * DAY, "CARRIER_DAMAGED"):
+def _carrier_damaged(case: RefundCase) -> None:
+    if _add_return(case, -2 * DAY, "CARRIER_DAMAGED"):
         _claim_damage(case)
 
 
-def _carrier_paid(case: Case) -> None:
-    if not _bring_back(case, -2 * DAY, "CARRIER_DAMAGED"):
+def _carrier_paid(case: RefundCase) -> None:
+    if not _add_return(case, -2 * DAY, "CARRIER_DAMAGED"):
         return
-    if _pay(case, case.units, 10):
-        case.book.dismiss("R5", case.key, "already reimbursed")
+    if _reimburse(case, case.units, 10):
+        case.journal.add_decoy("R5", case.key, "already reimbursed")
     else:
         _claim_damage(case)
 
 
-def _customer_damaged(case: Case) -> None:
-    if _bring_back(case, -DAY, "CUSTOMER_DAMAGED"):
-        case.book.dismiss("R5", case.key, "the customer damaged it")
+def _customer_damaged(case: RefundCase) -> None:
+    if _add_return(case, -DAY, "CUSTOMER_DAMAGED"):
+        case.journal.add_decoy("R5", case.key, "the customer damaged it")
 
 
-def _defective(case: Case) -> None:
-    if _bring_back(case, -DAY, "DEFECTIVE"):
-        case.book.dismiss("R5", case.key, "it was defective")
+def _defective(case: RefundCase) -> None:
+    if _add_return(case, -DAY, "DEFECTIVE"):
+        case.journal.add_decoy("R5", case.key, "it was defective")
 
 
-def _unstocked(case: Case) -> None:
-    """It came back as good as new, and the ledger does not show it until everybody has given up."""
+def _unstocked(case: RefundCase) -> None:
+    """Returned in sellable condition, but the ledger shows it too late."""
     at = case.base - DAY
-    age = case.book.days_since(at)
-    if not _bring_back(case, -DAY, "SELLABLE", stocked=age > LEDGER_DAYS):
+    age = case.journal.days_since(at)
+    if not _add_return(case, -DAY, "SELLABLE", stocked=age > LEDGER_DAYS):
         return
-    finding = _unstocked_finding(case, at)
-    if age < _SHOWS:
-        case.book.dismiss("R6", finding.key, "too young: it may still show in the ledger")
+    claim = _unstocked_claim(case, at)
+    if age < _VISIBLE_AFTER:
+        case.journal.add_decoy("R6", claim.key, "too young: the ledger may still show it")
     elif age > LEDGER_DAYS:
-        case.book.dismiss("R6", finding.key, "too old: it was put into stock at last")
+        case.journal.add_decoy("R6", claim.key, "too old: it was restocked in the end")
     else:
-        case.book.findings.append(finding)
+        case.journal.claims.append(claim)
 
 
-def _replaced(case: Case) -> None:
-    case.book.dismiss("R4", case.key, "replaced, not refunded")
+def _replaced(case: RefundCase) -> None:
+    case.journal.add_decoy("R4", case.key, "replaced, not refunded")
 
 
-_STORIES: dict[str, Callable[[Case], None]] = {
+_EMITTERS: dict[str, Callable[[RefundCase], None]] = {
     "returned": _returned,
     "returned_later": _returned_later,
     "kept": _kept,
@@ -169,14 +169,14 @@ _STORIES: dict[str, Callable[[Case], None]] = {
 UNREFUNDED = frozenset({"replaced", "damaged_replaced"})
 
 
-def _bring_back(case: Case, after: int, disposition: str, stocked: bool = True) -> int:
-    """Enter the return, and with it the row of the ledger; the units, or 0 if not known yet.
+def _add_return(case: RefundCase, after: int, disposition: str, stocked: bool = True) -> int:
+    """Add the return and its row of the ledger. Returns its units, or 0 if it is not known yet.
 
-    One in five is entered only weeks after the day it names. Until then it is a refund alone.
+    One return in five is recorded weeks after its date. Until then only the refund is known.
     """
     at, units = case.base + after, case.units
     hidden = case.rng.randrange(5, 33) * DAY if case.rng.random() < 0.2 else 0
-    if not case.book.knows(at + hidden):
+    if not case.journal.is_known(at + hidden):
         _claim_refund(case, units)
         return 0
     center = case.rng.choice(CENTERS)
@@ -184,71 +184,73 @@ def _bring_back(case: Case, after: int, disposition: str, stocked: bool = True) 
     reason = case.rng.choice(("UNWANTED_ITEM", "NOT_COMPATIBLE", "ORDERED_WRONG_ITEM"))
     reason = reason if disposition == "SELLABLE" else "DEFECTIVE"
     product = case.line.product
-    case.book.returns.append(
-        Return(at, case.sale.id, product, units, center, disposition, reason, plate)
+    case.journal.returns.append(
+        CustomerReturn(at, case.sale.id, product, units, center, disposition, reason, plate)
     )
     if stocked:
-        where = "WAREHOUSE_DAMAGED" if disposition == "DAMAGED" else disposition
-        reference = digits(case.sale.serial, 31, 12)
-        row = Movement(at, product, "CustomerReturns", reference, units, center, where)
-        case.book.move(row)
+        ledger_disposition = "WAREHOUSE_DAMAGED" if disposition == "DAMAGED" else disposition
+        reference = decimal_id(case.sale.serial, 31, 12)
+        row = Movement(at, product, "CustomerReturns", reference, units, center, ledger_disposition)
+        case.journal.add_movement(row)
     return units
 
 
-def _pay(case: Case, units: int, after: int) -> int:
+def _reimburse(case: RefundCase, units: int, after: int) -> int:
     at = case.base + after * DAY
-    each = abs(case.refund.cents) // case.units if case.refund else case.line.product.cost
-    id = digits(case.sale.serial, 17, 11)
+    unit_cents = abs(case.refund.cents) // case.units if case.refund else case.line.product.cost
+    id = decimal_id(case.sale.serial, 17, 11)
     product, order_id = case.line.product, case.sale.id
-    paid = payment(id, at, RETURNED, product, units, each=each, order_id=order_id)
-    return case.book.pay(paid)
+    paid = reimbursement(id, at, RETURNED, product, units, unit_cents=unit_cents, order_id=order_id)
+    return case.journal.add_reimbursement(paid)
 
 
-def _claim_refund(case: Case, units: int) -> None:
+def _claim_refund(case: RefundCase, units: int) -> None:
     if case.refund:
         _claim(case, "R4", units, "refund")
 
 
-def _claim_damage(case: Case) -> None:
+def _claim_damage(case: RefundCase) -> None:
     _claim(case, "R5", case.units, "refund" if case.refund else "")
 
 
-def _claim(case: Case, rule: str, units: int, valued_by: str) -> None:
+def _claim(case: RefundCase, rule: str, units: int, valued_by: str) -> None:
     amount = max(0, -case.refund.cents * units // case.units) if case.refund else None
-    finding = Finding(
+    claim = PlantedClaim(
         rule=rule,
         name=NAMES[rule],
         key=case.key,
         product=case.line.product,
         units=units,
         base=case.base if case.refund else case.base - 2 * DAY,
-        opens=case.terms[0],
-        closes=case.terms[1],
+        opens=case.window[0],
+        closes=case.window[1],
         amount=amount,
         valued_by=valued_by,
-        currency=case.place.currency,
+        currency=case.marketplace.currency,
         order_id=case.sale.id,
     )
-    id = digits(case.sale.serial, 19, 11)
-    each = (amount or case.line.product.cost) // max(1, units)
+    id = decimal_id(case.sale.serial, 19, 11)
+    unit_cents = (amount or case.line.product.cost) // max(1, units)
     product, order_id = case.line.product, case.sale.id
-    asked = payment(id, 0, RETURNED, product, units, each=each, order_id=order_id)
-    case.book.settle(finding, asked)
+    on_demand = reimbursement(
+        id, 0, RETURNED, product, units, unit_cents=unit_cents, order_id=order_id
+    )
+    case.journal.add_claim(claim, on_demand)
 
 
-def _unstocked_finding(case: Case, at: int) -> Finding:
+def _unstocked_claim(case: RefundCase, at: int) -> PlantedClaim:
     product = case.line.product
-    return Finding(
+    return PlantedClaim(
         rule="R6",
         name=NAMES["R6"],
         key=f"{product.fn_sku}|{day(at):%Y-%m}",
         product=product,
         units=case.units,
         base=at,
-        opens=case.terms[0],
-        closes=case.terms[1],
+        opens=case.window[0],
+        closes=case.window[1],
         by_sale=True,
-        currency=case.place.currency,
+        currency=case.marketplace.currency,
         low=True,
         order_id=case.sale.id,
     )

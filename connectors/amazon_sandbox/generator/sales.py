@@ -1,20 +1,22 @@
-"""What a seller has sold: orders that age, and their lines."""
+"""A seller's orders, which grow older from day to day, and their lines."""
 
 from collections.abc import Iterator, Sequence
 
 import msgspec
 
 from connectors.amazon_sandbox.generator.catalogue import Product
-from connectors.amazon_sandbox.generator.draw import DAY, HOUR, dice, digest, digits
-from connectors.amazon_sandbox.generator.marketplaces import ELSEWHERE, Marketplace
+from connectors.amazon_sandbox.generator.marketplaces import NON_AMAZON, MarketplaceInfo
+from connectors.amazon_sandbox.generator.randomness import decimal_id, digest, seeded_random
+from connectors.amazon_sandbox.generator.times import DAY, HOUR
 
 SPAN = 85 * DAY
+"""All listed orders were created in the span before the horizon."""
 
-_ENDS = ("SHIPPED", "CANCELLED", "PARTIALLY_SHIPPED", "UNSHIPPED", "PENDING")
-_ODDS = (925, 45, 15, 10, 5)
+_FINAL_STATUSES = ("SHIPPED", "CANCELLED", "PARTIALLY_SHIPPED", "UNSHIPPED", "PENDING")
+_WEIGHTS = (925, 45, 15, 10, 5)
 
-# What becomes of refunded orders, in turn; `replaced` ones were not refunded at all.
-FATES = (
+# Outcomes of refunded orders, in rotation; `replaced` ones are not refunded. See `returns.py`.
+OUTCOMES = (
     "returned",
     "kept",
     "returned",
@@ -40,11 +42,9 @@ _HARMLESS = ("returned",) * 24 + ("returned_later",) * 12
 
 
 class Sale(msgspec.Struct, frozen=True, gc=False):
-    """An order; moments in seconds since 1970. `serial` is what everything else is drawn from.
+    """An order. Moments are in seconds since 1970."""
 
-    `fate` says what became of an order that will be refunded, or replaced; see `returns.py`.
-    """
-
+    #: Seeds everything else about the order.
     serial: int
     id: str
     created: int
@@ -54,28 +54,31 @@ class Sale(msgspec.Struct, frozen=True, gc=False):
     by_amazon: bool
     business: bool
     marketplace: str
-    fate: str = ""
+    #: One of OUTCOMES if the order is refunded or replaced.
+    outcome: str = ""
 
 
 class Line(msgspec.Struct, frozen=True, gc=False):
-    """One item of an order; `tax` in cents for a unit."""
+    """One item of an order."""
 
     id: str
     product: Product
     quantity: int
+    #: Units shipped.
     fulfilled: int
+    #: In cents per unit.
     tax: int
 
 
 def sales(
-    root: str, orders: int, horizon: int, marketplaces: Sequence[Marketplace]
+    root: str, orders: int, horizon: int, marketplaces: Sequence[MarketplaceInfo]
 ) -> Iterator[Sale]:
-    """Exactly `orders` of them, created in the 85 days before the horizon.
+    """Exactly `orders` orders, created in the 85 days before the horizon.
 
-    Each order has a fixed second in a round of 85 days. As the days go by it stays what it is and
-    grows older, until its second comes round again and a new order takes its place.
+    Each order has a fixed second in a round of 85 days. It stays the same and grows older from day
+    to day, until a new order takes its place in the next round.
     """
-    rng = dice(root, "sales")
+    rng = seeded_random(root, "sales")
     start = rng.randrange(10**14)
     for slot in range(orders):
         second = rng.randrange(SPAN)
@@ -83,25 +86,25 @@ def sales(
         yield _sale(root, orders, slot, turn, second, start, horizon, marketplaces)
 
 
-def earlier(
-    root: str, orders: int, horizon: int, marketplaces: Sequence[Marketplace]
+def previous_round(
+    root: str, orders: int, horizon: int, marketplaces: Sequence[MarketplaceInfo]
 ) -> Iterator[Sale]:
-    """The refunded orders of the round before, which are no longer listed themselves."""
-    rng = dice(root, "sales")
+    """The refunded orders of the previous round, which are no longer listed."""
+    rng = seeded_random(root, "sales")
     start = rng.randrange(10**14)
     for slot in range(orders):
         second = rng.randrange(SPAN)
         turn = (horizon - second) // SPAN - 1
-        if fate(root, orders, slot, turn):
+        if outcome(root, orders, slot, turn):
             yield _sale(root, orders, slot, turn, second, start, horizon, marketplaces)
 
 
-def fate(root: str, orders: int, slot: int, turn: int) -> str:
-    """What becomes of the order in that slot. One in sixteen is refunded, each in another way."""
+def outcome(root: str, orders: int, slot: int, turn: int) -> str:
+    """The outcome of the order in that slot. One order in sixteen is refunded."""
     if slot % 16 != 5:
         return ""
-    fates = FATES if orders < 5_000 else FATES + _HARMLESS
-    return fates[(slot // 16 + turn * 7) % len(fates)]
+    outcomes = OUTCOMES if orders < 5_000 else OUTCOMES + _HARMLESS
+    return outcomes[(slot // 16 + turn * 7) % len(outcomes)]
 
 
 def _sale(
@@ -112,16 +115,16 @@ def _sale(
     second: int,
     start: int,
     horizon: int,
-    marketplaces: Sequence[Marketplace],
+    marketplaces: Sequence[MarketplaceInfo],
 ) -> Sale:
     serial, created = turn * orders + slot, turn * SPAN + second
-    rng = dice(root, "sale", serial)
-    end = rng.choices(_ENDS, _ODDS)[0]
-    paid = created + (SPAN if end == "PENDING" else rng.randrange(300, 3 * HOUR))
-    ended = paid + rng.randrange(4 * HOUR, 40 * HOUR)
-    history = ((created, "PENDING"), (paid, "UNSHIPPED"), (ended, end))
+    rng = seeded_random(root, "sale", serial)
+    final = rng.choices(_FINAL_STATUSES, _WEIGHTS)[0]
+    paid = created + (SPAN if final == "PENDING" else rng.randrange(300, 3 * HOUR))
+    finished = paid + rng.randrange(4 * HOUR, 40 * HOUR)
+    history = ((created, "PENDING"), (paid, "UNSHIPPED"), (finished, final))
     updated, status = [step for step in history if step[0] <= horizon][-1]
-    number = digits(serial, start, 14)
+    number = decimal_id(serial, start, 14)
     return Sale(
         serial=serial,
         id=f"{rng.randrange(111, 115)}-{number[:7]}-{number[7:]}",
@@ -132,42 +135,44 @@ def _sale(
         by_amazon=rng.random() < 0.9,
         business=rng.random() < 0.05,
         marketplace=rng.choice(marketplaces).id,
-        fate=fate(root, orders, slot, turn),
+        outcome=outcome(root, orders, slot, turn),
     )
 
 
-def elsewhere(root: str, orders: int, horizon: int) -> Iterator[Sale]:
-    """Orders of another shop that Amazon only ships: one for fifty orders of its own."""
+def multichannel_sales(root: str, orders: int, horizon: int) -> Iterator[Sale]:
+    """Orders of another shop that Amazon only ships: one for fifty orders of the seller."""
     for slot in range(orders // 50):
-        second = dice(root, "elsewhere", slot).randrange(SPAN)
+        second = seeded_random(root, "elsewhere", slot).randrange(SPAN)
         turn = (horizon - second) // SPAN
         serial, created = -1 - (turn * (orders // 50) + slot), turn * SPAN + second
         shipped = created + 20 * HOUR
         if shipped <= horizon:
             yield Sale(
                 serial=serial,
-                id=f"S01-{digits(-serial, 5, 7)}-{digits(-serial, 9, 7)}",
+                id=f"S01-{decimal_id(-serial, 5, 7)}-{decimal_id(-serial, 9, 7)}",
                 created=created,
                 updated=shipped,
                 status="SHIPPED",
                 shipped=shipped,
                 by_amazon=True,
                 business=False,
-                marketplace=ELSEWHERE.id,
+                marketplace=NON_AMAZON.id,
             )
 
 
-def bygone(root: str, horizon: int, home: Marketplace) -> Iterator[Sale]:
-    """Two orders from before those that are listed, returned and paid for: with them no report on
-    goods is ever without a row. (One that is says nothing: neither that there is none.)"""
+def historic_sales(root: str, horizon: int, home: MarketplaceInfo) -> Iterator[Sale]:
+    """Two older orders, returned and reimbursed, so that no report on goods is ever empty.
+
+    An empty report proves nothing, not even that a seller has no rows.
+    """
     half = SPAN // 2
-    second = dice(root, "bygone").randrange(half)
+    second = seeded_random(root, "bygone").randrange(half)
     newest = (horizon - SPAN - second) // half
     for turn in (newest - 1, newest):
         created = turn * half + second
         yield Sale(
             serial=-(10**9) - turn,
-            id=f"111-{digits(turn, 3, 7)}-{digits(turn, second, 7)}",
+            id=f"111-{decimal_id(turn, 3, 7)}-{decimal_id(turn, second, 7)}",
             created=created,
             updated=created + 20 * HOUR,
             status="SHIPPED",
@@ -175,29 +180,29 @@ def bygone(root: str, horizon: int, home: Marketplace) -> Iterator[Sale]:
             by_amazon=True,
             business=False,
             marketplace=home.id,
-            fate="carrier_paid",
+            outcome="carrier_paid",
         )
 
 
 def count_lines(root: str, sale: Sale) -> int:
-    """How many items the order has, without making them."""
-    return dice(root, "lines", sale.serial).choices((1, 2, 3), (80, 15, 5))[0]
+    """How many items the order has, without generating them."""
+    return seeded_random(root, "lines", sale.serial).choices((1, 2, 3), (80, 15, 5))[0]
 
 
 def lines(root: str, sale: Sale, products: Sequence[Product]) -> list[Line]:
-    """One to three items, drawn anew when they are asked for: kept, they would fill the memory."""
-    rng = dice(root, "lines", sale.serial)
+    """One to three items. They are generated on each call: storing them would fill the memory."""
+    rng = seeded_random(root, "lines", sale.serial)
     start = int(digest(root)[:11], 16)
     count = rng.choices((1, 2, 3), (80, 15, 5))[0]
     result = []
     for at, product in enumerate(rng.sample(products, count)):
-        # Of a partially shipped order, one unit of the first item is still to come.
+        # A partially shipped order lacks one unit of its first item.
         missing = int(at == 0 and sale.status == "PARTIALLY_SHIPPED")
         quantity = rng.choices((1, 2, 3), (85, 11, 4))[0] + missing
-        if at == 0 and sale.fate == "kept_part_paid":
+        if at == 0 and sale.outcome == "kept_part_paid":
             quantity = max(2 + missing, quantity)
         line = Line(
-            id=digits(sale.serial * 3 + at, start, 14),
+            id=decimal_id(sale.serial * 3 + at, start, 14),
             product=product,
             quantity=quantity,
             fulfilled=0 if sale.shipped is None else quantity - missing,

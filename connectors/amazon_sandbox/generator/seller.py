@@ -1,4 +1,4 @@
-"""A seller as of a day, and the shelf that keeps the sellers in use."""
+"""A seller as of a day, and the cache of generated sellers."""
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -10,77 +10,86 @@ from operator import attrgetter
 import msgspec
 from anyio import Lock, to_thread
 
-from connectors.amazon_sandbox.generator import plots, returns
-from connectors.amazon_sandbox.generator.book import Book, Movement, Settled
+from connectors.amazon_sandbox.generator import returns, scenarios
 from connectors.amazon_sandbox.generator.catalogue import Product, Stock, catalogue, stock
-from connectors.amazon_sandbox.generator.deliveries import supply
-from connectors.amazon_sandbox.generator.draw import DAY, dice
 from connectors.amazon_sandbox.generator.fees import Fees
 from connectors.amazon_sandbox.generator.identity import Identity
-from connectors.amazon_sandbox.generator.ledger import everyday
-from connectors.amazon_sandbox.generator.marketplaces import MARKETPLACES, Marketplace, neighbours
-from connectors.amazon_sandbox.generator.postings import (
-    TOLD,
-    Dates,
-    Posting,
-    refund,
-    reimbursements,
-    shipments,
-    standing,
+from connectors.amazon_sandbox.generator.inbound_shipments import routine_shipments
+from connectors.amazon_sandbox.generator.journal import Journal, Movement, ReimbursedClaims
+from connectors.amazon_sandbox.generator.ledger import routine_rows
+from connectors.amazon_sandbox.generator.marketplaces import (
+    MARKETPLACES,
+    MarketplaceInfo,
+    same_region,
 )
+from connectors.amazon_sandbox.generator.postings import (
+    POSTING_HISTORY,
+    Posting,
+    PostingDates,
+    recurring_charges,
+    refund_posting,
+    reimbursement_postings,
+    shipment_postings,
+)
+from connectors.amazon_sandbox.generator.randomness import seeded_random
 from connectors.amazon_sandbox.generator.sales import (
     Line,
     Sale,
-    bygone,
     count_lines,
-    earlier,
-    elsewhere,
+    historic_sales,
     lines,
+    multichannel_sales,
+    previous_round,
     sales,
 )
+from connectors.amazon_sandbox.generator.times import DAY
 
-_MARGIN = 5 * 60  # so that a window ending two minutes ago holds everything, even at midnight
+# Seconds before midnight, so that a window ending two minutes ago holds everything even then.
+_MARGIN = 5 * 60
 
 
 class Seller(msgspec.Struct, frozen=True, dict=True):
-    """All that a seller has on one UTC day: a function of its identity and the day.
-
-    `sales` by the moment of creation, `updates` the same by their last change, `postings` by date;
-    `stock` by marketplace. `others` are orders that are not listed: refunded ones of the round
-    before, some for everybody, and those of other shops. `book` holds what happened to the goods.
-    """
+    """All of a seller's data on one UTC day: a function of its identity and the day."""
 
     identity: Identity
     day: date
-    home: Marketplace
+    #: The marketplace where it stores its goods and is paid.
+    home: MarketplaceInfo
     products: tuple[Product, ...]
+    #: The listed orders, by creation.
     sales: Sequence[Sale]
+    #: The listed orders, by last change.
     updates: Sequence[Sale]
     by_id: Mapping[str, Sale]
+    #: Orders that are not listed: refunded ones of the previous round, historic ones, and those of
+    #: other shops.
     others: Sequence[Sale]
+    #: By date.
     postings: Sequence[Posting]
+    #: By marketplace.
     stock: Mapping[str, Sequence[Stock]]
     fees: Fees
-    book: Book
+    journal: Journal
 
     @property
     def root(self) -> str:
+        """The seed of all its random streams."""
         return self.identity.name
 
     @property
-    def western(self) -> bool:
-        """Whether its reports are written in Cp1252."""
-        return _is_western(self.identity)
+    def uses_cp1252(self) -> bool:
+        """Whether its reports are encoded in Cp1252 instead of UTF-8."""
+        return _uses_cp1252(self.identity)
 
     @property
     def modern(self) -> bool:
-        """Whether its ledger has the columns that came later."""
+        """Whether its ledger has the newer columns, such as the unreconciled quantity."""
         return _is_modern(self.identity)
 
     @cached_property
-    def marketplaces(self) -> Mapping[str, Marketplace]:
-        """Where its authorisation reaches."""
-        return neighbours(self.home.id)
+    def marketplaces(self) -> Mapping[str, MarketplaceInfo]:
+        """The marketplaces that its authorization covers."""
+        return same_region(self.home.id)
 
     @property
     def midnight(self) -> int:
@@ -91,104 +100,115 @@ class Seller(msgspec.Struct, frozen=True, dict=True):
 
     @cached_property
     def count_of_lines(self) -> int:
-        """How many items all its orders have."""
+        """How many items all listed orders have."""
         return sum(count_lines(self.root, sale) for sale in self.sales)
 
     @cached_property
     def ledger(self) -> Sequence[Movement]:
-        """All rows of the ledger by date; made when first asked for, which takes its time."""
+        """All rows of the ledger by date. Generated on first use, which is slow."""
         sold = chain(self.sales, self.others)
-        rows = everyday(self.root, self.products, sold, self.lines, self.book.horizon)
-        return sorted([*self.book.movements, *rows], key=attrgetter("at"))
+        rows = routine_rows(self.root, self.products, sold, self.lines, self.journal.horizon)
+        return sorted([*self.journal.movements, *rows], key=attrgetter("at"))
 
 
 def generate(
-    identity: Identity, day: date, sells_in: Sequence[str], settled: Settled | None = None
+    identity: Identity,
+    day: date,
+    sells_in: Sequence[str],
+    reimbursed_claims: ReimbursedClaims | None = None,
 ) -> Seller:
-    """The seller as of that day's midnight, selling in those marketplaces.
+    """The seller as of midnight of that day, with orders in those marketplaces.
 
-    `settled` claims were reimbursed on demand.
+    `reimbursed_claims`: claims that were reimbursed on demand.
     """
     root, orders = identity.name, identity.orders
     horizon = _midnight(day) - _MARGIN
-    products = catalogue(root, orders, _is_western(identity))
-    places = [MARKETPLACES[each] for each in sells_in]
-    sold = sorted(sales(root, orders, horizon, places), key=attrgetter("created", "serial"))
-    before = [*earlier(root, orders, horizon, places), *bygone(root, horizon, places[0])]
-    others = [*before, *elsewhere(root, orders, horizon)]
-    book, refunds = _write(identity, products, [*before, *sold], horizon, settled or {})
+    products = catalogue(root, orders, _uses_cp1252(identity))
+    marketplaces = [MARKETPLACES[id] for id in sells_in]
+    home = marketplaces[0]
+    listed = sorted(sales(root, orders, horizon, marketplaces), key=attrgetter("created", "serial"))
+    older = [
+        *previous_round(root, orders, horizon, marketplaces),
+        *historic_sales(root, horizon, home),
+    ]
+    others = [*older, *multichannel_sales(root, orders, horizon)]
+    journal, refunds = _journal(
+        identity, products, [*older, *listed], horizon, reimbursed_claims or {}
+    )
     postings = chain(
-        shipments(root, [*others, *sold], horizon),
+        shipment_postings(root, [*others, *listed], horizon),
         refunds,
-        reimbursements(book.payments, horizon, places[0].id),
-        standing(root, orders, horizon, places[0].id),
+        reimbursement_postings(journal.reimbursements, horizon, home.id),
+        recurring_charges(root, orders, horizon, home.id),
     )
     return Seller(
         identity=identity,
         day=day,
-        home=places[0],
+        home=home,
         products=products,
-        sales=sold,
-        updates=sorted(sold, key=attrgetter("updated", "serial")),
-        by_id={sale.id: sale for sale in sold},
+        sales=listed,
+        updates=sorted(listed, key=attrgetter("updated", "serial")),
+        by_id={sale.id: sale for sale in listed},
         others=others,
         postings=sorted(postings, key=attrgetter("posted")),
         stock=dict.fromkeys(sells_in, stock(root, horizon, products)),
         fees=Fees(root, len(products)),
-        book=book,
+        journal=journal,
     )
 
 
-def _write(
+def _journal(
     identity: Identity,
     products: Sequence[Product],
     sold: Sequence[Sale],
     horizon: int,
-    settled: Settled,
-) -> tuple[Book, list[Posting]]:
-    """The book, and the refunds that belong to it."""
-    root, book = identity.name, Book(horizon, settled)
-    told = plots.plot(root, identity.orders, products)
-    plots.tell(root, told, book, _is_modern(identity))
-    supply(root, book, [each for each in products if each not in told.quiet])
-    return book, list(_refunds(root, book, told, products, sold))
+    reimbursed_claims: ReimbursedClaims,
+) -> tuple[Journal, list[Posting]]:
+    """The journal of the goods, and the postings of the refunds."""
+    root, journal = identity.name, Journal(horizon, reimbursed_claims)
+    plan = scenarios.plan_scenarios(root, identity.orders, products)
+    scenarios.emit(root, plan, journal, _is_modern(identity))
+    sent = [product for product in products if product not in plan.undisturbed]
+    routine_shipments(root, journal, sent)
+    return journal, list(_refunds(root, journal, plan, products, sold))
 
 
 def _refunds(
     root: str,
-    book: Book,
-    told: plots.Plot,
+    journal: Journal,
+    plan: scenarios.ScenarioPlan,
     products: Sequence[Product],
     sold: Sequence[Sale],
 ) -> Iterator[Posting]:
-    """The refunds that are known; on the way, what became of the goods goes into the book."""
+    """The postings of known refunds. Adds the goods' outcomes to the journal."""
     for sale in sold:
-        if not sale.fate or sale.shipped is None:
+        if not sale.outcome or sale.shipped is None:
             continue
-        dates = Dates.of(root, sale, sale.shipped)
-        line = next(each for each in lines(root, sale, products) if each.fulfilled)
-        replaced = sale.fate in returns.UNREFUNDED
-        # What was not refunded is told of as long as its sale is: else nobody knows where that was.
+        dates = PostingDates.of(root, sale, sale.shipped)
+        line = next(line for line in lines(root, sale, products) if line.fulfilled)
+        replaced = sale.outcome in returns.UNREFUNDED
+        # A return without a refund is listed as long as the posting of its sale: without that, no
+        # client knows in which marketplace it was sold.
         last = dates.posted if replaced else dates.refunded
-        if last <= book.horizon - TOLD or line.product in told.quiet:
+        if last <= journal.horizon - POSTING_HISTORY or line.product in plan.undisturbed:
             continue
-        known = dates.refunded + dates.lag <= book.horizon
-        refunded = None
-        if known and not replaced:
-            refunded = returns.Refund.of(line, dates.refunded)
-            yield refund(sale, dates.refunded)
+        visible = dates.refunded + dates.lag <= journal.horizon
+        refund = None
+        if visible and not replaced:
+            refund = returns.RefundAmount.of(line, dates.refunded)
+            yield refund_posting(sale, dates.refunded)
         base = dates.replaced if replaced else dates.refunded
-        if base - 3 * DAY <= book.horizon:
-            rng = dice(root, "return", sale.serial)
-            place = MARKETPLACES[sale.marketplace]
-            returns.tell(returns.Case(book, place, sale, line, refunded, base, rng))
+        if base - 3 * DAY <= journal.horizon:
+            rng = seeded_random(root, "return", sale.serial)
+            marketplace = MARKETPLACES[sale.marketplace]
+            returns.emit(returns.RefundCase(journal, marketplace, sale, line, refund, base, rng))
 
 
 def _midnight(day: date) -> int:
     return int(datetime.combine(day, time(), UTC).timestamp())
 
 
-def _is_western(identity: Identity) -> bool:
+def _uses_cp1252(identity: Identity) -> bool:
     return identity.seed % 2 == 0
 
 
@@ -196,31 +216,33 @@ def _is_modern(identity: Identity) -> bool:
     return identity.seed % 4 != 0
 
 
-class Shelf:
-    """Keeps generated sellers, `room` orders in all; who was asked for longest ago goes first."""
+class SellerCache:
+    """Caches generated sellers, up to `capacity` orders in total; least recently used go first."""
 
-    def __init__(self, make: Callable[[Identity, date], Seller], room: int = 200_000) -> None:
-        self._make, self._room = make, room
+    def __init__(self, make: Callable[[Identity, date], Seller], capacity: int = 200_000) -> None:
+        self._make, self._capacity = make, capacity
         self._sellers: OrderedDict[tuple[Identity, date], Seller] = OrderedDict()
         self._lock = Lock()
 
     async def get(self, identity: Identity, day: date) -> Seller:
         if (identity, day) not in self._sellers:
-            async with self._lock:  # whoever waits here finds it made
+            async with self._lock:
+                # Another task may have generated it while this one waited.
                 if (identity, day) not in self._sellers:
-                    self._keep(await to_thread.run_sync(self._make, identity, day))
+                    self._add(await to_thread.run_sync(self._make, identity, day))
         self._sellers.move_to_end((identity, day))
         return self._sellers[identity, day]
 
-    def forget(self, identity: Identity) -> None:
-        """It has changed: make it anew when it is asked for again."""
-        for each in [key for key in self._sellers if key[0] == identity]:
-            del self._sellers[each]
+    def discard(self, identity: Identity) -> None:
+        """Drop a seller that has changed; the next use generates it again."""
+        for key in [key for key in self._sellers if key[0] == identity]:
+            del self._sellers[key]
 
-    def _keep(self, seller: Seller) -> None:
+    def _add(self, seller: Seller) -> None:
         self._sellers[seller.identity, seller.day] = seller
-        while len(self._sellers) > 1 and self._orders() > self._room:
+        while len(self._sellers) > 1 and self._weight() > self._capacity:
             self._sellers.popitem(last=False)
 
-    def _orders(self) -> int:
+    def _weight(self) -> int:
+        """In orders; each seller weighs a hundred more."""
         return sum(identity.orders + 100 for identity, _ in self._sellers)

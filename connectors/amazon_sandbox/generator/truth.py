@@ -1,4 +1,4 @@
-"""The claims that should be found in a seller's data: known from what was planted in it."""
+"""The ground truth: the claims that a correct client detects in a seller's data."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -7,20 +7,25 @@ from statistics import median
 
 import msgspec
 
-from connectors.amazon_sandbox.generator.book import DAMAGED, LOST, SHORT, Book, Decoy, Finding
 from connectors.amazon_sandbox.generator.catalogue import Product
-from connectors.amazon_sandbox.generator.draw import day
 from connectors.amazon_sandbox.generator.fees import Charge, overcharges
-from connectors.amazon_sandbox.generator.marketplaces import ELSEWHERE, MARKETPLACES
+from connectors.amazon_sandbox.generator.journal import (
+    DAMAGED,
+    LOST,
+    SHORT,
+    Decoy,
+    Journal,
+    PlantedClaim,
+)
+from connectors.amazon_sandbox.generator.marketplaces import MARKETPLACES, NON_AMAZON
+from connectors.amazon_sandbox.generator.postings import Posting
+from connectors.amazon_sandbox.generator.sales import Sale
 from connectors.amazon_sandbox.generator.seller import Seller
+from connectors.amazon_sandbox.generator.times import day
 
 
-class Claim(msgspec.Struct, frozen=True, rename="camel"):
-    """One expected claim. Days are UTC days, the last one included.
-
-    `valued_by`: cost, reimbursements (their median), sales (the median of what they brought), price
-    (less fees: an upper bound), refund, fees or reversal; null if there is no amount.
-    """
+class ExpectedClaim(msgspec.Struct, frozen=True, rename="camel"):
+    """Days are UTC days, the last one included."""
 
     rule: str
     name: str
@@ -33,6 +38,8 @@ class Claim(msgspec.Struct, frozen=True, rename="camel"):
     units: int
     amount: str | None
     currency: str
+    #: cost, reimbursements (their median), sales (their median net proceeds), price (less fees: an
+    #: upper bound), refund, fees or reversal; null without an amount.
     valued_by: str | None
     status: str
     base: date
@@ -41,163 +48,181 @@ class Claim(msgspec.Struct, frozen=True, rename="camel"):
     confidence: str
 
 
-def claims(seller: Seller, with_costs: bool) -> list[Claim]:
-    """All that is known on that day, and can be seen in what is usually read; `with_costs`: as
-    found by who knows what the goods cost."""
-    findings, sold = seller.book.findings, _Sold(seller)
-    values = _Values(seller, with_costs, sold)
-    planted = [each for each in findings if with_costs or each.rule != "R10"]
-    found = _merged([*planted, *_charged(seller, sold).findings])
-    told = [_claim(seller, each, values) for each in found]
-    return sorted(told, key=lambda claim: (int(claim.rule[1:]), claim.key))
+def claims(seller: Seller, with_costs: bool) -> list[ExpectedClaim]:
+    """All claims that are visible on the seller's day in the data that a client usually reads.
+
+    `with_costs`: as detected by a client that has the cost table.
+    """
+    shipped = _ShippedSales(seller)
+    valuation = _Valuation(seller, with_costs, shipped)
+    planted = [claim for claim in seller.journal.claims if with_costs or claim.rule != "R10"]
+    merged = _merged([*planted, *_fee_journal(seller, shipped).claims])
+    expected = [_expected(seller, claim, valuation) for claim in merged]
+    return sorted(expected, key=lambda claim: (int(claim.rule[1:]), claim.key))
 
 
 def decoys(seller: Seller) -> list[Decoy]:
-    """What was planted to look like a claim, and why it is none."""
-    charged = _charged(seller, _Sold(seller))
-    claimed = {(each.rule, each.key) for each in (*seller.book.findings, *charged.findings)}
-    claimed |= {(each.rule, each.product.sku) for each in charged.findings}
-    planted = [*seller.book.decoys, *charged.decoys]
-    unique = {(each.rule, each.key): each for each in planted}
-    others = [each for name, each in unique.items() if name not in claimed]
-    return sorted(others, key=lambda decoy: (int(decoy.rule[1:]), decoy.key))
+    """Data that resembles a claim, with the reason why it is not one."""
+    fees = _fee_journal(seller, _ShippedSales(seller))
+    claimed = {(claim.rule, claim.key) for claim in (*seller.journal.claims, *fees.claims)}
+    claimed |= {(claim.rule, claim.product.sku) for claim in fees.claims}
+    planted = [*seller.journal.decoys, *fees.decoys]
+    unique = {(decoy.rule, decoy.key): decoy for decoy in planted}
+    unclaimed = [decoy for key, decoy in unique.items() if key not in claimed]
+    return sorted(unclaimed, key=lambda decoy: (int(decoy.rule[1:]), decoy.key))
 
 
 def costs(seller: Seller) -> list[dict[str, str]]:
-    """What the goods cost the seller: a cost table."""
+    """The seller's cost table."""
     currency = seller.home.currency
     return [
-        {"sku": each.sku, "cost": _text(each.cost), "currency": currency}
-        for each in seller.products
+        {"sku": product.sku, "cost": _text(product.cost), "currency": currency}
+        for product in seller.products
     ]
 
 
-def find(seller: Seller, rule: str, key: str) -> Claim | None:
-    found = (each for each in claims(seller, True) if (each.rule, each.key) == (rule, key))
-    return next(found, None)
+def find(seller: Seller, rule: str, key: str) -> ExpectedClaim | None:
+    matches = (claim for claim in claims(seller, True) if (claim.rule, claim.key) == (rule, key))
+    return next(matches, None)
 
 
-class _Sold:
-    """What Amazon shipped for the seller's own orders: `charges` at home, for products whose fees
-    are odd; `brought`, in cents net of fees, for a unit of what did not come back to the shelf.
-    (Of other shops' orders nobody announces what they cost.)"""
+class _ShippedSales:
+    """The seller's own orders that Amazon shipped. The fees of other shops' orders are left out: no
+    preview announces them."""
 
     def __init__(self, seller: Seller) -> None:
+        #: Shipments from the home marketplace of products with a fee anomaly.
         self.charges: list[Charge] = []
-        self.brought: dict[tuple[Product, str], list[int]] = defaultdict(list)
-        lost = {each.product for each in seller.book.findings if each.by_sale}
+        #: Cents net of fees, for each unit of a product that was not restocked after a return.
+        self.net_proceeds: dict[tuple[Product, str], list[int]] = defaultdict(list)
+        unstocked = {claim.product for claim in seller.journal.claims if claim.by_sale}
         for posting in seller.postings:
             sale = posting.sale
             if posting.kind != "Shipment" or not sale or not sale.by_amazon:
                 continue
-            if posting.place == ELSEWHERE.id:
+            if posting.marketplace != NON_AMAZON.id:
+                self._add(seller, posting, sale, unstocked)
+
+    def _add(self, seller: Seller, posting: Posting, sale: Sale, unstocked: set[Product]) -> None:
+        at_home = posting.marketplace == seller.home.id
+        currency = MARKETPLACES[posting.marketplace].currency
+        for line in seller.lines(sale):
+            product = line.product
+            if not line.fulfilled:
                 continue
-            at_home = posting.place == seller.home.id
-            currency = MARKETPLACES[posting.place].currency
-            for line in seller.lines(sale):
-                product = line.product
-                if not line.fulfilled:
-                    continue
-                if at_home and seller.fees.story(product):
-                    self.charges.append((posting.posted, product, line.fulfilled))
-                if product in lost:
-                    fee = seller.fees.charged(product, posting.posted, at_home)
-                    self.brought[product, currency].append(product.price - referral(product) - fee)
+            if at_home and seller.fees.anomaly(product):
+                self.charges.append((posting.posted, product, line.fulfilled))
+            if product in unstocked:
+                fee = seller.fees.charged(product, posting.posted, at_home)
+                net = product.price - referral(product) - fee
+                self.net_proceeds[product, currency].append(net)
 
 
-def _charged(seller: Seller, sold: _Sold) -> Book:
-    """The claims to fees."""
-    book = Book(seller.book.horizon, {})
+def _fee_journal(seller: Seller, shipped: _ShippedSales) -> Journal:
+    """A journal of the claims and decoys of fees."""
+    journal = Journal(seller.journal.horizon, {})
     currency = seller.home.currency
-    overcharges(book, seller.fees, sold.charges, seller.midnight, currency)
-    return book
+    overcharges(journal, seller.fees, shipped.charges, seller.midnight, currency)
+    return journal
 
 
-def _merged(findings: Sequence[Finding]) -> Sequence[Finding]:
-    """Those of one key are one claim: two returns of a month, as R6 counts them."""
-    merged: dict[tuple[str, str], Finding] = {}
-    for each in findings:
-        other = merged.get((each.rule, each.key))
-        merged[each.rule, each.key] = each if other is None else _sum(other, each)
+def _merged(claims: Sequence[PlantedClaim]) -> Sequence[PlantedClaim]:
+    """Merge claims with the same key, such as two returns of a product in a month (R6)."""
+    merged: dict[tuple[str, str], PlantedClaim] = {}
+    for claim in claims:
+        previous = merged.get((claim.rule, claim.key))
+        merged[claim.rule, claim.key] = claim if previous is None else _sum(previous, claim)
     return list(merged.values())
 
 
-def _sum(one: Finding, other: Finding) -> Finding:
-    """All their units, from the last of them on."""
-    last = max(one, other, key=lambda each: each.base)
-    return msgspec.structs.replace(last, units=one.units + other.units)
+def _sum(first: PlantedClaim, second: PlantedClaim) -> PlantedClaim:
+    """The units of both, with the window of the later one."""
+    last = max(first, second, key=lambda claim: claim.base)
+    return msgspec.structs.replace(last, units=first.units + second.units)
 
 
-class _Values:
-    """What a unit of a product is worth, by the best that is known, and by what that is; nothing,
-    if it costs more to sell than it brings."""
+class _Valuation:
+    """The value of a unit of a product by the best known source, and the name of that source.
 
-    def __init__(self, seller: Seller, with_costs: bool, sold: _Sold) -> None:
+    The value is None if a sale costs more than it earns.
+    """
+
+    def __init__(self, seller: Seller, with_costs: bool, shipped: _ShippedSales) -> None:
         self._with_costs, self._seller = with_costs, seller
-        self._brought = sold.brought
-        self._paid = _paid(seller.book)
+        self._net_proceeds = shipped.net_proceeds
+        self._reimbursed = _reimbursed(seller.journal)
 
-    def of(self, product: Product) -> tuple[float | None, str]:
+    def before_sale(self, product: Product) -> tuple[float | None, str]:
         if self._with_costs:
             return product.cost, "cost"
-        if product.fn_sku in self._paid:
-            return median(self._paid[product.fn_sku]), "reimbursements"
+        if product.fn_sku in self._reimbursed:
+            return median(self._reimbursed[product.fn_sku]), "reimbursements"
         return self._price(product)
 
-    def sold(self, product: Product, currency: str) -> tuple[float | None, str]:
-        brought = self._brought.get((product, currency))
-        if brought and median(brought) > 0:
-            return median(brought), "sales"
+    def by_sale(self, product: Product, currency: str) -> tuple[float | None, str]:
+        net_proceeds = self._net_proceeds.get((product, currency))
+        if net_proceeds and median(net_proceeds) > 0:
+            return median(net_proceeds), "sales"
         return self._price(product)
 
     def _price(self, product: Product) -> tuple[float | None, str]:
         fee = self._seller.fees.expected(product, self._seller.midnight)
-        left = product.price - referral(product) - fee
-        return (left, "price") if left > 0 else (None, "")
+        net = product.price - referral(product) - fee
+        return (net, "price") if net > 0 else (None, "")
 
 
 def referral(product: Product) -> int:
+    """The referral fee of a unit in cents."""
     return product.price * product.commission // 100
 
 
-def _paid(book: Book) -> Mapping[str, list[int]]:
-    paid: dict[str, list[int]] = defaultdict(list)
-    for each in book.payments:
-        if each.reason in (LOST, DAMAGED, SHORT) and each.units > 0:
-            paid[each.product.fn_sku].append(each.each)
-    return paid
+def _reimbursed(journal: Journal) -> Mapping[str, list[int]]:
+    """Cents per unit of the reimbursements of each FNSKU."""
+    reimbursed: dict[str, list[int]] = defaultdict(list)
+    for reimbursement in journal.reimbursements:
+        if reimbursement.reason in (LOST, DAMAGED, SHORT) and reimbursement.units > 0:
+            reimbursed[reimbursement.product.fn_sku].append(reimbursement.unit_cents)
+    return reimbursed
 
 
-def _claim(seller: Seller, found: Finding, values: _Values) -> Claim:
-    amount, valued_by = found.amount, found.valued_by
-    currency = found.currency or seller.home.currency
-    if found.by_unit or found.by_sale:
-        each, valued_by = (
-            values.of(found.product) if found.by_unit else values.sold(found.product, currency)
-        )
-        amount = None if each is None else int(each * found.units + 0.5)
-        currency = seller.home.currency if valued_by == "price" else currency
-    base = day(found.base)
-    opens, closes = (base + timedelta(days) for days in (found.opens, found.closes))
-    return Claim(
-        rule=found.rule,
-        name=found.name,
-        key=found.key,
-        fnsku=found.product.fn_sku,
-        sku=found.product.sku,
-        order_id=found.order_id or None,
-        shipment_id=found.shipment_id or None,
-        reference_id=found.reference or None,
-        units=found.units,
+def _expected(seller: Seller, claim: PlantedClaim, valuation: _Valuation) -> ExpectedClaim:
+    amount, valued_by, currency = _value(seller, claim, valuation)
+    base = day(claim.base)
+    opens, closes = (base + timedelta(days) for days in (claim.opens, claim.closes))
+    return ExpectedClaim(
+        rule=claim.rule,
+        name=claim.name,
+        key=claim.key,
+        fnsku=claim.product.fn_sku,
+        sku=claim.product.sku,
+        order_id=claim.order_id or None,
+        shipment_id=claim.shipment_id or None,
+        reference_id=claim.reference or None,
+        units=claim.units,
         amount=None if amount is None else _text(amount),
         currency=currency,
         valued_by=valued_by or None,
-        status="reimbursed" if found.paid else _status(seller.day, opens, closes),
+        status="reimbursed" if claim.paid else _status(seller.day, opens, closes),
         base=base,
         opens=opens,
         closes=closes,
-        confidence="low" if found.low else "high",
+        confidence="low" if claim.low else "high",
     )
+
+
+def _value(
+    seller: Seller, claim: PlantedClaim, valuation: _Valuation
+) -> tuple[int | None, str, str]:
+    """Amount in cents, the source of the value, and the currency."""
+    currency = claim.currency or seller.home.currency
+    if claim.by_unit:
+        unit_value, source = valuation.before_sale(claim.product)
+    elif claim.by_sale:
+        unit_value, source = valuation.by_sale(claim.product, currency)
+    else:
+        return claim.amount, claim.valued_by, currency
+    amount = None if unit_value is None else int(unit_value * claim.units + 0.5)
+    return amount, source, seller.home.currency if source == "price" else currency
 
 
 def _status(today: date, opens: date, closes: date) -> str:

@@ -1,10 +1,10 @@
-"""Every operation on one page, with its published rate (calls per second) and burst."""
+"""The table of operations, with their published rates (calls per second) and bursts."""
 
 from collections.abc import Callable
 
 import msgspec
 
-from connectors.amazon_sandbox.operations import legacy, notifications
+from connectors.amazon_sandbox.operations import notifications, orders_v0
 from connectors.amazon_sandbox.operations.call import Call
 from connectors.amazon_sandbox.operations.fees import (
     get_my_fees_estimate_for_asin,
@@ -32,93 +32,101 @@ from connectors.amazon_sandbox.operations.tokens import create_restricted_data_t
 from connectors.amazon_sandbox.roles import FINANCE, FULFILLMENT, TRACKING, Role
 
 
-class Operation(msgspec.Struct, frozen=True):
-    """To add one, write its handler and a line in the table. A handler turns a call into JSON.
-
-    A `heavy` one takes its time, in a thread. A `grantless` one speaks for no seller. `role` is
-    what an application needs to call it; for reports, their type decides.
-    """
+class ApiOperation(msgspec.Struct, frozen=True):
+    """One operation. To add one, write its handler and a row of the table."""
 
     name: str
     method: str
     path: str
     rate: float
     burst: float
+    #: Returns the JSON body of the response.
     handle: Callable[[Call], object]
     paging: Paging | None = None
+    #: Slow: runs in a thread.
     heavy: bool = False
+    #: Accepts a token that belongs to no seller.
     grantless: bool = False
+    #: The role that the application must have. For reports, the report type decides.
     role: Role | None = None
 
 
-_ORDERS = Paging("paginationToken", life=24 * 3_600, free=frozenset({"maxResultsPerPage"}))
-_INVENTORY = Paging("nextToken", life=30)
-_FINANCES = Paging("nextToken", life=5 * 60)
-_REPORTS = Paging("nextToken", life=24 * 3_600, carries=True, alone=True)
-_INBOUND = Paging("NextToken", life=24 * 3_600, carries=True, only_if=("QueryType", "NEXT_TOKEN"))
-_LEGACY = Paging("NextToken", life=24 * 3_600, carries=True)
+_ORDERS = Paging(
+    "paginationToken", lifetime=24 * 3_600, changeable=frozenset({"maxResultsPerPage"})
+)
+_INVENTORY = Paging("nextToken", lifetime=30)
+_FINANCES = Paging("nextToken", lifetime=5 * 60)
+_REPORTS = Paging("nextToken", lifetime=24 * 3_600, carries_parameters=True, exclusive=True)
+_INBOUND = Paging(
+    "NextToken",
+    lifetime=24 * 3_600,
+    carries_parameters=True,
+    enabled_by=("QueryType", "NEXT_TOKEN"),
+)
+_ORDERS_V0 = Paging("NextToken", lifetime=24 * 3_600, carries_parameters=True)
 
 # fmt: off
 OPERATIONS = (
-    Operation("getMarketplaceParticipations", "GET", "/sellers/v1/marketplaceParticipations",
-              0.016, 15, get_marketplace_participations),
-    Operation("getAccount", "GET", "/sellers/v1/account", 0.016, 15, get_account),
-    Operation("searchOrders", "GET", "/orders/2026-01-01/orders",
-              0.0056, 20, search_orders, _ORDERS, role=TRACKING),
-    Operation("getOrder", "GET", "/orders/2026-01-01/orders/{orderId}",
-              0.5, 30, get_order, role=TRACKING),
-    Operation("getInventorySummaries", "GET", "/fba/inventory/v1/summaries",
-              2, 2, get_inventory_summaries, _INVENTORY, role=FULFILLMENT),
-    Operation("listTransactions", "GET", "/finances/2024-06-19/transactions",
-              0.5, 10, list_transactions, _FINANCES, role=FINANCE),
-    Operation("createReport", "POST", "/reports/2021-06-30/reports",
-              0.0167, 15, create_report, heavy=True),
-    Operation("getReports", "GET", "/reports/2021-06-30/reports",
-              0.0222, 10, get_reports, _REPORTS),
-    Operation("getReport", "GET", "/reports/2021-06-30/reports/{reportId}", 2, 15, get_report),
-    Operation("cancelReport", "DELETE", "/reports/2021-06-30/reports/{reportId}",
-              0.0222, 10, cancel_report),
-    Operation("getReportDocument", "GET", "/reports/2021-06-30/documents/{reportDocumentId}",
-              0.0167, 15, get_report_document),
-    Operation("getShipments", "GET", "/fba/inbound/v0/shipments",
-              2, 30, get_shipments, _INBOUND, role=FULFILLMENT),
-    Operation("getShipmentItems", "GET", "/fba/inbound/v0/shipmentItems",
-              2, 30, get_shipment_items, _INBOUND, role=FULFILLMENT),
-    Operation("getShipmentItemsByShipmentId", "GET", "/fba/inbound/v0/shipments/{shipmentId}/items",
-              2, 30, get_shipment_items_by_shipment_id, role=FULFILLMENT),
-    Operation("getMyFeesEstimates", "POST", "/products/fees/v0/feesEstimate",
-              0.5, 1, get_my_fees_estimates),
-    Operation("getMyFeesEstimateForSKU", "POST",
-              "/products/fees/v0/listings/{SellerSKU:path}/feesEstimate",
-              1, 2, get_my_fees_estimate_for_sku),
-    Operation("getMyFeesEstimateForASIN", "POST", "/products/fees/v0/items/{Asin}/feesEstimate",
-              1, 2, get_my_fees_estimate_for_asin),
-    Operation("getOrders", "GET", "/orders/v0/orders",
-              0.0167, 20, legacy.get_orders, _LEGACY, role=TRACKING),
-    Operation("getOrderV0", "GET", "/orders/v0/orders/{orderId}",
-              0.5, 30, legacy.get_order, role=TRACKING),
-    Operation("getOrderItems", "GET", "/orders/v0/orders/{orderId}/orderItems",
-              0.5, 30, legacy.get_order_items, role=TRACKING),
-    Operation("createRestrictedDataToken", "POST", "/tokens/2021-03-01/restrictedDataToken",
-              1, 10, create_restricted_data_token),
-    Operation("createDestination", "POST", "/notifications/v1/destinations",
-              1, 5, notifications.create_destination, grantless=True),
-    Operation("getDestinations", "GET", "/notifications/v1/destinations",
-              1, 5, notifications.get_destinations, grantless=True),
-    Operation("getDestination", "GET", "/notifications/v1/destinations/{destinationId}",
-              1, 5, notifications.get_destination, grantless=True),
-    Operation("deleteDestination", "DELETE", "/notifications/v1/destinations/{destinationId}",
-              1, 5, notifications.delete_destination, grantless=True),
-    Operation("createSubscription", "POST", "/notifications/v1/subscriptions/{notificationType}",
-              1, 5, notifications.create_subscription),
-    Operation("getSubscription", "GET", "/notifications/v1/subscriptions/{notificationType}",
-              1, 5, notifications.get_subscription),
-    Operation("getSubscriptionById", "GET",
-              "/notifications/v1/subscriptions/{notificationType}/{subscriptionId}",
-              1, 5, notifications.get_subscription_by_id),
-    Operation("deleteSubscriptionById", "DELETE",
-              "/notifications/v1/subscriptions/{notificationType}/{subscriptionId}",
-              1, 5, notifications.delete_subscription_by_id, grantless=True),
+    ApiOperation("getMarketplaceParticipations", "GET", "/sellers/v1/marketplaceParticipations",
+                 0.016, 15, get_marketplace_participations),
+    ApiOperation("getAccount", "GET", "/sellers/v1/account", 0.016, 15, get_account),
+    ApiOperation("searchOrders", "GET", "/orders/2026-01-01/orders",
+                 0.0056, 20, search_orders, _ORDERS, role=TRACKING),
+    ApiOperation("getOrder", "GET", "/orders/2026-01-01/orders/{orderId}",
+                 0.5, 30, get_order, role=TRACKING),
+    ApiOperation("getInventorySummaries", "GET", "/fba/inventory/v1/summaries",
+                 2, 2, get_inventory_summaries, _INVENTORY, role=FULFILLMENT),
+    ApiOperation("listTransactions", "GET", "/finances/2024-06-19/transactions",
+                 0.5, 10, list_transactions, _FINANCES, role=FINANCE),
+    ApiOperation("createReport", "POST", "/reports/2021-06-30/reports",
+                 0.0167, 15, create_report, heavy=True),
+    ApiOperation("getReports", "GET", "/reports/2021-06-30/reports",
+                 0.0222, 10, get_reports, _REPORTS),
+    ApiOperation("getReport", "GET", "/reports/2021-06-30/reports/{reportId}", 2, 15, get_report),
+    ApiOperation("cancelReport", "DELETE", "/reports/2021-06-30/reports/{reportId}",
+                 0.0222, 10, cancel_report),
+    ApiOperation("getReportDocument", "GET", "/reports/2021-06-30/documents/{reportDocumentId}",
+                 0.0167, 15, get_report_document),
+    ApiOperation("getShipments", "GET", "/fba/inbound/v0/shipments",
+                 2, 30, get_shipments, _INBOUND, role=FULFILLMENT),
+    ApiOperation("getShipmentItems", "GET", "/fba/inbound/v0/shipmentItems",
+                 2, 30, get_shipment_items, _INBOUND, role=FULFILLMENT),
+    ApiOperation("getShipmentItemsByShipmentId", "GET",
+                 "/fba/inbound/v0/shipments/{shipmentId}/items",
+                 2, 30, get_shipment_items_by_shipment_id, role=FULFILLMENT),
+    ApiOperation("getMyFeesEstimates", "POST", "/products/fees/v0/feesEstimate",
+                 0.5, 1, get_my_fees_estimates),
+    ApiOperation("getMyFeesEstimateForSKU", "POST",
+                 "/products/fees/v0/listings/{SellerSKU:path}/feesEstimate",
+                 1, 2, get_my_fees_estimate_for_sku),
+    ApiOperation("getMyFeesEstimateForASIN", "POST", "/products/fees/v0/items/{Asin}/feesEstimate",
+                 1, 2, get_my_fees_estimate_for_asin),
+    ApiOperation("getOrders", "GET", "/orders/v0/orders",
+                 0.0167, 20, orders_v0.get_orders, _ORDERS_V0, role=TRACKING),
+    ApiOperation("getOrderV0", "GET", "/orders/v0/orders/{orderId}",
+                 0.5, 30, orders_v0.get_order, role=TRACKING),
+    ApiOperation("getOrderItems", "GET", "/orders/v0/orders/{orderId}/orderItems",
+                 0.5, 30, orders_v0.get_order_items, role=TRACKING),
+    ApiOperation("createRestrictedDataToken", "POST", "/tokens/2021-03-01/restrictedDataToken",
+                 1, 10, create_restricted_data_token),
+    ApiOperation("createDestination", "POST", "/notifications/v1/destinations",
+                 1, 5, notifications.create_destination, grantless=True),
+    ApiOperation("getDestinations", "GET", "/notifications/v1/destinations",
+                 1, 5, notifications.get_destinations, grantless=True),
+    ApiOperation("getDestination", "GET", "/notifications/v1/destinations/{destinationId}",
+                 1, 5, notifications.get_destination, grantless=True),
+    ApiOperation("deleteDestination", "DELETE", "/notifications/v1/destinations/{destinationId}",
+                 1, 5, notifications.delete_destination, grantless=True),
+    ApiOperation("createSubscription", "POST", "/notifications/v1/subscriptions/{notificationType}",
+                 1, 5, notifications.create_subscription),
+    ApiOperation("getSubscription", "GET", "/notifications/v1/subscriptions/{notificationType}",
+                 1, 5, notifications.get_subscription),
+    ApiOperation("getSubscriptionById", "GET",
+                 "/notifications/v1/subscriptions/{notificationType}/{subscriptionId}",
+                 1, 5, notifications.get_subscription_by_id),
+    ApiOperation("deleteSubscriptionById", "DELETE",
+                 "/notifications/v1/subscriptions/{notificationType}/{subscriptionId}",
+                 1, 5, notifications.delete_subscription_by_id, grantless=True),
 )
 # fmt: on
 

@@ -1,65 +1,71 @@
-"""One admitted call: all that an operation needs to answer it."""
+"""An authenticated call: everything that an operation needs to respond."""
 
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 import msgspec
 
-from connectors.amazon_sandbox.answers import denied, invalid
-from connectors.amazon_sandbox.faults import Weather
+from connectors.amazon_sandbox.faults import FaultInjector
 from connectors.amazon_sandbox.generator.seller import Seller
-from connectors.amazon_sandbox.notices import Notices
-from connectors.amazon_sandbox.operations.paging import Cursor, seal
+from connectors.amazon_sandbox.notification_store import NotificationStore
+from connectors.amazon_sandbox.operations.paging import Cursor, encode_token
 from connectors.amazon_sandbox.operations.query import Query
-from connectors.amazon_sandbox.reports.desk import Desk
+from connectors.amazon_sandbox.reports.store import ReportStore
+from connectors.amazon_sandbox.responses import denied, invalid
 from connectors.amazon_sandbox.roles import Role
 
 Body = TypeVar("Body")
 
 
 class Call(msgspec.Struct, frozen=True):
-    """`now` is the moment of this call; `again` says that its page is to be handed out twice.
-
-    `base` is the address of this sandbox; `desk`, `notices` and `give` are the only things that an
-    operation may change. `life` is how long something lives here that lives that long with Amazon.
-    """
+    """An operation changes only `reports`, `notification_store` and the restricted tokens."""
 
     seller: Seller
     query: Query
     path: Mapping[str, str]
+    #: When the call was received, in seconds since 1970.
     now: float
     cursor: Cursor
     body: bytes
-    base: str
+    #: The address of this sandbox.
+    base_url: str
     client_id: str
-    desk: Desk
-    notices: Notices
-    weather: Weather
-    life: Callable[[float], float]
-    give: Callable[[], str]
+    reports: ReportStore
+    notification_store: NotificationStore
+    fault_injector: FaultInjector
+    #: Scales one of Amazon's lifetimes, in seconds, by the sandbox's speed.
+    lifetime: Callable[[float], float]
+    issue_restricted_token: Callable[[], str]
+    #: How often the ledger repeats its rows of shipments.
     copies: int = 1
-    again: bool = False
+    #: Serve this page a second time, under another token.
+    duplicate_page: bool = False
 
     def decode(self, kind: type[Body]) -> Body:
-        """The body, if it is of that kind."""
+        """The body as that type. Raises a 400 if it does not match."""
         try:
             return msgspec.json.decode(self.body, type=kind)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise invalid(f"The request body is invalid: {error}") from None
 
-    def check(self, role: Role) -> None:
-        """Refuse, if the application has not that role. Amazon does not say which it is."""
-        if role in self.weather.faults.missing_roles:
+    def require_role(self, role: Role) -> None:
+        """Raise a 403 if the application lacks the role. Amazon does not name the missing role."""
+        if role in self.fault_injector.faults.missing_roles:
             raise denied("")
 
-    def token(self, position: int | None) -> str | None:
-        """The token of the page that starts there; None if there is no such page."""
-        here = self.cursor
-        if self.again and not here.copy:
-            return seal(msgspec.structs.replace(here, born=self.now, copy=1))
-        if position is None:
+    def token(self, next_position: int | None) -> str | None:
+        """The token of the page that starts at that position; None after the last page."""
+        cursor = self.cursor
+        if self.duplicate_page and not cursor.duplicate:
+            return encode_token(msgspec.structs.replace(cursor, issued_at=self.now, duplicate=1))
+        if next_position is None:
             return None
-        following = Cursor(
-            here.reading, here.asked, self.now, position, here.page + 1, values=here.values
+        next_cursor = Cursor(
+            cursor.fingerprint,
+            cursor.as_of,
+            self.now,
+            next_position,
+            cursor.page + 1,
+            parameters=cursor.parameters,
         )
-        return seal(following)
+        return encode_token(next_cursor)

@@ -1,15 +1,15 @@
-"""Product Fees v0: what selling a product would cost, the same as the previews of fees say."""
+"""Product Fees v0: estimates of the fees of a sale, equal to those of the fee previews."""
 
 from typing import Literal
 
 import msgspec
 
-from connectors.amazon_sandbox.answers import invalid
 from connectors.amazon_sandbox.generator.catalogue import Product
-from connectors.amazon_sandbox.generator.draw import stamp
+from connectors.amazon_sandbox.generator.times import timestamp
 from connectors.amazon_sandbox.operations.call import Call
+from connectors.amazon_sandbox.responses import invalid
 
-_MOST = 20
+_MAX_REQUESTS = 20
 
 
 class _Money(msgspec.Struct, rename="pascal"):
@@ -22,33 +22,33 @@ class _Price(msgspec.Struct, rename="pascal"):
     shipping: _Money | None = None
 
 
-class _Request(msgspec.Struct, rename="pascal"):
+class _EstimateRequest(msgspec.Struct, rename="pascal"):
     marketplace_id: str
     price_to_estimate_fees: _Price
     identifier: str
     is_amazon_fulfilled: bool = False
 
 
-class _Single(msgspec.Struct, rename="pascal"):
-    fees_estimate_request: _Request
+class _SingleRequest(msgspec.Struct, rename="pascal"):
+    fees_estimate_request: _EstimateRequest
 
 
-class _One(msgspec.Struct, rename="pascal"):
+class _BatchEntry(msgspec.Struct, rename="pascal"):
     id_type: Literal["ASIN", "SellerSKU"]
     id_value: str
-    fees_estimate_request: _Request | None = None
+    fees_estimate_request: _EstimateRequest | None = None
 
 
 def get_my_fees_estimates(call: Call) -> object:
-    """A bare list; what is wrong with one of them does not disturb the others."""
-    asked = call.decode(list[_One])
-    if not 1 <= len(asked) <= _MOST:
-        raise invalid(f"From 1 to {_MOST} requests are expected")
+    """A list without a payload. An invalid request does not affect the others."""
+    entries = call.decode(list[_BatchEntry])
+    if not 1 <= len(entries) <= _MAX_REQUESTS:
+        raise invalid(f"From 1 to {_MAX_REQUESTS} requests are expected")
     results = []
-    for each in asked:
-        if each.fees_estimate_request is None:
+    for entry in entries:
+        if entry.fees_estimate_request is None:
             raise invalid("Missing required field [FeesEstimateRequest]")
-        results.append(_result(call, each.id_type, each.id_value, each.fees_estimate_request))
+        results.append(_result(call, entry.id_type, entry.id_value, entry.fees_estimate_request))
     return results
 
 
@@ -61,11 +61,11 @@ def get_my_fees_estimate_for_asin(call: Call) -> object:
 
 
 def _single(call: Call, kind: str, value: str) -> object:
-    request = call.decode(_Single).fees_estimate_request
+    request = call.decode(_SingleRequest).fees_estimate_request
     return {"payload": {"FeesEstimateResult": _result(call, kind, value, request)}}
 
 
-def _result(call: Call, kind: str, value: str, request: _Request) -> object:
+def _result(call: Call, kind: str, value: str, request: _EstimateRequest) -> object:
     identifier = {
         "MarketplaceId": request.marketplace_id,
         "SellerId": call.seller.identity.partner_id,
@@ -83,26 +83,26 @@ def _result(call: Call, kind: str, value: str, request: _Request) -> object:
 
 
 def _find(call: Call, kind: str, value: str) -> Product | None:
-    for each in call.seller.products:
-        if value == (each.asin if kind == "ASIN" else each.sku):
-            return each
+    for product in call.seller.products:
+        if value == (product.asin if kind == "ASIN" else product.sku):
+            return product
     return None
 
 
-def _price(call: Call, request: _Request) -> object:
+def _price(call: Call, request: _EstimateRequest) -> object:
     return {"ListingPrice": _money(call, request.price_to_estimate_fees.listing_price.amount)}
 
 
-def _estimate(call: Call, product: Product, request: _Request) -> object:
+def _estimate(call: Call, product: Product, request: _EstimateRequest) -> object:
     shipping = request.price_to_estimate_fees.shipping
     price = request.price_to_estimate_fees.listing_price.amount
     price += shipping.amount if shipping else 0
-    # In whole cents, rounded down as in the previews.
+    # In whole cents, rounded down as in the fee previews.
     fees = {"ReferralFee": int(round(price * 100) * product.commission / 100) / 100}
     if request.is_amazon_fulfilled:
         fees["FBAFees"] = call.seller.fees.expected(product, call.now) / 100
     return {
-        "TimeOfFeesEstimation": stamp(call.now),
+        "TimeOfFeesEstimation": timestamp(call.now),
         "TotalFeesEstimate": _money(call, round(sum(fees.values()), 2)),
         "FeeDetailList": [_detail(call, name, amount) for name, amount in fees.items()],
     }
@@ -112,8 +112,8 @@ def _detail(call: Call, name: str, amount: float) -> dict[str, object]:
     money = _money(call, amount)
     detail: dict[str, object] = {"FeeType": name, "FeeAmount": money, "FinalFee": money}
     if name == "FBAFees":
-        within = {"FeeType": "FBAPickAndPack", "FeeAmount": money, "FinalFee": money}
-        detail["IncludedFeeDetailList"] = [within]
+        included = {"FeeType": "FBAPickAndPack", "FeeAmount": money, "FinalFee": money}
+        detail["IncludedFeeDetailList"] = [included]
     return detail
 
 

@@ -4,36 +4,40 @@ from bisect import bisect_left
 from collections.abc import Callable, Collection, Sequence
 from operator import attrgetter
 
-from connectors.amazon_sandbox.answers import invalid
-from connectors.amazon_sandbox.generator.draw import DAY
 from connectors.amazon_sandbox.generator.postings import Posting
+from connectors.amazon_sandbox.generator.times import DAY
 from connectors.amazon_sandbox.operations.call import Call
-from connectors.amazon_sandbox.operations.paging import take
+from connectors.amazon_sandbox.operations.paging import page_of
 from connectors.amazon_sandbox.operations.query import Query
-from connectors.amazon_sandbox.operations.transaction import event_group, place, transaction
+from connectors.amazon_sandbox.operations.transaction import (
+    event_group,
+    marketplace_of,
+    transaction,
+)
+from connectors.amazon_sandbox.responses import invalid
 
 _PAGE = 100
-_SETTLED = 120
-_LONGEST = 180 * DAY
+_DELAY = 120  # the newest posting that can be requested is two minutes old
+_MAX_WINDOW = 180 * DAY
 
 _STATUSES = ("DEFERRED", "RELEASED", "DEFERRED_RELEASED")
 _RELATED = ("ORDER_ID", "FINANCIAL_EVENT_GROUP_ID")
 
 
 def list_transactions(call: Call) -> object:
-    # Every fifth page is empty although more will follow, as happens with Amazon.
+    # Every fifth page is empty although more pages follow, as happens with Amazon.
     size = 0 if call.cursor.page % 5 == 2 else _PAGE
-    found, following = take(
+    page, next_position = page_of(
         _rows(call), call.cursor.position, size, _filter(call.query, call.seller.marketplaces)
     )
-    payload: dict[str, object] = {"transactions": [transaction(call.seller, p) for p in found]}
-    token = call.token(following)
+    payload: dict[str, object] = {"transactions": [transaction(call.seller, p) for p in page]}
+    token = call.token(next_position)
     return {"payload": {**payload, "nextToken": token} if token else payload}
 
 
 def _rows(call: Call) -> Sequence[Posting]:
-    after, before = _window(call.query, call.cursor.asked)
-    if before - after > _LONGEST and call.query.text("postedAfter"):
+    after, before = _window(call.query, call.cursor.as_of)
+    if before - after > _MAX_WINDOW and call.query.text("postedAfter"):
         return ()
     posted = attrgetter("posted")
     rows = call.seller.postings
@@ -41,7 +45,7 @@ def _rows(call: Call) -> Sequence[Posting]:
 
 
 def _window(query: Query, now: float) -> tuple[float, float]:
-    latest = now - _SETTLED
+    latest = now - _DELAY
     after, before = query.moment("postedAfter"), query.moment("postedBefore")
     if after is None and not query.text("relatedIdentifierName"):
         raise invalid("Missing required parameter [postedAfter]")
@@ -65,9 +69,11 @@ def _filter(query: Query, among: Collection[str]) -> Callable[[Posting], bool]:
 
 
 def _is_in(posting: Posting, marketplace: str) -> bool:
-    """With a marketplace given, what a merchant in the US shipped himself is left out."""
+    """A marketplace filter leaves out orders in the US that the merchant shipped."""
     merchants = posting.sale is not None and not posting.sale.by_amazon
-    return place(posting).id == marketplace and not (merchants and place(posting).country == "US")
+    return marketplace_of(posting).id == marketplace and not (
+        merchants and marketplace_of(posting).country == "US"
+    )
 
 
 def _related(query: Query) -> Callable[[Posting], bool]:

@@ -1,16 +1,16 @@
-"""Fulfillment Inbound v0: shipments to Amazon's warehouses, and what is in them."""
+"""Fulfillment Inbound v0: shipments to Amazon's warehouses, and their items."""
 
 from collections.abc import Callable, Sequence
 from operator import attrgetter
 
-from connectors.amazon_sandbox.answers import Refused, invalid
-from connectors.amazon_sandbox.generator.book import Delivery, Item
+from connectors.amazon_sandbox.generator.journal import InboundShipment, InboundShipmentItem
 from connectors.amazon_sandbox.operations.call import Call
-from connectors.amazon_sandbox.operations.paging import take, token_for
+from connectors.amazon_sandbox.operations.paging import continuation_token, page_of
+from connectors.amazon_sandbox.responses import ApiError, invalid
 
 _PAGE = 50
-_ITEMS_PAGE = 200
-_OF_SHIPMENT = "ShipmentId"  # in a token only: what it goes on with
+_ITEMS_PAGE = 200  # of a single shipment
+_SHIPMENT_ID = "ShipmentId"  # only inside a token: the shipment whose items it continues
 _STATUSES = (
     "WORKING",
     "READY_TO_SHIP",
@@ -24,7 +24,9 @@ _STATUSES = (
     "DELIVERED",
     "CHECKED_IN",
 )
-_MOST_IDS = 999
+_MAX_IDS = 999
+
+Filter = Callable[[InboundShipment], bool]
 
 
 def get_shipments(call: Call) -> object:
@@ -32,85 +34,95 @@ def get_shipments(call: Call) -> object:
     kind = call.query.required("QueryType", among=("SHIPMENT", "DATE_RANGE", "NEXT_TOKEN"))
     if kind == "NEXT_TOKEN":
         raise invalid("Missing required parameter [NextToken]")
-    keep = _between(call) if kind == "DATE_RANGE" else _listed(call)
-    found, following = take(_shipments(call), call.cursor.position, _PAGE, keep)
-    data: dict[str, object] = {"ShipmentData": [_shipment(call, each) for each in found]}
-    token = call.token(following)
-    return {"payload": {**data, "NextToken": token} if token else data}
+    keep = _shipments_in_range(call) if kind == "DATE_RANGE" else _selected(call)
+    page, next_position = page_of(_shipments(call), call.cursor.position, _PAGE, keep)
+    data = [_shipment(call, shipment) for shipment in page]
+    return _payload("ShipmentData", data, call.token(next_position))
 
 
 def get_shipment_items(call: Call) -> object:
+    """Items by the last change of their shipment, or the next page of any list of items."""
     _check_marketplace(call)
-    if call.cursor.values and (shipment := call.query.text(_OF_SHIPMENT)):
-        return _items_of(call, shipment)
+    if call.cursor.parameters and (shipment_id := call.query.text(_SHIPMENT_ID)):
+        return _items_of(call, shipment_id)
     if call.query.required("QueryType", among=("DATE_RANGE", "NEXT_TOKEN")) == "NEXT_TOKEN":
         raise invalid("Missing required parameter [NextToken]")
-    keep = _between(call)
-    rows = [item for each in _shipments(call) if keep(each) for item in _goods(call, each)]
-    found, following = take(rows, call.cursor.position, _PAGE, lambda row: True)
-    data: dict[str, object] = {"ItemData": found}
-    token = call.token(following)
-    return {"payload": {**data, "NextToken": token} if token else data}
+    in_range = _in_range(call)
+    rows = [
+        row for shipment in _shipments(call) if in_range(shipment) for row in _rows(call, shipment)
+    ]
+    page, next_position = page_of(rows, call.cursor.position, _PAGE, lambda row: True)
+    return _payload("ItemData", page, call.token(next_position))
 
 
 def get_shipment_items_by_shipment_id(call: Call) -> object:
-    """The first items; the others by getShipmentItems, with the token."""
+    """The first 200 items. The token continues with getShipmentItems."""
     return _items_of(call, call.path["shipmentId"])
 
 
-def _items_of(call: Call, shipment: str) -> object:
-    delivery = next((each for each in call.seller.book.deliveries if each.id == shipment), None)
-    if delivery is None:
-        raise Refused(404, "NotFound", "There is no such shipment.")
-    rows = _goods(call, delivery)
-    found, following = take(rows, call.cursor.position, _ITEMS_PAGE, lambda row: True)
-    data: dict[str, object] = {"ItemData": found}
-    if following is None:
-        return {"payload": data}
-    values = {"MarketplaceId": call.seller.home.id, _OF_SHIPMENT: shipment}
+def _items_of(call: Call, shipment_id: str) -> object:
+    shipments = call.seller.journal.inbound_shipments
+    shipment = next((entry for entry in shipments if entry.id == shipment_id), None)
+    if shipment is None:
+        raise ApiError(404, "NotFound", "Shipment not found.")
+    rows = _rows(call, shipment)
+    page, next_position = page_of(rows, call.cursor.position, _ITEMS_PAGE, lambda row: True)
+    if next_position is None:
+        return _payload("ItemData", page, None)
+    parameters = {"MarketplaceId": call.seller.home.id, _SHIPMENT_ID: shipment_id}
     name = call.seller.identity.name
-    token = token_for("getShipmentItems", name, call.now, following, values)
-    return {"payload": {**data, "NextToken": token}}
+    token = continuation_token("getShipmentItems", name, call.now, next_position, parameters)
+    return _payload("ItemData", page, token)
+
+
+def _payload(name: str, data: Sequence[object], token: str | None) -> object:
+    return {"payload": {name: data, "NextToken": token} if token else {name: data}}
 
 
 def _check_marketplace(call: Call) -> None:
     call.query.required("MarketplaceId", among=call.seller.marketplaces)
 
 
-def _shipments(call: Call) -> Sequence[Delivery]:
-    """The seller stores all his goods in his home marketplace."""
+def _shipments(call: Call) -> Sequence[InboundShipment]:
+    """Sellers send goods to their home marketplace only."""
     if call.query.text("MarketplaceId") != call.seller.home.id:
         return ()
-    return sorted(call.seller.book.deliveries, key=attrgetter("created", "id"))
+    return sorted(call.seller.journal.inbound_shipments, key=attrgetter("created", "id"))
 
 
-def _listed(call: Call) -> Callable[[Delivery], bool]:
-    """By status or by id, or both: one of them there must be."""
+def _selected(call: Call) -> Filter:
+    """By status, by id, or by both."""
     statuses = set(call.query.many("ShipmentStatusList", among=_STATUSES))
-    ids = set(call.query.many("ShipmentIdList", most=_MOST_IDS))
+    ids = set(call.query.many("ShipmentIdList", maximum=_MAX_IDS))
     if not statuses and not ids:
         raise invalid("Either ShipmentStatusList or ShipmentIdList is required")
-    return lambda each: (not statuses or each.status in statuses) and (not ids or each.id in ids)
+    return lambda shipment: (
+        (not statuses or shipment.status in statuses) and (not ids or shipment.id in ids)
+    )
 
 
-def _between(call: Call) -> Callable[[Delivery], bool]:
-    """By the last change. A list of statuses narrows this down too."""
+def _shipments_in_range(call: Call) -> Filter:
+    """By last change and, optionally, by status."""
+    in_range = _in_range(call)
+    statuses = set(call.query.many("ShipmentStatusList", among=_STATUSES))
+    return lambda shipment: in_range(shipment) and (not statuses or shipment.status in statuses)
+
+
+def _in_range(call: Call) -> Filter:
+    """By last change, both ends included."""
     after = call.query.moment("LastUpdatedAfter")
     before = call.query.moment("LastUpdatedBefore")
     if after is None or before is None:
         raise invalid("LastUpdatedAfter and LastUpdatedBefore are required with DATE_RANGE")
-    statuses = set(call.query.many("ShipmentStatusList", among=_STATUSES))
-    return lambda each: (
-        after <= each.updated <= before and (not statuses or each.status in statuses)
-    )
+    return lambda shipment: after <= shipment.updated <= before
 
 
-def _shipment(call: Call, delivery: Delivery) -> dict[str, object]:
-    """There is no date in it: not of its creation, not of its delivery."""
-    units = sum(item.shipped for item in delivery.items)
+def _shipment(call: Call, shipment: InboundShipment) -> dict[str, object]:
+    """Like Amazon's, a shipment carries no date: neither of its creation nor of its delivery."""
+    units = sum(item.shipped for item in shipment.items)
     return {
-        "ShipmentId": delivery.id,
-        "ShipmentName": f"FBA STA {delivery.id[-4:]}",
+        "ShipmentId": shipment.id,
+        "ShipmentName": f"FBA STA {shipment.id[-4:]}",
         "ShipFromAddress": {
             "Name": f"Sandbox Store {call.seller.identity.seed}",
             "AddressLine1": "1 Sandbox Street",
@@ -119,8 +131,8 @@ def _shipment(call: Call, delivery: Delivery) -> dict[str, object]:
             "CountryCode": "US",
             "PostalCode": "98101",
         },
-        "DestinationFulfillmentCenterId": delivery.center,
-        "ShipmentStatus": delivery.status,
+        "DestinationFulfillmentCenterId": shipment.center,
+        "ShipmentStatus": shipment.status,
         "LabelPrepType": "SELLER_LABEL",
         "AreCasesRequired": False,
         "BoxContentsSource": "INTERACTIVE",
@@ -132,17 +144,17 @@ def _shipment(call: Call, delivery: Delivery) -> dict[str, object]:
     }
 
 
-def _goods(call: Call, delivery: Delivery) -> Sequence[dict[str, object]]:
-    fillers = range(1, call.weather.faults.shipment_fillers + 1)
+def _rows(call: Call, shipment: InboundShipment) -> Sequence[dict[str, object]]:
+    fillers = range(1, call.fault_injector.faults.shipment_fillers + 1)
     return [
-        *(_row(delivery.id, f"FILLER-{n:05}", f"X00FILL{n:05}", 1, 1) for n in fillers),
-        *(_item(delivery, each) for each in delivery.items),
+        *(_row(shipment.id, f"FILLER-{n:05}", f"X00FILL{n:05}", 1, 1) for n in fillers),
+        *(_item(shipment, item) for item in shipment.items),
     ]
 
 
-def _item(delivery: Delivery, item: Item) -> dict[str, object]:
+def _item(shipment: InboundShipment, item: InboundShipmentItem) -> dict[str, object]:
     product = item.product
-    return _row(delivery.id, product.sku, product.fn_sku, item.shipped, item.received)
+    return _row(shipment.id, product.sku, product.fn_sku, item.shipped, item.received)
 
 
 def _row(shipment: str, sku: str, fn_sku: str, shipped: int, received: int) -> dict[str, object]:

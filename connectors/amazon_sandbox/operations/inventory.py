@@ -1,50 +1,50 @@
-"""FBA Inventory v1: stock by SKU, fifty at a time."""
+"""FBA Inventory v1: stock by SKU, in pages of fifty."""
 
 from collections.abc import Callable, Collection
 
-from connectors.amazon_sandbox.answers import invalid
 from connectors.amazon_sandbox.generator.catalogue import Stock
-from connectors.amazon_sandbox.generator.draw import DAY, stamp
+from connectors.amazon_sandbox.generator.times import DAY, timestamp
 from connectors.amazon_sandbox.operations.call import Call
-from connectors.amazon_sandbox.operations.paging import take
+from connectors.amazon_sandbox.operations.paging import page_of
 from connectors.amazon_sandbox.operations.query import Query
+from connectors.amazon_sandbox.responses import invalid
 
 _PAGE = 50
-_OLDEST = 548 * DAY  # eighteen months
+_MAX_AGE = 548 * DAY  # eighteen months
 
 
 def get_inventory_summaries(call: Call) -> object:
     granularity = _granularity(call.query, call.seller.marketplaces)
     detailed = call.query.flag("details")
-    where = _marketplace(call.query, call.seller.marketplaces)
-    rows = call.seller.stock.get(where, ())
-    found, following = take(rows, call.cursor.position, _PAGE, _filter(call.query, call.now))
-    summaries = [_summary(each, detailed) for each in found]
+    marketplace = _marketplace(call.query, call.seller.marketplaces)
+    rows = call.seller.stock.get(marketplace, ())
+    page, next_position = page_of(rows, call.cursor.position, _PAGE, _filter(call.query, call.now))
+    summaries = [_summary(stock, detailed) for stock in page]
     body = {"payload": {"granularity": granularity, "inventorySummaries": summaries}}
-    token = call.token(following)
+    token = call.token(next_position)
     return {**body, "pagination": {"nextToken": token}} if token else body
 
 
-def _granularity(query: Query, places: Collection[str]) -> dict[str, str]:
+def _granularity(query: Query, marketplaces: Collection[str]) -> dict[str, str]:
     return {
         "granularityType": query.required("granularityType", among=("Marketplace",)),
-        "granularityId": query.required("granularityId", among=places),
+        "granularityId": query.required("granularityId", among=marketplaces),
     }
 
 
-def _marketplace(query: Query, places: Collection[str]) -> str:
-    found = query.many("marketplaceIds", most=1, among=places)
-    if not found:
+def _marketplace(query: Query, marketplaces: Collection[str]) -> str:
+    ids = query.many("marketplaceIds", maximum=1, among=marketplaces)
+    if not ids:
         raise invalid("Missing required parameter [marketplaceIds]")
-    return found[0]
+    return ids[0]
 
 
 def _filter(query: Query, now: float) -> Callable[[Stock], bool]:
-    """What is asked for: a start makes the SKUs ignored, many SKUs make the single one ignored."""
+    """`startDateTime` overrides all SKUs, and `sellerSkus` overrides `sellerSku`."""
     since = query.moment("startDateTime")
-    skus = set(query.many("sellerSkus", most=50)) or {query.text("sellerSku")} - {None}
+    skus = set(query.many("sellerSkus", maximum=50)) or {query.text("sellerSku")} - {None}
     if since is not None:
-        if since < now - _OLDEST:
+        if since < now - _MAX_AGE:
             raise invalid("Invalid value [startDateTime]: eighteen months ago at the earliest")
         return lambda stock: stock.updated is not None and stock.updated >= since
     return lambda stock: not skus or stock.product.sku in skus
@@ -60,8 +60,8 @@ def _summary(stock: Stock, detailed: bool) -> dict[str, object]:
         "totalQuantity": _total(stock),
         "stores": [],
     }
-    if stock.updated is not None:  # what was never in stock has no date
-        summary["lastUpdatedTime"] = stamp(stock.updated)
+    if stock.updated is not None:  # a product that was never in stock has no date
+        summary["lastUpdatedTime"] = timestamp(stock.updated)
     return {**summary, "inventoryDetails": _details(stock)} if detailed else summary
 
 

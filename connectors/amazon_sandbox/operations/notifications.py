@@ -1,12 +1,12 @@
-"""Notifications v1: destinations of an application, and a seller's subscriptions."""
+"""Notifications v1: an application's destinations, and a seller's subscriptions."""
 
 from typing import Annotated
 
 import msgspec
 
-from connectors.amazon_sandbox.answers import Refused, invalid
-from connectors.amazon_sandbox.notices import Destination, Subscription, new_id
+from connectors.amazon_sandbox.notification_store import Destination, Subscription, new_id
 from connectors.amazon_sandbox.operations.call import Call
+from connectors.amazon_sandbox.responses import ApiError, invalid
 
 _KINDS = (
     "ANY_OFFER_CHANGED",
@@ -29,14 +29,14 @@ class _Bridge(msgspec.Struct, rename="camel"):
     region: str
 
 
-class _Resource(msgspec.Struct, rename="camel", omit_defaults=True):
+class _ResourceSpecification(msgspec.Struct, rename="camel", omit_defaults=True):
     sqs: _Queue | None = None
     event_bridge: _Bridge | None = None
 
 
 class _NewDestination(msgspec.Struct, rename="camel"):
     name: str
-    resource_specification: _Resource
+    resource_specification: _ResourceSpecification
 
 
 class _NewSubscription(msgspec.Struct, rename="camel"):
@@ -45,21 +45,21 @@ class _NewSubscription(msgspec.Struct, rename="camel"):
 
 
 def create_destination(call: Call) -> object:
-    wanted = call.decode(_NewDestination)
-    resource = msgspec.to_builtins(wanted.resource_specification)
+    body = call.decode(_NewDestination)
+    resource = msgspec.to_builtins(body.resource_specification)
     if len(resource) != 1:
         raise invalid("Exactly one of sqs and eventBridge is required")
     if "eventBridge" in resource:
         resource["eventBridge"]["name"] = f"aws.partner/sellingpartnerapi.com/{call.client_id}"
-    made = Destination(new_id(), call.client_id, wanted.name, resource)
-    if any(each.name == made.name for each in _destinations(call)):
-        raise Refused(409, "Conflict", "There is a destination of that name already.")
-    call.notices.destinations[made.id] = made
-    return {"payload": _destination(made)}
+    destination = Destination(new_id(), call.client_id, body.name, resource)
+    if any(existing.name == destination.name for existing in _destinations(call)):
+        raise ApiError(409, "Conflict", "A destination of that name already exists.")
+    call.notification_store.destinations[destination.id] = destination
+    return {"payload": _destination(destination)}
 
 
 def get_destinations(call: Call) -> object:
-    return {"payload": [_destination(each) for each in _destinations(call)]}
+    return {"payload": [_destination(destination) for destination in _destinations(call)]}
 
 
 def get_destination(call: Call) -> object:
@@ -67,28 +67,31 @@ def get_destination(call: Call) -> object:
 
 
 def delete_destination(call: Call) -> object:
-    found = _find_destination(call, call.path["destinationId"])
-    if any(each.destination == found.id for each in call.notices.subscriptions.values()):
-        raise Refused(409, "Conflict", "The destination is in use by a subscription.")
-    del call.notices.destinations[found.id]
+    destination = _find_destination(call, call.path["destinationId"])
+    if any(
+        subscription.destination == destination.id
+        for subscription in call.notification_store.subscriptions.values()
+    ):
+        raise ApiError(409, "Conflict", "The destination is in use by a subscription.")
+    del call.notification_store.destinations[destination.id]
     return {}
 
 
 def create_subscription(call: Call) -> object:
-    wanted, kind = call.decode(_NewSubscription), _kind(call)
-    destination = _find_destination(call, wanted.destination_id)
-    if _mine(call, kind):
-        raise Refused(409, "Conflict", "There is a subscription of that type already.")
-    made = Subscription(new_id(), _owner(call), kind, wanted.payload_version, destination.id)
-    call.notices.subscriptions[made.id] = made
-    return {"payload": _subscription(made)}
+    body, kind = call.decode(_NewSubscription), _kind(call)
+    destination = _find_destination(call, body.destination_id)
+    if _own_subscriptions(call, kind):
+        raise ApiError(409, "Conflict", "A subscription of that type already exists.")
+    subscription = Subscription(new_id(), _owner(call), kind, body.payload_version, destination.id)
+    call.notification_store.subscriptions[subscription.id] = subscription
+    return {"payload": _subscription(subscription)}
 
 
 def get_subscription(call: Call) -> object:
-    mine = _mine(call, _kind(call))
-    if not mine:
-        raise Refused(404, "NotFound", "There is no such subscription.")
-    return {"payload": _subscription(mine[0])}
+    subscriptions = _own_subscriptions(call, _kind(call))
+    if not subscriptions:
+        raise ApiError(404, "NotFound", "Subscription not found.")
+    return {"payload": _subscription(subscriptions[0])}
 
 
 def get_subscription_by_id(call: Call) -> object:
@@ -96,11 +99,14 @@ def get_subscription_by_id(call: Call) -> object:
 
 
 def delete_subscription_by_id(call: Call) -> object:
-    """Of any seller: the application itself asks for it."""
-    found = call.notices.subscriptions.get(call.path["subscriptionId"])
-    if found is None or (found.owner[0], found.kind) != (call.client_id, _kind(call)):
-        raise Refused(404, "NotFound", "There is no such subscription.")
-    del call.notices.subscriptions[found.id]
+    """Delete a subscription of any seller: the call is made by the application itself."""
+    subscription = call.notification_store.subscriptions.get(call.path["subscriptionId"])
+    if subscription is None or (subscription.owner[0], subscription.kind) != (
+        call.client_id,
+        _kind(call),
+    ):
+        raise ApiError(404, "NotFound", "Subscription not found.")
+    del call.notification_store.subscriptions[subscription.id]
     return {}
 
 
@@ -116,27 +122,31 @@ def _owner(call: Call) -> tuple[str, str]:
 
 
 def _destinations(call: Call) -> list[Destination]:
-    every = call.notices.destinations.values()
-    return [each for each in every if each.owner == call.client_id]
+    destinations = call.notification_store.destinations.values()
+    return [destination for destination in destinations if destination.owner == call.client_id]
 
 
 def _find_destination(call: Call, id: str) -> Destination:
-    found = call.notices.destinations.get(id)
-    if found is None or found.owner != call.client_id:
-        raise Refused(404, "NotFound", "There is no such destination.")
-    return found
+    destination = call.notification_store.destinations.get(id)
+    if destination is None or destination.owner != call.client_id:
+        raise ApiError(404, "NotFound", "Destination not found.")
+    return destination
 
 
-def _mine(call: Call, kind: str) -> list[Subscription]:
-    every = call.notices.subscriptions.values()
-    return [each for each in every if each.owner == _owner(call) and each.kind == kind]
+def _own_subscriptions(call: Call, kind: str) -> list[Subscription]:
+    subscriptions = call.notification_store.subscriptions.values()
+    return [
+        subscription
+        for subscription in subscriptions
+        if subscription.owner == _owner(call) and subscription.kind == kind
+    ]
 
 
 def _find_subscription(call: Call) -> Subscription:
-    for each in _mine(call, _kind(call)):
-        if each.id == call.path["subscriptionId"]:
-            return each
-    raise Refused(404, "NotFound", "There is no such subscription.")
+    for subscription in _own_subscriptions(call, _kind(call)):
+        if subscription.id == call.path["subscriptionId"]:
+            return subscription
+    raise ApiError(404, "NotFound", "Subscription not found.")
 
 
 def _destination(destination: Destination) -> object:

@@ -1,23 +1,23 @@
-"""One order of the Orders API 2026-01-01: the bare order, and the parts that come if asked for."""
+"""One order of the Orders API 2026-01-01: its basic fields, and parts on request."""
 
 from collections.abc import Callable, Mapping
 
-from connectors.amazon_sandbox.generator.draw import DAY, stamp
 from connectors.amazon_sandbox.generator.marketplaces import MARKETPLACES
 from connectors.amazon_sandbox.generator.sales import Line, Sale
 from connectors.amazon_sandbox.generator.seller import Seller
+from connectors.amazon_sandbox.generator.times import DAY, timestamp
 
-Part = dict[str, object]
+Json = dict[str, object]
 
 
-def order(seller: Seller, sale: Sale, included: frozenset[str]) -> Part:
-    """The order with the parts that were asked for."""
+def order(seller: Seller, sale: Sale, included: frozenset[str]) -> Json:
+    """The order with the requested parts."""
     lines = seller.lines(sale)
     marketplace = MARKETPLACES[sale.marketplace]
-    bare: Part = {
+    body: Json = {
         "orderId": sale.id,
-        "createdTime": stamp(sale.created),
-        "lastUpdatedTime": stamp(sale.updated),
+        "createdTime": timestamp(sale.created),
+        "lastUpdatedTime": timestamp(sale.updated),
         "programs": _programs(sale),
         "salesChannel": {
             "channelName": "AMAZON",
@@ -26,14 +26,15 @@ def order(seller: Seller, sale: Sale, included: frozenset[str]) -> Part:
         },
         "orderItems": [_item(sale, line, included) for line in lines],
     }
-    for name, part in _ORDER_PARTS.items():  # in this order, whichever process answers
+    # Not in the order of `included`: that of a set differs between processes.
+    for name, part in _ORDER_PARTS.items():
         if name in included:
-            bare |= part(sale, lines)
-    return bare
+            body |= part(sale, lines)
+    return body
 
 
-def _item(sale: Sale, line: Line, included: frozenset[str]) -> Part:
-    bare: Part = {
+def _item(sale: Sale, line: Line, included: frozenset[str]) -> Json:
+    body: Json = {
         "orderItemId": line.id,
         "quantityOrdered": line.quantity,
         "product": {
@@ -46,8 +47,8 @@ def _item(sale: Sale, line: Line, included: frozenset[str]) -> Part:
     }
     for name, part in _ITEM_PARTS.items():
         if name in included:
-            bare |= part(sale, line)
-    return bare
+            body |= part(sale, line)
+    return body
 
 
 def _programs(sale: Sale) -> list[str]:
@@ -55,21 +56,21 @@ def _programs(sale: Sale) -> list[str]:
     return [name for name, applies in programs.items() if applies]
 
 
-def _money(sale: Sale, cents: int) -> Part:
-    """Amounts are text here, unlike in Finances."""
+def _money(sale: Sale, cents: int) -> Json:
+    """Amounts are strings, unlike in Finances."""
     amount = f"{cents // 100}.{cents % 100:02d}"
     return {"amount": amount, "currencyCode": MARKETPLACES[sale.marketplace].currency}
 
 
-def _breakdown(sale: Sale, items: int, tax: int) -> list[Part]:
+def _breakdown(sale: Sale, items: int, tax: int) -> list[Json]:
     return [
         {"type": "ITEM", "subtotal": _money(sale, items)},
         {"type": "TAX", "subtotal": _money(sale, tax)},
     ]
 
 
-def _paid(sale: Sale) -> bool:
-    """What is pending or cancelled has no proceeds."""
+def _has_proceeds(sale: Sale) -> bool:
+    """Pending and cancelled orders have no proceeds."""
     return sale.status not in ("PENDING", "CANCELLED")
 
 
@@ -78,23 +79,23 @@ def _order_total(lines: list[Line]) -> tuple[int, int]:
     return items, sum(line.tax * line.quantity for line in lines)
 
 
-def _order_proceeds(sale: Sale, lines: list[Line]) -> Part:
-    if not _paid(sale):
+def _order_proceeds(sale: Sale, lines: list[Line]) -> Json:
+    if not _has_proceeds(sale):
         return {}
     items, tax = _order_total(lines)
     total = _money(sale, items + tax)
     return {"proceeds": {"grandTotal": total, "breakdowns": _breakdown(sale, items, tax)}}
 
 
-def _item_proceeds(sale: Sale, line: Line) -> Part:
-    if not _paid(sale):
+def _item_proceeds(sale: Sale, line: Line) -> Json:
+    if not _has_proceeds(sale):
         return {}
     items, tax = _order_total([line])
     total = _money(sale, items + tax)
     return {"proceeds": {"proceedsTotal": total, "breakdowns": _breakdown(sale, items, tax)}}
 
 
-def _order_fulfillment(sale: Sale, lines: list[Line]) -> Part:
+def _order_fulfillment(sale: Sale, lines: list[Line]) -> Json:
     fulfillment = {
         "fulfillmentStatus": sale.status,
         "fulfilledBy": "AMAZON" if sale.by_amazon else "MERCHANT",
@@ -105,26 +106,26 @@ def _order_fulfillment(sale: Sale, lines: list[Line]) -> Part:
     return {"fulfillment": fulfillment}
 
 
-def _days(sale: Sale, first: int, last: int) -> Part:
+def _days(sale: Sale, first: int, last: int) -> Json:
     return {
-        "earliestDateTime": stamp(sale.created + first * DAY),
-        "latestDateTime": stamp(sale.created + last * DAY),
+        "earliestDateTime": timestamp(sale.created + first * DAY),
+        "latestDateTime": timestamp(sale.created + last * DAY),
     }
 
 
-def _item_fulfillment(sale: Sale, line: Line) -> Part:
+def _item_fulfillment(sale: Sale, line: Line) -> Json:
     open_units = 0 if sale.status == "CANCELLED" else line.quantity - line.fulfilled
     return {"fulfillment": {"quantityFulfilled": line.fulfilled, "quantityUnfulfilled": open_units}}
 
 
-def _buyer(sale: Sale, lines: list[Line]) -> Part:
-    """A stand-in: nobody's name, and an address that cannot exist."""
+def _buyer(sale: Sale, lines: list[Line]) -> Json:
+    """A made-up buyer, with an email address that cannot exist."""
     buyer = {"buyerName": f"Buyer {sale.id[-4:]}"}
     email = {"buyerEmail": f"{sale.id}@marketplace.example"}
     return {"buyer": buyer if sale.by_amazon else {**buyer, **email}}
 
 
-def _recipient(sale: Sale, lines: list[Line]) -> Part:
+def _recipient(sale: Sale, lines: list[Line]) -> Json:
     address = {
         "name": f"Buyer {sale.id[-4:]}",
         "addressLine1": f"{int(sale.id[-3:])} Example Avenue",
@@ -136,24 +137,24 @@ def _recipient(sale: Sale, lines: list[Line]) -> Part:
     return {"recipient": {"deliveryAddress": address}}
 
 
-def _payment(sale: Sale, lines: list[Line]) -> Part:
-    if not _paid(sale):
+def _payment(sale: Sale, lines: list[Line]) -> Json:
+    if not _has_proceeds(sale):
         return {}
     amount = _money(sale, sum(_order_total(lines)))
     execution = {"paymentMethod": "CreditCard", "paymentAmount": amount}
     return {"payment": {"paymentExecutions": [execution]}}
 
 
-def _packages(sale: Sale, lines: list[Line]) -> Part:
-    """Only what the merchant ships has packages of his."""
+def _packages(sale: Sale, lines: list[Line]) -> Json:
+    """Only orders that the merchant ships have packages."""
     if sale.by_amazon or sale.shipped is None:
         return {}
     package = {
         "packageReferenceId": "1",
-        "createdTime": stamp(sale.shipped),
+        "createdTime": timestamp(sale.shipped),
         "packageStatus": {"status": "SHIPPED"},
         "carrier": "USPS",
-        "shipTime": stamp(sale.shipped),
+        "shipTime": timestamp(sale.shipped),
         "trackingNumber": f"94{sale.id.replace('-', '')}",
         "packageItems": [
             {"orderItemId": line.id, "quantity": line.fulfilled} for line in lines if line.fulfilled
@@ -162,34 +163,34 @@ def _packages(sale: Sale, lines: list[Line]) -> Part:
     return {"packages": [package]}
 
 
-def _order_tax(sale: Sale, lines: list[Line]) -> Part:
+def _order_tax(sale: Sale, lines: list[Line]) -> Json:
     return {"tax": {"taxRegistrations": []}}
 
 
-def _item_tax(sale: Sale, line: Line) -> Part:
+def _item_tax(sale: Sale, line: Line) -> Json:
     collection = {"model": "MARKETPLACE_FACILITATOR", "responsibleParty": "Amazon Services, Inc."}
     return {"tax": {"taxCollections": [collection]}}
 
 
-def _expense(sale: Sale, line: Line) -> Part:
+def _expense(sale: Sale, line: Line) -> Json:
     granted = {"pointsNumber": 0, "pointsMonetaryValue": _money(sale, 0)}
     return {"expense": {"pointsCost": {"pointsGranted": granted}}}
 
 
-def _promotion(sale: Sale, line: Line) -> Part:
-    """Every tenth order came with free shipping."""
+def _promotion(sale: Sale, line: Line) -> Json:
+    """Every tenth order has free shipping."""
     promoted = sale.serial % 10 == 0
     return {"promotion": {"breakdowns": [{"promotionId": "FREE-SHIPPING"}]}} if promoted else {}
 
 
-def _cancellation(sale: Sale, line: Line) -> Part:
+def _cancellation(sale: Sale, line: Line) -> Json:
     if sale.status != "CANCELLED":
         return {}
     execution = {"cancelledBy": "BUYER", "cancelReason": "Ordered by mistake"}
     return {"cancellation": {"cancellationExecution": execution}}
 
 
-_ORDER_PARTS: Mapping[str, Callable[[Sale, list[Line]], Part]] = {
+_ORDER_PARTS: Mapping[str, Callable[[Sale, list[Line]], Json]] = {
     "BUYER": _buyer,
     "RECIPIENT": _recipient,
     "PROCEEDS": _order_proceeds,
@@ -199,7 +200,7 @@ _ORDER_PARTS: Mapping[str, Callable[[Sale, list[Line]], Part]] = {
     "PAYMENT": _payment,
 }
 
-_ITEM_PARTS: Mapping[str, Callable[[Sale, Line], Part]] = {
+_ITEM_PARTS: Mapping[str, Callable[[Sale, Line], Json]] = {
     "PROCEEDS": _item_proceeds,
     "EXPENSE": _expense,
     "PROMOTION": _promotion,
@@ -208,5 +209,5 @@ _ITEM_PARTS: Mapping[str, Callable[[Sale, Line], Part]] = {
     "TAX": _item_tax,
 }
 
-# FULFILLMENT_ORDERS may be asked for, but none of our sellers uses External Fulfillment.
+# FULFILLMENT_ORDERS is accepted and empty: no seller uses External Fulfillment.
 DATASETS = {*_ORDER_PARTS, *_ITEM_PARTS, "FULFILLMENT_ORDERS"}

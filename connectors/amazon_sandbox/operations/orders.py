@@ -1,4 +1,4 @@
-"""Orders 2026-01-01: searching orders, and getting one."""
+"""Orders 2026-01-01: search orders, and get one."""
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Collection, Sequence
@@ -6,16 +6,16 @@ from operator import attrgetter
 
 import msgspec
 
-from connectors.amazon_sandbox.answers import Refused, invalid
-from connectors.amazon_sandbox.generator.draw import stamp
 from connectors.amazon_sandbox.generator.sales import Sale
 from connectors.amazon_sandbox.generator.seller import Seller
+from connectors.amazon_sandbox.generator.times import timestamp
 from connectors.amazon_sandbox.operations.call import Call
 from connectors.amazon_sandbox.operations.order import DATASETS, order
-from connectors.amazon_sandbox.operations.paging import take
+from connectors.amazon_sandbox.operations.paging import page_of
 from connectors.amazon_sandbox.operations.query import Query
+from connectors.amazon_sandbox.responses import ApiError, invalid
 
-_SETTLED = 120  # the newest order that can be asked for is two minutes old
+_DELAY = 120  # the newest order that can be requested is two minutes old
 
 _STATUSES = (
     "PENDING_AVAILABILITY",
@@ -29,8 +29,9 @@ _STATUSES = (
 
 
 class _Window(msgspec.Struct, frozen=True):
-    """By which moment of an order is searched, and between which, both included."""
+    """The window of a search, both ends included."""
 
+    #: created or updated.
     field: str
     after: float
     before: float
@@ -43,18 +44,20 @@ class _Window(msgspec.Struct, frozen=True):
 
 
 def search_orders(call: Call) -> object:
-    window = _window(call.query, call.cursor.asked)
-    size = call.query.number("maxResultsPerPage", least=1, most=100, default=100)
+    window = _window(call.query, call.cursor.as_of)
+    size = call.query.number("maxResultsPerPage", minimum=1, maximum=100, default=100)
     included = _included(call.query)
     rows = window.rows(call.seller)
-    found, following = take(
+    page, next_position = page_of(
         rows, call.cursor.position, size, _filter(call.query, call.seller.marketplaces)
     )
     body: dict[str, object] = {
-        "orders": [order(call.seller, sale, included) for sale in found],
-        "createdBefore" if window.field == "created" else "lastUpdatedBefore": stamp(window.before),
+        "orders": [order(call.seller, sale, included) for sale in page],
+        "createdBefore" if window.field == "created" else "lastUpdatedBefore": timestamp(
+            window.before
+        ),
     }
-    token = call.token(following)
+    token = call.token(next_position)
     return {**body, "pagination": {"nextToken": token}} if token else body
 
 
@@ -62,7 +65,7 @@ def get_order(call: Call) -> object:
     included = _included(call.query)
     sale = call.seller.by_id.get(call.path["orderId"])
     if sale is None:
-        raise Refused(404, "NotFound", "There is no such order.")
+        raise ApiError(404, "NotFound", "Order not found.")
     return {"order": order(call.seller, sale, included)}
 
 
@@ -79,10 +82,12 @@ def _window(query: Query, now: float) -> _Window:
     raise invalid("Exactly one of createdAfter and lastUpdatedAfter is required")
 
 
-def _bounded(query: Query, field: str, after: float, name: str, other: str, now: float) -> _Window:
-    if query.text(other):
-        raise invalid(f"[{other}] cannot go with this search: use {name}")
-    latest = now - _SETTLED
+def _bounded(
+    query: Query, field: str, after: float, name: str, other_name: str, now: float
+) -> _Window:
+    if query.text(other_name):
+        raise invalid(f"[{other_name}] cannot be combined with this search: use {name}")
+    latest = now - _DELAY
     before = query.moment(name)
     if before is not None and before > latest:
         raise invalid(f"Invalid value [{name}]: it must be at least two minutes before now")
@@ -94,10 +99,10 @@ def _bounded(query: Query, field: str, after: float, name: str, other: str, now:
 
 def _filter(query: Query, among: Collection[str]) -> Callable[[Sale], bool]:
     statuses = set(query.many("fulfillmentStatuses", among=_STATUSES))
-    places = set(query.many("marketplaceIds", most=50, among=among))
+    marketplaces = set(query.many("marketplaceIds", maximum=50, among=among))
     channels = set(query.many("fulfilledBy", among=("AMAZON", "MERCHANT")))
     return lambda sale: (
         (not statuses or sale.status in statuses)
-        and (not places or sale.marketplace in places)
+        and (not marketplaces or sale.marketplace in marketplaces)
         and (not channels or ("AMAZON" if sale.by_amazon else "MERCHANT") in channels)
     )

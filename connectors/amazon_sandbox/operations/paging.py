@@ -1,4 +1,4 @@
-"""Pagination: where a reader stands, sealed into a token that only this sandbox can read."""
+"""Pagination: opaque page tokens that carry a checksummed cursor."""
 
 import base64
 import binascii
@@ -8,108 +8,114 @@ from typing import TypeVar
 
 import msgspec
 
-from connectors.amazon_sandbox.answers import invalid
 from connectors.amazon_sandbox.operations.query import Query
+from connectors.amazon_sandbox.responses import invalid
 
 Row = TypeVar("Row")
 
-_SEAL = 8
+_CHECKSUM_SIZE = 8
 
 
 class Paging(msgspec.Struct, frozen=True):
-    """How an operation pages: the token's parameter, its life in seconds, what may change.
+    """How an operation pages."""
 
-    A token that `carries` the parameters of the first page makes all others ignored, and `alone`
-    has them refused. With `only_if`, a parameter's name and value, it counts only beside that.
-    """
-
+    #: The token's parameter.
     parameter: str
-    life: float
-    free: frozenset[str] = frozenset()
-    carries: bool = False
-    alone: bool = False
-    only_if: tuple[str, str] | None = None
+    #: The token's lifetime in seconds.
+    lifetime: float
+    #: Parameters that may differ from those of the first page.
+    changeable: frozenset[str] = frozenset()
+    #: The token carries the parameters of the first page; all others are ignored.
+    carries_parameters: bool = False
+    #: The token must be the only parameter.
+    exclusive: bool = False
+    #: Name and value of a parameter without which the token is ignored.
+    enabled_by: tuple[str, str] | None = None
 
 
 class Cursor(msgspec.Struct, frozen=True, array_like=True):
-    """Where a reader stands, and what it reads.
+    """A position in a list of rows."""
 
-    `asked` is the moment of the first page: all pages are as of then, past midnight too.
-    `copy` is 1 on a page that is handed out a second time on purpose. `values` are the parameters
-    of the first page, if the token carries them.
-    """
-
-    reading: str
-    asked: float
-    born: float
+    #: Identifies the reader and the parameters.
+    fingerprint: str
+    #: The moment of the first page. All pages show the data as of then, even after midnight.
+    as_of: float
+    issued_at: float
     position: int = 0
     page: int = 0
-    copy: int = 0
-    values: Mapping[str, str] = {}
+    #: 1 if the page is served a second time on purpose.
+    duplicate: int = 0
+    #: The parameters of the first page, if the token carries them.
+    parameters: Mapping[str, str] = {}
 
 
-def open_cursor(paging: Paging, query: Query, reader: str, now: float, life: float) -> Cursor:
-    """Where this call stands: at the beginning, or where its token says."""
-    free = query.values if paging.carries else {paging.parameter, *paging.free}
-    reading = _reading(reader, query.without(free))
+def open_cursor(paging: Paging, query: Query, reader: str, now: float, lifetime: float) -> Cursor:
+    """The cursor of the call's token, or of the first page without a token."""
+    ignored = query.values if paging.carries_parameters else {paging.parameter, *paging.changeable}
+    fingerprint = _fingerprint(reader, query.without(ignored))
     token = query.text(paging.parameter)
-    if token is None or not _counts(paging, query):
-        return Cursor(reading, asked=now, born=now, values=query.values if paging.carries else {})
-    if paging.alone and len(query.values) > 1:
+    if token is None or not _is_enabled(paging, query):
+        parameters = query.values if paging.carries_parameters else {}
+        return Cursor(fingerprint, as_of=now, issued_at=now, parameters=parameters)
+    if paging.exclusive and len(query.values) > 1:
         raise invalid("NextToken cannot be specified with other input parameters")
-    cursor = _unseal(token)
-    if cursor is None or now - cursor.born > life:
+    cursor = _decode_token(token)
+    if cursor is None or now - cursor.issued_at > lifetime:
         raise invalid("Next token is invalid or expired")
-    if cursor.reading != reading:
+    if cursor.fingerprint != fingerprint:
         raise invalid(f"All parameters must be those of the first page [{paging.parameter}]")
     return cursor
 
 
-def token_for(
-    operation: str, seller: str, now: float, position: int, values: Mapping[str, str]
+def continuation_token(
+    operation: str, seller: str, now: float, position: int, parameters: Mapping[str, str]
 ) -> str:
-    """A token with which another operation, one whose tokens carry the parameters, goes on from
-    `position` as if it had been asked for `values`."""
-    return seal(Cursor(_reading(f"{seller} {operation}", []), now, now, position, 1, 0, values))
+    """A token with which another operation continues at `position`, as if `parameters` had been its
+    first request. The tokens of that operation must carry their parameters."""
+    fingerprint = _fingerprint(f"{seller} {operation}", [])
+    return encode_token(Cursor(fingerprint, now, now, position, 1, 0, parameters))
 
 
-def _counts(paging: Paging, query: Query) -> bool:
-    """Some operations read a token only if they are told to: else they begin again for ever."""
-    return paging.only_if is None or query.values.get(paging.only_if[0]) == paging.only_if[1]
+def _is_enabled(paging: Paging, query: Query) -> bool:
+    """Some operations ignore a token without its query type: they repeat the first page forever."""
+    if paging.enabled_by is None:
+        return True
+    name, value = paging.enabled_by
+    return query.values.get(name) == value
 
 
-def _reading(reader: str, parameters: list[tuple[str, str]]) -> str:
-    """A short name of who reads what."""
+def _fingerprint(reader: str, parameters: list[tuple[str, str]]) -> str:
     return hashlib.blake2b(msgspec.json.encode((reader, parameters)), digest_size=8).hexdigest()
 
 
-def seal(cursor: Cursor) -> str:
-    """The token. Base64 with its `+` and `=`: it must be URL-encoded, once, as Amazon's must."""
+def encode_token(cursor: Cursor) -> str:
+    """Base64 with `+` and `=`: like Amazon's, the token must be URL-encoded, once."""
     body = msgspec.msgpack.encode(cursor)
     return base64.b64encode(_checksum(body) + body).decode()
 
 
-def _unseal(token: str) -> Cursor | None:
+def _decode_token(token: str) -> Cursor | None:
     try:
-        sealed = base64.b64decode(token, validate=True)
+        decoded = base64.b64decode(token, validate=True)
     except (binascii.Error, ValueError):
         return None
-    checksum, body = sealed[:_SEAL], sealed[_SEAL:]
+    checksum, body = decoded[:_CHECKSUM_SIZE], decoded[_CHECKSUM_SIZE:]
     return msgspec.msgpack.decode(body, type=Cursor) if checksum == _checksum(body) else None
 
 
 def _checksum(body: bytes) -> bytes:
-    return hashlib.blake2b(body, digest_size=_SEAL, person=b"sandbox page").digest()
+    return hashlib.blake2b(body, digest_size=_CHECKSUM_SIZE, person=b"sandbox page").digest()
 
 
-def take(
+def page_of(
     rows: Sequence[Row], start: int, size: int, keep: Callable[[Row], bool]
 ) -> tuple[list[Row], int | None]:
-    """Up to `size` rows that pass, from `start` on; and where the next page starts, if any."""
-    found: list[Row] = []
+    """Up to `size` rows that pass the filter `keep`, from position `start` on, and the position of
+    the next page, if one exists."""
+    page: list[Row] = []
     for position in range(start, len(rows)):
         if keep(rows[position]):
-            if len(found) == size:
-                return found, position
-            found.append(rows[position])
-    return found, None
+            if len(page) == size:
+                return page, position
+            page.append(rows[position])
+    return page, None

@@ -1,4 +1,4 @@
-"""The parameters of a call, read by the API's rules."""
+"""The query parameters of a call, parsed by the API's rules."""
 
 import re
 from collections.abc import Collection, Iterable, Mapping
@@ -7,14 +7,14 @@ from typing import Self
 
 import msgspec
 
-from connectors.amazon_sandbox.answers import invalid
+from connectors.amazon_sandbox.responses import invalid
 
 _ISO = re.compile(r"\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d(\.\d{1,9})?)?(Z|[+-]\d\d:?\d\d)?)?", re.ASCII)
 _FLAGS = {"true": True, "false": False}
 
 
 class Query(msgspec.Struct, frozen=True):
-    """Values by name; an array is one value with commas, however it was sent."""
+    """Values by name. An array is one value with commas, also if the parameter was repeated."""
 
     values: Mapping[str, str]
 
@@ -41,20 +41,22 @@ class Query(msgspec.Struct, frozen=True):
             raise invalid(f"Missing required parameter [{name}]")
         return value
 
-    def many(self, name: str, most: int | None = None, among: Collection[str] = ()) -> list[str]:
-        values = [each for each in self.values.get(name, "").split(",") if each]
-        if most is not None and len(values) > most:
-            raise invalid(f"Too many values [{name}]: {most} at most")
-        if among and (unknown := [each for each in values if each not in among]):
+    def many(self, name: str, maximum: int | None = None, among: Collection[str] = ()) -> list[str]:
+        values = [value for value in self.values.get(name, "").split(",") if value]
+        if maximum is not None and len(values) > maximum:
+            raise invalid(f"Too many values [{name}]: {maximum} at most")
+        if among and (unknown := [value for value in values if value not in among]):
             raise invalid(f"Invalid value [{name}]: {', '.join(unknown)}")
         return values
 
-    def number(self, name: str, least: int, most: int, default: int) -> int:
+    def number(self, name: str, minimum: int, maximum: int, default: int) -> int:
         value = self.text(name)
         if value is None:
             return default
-        if not re.fullmatch(r"\d{1,9}", value, re.ASCII) or not least <= int(value) <= most:
-            raise invalid(f"Invalid value [{name}]: a number from {least} to {most} is expected")
+        if not re.fullmatch(r"\d{1,9}", value, re.ASCII) or not minimum <= int(value) <= maximum:
+            raise invalid(
+                f"Invalid value [{name}]: a number from {minimum} to {maximum} is expected"
+            )
         return int(value)
 
     def flag(self, name: str) -> bool:
@@ -64,7 +66,7 @@ class Query(msgspec.Struct, frozen=True):
         return _FLAGS[value.lower()]
 
     def moment(self, name: str) -> float | None:
-        """Seconds since 1970. An offset's un-encoded `+` has become a space by now: not a date."""
+        """Seconds since 1970. An unencoded `+` of an offset arrives as a space and is invalid."""
         value = self.text(name)
         if value is None:
             return None

@@ -1,7 +1,7 @@
-"""Sellers v1: who the seller is and where he sells."""
+"""Sellers v1: the seller's account and marketplaces."""
 
-from connectors.amazon_sandbox.generator.draw import digest
-from connectors.amazon_sandbox.generator.marketplaces import Marketplace
+from connectors.amazon_sandbox.generator.marketplaces import MarketplaceInfo
+from connectors.amazon_sandbox.generator.randomness import digest
 from connectors.amazon_sandbox.operations.call import Call
 
 
@@ -29,10 +29,10 @@ def get_account(call: Call) -> object:
 
 def _participations(call: Call) -> list[object]:
     places = call.seller.marketplaces.values()
-    return [_participation(each, _store(call)) for each in places]
+    return [_participation(marketplace, _store(call)) for marketplace in places]
 
 
-def _participation(marketplace: Marketplace, store: str) -> object:
+def _participation(marketplace: MarketplaceInfo, store: str) -> object:
     return {
         "marketplace": {
             "id": marketplace.id,

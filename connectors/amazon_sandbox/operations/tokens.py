@@ -1,29 +1,34 @@
-"""Tokens 2021-03-01: a token that may see who the buyers are."""
+"""Tokens 2021-03-01: restricted tokens, which give access to buyers' personal data."""
 
 from typing import Annotated, Literal
 
 import msgspec
 
-from connectors.amazon_sandbox.answers import Refused
 from connectors.amazon_sandbox.operations.call import Call
+from connectors.amazon_sandbox.responses import ApiError
 
-_LIFE = 3_600
+_LIFETIME = 3_600
 
 
-class _Resource(msgspec.Struct, rename="camel"):
+class _RestrictedResource(msgspec.Struct, rename="camel"):
     method: Literal["GET", "PUT", "POST", "DELETE"]
     path: str
     data_elements: list[str] | None = None
 
 
-class _Wanted(msgspec.Struct, rename="camel"):
-    restricted_resources: Annotated[list[_Resource], msgspec.Meta(min_length=1, max_length=50)]
+class _TokenRequest(msgspec.Struct, rename="camel"):
+    restricted_resources: Annotated[
+        list[_RestrictedResource], msgspec.Meta(min_length=1, max_length=50)
+    ]
     target_application: str | None = None
 
 
 def create_restricted_data_token(call: Call) -> object:
     try:
-        call.decode(_Wanted)
-    except Refused as refused:
-        raise Refused(400, "InvalidRequest", refused.message) from None
-    return {"restrictedDataToken": call.give(), "expiresIn": int(call.life(_LIFE))}
+        call.decode(_TokenRequest)
+    except ApiError as error:
+        raise ApiError(400, "InvalidRequest", error.message) from None
+    return {
+        "restrictedDataToken": call.issue_restricted_token(),
+        "expiresIn": int(call.lifetime(_LIFETIME)),
+    }

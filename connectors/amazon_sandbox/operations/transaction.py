@@ -1,25 +1,26 @@
-"""One transaction of the Finances API 2024-06-19, with its tree of amounts."""
+"""One transaction of the Finances API 2024-06-19, with its breakdown tree."""
 
 from collections import Counter
 
-from connectors.amazon_sandbox.generator.draw import DAY, digest, stamp
 from connectors.amazon_sandbox.generator.marketplaces import (
-    ELSEWHERE,
-    Marketplace,
+    NON_AMAZON,
+    MarketplaceInfo,
     marketplace,
 )
 from connectors.amazon_sandbox.generator.postings import Posting
+from connectors.amazon_sandbox.generator.randomness import digest
 from connectors.amazon_sandbox.generator.sales import Line, Sale
 from connectors.amazon_sandbox.generator.seller import Seller
+from connectors.amazon_sandbox.generator.times import DAY, timestamp
 
-Part = dict[str, object]
+Json = dict[str, object]
 Cents = Counter[tuple[str, str]]
-"""Amounts in cents by (branch, leaf) of the tree."""
+"""Amounts in cents by (branch, leaf) of the breakdown tree."""
 
-_ELSEWHERE = 150  # cents more for a unit that is shipped for another shop
+_MULTICHANNEL_SURCHARGE = 150  # cents per unit, added to the fee for orders of other shops
 
-# What each kind is called: transactionType, description, branch and leaf of an amount of its own.
-_WORDS = {
+# By kind: transactionType and description; breakdown branch and leaf if the posting has an amount.
+_TYPES = {
     "Shipment": ("Shipment", "Order Payment", "", ""),
     "Refund": ("Refund", "Refund Order", "", ""),
     "Subscription": ("ServiceFee", "Subscription", "AmazonFees", "SubscriptionFee"),
@@ -33,46 +34,49 @@ _WORDS = {
 }
 
 
-def transaction(seller: Seller, posting: Posting) -> Part:
-    """The posting as the API tells it; the amounts of its items add up to its own."""
-    kind, description, *leaf = _WORDS[posting.kind]
-    where = place(posting)
+def transaction(seller: Seller, posting: Posting) -> Json:
+    """The posting as the API returns it. The amounts of its items add up to its total."""
+    kind, description, *leaf = _TYPES[posting.kind]
+    marketplace_info = marketplace_of(posting)
     items = _lines(seller, posting)
     cents: Cents = Counter({(leaf[0], leaf[1]): posting.amount}) if leaf[0] else Counter()
-    for _, each in items:
-        cents.update(each)  # not `+`, which drops what is negative
+    for _, amounts in items:
+        cents.update(amounts)  # not `+`, which drops negative counts
     return {
-        "sellingPartnerMetadata": _partner(seller, where),
+        "sellingPartnerMetadata": _partner(seller, marketplace_info),
         "relatedIdentifiers": _identifiers(seller, posting),
         "transactionType": kind,
         "transactionId": _id(seller, posting),
         "transactionStatus": posting.status,
         "description": description,
-        "postedDate": stamp(posting.posted),
-        "totalAmount": _currency(where, cents.total()),
-        "marketplaceDetails": {"marketplaceId": where.id, "marketplaceName": where.name},
-        "items": [_item(where, posting, line, amounts) for line, amounts in items],
+        "postedDate": timestamp(posting.posted),
+        "totalAmount": _currency(marketplace_info, cents.total()),
+        "marketplaceDetails": {
+            "marketplaceId": marketplace_info.id,
+            "marketplaceName": marketplace_info.name,
+        },
+        "items": [_item(marketplace_info, posting, line, amounts) for line, amounts in items],
         "contexts": _contexts(posting),
-        "breakdowns": _tree(where, cents),
+        "breakdowns": _tree(marketplace_info, cents),
     }
 
 
-def place(posting: Posting) -> Marketplace:
-    """Where it was posted; what belongs to the whole account is posted at home."""
-    return marketplace(posting.place)
+def marketplace_of(posting: Posting) -> MarketplaceInfo:
+    """The marketplace of the posting. Charges to the whole account are posted at home."""
+    return marketplace(posting.marketplace)
 
 
 def event_group(posting: Posting) -> str:
-    """The settlement it falls into: they last two weeks."""
+    """The id of its settlement period, which lasts two weeks."""
     return digest("settlement", posting.posted // (14 * DAY))[:24]
 
 
 def _id(seller: Seller, posting: Posting) -> str:
-    about = posting.sale.serial if posting.sale else posting.about or posting.posted
-    return digest(seller.identity.name, posting.kind, about)
+    subject = posting.sale.serial if posting.sale else posting.reimbursement_id or posting.posted
+    return digest(seller.identity.name, posting.kind, subject)
 
 
-def _partner(seller: Seller, marketplace: Marketplace) -> Part:
+def _partner(seller: Seller, marketplace: MarketplaceInfo) -> Json:
     return {
         "sellingPartnerId": seller.identity.partner_id,
         "accountType": "Standard Orders",
@@ -80,27 +84,27 @@ def _partner(seller: Seller, marketplace: Marketplace) -> Part:
     }
 
 
-def _identifiers(seller: Seller, posting: Posting) -> list[Part]:
-    found = {"FINANCIAL_EVENT_GROUP_ID": event_group(posting)}
+def _identifiers(seller: Seller, posting: Posting) -> list[Json]:
+    identifiers = {"FINANCIAL_EVENT_GROUP_ID": event_group(posting)}
     if posting.sale:
-        found["ORDER_ID"] = posting.sale.id
+        identifiers["ORDER_ID"] = posting.sale.id
         name = "SHIPMENT_ID" if posting.kind == "Shipment" else "REFUND_ID"
-        found[name] = _id(seller, posting)[:15]
+        identifiers[name] = _id(seller, posting)[:15]
     return [
         {"relatedIdentifierName": name, "relatedIdentifierValue": value}
-        for name, value in found.items()
+        for name, value in identifiers.items()
     ]
 
 
-def _contexts(posting: Posting) -> list[Part]:
+def _contexts(posting: Posting) -> list[Json]:
     if posting.status == "RELEASED":
         return []
-    maturity = stamp(posting.maturity)
+    maturity = timestamp(posting.maturity)
     return [{"contextType": "DeferredContext", "deferralReason": "B2B", "maturityDate": maturity}]
 
 
 def _lines(seller: Seller, posting: Posting) -> list[tuple[Line, Cents]]:
-    """The units that were shipped; or, refunded, those of the first item."""
+    """The shipped lines with their amounts; for a refund, the first one."""
     if posting.sale is None:
         return []
     shipped = [line for line in seller.lines(posting.sale) if line.fulfilled]
@@ -110,11 +114,11 @@ def _lines(seller: Seller, posting: Posting) -> list[tuple[Line, Cents]]:
 
 
 def _earned(seller: Seller, posting: Posting, line: Line, sale: Sale) -> Cents:
-    at_home = posting.place == seller.home.id
+    at_home = posting.marketplace == seller.home.id
     fee = seller.fees.charged(line.product, posting.posted, at_home)
-    if sale.marketplace == ELSEWHERE.id:  # no sale of ours: there is only the fee, a higher one
-        dearer = -(fee + _ELSEWHERE) * line.fulfilled
-        return Counter({("AmazonFees", "FBAPerUnitFulfillmentFee"): dearer})
+    if sale.marketplace == NON_AMAZON.id:  # an order of another shop has only a fee, a higher one
+        fee_cents = -(fee + _MULTICHANNEL_SURCHARGE) * line.fulfilled
+        return Counter({("AmazonFees", "FBAPerUnitFulfillmentFee"): fee_cents})
     principal = line.product.price * line.fulfilled
     tax = line.tax * line.fulfilled
     cents: Cents = Counter()
@@ -128,14 +132,14 @@ def _earned(seller: Seller, posting: Posting, line: Line, sale: Sale) -> Cents:
 
 
 def _refunded(line: Line) -> Cents:
-    """All units come back; of the commission Amazon keeps a fifth, the fulfilment fee stays."""
+    """Amazon keeps a fifth of the commission and the whole fulfilment fee."""
     tax = line.tax * line.fulfilled
     cents: Cents = Counter()
     cents["ProductCharges", "Principal"] = -line.product.price * line.fulfilled
     cents["ProductCharges", "Tax"] = -tax
     cents["AmazonFees", "Commission"] = _commission(line)
-    kept = line.product.price * line.product.commission // 100 // 5
-    cents["AmazonFees", "RefundCommission"] = -kept * line.fulfilled
+    retained = line.product.price * line.product.commission // 100 // 5
+    cents["AmazonFees", "RefundCommission"] = -retained * line.fulfilled
     cents["TaxWithheld", "MarketplaceFacilitatorTax-Principal"] = tax
     return cents
 
@@ -144,7 +148,7 @@ def _commission(line: Line) -> int:
     return line.product.price * line.product.commission // 100 * line.fulfilled
 
 
-def _item(marketplace: Marketplace, posting: Posting, line: Line, cents: Cents) -> Part:
+def _item(marketplace: MarketplaceInfo, posting: Posting, line: Line, cents: Cents) -> Json:
     by_amazon = posting.sale is not None and posting.sale.by_amazon
     context = {
         "contextType": "ProductContext",
@@ -167,8 +171,8 @@ def _item(marketplace: Marketplace, posting: Posting, line: Line, cents: Cents) 
     }
 
 
-def _tree(marketplace: Marketplace, cents: Cents) -> list[Part]:
-    branches: dict[str, list[Part]] = {}
+def _tree(marketplace: MarketplaceInfo, cents: Cents) -> list[Json]:
+    branches: dict[str, list[Json]] = {}
     totals: Counter[str] = Counter()
     for (branch, leaf), amount in cents.items():
         branches.setdefault(branch, []).append(_node(marketplace, leaf, amount, []))
@@ -176,11 +180,11 @@ def _tree(marketplace: Marketplace, cents: Cents) -> list[Part]:
     return [_node(marketplace, name, totals[name], leaves) for name, leaves in branches.items()]
 
 
-def _node(marketplace: Marketplace, kind: str, cents: int, below: list[Part]) -> Part:
+def _node(marketplace: MarketplaceInfo, kind: str, cents: int, children: list[Json]) -> Json:
     amount = _currency(marketplace, cents)
-    return {"breakdownType": kind, "breakdownAmount": amount, "breakdowns": below}
+    return {"breakdownType": kind, "breakdownAmount": amount, "breakdowns": children}
 
 
-def _currency(marketplace: Marketplace, cents: int) -> Part:
-    """Amounts are numbers here, unlike in Orders."""
+def _currency(marketplace: MarketplaceInfo, cents: int) -> Json:
+    """Amounts are numbers, unlike in Orders."""
     return {"currencyCode": marketplace.currency, "currencyAmount": cents / 100}

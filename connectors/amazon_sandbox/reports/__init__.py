@@ -1,1 +1,1 @@
-"""Reports: what they hold, how they are written, how long they take, and where they are kept."""
+"""Reports: their types, rows, documents and storage."""

@@ -1,4 +1,4 @@
-"""The estimated fees of every product: one layout for America, another for Europe."""
+"""The fee preview of every product. America and Europe have different layouts."""
 
 from collections.abc import Iterator
 
@@ -79,13 +79,13 @@ def header(scope: Scope) -> Cells:
 
 def rows(scope: Scope) -> Iterator[Cells]:
     write = _european if scope.seller.home.european else _american
-    return (write(scope, each) for each in scope.seller.products)
+    return (write(scope, product) for product in scope.seller.products)
 
 
 def _american(scope: Scope, product: Product) -> Cells:
     store = (scope.seller.home.country,)
     expected = scope.money(scope.seller.fees.expected(product, scope.created))
-    total, referred = _total(scope, product)
+    total, referral_fee = _total(scope, product)
     zero = scope.money(0)
     names, prices, size = _parts(scope, product, "inches", "pounds")
     return (
@@ -97,7 +97,7 @@ def _american(scope: Scope, product: Product) -> Cells:
         "Small standard-size",
         scope.currency,
         total,
-        referred,
+        referral_fee,
         zero,
         zero,
         expected,
@@ -113,7 +113,7 @@ def _american(scope: Scope, product: Product) -> Cells:
 
 def _european(scope: Scope, product: Product) -> Cells:
     expected = scope.seller.fees.expected(product, scope.created)
-    total, referred = _total(scope, product)
+    total, referral_fee = _total(scope, product)
     names, prices, size = _parts(scope, product, "centimetres", "grams")
     abroad = (scope.money(expected + 210),) * 6
     return (
@@ -124,7 +124,7 @@ def _european(scope: Scope, product: Product) -> Cells:
         "Standard parcel",
         scope.currency,
         total,
-        referred,
+        referral_fee,
         scope.money(0),
         scope.money(expected),
         *abroad,
@@ -138,6 +138,6 @@ def _parts(scope: Scope, product: Product, length: str, weight: str) -> tuple[Ce
 
 
 def _total(scope: Scope, product: Product) -> tuple[str, str]:
-    referred = referral(product)
+    referral_fee = referral(product)
     expected = scope.seller.fees.expected(product, scope.created)
-    return scope.money(referred + expected), scope.money(referred)
+    return scope.money(referral_fee + expected), scope.money(referral_fee)

@@ -1,12 +1,12 @@
-"""Reports on goods: reimbursements, customer returns, removal orders, and the stock."""
+"""Reports on goods: reimbursements, customer returns, removal orders, and stock."""
 
 from collections.abc import Iterator
 
 import msgspec
 
-from connectors.amazon_sandbox.generator.book import Payment, Return
 from connectors.amazon_sandbox.generator.catalogue import Stock
-from connectors.amazon_sandbox.generator.draw import DAY
+from connectors.amazon_sandbox.generator.journal import CustomerReturn, Reimbursement
+from connectors.amazon_sandbox.generator.times import DAY
 from connectors.amazon_sandbox.reports.scope import Cells, Scope, moment
 
 REIMBURSEMENTS = (
@@ -91,100 +91,103 @@ STOCK = (
 
 
 def reimbursements(scope: Scope) -> Iterator[Cells]:
-    for each in sorted(scope.seller.book.payments, key=lambda payment: (payment.at, payment.id)):
-        if scope.holds(each.at):
-            yield _reimbursement(scope, each)
+    for reimbursement in sorted(
+        scope.seller.journal.reimbursements,
+        key=lambda reimbursement: (reimbursement.at, reimbursement.id),
+    ):
+        if scope.includes(reimbursement.at):
+            yield _reimbursement(scope, reimbursement)
 
 
-def _reimbursement(scope: Scope, payment: Payment) -> Cells:
-    product = payment.product
+def _reimbursement(scope: Scope, reimbursement: Reimbursement) -> Cells:
+    product = reimbursement.product
     return (
-        moment(payment.at),
-        payment.id,
+        moment(reimbursement.at),
+        reimbursement.id,
         "",
-        payment.order_id,
-        payment.reason,
+        reimbursement.order_id,
+        reimbursement.reason,
         product.sku,
         product.fn_sku,
         product.asin,
         product.title,
         "NewItem",
         scope.currency,
-        scope.money(payment.each if payment.units else 0),
-        scope.money(payment.units * payment.each),
-        str(payment.units),
-        str(payment.stocked),
-        str(payment.units + payment.stocked),
-        payment.original,
-        payment.original_reason,
+        scope.money(reimbursement.unit_cents if reimbursement.units else 0),
+        scope.money(reimbursement.units * reimbursement.unit_cents),
+        str(reimbursement.units),
+        str(reimbursement.stocked),
+        str(reimbursement.units + reimbursement.stocked),
+        reimbursement.original,
+        reimbursement.original_reason,
     )
 
 
 def returns(scope: Scope) -> Iterator[Cells]:
-    """By date. A plate may come twice, with two dates: it is one return all the same."""
-    known = scope.seller.book.returns
-    every = [*known, *(_echo(each) for each in known if _is_told_twice(each))]
-    for each in sorted(every, key=lambda one: (one.at, one.plate)):
-        if scope.holds(each.at):
-            yield _return(each)
+    """By date. A license plate may occur twice, with two dates, but is one return."""
+    recorded = scope.seller.journal.returns
+    entries = [*recorded, *(_earlier_copy(entry) for entry in recorded if _occurs_twice(entry))]
+    for entry in sorted(entries, key=lambda entry: (entry.at, entry.plate)):
+        if scope.includes(entry.at):
+            yield _return(entry)
 
 
-def _is_told_twice(back: Return) -> bool:
-    return back.disposition == "SELLABLE" and back.plate[-1] == "7"
+def _occurs_twice(customer_return: CustomerReturn) -> bool:
+    return customer_return.disposition == "SELLABLE" and customer_return.plate[-1] == "7"
 
 
-def _echo(back: Return) -> Return:
-    return msgspec.structs.replace(back, at=back.at - DAY)
+def _earlier_copy(customer_return: CustomerReturn) -> CustomerReturn:
+    return msgspec.structs.replace(customer_return, at=customer_return.at - DAY)
 
 
-def _return(back: Return) -> Cells:
+def _return(customer_return: CustomerReturn) -> Cells:
     return (
-        moment(back.at),
-        back.order_id,
-        back.product.sku,
-        back.product.asin,
-        back.product.fn_sku,
-        back.product.title,
-        str(back.quantity),
-        back.center,
-        back.disposition,
-        back.reason,
-        "Unit returned to inventory" if back.disposition == "SELLABLE" else "",
-        back.plate,
+        moment(customer_return.at),
+        customer_return.order_id,
+        customer_return.product.sku,
+        customer_return.product.asin,
+        customer_return.product.fn_sku,
+        customer_return.product.title,
+        str(customer_return.quantity),
+        customer_return.center,
+        customer_return.disposition,
+        customer_return.reason,
+        "Unit returned to inventory" if customer_return.disposition == "SELLABLE" else "",
+        customer_return.plate,
         "",
     )
 
 
 def removals(scope: Scope) -> Iterator[Cells]:
-    """A removal order is complete five days after it was asked for."""
-    for each in sorted(scope.seller.book.removals, key=lambda order: (order.at, order.id)):
-        if not scope.holds(each.at):
+    """A removal order is completed five days after its request."""
+    for order in sorted(scope.seller.journal.removals, key=lambda order: (order.at, order.id)):
+        if not scope.includes(order.at):
             continue
-        done = each.at + 5 * DAY <= scope.created
-        units, nothing = str(each.quantity), "0"
+        completed = order.at + 5 * DAY <= scope.created
+        units, zero = str(order.quantity), "0"
         yield (
-            moment(each.at),
-            each.id,
-            each.kind,
+            moment(order.at),
+            order.id,
+            order.kind,
             "Standard",
-            "Completed" if done else "Pending",
-            moment(min(each.at + 5 * DAY, scope.created)),
-            each.product.sku,
-            each.product.fn_sku,
-            "Sellable" if each.disposition == "SELLABLE" else "Unsellable",
+            "Completed" if completed else "Pending",
+            moment(min(order.at + 5 * DAY, scope.created)),
+            order.product.sku,
+            order.product.fn_sku,
+            "Sellable" if order.disposition == "SELLABLE" else "Unsellable",
             units,
-            nothing,
-            units if each.kind == "Disposal" and done else nothing,
-            units if each.kind == "Return" and done else nothing,
-            nothing if done else units,
-            scope.money(52 * each.quantity),
+            zero,
+            units if order.kind == "Disposal" and completed else zero,
+            units if order.kind == "Return" and completed else zero,
+            zero if completed else units,
+            scope.money(52 * order.quantity),
             scope.currency,
         )
 
 
 def stock(scope: Scope) -> Iterator[Cells]:
-    for each in next(iter(scope.seller.stock.values())):
-        yield _stocked(scope, each)
+    for item in next(iter(scope.seller.stock.values())):
+        yield _stocked(scope, item)
 
 
 def _stocked(scope: Scope, stock: Stock) -> Cells:

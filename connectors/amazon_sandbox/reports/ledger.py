@@ -1,11 +1,11 @@
-"""The ledger in detail: every movement of goods, in the layout of the seller's day."""
+"""The detailed ledger: every movement of goods, in an older or a newer layout."""
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from operator import attrgetter
 
-from connectors.amazon_sandbox.generator.book import Movement
-from connectors.amazon_sandbox.reports.scope import Cells, Scope, american, quoted
+from connectors.amazon_sandbox.generator.journal import Movement
+from connectors.amazon_sandbox.reports.scope import Cells, Scope, quoted, us_date
 
 HEADER = (
     "Date",
@@ -26,42 +26,42 @@ HEADER = (
     "Store",
 )
 
-_LATER = 4  # columns that older files do not have
+_NEW_COLUMNS = 4  # missing in the older layout
 
 
 def header(scope: Scope) -> Cells:
-    cells = HEADER if scope.seller.modern else HEADER[:-_LATER]
+    cells = HEADER if scope.seller.modern else HEADER[:-_NEW_COLUMNS]
     return next(quoted(iter([cells]))) if _is_quoted(scope) else cells
 
 
 def rows(scope: Scope) -> Iterator[Cells]:
-    plain = _plain(scope)
-    return quoted(plain) if _is_quoted(scope) else plain
+    unquoted = _unquoted(scope)
+    return quoted(unquoted) if _is_quoted(scope) else unquoted
 
 
 def count(scope: Scope) -> int:
-    found = _found(scope)
-    shipped = sum(1 for each in found if each.event == "Shipments")
-    return len(found) + shipped * (scope.copies - 1)
+    movements = _movements(scope)
+    shipped = sum(1 for movement in movements if movement.event == "Shipments")
+    return len(movements) + shipped * (scope.copies - 1)
 
 
 def _is_quoted(scope: Scope) -> bool:
     return scope.seller.identity.seed % 4 != 2
 
 
-def _found(scope: Scope) -> Sequence[Movement]:
-    """Without a start at the place where it counts, there is nothing: only the header."""
+def _movements(scope: Scope) -> Sequence[Movement]:
+    """The movements in the window; none if `dataStartTime` is missing at the top level."""
     if scope.start is None:
         return ()
     at = attrgetter("at")
-    every = scope.seller.ledger
-    # A row has a date only: it is found if its day has begun.
-    first = bisect_left(every, scope.start - scope.start % 86_400, key=at)
-    return every[first : bisect_right(every, scope.end, key=at)]
+    ledger = scope.seller.ledger
+    # A row carries a date only, so the window includes the whole first day.
+    first = bisect_left(ledger, scope.start - scope.start % 86_400, key=at)
+    return ledger[first : bisect_right(ledger, scope.end, key=at)]
 
 
-def _plain(scope: Scope) -> Iterator[Cells]:
-    for movement in _found(scope):
+def _unquoted(scope: Scope) -> Iterator[Cells]:
+    for movement in _movements(scope):
         yield _row(scope, movement, movement.reference)
         if movement.event == "Shipments":
             for copy in range(1, scope.copies):
@@ -69,7 +69,7 @@ def _plain(scope: Scope) -> Iterator[Cells]:
 
 
 def _row(scope: Scope, movement: Movement, reference: str) -> Cells:
-    product, date = movement.product, american(movement.at)
+    product, date = movement.product, us_date(movement.at)
     cells = (
         date,
         product.fn_sku,
@@ -84,15 +84,15 @@ def _row(scope: Scope, movement: Movement, reference: str) -> Cells:
         movement.reason,
         scope.seller.home.country,
     )
-    return (*cells, *_later(scope, movement, date)) if scope.seller.modern else cells
+    return (*cells, *_new_cells(scope, movement, date)) if scope.seller.modern else cells
 
 
-def _later(scope: Scope, movement: Movement, date: str) -> Cells:
+def _new_cells(scope: Scope, movement: Movement, date: str) -> Cells:
     reconciled = unreconciled = ""
-    if movement.unsettled is not None:
+    if movement.unreconciled is not None:
         sign = -1 if movement.quantity < 0 else 1
-        reconciled = str(movement.quantity - sign * movement.unsettled)
-        unreconciled = str(sign * movement.unsettled)
+        reconciled = str(movement.quantity - sign * movement.unreconciled)
+        unreconciled = str(sign * movement.unreconciled)
     elif movement.event != "Adjustments":
         reconciled, unreconciled = str(movement.quantity), "0"
     month, day, year = date.split("/")

@@ -1,10 +1,10 @@
-"""All orders in bulk, one row an item: by last update or by date of order."""
+"""All orders in bulk, one row per item, by last update or by creation."""
 
 from collections.abc import Iterator, Sequence
 
 from connectors.amazon_sandbox.generator.marketplaces import MARKETPLACES
 from connectors.amazon_sandbox.generator.sales import Line, Sale, count_lines
-from connectors.amazon_sandbox.reports.scope import Cells, Scope, moment, plain
+from connectors.amazon_sandbox.reports.scope import Cells, Scope, format_cents, moment
 
 HEADER = (
     "amazon-order-id",
@@ -66,20 +66,24 @@ def count_by_creation(scope: Scope) -> int:
 
 
 def _updated(scope: Scope) -> Sequence[Sale]:
-    return _among(scope, [each for each in scope.seller.updates if _holds(scope, each.updated)])
+    return _in_marketplaces(
+        scope, [sale for sale in scope.seller.updates if _in_window(scope, sale.updated)]
+    )
 
 
 def _created(scope: Scope) -> Sequence[Sale]:
-    return _among(scope, [each for each in scope.seller.sales if _holds(scope, each.created)])
+    return _in_marketplaces(
+        scope, [sale for sale in scope.seller.sales if _in_window(scope, sale.created)]
+    )
 
 
-def _holds(scope: Scope, at: float) -> bool:
-    """Without a start there is nothing: the default is now."""
-    return scope.start is not None and scope.holds(at)
+def _in_window(scope: Scope, at: float) -> bool:
+    """Whether the window includes that moment. Without a start the window is empty."""
+    return scope.start is not None and scope.includes(at)
 
 
-def _among(scope: Scope, sales: list[Sale]) -> Sequence[Sale]:
-    return [each for each in sales if each.marketplace in scope.marketplaces]
+def _in_marketplaces(scope: Scope, sales: list[Sale]) -> Sequence[Sale]:
+    return [sale for sale in sales if sale.marketplace in scope.marketplaces]
 
 
 def _rows(scope: Scope, sales: Sequence[Sale]) -> Iterator[Cells]:
@@ -89,9 +93,9 @@ def _rows(scope: Scope, sales: Sequence[Sale]) -> Iterator[Cells]:
 
 
 def _row(sale: Sale, line: Line) -> Cells:
-    where = MARKETPLACES[sale.marketplace]
+    marketplace = MARKETPLACES[sale.marketplace]
     priced = sale.status not in ("PENDING", "CANCELLED")
-    nothing = "0.00" if priced else ""
+    zero = "0.00" if priced else ""
     status = _STATUSES[sale.status]
     return (
         sale.id,
@@ -100,7 +104,7 @@ def _row(sale: Sale, line: Line) -> Cells:
         moment(sale.updated),
         status,
         "Amazon" if sale.by_amazon else "Merchant",
-        where.name,
+        marketplace.name,
         "",
         "Expedited" if sale.by_amazon else "Standard",
         line.product.title,
@@ -108,14 +112,14 @@ def _row(sale: Sale, line: Line) -> Cells:
         line.product.asin,
         "Unshipped" if priced and not line.fulfilled else status,
         "0" if sale.status == "CANCELLED" else str(line.quantity),
-        where.currency if priced else "",
-        plain(line.product.price * line.quantity) if priced else "",
-        plain(line.tax * line.quantity) if priced else "",
-        *(nothing,) * 6,
+        marketplace.currency if priced else "",
+        format_cents(line.product.price * line.quantity) if priced else "",
+        format_cents(line.tax * line.quantity) if priced else "",
+        *(zero,) * 6,
         "Exampleville",
-        "WA" if where.country == "US" else "",
+        "WA" if marketplace.country == "US" else "",
         "00000",
-        where.country,
+        marketplace.country,
         "FREE-SHIPPING" if sale.serial % 10 == 0 else "",
         str(sale.business).lower(),
         "",

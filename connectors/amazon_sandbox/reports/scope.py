@@ -1,4 +1,4 @@
-"""What a report is about: whose, of when, for where; and how its cells are written."""
+"""The scope of a report (seller, window, marketplaces), and the format of its cells."""
 
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
@@ -11,43 +11,42 @@ Cells = tuple[str, ...]
 
 
 class Scope(msgspec.Struct, frozen=True):
-    """`start` is None where the caller gave none at the place where it counts.
-
-    `copies` repeats what makes a report large, with other values each time.
-    """
+    """Moments are in seconds since 1970."""
 
     seller: Seller
+    #: None without a `dataStartTime`.
     start: float | None
     end: float
     created: float
     marketplaces: frozenset[str]
+    #: How often the ledger repeats its rows of shipments.
     copies: int = 1
 
-    def holds(self, at: float, default_days: int = 30) -> bool:
-        """Whether that moment is in the window; without a start it is the last so many days."""
+    def includes(self, at: float, default_days: int = 30) -> bool:
+        """Whether the window includes that moment; by default it starts `default_days` ago."""
         start = self.created - default_days * 86_400 if self.start is None else self.start
         return start <= at <= self.end
 
     def money(self, cents: int) -> str:
-        """With a decimal comma, if the seller is paid in euros."""
-        return plain(cents).replace(".", "," if self.seller.home.currency == "EUR" else ".")
+        """An amount, with a decimal comma if the seller is paid in euros."""
+        return format_cents(cents).replace(".", "," if self.seller.home.currency == "EUR" else ".")
 
     @property
     def currency(self) -> str:
         return self.seller.home.currency
 
 
-def plain(cents: int) -> str:
+def format_cents(cents: int) -> str:
     return f"{cents / 100:.2f}"
 
 
 def moment(at: float) -> str:
-    """A date and time as reports write it."""
+    """A date and time in the format of reports."""
     return datetime.fromtimestamp(int(at), UTC).isoformat()
 
 
-def american(at: float) -> str:
-    """A date with the month first."""
+def us_date(at: float) -> str:
+    """A date in the format MM/DD/YYYY."""
     return f"{datetime.fromtimestamp(int(at), UTC):%m/%d/%Y}"
 
 

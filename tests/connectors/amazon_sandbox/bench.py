@@ -1,4 +1,4 @@
-"""A sandbox without a network, a clock that jumps, and a client that reads it."""
+"""A sandbox without a network, a clock that jumps, and a client."""
 
 import gzip
 from collections.abc import AsyncIterator, Mapping
@@ -31,7 +31,7 @@ UNLIMITED = {name: (1e6, 1e6) for name in NAMES}
 
 
 class JumpingClock:
-    """Sleeping takes no time: the clock jumps."""
+    """A clock whose sleep returns at once and advances the time."""
 
     def __init__(self, now: datetime) -> None:
         self.time = now
@@ -44,7 +44,7 @@ class JumpingClock:
 
 
 class Bench:
-    """One sandbox of a small seller, without quotas unless the settings say so."""
+    """A sandbox and a client of it; by default with a small seller and without quotas."""
 
     def __init__(
         self,
@@ -54,12 +54,12 @@ class Bench:
         self.clock = JumpingClock(now)
         settings = settings or Settings(orders=120, quotas=UNLIMITED)
         transport = httpx.ASGITransport(create_app(settings, self.clock))
-        self.home = settings.marketplaces[0]
+        self.marketplace = settings.marketplaces[0]
         self.client = httpx.AsyncClient(transport=transport, base_url="http://sandbox")
         self.token = ""
 
     def ago(self, **span: float) -> str:
-        """A date as the API reads it, so long before now."""
+        """The moment that long ago, as the API writes it."""
         return (self.clock.time - timedelta(**span)).strftime("%Y-%m-%dT%H:%M:%SZ")
 
     async def log_in(self, refresh_token: str = "Atzr|sandbox-1", **form: str) -> httpx.Response:
@@ -89,9 +89,9 @@ class Bench:
         return await self.client.request(method, path, json=body, headers=headers)
 
     async def order_report(self, kind: str, days: float | None = 29, **more: Any) -> str:
-        """Ask for a report of the last days; its id."""
+        """Create a report of the last `days`. Returns its id."""
         window = {} if days is None else {"dataStartTime": self.ago(days=days)}
-        body = {"reportType": kind, "marketplaceIds": [self.home], **window, **more}
+        body = {"reportType": kind, "marketplaceIds": [self.marketplace], **window, **more}
         response = await self.post(REPORTS, body)
         assert response.status_code == 202, response.text
         return str(response.json()["reportId"])
@@ -101,7 +101,7 @@ class Bench:
         return report
 
     async def finish(self, report_id: str) -> dict[str, Any]:
-        """The report when it has ended."""
+        """Wait until the report has its final status."""
         while True:
             report = await self.report(report_id)
             if report["processingStatus"] not in ("IN_QUEUE", "IN_PROGRESS"):
@@ -113,7 +113,7 @@ class Bench:
         return link
 
     async def text(self, report_id: str) -> str:
-        """The document of a report, unpacked and decoded as it says itself."""
+        """The document of a report, decompressed and decoded as its headers say."""
         report = await self.finish(report_id)
         link = await self.link(report["reportDocumentId"])
         response = await self.client.get(link["url"])
@@ -124,24 +124,24 @@ class Bench:
         return content.decode(response.headers["content-type"].partition("charset=")[2])
 
     async def rows(self, kind: str, days: float | None = 29, **more: Any) -> list[dict[str, str]]:
-        """A report from the first call to its last row."""
+        """Create a report and read its rows."""
         text = await self.text(await self.order_report(kind, days, **more))
         header, *rows = [line.split("\t") for line in text.split("\r\n")[:-1]]
         assert all(len(row) == len(header) for row in rows)
         return [dict(zip(header, row, strict=True)) for row in rows]
 
     async def truth(self, name: str = "1", **params: str) -> list[dict[str, Any]]:
-        """The claims of a seller that should be found."""
+        """The expected claims of a seller."""
         params = {"truth": "claims", **params}
         response = await self.client.get(f"/_sandbox/sellers/{name}", params=params)
         claims: list[dict[str, Any]] = response.json()["claims"]
         return claims
 
-    async def door(self, name: str, body: object = None) -> httpx.Response:
+    async def control(self, name: str, body: object = None) -> httpx.Response:
         return await self.client.post(f"/_sandbox/{name}", json=body)
 
     async def orders(self, **params: Any) -> AsyncIterator[dict[str, Any]]:
-        """The pages of searchOrders; by default of all orders."""
+        """The pages of searchOrders, by default of all orders."""
         window = {"createdAfter": self.ago(days=90)}
         if params.keys() & {"createdAfter", "lastUpdatedAfter"}:
             window = {}
@@ -170,7 +170,7 @@ class Bench:
             token = page.get("pagination", page.get("payload", {})).get("nextToken")
 
 
-def refusal(response: httpx.Response) -> tuple[int, str, str]:
+def error_of(response: httpx.Response) -> tuple[int, str, str]:
     """Status, code and message of an error."""
     [error] = response.json()["errors"]
     return response.status_code, error["code"], error["message"]

@@ -1,4 +1,4 @@
-"""The bench of the sandbox."""
+"""The fixture for tests of the sandbox."""
 
 import pytest
 

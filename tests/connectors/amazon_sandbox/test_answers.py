@@ -1,4 +1,4 @@
-"""What every answer keeps to, whichever operation gives it."""
+"""Rules that every response follows, whatever the operation."""
 
 import json
 import re
@@ -17,40 +17,40 @@ pytestmark = pytest.mark.anyio
 
 MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
 DATED = re.compile(r".*(Time|Date|Before|DateTime|Estimation)")
-KINDS = {"amount": str, "Amount": str | float | int, "currencyAmount": float | int}
+AMOUNT_TYPES = {"amount": str, "Amount": str | float | int, "currencyAmount": float | int}
 
 
-async def test_times_are_times_amounts_are_amounts_and_nothing_is_null() -> None:
-    """In all that a sync of a seller is told, old stock and open reports included."""
+async def test_responses_have_valid_times_and_amounts_and_no_null() -> None:
+    """In all responses of a complete sync of a seller."""
     bench = reading.Bench(Settings(orders=2_500, quotas=reading.UNLIMITED))
-    answers: list[httpx.Response] = []
+    responses: list[httpx.Response] = []
 
-    def keep(request: httpx.Request, response: httpx.Response) -> None:
+    def record(request: httpx.Request, answered: httpx.Response) -> None:
         if not request.url.path.startswith(("/_documents/", "/auth/")):
-            answers.append(response)
+            responses.append(answered)
 
-    bench.wire.spoil = keep
+    bench.wire.spoil = record
     await bench.connector.check(connect(), bench.waiting)
     for dataset in DATASETS:
         await bench.sync(dataset)
-    assert len(answers) > 200
-    for answer in answers:
-        assert answer.headers["x-amzn-requestid"]
-        for name, value in fields(json.loads(answer.content)):
+    assert len(responses) > 200
+    for response in responses:
+        assert response.headers["x-amzn-requestid"]
+        for name, value in fields(json.loads(response.content)):
             assert value is not None, name
             if DATED.fullmatch(name):
                 assert MOMENT.fullmatch(str(value)), f"{name}: {value!r}"
-            if kind := KINDS.get(name):
+            if kind := AMOUNT_TYPES.get(name):
                 assert isinstance(value, kind), f"{name}: {value!r}"
 
 
 def fields(value: object, name: str = "") -> Iterator[tuple[str, object]]:
     if isinstance(value, dict):
-        for each, below in value.items():
-            yield from fields(below, each)
+        for key, nested in value.items():
+            yield from fields(nested, key)
     elif isinstance(value, list):
-        for below in value:
-            yield from fields(below, name)
+        for nested in value:
+            yield from fields(nested, name)
     else:
         yield name, value
 
@@ -59,7 +59,9 @@ def fields(value: object, name: str = "") -> Iterator[tuple[str, object]]:
     ("marketplace", "country"),
     [("A1F83G8C2ARO7P", "GB"), ("A1PA6795UKMFR9", "DE"), ("A39IBJ37TRP1C6", "AU")],
 )
-async def test_a_country_is_told_by_its_iso_code(marketplace: str, country: str) -> None:
+async def test_a_country_is_named_by_its_iso_code(marketplace: str, country: str) -> None:
     bench = Bench(Settings(orders=3, quotas=UNLIMITED, marketplaces=(marketplace,)))
-    told = (await bench.get(PARTICIPATIONS)).json()["payload"]
-    assert country in [each["marketplace"]["countryCode"] for each in told]
+    participations = (await bench.get(PARTICIPATIONS)).json()["payload"]
+    assert country in [
+        participation["marketplace"]["countryCode"] for participation in participations
+    ]

@@ -1,4 +1,4 @@
-"""The stand-in for the page on which a seller consents."""
+"""The consent page."""
 
 import re
 from html import unescape
@@ -14,35 +14,35 @@ PAGE = "/apps/authorize/consent"
 BACK = "http://127.0.0.1:8000/callback?from=amazon"
 
 
-async def press(bench: Bench, **asked: str) -> dict[str, list[str]]:
-    """Open the page, press its one button, and see what comes back to the application."""
-    asked = {"application_id": "app", "state": 'a"b&c', "redirect_uri": BACK} | asked
-    page = (await bench.client.get(PAGE, params=asked)).text
+async def press(bench: Bench, **params: str) -> dict[str, list[str]]:
+    """Open the page and press its button. Returns the parameters of the redirect."""
+    params = {"application_id": "app", "state": 'a"b&c', "redirect_uri": BACK} | params
+    page = (await bench.client.get(PAGE, params=params)).text
     assert page.count("<button") == 1 and '<form method="get"' in page
     [action] = re.findall(r'action="([^"]*)"', page)
     fields = {
         unescape(name): unescape(value)
         for name, value in re.findall(r'name="([^"]*)" value="([^"]*)"', page)
     }
-    answer = await bench.client.get(action, params=fields)
-    assert answer.status_code == 302
-    back = urlsplit(answer.headers["location"])
-    assert (back.netloc, back.path) == ("127.0.0.1:8000", "/callback")
-    return parse_qs(back.query)
+    response = await bench.client.get(action, params=fields)
+    assert response.status_code == 302
+    callback = urlsplit(response.headers["location"])
+    assert (callback.netloc, callback.path) == ("127.0.0.1:8000", "/callback")
+    return parse_qs(callback.query)
 
 
-async def test_the_button_leads_back_with_a_code_that_works_once(bench: Bench) -> None:
-    back = await press(bench)
-    assert back["state"] == ['a"b&c'] and back["from"] == ["amazon"]
-    assert back["spapi_oauth_code"] == ["sandbox-1-120"]
-    assert re.fullmatch(r"A[0-9A-F]{13}", back["selling_partner_id"][0])
-    code = {"grant_type": "authorization_code", "code": back["spapi_oauth_code"][0]}
+async def test_the_button_redirects_with_a_code_that_works_once(bench: Bench) -> None:
+    callback = await press(bench)
+    assert callback["state"] == ['a"b&c'] and callback["from"] == ["amazon"]
+    assert callback["spapi_oauth_code"] == ["sandbox-1-120"]
+    assert re.fullmatch(r"A[0-9A-F]{13}", callback["selling_partner_id"][0])
+    code = {"grant_type": "authorization_code", "code": callback["spapi_oauth_code"][0]}
     assert (await bench.log_in(**code)).json()["refresh_token"] == "Atzr|sandbox-1-120"
     assert (await bench.get(PARTICIPATIONS)).status_code == 200
     assert (await bench.log_in(**code)).json()["error"] == "invalid_grant"
 
 
-async def test_a_code_lives_five_minutes(bench: Bench) -> None:
+async def test_a_code_expires_after_five_minutes(bench: Bench) -> None:
     code = {"grant_type": "authorization_code", "code": "sandbox-9-50"}
     assert (await press(bench, seller="9-50"))["spapi_oauth_code"] == ["sandbox-9-50"]
     await bench.clock.sleep(300)
@@ -53,13 +53,13 @@ async def test_a_code_lives_five_minutes(bench: Bench) -> None:
 
 
 async def test_a_new_consent_ends_a_revocation(bench: Bench) -> None:
-    await bench.door("revoke", {"refreshToken": "Atzr|sandbox-1"})
+    await bench.control("revoke", {"refreshToken": "Atzr|sandbox-1"})
     code = (await press(bench))["spapi_oauth_code"][0]
     assert (await bench.log_in(grant_type="authorization_code", code=code)).status_code == 200
 
 
 @pytest.mark.parametrize(
-    "asked",
+    "params",
     [
         {},
         {"application_id": "app"},
@@ -68,6 +68,6 @@ async def test_a_new_consent_ends_a_revocation(bench: Bench) -> None:
         {"application_id": "app", "redirect_uri": BACK, "seller": "nobody"},
     ],
 )
-async def test_a_page_that_leads_nowhere_is_refused(bench: Bench, asked: dict[str, str]) -> None:
+async def test_invalid_parameters_are_rejected(bench: Bench, params: dict[str, str]) -> None:
     for path in (PAGE, f"{PAGE}/agreed"):
-        assert (await bench.client.get(path, params=asked)).status_code == 400
+        assert (await bench.client.get(path, params=params)).status_code == 400

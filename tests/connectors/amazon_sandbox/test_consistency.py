@@ -1,4 +1,4 @@
-"""What a seller's data say of one another: orders, money, returns, payments and the ledger."""
+"""A seller's orders, postings, returns, reimbursements and ledger are consistent."""
 
 from collections import Counter, defaultdict
 from datetime import date
@@ -6,12 +6,12 @@ from itertools import chain
 
 import pytest
 
-from connectors.amazon_sandbox.generator import book
-from connectors.amazon_sandbox.generator.draw import DAY
+from connectors.amazon_sandbox.generator import journal
 from connectors.amazon_sandbox.generator.identity import Identity
-from connectors.amazon_sandbox.generator.postings import TOLD
+from connectors.amazon_sandbox.generator.postings import POSTING_HISTORY
 from connectors.amazon_sandbox.generator.sales import Sale
 from connectors.amazon_sandbox.generator.seller import Seller, generate
+from connectors.amazon_sandbox.generator.times import DAY
 
 US, GERMANY = "ATVPDKIKX0DER", "A1PA6795UKMFR9"
 SELLERS = [
@@ -22,13 +22,13 @@ SELLERS = [
     (5, 1_000, date(2026, 3, 29), GERMANY),
     (6, 6_000, date(2026, 11, 27), US),
 ]
-WHY = {
-    book.LOST: {"M", "5"},
-    book.DAMAGED: {"E", "6", "7", "H", "K", "U", "D"},
+REASONS = {
+    journal.LOST: {"M", "5"},
+    journal.DAMAGED: {"E", "6", "7", "H", "K", "U", "D"},
 }
 
 
-@pytest.fixture(scope="module", params=SELLERS, ids=lambda each: f"{each[0]}-{each[1]}")
+@pytest.fixture(scope="module", params=SELLERS, ids=lambda values: f"{values[0]}-{values[1]}")
 def seller(request: pytest.FixtureRequest) -> Seller:
     seed, orders, day, place = request.param
     return generate(Identity(seed, orders), day, (place,))
@@ -42,75 +42,98 @@ def day(moment: int) -> int:
     return moment // DAY
 
 
-def test_what_came_back_was_sold_shipped_by_amazon_and_refunded_or_replaced(
+def test_a_return_was_shipped_by_amazon_and_refunded_or_replaced(
     seller: Seller,
 ) -> None:
     sold = orders(seller)
-    refunded = {each.sale.id for each in seller.postings if each.kind == "Refund" and each.sale}
-    for each in seller.book.returns:
-        sale = sold[each.order_id]
-        assert sale.by_amazon and sale.shipped is not None and sale.shipped < each.at
+    refunded = {
+        posting.sale.id for posting in seller.postings if posting.kind == "Refund" and posting.sale
+    }
+    for customer_return in seller.journal.returns:
+        sale = sold[customer_return.order_id]
+        assert sale.by_amazon and sale.shipped is not None and sale.shipped < customer_return.at
         shipped = {line.product: line.fulfilled for line in seller.lines(sale)}
-        assert 0 < each.quantity <= shipped[each.product]
-        late = each.at > seller.book.horizon - 3 * DAY  # the refund may be to come
-        old = each.at < seller.book.horizon - TOLD + 3 * DAY
-        assert each.order_id in refunded or "replaced" in sale.fate or late or old
+        assert 0 < customer_return.quantity <= shipped[customer_return.product]
+        # The refund of a late return may not be known yet.
+        late = customer_return.at > seller.journal.horizon - 3 * DAY
+        old = customer_return.at < seller.journal.horizon - POSTING_HISTORY + 3 * DAY
+        assert customer_return.order_id in refunded or "replaced" in sale.outcome or late or old
 
 
-def test_a_return_is_in_the_ledger_unless_that_is_the_claim(seller: Seller) -> None:
+def test_a_return_is_in_the_ledger_unless_its_absence_is_claimed(seller: Seller) -> None:
     shown = Counter(
-        (day(each.at), each.product.fn_sku, each.quantity)
-        for each in seller.ledger
-        if each.event == "CustomerReturns"
+        (day(row.at), row.product.fn_sku, row.quantity)
+        for row in seller.ledger
+        if row.event == "CustomerReturns"
     )
     returned = Counter(
-        (day(each.at), each.product.fn_sku, each.quantity) for each in seller.book.returns
+        (day(customer_return.at), customer_return.product.fn_sku, customer_return.quantity)
+        for customer_return in seller.journal.returns
     )
     assert shown <= returned
     missing = Counter(fn_sku for _, fn_sku, _ in (returned - shown).elements())
-    claimed = {each.product.fn_sku for each in seller.book.findings if each.rule == "R6"}
-    young = {each.key.partition("|")[0] for each in seller.book.decoys if each.rule == "R6"}
+    claimed = {claim.product.fn_sku for claim in seller.journal.claims if claim.rule == "R6"}
+    young = {decoy.key.partition("|")[0] for decoy in seller.journal.decoys if decoy.rule == "R6"}
     assert missing.keys() <= claimed | young
 
 
-def test_every_payment_in_cash_is_posted_and_nothing_else_is(seller: Seller) -> None:
-    since = seller.book.horizon - TOLD
+def test_exactly_the_reimbursements_in_cash_are_posted(seller: Seller) -> None:
+    since = seller.journal.horizon - POSTING_HISTORY
     paid = {
-        (each.id, each.units * each.each)
-        for each in seller.book.payments
-        if each.units and each.at > since
+        (reimbursement.id, reimbursement.units * reimbursement.unit_cents)
+        for reimbursement in seller.journal.reimbursements
+        if reimbursement.units and reimbursement.at > since
     }
-    posted = {(each.about, each.amount) for each in seller.postings if each.kind == "Reimbursement"}
+    posted = {
+        (posting.reimbursement_id, posting.amount)
+        for posting in seller.postings
+        if posting.kind == "Reimbursement"
+    }
     assert posted == paid
-    assert len({each.id for each in seller.book.payments}) == len(seller.book.payments)
+    assert len({reimbursement.id for reimbursement in seller.journal.reimbursements}) == len(
+        seller.journal.reimbursements
+    )
 
 
-def test_what_was_paid_for_as_lost_or_damaged_was_lost_or_damaged_before(seller: Seller) -> None:
+def test_a_loss_or_damage_comes_before_its_reimbursement(seller: Seller) -> None:
     events = defaultdict(list)
-    for row in seller.book.movements:
+    for row in seller.journal.movements:
         events[row.product, row.reason].append(row.at)
-    for each in seller.book.payments:
-        visible = each.at > seller.book.horizon - 10 * DAY  # some are paid eighty days later
-        if each.reason in WHY and each.units > 0 and visible:
-            before = [at for why in WHY[each.reason] for at in events[each.product, why]]
-            assert any(at <= each.at for at in before), each
+    for reimbursement in seller.journal.reimbursements:
+        # Earlier ones may belong to a past round, whose movements are no longer in the journal.
+        recent = reimbursement.at > seller.journal.horizon - 10 * DAY
+        if reimbursement.reason in REASONS and reimbursement.units > 0 and recent:
+            before = [
+                at
+                for reason in REASONS[reimbursement.reason]
+                for at in events[reimbursement.product, reason]
+            ]
+            assert any(at <= reimbursement.at for at in before), reimbursement
 
 
-def test_what_was_paid_for_an_order_was_refunded_or_came_back(seller: Seller) -> None:
+def test_a_reimbursed_order_was_refunded_or_replaced(seller: Seller) -> None:
     sold = orders(seller)
-    for each in seller.book.payments:
-        if each.order_id:
-            assert sold[each.order_id].fate
-            assert each.product in {line.product for line in seller.lines(sold[each.order_id])}
+    for reimbursement in seller.journal.reimbursements:
+        if reimbursement.order_id:
+            assert sold[reimbursement.order_id].outcome
+            assert reimbursement.product in {
+                line.product for line in seller.lines(sold[reimbursement.order_id])
+            }
 
 
-def test_a_payment_that_is_taken_back_was_made_before(seller: Seller) -> None:
-    made = {each.id: each for each in seller.book.payments if each.units > 0}
-    back = [each for each in seller.book.payments if each.units < 0]
-    for each in back:
-        first = made[each.original]
-        assert first.at < each.at and first.product == each.product
-        assert first.reason == each.original_reason and first.units >= -each.units
+def test_a_reversal_follows_its_reimbursement(seller: Seller) -> None:
+    paid = {
+        reimbursement.id: reimbursement
+        for reimbursement in seller.journal.reimbursements
+        if reimbursement.units > 0
+    }
+    reversals = [
+        reimbursement for reimbursement in seller.journal.reimbursements if reimbursement.units < 0
+    ]
+    for reimbursement in reversals:
+        first = paid[reimbursement.original]
+        assert first.at < reimbursement.at and first.product == reimbursement.product
+        assert first.reason == reimbursement.original_reason and first.units >= -reimbursement.units
 
 
 def test_the_ledger_ships_what_the_orders_ship(seller: Seller) -> None:
@@ -120,27 +143,25 @@ def test_the_ledger_ships_what_the_orders_ship(seller: Seller) -> None:
             for line in seller.lines(sale):
                 shipped[line.product.fn_sku] += line.fulfilled
     ledger: Counter[str] = Counter()
-    for each in seller.ledger:
-        if each.event == "Shipments":
-            ledger[each.product.fn_sku] -= each.quantity
+    for row in seller.ledger:
+        if row.event == "Shipments":
+            ledger[row.product.fn_sku] -= row.quantity
     assert ledger == +shipped
 
 
-def test_a_shipment_is_received_as_the_ledger_says_or_that_is_the_claim(seller: Seller) -> None:
+def test_an_item_never_has_more_units_received_than_the_ledger(seller: Seller) -> None:
     received: Counter[tuple[str, str]] = Counter()
-    for each in seller.ledger:
-        if each.event == "Receipts":
-            received[each.reference, each.product.fn_sku] += each.quantity
-    for delivery in seller.book.deliveries:
-        for item in delivery.items:
-            seen = received[delivery.id, item.product.fn_sku]
-            assert item.received <= seen  # Amazon's own figure may lag behind
+    for row in seller.ledger:
+        if row.event == "Receipts":
+            received[row.reference, row.product.fn_sku] += row.quantity
+    for shipment in seller.journal.inbound_shipments:
+        for item in shipment.items:
+            seen = received[shipment.id, item.product.fn_sku]
+            assert item.received <= seen  # a shipment lags behind the ledger
 
 
-def test_what_is_asked_to_be_disposed_of_is_disposed_of_five_days_later(seller: Seller) -> None:
-    disposed = {
-        (day(each.at), each.product) for each in seller.book.movements if each.reason == "D"
-    }
-    for each in seller.book.removals:
-        if each.kind == "Disposal" and seller.book.knows(each.at + 5 * DAY):
-            assert (day(each.at + 5 * DAY), each.product) in disposed
+def test_a_disposal_order_is_carried_out_five_days_later(seller: Seller) -> None:
+    disposed = {(day(row.at), row.product) for row in seller.journal.movements if row.reason == "D"}
+    for order in seller.journal.removals:
+        if order.kind == "Disposal" and seller.journal.is_known(order.at + 5 * DAY):
+            assert (day(order.at + 5 * DAY), order.product) in disposed

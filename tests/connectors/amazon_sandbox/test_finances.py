@@ -7,48 +7,48 @@ import pytest
 
 from connectors.amazon_sandbox import Settings
 
-from .bench import TRANSACTIONS, UNLIMITED, US, Bench, refusal
+from .bench import TRANSACTIONS, UNLIMITED, US, Bench, error_of
 
 pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
 def bench() -> Bench:
-    """A seller of more than a few pages."""
+    """A sandbox whose seller has many pages."""
     return Bench(Settings(orders=500, quotas=UNLIMITED))
 
 
 async def read(bench: Bench, **params: Any) -> list[dict[str, Any]]:
-    return [each async for page in bench.transactions(**params) for each in page]
+    return [transaction async for page in bench.transactions(**params) for transaction in page]
 
 
 def related(transaction: dict[str, Any], name: str) -> str | None:
-    """What the transaction says it belongs to."""
-    found = {
-        each["relatedIdentifierName"]: each["relatedIdentifierValue"]
-        for each in transaction["relatedIdentifiers"]
+    """The value of a related identifier."""
+    identifiers = {
+        identifier["relatedIdentifierName"]: identifier["relatedIdentifierValue"]
+        for identifier in transaction["relatedIdentifiers"]
     }
-    return found.get(name)
+    return identifiers.get(name)
 
 
 def cents(amount: dict[str, Any]) -> int:
     return round(float(amount["currencyAmount"]) * 100)
 
 
-async def test_an_empty_page_may_come_before_the_end(bench: Bench) -> None:
+async def test_an_empty_page_may_precede_other_pages(bench: Bench) -> None:
     sizes = [len(page) async for page in bench.transactions()]
     assert sizes[:5] == [100, 100, 0, 100, 100]
 
 
-async def test_every_transaction_comes_once_and_in_order(bench: Bench) -> None:
+async def test_every_transaction_is_listed_once_in_order(bench: Bench) -> None:
     transactions = await read(bench)
-    ids = [each["transactionId"] for each in transactions]
+    ids = [transaction["transactionId"] for transaction in transactions]
     assert len(ids) == len(set(ids)) > 400
-    dates = [each["postedDate"] for each in transactions]
+    dates = [transaction["postedDate"] for transaction in transactions]
     assert dates == sorted(dates)
 
 
-async def test_a_shipment_is_posted_for_what_was_shipped(bench: Bench) -> None:
+async def test_a_shipment_has_the_units_of_its_order(bench: Bench) -> None:
     shipped = {
         order["orderId"]: order
         async for page in bench.orders(includedData="FULFILLMENT")
@@ -56,13 +56,14 @@ async def test_a_shipment_is_posted_for_what_was_shipped(bench: Bench) -> None:
         if order["fulfillment"]["fulfillmentStatus"] in ("SHIPPED", "PARTIALLY_SHIPPED")
     }
     posted = [
-        each
-        for each in await read(bench)
-        if each["transactionType"] == "Shipment" and related(each, "ORDER_ID") in shipped
+        transaction
+        for transaction in await read(bench)
+        if transaction["transactionType"] == "Shipment"
+        and related(transaction, "ORDER_ID") in shipped
     ]
     assert 0.95 * len(shipped) < len(posted) <= len(shipped)
-    for each in posted:
-        order_id = related(each, "ORDER_ID")
+    for transaction in posted:
+        order_id = related(transaction, "ORDER_ID")
         sent = Counter(
             {
                 item["product"]["sellerSku"]: item["fulfillment"]["quantityFulfilled"]
@@ -70,35 +71,45 @@ async def test_a_shipment_is_posted_for_what_was_shipped(bench: Bench) -> None:
             }
         )
         paid = Counter(
-            {c["sku"]: c["quantityShipped"] for item in each["items"] for c in item["contexts"]}
+            {
+                c["sku"]: c["quantityShipped"]
+                for item in transaction["items"]
+                for c in item["contexts"]
+            }
         )
         assert paid == +sent
-        assert each["postedDate"] > shipped[order_id]["lastUpdatedTime"]
+        assert transaction["postedDate"] > shipped[order_id]["lastUpdatedTime"]
 
 
-async def test_amounts_are_numbers_that_add_up_all_the_way_down(bench: Bench) -> None:
-    for each in await read(bench):
-        total = cents(each["totalAmount"])
-        assert total == sum(cents(part["breakdownAmount"]) for part in each["breakdowns"])
-        if each["items"]:
-            assert total == sum(cents(item["totalAmount"]) for item in each["items"])
-        for part in each["breakdowns"]:
+async def test_amounts_add_up_at_every_level_of_the_breakdown(bench: Bench) -> None:
+    for transaction in await read(bench):
+        total = cents(transaction["totalAmount"])
+        assert total == sum(cents(part["breakdownAmount"]) for part in transaction["breakdowns"])
+        if transaction["items"]:
+            assert total == sum(cents(item["totalAmount"]) for item in transaction["items"])
+        for part in transaction["breakdowns"]:
             below = [cents(leaf["breakdownAmount"]) for leaf in part["breakdowns"]]
             assert cents(part["breakdownAmount"]) == sum(below)
 
 
-async def test_there_is_more_than_shipments(bench: Bench) -> None:
-    kinds = Counter(each["transactionType"] for each in await read(bench))
+async def test_every_transaction_type_occurs(bench: Bench) -> None:
+    kinds = Counter(transaction["transactionType"] for transaction in await read(bench))
     assert kinds.keys() == {"Shipment", "Refund", "ServiceFee", "Adjustment"}
-    refunds = [each for each in await read(bench) if each["transactionType"] == "Refund"]
-    assert all(cents(each["totalAmount"]) < 0 for each in refunds)
+    refunds = [
+        transaction
+        for transaction in await read(bench)
+        if transaction["transactionType"] == "Refund"
+    ]
+    assert all(cents(transaction["totalAmount"]) < 0 for transaction in refunds)
 
 
-async def test_the_window_holds_its_start_but_not_its_end(bench: Bench) -> None:
+async def test_the_window_includes_its_start_but_not_its_end(bench: Bench) -> None:
     everything = await read(bench)
     after, before = everything[3]["postedDate"], everything[9]["postedDate"]
-    found = await read(bench, postedAfter=after, postedBefore=before)
-    assert found == [each for each in everything if after <= each["postedDate"] < before]
+    transactions = await read(bench, postedAfter=after, postedBefore=before)
+    assert transactions == [
+        transaction for transaction in everything if after <= transaction["postedDate"] < before
+    ]
 
 
 async def test_a_window_of_more_than_180_days_is_empty_without_an_error(bench: Bench) -> None:
@@ -107,17 +118,24 @@ async def test_a_window_of_more_than_180_days_is_empty_without_an_error(bench: B
 
 
 async def test_transactions_of_one_order_need_no_window(bench: Bench) -> None:
-    refund = next(each for each in await read(bench) if each["transactionType"] == "Refund")
+    refund = next(
+        transaction
+        for transaction in await read(bench)
+        if transaction["transactionType"] == "Refund"
+    )
     related = {
-        each["relatedIdentifierName"]: each["relatedIdentifierValue"]
-        for each in refund["relatedIdentifiers"]
+        identifier["relatedIdentifierName"]: identifier["relatedIdentifierValue"]
+        for identifier in refund["relatedIdentifiers"]
     }
     params = {
         "relatedIdentifierName": "ORDER_ID",
         "relatedIdentifierValue": related["ORDER_ID"],
     }
-    found = (await bench.get(TRANSACTIONS, params)).json()["payload"]["transactions"]
-    assert [each["transactionType"] for each in found] == ["Shipment", "Refund"]
+    transactions = (await bench.get(TRANSACTIONS, params)).json()["payload"]["transactions"]
+    assert [transaction["transactionType"] for transaction in transactions] == [
+        "Shipment",
+        "Refund",
+    ]
     group = related["FINANCIAL_EVENT_GROUP_ID"]
     of_group = {
         "relatedIdentifierName": "FINANCIAL_EVENT_GROUP_ID",
@@ -133,12 +151,14 @@ async def test_payments_of_business_orders_are_deferred_for_two_weeks(bench: Ben
     }
     assert all(by_status.values())
     assert sum(map(len, by_status.values())) == len(await read(bench))
-    assert all(each["postedDate"] > bench.ago(days=15) for each in by_status["DEFERRED"])
+    assert all(
+        transaction["postedDate"] > bench.ago(days=15) for transaction in by_status["DEFERRED"]
+    )
 
 
-async def test_with_a_marketplace_what_the_merchant_shipped_is_left_out(bench: Bench) -> None:
+async def test_a_marketplace_filter_leaves_out_orders_shipped_by_the_merchant(bench: Bench) -> None:
     def networks(transactions: list[dict[str, Any]]) -> set[str]:
-        items = [item for each in transactions for item in each["items"]]
+        items = [item for transaction in transactions for item in transaction["items"]]
         return {context["fulfillmentNetwork"] for item in items for context in item["contexts"]}
 
     assert networks(await read(bench)) == {"AFN", "MFN"}
@@ -146,16 +166,16 @@ async def test_with_a_marketplace_what_the_merchant_shipped_is_left_out(bench: B
     assert await read(bench, marketplaceId="A2EUQ1WTGCTBG2") == []
 
 
-async def test_a_token_of_transactions_dies_after_five_minutes(bench: Bench) -> None:
+async def test_a_page_token_of_transactions_expires_after_five_minutes(bench: Bench) -> None:
     params = {"postedAfter": bench.ago(days=90)}
     first = (await bench.get(TRANSACTIONS, params)).json()["payload"]
-    following = params | {"nextToken": first["nextToken"]}
+    second_page = params | {"nextToken": first["nextToken"]}
     await bench.clock.sleep(300)
-    second = (await bench.get(TRANSACTIONS, following)).json()["payload"]
+    second = (await bench.get(TRANSACTIONS, second_page)).json()["payload"]
     await bench.clock.sleep(1)
-    assert refusal(await bench.get(TRANSACTIONS, following))[:2] == (400, "InvalidInput")
-    following["nextToken"] = second["nextToken"]
-    assert (await bench.get(TRANSACTIONS, following)).status_code == 200
+    assert error_of(await bench.get(TRANSACTIONS, second_page))[:2] == (400, "InvalidInput")
+    second_page["nextToken"] = second["nextToken"]
+    assert (await bench.get(TRANSACTIONS, second_page)).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -173,4 +193,4 @@ async def test_a_token_of_transactions_dies_after_five_minutes(bench: Bench) -> 
     ],
 )
 async def test_bad_parameters_are_invalid_input(bench: Bench, params: dict[str, str]) -> None:
-    assert refusal(await bench.get(TRANSACTIONS, params))[:2] == (400, "InvalidInput")
+    assert error_of(await bench.get(TRANSACTIONS, params))[:2] == (400, "InvalidInput")

@@ -11,7 +11,7 @@ from .bench import PARTICIPATIONS, Bench
 pytestmark = pytest.mark.anyio
 
 
-async def test_a_refresh_token_is_answered_with_an_access_token_for_an_hour(bench: Bench) -> None:
+async def test_a_refresh_token_returns_an_access_token_for_an_hour(bench: Bench) -> None:
     response = await bench.log_in("Atzr|sandbox-7-10")
     body = response.json()
     assert body.pop("access_token").startswith("Atza|")
@@ -23,7 +23,7 @@ async def test_a_refresh_token_is_answered_with_an_access_token_for_an_hour(benc
     assert response.headers["cache-control"] == "no-store"
 
 
-async def test_json_is_as_good_as_a_form(bench: Bench) -> None:
+async def test_json_is_accepted_instead_of_a_form(bench: Bench) -> None:
     fields = {
         "grant_type": "refresh_token",
         "refresh_token": "Atzr|sandbox-1",
@@ -51,7 +51,7 @@ async def test_json_is_as_good_as_a_form(bench: Bench) -> None:
         ({"grant_type": "password"}, 400, "unsupported_grant_type"),
     ],
 )
-async def test_a_bad_form_is_refused_in_the_words_of_oauth(
+async def test_an_invalid_form_returns_an_oauth_error(
     bench: Bench, form: dict[str, str], status: int, error: str
 ) -> None:
     response = await bench.log_in(**form)
@@ -66,7 +66,7 @@ async def test_malformed_json_is_an_invalid_request(bench: Bench, body: bytes) -
     assert (response.status_code, response.json()["error"]) == (400, "invalid_request")
 
 
-async def test_an_access_token_dies_after_an_hour_and_says_so(bench: Bench) -> None:
+async def test_an_access_token_expires_after_an_hour_and_the_error_says_so(bench: Bench) -> None:
     await bench.log_in()
     await bench.clock.sleep(3_599)
     assert (await bench.get(PARTICIPATIONS)).status_code == 200
@@ -76,15 +76,15 @@ async def test_an_access_token_dies_after_an_hour_and_says_so(bench: Bench) -> N
     assert response.json()["errors"][0]["details"] == "The access token you provided has expired."
 
 
-@pytest.mark.parametrize(("speed", "life"), [(60, 60), (100_000, 10)])
-async def test_speed_shortens_the_life_of_a_token_but_never_below_ten_seconds(
-    speed: float, life: int
+@pytest.mark.parametrize(("speed", "lifetime"), [(60, 60), (100_000, 10)])
+async def test_speed_shortens_the_lifetime_of_a_token_to_at_least_ten_seconds(
+    speed: float, lifetime: int
 ) -> None:
     bench = Bench(Settings(orders=0, speed=speed))
-    assert (await bench.log_in()).json()["expires_in"] == life
+    assert (await bench.log_in()).json()["expires_in"] == lifetime
 
 
-async def test_the_log_of_a_login_holds_no_secret(bench: Bench) -> None:
+async def test_the_log_of_a_login_contains_no_secret(bench: Bench) -> None:
     await bench.log_in("Atzr|sandbox-7-10", client_secret="hush")
     log = (await bench.client.get("/_sandbox/log")).text
     assert "hush" not in log and "Atzr" not in log and "Atza" not in log
@@ -98,7 +98,7 @@ async def test_a_code_is_redeemed_for_a_refresh_token(bench: Bench) -> None:
     assert (await bench.get(PARTICIPATIONS)).status_code == 200
 
 
-async def test_an_application_may_speak_for_itself_but_for_no_seller(bench: Bench) -> None:
+async def test_a_grantless_token_has_no_access_to_a_seller(bench: Bench) -> None:
     form = {
         "grant_type": "client_credentials",
         "scope": "sellingpartnerapi::notifications",

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from connectors.amazon_sandbox.operations.order import DATASETS
 
-from .bench import ORDERS, US, Bench, refusal
+from .bench import ORDERS, US, Bench, error_of
 
 pytestmark = pytest.mark.anyio
 
@@ -19,7 +19,7 @@ async def read(bench: Bench, **params: Any) -> list[dict[str, Any]]:
 
 @settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
 @given(size=st.integers(1, 100), field=st.sampled_from(["createdAfter", "lastUpdatedAfter"]))
-async def test_pages_of_any_size_hold_every_order_once(size: int, field: str) -> None:
+async def test_pages_of_any_size_list_every_order_once(size: int, field: str) -> None:
     bench = Bench()
     params = {field: bench.ago(days=90), "maxResultsPerPage": size}
     pages = [page["orders"] async for page in bench.orders(**params)]
@@ -29,7 +29,7 @@ async def test_pages_of_any_size_hold_every_order_once(size: int, field: str) ->
     assert len(ids) == len(set(ids)) == 120
 
 
-async def test_an_answer_has_no_wrapper_and_no_total(bench: Bench) -> None:
+async def test_a_response_has_no_payload_and_no_total(bench: Bench) -> None:
     [first, last] = [page async for page in bench.orders()]
     assert first.keys() == {"orders", "pagination", "createdBefore"}
     assert last.keys() == {"orders", "createdBefore"}
@@ -38,7 +38,7 @@ async def test_an_answer_has_no_wrapper_and_no_total(bench: Bench) -> None:
     assert page.keys() == {"orders", "lastUpdatedBefore"}
 
 
-async def test_a_bare_order_has_only_what_was_not_asked_for(bench: Bench) -> None:
+async def test_without_included_data_an_order_has_only_its_basic_fields(bench: Bench) -> None:
     bare = {"orderId", "createdTime", "lastUpdatedTime", "programs", "salesChannel", "orderItems"}
     for order in await read(bench):
         assert order.keys() == bare
@@ -47,13 +47,13 @@ async def test_a_bare_order_has_only_what_was_not_asked_for(bench: Bench) -> Non
 
 
 @pytest.mark.parametrize("part", sorted(DATASETS - {"FULFILLMENT_ORDERS"}))
-async def test_what_is_asked_for_comes(bench: Bench, part: str) -> None:
+async def test_included_data_is_returned(bench: Bench, part: str) -> None:
     orders = await read(bench, includedData=part)
     items = [item for order in orders for item in order["orderItems"]]
-    assert any(part.lower() in each for each in orders + items)
+    assert any(part.lower() in element for element in orders + items)
 
 
-async def test_amounts_are_text_and_add_up(bench: Bench) -> None:
+async def test_amounts_are_strings_that_add_up(bench: Bench) -> None:
     paid = [o for o in await read(bench, includedData="PROCEEDS") if "proceeds" in o]
     assert len(paid) > 100
     for order in paid:
@@ -77,8 +77,8 @@ async def test_the_window_includes_both_its_ends(bench: Bench) -> None:
 async def test_orders_are_filtered_by_status_channel_and_marketplace(bench: Bench) -> None:
     everything = await read(bench, includedData="FULFILLMENT")
     merchants = [o for o in everything if o["fulfillment"]["fulfilledBy"] == "MERCHANT"]
-    wanted = {"fulfilledBy": "MERCHANT", "includedData": "FULFILLMENT"}
-    assert await read(bench, **wanted) == merchants != []
+    filters = {"fulfilledBy": "MERCHANT", "includedData": "FULFILLMENT"}
+    assert await read(bench, **filters) == merchants != []
     open_orders = await read(bench, fulfillmentStatuses="PENDING,UNSHIPPED,CANCELLED")
     assert 0 < len(open_orders) < 40
     assert await read(bench, marketplaceIds="A2EUQ1WTGCTBG2") == []
@@ -112,39 +112,41 @@ async def test_an_array_may_have_commas_or_be_repeated(bench: Bench) -> None:
 )
 async def test_bad_parameters_are_invalid_input(bench: Bench, params: dict[str, Any]) -> None:
     response = await bench.get(ORDERS, params)
-    assert refusal(response)[:2] == (400, "InvalidInput")
+    assert error_of(response)[:2] == (400, "InvalidInput")
     assert response.headers["x-amzn-ratelimit-limit"] == "1000000"
 
 
-async def test_an_unencoded_offset_is_no_date(bench: Bench) -> None:
+async def test_an_unencoded_offset_is_invalid(bench: Bench) -> None:
     response = await bench.get(f"{ORDERS}?createdAfter=2026-01-01T00:00:00+09:00")
-    assert refusal(response)[2] == "Invalid date/time field [createdAfter]"
+    assert error_of(response)[2] == "Invalid date/time field [createdAfter]"
     encoded = await bench.get(f"{ORDERS}?createdAfter=2026-01-01T00:00:00%2B09:00")
     assert encoded.status_code == 200
 
 
-async def test_a_token_needs_the_parameters_of_the_first_page_but_the_size(bench: Bench) -> None:
+async def test_a_token_requires_the_parameters_of_the_first_page_except_the_size(
+    bench: Bench,
+) -> None:
     params = {"createdAfter": bench.ago(days=90), "maxResultsPerPage": 10, "includedData": "TAX"}
     token = (await bench.get(ORDERS, params)).json()["pagination"]["nextToken"]
-    following = params | {"paginationToken": token}
-    assert (await bench.get(ORDERS, following | {"maxResultsPerPage": 7})).status_code == 200
-    assert refusal(await bench.get(ORDERS, {"paginationToken": token}))[0] == 400
-    assert refusal(await bench.get(ORDERS, following | {"includedData": "PAYMENT"}))[0] == 400
+    second_page = params | {"paginationToken": token}
+    assert (await bench.get(ORDERS, second_page | {"maxResultsPerPage": 7})).status_code == 200
+    assert error_of(await bench.get(ORDERS, {"paginationToken": token}))[0] == 400
+    assert error_of(await bench.get(ORDERS, second_page | {"includedData": "PAYMENT"}))[0] == 400
     await bench.log_in("Atzr|sandbox-2")
-    assert refusal(await bench.get(ORDERS, following))[0] == 400
+    assert error_of(await bench.get(ORDERS, second_page))[0] == 400
 
 
-async def test_a_token_of_orders_lives_for_a_day(bench: Bench) -> None:
+async def test_a_page_token_of_orders_expires_after_a_day(bench: Bench) -> None:
     params = {"createdAfter": bench.ago(days=90)}
     token = (await bench.get(ORDERS, params)).json()["pagination"]["nextToken"]
     await bench.clock.sleep(86_400)
     await bench.log_in()
     assert (await bench.get(ORDERS, params | {"paginationToken": token})).status_code == 200
     await bench.clock.sleep(1)
-    assert refusal(await bench.get(ORDERS, params | {"paginationToken": token}))[0] == 400
+    assert error_of(await bench.get(ORDERS, params | {"paginationToken": token}))[0] == 400
 
 
-async def test_a_reading_across_midnight_neither_loses_nor_repeats_an_order(bench: Bench) -> None:
+async def test_reading_across_midnight_neither_loses_nor_repeats_an_order(bench: Bench) -> None:
     window = {"createdAfter": bench.ago(days=90), "maxResultsPerPage": 30}
     day = [order["orderId"] for order in await read(bench)]
     night: list[str] = []
@@ -159,4 +161,4 @@ async def test_one_order_is_found_by_its_id(bench: Bench) -> None:
     order = (await read(bench, includedData="PROCEEDS"))[0]
     path = f"{ORDERS}/{order['orderId']}"
     assert (await bench.get(path, {"includedData": "PROCEEDS"})).json() == {"order": order}
-    assert refusal(await bench.get(f"{ORDERS}/111-0000000-0000000"))[:2] == (404, "NotFound")
+    assert error_of(await bench.get(f"{ORDERS}/111-0000000-0000000"))[:2] == (404, "NotFound")

@@ -1,11 +1,11 @@
-"""Reading the parameters of a call."""
+"""Parsing of query parameters."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.amazon_sandbox.answers import Refused
 from connectors.amazon_sandbox.operations.query import Query
+from connectors.amazon_sandbox.responses import ApiError
 
 
 def moment(text: str) -> float | None:
@@ -24,7 +24,7 @@ def moment(text: str) -> float | None:
         "1970-01-01T16:00:00-0800",
     ],
 )
-def test_each_way_to_write_a_moment_means_the_same(text: str) -> None:
+def test_all_formats_of_a_moment_are_equal(text: str) -> None:
     assert moment(text) == 86_400
 
 
@@ -32,23 +32,23 @@ def test_each_way_to_write_a_moment_means_the_same(text: str) -> None:
     "text",
     ["now", "1970-01-02T09:00:00 09:00", "1970-13-02", "19700102", "0001-01-01T00:00:00+09:00"],
 )
-def test_what_is_no_moment_is_named(text: str) -> None:
-    with pytest.raises(Refused, match=r"Invalid date/time field \[at\]"):
+def test_an_invalid_moment_is_named(text: str) -> None:
+    with pytest.raises(ApiError, match=r"Invalid date/time field \[at\]"):
         moment(text)
 
 
 @given(st.text())
-def test_any_text_is_a_moment_or_refused(text: str) -> None:
+def test_any_text_is_a_moment_or_rejected(text: str) -> None:
     try:
         assert moment(text) is None or text
-    except Refused as refused:
+    except ApiError as refused:
         assert refused.status == 400
 
 
 @pytest.mark.parametrize(
     ("text", "flag"), [("true", True), ("True", True), ("false", False), ("", False)]
 )
-def test_a_flag_is_read_in_either_case(text: str, flag: bool) -> None:
+def test_a_flag_ignores_case(text: str, flag: bool) -> None:
     assert Query({"details": text}).flag("details") is flag
 
 

@@ -1,4 +1,4 @@
-"""Reports 2021-06-30, from the order to the last row."""
+"""Reports 2021-06-30, from the request to the last row."""
 
 import gzip
 from typing import Any
@@ -21,7 +21,7 @@ from .bench import (
     UNLIMITED,
     US,
     Bench,
-    refusal,
+    error_of,
 )
 
 pytestmark = pytest.mark.anyio
@@ -33,7 +33,7 @@ def bench_of(orders: int = 120, **settings: Any) -> Bench:
     return Bench(Settings(orders=orders, quotas=UNLIMITED, **settings))
 
 
-async def test_a_report_waits_is_made_and_is_done_after_a_minute_and_its_rows(
+async def test_a_report_is_done_after_a_minute_and_a_millisecond_per_row(
     bench: Bench,
 ) -> None:
     report_id = await bench.order_report(STOCK, None)
@@ -51,14 +51,14 @@ async def test_a_report_waits_is_made_and_is_done_after_a_minute_and_its_rows(
     assert report["reportDocumentId"]
 
 
-async def test_speed_divides_the_time_of_a_report() -> None:
+async def test_speed_divides_the_duration_of_a_report() -> None:
     bench = bench_of(speed=60)
     report_id = await bench.order_report(STOCK, None)
     await bench.clock.sleep(1.01)
     assert (await bench.report(report_id))["processingStatus"] == "DONE"
 
 
-async def test_only_a_report_that_still_waits_can_be_cancelled(bench: Bench) -> None:
+async def test_only_a_queued_report_can_be_cancelled(bench: Bench) -> None:
     first = await bench.order_report(STOCK, None)
     cancelled = await bench.send("DELETE", f"{REPORTS}/{first}")
     assert (cancelled.status_code, cancelled.json()) == (200, {})
@@ -66,14 +66,14 @@ async def test_only_a_report_that_still_waits_can_be_cancelled(bench: Bench) -> 
     second = await bench.order_report(RETURNS)
     await bench.finish(second)
     response = await bench.send("DELETE", f"{REPORTS}/{second}")
-    assert refusal(response)[:2] == (400, "InvalidInput")
+    assert error_of(response)[:2] == (400, "InvalidInput")
 
 
 async def test_a_report_belongs_to_its_seller(bench: Bench) -> None:
     report = await bench.finish(await bench.order_report(STOCK, None))
     await bench.log_in("Atzr|sandbox-2")
-    assert refusal(await bench.get(f"{REPORTS}/{report['reportId']}"))[0] == 404
-    assert refusal(await bench.get(f"{DOCUMENTS}/{report['reportDocumentId']}"))[0] == 404
+    assert error_of(await bench.get(f"{REPORTS}/{report['reportId']}"))[0] == 404
+    assert error_of(await bench.get(f"{DOCUMENTS}/{report['reportDocumentId']}"))[0] == 404
 
 
 @pytest.mark.parametrize(
@@ -88,35 +88,35 @@ async def test_a_report_belongs_to_its_seller(bench: Bench) -> None:
         [],
     ],
 )
-async def test_an_order_that_makes_no_sense_is_refused(bench: Bench, body: object) -> None:
-    assert refusal(await bench.post(REPORTS, body))[:2] == (400, "InvalidInput")
+async def test_an_invalid_request_is_rejected(bench: Bench, body: object) -> None:
+    assert error_of(await bench.post(REPORTS, body))[:2] == (400, "InvalidInput")
 
 
 @pytest.mark.parametrize(("kind", "hours"), [(REIMBURSEMENTS, 4.0), (STOCK, 0.5)])
-async def test_who_asks_too_often_is_cancelled_not_throttled(
+async def test_a_report_requested_too_often_is_cancelled_instead_of_throttled(
     bench: Bench, kind: str, hours: float
 ) -> None:
     assert (await bench.finish(await bench.order_report(kind)))["processingStatus"] == "DONE"
     await bench.log_in(client_id="another application")
-    again = await bench.finish(await bench.order_report(kind))
-    assert again["processingStatus"] == "CANCELLED"
+    second = await bench.finish(await bench.order_report(kind))
+    assert second["processingStatus"] == "CANCELLED"
     await bench.clock.sleep(hours * 3_600)
     await bench.log_in()
     assert (await bench.finish(await bench.order_report(kind)))["processingStatus"] == "DONE"
 
 
-async def test_the_limit_holds_for_all_marketplaces_together() -> None:
+async def test_the_limit_applies_to_all_marketplaces_together() -> None:
     bench = bench_of(marketplaces=(US, "A2EUQ1WTGCTBG2"))
     assert (await bench.finish(await bench.order_report(STOCK)))["processingStatus"] == "DONE"
     for places in (["A2EUQ1WTGCTBG2"], [US, "A2EUQ1WTGCTBG2"]):
-        again = await bench.order_report(STOCK, marketplaceIds=places)
-        assert (await bench.finish(again))["processingStatus"] == "CANCELLED"
+        second = await bench.order_report(STOCK, marketplaceIds=places)
+        assert (await bench.finish(second))["processingStatus"] == "CANCELLED"
     await bench.clock.sleep(1_800)
-    again = await bench.order_report(STOCK, marketplaceIds=["A2EUQ1WTGCTBG2"])
-    assert (await bench.finish(again))["processingStatus"] == "DONE"
+    second = await bench.order_report(STOCK, marketplaceIds=["A2EUQ1WTGCTBG2"])
+    assert (await bench.finish(second))["processingStatus"] == "DONE"
 
 
-async def test_orders_may_be_asked_for_at_any_time_but_only_thirty_days_at_once(
+async def test_reports_of_orders_have_no_interval_but_at_most_thirty_days(
     bench: Bench,
 ) -> None:
     for days, status in ((30, "DONE"), (30, "DONE"), (31, "FATAL")):
@@ -124,20 +124,20 @@ async def test_orders_may_be_asked_for_at_any_time_but_only_thirty_days_at_once(
         assert report["processingStatus"] == status
 
 
-async def test_a_list_of_reports_goes_on_with_its_token_alone(bench: Bench) -> None:
-    made = [await bench.order_report(ORDERS_BY_DATE, 5) for _ in range(3)]
+async def test_a_list_of_reports_continues_with_its_token_alone(bench: Bench) -> None:
+    created = [await bench.order_report(ORDERS_BY_DATE, 5) for _ in range(3)]
     params = {"reportTypes": ORDERS_BY_DATE, "pageSize": 2}
     first = (await bench.get(REPORTS, params)).json()
     token = {"nextToken": first["nextToken"]}
-    message = refusal(await bench.get(REPORTS, params | token))[2]
+    message = error_of(await bench.get(REPORTS, params | token))[2]
     assert message == "NextToken cannot be specified with other input parameters"
     second = (await bench.get(REPORTS, token)).json()
     assert "nextToken" not in second
-    listed = [each["reportId"] for each in first["reports"] + second["reports"]]
-    assert sorted(listed) == sorted(made)
+    listed = [report["reportId"] for report in first["reports"] + second["reports"]]
+    assert sorted(listed) == sorted(created)
 
 
-async def test_reports_are_listed_by_type_status_and_age_of_ninety_days(bench: Bench) -> None:
+async def test_reports_are_listed_by_type_and_status_for_ninety_days(bench: Bench) -> None:
     await bench.finish(await bench.order_report(STOCK, None))
 
     async def count(**params: str) -> int:
@@ -150,19 +150,19 @@ async def test_reports_are_listed_by_type_status_and_age_of_ninety_days(bench: B
     await bench.log_in()
     assert await count() == 0
     for params in ({}, {"reportTypes": STOCK, "createdSince": bench.ago(days=91)}):
-        assert refusal(await bench.get(REPORTS, params))[0] == 400
+        assert error_of(await bench.get(REPORTS, params))[0] == 400
 
 
-async def test_older_previews_of_fees_are_still_listed(bench: Bench) -> None:
+async def test_older_fee_previews_are_still_listed(bench: Bench) -> None:
     listed = (await bench.get(REPORTS, {"reportTypes": FEES})).json()["reports"]
     assert len(listed) in (2, 3)
-    days = [each["createdTime"][:10] for each in listed]
+    days = [report["createdTime"][:10] for report in listed]
     assert days == sorted(days, reverse=True) and days[-1] > bench.ago(days=90)
-    for each in listed:
-        assert "expected-fulfillment-fee-per-unit" in await bench.text(each["reportId"])
+    for report in listed:
+        assert "expected-fulfillment-fee-per-unit" in await bench.text(report["reportId"])
 
 
-async def test_an_address_lives_five_minutes_and_wants_no_token(bench: Bench) -> None:
+async def test_a_url_expires_after_five_minutes_and_accepts_no_token(bench: Bench) -> None:
     report = await bench.finish(await bench.order_report(STOCK, None))
     url = (await bench.link(report["reportDocumentId"]))["url"]
     assert (await bench.get(url)).status_code == 403
@@ -173,7 +173,7 @@ async def test_an_address_lives_five_minutes_and_wants_no_token(bench: Bench) ->
     assert (await bench.client.get(url)).status_code == 403
 
 
-async def test_what_is_large_comes_compressed() -> None:
+async def test_a_large_document_is_compressed() -> None:
     bench = bench_of(1_000)
     report = await bench.finish(await bench.order_report(LEDGER, 90))
     link = await bench.link(report["reportDocumentId"])
@@ -198,7 +198,7 @@ async def test_the_report_has_the_same_orders_as_the_search(bench: Bench, kind: 
     assert {row["order-status"] for row in rows} >= {"Shipped", "Cancelled"}
 
 
-async def test_the_ledger_ignores_the_dates_among_the_options(bench: Bench) -> None:
+async def test_the_ledger_ignores_dates_in_the_options(bench: Bench) -> None:
     options = {"dataStartTime": bench.ago(days=90), "dataEndTime": bench.ago(days=0)}
     text = await bench.text(await bench.order_report(LEDGER, None, reportOptions=options))
     assert text.count("\r\n") == 1
@@ -219,7 +219,7 @@ async def test_the_ledger_has_an_older_and_a_newer_layout(
 
 
 @pytest.mark.parametrize(("seed", "charset"), [(1, "UTF-8"), (2, "Cp1252")])
-async def test_the_download_says_how_it_is_encoded(bench: Bench, seed: int, charset: str) -> None:
+async def test_the_download_names_its_encoding(bench: Bench, seed: int, charset: str) -> None:
     await bench.log_in(f"Atzr|sandbox-{seed}")
     report = await bench.finish(await bench.order_report(STOCK, None))
     link = await bench.link(report["reportDocumentId"])
@@ -229,17 +229,17 @@ async def test_the_download_says_how_it_is_encoded(bench: Bench, seed: int, char
     assert b"?" not in response.content
 
 
-async def test_reports_on_goods_hold_the_whole_account_whatever_is_asked_for() -> None:
+async def test_reports_on_goods_cover_the_whole_account() -> None:
     places = (US, "A2EUQ1WTGCTBG2")
     bench = bench_of(500, marketplaces=places)
-    here = await bench.rows(REIMBURSEMENTS, 300)
-    bench.home = places[1]
+    home_rows = await bench.rows(REIMBURSEMENTS, 300)
+    bench.marketplace = places[1]
     await bench.clock.sleep(4 * 3_600)
     bench.token = ""
-    assert await bench.rows(REIMBURSEMENTS, 300) == here
+    assert await bench.rows(REIMBURSEMENTS, 300) == home_rows
 
 
-async def test_europe_writes_decimal_commas_and_has_its_own_fees() -> None:
+async def test_europe_has_decimal_commas_and_its_own_fee_columns() -> None:
     bench = bench_of(500, marketplaces=(DE,))
     fees = await bench.rows(FEES, None)
     assert "expected-domestic-fulfilment-fee-per-unit" in fees[0]
@@ -247,7 +247,7 @@ async def test_europe_writes_decimal_commas_and_has_its_own_fees() -> None:
     assert all("," in row["amount-total"] and row["currency-unit"] == "EUR" for row in paid)
 
 
-async def test_losses_are_paid_without_an_order_and_returns_with_one(bench: Bench) -> None:
+async def test_only_reimbursements_of_returns_name_an_order(bench: Bench) -> None:
     await bench.log_in("Atzr|sandbox-1-1000")
     rows = await bench.rows(REIMBURSEMENTS, 300)
     for row in rows:
@@ -259,7 +259,7 @@ async def test_losses_are_paid_without_an_order_and_returns_with_one(bench: Benc
         assert float(row["amount-total"]) < 0 and row["original-reimbursement-id"] in ids
 
 
-async def test_every_report_has_rows_and_the_window_counts() -> None:
+async def test_the_window_limits_the_rows() -> None:
     bench = bench_of(1_000)
     for kind in (RETURNS, REMOVALS):
         rows = await bench.rows(kind, 150)
@@ -268,26 +268,28 @@ async def test_every_report_has_rows_and_the_window_counts() -> None:
         assert 0 < len(await bench.rows(kind, 40)) < len(rows)
 
 
-async def test_a_preview_of_fees_wants_three_days(bench: Bench) -> None:
+async def test_a_fee_preview_needs_a_window_of_three_days(bench: Bench) -> None:
     report = await bench.finish(await bench.order_report(FEES, 1))
     assert report["processingStatus"] == "CANCELLED"
     assert (await bench.finish(await bench.order_report(FEES, 4)))["processingStatus"] == "DONE"
 
 
-async def test_the_ledger_can_be_made_as_long_as_wanted() -> None:
+async def test_the_setting_rows_repeats_the_shipments_of_the_ledger() -> None:
     bench = bench_of(rows=5)
     rows = await bench.rows(LEDGER, 90)
     references = [row['"Reference ID"'] for row in rows if row['"Event Type"'] == '"Shipments"']
-    assert len(references) == 5 * len([each for each in references if len(each) == 14])
+    assert len(references) == 5 * len(
+        [reference for reference in references if len(reference) == 14]
+    )
 
 
-async def test_rows_of_the_ledger_that_look_the_same_are_separate_events(bench: Bench) -> None:
+async def test_the_ledger_has_equal_rows_of_separate_events(bench: Bench) -> None:
     await bench.log_in("Atzr|sandbox-1-1000")
     lines = (await bench.text(await bench.order_report(LEDGER, 90))).split("\r\n")
     assert len(set(lines)) < len(lines)
 
 
-async def test_a_plate_may_come_twice(bench: Bench) -> None:
+async def test_a_license_plate_may_occur_twice(bench: Bench) -> None:
     await bench.log_in("Atzr|sandbox-1-1000")
     plates = [row["license-plate-number"] for row in await bench.rows(RETURNS, 155)]
     counts = (await bench.client.get("/_sandbox/sellers/1-1000")).json()["rows"]

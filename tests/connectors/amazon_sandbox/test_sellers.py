@@ -11,7 +11,11 @@ async def test_a_seller_participates_in_the_three_marketplaces_of_north_america(
     bench: Bench,
 ) -> None:
     payload = (await bench.get(PARTICIPATIONS)).json()["payload"]
-    assert [each["marketplace"]["countryCode"] for each in payload] == ["US", "CA", "MX"]
+    assert [participation["marketplace"]["countryCode"] for participation in payload] == [
+        "US",
+        "CA",
+        "MX",
+    ]
     assert payload[0] == {
         "marketplace": {
             "id": US,

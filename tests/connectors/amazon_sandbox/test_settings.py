@@ -1,4 +1,4 @@
-"""Settings, and how a client is pointed at the sandbox."""
+"""Settings, and the environment of a client."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ def test_the_environment_names_the_whole_token_endpoint() -> None:
 
 
 @pytest.mark.anyio
-async def test_a_connection_is_one_that_works() -> None:
+async def test_a_connection_can_log_in() -> None:
     body = connection(seed=4, orders=7)
     assert body["environment"] == "production"
     assert (await Bench().log_in(str(body["refreshToken"]))).status_code == 200
@@ -34,7 +34,7 @@ def test_faults_are_read_from_pairs_or_json() -> None:
         read_faults("fatal_report=0.2")
 
 
-@pytest.mark.parametrize("wrong", [{"speed": 0}, {"marketplaces": ()}, {"marketplaces": ("DE",)}])
-def test_settings_that_make_no_sense_are_refused(wrong: dict[str, Any]) -> None:
+@pytest.mark.parametrize("values", [{"speed": 0}, {"marketplaces": ()}, {"marketplaces": ("DE",)}])
+def test_invalid_settings_are_rejected(values: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="must be"):
-        Settings(**wrong)
+        Settings(**values)

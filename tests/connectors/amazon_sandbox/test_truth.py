@@ -1,4 +1,4 @@
-"""The claims that should be found, and the doors that tell and change them."""
+"""The expected claims, and the control endpoints that show and reimburse them."""
 
 from collections import Counter
 from datetime import UTC, date, datetime, timedelta
@@ -12,7 +12,7 @@ from connectors.amazon_sandbox.generator.identity import Identity
 from connectors.amazon_sandbox.generator.seller import Seller, generate
 from connectors.amazon_sandbox.operations.transaction import transaction
 
-from .bench import REIMBURSEMENTS, UNLIMITED, US, Bench, refusal
+from .bench import REIMBURSEMENTS, UNLIMITED, US, Bench, error_of
 
 pytestmark = pytest.mark.anyio
 
@@ -29,204 +29,240 @@ def thousand() -> Seller:
     return seller()
 
 
-def of(claims: list[truth.Claim], rule: str) -> list[truth.Claim]:
-    return [each for each in claims if each.rule == rule]
+def by_rule(claims: list[truth.ExpectedClaim], rule: str) -> list[truth.ExpectedClaim]:
+    return [claim for claim in claims if claim.rule == rule]
 
 
 @pytest.mark.parametrize("day", [DAY, date(2026, 7, 9), date(2026, 11, 22)])
-def test_from_a_thousand_orders_on_every_rule_has_a_claim_and_a_decoy(day: date) -> None:
-    one = seller(day=day, seed=day.month)
-    claims = truth.claims(one, with_costs=True)
-    assert {each.rule for each in claims} == {f"R{number}" for number in range(1, 11)}
-    assert {each.rule for each in truth.decoys(one)} >= {"R1", "R2", "R3", "R4", "R5", "R7", "R8"}
+def test_a_seller_of_1000_orders_has_a_claim_and_a_decoy_for_every_rule(day: date) -> None:
+    generated = seller(day=day, seed=day.month)
+    claims = truth.claims(generated, with_costs=True)
+    assert {claim.rule for claim in claims} == {f"R{number}" for number in range(1, 11)}
+    assert {decoy.rule for decoy in truth.decoys(generated)} >= {
+        "R1",
+        "R2",
+        "R3",
+        "R4",
+        "R5",
+        "R7",
+        "R8",
+    }
     for rule in ("R1", "R2", "R3"):
-        assert {each.status for each in of(claims, rule)} == {"waiting", "claimable", "expired"}
+        assert {claim.status for claim in by_rule(claims, rule)} == {
+            "waiting",
+            "claimable",
+            "expired",
+        }
     for rule in ("R4", "R8"):
-        assert {each.status for each in of(claims, rule)} >= {"waiting", "claimable"}
+        assert {claim.status for claim in by_rule(claims, rule)} >= {"waiting", "claimable"}
 
 
-def test_a_small_seller_has_some_and_an_empty_one_none() -> None:
+def test_a_small_seller_has_claims_and_an_empty_one_has_none() -> None:
     assert truth.claims(seller(120), with_costs=False)
     assert truth.claims(seller(0), with_costs=True) == []
 
 
-def test_a_key_is_one_claim(thousand: Seller) -> None:
+def test_claims_have_unique_keys(thousand: Seller) -> None:
     claims = truth.claims(thousand, with_costs=True)
-    assert len({(each.rule, each.key) for each in claims}) == len(claims)
-    assert all(each.units > 0 for each in claims)
+    assert len({(claim.rule, claim.key) for claim in claims}) == len(claims)
+    assert all(claim.units > 0 for claim in claims)
 
 
-def test_claims_are_worth_what_was_paid_for_such_units_or_less_than_their_price(
+def test_claims_are_valued_by_reimbursements_or_by_the_price_less_fees(
     thousand: Seller,
 ) -> None:
-    products = {each.sku: each for each in thousand.products}
-    found = [each for each in truth.claims(thousand, False) if each.rule in ("R1", "R2", "R3")]
-    assert {each.valued_by for each in found} == {"reimbursements", "price"}
-    for each in found:
-        product = products[each.sku]
+    products = {product.sku: product for product in thousand.products}
+    valued = [claim for claim in truth.claims(thousand, False) if claim.rule in ("R1", "R2", "R3")]
+    assert {claim.valued_by for claim in valued} == {"reimbursements", "price"}
+    for claim in valued:
+        product = products[claim.sku]
         value = product.cost
-        if each.valued_by == "price":
+        if claim.valued_by == "price":
             value = product.price - truth.referral(product) - product.fee
-        assert each.amount == f"{value * each.units / 100:.2f}"
+        assert claim.amount == f"{value * claim.units / 100:.2f}"
 
 
-def test_with_a_table_of_costs_they_are_worth_what_they_cost(thousand: Seller) -> None:
-    costs = {each["sku"]: float(each["cost"]) for each in truth.costs(thousand)}
+def test_with_the_cost_table_claims_are_valued_by_cost(thousand: Seller) -> None:
+    costs = {row["sku"]: float(row["cost"]) for row in truth.costs(thousand)}
     claims = truth.claims(thousand, with_costs=True)
-    for each in [*of(claims, "R1"), *of(claims, "R8")]:
-        assert float(each.amount or 0) == pytest.approx(costs[each.sku] * each.units)
-    assert of(claims, "R10") and not of(truth.claims(thousand, False), "R10")
+    for claim in [*by_rule(claims, "R1"), *by_rule(claims, "R8")]:
+        assert float(claim.amount or 0) == pytest.approx(costs[claim.sku] * claim.units)
+    assert by_rule(claims, "R10") and not by_rule(truth.claims(thousand, False), "R10")
 
 
-def test_a_refund_claims_what_the_transaction_took(thousand: Seller) -> None:
+def test_a_refund_claim_has_the_amount_of_the_transaction(thousand: Seller) -> None:
     refunds = {}
     for posting in thousand.postings:
         if posting.kind == "Refund" and posting.sale:
-            told: dict[str, Any] = transaction(thousand, posting)
-            refunds[posting.sale.id] = -told["totalAmount"]["currencyAmount"]
-    claims = of(truth.claims(thousand, False), "R4")
-    whole = [each for each in claims if float(each.amount or 0) == refunds[str(each.order_id)]]
+            posted: dict[str, Any] = transaction(thousand, posting)
+            refunds[posting.sale.id] = -posted["totalAmount"]["currencyAmount"]
+    claims = by_rule(truth.claims(thousand, False), "R4")
+    whole = [claim for claim in claims if float(claim.amount or 0) == refunds[str(claim.order_id)]]
     assert len(whole) > len(claims) // 2
-    for each in claims:
-        assert 0 < float(each.amount or 0) <= refunds[str(each.order_id)]
-        assert (each.closes - each.opens).days == 60
+    for claim in claims:
+        assert 0 < float(claim.amount or 0) <= refunds[str(claim.order_id)]
+        assert (claim.closes - claim.opens).days == 60
 
 
 def test_a_return_without_a_refund_has_no_amount(thousand: Seller) -> None:
-    damaged = of(truth.claims(thousand, False), "R5")
-    assert {each.amount is None for each in damaged} == {True, False}
+    damaged = by_rule(truth.claims(thousand, False), "R5")
+    assert {claim.amount is None for claim in damaged} == {True, False}
 
 
-def test_a_claim_grows_older_and_keeps_its_key() -> None:
+def test_a_claim_keeps_its_key_while_its_status_advances() -> None:
     seen: dict[tuple[str, str], list[str]] = {}
     for days in range(0, 60, 10):
-        for each in truth.claims(seller(day=DAY + timedelta(days=days)), with_costs=False):
-            seen.setdefault((each.rule, each.key), []).append(each.status)
-    assert ["waiting", "claimable", "claimable"] in [told[:3] for told in seen.values()]
+        for claim in truth.claims(seller(day=DAY + timedelta(days=days)), with_costs=False):
+            seen.setdefault((claim.rule, claim.key), []).append(claim.status)
+    assert ["waiting", "claimable", "claimable"] in [statuses[:3] for statuses in seen.values()]
     order = {"waiting": 0, "claimable": 1, "expired": 2}
-    for told in seen.values():
-        assert told == sorted(told, key=order.__getitem__)
+    for statuses in seen.values():
+        assert statuses == sorted(statuses, key=order.__getitem__)
 
 
-def test_the_european_union_claims_returns_earlier_and_britain_does_not() -> None:
-    one = generate(Identity(1, 1_000), DAY, (GERMANY, BRITAIN))
+def test_returns_open_earlier_in_the_european_union_but_not_in_britain() -> None:
+    generated = generate(Identity(1, 1_000), DAY, (GERMANY, BRITAIN))
     seen: Counter[str] = Counter()
-    for each in truth.claims(one, False):
-        if each.rule in ("R4", "R5"):
-            days = (each.opens - each.base).days, (each.closes - each.base).days
-            assert days == {"EUR": (45, 105), "GBP": (60, 120)}[each.currency]
-            seen[each.currency] += 1
+    for claim in truth.claims(generated, False):
+        if claim.rule in ("R4", "R5"):
+            days = (claim.opens - claim.base).days, (claim.closes - claim.base).days
+            assert days == {"EUR": (45, 105), "GBP": (60, 120)}[claim.currency]
+            seen[claim.currency] += 1
     assert seen["EUR"] and seen["GBP"]
 
 
 def test_low_confidence_is_marked(thousand: Seller) -> None:
     claims = truth.claims(thousand, False)
-    assert {each.rule for each in claims if each.confidence == "low"} <= {"R1", "R2", "R6", "R9"}
-    assert all(each.confidence == "low" for each in of(claims, "R6"))
+    assert {claim.rule for claim in claims if claim.confidence == "low"} <= {"R1", "R2", "R6", "R9"}
+    assert all(claim.confidence == "low" for claim in by_rule(claims, "R6"))
 
 
-def test_nothing_is_worth_less_than_nothing() -> None:
-    claims = [each for seed in range(1, 9) for each in truth.claims(seller(seed=seed), False)]
-    dear = [each for each in claims if each.valued_by == "price"]
-    assert dear and all(float(each.amount or 0) > 0 for each in dear)
-    unknown = [each for each in claims if each.amount is None and each.rule != "R5"]
-    assert unknown and all(each.valued_by is None for each in unknown)
+def test_no_amount_is_negative() -> None:
+    claims = [claim for seed in range(1, 9) for claim in truth.claims(seller(seed=seed), False)]
+    by_price = [claim for claim in claims if claim.valued_by == "price"]
+    assert by_price and all(float(claim.amount or 0) > 0 for claim in by_price)
+    unknown = [claim for claim in claims if claim.amount is None and claim.rule != "R5"]
+    assert unknown and all(claim.valued_by is None for claim in unknown)
 
 
 @pytest.mark.parametrize("days", range(8))
-def test_what_is_missing_from_stock_is_claimed_between_fourteen_and_a_hundred_days(
+def test_an_unrestocked_return_is_claimed_from_day_14_to_day_100(
     days: int,
 ) -> None:
-    one = seller(2_500, DAY + timedelta(days=days))
-    claims = of(truth.claims(one, False), "R6")
-    ages = [(one.day - each.base).days for each in claims]
+    generated = seller(2_500, DAY + timedelta(days=days))
+    claims = by_rule(truth.claims(generated, False), "R6")
+    ages = [(generated.day - claim.base).days for claim in claims]
     assert min(ages) >= 14 and max(ages) <= 100
-    returned = {each.key for each in truth.decoys(one) if each.rule == "R6"}
-    assert returned and not returned & {each.key for each in claims}
-    assert {each.valued_by for each in claims} <= {"sales", "price", None}
+    returned = {decoy.key for decoy in truth.decoys(generated) if decoy.rule == "R6"}
+    assert returned and not returned & {claim.key for claim in claims}
+    assert {claim.valued_by for claim in claims} <= {"sales", "price", None}
 
 
-def test_a_reversal_waits_the_week_in_which_a_find_may_show() -> None:
-    for seed in (1, 4):  # whose ledger has Amazon's own figures, and whose has none
-        claims = of(truth.claims(seller(2_500, seed=seed), False), "R9")
+def test_a_reversal_opens_after_the_week_in_which_the_unit_may_be_found() -> None:
+    for seed in (1, 4):  # with and without Amazon's unreconciled quantities in the ledger
+        claims = by_rule(truth.claims(seller(2_500, seed=seed), False), "R9")
         assert claims
-        assert {(each.opens - each.base).days for each in claims} == {7}
-        sure = {each.confidence for each in claims if (DAY - each.base).days < 70}
-        assert sure == ({"high"} if seed == 1 else {"low"})
+        assert {(claim.opens - claim.base).days for claim in claims} == {7}
+        confidences = {claim.confidence for claim in claims if (DAY - claim.base).days < 70}
+        assert confidences == ({"high"} if seed == 1 else {"low"})
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_no_decoy_is_a_claim(seed: int) -> None:
-    one = seller(2_500, seed=seed)
-    claims = truth.claims(one, True)
-    claimed = {(each.rule, each.key) for each in claims}
-    claimed |= {("R7", each.sku) for each in of(claims, "R7")}
-    decoys = truth.decoys(one)
-    assert {each.rule for each in decoys} >= {f"R{number}" for number in range(1, 10)}
-    assert not claimed & {(each.rule, each.key) for each in decoys}
+    generated = seller(2_500, seed=seed)
+    claims = truth.claims(generated, True)
+    claimed = {(claim.rule, claim.key) for claim in claims}
+    claimed |= {("R7", claim.sku) for claim in by_rule(claims, "R7")}
+    decoys = truth.decoys(generated)
+    assert {decoy.rule for decoy in decoys} >= {f"R{number}" for number in range(1, 10)}
+    assert not claimed & {(decoy.rule, decoy.key) for decoy in decoys}
 
 
-def test_a_shipment_that_is_stuck_is_a_claim_on_the_twenty_first_day_without_a_receipt() -> None:
+def test_a_stalled_shipment_is_claimed_on_the_21st_day_without_a_receipt() -> None:
     ages = set()
     for days in range(95):
-        one = seller(200, DAY + timedelta(days=days))
+        generated = seller(200, DAY + timedelta(days=days))
         receipts: dict[str, date] = {}
-        for each in one.book.movements:
-            if each.event == "Receipts":
-                last = datetime.fromtimestamp(each.at, UTC).date()
-                receipts[each.reference] = max(last, receipts.get(each.reference, last))
-        still = {each.id for each in one.book.deliveries if each.status == "RECEIVING"}
-        claims = [each for each in one.book.findings if each.shipment_id in still]
-        ages |= {(one.day - receipts[each.shipment_id]).days for each in claims}
+        for row in generated.journal.movements:
+            if row.event == "Receipts":
+                last = datetime.fromtimestamp(row.at, UTC).date()
+                receipts[row.reference] = max(last, receipts.get(row.reference, last))
+        still = {
+            shipment.id
+            for shipment in generated.journal.inbound_shipments
+            if shipment.status == "RECEIVING"
+        }
+        claims = [claim for claim in generated.journal.claims if claim.shipment_id in still]
+        ages |= {(generated.day - receipts[claim.shipment_id]).days for claim in claims}
     assert min(ages) == 21
 
 
-def test_what_came_back_without_a_refund_is_told_as_long_as_its_sale_is() -> None:
-    """Else nobody could tell where it was sold, and so when its claim opens."""
+def test_an_unrefunded_return_is_listed_as_long_as_its_sale() -> None:
+    """Without its sale, the marketplace and so the claim window are unknown."""
     for days in range(0, 60, 5):
-        one = seller(day=DAY + timedelta(days=days))
-        posted = {each.sale.id for each in one.postings if each.sale}
-        claims = [each for each in of(truth.claims(one, False), "R5") if each.amount is None]
-        assert {each.order_id for each in claims} <= posted
+        generated = seller(day=DAY + timedelta(days=days))
+        posted = {posting.sale.id for posting in generated.postings if posting.sale}
+        claims = [
+            claim for claim in by_rule(truth.claims(generated, False), "R5") if claim.amount is None
+        ]
+        assert {claim.order_id for claim in claims} <= posted
 
 
-def test_a_return_without_a_refund_is_told_until_it_can_no_longer_be_claimed() -> None:
+def test_an_unrefunded_return_is_listed_until_its_claim_expires() -> None:
     last: dict[str, str] = {}
     for days in range(0, 140, 4):
-        told = of(truth.claims(seller(day=DAY + timedelta(days=days)), False), "R5")
-        open = {each.key: each.status for each in told if each.amount is None}
-        assert {last[each] for each in last.keys() - {one.key for one in told}} <= {"expired"}
-        last = open
+        claims = by_rule(truth.claims(seller(day=DAY + timedelta(days=days)), False), "R5")
+        statuses = {claim.key: claim.status for claim in claims if claim.amount is None}
+        assert {last[key] for key in last.keys() - {claim.key for claim in claims}} <= {"expired"}
+        last = statuses
     assert last
 
 
-def test_what_was_paid_for_goods_stays_in_the_report() -> None:
-    """But for what was taken back, or was too low: those stories end with their round."""
+def test_reimbursements_of_goods_stay_in_the_report() -> None:
+    """Except those that were reversed or too low: their scenarios end with the round."""
     early, late = seller(), seller(day=DAY + timedelta(days=90))
-    passing = {each.product for each in early.book.findings if each.rule == "R10"}
-    for one in (early, late):
-        passing |= {each.product for each in one.book.payments if each.units < 0}
-    still = {each.id for each in late.book.payments}
+    passing = {claim.product for claim in early.journal.claims if claim.rule == "R10"}
+    for generated in (early, late):
+        passing |= {
+            reimbursement.product
+            for reimbursement in generated.journal.reimbursements
+            if reimbursement.units < 0
+        }
+    still = {reimbursement.id for reimbursement in late.journal.reimbursements}
     since = early.midnight - timedelta(days=90).total_seconds()
-    told = [each for each in early.book.payments if not each.order_id and each.at > since]
-    assert {each.product for each in told if each.id not in still} <= passing
-    assert len(told) > 20
+    lasting = [
+        reimbursement
+        for reimbursement in early.journal.reimbursements
+        if not reimbursement.order_id and reimbursement.at > since
+    ]
+    assert {
+        reimbursement.product for reimbursement in lasting if reimbursement.id not in still
+    } <= passing
+    assert len(lasting) > 20
 
 
 @pytest.mark.parametrize("seed", range(1, 6))
-def test_what_was_paid_late_for_a_shipment_is_not_taken_for_the_next_one(seed: int) -> None:
+def test_a_late_reimbursement_of_a_shipment_does_not_match_the_next_one(seed: int) -> None:
     early = seller(seed=seed)
-    short = [each for each in early.book.findings if each.rule == "R8"]
-    settled = {("R8", each.key): early.midnight for each in short}
-    late = generate(Identity(seed, 1_000), DAY + timedelta(days=20), (US,), settled)
-    for each in late.book.findings:
-        if each.rule == "R8" and not each.paid:
-            paid = [one for one in late.book.payments if one.product == each.product]
-            since = each.base - timedelta(days=7).total_seconds()
-            assert not [one for one in paid if one.reason == "Lost_Inbound" and one.at >= since]
+    short = [claim for claim in early.journal.claims if claim.rule == "R8"]
+    reimbursed_claims = {("R8", claim.key): early.midnight for claim in short}
+    late = generate(Identity(seed, 1_000), DAY + timedelta(days=20), (US,), reimbursed_claims)
+    for claim in late.journal.claims:
+        if claim.rule == "R8" and not claim.paid:
+            paid = [
+                reimbursement
+                for reimbursement in late.journal.reimbursements
+                if reimbursement.product == claim.product
+            ]
+            since = claim.base - timedelta(days=7).total_seconds()
+            assert not [
+                reimbursement
+                for reimbursement in paid
+                if reimbursement.reason == "Lost_Inbound" and reimbursement.at >= since
+            ]
 
 
-async def test_the_door_tells_claims_decoys_and_costs() -> None:
+async def test_the_endpoint_shows_claims_decoys_and_costs() -> None:
     bench = Bench(Settings(orders=1_000, quotas=UNLIMITED))
     claim = (await bench.truth())[0]
     assert claim["rule"] == "R1" and claim["name"] == "LOST_WAREHOUSE"
@@ -250,29 +286,29 @@ async def test_the_door_tells_claims_decoys_and_costs() -> None:
         "closes",
         "confidence",
     ]
-    for asked, told in (
+    for selection, keys in (
         ("all", {"claims", "decoys"}),
         ("decoys", {"decoys"}),
         ("costs", {"costs"}),
     ):
-        body = (await bench.client.get(f"/_sandbox/sellers/1?truth={asked}")).json()
-        assert body.keys() == told and all(body.values())
-    assert refusal(await bench.client.get("/_sandbox/sellers/1?truth=lies"))[0] == 400
+        body = (await bench.client.get(f"/_sandbox/sellers/1?truth={selection}")).json()
+        assert body.keys() == keys and all(body.values())
+    assert error_of(await bench.client.get("/_sandbox/sellers/1?truth=unknown"))[0] == 400
 
 
-async def test_a_reimbursement_closes_its_claim_from_then_on() -> None:
+async def test_a_reimbursement_closes_its_claim() -> None:
     bench = Bench(Settings(orders=1_000, quotas=UNLIMITED))
     before = await bench.truth()
-    chosen = {each["rule"]: each for each in before if each["status"] == "claimable"}
+    chosen = {claim["rule"]: claim for claim in before if claim["status"] == "claimable"}
     chosen = {rule: chosen[rule] for rule in ("R1", "R2", "R3", "R4", "R5", "R8")}
     paid = await bench.rows(REIMBURSEMENTS, 300)
-    posted = [each async for page in bench.transactions() for each in page]
+    posted = [transaction async for page in bench.transactions() for transaction in page]
     for rule, claim in chosen.items():
         body = {"seed": 1, "orders": 1_000, "rule": rule, "key": claim["key"]}
-        assert (await bench.door("reimburse", body)).status_code == 200
+        assert (await bench.control("reimburse", body)).status_code == 200
     after = await bench.truth()
-    assert {each["key"] for each in before} == {each["key"] for each in after}
-    closed = {each["rule"]: each["key"] for each in after if each["status"] == "reimbursed"}
+    assert {claim["key"] for claim in before} == {claim["key"] for claim in after}
+    closed = {claim["rule"]: claim["key"] for claim in after if claim["status"] == "reimbursed"}
     assert closed == {rule: claim["key"] for rule, claim in chosen.items()}
     await bench.clock.sleep(4 * 3_600)
     await bench.log_in()
@@ -282,30 +318,30 @@ async def test_a_reimbursement_closes_its_claim_from_then_on() -> None:
     )
     orders = {claim["orderId"] or "" for claim in chosen.values()}
     assert {row["amazon-order-id"] for row in new} == orders
-    more = [each async for page in bench.transactions() for each in page]
+    more = [transaction async for page in bench.transactions() for transaction in page]
     assert len(more) == len(posted) + len(chosen)
 
 
-async def test_what_cannot_be_reimbursed_is_refused() -> None:
+async def test_an_unknown_or_closed_claim_cannot_be_reimbursed() -> None:
     bench = Bench(Settings(orders=1_000, quotas=UNLIMITED))
     claims = await bench.truth()
-    fee = next(each["key"] for each in claims if each["rule"] == "R7")
+    fee = next(claim["key"] for claim in claims if claim["rule"] == "R7")
     old = next(
-        each["key"] for each in claims if each["rule"] == "R1" and each["status"] == "expired"
+        claim["key"] for claim in claims if claim["rule"] == "R1" and claim["status"] == "expired"
     )
     for rule, key, status in (("R7", fee, 400), ("R1", old, 400), ("R1", "nothing", 404)):
         body = {"seed": 1, "rule": rule, "key": key}
-        assert refusal(await bench.door("reimburse", body))[0] == status
-    assert refusal(await bench.door("reimburse", {"seed": "x"}))[0] == 400
+        assert error_of(await bench.control("reimburse", body))[0] == status
+    assert error_of(await bench.control("reimburse", {"seed": "x"}))[0] == 400
 
 
-async def test_reset_takes_reimbursements_back() -> None:
+async def test_reset_removes_reimbursements() -> None:
     bench = Bench(Settings(orders=1_000), datetime(2026, 3, 2, 9, 30, tzinfo=UTC))
     before = await bench.truth()
     key = next(
-        each["key"] for each in before if each["rule"] == "R3" and each["status"] == "waiting"
+        claim["key"] for claim in before if claim["rule"] == "R3" and claim["status"] == "waiting"
     )
-    await bench.door("reimburse", {"seed": 1, "rule": "R3", "key": key})
+    await bench.control("reimburse", {"seed": 1, "rule": "R3", "key": key})
     assert await bench.truth() != before
-    await bench.door("reset")
+    await bench.control("reset")
     assert await bench.truth() == before

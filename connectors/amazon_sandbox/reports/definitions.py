@@ -1,10 +1,10 @@
-"""Every type of report on one page: its rows, how often it may be asked for, and its window."""
+"""The table of report types: their rows, window limits, and how often they can be requested."""
 
 from collections.abc import Callable, Iterator
 
 import msgspec
 
-from connectors.amazon_sandbox.generator.draw import DAY, HOUR
+from connectors.amazon_sandbox.generator.times import DAY, HOUR
 from connectors.amazon_sandbox.reports import fees, goods, ledger, orders
 from connectors.amazon_sandbox.reports.scope import Cells, Scope, count
 from connectors.amazon_sandbox.roles import FULFILLMENT, TRACKING, Role
@@ -13,31 +13,35 @@ _DAILY = 4 * HOUR
 _NEAR_REAL_TIME = HOUR / 2
 
 
-class Kind(msgspec.Struct, frozen=True):
-    """`interval` is how many seconds must lie between two requests of an account.
+class ReportDefinition(msgspec.Struct, frozen=True):
+    """One report type. Only reports of orders filter by marketplace; all others cover the account.
 
-    `longest` and `shortest` are the limits of the window, `oldest` is how long ago it may start,
-    in seconds. Only the reports of orders heed the marketplaces: all others hold the whole account.
+    All times are in seconds.
     """
 
     header: Callable[[Scope], Cells]
     rows: Callable[[Scope], Iterator[Cells]]
     count: Callable[[Scope], int]
+    #: Between two requests of an account.
     interval: float = 0.0
+    #: Limits of the window's length.
     longest: float | None = None
     shortest: float = 0.0
+    #: How long ago the window may start.
     oldest: float | None = None
     role: Role = FULFILLMENT
 
 
 def _fixed(
     header: Cells, rows: Callable[[Scope], Iterator[Cells]], interval: float = _DAILY
-) -> Kind:
-    return Kind(lambda scope: header, rows, lambda scope: count(rows(scope)), interval)
+) -> ReportDefinition:
+    return ReportDefinition(lambda scope: header, rows, lambda scope: count(rows(scope)), interval)
 
 
-def _orders(rows: Callable[[Scope], Iterator[Cells]], count: Callable[[Scope], int]) -> Kind:
-    return Kind(
+def _orders(
+    rows: Callable[[Scope], Iterator[Cells]], count: Callable[[Scope], int]
+) -> ReportDefinition:
+    return ReportDefinition(
         lambda scope: orders.HEADER,
         rows,
         count,
@@ -49,21 +53,21 @@ def _orders(rows: Callable[[Scope], Iterator[Cells]], count: Callable[[Scope], i
 
 FEE_PREVIEW = "GET_FBA_ESTIMATED_FBA_FEES_TXT_DATA"
 
-KINDS = {
+DEFINITIONS = {
     "GET_FLAT_FILE_ALL_ORDERS_DATA_BY_LAST_UPDATE_GENERAL": _orders(
         orders.by_update, orders.count_by_update
     ),
     "GET_FLAT_FILE_ALL_ORDERS_DATA_BY_ORDER_DATE_GENERAL": _orders(
         orders.by_creation, orders.count_by_creation
     ),
-    "GET_LEDGER_DETAIL_VIEW_DATA": Kind(
+    "GET_LEDGER_DETAIL_VIEW_DATA": ReportDefinition(
         ledger.header, ledger.rows, ledger.count, interval=_DAILY, oldest=548 * DAY
     ),
     "GET_FBA_REIMBURSEMENTS_DATA": _fixed(goods.REIMBURSEMENTS, goods.reimbursements),
     "GET_FBA_FULFILLMENT_CUSTOMER_RETURNS_DATA": _fixed(goods.RETURNS, goods.returns),
     "GET_FBA_FULFILLMENT_REMOVAL_ORDER_DETAIL_DATA": _fixed(goods.REMOVALS, goods.removals),
     "GET_FBA_MYI_UNSUPPRESSED_INVENTORY_DATA": _fixed(goods.STOCK, goods.stock, _NEAR_REAL_TIME),
-    FEE_PREVIEW: Kind(
+    FEE_PREVIEW: ReportDefinition(
         fees.header,
         fees.rows,
         lambda scope: len(scope.seller.products),

@@ -1,4 +1,4 @@
-"""The doors of the test bench."""
+"""The control endpoints."""
 
 from collections import Counter
 
@@ -6,18 +6,22 @@ import pytest
 
 from connectors.amazon_sandbox import Settings
 
-from .bench import PARTICIPATIONS, UNLIMITED, US, Bench, refusal
+from .bench import PARTICIPATIONS, UNLIMITED, US, Bench, error_of
 
 pytestmark = pytest.mark.anyio
 
 
-async def test_the_counts_of_a_seller_are_what_its_pages_hold(bench: Bench) -> None:
+async def test_the_counts_of_a_seller_match_its_pages(bench: Bench) -> None:
     seller = (await bench.client.get("/_sandbox/sellers/1")).json()
     orders = sum([len(page["orders"]) async for page in bench.orders()])
     stock = sum([len(p["payload"]["inventorySummaries"]) async for p in bench.inventory()])
     pages = bench.transactions(postedAfter=bench.ago(days=130))
     places = Counter(
-        [each["marketplaceDetails"]["marketplaceId"] async for page in pages for each in page]
+        [
+            transaction["marketplaceDetails"]["marketplaceId"]
+            async for page in pages
+            for transaction in page
+        ]
     )
     assert seller.pop("rows")["orderItems"] > 120
     assert seller == {
@@ -46,18 +50,18 @@ async def test_the_counts_are_split_by_marketplace() -> None:
     counts = (await bench.client.get("/_sandbox/sellers/1")).json()["counts"]["orders"]
     assert set(counts["byMarketplace"]) == set(places)
     for place, count in counts["byMarketplace"].items():
-        found = [len(page["orders"]) async for page in bench.orders(marketplaceIds=place)]
-        assert sum(found) == count
+        sizes = [len(page["orders"]) async for page in bench.orders(marketplaceIds=place)]
+        assert sum(sizes) == count
 
 
 @pytest.mark.parametrize("name", ["x", "1-", "-1", "1-2-3", "1-9999999"])
-async def test_what_is_no_seller_is_not_found(bench: Bench, name: str) -> None:
-    assert refusal(await bench.client.get(f"/_sandbox/sellers/{name}"))[0] == 404
+async def test_a_malformed_seller_name_is_not_found(bench: Bench, name: str) -> None:
+    assert error_of(await bench.client.get(f"/_sandbox/sellers/{name}"))[0] == 404
 
 
-async def test_expire_kills_the_access_tokens_but_not_the_consent(bench: Bench) -> None:
+async def test_expire_ends_the_access_tokens_but_not_the_consent(bench: Bench) -> None:
     await bench.log_in()
-    await bench.door("expire")
+    await bench.control("expire")
     assert (await bench.get(PARTICIPATIONS)).status_code == 403
     await bench.log_in()
     assert (await bench.get(PARTICIPATIONS)).status_code == 200
@@ -67,7 +71,7 @@ async def test_revoke_ends_the_consent_of_one_seller_under_each_of_its_names(
     bench: Bench,
 ) -> None:
     await bench.log_in()
-    await bench.door("revoke", {"refreshToken": "Atzr|sandbox-1"})
+    await bench.control("revoke", {"refreshToken": "Atzr|sandbox-1"})
     assert (await bench.get(PARTICIPATIONS)).status_code == 403
     for token in ("Atzr|sandbox-1", "Atzr|sandbox-1-120"):
         assert (await bench.log_in(token)).json()["error"] == "invalid_grant"
@@ -75,14 +79,14 @@ async def test_revoke_ends_the_consent_of_one_seller_under_each_of_its_names(
 
 
 @pytest.mark.parametrize("body", [None, {}, {"refreshToken": 1}, {"refreshToken": "Atzr|x"}])
-async def test_revoking_what_is_no_token_is_refused(bench: Bench, body: object) -> None:
-    assert refusal(await bench.door("revoke", body))[:2] == (400, "InvalidInput")
+async def test_revoking_an_invalid_refresh_token_is_rejected(bench: Bench, body: object) -> None:
+    assert error_of(await bench.control("revoke", body))[:2] == (400, "InvalidInput")
 
 
 async def test_reset_forgets_revocations_faults_and_the_log(bench: Bench) -> None:
-    await bench.door("revoke", {"refreshToken": "Atzr|sandbox-1"})
-    await bench.door("faults", {"error500": 1})
+    await bench.control("revoke", {"refreshToken": "Atzr|sandbox-1"})
+    await bench.control("faults", {"error500": 1})
     await bench.log_in()
-    await bench.door("reset")
+    await bench.control("reset")
     assert (await bench.client.get("/_sandbox/log")).json() == {"calls": []}
     assert (await bench.get(PARTICIPATIONS)).status_code == 200

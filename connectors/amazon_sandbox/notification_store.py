@@ -1,4 +1,4 @@
-"""Destinations of notifications, and subscriptions to them: kept, but nothing is ever sent."""
+"""Destinations and subscriptions of notifications. They are stored; nothing is ever sent."""
 
 import uuid
 
@@ -6,27 +6,24 @@ import msgspec
 
 
 class Destination(msgspec.Struct, frozen=True):
-    """`owner` is the application that made it."""
-
     id: str
+    #: The application that created it.
     owner: str
     name: str
     resource: dict[str, dict[str, str]]
 
 
 class Subscription(msgspec.Struct, frozen=True):
-    """One seller's, by one application, to one kind of notification."""
-
     id: str
+    #: Application and seller.
     owner: tuple[str, str]
+    #: The notification type.
     kind: str
     version: str
     destination: str
 
 
-class Notices:
-    """All of them."""
-
+class NotificationStore:
     def __init__(self) -> None:
         self.destinations: dict[str, Destination] = {}
         self.subscriptions: dict[str, Subscription] = {}

@@ -1,19 +1,19 @@
-"""Orders v0, which will be gone: listing orders, getting one, and its items one order at a time."""
+"""Orders v0, deprecated: list orders, get an order, and get the items of one order."""
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 from operator import attrgetter
 
-from connectors.amazon_sandbox.answers import Refused, invalid
-from connectors.amazon_sandbox.generator.draw import DAY, stamp
 from connectors.amazon_sandbox.generator.marketplaces import MARKETPLACES
 from connectors.amazon_sandbox.generator.sales import Line, Sale
+from connectors.amazon_sandbox.generator.times import DAY, timestamp
 from connectors.amazon_sandbox.operations.call import Call
-from connectors.amazon_sandbox.operations.paging import take
+from connectors.amazon_sandbox.operations.paging import page_of
+from connectors.amazon_sandbox.responses import ApiError, invalid
 
-Part = dict[str, object]
+Json = dict[str, object]
 
-_SETTLED = 120
+_DELAY = 120  # the newest order that can be requested is two minutes old
 _STATUSES = {
     "PENDING": "Pending",
     "UNSHIPPED": "Unshipped",
@@ -25,15 +25,15 @@ _OTHERS = ("Unfulfillable", "InvoiceUnconfirmed", "PendingAvailability")
 
 
 def get_orders(call: Call) -> object:
-    size = call.query.number("MaxResultsPerPage", least=1, most=100, default=100)
+    size = call.query.number("MaxResultsPerPage", minimum=1, maximum=100, default=100)
     field, after, before = _window(call)
     rows: Sequence[Sale] = call.seller.sales if field == "created" else call.seller.updates
     moment = attrgetter(field)
     rows = rows[bisect_left(rows, after, key=moment) : bisect_right(rows, before, key=moment)]
-    found, following = take(rows, call.cursor.position, size, _filter(call))
+    page, next_position = page_of(rows, call.cursor.position, size, _filter(call))
     name = "CreatedBefore" if field == "created" else "LastUpdatedBefore"
-    payload: Part = {"Orders": [_order(call, each) for each in found], name: stamp(before)}
-    token = call.token(following)
+    payload: Json = {"Orders": [_order(call, sale) for sale in page], name: timestamp(before)}
+    token = call.token(next_position)
     return {"payload": {**payload, "NextToken": token} if token else payload}
 
 
@@ -50,13 +50,13 @@ def get_order_items(call: Call) -> object:
 def _find(call: Call) -> Sale:
     sale = call.seller.by_id.get(call.path["orderId"])
     if sale is None:
-        raise Refused(404, "NotFound", "There is no such order.")
+        raise ApiError(404, "NotFound", "Order not found.")
     return sale
 
 
 def _window(call: Call) -> tuple[str, float, float]:
-    query, latest = call.query, call.cursor.asked - _SETTLED
-    if query.many("AmazonOrderIds", most=50):
+    query, latest = call.query, call.cursor.as_of - _DELAY
+    if query.many("AmazonOrderIds", maximum=50):
         return "created", 0.0, latest
     created, updated = query.moment("CreatedAfter"), query.moment("LastUpdatedAfter")
     if (created is None) == (updated is None):
@@ -71,14 +71,14 @@ def _window(call: Call) -> tuple[str, float, float]:
 
 def _filter(call: Call) -> Callable[[Sale], bool]:
     query = call.query
-    places = set(query.many("MarketplaceIds", most=50, among=call.seller.marketplaces))
-    if not places:
+    marketplaces = set(query.many("MarketplaceIds", maximum=50, among=call.seller.marketplaces))
+    if not marketplaces:
         raise invalid("Missing required parameter [MarketplaceIds]")
     statuses = set(query.many("OrderStatuses", among=(*_STATUSES.values(), *_OTHERS)))
     channels = set(query.many("FulfillmentChannels", among=("AFN", "MFN")))
-    ids = set(query.many("AmazonOrderIds", most=50))
+    ids = set(query.many("AmazonOrderIds", maximum=50))
     return lambda sale: (
-        sale.marketplace in places
+        sale.marketplace in marketplaces
         and (not statuses or _STATUSES[sale.status] in statuses)
         and (not channels or _channel(sale) in channels)
         and (not ids or sale.id in ids)
@@ -89,19 +89,19 @@ def _channel(sale: Sale) -> str:
     return "AFN" if sale.by_amazon else "MFN"
 
 
-def _order(call: Call, sale: Sale) -> Part:
-    lines, where = call.seller.lines(sale), MARKETPLACES[sale.marketplace]
+def _order(call: Call, sale: Sale) -> Json:
+    lines, marketplace = call.seller.lines(sale), MARKETPLACES[sale.marketplace]
     shipped = sum(line.fulfilled for line in lines)
     ordered = sum(line.quantity for line in lines)
     total = sum((line.product.price + line.tax) * line.quantity for line in lines)
-    order: Part = {
+    order: Json = {
         "AmazonOrderId": sale.id,
         "SellerOrderId": sale.id,
-        "PurchaseDate": stamp(sale.created),
-        "LastUpdateDate": stamp(sale.updated),
+        "PurchaseDate": timestamp(sale.created),
+        "LastUpdateDate": timestamp(sale.updated),
         "OrderStatus": _STATUSES[sale.status],
         "FulfillmentChannel": _channel(sale),
-        "SalesChannel": where.name,
+        "SalesChannel": marketplace.name,
         "ShipServiceLevel": "Expedited" if sale.by_amazon else "Std US D2D Dom",
         "ShipmentServiceLevelCategory": "Expedited" if sale.by_amazon else "Standard",
         "NumberOfItemsShipped": shipped,
@@ -110,8 +110,8 @@ def _order(call: Call, sale: Sale) -> Part:
         "PaymentMethodDetails": ["Standard"],
         "MarketplaceId": sale.marketplace,
         "OrderType": "StandardOrder",
-        "EarliestShipDate": stamp(sale.created),
-        "LatestShipDate": stamp(sale.created + 2 * DAY),
+        "EarliestShipDate": timestamp(sale.created),
+        "LatestShipDate": timestamp(sale.created + 2 * DAY),
         "IsBusinessOrder": sale.business,
         "IsPrime": sale.by_amazon,
         "IsPremiumOrder": False,
@@ -121,7 +121,7 @@ def _order(call: Call, sale: Sale) -> Part:
         "IsISPU": False,
         "HasRegulatedItems": False,
     }
-    # What is pending has no price yet.
+    # A pending order has no price yet.
     priced = {} if _is_unpriced(sale) else {"OrderTotal": _money(sale, total)}
     return {**order, **priced}
 
@@ -130,8 +130,8 @@ def _is_unpriced(sale: Sale) -> bool:
     return sale.status in ("PENDING", "CANCELLED")
 
 
-def _item(sale: Sale, line: Line) -> Part:
-    item: Part = {
+def _item(sale: Sale, line: Line) -> Json:
+    item: Json = {
         "ASIN": line.product.asin,
         "SellerSKU": line.product.sku,
         "OrderItemId": line.id,
@@ -154,6 +154,6 @@ def _item(sale: Sale, line: Line) -> Part:
     }
 
 
-def _money(sale: Sale, cents: int) -> Part:
+def _money(sale: Sale, cents: int) -> Json:
     amount = f"{cents / 100:.2f}"
     return {"CurrencyCode": MARKETPLACES[sale.marketplace].currency, "Amount": amount}

@@ -1,11 +1,11 @@
-"""Quotas: token buckets as Amazon publishes them."""
+"""Rate limits: token buckets with Amazon's published rates."""
 
 import pytest
 
 from connectors.amazon_sandbox import Settings
 from connectors.amazon_sandbox.operations import OPERATIONS
 
-from .bench import INVENTORY, ORDERS, PARTICIPATIONS, Bench, refusal
+from .bench import INVENTORY, ORDERS, PARTICIPATIONS, Bench, error_of
 
 pytestmark = pytest.mark.anyio
 
@@ -18,11 +18,11 @@ def metered() -> Bench:
 
 
 async def exhaust(bench: Bench, path: str) -> int:
-    """How many calls were answered before the first 429."""
+    """The number of calls before the first 429."""
     for count in range(100):
         if (await bench.get(path)).status_code == 429:
             return count
-    raise AssertionError("there is no quota")
+    raise AssertionError("no call was throttled")
 
 
 @pytest.mark.parametrize(
@@ -36,10 +36,10 @@ async def exhaust(bench: Bench, path: str) -> int:
         ("listTransactions", 0.5, 10),
     ],
 )
-async def test_the_published_quotas_hold(
+async def test_the_published_quotas_apply(
     metered: Bench, name: str, rate: float, burst: int
 ) -> None:
-    [operation] = [each for each in OPERATIONS if each.name == name]
+    [operation] = [operation for operation in OPERATIONS if operation.name == name]
     assert await exhaust(metered, operation.path) == burst
     await metered.clock.sleep(0.9 / rate)
     assert (await metered.get(operation.path)).status_code == 429
@@ -47,12 +47,12 @@ async def test_the_published_quotas_hold(
     assert (await metered.get(operation.path)).status_code != 429
 
 
-async def test_a_429_tells_neither_the_rate_nor_when_to_come_back(metered: Bench) -> None:
+async def test_a_429_has_neither_the_rate_nor_a_retry_time(metered: Bench) -> None:
     answered = await metered.get(INVENTORY)
     assert answered.headers["x-amzn-ratelimit-limit"] == "2"
     await exhaust(metered, INVENTORY)
     response = await metered.get(INVENTORY)
-    assert refusal(response) == EXHAUSTED
+    assert error_of(response) == EXHAUSTED
     assert "x-amzn-ratelimit-limit" not in response.headers
     assert "retry-after" not in response.headers
 
@@ -77,17 +77,17 @@ async def test_speed_multiplies_the_rate_and_announces_it_but_not_the_burst() ->
     assert (await bench.get(ORDERS)).status_code == 400
 
 
-async def test_quotas_can_be_set_at_the_start_and_while_it_runs() -> None:
+async def test_quotas_can_be_set_at_startup_and_at_run_time() -> None:
     bench = Bench(Settings(orders=0, quotas={"searchOrders": (1, 3)}, speed=2))
     assert (await bench.get(f"{ORDERS}/x")).headers["x-amzn-ratelimit-limit"] == "1"
     assert (await bench.get(ORDERS)).headers["x-amzn-ratelimit-limit"] == "2"
     assert await exhaust(bench, ORDERS) == 2
-    await bench.door("faults", {"quotas": {"searchOrders": [4, 5]}})
+    await bench.control("faults", {"quotas": {"searchOrders": [4, 5]}})
     await bench.clock.sleep(60)
     assert (await bench.get(ORDERS)).headers["x-amzn-ratelimit-limit"] == "8"
     assert await exhaust(bench, ORDERS) == 4
 
 
-def test_a_quota_of_no_operation_is_refused() -> None:
+def test_a_quota_of_an_unknown_operation_is_rejected() -> None:
     with pytest.raises(ValueError, match="getNothing"):
         Settings(quotas={"getNothing": (1, 1)})

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from .bench import US, Bench, refusal
+from .bench import US, Bench, error_of
 
 pytestmark = pytest.mark.anyio
 
@@ -13,33 +13,33 @@ OLD = "/orders/v0/orders"
 
 async def read(bench: Bench, **params: Any) -> list[dict[str, Any]]:
     params = {"CreatedAfter": bench.ago(days=90), "MarketplaceIds": US, **params}
-    found: list[dict[str, Any]] = []
+    orders: list[dict[str, Any]] = []
     while params:
         payload = (await bench.get(OLD, params)).json()["payload"]
-        found += payload["Orders"]
+        orders += payload["Orders"]
         token = payload.get("NextToken")
         params = {"NextToken": token, "MarketplaceIds": US} if token else {}
-    return found
+    return orders
 
 
-async def test_every_order_of_the_new_search_is_found_with_the_token_alone(bench: Bench) -> None:
-    found = await read(bench, MaxResultsPerPage=50)
+async def test_all_orders_of_the_new_search_are_listed_with_the_token_alone(bench: Bench) -> None:
+    orders = await read(bench, MaxResultsPerPage=50)
     new = [order["orderId"] async for page in bench.orders() for order in page["orders"]]
-    assert [each["AmazonOrderId"] for each in found] == new
+    assert [order["AmazonOrderId"] for order in orders] == new
     assert all(
-        ("OrderTotal" in o) is (o["OrderStatus"] not in ("Pending", "Canceled")) for o in found
+        ("OrderTotal" in o) is (o["OrderStatus"] not in ("Pending", "Canceled")) for o in orders
     )
 
 
-async def test_orders_are_found_by_channel_status_and_id(bench: Bench) -> None:
-    mine = await read(bench, FulfillmentChannels="MFN", OrderStatuses="Shipped")
-    assert {each["FulfillmentChannel"] for each in mine} == {"MFN"}
-    ids = ",".join(each["AmazonOrderId"] for each in mine[:2])
+async def test_orders_are_filtered_by_channel_status_and_id(bench: Bench) -> None:
+    merchant_orders = await read(bench, FulfillmentChannels="MFN", OrderStatuses="Shipped")
+    assert {order["FulfillmentChannel"] for order in merchant_orders} == {"MFN"}
+    ids = ",".join(order["AmazonOrderId"] for order in merchant_orders[:2])
     assert len(await read(bench, AmazonOrderIds=ids)) == 2
 
 
-async def test_items_are_asked_for_order_by_order(bench: Bench) -> None:
-    order = next(each for each in await read(bench) if each["OrderStatus"] == "Shipped")
+async def test_the_items_of_an_order_add_up_to_its_total(bench: Bench) -> None:
+    order = next(order for order in await read(bench) if order["OrderStatus"] == "Shipped")
     path = f"{OLD}/{order['AmazonOrderId']}"
     assert (await bench.get(path)).json()["payload"] == order
     items = (await bench.get(f"{path}/orderItems")).json()["payload"]["OrderItems"]
@@ -52,7 +52,7 @@ async def test_items_are_asked_for_order_by_order(bench: Bench) -> None:
 
 async def test_an_unknown_order_is_not_found(bench: Bench) -> None:
     for path in (f"{OLD}/1", f"{OLD}/1/orderItems"):
-        assert refusal(await bench.get(path))[:2] == (404, "NotFound")
+        assert error_of(await bench.get(path))[:2] == (404, "NotFound")
 
 
 @pytest.mark.parametrize(
@@ -67,10 +67,10 @@ async def test_an_unknown_order_is_not_found(bench: Bench) -> None:
     ],
 )
 async def test_bad_parameters_are_invalid_input(bench: Bench, params: dict[str, str]) -> None:
-    assert refusal(await bench.get(OLD, params))[:2] == (400, "InvalidInput")
+    assert error_of(await bench.get(OLD, params))[:2] == (400, "InvalidInput")
 
 
-async def test_a_restricted_token_opens_the_orders_too(bench: Bench) -> None:
+async def test_a_restricted_token_gives_access_to_orders(bench: Bench) -> None:
     resource = {"method": "GET", "path": OLD, "dataElements": ["buyerInfo"]}
     path = "/tokens/2021-03-01/restrictedDataToken"
     body = (await bench.post(path, {"restrictedResources": [resource]})).json()
@@ -80,6 +80,6 @@ async def test_a_restricted_token_opens_the_orders_too(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("body", [{}, {"restrictedResources": []}, {"restrictedResources": [{}]}])
-async def test_a_restricted_token_for_nothing_is_refused(bench: Bench, body: object) -> None:
+async def test_a_restricted_token_needs_a_resource(bench: Bench, body: object) -> None:
     response = await bench.post("/tokens/2021-03-01/restrictedDataToken", body)
-    assert refusal(response)[:2] == (400, "InvalidRequest")
+    assert error_of(response)[:2] == (400, "InvalidRequest")

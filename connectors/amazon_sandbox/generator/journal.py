@@ -1,0 +1,222 @@
+"""The journal of a seller's goods: everything but sales, and the claims that follow from it."""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from connectors.amazon_sandbox.generator.catalogue import Product
+from connectors.amazon_sandbox.generator.times import DAY
+
+ReimbursedClaims = Mapping[tuple[str, str], int]
+"""When a claim, by rule and key, was reimbursed on demand: seconds since 1970."""
+
+LOST = "Lost_Warehouse"
+DAMAGED = "Damaged_Warehouse"
+SHORT = "Lost_Inbound"
+RETURNED = "CustomerReturn"
+REVERSAL = "Reimbursement_Reversal"
+
+LEDGER_DAYS = 100
+"""How far back a client usually reads the ledger, plus one day, since no day is read in part.
+Claims that only older rows prove are not expected."""
+
+_REPORT_DELAY = 4 * DAY  # from the approval of a reimbursement until the report shows it
+
+
+class Movement(msgspec.Struct, frozen=True, gc=False):
+    """A row of the ledger."""
+
+    at: int
+    product: Product
+    event: str
+    reference: str
+    quantity: int
+    center: str
+    disposition: str = "SELLABLE"
+    reason: str = ""
+    #: Amazon's own unreconciled quantity; None leaves the cell empty.
+    unreconciled: int | None = None
+
+
+class Reimbursement(msgspec.Struct, frozen=True, gc=False):
+    """A reimbursement in cash or in kind. A reversal has negative units."""
+
+    id: str
+    #: When it was approved.
+    at: int
+    #: When the report first shows it.
+    visible_at: int
+    reason: str
+    product: Product
+    #: Units reimbursed in cash.
+    units: int
+    unit_cents: int
+    #: Units reimbursed in kind.
+    stocked: int = 0
+    order_id: str = ""
+    #: Id and reason of the reimbursement that this one reverses.
+    original: str = ""
+    original_reason: str = ""
+
+
+class CustomerReturn(msgspec.Struct, frozen=True, gc=False):
+    at: int
+    order_id: str
+    product: Product
+    quantity: int
+    center: str
+    disposition: str
+    reason: str
+    #: The license plate number of the returned unit.
+    plate: str
+
+
+class RemovalOrder(msgspec.Struct, frozen=True, gc=False):
+    """A removal order of one product."""
+
+    at: int
+    id: str
+    #: Return or Disposal.
+    kind: str
+    product: Product
+    disposition: str
+    quantity: int
+
+
+class InboundShipmentItem(msgspec.Struct, frozen=True, gc=False):
+    product: Product
+    shipped: int
+    received: int
+
+
+class InboundShipment(msgspec.Struct, frozen=True, gc=False):
+    id: str
+    created: int
+    updated: int
+    status: str
+    center: str
+    items: tuple[InboundShipmentItem, ...]
+
+
+class PlantedClaim(msgspec.Struct, frozen=True, gc=False):
+    """A claim that a correct client detects. Its value is `amount`, or depends on the product."""
+
+    rule: str
+    name: str
+    key: str
+    product: Product
+    units: int
+    #: The moment from which the claim window is counted.
+    base: int
+    #: First and last day of the window, in days after `base`.
+    opens: int
+    closes: int
+    #: In cents.
+    amount: int | None = None
+    #: Worth `units` at the product's value.
+    by_unit: bool = False
+    #: Worth `units` at the net proceeds of a sale.
+    by_sale: bool = False
+    valued_by: str = ""
+    currency: str = ""
+    #: Low confidence.
+    low: bool = False
+    #: Closed by a reimbursement on demand.
+    paid: bool = False
+    order_id: str = ""
+    shipment_id: str = ""
+    reference: str = ""
+
+
+class Decoy(msgspec.Struct, frozen=True, gc=False):
+    """Data that resembles a claim of the rule, and the reason why it is not a claim."""
+
+    rule: str
+    key: str
+    reason: str
+
+
+class Journal(msgspec.Struct):
+    """Collects what has happened by the horizon; later entries are ignored."""
+
+    #: The last visible moment, in seconds since 1970.
+    horizon: int
+    reimbursed_claims: ReimbursedClaims
+    movements: list[Movement] = []
+    reimbursements: list[Reimbursement] = []
+    returns: list[CustomerReturn] = []
+    removals: list[RemovalOrder] = []
+    inbound_shipments: list[InboundShipment] = []
+    claims: list[PlantedClaim] = []
+    decoys: list[Decoy] = []
+
+    def is_known(self, at: int) -> bool:
+        return at <= self.horizon
+
+    def days_since(self, at: int) -> int:
+        """From the UTC day of that moment to today, the day that begins after the horizon."""
+        return self.horizon // DAY + 1 - at // DAY
+
+    def add_movement(self, movement: Movement) -> int:
+        """Add a row of the ledger. Returns the units moved, or 0 if it is still to come."""
+        if not self.is_known(movement.at):
+            return 0
+        self.movements.append(movement)
+        return abs(movement.quantity)
+
+    def add_reimbursement(self, reimbursement: Reimbursement) -> int:
+        """Add a reimbursement. Returns its units, or 0 if it is not visible yet."""
+        if not self.is_known(reimbursement.visible_at):
+            return 0
+        self.reimbursements.append(reimbursement)
+        return reimbursement.units + reimbursement.stocked
+
+    def add_claim(self, claim: PlantedClaim, on_demand: Reimbursement) -> None:
+        """Add a claim and, if it was reimbursed on demand, that reimbursement."""
+        if claim.units <= 0:
+            return
+        at = self.reimbursed_claims.get((claim.rule, claim.key))
+        if at is None:
+            self.claims.append(claim)
+            return
+        self.claims.append(msgspec.structs.replace(claim, paid=True))
+        self.reimbursements.append(
+            msgspec.structs.replace(on_demand, at=at, visible_at=at, units=claim.units, stocked=0)
+        )
+
+    def is_reimbursed(self, rule: str, key: str) -> bool:
+        return (rule, key) in self.reimbursed_claims
+
+    def add_decoy(self, rule: str, key: str, reason: str) -> None:
+        self.decoys.append(Decoy(rule, key, reason))
+
+
+def reimbursement(
+    id: str,
+    at: int,
+    reason: str,
+    product: Product,
+    units: int,
+    *,
+    unit_cents: int | None = None,
+    order_id: str = "",
+) -> Reimbursement:
+    """A reimbursement in cash; by default at the product's cost."""
+    value = product.cost if unit_cents is None else unit_cents
+    return Reimbursement(
+        id, at, at + _REPORT_DELAY, reason, product, units, value, order_id=order_id
+    )
+
+
+NAMES: Mapping[str, str] = {
+    "R1": "LOST_WAREHOUSE",
+    "R2": "DAMAGED_WAREHOUSE",
+    "R3": "DISPOSED_UNREQUESTED",
+    "R4": "REFUND_NOT_RETURNED",
+    "R5": "RETURN_AMAZON_DAMAGED",
+    "R6": "RETURN_NOT_RESTOCKED",
+    "R7": "FBA_FEE_OVERCHARGE",
+    "R8": "INBOUND_SHORT",
+    "R9": "REVERSAL_WITHOUT_FIND",
+    "R10": "UNDER_REIMBURSED",
+}
