@@ -66,7 +66,7 @@ def note(entry: AuditEntry) -> Statement:
         "user_agent": entry.user_agent or None,
         "details": msgspec.json.encode(entry.details).decode(),
     }
-    return Statement(_NOTE, [row], spare=True)
+    return Statement(_NOTE, [row], optional=True)
 
 
 class AuditStore:

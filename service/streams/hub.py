@@ -132,7 +132,7 @@ class Hub:
             if self._closing:
                 self._end(stream, self._come_back())
             if stream.closing:
-                self._part(stream)
+                self._finish(stream)
             while (await receive())["type"] != "http.disconnect":
                 pass
         finally:
@@ -189,9 +189,9 @@ class Hub:
             self.remove(stream)
             return
         stream.busy = True
-        self._group.start_soon(self._finish, stream, sending, yielded)
+        self._group.start_soon(self._finish_sending, stream, sending, yielded)
 
-    async def _finish(
+    async def _finish_sending(
         self, stream: Stream, sending: Coroutine[Any, Any, None], yielded: Any
     ) -> None:
         try:
@@ -204,7 +204,7 @@ class Hub:
         if stream.gone:
             return  # a send that is over because its client has gone
         if stream.closing:
-            self._part(stream)
+            self._finish(stream)
         else:
             self._flush(stream)
 
@@ -214,9 +214,9 @@ class Hub:
             return
         stream.closing = True
         stream.last_words = last_words
-        self._part(stream)
+        self._finish(stream)
 
-    def _part(self, stream: Stream) -> None:
+    def _finish(self, stream: Stream) -> None:
         """Once, and as soon as the client can be told: the last words and the end."""
         if stream.send is None or stream.busy or stream.ended:
             return
