@@ -28,11 +28,11 @@ from service.edge import limits
 from service.edge.authenticator import DEMO_USER
 from service.errors import ServiceError, StartupError
 from service.logs import configure_logs
-from service.model import Actor
 from service.server import Server as Server
 from service.server import address as address
 from service.server import listen as listen
 from service.settings import Settings, read_settings
+from service.users import Actor
 
 FAULTS = "What goes wrong there: NAME=SHARE,NAME=SHARE, or JSON; see the README."
 

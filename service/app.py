@@ -31,12 +31,15 @@ from service.erasing import Erasing
 from service.errors import MethodNotAllowed, NotFound, ServiceError, StoreUnavailable
 from service.events.bus import EventBus
 from service.housekeeping import Housekeeping
-from service.pipeline import Pipeline
+from service.pipeline.pacing import Pacer
+from service.pipeline.pipeline import Pipeline
+from service.pipeline.resources import Resources
 from service.plans import Plans, read_plans
 from service.registry import Registry
 from service.runner.runner import Runner
 from service.settings import Settings
 from service.sources import Sources, open_sources
+from service.starting import Starter
 from service.store.audit import AuditStore
 from service.store.claims import ClaimStore
 from service.store.connections import ConnectionStore
@@ -93,14 +96,19 @@ async def open_parts(settings: Settings, clock: Clock) -> AsyncIterator[Parts]:
         await audit.go_on()
         bus, runner = EventBus(), Runner(settings.max_running_syncs)
         plans = Plans(read_plans(settings.plans), settings.max_syncs_per_tenant)
-        registry = Registry(store, records, stored, bus, runner, sources, clock, plans)
+        registry = Registry(store, stored, bus, runner, clock, plans)
+        starter = Starter(registry, store, records, stored, sources, clock, plans)
         connections = Connections(stored, sources, keys, clock)
         pipeline = _pipeline(PatientEngine(engine), registry, sources, keys, clock, settings)
-        housekeeping = _housekeeping(registry, connections, store, clock, settings)
+        housekeeping = _housekeeping(starter, registry, connections, store, clock, settings)
         encoder = serialize.Encoder()
         hub = Hub(clock, encoder, settings.max_streams_per_user)
         await stack.enter_async_context(hub.open())
-        for listen in (registry.listening(), bus.listen(pipeline.hear), bus.listen(hub.deliver)):
+        for listen in (
+            registry.listening(),
+            bus.listen(pipeline.on_change),
+            bus.listen(hub.deliver),
+        ):
             stack.enter_context(listen)
         await stack.enter_async_context(runner.open(pipeline.run))
         for sync in await registry.unfinished():
@@ -111,6 +119,7 @@ async def open_parts(settings: Settings, clock: Clock) -> AsyncIterator[Parts]:
         await stack.enter_async_context(_going_on(erasing.run))
         yield Parts(
             registry=registry,
+            starter=starter,
             connections=connections,
             store=store,
             records=records,
@@ -147,24 +156,32 @@ def _pipeline(
     settings: Settings,
 ) -> Pipeline:
     """Running syncs have time, so their engine waits for a database that is away."""
-    return Pipeline(
-        registry,
-        Connections(ConnectionStore(patient), sources, keys, clock),
-        RecordStore(patient),
-        ClaimStore(patient),
-        sources,
-        clock,
+    resources = Resources(
+        registry=registry,
+        connections=Connections(ConnectionStore(patient), sources, keys, clock),
+        records=RecordStore(patient),
+        claims=ClaimStore(patient),
+        sources=sources,
+        clock=clock,
+        pacer=Pacer(clock),
         timeout=settings.sync_timeout,
-        stall_timeout=settings.stall_timeout,
+        stall_timeout=timedelta(seconds=settings.stall_timeout),
         patience=settings.source_patience,
         items=settings.history_items,
     )
+    return Pipeline(resources)
 
 
 def _housekeeping(
-    registry: Registry, connections: Connections, store: SyncStore, clock: Clock, settings: Settings
+    starter: Starter,
+    registry: Registry,
+    connections: Connections,
+    store: SyncStore,
+    clock: Clock,
+    settings: Settings,
 ) -> Housekeeping:
     return Housekeeping(
+        starter,
         registry,
         connections,
         store,

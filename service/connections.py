@@ -37,12 +37,12 @@ from service.errors import (
     StartupError,
 )
 from service.intake import fit_account, fit_text, reason
-from service.model import Actor, AuditEntry
 from service.schedules import WantedSchedule, next_run
 from service.sources import Sources
 from service.store.audit import note
 from service.store.connections import UNDECRYPTABLE, ConnectionStore, StoredConnection
 from service.store.engine import Refused, Statement
+from service.users import Actor, AuditEntry
 
 CHECK_LASTS = timedelta(hours=1)
 """An account check that succeeded this recently is not repeated: sources count such calls too."""

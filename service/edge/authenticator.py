@@ -13,8 +13,8 @@ from service.edge.tickets import LIFE, Ticket, Tickets
 from service.edge.token_claims import LONGEST_NAME, unacceptable
 from service.edge.tokens import LONGEST, Tokens
 from service.errors import Forbidden, Unauthenticated
-from service.model import Actor
 from service.settings import Settings, is_loopback
+from service.users import Actor
 
 COOKIE = "session"
 STREAM = "/api/sse/sync-progress/"

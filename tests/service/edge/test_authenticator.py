@@ -18,7 +18,7 @@ from service.edge.authenticator import Authenticator
 from service.edge.token_claims import LEEWAY
 from service.edge.tokens import REMEMBERED, Tokens
 from service.errors import Forbidden
-from service.model import Actor
+from service.users import Actor
 from tests.service.api.answers import (
     api_routes,
     path_of,
