@@ -93,9 +93,9 @@ class Housekeeping:
             log.warning("scheduled_sync_not_started", connection_id=connection.id, code=error.code)
 
     async def _postpone(self, connection: StoredConnection) -> None:
-        kept = await self._connections.find(connection.id)
-        if kept:
-            await self._connections.claim(kept, POSTPONED_BY)
+        claimed = await self._connections.find(connection.id)
+        if claimed:
+            await self._connections.claim(claimed, POSTPONED_BY)
 
     # Retention --------------------------------------------------------------------------------
 

@@ -20,7 +20,7 @@ def choose_connection(
     """The connection with this id or, without an id, the user's only one. Raises NotConnected, or
     Invalid if there are several."""
     if connection_id is not None:
-        connections = [known for known in connections if known.id == connection_id]
+        connections = [own for own in connections if own.id == connection_id]
         if not connections:
             raise NotConnected(
                 f"You have no connection {connection_id}. GET /api/connections lists yours; "

@@ -40,7 +40,7 @@ FLOORS: Mapping[Stage, int] = {
 
 
 class Outcome(StrEnum):
-    """The outcome of a dataset. Only COMPLETE says that all of it was read and stored."""
+    """The outcome of a dataset. Only COMPLETE means that all of it was read and stored."""
 
     PENDING = "pending"
     IN_PROGRESS = "in_progress"
@@ -223,11 +223,12 @@ class DatasetProgress(msgspec.Struct, frozen=True):
 
 
 def window_to_read(
-    reach: timedelta, overlap: timedelta, until: datetime, known: Coverage | None
+    reach: timedelta, overlap: timedelta, until: datetime, coverage: Coverage | None
 ) -> Window:
-    """The default window of a dataset: from `overlap` before the end of what is known, if that
-    covers the whole reach and its end is plausible; else the whole reach."""
+    """The default window of a dataset: from `overlap` before the end of the coverage, if that
+    includes the whole reach and its end is plausible; else the whole reach."""
     earliest = until - reach
-    if known is None or known.since > earliest or not known.plausible(until, overlap):
+    if coverage is None or coverage.since > earliest or not coverage.plausible(until, overlap):
         return Window(earliest, until)
-    return Window(max(earliest, min(known.until - overlap, until - _SHORTEST_WINDOW)), until)
+    since = min(coverage.until - overlap, until - _SHORTEST_WINDOW)
+    return Window(max(earliest, since), until)

@@ -123,8 +123,8 @@ class Registry:
             raise (already_running(live) if live else Overtaken()) from None
         except Overtaken:
             await self._connection(actor, sync)  # raises if forgotten meanwhile
-            kept = await self.get(actor, sync_id)
-            if kept.status in (Status.PENDING, Status.IN_PROGRESS):  # by another resume
+            latest = await self.get(actor, sync_id)
+            if latest.status in (Status.PENDING, Status.IN_PROGRESS):  # by another resume
                 raise AlreadyRunning(more=addresses(sync_id)) from None
             if await self._store.live_of_tenant(sync.tenant) >= most:
                 raise TooManySyncs(headers={"Retry-After": "60"}) from None
@@ -241,8 +241,8 @@ class Registry:
 
     def _remember(self, sync: Sync) -> None:
         """Keep the newest version, in whatever order versions arrive."""
-        known = self._live.get(sync.id) or self._ended.get(sync.id)
-        if known and known.version >= sync.version:
+        before = self._live.get(sync.id) or self._ended.get(sync.id)
+        if before and before.version >= sync.version:
             return
         if sync.live:
             self._ended.pop(sync.id, None)

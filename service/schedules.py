@@ -13,7 +13,7 @@ from service.store.connections import Schedule
 LONGEST = 100
 
 
-class WantedSchedule(msgspec.Struct, frozen=True):
+class ScheduleRequest(msgspec.Struct, frozen=True):
     """A schedule that a user asks for."""
 
     #: A cron expression of five fields.
@@ -21,7 +21,7 @@ class WantedSchedule(msgspec.Struct, frozen=True):
     #: The name of an IANA time zone.
     timezone: str = "UTC"
 
-    def begun(self, now: datetime, plan: str) -> Schedule:
+    def to_schedule(self, now: datetime, plan: str) -> Schedule:
         """The schedule with its first run after `now`. Raises Invalid with the name of the field
         that is wrong."""
         if len(self.cron.split()) != 5 or len(self.cron) > LONGEST:

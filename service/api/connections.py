@@ -16,7 +16,7 @@ from service.connections import ConsentRequest, NewConnection
 from service.errors import Invalid, ServiceError
 from service.model import Status, Sync
 from service.progress import Outcome
-from service.schedules import WantedSchedule
+from service.schedules import ScheduleRequest
 from service.starting import StartRequest
 from service.store.connections import StoredConnection
 from service.store.records import Landed
@@ -179,7 +179,7 @@ async def schedule(request: Request) -> Response:
     who, wanted = actor(request), request.path_params["connection_id"]
     await parts(request).connections.get(who, wanted)
     body = await read_or_null(request, ScheduleIn)
-    asked = None if body is None else WantedSchedule(body.cron, body.timezone)
+    asked = None if body is None else ScheduleRequest(body.cron, body.timezone)
     kept = await parts(request).connections.schedule(who, wanted, asked)
     return responses.JSON(serialize.connection(kept))
 

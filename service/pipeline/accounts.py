@@ -12,12 +12,16 @@ from service.connections import Connections
 class Recognition:
     """Compares the account that pages name with the account of the connection.
 
-    `known` is false after a reconnect for which the source has not confirmed the account. Then no
-    page is stored before one of the datasets `naming` it has named the account, or has shown that
-    it does not."""
+    `confirmed` is false after a reconnect whose account the source has not named yet. Then no page
+    is stored before one of the datasets `naming` it has named the account, or has shown that it
+    does not."""
 
     def __init__(
-        self, connections: Connections, connection: Connection, naming: Sequence[str], known: bool
+        self,
+        connections: Connections,
+        connection: Connection,
+        naming: Sequence[str],
+        confirmed: bool,
     ) -> None:
         self._connections = connections
         self._connection = connection
@@ -25,10 +29,10 @@ class Recognition:
         self._naming = set(naming)
         self._settled = anyio.Event()
         self._failure = ""
-        if known or not naming:
+        if confirmed or not naming:
             self._settled.set()
 
-    async def before(self, dataset: str, page: Page) -> None:
+    async def check(self, dataset: str, page: Page) -> None:
         """Call before a page is stored. Raises OtherAccount, AlreadyConnected or Retryable."""
         if page.account and page.account != self._account:
             await self._connections.told(self._connection, page.account)

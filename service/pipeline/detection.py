@@ -13,6 +13,7 @@ from service.progress import Coverage
 from service.store.claims import findings
 from service.store.records import RecordStore
 
+#: Records loaded in one read of the database.
 RECORDS_AT_ONCE = 500
 
 
@@ -74,9 +75,9 @@ async def detect_claims(
         why = reason(error)
         await held.change(lambda sync, now: sync.undetectable(why, now))
         return
-    found = fit_findings(raw)
+    result = fit_findings(raw)
     twins = await resources.connections.twins(connection_id)
     await held.change(
-        lambda sync, now: sync.detected(len(found.claims), found.skipped, now),
-        *findings(held.sync, found, resources.clock.now(), twins),
+        lambda sync, now: sync.detected(len(result.claims), result.skipped, now),
+        *findings(held.sync, result, resources.clock.now(), twins),
     )

@@ -60,8 +60,8 @@ class HeldSync:
     async def fail(self, fault: Fault) -> None:
         await self.change(lambda sync, now: sync.failed(fault, now))
 
-    def announces(self, dataset: str | None) -> Callable[[datetime, str], Awaitable[None]]:
-        """What a connector calls before a pause: of a dataset, or of the whole sync if None."""
+    def announcer(self, dataset: str | None) -> Callable[[datetime, str], Awaitable[None]]:
+        """A callback that announces a pause of a dataset, or of the whole sync if None."""
 
         async def waiting(until: datetime, why: str) -> None:
             await self.change(lambda sync, now: sync.waiting(dataset, until, fit_text(why), now))

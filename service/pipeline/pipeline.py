@@ -25,7 +25,7 @@ log = structlog.get_logger()
 
 
 class Pipeline:
-    """Runs syncs. Of each it holds only the scope that a cancel ends."""
+    """Runs syncs. Holds a cancel scope for each of them, and nothing else."""
 
     def __init__(self, resources: Resources) -> None:
         self._resources = resources
@@ -119,18 +119,19 @@ class _Run:
             await reading.read_all()
         coverages = await coverages_of(held, resources.records)
         if not held.sync.dataset(CLAIMS).ended:
-            await held.enter(Stage.PROCESSING, "Looking for money that is owed")
+            await held.enter(Stage.PROCESSING, "Detecting claims")
             await delete_missing(resources, held)
             await detect_claims(resources, held, coverages)
         if held.sync.stage is not Stage.FINALIZING:
             await held.enter(Stage.FINALIZING, "Finishing")
-        kept = {} if held.sync.options.dry_run else coverages
-        await held.change(lambda sync, now: sync.completed(now), covered(held.sync, kept))
+        if held.sync.options.dry_run:
+            coverages = {}
+        await held.change(lambda sync, now: sync.completed(now), covered(held.sync, coverages))
 
     async def _recognise(self, connection: Connection) -> Recognition:
         """Check the account now; pages that name their account are compared as they arrive."""
         connections, held = self._resources.connections, self._held
-        known = await connections.check(connection, held.announces(None))
+        confirmed = await connections.check(connection, held.announcer(None))
         unread = [dataset.name for dataset in held.sync.sources if not dataset.ended]
         naming = [name for name in unread if held.dataset(name).tells_account]
-        return Recognition(connections, connection, naming, known)
+        return Recognition(connections, connection, naming, confirmed)

@@ -123,7 +123,7 @@ class Reading:
             sync_id = self._held.sync.id
             log.info("dataset_retried", sync_id=sync_id, dataset=name, seconds=round(pause, 1))
             until = self._clock.now() + timedelta(seconds=pause)
-            await self._held.announces(name)(until, why)
+            await self._held.announcer(name)(until, why)
             await self._clock.sleep(pause)
 
     async def _read_pages(self, progress: DatasetProgress) -> None:
@@ -131,10 +131,10 @@ class Reading:
         and the source's quotas, not the disk, decide how long a sync takes."""
         dataset = self._held.dataset(progress.name)
         window, cursor = progress.checkpoint.window, progress.checkpoint.cursor
-        waiting = self._held.announces(dataset.name)
+        waiting = self._held.announcer(dataset.name)
         pages = self._held.connector.read(self._connection, dataset, window, cursor, waiting)
         async for page in pages:
-            await self._recognition.before(dataset.name, page)
+            await self._recognition.check(dataset.name, page)
             await self._store(dataset.name, page)
 
     async def _store(self, dataset: str, page: Page) -> None:

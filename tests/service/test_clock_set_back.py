@@ -188,11 +188,11 @@ async def test_a_schedule_does_not_wait_for_the_repeated_month(tmp_path: Path) -
 @pytest.mark.parametrize("body", [NIGHT, HOURLY])
 async def test_a_scheduled_run_is_not_repeated(tmp_path: Path, body: Json) -> None:
     """An hour that the clock repeats does not start its sync twice."""
-    clock = FastClock(now=datetime(2026, 3, 10, 1, 59, 30, tzinfo=UTC))
+    clock = FastClock(now=datetime(2026, 3, 10, 1, 0, tzinfo=UTC))
     async with serve(tmp_path, clock) as service:
         ann = service.user()
         path = await scheduled(ann, body)
-        clock.jump(timedelta(minutes=1))
+        clock.jump(timedelta(minutes=61))
         with anyio.fail_after(20):
             while len(await history(ann)) < 1:
                 await anyio.sleep(0.05)
@@ -274,10 +274,10 @@ def test_a_window_is_not_empty_and_overlaps_what_is_known(
     ahead: timedelta, reach: timedelta, overlap: timedelta
 ) -> None:
     """A watermark in the future was set by a wrong clock: then the whole reach is read."""
-    known = Coverage(NOON - 2 * reach, NOON + ahead)
-    window = window_to_read(reach, overlap, NOON, known)
+    coverage = Coverage(NOON - 2 * reach, NOON + ahead)
+    window = window_to_read(reach, overlap, NOON, coverage)
     assert window.since < window.until == NOON
-    assert window.since <= max(known.until - overlap, NOON - reach)
+    assert window.since <= max(coverage.until - overlap, NOON - reach)
     if ahead > overlap:
         assert window == Window(NOON - reach, NOON)
 

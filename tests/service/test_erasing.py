@@ -115,7 +115,7 @@ async def test_nothing_of_three_hundred_orders_is_in_the_files(
 async def test_nothing_remains_among_the_records_of_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:
-    """The records of several users lie on the same pages of the file, and grew and shrank there."""
+    """The records of all users lie on the same pages of the file, where they grew and shrank."""
     names_of_users = [f"user{number}" for number in range(4)]
     script = scripted(monkeypatch)
     async with serve(tmp_path) as service:

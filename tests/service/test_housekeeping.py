@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.errors import Invalid
-from service.schedules import WantedSchedule, next_run
+from service.schedules import ScheduleRequest, next_run
 from tests.service.api.answers import SLOW, problem
 from tests.service.clocks import FastClock
 from tests.serving import Json, User, read, serve
@@ -134,12 +134,12 @@ async def test_an_invalid_schedule_is_refused_and_the_old_one_stays(
 
 
 def test_a_schedule_follows_daylight_saving_time() -> None:
-    schedule = WantedSchedule("0 2 * * *", "Europe/Berlin")
+    schedule = ScheduleRequest("0 2 * * *", "Europe/Berlin")
     for day, hour in (
         (datetime(2026, 1, 10, tzinfo=UTC), 1),
         (datetime(2026, 7, 10, tzinfo=UTC), 0),
     ):
-        assert schedule.begun(day, "").next.hour == hour
+        assert schedule.to_schedule(day, "").next.hour == hour
 
 
 @given(
@@ -152,7 +152,7 @@ def test_a_schedule_follows_daylight_saving_time() -> None:
 def test_each_run_is_later_than_the_one_before(cron: str, zone: str, now: datetime) -> None:
     """Also in the hours that a change to or from daylight saving time skips or repeats."""
     at = now.replace(tzinfo=UTC)
-    schedule = WantedSchedule(cron, zone).begun(at, "")
+    schedule = ScheduleRequest(cron, zone).to_schedule(at, "")
     for _ in range(3):
         later = next_run(schedule, at)
         assert at < later.next
@@ -160,10 +160,10 @@ def test_each_run_is_later_than_the_one_before(cron: str, zone: str, now: dateti
 
 
 def test_names_of_days_are_valid_and_dates_that_never_come_are_not() -> None:
-    begun = WantedSchedule("0 9 * * mon-fri").begun(datetime(2026, 1, 2, 10, tzinfo=UTC), "")
+    begun = ScheduleRequest("0 9 * * mon-fri").to_schedule(datetime(2026, 1, 2, 10, tzinfo=UTC), "")
     assert begun.next == datetime(2026, 1, 5, 9, tzinfo=UTC), "a Monday"
     with pytest.raises(Invalid):
-        WantedSchedule("0 0 31 4 *").begun(datetime(2026, 1, 1, tzinfo=UTC), "")
+        ScheduleRequest("0 0 31 4 *").to_schedule(datetime(2026, 1, 1, tzinfo=UTC), "")
 
 
 # Retention -------------------------------------------------------------------------------------

@@ -157,7 +157,9 @@ class World:
         except Overtaken:
             assert await self.store.sync(old.id) == before, "a zombie changed something"
         else:
-            assert before is not None and before.version == old.version, "a zombie overtook us"
+            assert before is not None and before.version == old.version, (
+                "a zombie overtook the worker"
+            )
             self.zombies.remove(old)
 
     async def end(self, user: str, change: Callable[[Sync], Sync]) -> None:
@@ -181,9 +183,9 @@ class World:
         assert all(count == 1 for count in live.values()), "two live syncs of one user"
         assert live.total() <= MOST_OF_TENANT, "too many live syncs of one tenant"
         for row in rows:
-            known = await self.registry.find(row["id"])
-            assert known is not None and known.version == row["version"]
-            assert known.status == row["status"]
+            sync = await self.registry.find(row["id"])
+            assert sync is not None and sync.version == row["version"]
+            assert sync.status == row["status"]
             check_versions(self.published[row["id"]])
 
 
@@ -262,7 +264,7 @@ async def _perform(actions: Sequence[Action]) -> None:
 
 
 async def _do(world: World, name: str, user: str, number: int) -> None:
-    """A refused action changes nothing; the invariants are checked all the same."""
+    """A refused action changes nothing; the invariants are checked after it, too."""
     if name == "crash":
         world.crash()
         return

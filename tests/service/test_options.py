@@ -157,9 +157,9 @@ async def test_records_that_may_only_have_changed_are_deleted_only_if_allowed(
         ann = await connected(service)
         await ann.whole_sync()
         script.records["cases"].pop()
-        kept = await ann.whole_sync(overwrite=True)
+        refused = await ann.whole_sync(overwrite=True)
         assert len(await ids(ann, "cases")) == 20
-        assert any("may only have changed" in warning for warning in kept["warnings"])
+        assert any("may only have changed" in warning for warning in refused["warnings"])
         await ann.whole_sync(overwrite=True, allowMassDelete=True)
         assert len(await ids(ann, "cases")) == 19
 

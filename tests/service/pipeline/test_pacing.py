@@ -66,7 +66,7 @@ async def test_a_sync_does_not_rest_while_the_processor_has_time() -> None:
 
 
 class EndlessRest(FastClock):
-    """So fast that every loop round counts as busy; the longest rest never ends by itself."""
+    """So fast that every loop round counts as busy; the longest rest never ends."""
 
     def __init__(self) -> None:
         super().__init__(speed=1000)

@@ -103,7 +103,7 @@ async def test_a_dataset_that_becomes_unavailable_is_partial_and_read_by_the_nex
         orders = dataset(done, "orders")
         assert (done["status"], orders["status"]) == ("complete", "partial")
         assert (orders["processed"], orders["error"]) == (20, "The source is unavailable.")
-        [(_, first)] = {each for each in script.windows if each[0] == "orders"}
+        [first] = {window for name, window in script.windows if name == "orders"}
         script.windows.clear()
         script.errors["orders"] = []
         second = await ann.whole_sync()
