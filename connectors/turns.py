@@ -5,13 +5,13 @@ import anyio
 from anyio.lowlevel import checkpoint
 
 
-class Turns:
+class FairTurns:
     """Lets one after the other go on, at most one in each round of the loop."""
 
     def __init__(self) -> None:
         self._lock = anyio.Lock()
 
-    async def mine(self) -> None:
+    async def take(self) -> None:
         """Before a few milliseconds of work."""
         async with self._lock:
             await checkpoint()

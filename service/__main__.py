@@ -28,9 +28,9 @@ from service.edge import limits
 from service.edge.authenticator import DEMO_USER
 from service.errors import ServiceError, StartupError
 from service.logs import configure_logs
-from service.model import Actor
 from service.server import Server, address, listen
 from service.settings import Settings, read_settings
+from service.users import Actor
 
 FAULTS = "Faults to inject: NAME=SHARE,NAME=SHARE, or JSON; see docs/sandbox.md."
 

@@ -34,12 +34,15 @@ from service.erasing import Erasing
 from service.errors import MethodNotAllowed, NotFound, ServiceError, StoreUnavailable
 from service.events.bus import EventBus
 from service.housekeeping import Housekeeping
-from service.pipeline import Pipeline
+from service.pipeline.pacing import Pacer
+from service.pipeline.pipeline import Pipeline
+from service.pipeline.resources import Resources
 from service.plans import Plans, read_plans
 from service.registry import Registry
 from service.runner.runner import Runner
 from service.settings import Settings
 from service.sources import Sources, open_sources
+from service.starting import Starter
 from service.store.audit import AuditStore
 from service.store.claims import ClaimStore
 from service.store.connections import ConnectionStore
@@ -179,9 +182,10 @@ def _assemble(
     store, stored, records = SyncStore(engine), ConnectionStore(engine), RecordStore(engine)
     audit, encoder = AuditStore(engine), serialize.Encoder()
     plans = Plans(read_plans(settings.plans), settings.max_syncs_per_tenant)
-    registry = Registry(store, records, stored, bus, runner, sources, clock, plans)
+    registry = Registry(store, stored, bus, runner, clock, plans)
     return Parts(
         registry=registry,
+        starter=Starter(registry, store, records, stored, sources, clock, plans),
         connections=Connections(stored, sources, keys, clock),
         store=store,
         records=records,
@@ -200,18 +204,20 @@ def _assemble(
 def _pipeline(settings: Settings, keys: MultiFernet, backends: Backends, parts: Parts) -> Pipeline:
     """Running syncs use an engine that waits while the database is unavailable."""
     patient = PatientEngine(backends.engine)
-    return Pipeline(
-        parts.registry,
-        Connections(ConnectionStore(patient), parts.sources, keys, parts.clock),
-        RecordStore(patient),
-        ClaimStore(patient),
-        parts.sources,
-        parts.clock,
+    resources = Resources(
+        registry=parts.registry,
+        connections=Connections(ConnectionStore(patient), parts.sources, keys, parts.clock),
+        records=RecordStore(patient),
+        claims=ClaimStore(patient),
+        sources=parts.sources,
+        clock=parts.clock,
+        pacer=Pacer(parts.clock),
         timeout=settings.sync_timeout,
-        stall_timeout=settings.stall_timeout,
+        stall_timeout=timedelta(seconds=settings.stall_timeout),
         patience=settings.source_patience,
         items=settings.history_items,
     )
+    return Pipeline(resources)
 
 
 @asynccontextmanager
@@ -223,13 +229,14 @@ async def _running(
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(hub.open())
         stack.enter_context(parts.registry.listening())
-        stack.enter_context(bus.listen(pipeline.hear))
+        stack.enter_context(bus.listen(pipeline.on_change))
         stack.enter_context(bus.listen(hub.deliver))
         await stack.enter_async_context(runner.open(pipeline.run))
         for sync in await parts.registry.unfinished():
             runner.submit(sync)
             log.info("sync_requeued", sync_id=sync.id)
         housekeeping = Housekeeping(
+            parts.starter,
             parts.registry,
             parts.connections,
             parts.store,

@@ -37,12 +37,12 @@ from service.errors import (
     StartupError,
 )
 from service.intake import fit_account, fit_text, reason
-from service.model import Actor, AuditEntry
-from service.schedules import WantedSchedule, next_run
+from service.schedules import ScheduleRequest, next_run
 from service.sources import Sources
 from service.store.audit import note
 from service.store.connections import UNDECRYPTABLE, ConnectionStore, StoredConnection
 from service.store.engine import Refused, Statement
+from service.users import Actor, AuditEntry
 
 CHECK_LASTS = timedelta(hours=1)
 """An account check that succeeded this recently is not repeated: sources count such calls too."""
@@ -184,11 +184,11 @@ class Connections:
             raise _refusal(error) from error
 
     async def schedule(
-        self, actor: Actor, connection_id: str, wanted: WantedSchedule | None
+        self, actor: Actor, connection_id: str, wanted: ScheduleRequest | None
     ) -> StoredConnection:
         """From now on syncs start by themselves, or no longer. Raises Invalid naming the field."""
         kept = await self.get(actor, connection_id)
-        schedule = wanted.begun(self._clock.now(), actor.plan) if wanted else None
+        schedule = wanted.to_schedule(self._clock.now(), actor.plan) if wanted else None
         action = "scheduled" if wanted else "unscheduled"
         details = {"cron": wanted.cron, "timezone": wanted.timezone} if wanted else {}
         noted = self._note(actor, kept, action, details)

@@ -1,4 +1,4 @@
-"""What was landed of a forgotten connection goes, out of every table and out of the files."""
+"""Erases the records of a forgotten connection from every table and from the database files."""
 
 import anyio
 import structlog
@@ -10,17 +10,17 @@ from service.store.connections import ConnectionStore, StoredConnection
 from service.store.engine import Unavailable
 from service.store.syncs import SyncStore
 
+#: Seconds between two tries of an erasure that could not be completed.
 EVERY = 20.0
-"""Seconds between two tries of what could not be done."""
-AT_ONCE = 500
-"""Rows deleted in one write: others must not wait for long."""
+#: Rows deleted in one write: other writes must not wait for long.
+ERASED_AT_ONCE = 500
 SYNCS_AT_ONCE = 100
 
 log = structlog.get_logger()
 
 
 class Erasing:
-    """One erasure at a time. What is broken off goes on in `run`, also after a restart."""
+    """One erasure at a time. An interrupted one is continued by `run`, also after a restart."""
 
     def __init__(
         self,
@@ -35,11 +35,12 @@ class Erasing:
         self._audit = audit
         self._registry = registry
         self._clock = clock
-        self._turn = anyio.Lock()
-        self._traces = True  # what a process before this one has left
+        self._lock = anyio.Lock()
+        #: Whether the files may hold deleted data: an earlier process may have left some.
+        self._traces = True
 
     async def run(self) -> None:
-        """For ever; cancel it to end it."""
+        """Run until cancelled."""
         while True:
             try:
                 for connection in await self._connections.erasing():
@@ -47,23 +48,24 @@ class Erasing:
                 if self._traces:
                     await self.clean()
             except Unavailable:
-                pass  # the next round is soon enough
+                pass  # try again in the next round
             except Exception:
                 log.exception("erasing_failed")
             await self._clock.sleep(EVERY)
 
     async def under_way(self, user: str, connection_id: str) -> bool:
-        """Whether it is asked for and not yet done."""
+        """Whether the erasure was requested and is not complete yet."""
         return any(
-            (each.user, each.id) == (user, connection_id)
-            for each in await self._connections.erasing()
+            (connection.user, connection.id) == (user, connection_id)
+            for connection in await self._connections.erasing()
         )
 
     async def finish(self, connection_id: str) -> bool:
-        """Erase to the end. False if another program that reads the files holds it back."""
-        async with self._turn:
-            found = [each for each in await self._connections.erasing() if each.id == connection_id]
-            for connection in found:
+        """Complete an erasure. False if another program that reads the files prevents that."""
+        async with self._lock:
+            for connection in await self._connections.erasing():
+                if connection.id != connection_id:
+                    continue
                 await self._rows(connection)
                 if not await self._wiped(thoroughly=True):
                     log.warning("erasing_held_back", connection_id=connection_id)
@@ -73,7 +75,7 @@ class Erasing:
         return True
 
     async def clean(self) -> None:
-        """What was overwritten or deleted lately, credentials say, is in no file any more."""
+        """Remove what was deleted or overwritten lately, such as credentials, from the files."""
         self._traces = True
         self._traces = not await self._wiped()
 
@@ -84,16 +86,16 @@ class Erasing:
             return False
 
     async def _rows(self, connection: StoredConnection) -> None:
-        """In slices; each is as good as the last, whoever broke it off."""
-        while await self._connections.erase_some(connection.id, AT_ONCE):
+        """Delete the rows in portions, so that an interrupted erasure can continue anywhere."""
+        while await self._connections.erase_some(connection.id, ERASED_AT_ONCE):
             pass
-        while await self._audit.redact(connection.user, connection.id, AT_ONCE):
+        while await self._audit.redact(connection.user, connection.id, ERASED_AT_ONCE):
             pass
         filters, before = {"connection_id": connection.id}, "sync_~"
         while True:
             syncs, _ = await self._store.history(connection.user, filters, SYNCS_AT_ONCE, before)
             for sync in syncs:
-                while await self._store.prune_items(sync.id, AT_ONCE):
+                while await self._store.prune_items(sync.id, ERASED_AT_ONCE):
                     pass
                 await self._registry.redact(sync)
             if len(syncs) < SYNCS_AT_ONCE:

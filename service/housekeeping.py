@@ -1,4 +1,4 @@
-"""What must happen by the clock: scheduled syncs, syncs paused for too long, retention."""
+"""Work that the clock starts: scheduled syncs, syncs paused for too long, retention."""
 
 from datetime import timedelta
 
@@ -7,28 +7,32 @@ import structlog
 from connectors.base import Clock
 from service.connections import Connections
 from service.errors import LostConnection, ServiceError, SyncAlreadyRunning, TooManySyncs
-from service.model import Actor, Options, sub_of
-from service.registry import Registry, StartRequest
+from service.model import Options
+from service.registry import Registry
+from service.starting import Starter, StartRequest
 from service.store.connections import StoredConnection
 from service.store.engine import Unavailable
 from service.store.syncs import KEYS_LAST, SyncStore
+from service.users import Actor, sub_of
 
+#: Seconds between two rounds. Cron expressions count in minutes.
 EVERY = 20.0
-"""Seconds between two looks at the clock: cron counts in minutes."""
+#: The time between two deletions of what is past its retention.
 TIDY_EVERY = timedelta(hours=1)
-LATER = timedelta(minutes=1)
-"""When a scheduled sync is tried again that could not begin."""
-AT_ONCE = 1000
-"""Rows deleted in one write: others must not wait for long."""
+#: The pause before a scheduled sync that could not start is tried again.
+POSTPONED_BY = timedelta(minutes=1)
+#: Rows deleted in one write: other writes must not wait for long.
+DELETED_AT_ONCE = 1000
 
 log = structlog.get_logger()
 
 
 class Housekeeping:
-    """One loop a process. What fails is tried again at the next round."""
+    """One loop per process. Work that fails is tried again in the next round."""
 
     def __init__(
         self,
+        starter: Starter,
         registry: Registry,
         connections: Connections,
         store: SyncStore,
@@ -36,6 +40,7 @@ class Housekeeping:
         retention: timedelta,
         audit_retention: timedelta,
     ) -> None:
+        self._starter = starter
         self._registry = registry
         self._connections = connections
         self._store = store
@@ -44,18 +49,18 @@ class Housekeeping:
         self._audit_retention = audit_retention
 
     async def run(self) -> None:
-        """For ever; cancel it to end it."""
+        """Run until cancelled."""
         tidied = None
         while True:
             now = self._clock.now()
             try:
-                await self._store.ping()  # so that the log has it although nobody asks
+                await self._store.ping()  # logs an outage even while there are no requests
                 await self.start_due()
                 if tidied is None or not timedelta(0) <= now - tidied < TIDY_EVERY:
                     await self.tidy()
                     tidied = now
             except Unavailable:
-                pass  # the next round is soon enough
+                pass  # try again in the next round
             except Exception:
                 log.exception("housekeeping_failed")
             await self._clock.sleep(EVERY)
@@ -63,13 +68,13 @@ class Housekeeping:
     # Schedules --------------------------------------------------------------------------------
 
     async def start_due(self) -> None:
-        """A run that was missed is made up once, however many were."""
+        """Start the scheduled syncs that are due: one each, even if several runs were missed."""
         for connection in await self._connections.due():
             await self._start(connection)
 
     async def _start(self, connection: StoredConnection) -> None:
         if connection.schedule is None or not await self._connections.claim(connection):
-            return  # another process was first
+            return  # another process has started it
         if connection.refused:
             log.warning(
                 "scheduled_sync_not_started",
@@ -80,7 +85,7 @@ class Housekeeping:
         actor = Actor(sub_of(connection.user), connection.tenant, connection.schedule.plan)
         request = StartRequest(connection.id, Options(), by="schedule")
         try:
-            await self._registry.start(actor, request)
+            await self._starter.start(actor, request)
         except (SyncAlreadyRunning, TooManySyncs) as error:
             log.info("scheduled_sync_postponed", connection_id=connection.id, code=error.code)
             await self._postpone(connection)
@@ -88,15 +93,15 @@ class Housekeeping:
             log.warning("scheduled_sync_not_started", connection_id=connection.id, code=error.code)
 
     async def _postpone(self, connection: StoredConnection) -> None:
-        kept = await self._connections.find(connection.id)
-        if kept:
-            await self._connections.claim(kept, LATER)
+        claimed = await self._connections.find(connection.id)
+        if claimed:
+            await self._connections.claim(claimed, POSTPONED_BY)
 
     # Retention --------------------------------------------------------------------------------
 
     async def tidy(self) -> None:
-        """What is old is deleted in small portions: never what is live, never the newest sync of a
-        connection, nor how far its datasets were read."""
+        """Delete what is past its retention, in small portions. Live syncs, the newest sync of each
+        connection and the coverage of its datasets are never deleted."""
         now = self._clock.now()
         await self._connections.pull_back()
         for table, column in (("idempotency_keys", "at"), ("consents", "begun_at")):
@@ -107,7 +112,7 @@ class Housekeeping:
                 await self._registry.expire(sync, text)
         while old := await self._store.old_syncs(now - self._retention, limit=100):
             for sync_id, user in old:
-                while await self._store.prune_items(sync_id, AT_ONCE):
+                while await self._store.prune_items(sync_id, DELETED_AT_ONCE):
                     pass
                 await self._store.prune(sync_id, user)
                 self._registry.forget(sync_id)
@@ -115,5 +120,5 @@ class Housekeeping:
             ("audit_logs", self._audit_retention),
             ("idempotency_keys", KEYS_LAST),
         ):
-            while await self._store.prune_table(table, now - age, AT_ONCE):
+            while await self._store.prune_table(table, now - age, DELETED_AT_ONCE):
                 pass

@@ -1,7 +1,7 @@
-"""What a connector hands over, made fit to be kept: no connector has to think of it.
+"""Makes what a connector returns fit for the store, so that no connector has to.
 
-A record that cannot be stored, or could not be read again, becomes a failed record. Everything else
-that is unfit (names, warnings, bookmarks, numbers) is repaired or left out and costs no record."""
+A record that cannot be stored, or could not be read back, becomes a failed record. Anything else
+that is unfit (names, warnings, cursors, numbers) is repaired or left out and costs no record."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -14,44 +14,45 @@ from anyio.lowlevel import checkpoint
 
 from connectors.base import Account, Claim, Cursor, Findings, Page, Record
 
+#: Characters of a record's id.
 LONGEST_ID = 1_000
-"""Characters of a record's id."""
+#: Bytes of a record's data.
 LARGEST_DATA = 4 * 1024 * 1024
-"""Bytes of a record's data."""
+#: Characters of a name.
 LONGEST_NAME = 1_000
+#: Characters of a text for the user: a reason, a warning, the title of a claim.
 LONGEST_TEXT = 2_000
-"""Characters of a text for the user: a reason, a warning, the title of a claim."""
-LONGEST_BOOKMARK = 1_000_000
-"""Characters of a cursor, and of each value that a connector learned."""
-MOST = 2**53
-"""The largest number that every reader of JSON reads without a loss."""
-A_TURN = 1024 * 1024
-"""Bytes of records that are checked before others on the event loop get their turn."""
+#: Characters of a cursor, and of each value that a connector learned.
+LONGEST_CURSOR = 1_000_000
+#: The largest number that every JSON parser reads exactly.
+LARGEST_NUMBER = 2**53
+#: Bytes of records that are checked before the event loop may run other tasks.
+CHECKED_AT_ONCE = 1024 * 1024
 
 _DECODER = msgspec.json.Decoder()
 
 
 def fit_text(text: str, most: int = LONGEST_TEXT) -> str:
-    """U+0000 and unpaired surrogates as their escapes (\\x00, \\ud800); cut off after `most`
-    characters."""
-    if _fault_of(text):
+    """At most `most` characters, with U+0000 and unpaired surrogates replaced by their escapes
+    (\\x00, \\ud800)."""
+    if _bad_character(text):
         text = text[:most].replace("\0", "\\x00").encode("utf-8", "backslashreplace").decode()
     return text[:most]
 
 
 def reason(error: Exception) -> str:
-    """The text of an error, fit to be kept and shown."""
+    """The text of an error, fit to be stored and shown."""
     return fit_text(str(error))
 
 
 async def fit_page(page: Page, before: Cursor | None) -> Page:
-    """The page as it can be kept. `before` is the cursor that the page was read from: it stands in
-    for one that cannot be kept, so that a later attempt reads this page again."""
+    """The page as it can be stored. `before` is the cursor that the page was read from: it replaces
+    a cursor that cannot be stored, so that a later attempt reads this page again."""
     return msgspec.structs.replace(
         page,
         records=await _fit_records(page.records),
         cursor=_fit_cursor(page.cursor, before),
-        total=page.total if page.total is not None and 0 <= page.total <= MOST else None,
+        total=page.total if page.total is not None and 0 <= page.total <= LARGEST_NUMBER else None,
         share=None if page.share is None else min(fit_number(page.share) or 0.0, 1.0),
         seconds_left=fit_number(page.seconds_left),
         learned=_fit_learned(page.learned),
@@ -61,8 +62,10 @@ async def fit_page(page: Page, before: Cursor | None) -> Page:
 
 
 def fit_number(number: float | None) -> float | None:
-    """None for what is negative, infinite or not a number."""
-    return number if number is not None and isfinite(number) and 0 <= number <= MOST else None
+    """None for a number that is negative, infinite, too large or NaN."""
+    if number is None or not isfinite(number) or not 0 <= number <= LARGEST_NUMBER:
+        return None
+    return number
 
 
 def fit_account(account: Account) -> Account:
@@ -75,13 +78,13 @@ def fit_account(account: Account) -> Account:
     )
 
 
-def fit_findings(found: Findings) -> Findings:
-    """Every claim is kept; one whose amount is no number is a claim of an unknown amount."""
+def fit_findings(findings: Findings) -> Findings:
+    """All claims, each fit for the store. An amount that is not a number becomes unknown."""
     return Findings(
-        claims=[_fit_claim(each) for each in found.claims],
-        ran=[fit_text(each) for each in found.ran],
-        settled=[_whole(each) for each in found.settled],
-        skipped={fit_text(rule): fit_text(why) for rule, why in found.skipped.items()},
+        claims=[_fit_claim(claim) for claim in findings.claims],
+        ran=[fit_text(rule) for rule in findings.ran],
+        settled=[_fit_id(claim_id) for claim_id in findings.settled],
+        skipped={fit_text(rule): fit_text(why) for rule, why in findings.skipped.items()},
     )
 
 
@@ -89,70 +92,71 @@ def fit_findings(found: Findings) -> Findings:
 
 
 async def _fit_records(records: Sequence[Record]) -> Sequence[Record]:
-    found, size = [], 0
+    fit, size = [], 0
     for record in records:
-        found.append(_fit_record(record))
+        fit.append(_fit_record(record))
         size += len(record.data)
-        if size > A_TURN:
+        if size > CHECKED_AT_ONCE:
             await checkpoint()
             size = 0
-    return found
+    return fit
 
 
 def _fit_record(record: Record) -> Record:
-    """The record itself if it is fit. If not, and if its id is, it fails under its own id."""
-    unnamed = _fault_of_id(record.id)
+    """The record itself if it is fit, else a failed record: under its own id if that is fit."""
+    id_problem = _problem_of_id(record.id)
     why = record.error
     if why is None:
-        why = unnamed or _fault_of_data(record.data) or _fault_of_time(record.at)
+        why = id_problem or _problem_of_data(record.data) or _problem_of_time(record.at)
     name = fit_text(record.name, LONGEST_NAME)
     if why is None and name == record.name:
         return record
     if why is None:
         return msgspec.structs.replace(record, name=name)
-    key = _stand_in(record) if unnamed else record.id
-    return Record(key, b"{}", name, error=fit_text(why) or "The source gives no reason.")
+    record_id = _replacement_id(record) if id_problem else record.id
+    return Record(record_id, b"{}", name, error=fit_text(why) or "The source gives no reason.")
 
 
-def _stand_in(record: Record) -> str:
-    """An id that can be kept, the same for the same id and data."""
-    key = record.id.encode("utf-8", "surrogatepass")
-    digest = hashlib.blake2b(b"%d\n%s" % (len(key), key), digest_size=12)
+def _replacement_id(record: Record) -> str:
+    """An id that can be stored, the same for the same id and data."""
+    raw = record.id.encode("utf-8", "surrogatepass")
+    digest = hashlib.blake2b(b"%d\n%s" % (len(raw), raw), digest_size=12)
     digest.update(record.data)
     return f"unreadable-{digest.hexdigest()}"
 
 
-def _fault_of_id(key: str) -> str | None:
-    if not key:
-        return "Cannot be kept: its id is empty."
-    if len(key) > LONGEST_ID:
-        return f"Cannot be kept: its id has {len(key):,} characters, more than {LONGEST_ID:,}."
-    if fault := _fault_of(key):
-        return f"Cannot be kept: its id contains {fault}: {fit_text(key, 80)}"
+def _problem_of_id(record_id: str) -> str | None:
+    if not record_id:
+        return "Cannot be stored: the id is empty."
+    length = len(record_id)
+    if length > LONGEST_ID:
+        return f"Cannot be stored: the id has {length:,} characters, more than {LONGEST_ID:,}."
+    if character := _bad_character(record_id):
+        return f"Cannot be stored: the id contains {character}: {fit_text(record_id, 80)}"
     return None
 
 
-def _fault_of_data(data: bytes) -> str | None:
+def _problem_of_data(data: bytes) -> str | None:
     if len(data) > LARGEST_DATA:
-        return f"Cannot be kept: its data has {len(data):,} bytes, more than {LARGEST_DATA:,}."
+        return f"Cannot be stored: the data has {len(data):,} bytes, more than {LARGEST_DATA:,}."
     try:
-        _DECODER.decode(data)  # all of it: what nobody names must be readable too
+        _DECODER.decode(data)  # all of it: fields that the service does not use must be valid too
     except (ValueError, RecursionError) as error:
-        return f"Cannot be kept: its data is not valid JSON in UTF-8 ({error})."
+        return f"Cannot be stored: the data is not valid JSON in UTF-8 ({error})."
     return None
 
 
-def _fault_of_time(at: datetime | None) -> str | None:
+def _problem_of_time(at: datetime | None) -> str | None:
     try:
         if at is not None and at.tzinfo is not None:
             at.astimezone(UTC)
     except (OverflowError, ValueError):
-        return "Cannot be kept: its time is outside the years 1 to 9999 in UTC."
+        return "Cannot be stored: the time is outside the years 1 to 9999 in UTC."
     return None
 
 
-def _fault_of(text: str) -> str:
-    """What no database, or no reader, takes in a text; empty if there is nothing."""
+def _bad_character(text: str) -> str:
+    """A character in the text that databases or JSON parsers refuse; empty if all are allowed."""
     if "\0" in text:
         return "U+0000"
     if text.isascii():
@@ -164,52 +168,55 @@ def _fault_of(text: str) -> str:
     return ""
 
 
-# What comes with them -----------------------------------------------------------------------------
+# Cursors, learned values and claims ---------------------------------------------------------------
 
 
 def _fit_cursor(cursor: Cursor | None, before: Cursor | None) -> Cursor | None:
-    """An empty cursor is where a dataset begins; None would say that it has ended."""
+    """Falls back to an empty cursor, the beginning of a dataset: None would mean its end."""
     if cursor is None or _storable(cursor):
         return cursor
     return before or Cursor("")
 
 
 def _fit_learned(learned: Mapping[str, str]) -> Mapping[str, str]:
-    """Without what cannot be kept: the connector learns it once more."""
-    return {k: v for k, v in learned.items() if _storable(k) and _storable(v)}
+    """Without values that cannot be stored: the connector learns them again."""
+    return {name: value for name, value in learned.items() if _storable(name) and _storable(value)}
 
 
 def _storable(text: str) -> bool:
-    return len(text) <= LONGEST_BOOKMARK and not _fault_of(text)
+    return len(text) <= LONGEST_CURSOR and not _bad_character(text)
 
 
 def _fit_claim(claim: Claim) -> Claim:
     amount = claim.amount if claim.amount is None or _is_amount(claim.amount) else None
-    text = claim.valuation
+    valuation = claim.valuation
     if amount != claim.amount:
-        text = f"Its amount cannot be kept: {claim.amount}"
+        valuation = f"The amount cannot be stored: {claim.amount}"
     return msgspec.structs.replace(
         claim,
-        id=_whole(claim.id),
+        id=_fit_id(claim.id),
         rule=fit_text(claim.rule),
         title=fit_text(claim.title),
         status=fit_text(claim.status),
         amount=amount,
         currency=claim.currency and fit_text(claim.currency),
         confidence=fit_text(claim.confidence),
-        valuation=fit_text(text),
-        evidence={fit_text(k): [fit_text(v) for v in vs] for k, vs in claim.evidence.items()},
-        details={fit_text(k): fit_text(v) for k, v in claim.details.items()},
+        valuation=fit_text(valuation),
+        evidence={
+            fit_text(dataset): [fit_text(record_id) for record_id in ids]
+            for dataset, ids in claim.evidence.items()
+        },
+        details={fit_text(name): fit_text(value) for name, value in claim.details.items()},
     )
 
 
 def _is_amount(text: str) -> bool:
     try:
-        return abs(Decimal(text)) * 100 < MOST
-    except ArithmeticError:  # no number, NaN, or an exponent that is too large
+        return abs(Decimal(text)) * 100 < LARGEST_NUMBER
+    except ArithmeticError:  # not a number, NaN, or an exponent that is too large
         return False
 
 
-def _whole(key: str) -> str:
-    """An id is repaired, but never cut off: two of them must not become one."""
-    return fit_text(key, len(key) * 10)
+def _fit_id(claim_id: str) -> str:
+    """Repaired but never cut off: two ids must not become one."""
+    return fit_text(claim_id, len(claim_id) * 10)

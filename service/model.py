@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Self
-from urllib.parse import quote
 
 import msgspec
 
@@ -12,15 +11,16 @@ from connectors.base import Page
 from service.errors import IllegalMove
 from service.progress import CLAIMS, FLOORS, DatasetProgress, Outcome, Stage, Tally
 
+#: Takeovers without a new checkpoint after which a sync may count as stalled.
 TAKEOVERS = 3
-"""How often a sync is taken over without a new checkpoint before it may be called stalled."""
-MOST_ATTEMPTS_TOLD = 20
+#: Earlier attempts that a sync keeps; older ones are dropped.
+MOST_ATTEMPTS_KEPT = 20
+#: The message of a sync whose connection was forgotten with its data.
 ERASED = "The data of this sync was erased."
-"""What a sync tells whose connection was forgotten with its data."""
 
 
 class Status(StrEnum):
-    """Where a sync is in its life. PENDING is shown as `in_progress`, stage `queued`."""
+    """Where a sync is in its life. Clients see PENDING as `in_progress` with the stage `queued`."""
 
     PENDING = "pending"
     IN_PROGRESS = "in_progress"
@@ -30,7 +30,7 @@ class Status(StrEnum):
     CANCELLED = "cancelled"
 
 
-# From -> to. Whatever is not in this table cannot happen.
+# From -> to. A move that is not in this table is refused.
 MOVES: Mapping[Status, frozenset[Status]] = {
     Status.PENDING: frozenset({Status.IN_PROGRESS, Status.CANCELLED, Status.FAILED}),
     Status.IN_PROGRESS: frozenset(
@@ -39,7 +39,7 @@ MOVES: Mapping[Status, frozenset[Status]] = {
             Status.FAILED,
             Status.CANCELLED,
             Status.PAUSED,
-            Status.IN_PROGRESS,  # taken over
+            Status.IN_PROGRESS,  # taken over by another process
         }
     ),
     Status.PAUSED: frozenset({Status.PENDING, Status.CANCELLED, Status.FAILED}),
@@ -52,64 +52,22 @@ LIVE = frozenset({Status.PENDING, Status.IN_PROGRESS, Status.PAUSED})
 ENDED = frozenset(Status) - LIVE
 
 
-def user_id(tenant: str, sub: str) -> str:
-    """The key of a user in every table, map and limit: tenant and `sub` together.
-
-    No two pairs share an id: quoting removes every "/" from the tenant, so the first "/" always
-    separates the two. Clients never see an id: they know a user by its `sub`."""
-    return f"{quote(tenant, safe='')}/{sub}"
-
-
-def sub_of(user: str) -> str:
-    """The `sub` in a user's id."""
-    return user.partition("/")[2]
-
-
-class Actor(msgspec.Struct, frozen=True):
-    """Who makes a request, and from where. `sub` is the name that people see; `role` is `operator`
-    or nothing."""
-
-    sub: str
-    tenant: str
-    plan: str = ""
-    address: str = ""
-    user_agent: str = ""
-    role: str = ""
-
-    @property
-    def user(self) -> str:
-        """The id by which everything of this user is kept."""
-        return user_id(self.tenant, self.sub)
-
-
-class AuditEntry(msgspec.Struct, frozen=True):
-    """Who did what to which sync or connection of a user (its id); `actor` is the user's `sub`, or
-    what acts for the user: `service`, or `schedule`."""
-
-    at: datetime
-    action: str
-    user: str
-    tenant: str
-    actor: str
-    sync_id: str = ""
-    connection_id: str = ""
-    address: str = ""
-    user_agent: str = ""
-    details: Mapping[str, Any] = {}
-
-
 class Options(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
-    """What a start asked for. `dry_run` reads and counts but lands nothing; `overwrite` reads all
-    there is and deletes what is no more, over a tenth only with `allow_mass_delete`; `priority`
-    orders the waiting syncs of a tenant; `items` says of which records the outcome is noted."""
+    """What a start asked for."""
 
+    #: Names of the datasets to read; None for all.
     datasets: tuple[str, ...] | None = None
     since: datetime | None = None
     until: datetime | None = None
+    #: Read and count, but store no records.
     dry_run: bool = False
+    #: Read everything, and delete the records that the source no longer has.
     overwrite: bool = False
+    #: Let `overwrite` delete more than a tenth of a dataset.
     allow_mass_delete: bool = False
+    #: The order among the waiting syncs of a tenant, highest first.
     priority: int = 0
+    #: The records whose outcome is noted: `failed`, `all`, or empty for the operator's default.
     items: str = ""
 
 
@@ -122,7 +80,7 @@ class Fault(msgspec.Struct, frozen=True):
 
 
 class Attempt(msgspec.Struct, frozen=True):
-    """A try that did not bring the sync to its end, and why."""
+    """An attempt that did not complete the sync, and why."""
 
     number: int
     started_at: datetime
@@ -132,13 +90,10 @@ class Attempt(msgspec.Struct, frozen=True):
 
 
 class Sync(msgspec.Struct, frozen=True):
-    """One run over one user's connection. It is its own event: `version` is the event's id.
-    `user` is a user's id (see `user_id`), not the `sub`.
-
-    `retries` and `takeovers` count what has happened since the last new checkpoint, which was at
-    `checkpoint_at`; `attempt_at` is when this attempt began, `attempts` are those before it."""
+    """One run over one user's connection. It is also the event that reports it."""
 
     id: str
+    #: The user's id (see `user_id`), not their `sub`.
     user: str
     tenant: str
     connector: str
@@ -150,9 +105,12 @@ class Sync(msgspec.Struct, frozen=True):
     stage: Stage = Stage.QUEUED
     percent: int = 0
     message: str = "Waiting for its turn"
+    #: Goes up by one with every change; also the id of the event.
     version: int = 1
     attempt: int = 1
+    #: Automatic retries since the last new checkpoint.
     retries: int = 0
+    #: Takeovers by another process since the last new checkpoint.
     takeovers: int = 0
     options: Options = Options()
     claims_detected: int = 0
@@ -160,9 +118,11 @@ class Sync(msgspec.Struct, frozen=True):
     waiting_until: datetime | None = None
     completed_at: datetime | None = None
     checkpoint_at: datetime | None = None
+    #: When the present attempt began.
     attempt_at: datetime | None = None
     error: Fault | None = None
     warnings: tuple[str, ...] = ()
+    #: The attempts before the present one.
     attempts: tuple[Attempt, ...] = ()
 
     @property
@@ -170,13 +130,13 @@ class Sync(msgspec.Struct, frozen=True):
         return self.status in LIVE
 
     @property
-    def standing(self) -> str:
-        """Of a paused sync: since when, why, and what to do."""
-        since = f"The sync is paused since {self.updated_at:%Y-%m-%d %H:%M} UTC"
+    def pause_notice(self) -> str:
+        """For a paused sync: since when, why, and what to do."""
+        since = f"The sync has been paused since {self.updated_at:%Y-%m-%d %H:%M} UTC"
         if self.error is None or self.error.code != "connection_lost":
             return f"{since}: {self.error.message if self.error else ''} Resume it, or cancel it."
-        where = f"POST /api/connections/{self.connection_id}/reconnect"
-        return f"{since} because the connection was lost: reconnect it ({where}), or cancel it."
+        path = f"POST /api/connections/{self.connection_id}/reconnect"
+        return f"{since} because the connection was lost: reconnect it ({path}), or cancel it."
 
     @property
     def kind(self) -> str:
@@ -185,14 +145,15 @@ class Sync(msgspec.Struct, frozen=True):
 
     @property
     def sources(self) -> Sequence[DatasetProgress]:
-        """The datasets that are read."""
-        return [each for each in self.datasets if each.name != CLAIMS]
+        """The datasets that are read, without the claims."""
+        return [dataset for dataset in self.datasets if dataset.name != CLAIMS]
 
     def dataset(self, name: str) -> DatasetProgress:
-        return next(each for each in self.datasets if each.name == name)
+        return next(dataset for dataset in self.datasets if dataset.name == name)
 
     def stalled(self, at: datetime, timeout: timedelta) -> bool:
-        """Taken over again and again, and nothing new for longer than it had to wait anyhow."""
+        """Whether it was taken over repeatedly and made no progress for `timeout`, not counting
+        the time that it had to wait."""
         last = max(filter(None, (self.started_at, self.checkpoint_at, self.waiting_until)))
         return self.takeovers >= TAKEOVERS and at > last + timeout
 
@@ -207,16 +168,16 @@ class Sync(msgspec.Struct, frozen=True):
         return msgspec.structs.replace(self, version=self.version + 1, updated_at=at, **changes)
 
     def taken(self, at: datetime) -> Self:
-        """Begun, or taken over from a process that is gone; then it goes on where it was."""
+        """Running: begun, continued, or taken over from a process that has ended."""
         if self.status is Status.IN_PROGRESS:
             return self._move(
                 Status.IN_PROGRESS,
                 at,
                 takeovers=self.takeovers + 1,
-                message="Taken up again after an interruption",
+                message="Continuing after an interruption",
             )
         if self.stage is not Stage.QUEUED:
-            return self._move(Status.IN_PROGRESS, at, message="Going on from where it was")
+            return self._move(Status.IN_PROGRESS, at, message="Continuing from the last checkpoint")
         return self._move(
             Status.IN_PROGRESS,
             at,
@@ -226,41 +187,43 @@ class Sync(msgspec.Struct, frozen=True):
         )
 
     def resumed(self, at: datetime) -> Self:
-        """To be tried again from its checkpoints. A pause was no failure and costs no attempt."""
+        """Waiting to run again from its checkpoints. A pause is not a failure, so resuming a
+        paused sync does not count as a new attempt."""
         return self._move(
             Status.PENDING,
             at,
             attempt=self.attempt + (self.status is not Status.PAUSED),
-            attempts=self._tried(self.status, self.error, self.completed_at or self.updated_at),
+            attempts=self._attempts(self.status, self.error, self.completed_at or self.updated_at),
             attempt_at=at,
             retries=0,
             takeovers=0,
             completed_at=None,
             error=None,
             message="Waiting for its turn",
-            warnings=(),  # each tells of a dataset that is opened again
-            datasets=tuple(each.reopened() for each in self.datasets),
+            warnings=(),  # each is about a dataset that is reopened here
+            datasets=tuple(dataset.reopened() for dataset in self.datasets),
         )
 
     def retrying(self, fault: Fault, until: datetime, at: datetime) -> Self:
-        """An attempt failed, and the next begins by itself after a pause."""
+        """The present attempt failed; the next one begins at `until`."""
         seconds = (until - at).total_seconds()
         return self._next(
             at,
             attempt=self.attempt + 1,
             retries=self.retries + 1,
-            attempts=self._tried(Status.FAILED, fault, at),
+            attempts=self._attempts(Status.FAILED, fault, at),
             attempt_at=until,
             message=f"{fault.message} Trying again in {seconds:,.0f} s",
             waiting_until=until,
             seconds_left=None,
-            datasets=tuple(each.calm() for each in self.datasets),
+            datasets=tuple(dataset.without_waits() for dataset in self.datasets),
         )
 
-    def _tried(self, status: Status, fault: Fault | None, at: datetime) -> tuple[Attempt, ...]:
+    def _attempts(self, status: Status, fault: Fault | None, at: datetime) -> tuple[Attempt, ...]:
+        """The earlier attempts with the present one, which ended at `at`."""
         begun = self.attempt_at or self.started_at
-        over = Attempt(self.attempt, min(begun, at), at, status, fault)
-        return (*self.attempts, over)[-MOST_ATTEMPTS_TOLD:]
+        present = Attempt(self.attempt, min(begun, at), at, status, fault)
+        return (*self.attempts, present)[-MOST_ATTEMPTS_KEPT:]
 
     def cancelled(self, at: datetime) -> Self:
         return self._end(Status.CANCELLED, at, "Cancelled. What was read so far is kept.")
@@ -276,16 +239,16 @@ class Sync(msgspec.Struct, frozen=True):
             error=fault,
             seconds_left=None,
             waiting_until=None,
-            datasets=tuple(each.calm() for each in self.datasets),
+            datasets=tuple(dataset.without_waits() for dataset in self.datasets),
         )
 
     def completed(self, at: datetime) -> Self:
-        count = sum(each.processed for each in self.sources)
-        what = "records counted, none kept" if self.options.dry_run else "records"
+        count = sum(dataset.processed for dataset in self.sources)
+        records = "records counted, none stored" if self.options.dry_run else "records"
         return self._end(
             Status.COMPLETE,
             at,
-            f"Complete: {count:,} {what}" + (", with warnings" if self.warnings else ""),
+            f"Complete: {count:,} {records}" + (", with warnings" if self.warnings else ""),
             stage=Stage.COMPLETE,
             percent=FLOORS[Stage.COMPLETE],
         )
@@ -298,12 +261,12 @@ class Sync(msgspec.Struct, frozen=True):
             completed_at=at,
             seconds_left=None,
             waiting_until=None,
-            datasets=tuple(each.broken_off(status) for each in self.datasets),
+            datasets=tuple(dataset.interrupted(status) for dataset in self.datasets),
             **changes,
         )
 
     def redacted(self) -> Self:
-        """Without the texts and bookmarks that came from the source."""
+        """Without the texts and cursors that came from the source."""
         if self.message == ERASED:
             return self
         return msgspec.structs.replace(
@@ -313,14 +276,16 @@ class Sync(msgspec.Struct, frozen=True):
             warnings=(),
             error=_redacted(self.error),
             attempts=tuple(
-                msgspec.structs.replace(each, error=_redacted(each.error)) for each in self.attempts
+                msgspec.structs.replace(attempt, error=_redacted(attempt.error))
+                for attempt in self.attempts
             ),
-            datasets=tuple(each.redacted(ERASED) for each in self.datasets),
+            datasets=tuple(dataset.redacted(ERASED) for dataset in self.datasets),
         )
 
     # Progress ---------------------------------------------------------------------------------
 
     def staged(self, stage: Stage, message: str, at: datetime) -> Self:
+        """In a new stage."""
         return self._next(
             at,
             stage=stage,
@@ -330,22 +295,22 @@ class Sync(msgspec.Struct, frozen=True):
         )
 
     def advanced(self, name: str, page: Page, tally: Tally, at: datetime) -> Self:
-        """A page was read: counters, checkpoint and bar in one new value."""
-        before = self.dataset(name)
-        dataset = before.advanced(page, tally)
-        new: dict[str, Any] = {}
-        if tally.processed or dataset.ended:  # what comes again is no progress
-            new = {"retries": 0, "takeovers": 0, "checkpoint_at": at}
-        said = [page.warning] if page.warning else []
+        """After a page: counters, checkpoint and percentage in one new value."""
+        dataset = self.dataset(name).advanced(page, tally)
+        changes: dict[str, Any] = {}
+        if tally.processed or dataset.ended:  # records that come twice are not progress
+            changes = {"retries": 0, "takeovers": 0, "checkpoint_at": at}
+        warnings = [page.warning] if page.warning else []
         if dataset.ended and dataset.failed:
-            lost = f"{dataset.failed:,} of {dataset.processed:,} {dataset.label} could not be read."
-            said.append(lost)
-        if fresh := [each for each in said if each not in self.warnings]:
-            new["warnings"] = (*self.warnings, *fresh)
-        return self._with(dataset, at, **new)
+            counts = f"{dataset.failed:,} of {dataset.processed:,} {dataset.label}"
+            warnings.append(f"{counts} could not be read.")
+        if new := [warning for warning in warnings if warning not in self.warnings]:
+            changes["warnings"] = (*self.warnings, *new)
+        return self._with(dataset, at, **changes)
 
     def waiting(self, name: str | None, until: datetime, why: str, at: datetime) -> Self:
-        """A pause of over a second begins, in a dataset or before any is read."""
+        """At the start of a pause of more than a second: of one dataset, or of the whole sync if
+        `name` is None."""
         seconds = (until - at).total_seconds()
         text = f"Waiting {seconds:,.0f} s for {why}"
         if name is None:
@@ -355,33 +320,33 @@ class Sync(msgspec.Struct, frozen=True):
     def dataset_failed(
         self, name: str, error: str, at: datetime, otherwise: Outcome = Outcome.FAILED
     ) -> Self:
-        """It cannot be read to its end. What came before stays; if nothing did, it is `otherwise`:
-        failed, or unknown."""
+        """With a dataset that cannot be read to its end: partial if any of its records were read,
+        else `otherwise` (failed or unknown)."""
         dataset = self.dataset(name)
         outcome = Outcome.PARTIAL if dataset.processed else otherwise
         ended = msgspec.structs.replace(dataset.end(outcome, error), total=dataset.total)
-        message = f"{dataset.label.capitalize()} could not be read to the end: {error}"
+        message = f"{dataset.label.capitalize()} could not be read completely: {error}"
         return self._with(ended, at, warnings=(*self.warnings, message))
 
-    def swept(self, name: str, deleted: int, at: datetime) -> Self:
-        """So many records of a dataset are no more."""
+    def with_deleted(self, name: str, count: int, at: datetime) -> Self:
+        """After a full refresh has deleted `count` records of a dataset."""
         dataset = self.dataset(name)
-        gone = msgspec.structs.replace(dataset, deleted=dataset.deleted + deleted)
-        return self._with(gone, at)
+        return self._with(msgspec.structs.replace(dataset, deleted=dataset.deleted + count), at)
 
     def warned(self, text: str, at: datetime) -> Self:
         return self._next(at, warnings=(*self.warnings, text))
 
     def detected(self, count: int, skipped: Mapping[str, str], at: datetime) -> Self:
-        """So many claims; each rule that did not run is named with its reason."""
+        """After the detection has found `count` claims. `skipped` gives the reason of each rule
+        that did not run."""
         claims = msgspec.structs.replace(self.dataset(CLAIMS), processed=count)
         if not skipped:
             return self._with(claims.end(Outcome.COMPLETE), at, claims_detected=count)
-        whys: dict[str, list[str]] = {}
+        rules_by_reason: dict[str, list[str]] = {}
         for rule, why in skipped.items():
-            whys.setdefault(why, []).append(rule)
-        told = " ".join(f"{', '.join(rules)}: {why}" for why, rules in whys.items())
-        text = f"Some rules could not run, so there may be more claims. {told}"
+            rules_by_reason.setdefault(why, []).append(rule)
+        reasons = " ".join(f"{', '.join(rules)}: {why}" for why, rules in rules_by_reason.items())
+        text = f"Some rules could not run, so more claims may exist. {reasons}"
         return self._with(
             claims.end(Outcome.PARTIAL, text),
             at,
@@ -390,35 +355,39 @@ class Sync(msgspec.Struct, frozen=True):
         )
 
     def undetectable(self, why: str, at: datetime) -> Self:
+        """After claims could not be computed."""
         claims = self.dataset(CLAIMS).end(Outcome.UNKNOWN, why)
         return self._with(claims, at, warnings=(*self.warnings, why))
 
-    def _with(self, dataset: DatasetProgress, at: datetime, **changes: Any) -> Self:
-        datasets = tuple(dataset if each.name == dataset.name else each for each in self.datasets)
-        waits = [each.waiting_until for each in datasets if each.waiting_until]
-        left = [each.seconds_left for each in datasets if each.seconds_left is not None]
-        changed = msgspec.structs.replace(self, datasets=datasets)
-        return changed._next(
+    def _with(self, changed: DatasetProgress, at: datetime, **changes: Any) -> Self:
+        datasets = tuple(
+            changed if dataset.name == changed.name else dataset for dataset in self.datasets
+        )
+        waits = [dataset.waiting_until for dataset in datasets]
+        left = [dataset.seconds_left for dataset in datasets if dataset.seconds_left is not None]
+        sync = msgspec.structs.replace(self, datasets=datasets)
+        return sync._next(
             at,
-            percent=max(self.percent, changed._fetched()),
-            message=changed._fetching(dataset),
-            waiting_until=max(waits, default=None),
+            percent=max(self.percent, sync._fetched()),
+            message=sync._fetching(changed),
+            waiting_until=max(filter(None, waits), default=None),
             seconds_left=max(left, default=None),
             **changes,
         )
 
     def _fetching(self, changed: DatasetProgress) -> str:
-        """What is going on: in the dataset that changed or, if it ended, in one that has not."""
+        """The message while fetching: about the dataset that changed or, if it has ended, about
+        one that has not."""
         if self.stage is not Stage.FETCHING:
             return self.message
-        unended = [each for each in self.sources if not each.ended]
-        return (unended[0] if unended and changed.ended else changed).told()
+        unended = [dataset for dataset in self.sources if not dataset.ended]
+        return (unended[0] if unended and changed.ended else changed).description
 
     def _fetched(self) -> int:
-        """The bar while fetching: the mean of the datasets, between the two floors."""
+        """The percentage while fetching: the mean of the datasets, between the two floors."""
         if self.stage is not Stage.FETCHING or not self.sources:
             return self.percent
-        mean = sum(each.fraction for each in self.sources) / len(self.sources)
+        mean = sum(dataset.fraction for dataset in self.sources) / len(self.sources)
         floor, ceiling = FLOORS[Stage.FETCHING], FLOORS[Stage.PROCESSING]
         return floor + int((ceiling - floor) * mean)
 

@@ -1,4 +1,4 @@
-"""What each plan of the product allows, as the operator has set it. Enforced when a sync starts."""
+"""The limits of each plan, as the operator sets them. Enforced when a sync starts."""
 
 from collections.abc import Mapping
 from typing import Annotated
@@ -11,16 +11,20 @@ Count = Annotated[int, msgspec.Meta(ge=0)]
 
 
 class Plan(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
-    """None: without limit. `syncs_per_day` of a user, by the day in UTC; `history_days` is how far
-    back a sync may read; `concurrency` is how many live syncs a tenant may have."""
+    """Limits of one plan; None for no limit."""
 
+    #: Syncs that a user may start on one day in UTC.
     syncs_per_day: Count | None = None
+    #: How far back a sync may read.
     history_days: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    #: Live syncs that a tenant may have.
     concurrency: Annotated[int, msgspec.Meta(ge=1)] | None = None
 
 
 class Plans:
-    """Every plan by its name. An unknown one has no limits of its own."""
+    """All plans by name. A plan that is not set has no limits of its own.
+
+    `most_of_tenant` is the default limit of live syncs in a tenant."""
 
     def __init__(self, plans: Mapping[str, Plan], most_of_tenant: int) -> None:
         self._plans = plans
@@ -34,8 +38,8 @@ class Plans:
 
 
 def read_plans(text: str) -> Mapping[str, Plan]:
-    """Plans as JSON: {"free": {"syncsPerDay": 3, "historyDays": 30, "concurrency": 1}}. Raises
-    StartupError saying what is wrong."""
+    """Read JSON like {"free": {"syncsPerDay": 3, "historyDays": 30, "concurrency": 1}}. Raises
+    StartupError if it is not valid."""
     try:
         return msgspec.json.decode(text or "{}", type=dict[str, Plan])
     except ValueError as error:

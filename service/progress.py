@@ -1,4 +1,4 @@
-"""How far a dataset is: read, counted, bookmarked, ended. Frozen values, no I/O."""
+"""The progress of one dataset: counts, checkpoint, outcome. Frozen values, no I/O."""
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -9,10 +9,12 @@ import msgspec
 
 from connectors.base import Cursor, Page, Window
 
+#: The code of a dataset of which nothing was read before its sync ended.
 NOT_READ = "not_read"
-"""The code of a dataset of which nothing was read before its sync ended."""
+#: The dataset that is computed from the others instead of read.
 CLAIMS = "claims"
-"""The dataset that is not read but detected."""
+
+_SHORTEST_WINDOW = timedelta(seconds=1)
 
 
 class Stage(StrEnum):
@@ -26,6 +28,7 @@ class Stage(StrEnum):
     COMPLETE = "complete"
 
 
+#: The percentage at which each stage begins.
 FLOORS: Mapping[Stage, int] = {
     Stage.QUEUED: 0,
     Stage.STARTING: 10,
@@ -34,11 +37,10 @@ FLOORS: Mapping[Stage, int] = {
     Stage.FINALIZING: 90,
     Stage.COMPLETE: 100,
 }
-"""Percent on the bar when a stage begins."""
 
 
 class Outcome(StrEnum):
-    """What became of a dataset. Only COMPLETE says that all of it was read and kept."""
+    """The outcome of a dataset. Only COMPLETE means that all of it was read and stored."""
 
     PENDING = "pending"
     IN_PROGRESS = "in_progress"
@@ -49,7 +51,8 @@ class Outcome(StrEnum):
 
 
 class Tally(msgspec.Struct, frozen=True):
-    """What became of a page's records. One that this sync had met before is in none of them."""
+    """The outcomes of a page's records. A record that this sync has already counted is not counted
+    again."""
 
     created: int = 0
     updated: int = 0
@@ -62,52 +65,57 @@ class Tally(msgspec.Struct, frozen=True):
 
 
 class Checkpoint(msgspec.Struct, frozen=True):
-    """Where to read on: inside which window, and the connector's own cursor."""
+    """Where reading continues."""
 
     window: Window
+    #: The connector's own position inside the window; None before the first page.
     cursor: Cursor | None = None
 
 
 class Coverage(msgspec.Struct, frozen=True):
-    """The span of time of which all that a source has of a dataset was read, without a gap. Its end
-    is the watermark: the next sync begins there."""
+    """The span of time of which all records of a dataset were read, without a gap. Its end is the
+    watermark: the next sync begins there."""
 
     since: datetime
     until: datetime
 
-    def believed(self, newest: datetime, overlap: timedelta) -> bool:
-        """Whether its end can be true, where nothing newer than `newest` can have been read. If
-        not, the clock by which it was written was ahead, and nobody knows how far was read."""
+    def plausible(self, newest: datetime, overlap: timedelta) -> bool:
+        """Whether its end can be true, given that nothing newer than `newest` can have been read.
+        If not, the clock was ahead when it was written, and the true end is unknown."""
         return self.until - overlap <= newest
 
-    def joined(self, window: Window, reach: timedelta) -> "Coverage":
-        """With a window that was read whole. One that leaves a gap counts only if it is as long as
-        the dataset reaches back."""
+    def extended(self, window: Window, reach: timedelta) -> "Coverage":
+        """Extended by a window that was read completely. A window that leaves a gap replaces the
+        coverage if it is as long as the dataset reaches back, and is ignored otherwise."""
         if window.since <= self.until and window.until >= self.since:
             return Coverage(min(self.since, window.since), max(self.until, window.until))
-        whole = window.until - window.since >= reach and window.until > self.until
-        return Coverage(window.since, window.until) if whole else self
+        complete = window.until - window.since >= reach and window.until > self.until
+        return Coverage(window.since, window.until) if complete else self
 
 
 class DatasetProgress(msgspec.Struct, frozen=True):
-    """How far one dataset is. `share` (0 to 1) serves the bar where no total is known."""
+    """The progress of one dataset within a sync."""
 
     name: str
+    #: The name in texts for people, in the plural.
     label: str
     checkpoint: Checkpoint
     status: Outcome = Outcome.PENDING
     processed: int = 0
+    #: Never less than `processed`; None while unknown.
     total: int | None = None
     failed: int = 0
     created: int = 0
     updated: int = 0
     unchanged: int = 0
     deleted: int = 0
+    #: How much was read (0 to 1), for the percentage while no total is known.
     share: float = 0.0
     seconds_left: float | None = None
     waiting_until: datetime | None = None
     waiting_for: str | None = None
     error: str | None = None
+    #: NOT_READ, or None.
     code: str | None = None
 
     @property
@@ -123,12 +131,12 @@ class DatasetProgress(msgspec.Struct, frozen=True):
         return self.share
 
     @property
-    def faultless(self) -> bool:
-        """Whether what it did not bring can be said not to be there."""
+    def fully_read(self) -> bool:
+        """Whether a record that was not read can be said not to exist."""
         return self.status is Outcome.COMPLETE and not self.failed
 
     def advanced(self, page: Page, tally: Tally) -> Self:
-        """After a page: counted, bookmarked; ended if it was the last."""
+        """After a page: counted, with a new checkpoint; ended if it was the last page."""
         processed = self.processed + tally.processed
         total = self.total if page.total is None else page.total
         counted = msgspec.structs.replace(
@@ -161,23 +169,23 @@ class DatasetProgress(msgspec.Struct, frozen=True):
             waiting_for=None,
         )
 
-    def broken_off(self, how: str) -> Self:
-        """What an ended sync (`how`: cancelled or failed) says of a dataset that it did not end:
-        never that it was read, nor that it failed, since the sync may not even have asked for it.
-        """
+    def interrupted(self, status: str) -> Self:
+        """As its sync ends with `status` (cancelled or failed). A dataset that had not ended is
+        neither complete nor failed: the sync may not even have requested it."""
         if self.ended:
             return self
-        ending = "failed" if how == "failed" else f"was {how}"
+        ending = "failed" if status == "failed" else f"was {status}"
         if self.name == CLAIMS:
-            return self.end(Outcome.UNKNOWN, f"Not computed: the sync {ending} before.")
+            return self.end(Outcome.UNKNOWN, f"Not computed: the sync {ending} first.")
         if self.processed:
-            ended = self.end(Outcome.PARTIAL, f"Not read to the end: the sync {ending} before.")
+            ended = self.end(Outcome.PARTIAL, f"Not read completely: the sync {ending} first.")
             return msgspec.structs.replace(ended, total=self.total)
-        ended = self.end(Outcome.UNKNOWN, f"Not read: the sync {ending} before.")
+        ended = self.end(Outcome.UNKNOWN, f"Not read: the sync {ending} first.")
         return msgspec.structs.replace(ended, code=NOT_READ)
 
     def reopened(self) -> Self:
-        """A dataset that broke off is read on at the next try; one that was read stays read."""
+        """As its sync is resumed. A dataset that ended with an error is read further; any other
+        stays as it is."""
         if self.error is None:
             return self
         status = Outcome.IN_PROGRESS if self.processed else Outcome.PENDING
@@ -192,12 +200,11 @@ class DatasetProgress(msgspec.Struct, frozen=True):
             seconds_left=max(self.seconds_left or 0.0, seconds),
         )
 
-    def calm(self) -> Self:
-        """It waits no more."""
+    def without_waits(self) -> Self:
         return msgspec.structs.replace(self, waiting_until=None, waiting_for=None)
 
     def redacted(self, text: str) -> Self:
-        """Without what came from the source; `text` stands in for its error."""
+        """Without anything that came from the source; `text` replaces its error."""
         return msgspec.structs.replace(
             self,
             error=self.error and text,
@@ -205,7 +212,8 @@ class DatasetProgress(msgspec.Struct, frozen=True):
             checkpoint=Checkpoint(self.checkpoint.window),
         )
 
-    def told(self) -> str:
+    @property
+    def description(self) -> str:
         """For example: Fetching orders (1,247 of 2,500). Waiting 179 s for …"""
         if self.ended:
             return f"Fetched {self.processed:,} {self.label}"
@@ -215,14 +223,12 @@ class DatasetProgress(msgspec.Struct, frozen=True):
 
 
 def window_to_read(
-    reach: timedelta, overlap: timedelta, until: datetime, known: Coverage | None
+    reach: timedelta, overlap: timedelta, until: datetime, coverage: Coverage | None
 ) -> Window:
-    """What a sync reads of a dataset unless told: from where the last one ended, a little before,
-    if that had read all of the reach and its end can be true; else the whole reach."""
-    whole = until - reach
-    if known is None or known.since > whole or not known.believed(until, overlap):
-        return Window(whole, until)
-    return Window(max(whole, min(known.until - overlap, until - _SHORTEST)), until)
-
-
-_SHORTEST = timedelta(seconds=1)
+    """The default window of a dataset: from `overlap` before the end of the coverage, if that
+    includes the whole reach and its end is plausible; else the whole reach."""
+    earliest = until - reach
+    if coverage is None or coverage.since > earliest or not coverage.plausible(until, overlap):
+        return Window(earliest, until)
+    since = min(coverage.until - overlap, until - _SHORTEST_WINDOW)
+    return Window(max(earliest, since), until)

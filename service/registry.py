@@ -1,12 +1,11 @@
-"""The one door to every sync: start, cancel, resume, get; take and record for the pipeline.
+"""The live syncs, in memory and mirrored to the store: get, cancel, resume, take, record.
 
-It is the truth about live syncs, in memory, mirrored to `sync_progress` by guarded writes. The
-order of a change is store, memory, bus: nobody hears of what a poll does not yet show."""
+Every change goes to the store first (a guarded write), then to memory, then to the bus: no event
+shows more than a poll does."""
 
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import datetime, timedelta
 
 import anyio
 import msgspec
@@ -16,45 +15,29 @@ from connectors.base import Clock
 from service.errors import (
     AlreadyFinished,
     AlreadyRunning,
-    Invalid,
-    KeyReused,
-    LostConnection,
-    NotConnected,
     NotFound,
     Overtaken,
-    PlanLimit,
     SyncAlreadyRunning,
     TooManySyncs,
 )
 from service.events.bus import EventBus
-from service.model import Actor, Fault, Options, Status, Sync
-from service.plans import Plan, Plans
+from service.model import Fault, Status, Sync
+from service.planning import check_not_lost, choose_connection
+from service.plans import Plans
 from service.runner.runner import Runner
-from service.sources import Sources
-from service.starting import new_sync
-from service.store.audit import moved, started
+from service.store.audit import moved
 from service.store.connections import ConnectionStore, StoredConnection
 from service.store.engine import Refused, Statement
-from service.store.patience import insist
-from service.store.records import RecordStore
+from service.store.patience import retry_until_available
 from service.store.syncs import Key, SyncStore, revive, save
+from service.users import Actor
 
+#: Ended syncs that stay in memory, for polls and streams that follow a sync to its end.
 ENDED_IN_MEMORY = 1000
+#: How often a cancel may lose against the sync's own progress before it gives up.
 TRIES = 50
-"""How often a change from outside may lose against the sync's own progress before it gives up."""
 
 log = structlog.get_logger()
-
-
-class StartRequest(msgspec.Struct, frozen=True):
-    """What a start may ask for; everything may be left out. `by` is what starts it in place of the
-    user: his schedule."""
-
-    connection_id: str | None = None
-    options: Options = Options()
-    attach: bool = False
-    key: Key | None = None
-    by: str = ""
 
 
 class Registry:
@@ -63,20 +46,16 @@ class Registry:
     def __init__(
         self,
         store: SyncStore,
-        records: RecordStore,
         connections: ConnectionStore,
         bus: EventBus,
         runner: Runner,
-        sources: Sources,
         clock: Clock,
         plans: Plans,
     ) -> None:
         self._store = store
-        self._records = records
         self._connections = connections
         self._bus = bus
         self._runner = runner
-        self._sources = sources
         self._clock = clock
         self._plans = plans
         self._live: dict[str, Sync] = {}
@@ -85,57 +64,29 @@ class Registry:
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """While it listens, what another process wrote becomes known here."""
+        """While open, changes that another process publishes are remembered here."""
         with self._bus.listen(self._remember):
             yield
 
     # For users --------------------------------------------------------------------------------
 
-    async def start(self, actor: Actor, request: StartRequest) -> Sync:
-        """A new sync, about to run. With `attach`, the one that is live already, if there is one;
-        with a key that was used, the one that it meant.
-
-        Raises NotConnected, LostConnection, SyncAlreadyRunning, TooManySyncs, PlanLimit, KeyReused
-        or Invalid."""
-        if same := await self._same_start(actor, request):
-            return same
-        if running := self.live_of(actor.user):
-            return await self._attach(actor, running, request)
-        connection = _usable(await self._connection(actor, request.connection_id))
-        await self._check_day(actor)
-        connector = self._sources.get(connection.connector)
-        plan, landed = self._plans.of(actor.plan), await self._records.landed(connection.id)
-        now, last = self._clock.now(), await self._store.newest_id(actor.user)
-        sync = new_sync(actor, connection, connector, request.options, plan, landed, now, last)
-        begun = started(sync, actor, request.by)
-        most = self._plans.most_of_tenant(actor.plan)
-        try:
-            with anyio.CancelScope(shield=True):
-                if not await self._store.create(sync, most, request.key, begun):
-                    await self._connection(actor, connection.id)  # forgotten meanwhile?
-                    raise TooManySyncs(headers={"Retry-After": "60"})
-                await self._tell(sync)
-        except Refused:
-            return await self._other(actor, request)
-        self._runner.submit(sync)
-        return sync
-
     async def get(self, actor: Actor, sync_id: str) -> Sync:
-        """From memory, else from the store. Raises NotFound, also for somebody else's."""
+        """A sync of this user. Raises NotFound, also for the syncs of other users."""
         sync = await self.find(sync_id)
         if sync is None or sync.user != actor.user:
             raise NotFound(f"You have no sync {sync_id}. GET /api/sync/history lists them.")
         return sync
 
     async def current(self, actor: Actor) -> Sync:
-        """The user's live sync, or the newest. Raises NotFound if there never was one."""
+        """The user's live sync, or else the newest. Raises NotFound if they have none."""
         sync = self.live_of(actor.user) or await self._store.newest_sync(actor.user)
         if sync is None:
             raise NotFound("You have not started a sync yet. POST /api/sync/start starts one.")
         return sync
 
     async def cancel(self, actor: Actor, sync_id: str) -> Sync:
-        """Live becomes cancelled; cancelled stays as it is. Raises AlreadyFinished otherwise."""
+        """Cancel a live sync. A cancelled one is returned unchanged; any other ended one raises
+        AlreadyFinished."""
         for _ in range(TRIES):
             sync = await self.get(actor, sync_id)
             if sync.status is Status.CANCELLED:
@@ -152,29 +103,28 @@ class Registry:
         raise Overtaken
 
     async def resume(self, actor: Actor, sync_id: str) -> Sync:
-        """Paused, failed or cancelled goes on from its checkpoints."""
+        """Continue a paused, failed or cancelled sync from its checkpoints."""
         sync = await self.get(actor, sync_id)
         if sync.status in (Status.PENDING, Status.IN_PROGRESS):
             raise AlreadyRunning(more=addresses(sync_id))
         if sync.status is Status.COMPLETE:
             raise AlreadyFinished(more={"syncId": sync_id, "syncStatus": sync.status})
-        running = self.live_of(actor.user)
-        if running and running.id != sync_id:
-            raise _running(running)
-        # Forgotten or lost: there is nothing to go on with.
-        _usable(await self._connection(actor, sync.connection_id))
+        live = self.live_of(actor.user)
+        if live and live.id != sync_id:
+            raise already_running(live)
+        check_not_lost(await self._connection(actor, sync))
         self._remember(sync)
         resumed = sync.resumed(self._clock.now())
         most = self._plans.most_of_tenant(actor.plan)
         try:
             await self._keep(revive(resumed, most), resumed, moved(resumed, actor))
         except Refused:
-            running = await self._store.live_sync(actor.user)
-            raise (_running(running) if running else Overtaken()) from None
+            live = await self._store.live_sync(actor.user)
+            raise (already_running(live) if live else Overtaken()) from None
         except Overtaken:
-            await self._connection(actor, sync.connection_id)
-            kept = await self.get(actor, sync_id)
-            if kept.status in (Status.PENDING, Status.IN_PROGRESS):  # by another resume
+            await self._connection(actor, sync)  # raises if forgotten meanwhile
+            latest = await self.get(actor, sync_id)
+            if latest.status in (Status.PENDING, Status.IN_PROGRESS):  # by another resume
                 raise AlreadyRunning(more=addresses(sync_id)) from None
             if await self._store.live_of_tenant(sync.tenant) >= most:
                 raise TooManySyncs(headers={"Retry-After": "60"}) from None
@@ -187,27 +137,30 @@ class Registry:
         return self._live.get(sync_id) if sync_id else None
 
     def all_of(self, user: str) -> list[Sync]:
-        """The user's syncs that are in memory: the live one, and what ended lately."""
+        """The user's syncs in memory: the ones that ended lately, and the live one."""
         live = self.live_of(user)
         ended = [sync for sync in self._ended.values() if sync.user == user]
         return [*ended, *([live] if live else [])]
 
-    def plan_of(self, actor: Actor) -> Plan:
-        """What the user's plan allows; the limit of the tenant is in it, whoever has set it."""
-        most = self._plans.most_of_tenant(actor.plan)
-        return msgspec.structs.replace(self._plans.of(actor.plan), concurrency=most)
-
-    async def started_today(self, actor: Actor) -> int:
-        """How many syncs the user has started since the day began in UTC."""
-        today = _midnight(self._clock.now())
-        return await self._store.started_between(actor.user, today, today + timedelta(days=1))
-
     # For the service itself -------------------------------------------------------------------
 
+    async def create(
+        self, sync: Sync, most_of_tenant: int, key: Key | None, *rest: Statement
+    ) -> bool:
+        """Store, publish and submit a new sync. False if its tenant has too many live syncs or its
+        connection was forgotten; raises Refused if its user has a live or a newer sync, or has used
+        the key."""
+        with anyio.CancelScope(shield=True):  # what is stored must also be published
+            if not await self._store.create(sync, most_of_tenant, key, *rest):
+                return False
+            await self._publish(sync)
+        self._runner.submit(sync)
+        return True
+
     async def take(self, sync_id: str) -> Sync:
-        """Make a sync ours to run. Raises IllegalMove if it is none to run, Overtaken if another
-        took it first."""
-        sync = await insist(lambda: self.find(sync_id))
+        """Claim a sync, to run it in this process. Raises IllegalMove if it is not to be run, and
+        Overtaken if another process claimed it first."""
+        sync = await retry_until_available(lambda: self.find(sync_id))
         if sync is None:
             raise NotFound
         taken = sync.taken(self._clock.now())
@@ -215,68 +168,81 @@ class Registry:
         return taken
 
     async def record(self, sync: Sync, *rest: Statement) -> None:
-        """Keep a new version of a sync, and whatever belongs to it, then tell everybody. A database
-        that is away is waited for.
+        """Store a new version of a sync together with `rest`, then publish it. Waits while the
+        database is unavailable.
 
-        Raises Overtaken if somebody else made that version first; then nothing was kept."""
+        Raises Overtaken, and stores nothing, if another change made that version first."""
         move = [] if sync.status is Status.IN_PROGRESS else [moved(sync, None)]
-        await insist(lambda: self._keep(save(sync), sync, *move, *rest))
+        await retry_until_available(lambda: self._keep(save(sync), sync, *move, *rest))
 
     async def unfinished(self) -> list[Sync]:
-        """What a process that is gone left running: to be submitted at the start."""
-        found = await self._store.unfinished()
-        for sync in found:
+        """The syncs that an earlier process left unfinished, to be submitted at startup. Paused
+        syncs are remembered but not returned."""
+        syncs = await self._store.unfinished()
+        for sync in syncs:
             self._remember(sync)
-        return [sync for sync in found if sync.status is not Status.PAUSED]
+        return [sync for sync in syncs if sync.status is not Status.PAUSED]
 
     def runs(self, sync_id: str) -> bool:
-        """Whether this process works on it."""
+        """Whether this process is running it."""
         return self._runner.runs(sync_id)
 
     def paused(self) -> list[Sync]:
         return [sync for sync in self._live.values() if sync.status is Status.PAUSED]
 
     async def expire(self, sync: Sync, text: str) -> None:
-        """A sync that was paused for too long fails."""
+        """Fail a sync that was paused for too long."""
         await self.record(sync.failed(Fault("paused_too_long", text), self._clock.now()))
 
     async def find(self, sync_id: str) -> Sync | None:
+        """A sync of any user, from memory or else from the store."""
         if sync := self._live.get(sync_id) or self._ended.get(sync_id):
             return sync
         return await self._store.sync(sync_id)
 
+    async def find_live(self, user: str) -> Sync | None:
+        """The user's live sync, from memory or else from the store."""
+        live = self.live_of(user) or await self._store.live_sync(user)
+        if live:
+            self._remember(live)
+        return live
+
     def forget(self, sync_id: str) -> None:
-        """It is pruned from the store."""
+        """Drop a sync from memory that was deleted from the store."""
         self._ended.pop(sync_id, None)
 
     async def redact(self, sync: Sync) -> None:
-        """Take what its source said out of a sync that has ended: its data was erased."""
+        """Remove everything that came from the source from an ended sync: its data was erased."""
         redacted = sync.redacted()
         if redacted is not sync and await self._store.write(save(redacted)):
             self._remember(redacted)
 
+    async def _connection(self, actor: Actor, sync: Sync) -> StoredConnection:
+        """Raises NotConnected if the connection of the sync was forgotten."""
+        return choose_connection(await self._connections.of_user(actor.user), sync.connection_id)
+
     # Keeping ----------------------------------------------------------------------------------
 
     async def _keep(self, guard: Statement, sync: Sync, *rest: Statement) -> None:
-        with anyio.CancelScope(shield=True):  # what was kept must also be told
+        with anyio.CancelScope(shield=True):  # what is stored must also be published
             if not await self._store.write(guard, *rest):
-                kept = await self._store.sync(sync.id)
-                # It may be ours all the same: the database went away after it had kept it.
-                if kept is None or _bytes(kept) != _bytes(sync):
-                    if kept:
-                        self._remember(kept)
+                stored = await self._store.sync(sync.id)
+                # It may be our own write: the database became unavailable after it had stored it.
+                if stored is None or _bytes(stored) != _bytes(sync):
+                    if stored:
+                        self._remember(stored)
                     raise Overtaken
-            await self._tell(sync)
+            await self._publish(sync)
 
-    async def _tell(self, sync: Sync) -> None:
+    async def _publish(self, sync: Sync) -> None:
         _log_move(self._live.get(sync.id) or self._ended.get(sync.id), sync)
         self._remember(sync)
         await self._bus.publish(sync)
 
     def _remember(self, sync: Sync) -> None:
-        """Newer versions win, in whichever order they are heard."""
-        known = self._live.get(sync.id) or self._ended.get(sync.id)
-        if known and known.version >= sync.version:
+        """Keep the newest version, in whatever order versions arrive."""
+        before = self._live.get(sync.id) or self._ended.get(sync.id)
+        if before and before.version >= sync.version:
             return
         if sync.live:
             self._ended.pop(sync.id, None)
@@ -290,98 +256,21 @@ class Registry:
         while len(self._ended) > ENDED_IN_MEMORY:
             self._ended.popitem(last=False)
 
-    # Starting ---------------------------------------------------------------------------------
 
-    async def _same_start(self, actor: Actor, request: StartRequest) -> Sync | None:
-        """What the same key has started, or was attached to, within the last day."""
-        if request.key is None:
-            return None
-        used = await self._store.used_key(actor.user, request.key.key, self._clock.now())
-        if used is None:
-            return None
-        asked, sync_id = used
-        if asked != request.key.request:
-            raise KeyReused
-        return await self.find(sync_id)
-
-    async def _other(self, actor: Actor, request: StartRequest) -> Sync:
-        """Another start of the user won the race."""
-        running = self.live_of(actor.user) or await self._store.live_sync(actor.user)
-        if running is None:
-            if same := await self._same_start(actor, request):
-                return same
-            raise Overtaken("A sync ended just now. Start again.") from None
-        self._remember(running)
-        return await self._attach(actor, running, request)
-
-    async def _attach(self, actor: Actor, running: Sync, request: StartRequest) -> Sync:
-        """The sync that runs, if that will do. It may be what the same key has just started."""
-        if same := await self._same_start(actor, request):
-            return same
-        if not request.attach:
-            raise _running(running)
-        if request.key and not await self._store.keep_key(running, request.key, self._clock.now()):
-            return await self._same_start(actor, request) or running
-        return running
-
-    async def _connection(self, actor: Actor, wanted: str | None) -> StoredConnection:
-        connections = await self._connections.of_user(actor.user)
-        if wanted is not None:
-            found = next((each for each in connections if each.id == wanted), None)
-            if found is None:
-                raise NotConnected(
-                    f"You have no connection {wanted}. GET /api/connections lists yours; "
-                    "POST /api/connections connects an account."
-                )
-            return found
-        if not connections:
-            raise NotConnected
-        if len(connections) > 1:
-            raise Invalid.field("connectionId", "You have several connections: say which one.")
-        return connections[0]
-
-    async def _check_day(self, actor: Actor) -> None:
-        most = self._plans.of(actor.plan).syncs_per_day
-        if most is None:
-            return
-        if await self.started_today(actor) >= most:
-            now = self._clock.now()
-            left = (_midnight(now) + timedelta(days=1) - now).total_seconds()
-            raise PlanLimit(
-                f"Your plan allows {most} syncs a day. The next can start tomorrow (UTC).",
-                more={"limit": "syncsPerDay", "allowed": most},
-                headers={"Retry-After": f"{left:.0f}"},
-            )
-
-
-def _midnight(now: datetime) -> datetime:
-    return now.replace(hour=0, minute=0, second=0, microsecond=0)
-
-
-def _running(running: Sync) -> SyncAlreadyRunning:
-    more = addresses(running.id)
-    if running.status is not Status.PAUSED:
+def already_running(live: Sync) -> SyncAlreadyRunning:
+    """Why the user cannot start another sync: the one that is live, and what to do about it."""
+    more = addresses(live.id)
+    if live.status is not Status.PAUSED:
         return SyncAlreadyRunning(more=more)
-    paused = {"syncStatus": running.status, "connectionId": running.connection_id}
-    return SyncAlreadyRunning(running.standing, more={**more, **paused})
-
-
-def _usable(connection: StoredConnection) -> StoredConnection:
-    """Raises LostConnection: a sync of it would only pause."""
-    if connection.refused is None:
-        return connection
-    text = (
-        f"The connection is lost: {connection.refused} "
-        f"Reconnect it: POST /api/connections/{connection.id}/reconnect."
-    )
-    raise LostConnection(text, more={"connectionId": connection.id})
+    paused = {"syncStatus": live.status, "connectionId": live.connection_id}
+    return SyncAlreadyRunning(live.pause_notice, more={**more, **paused})
 
 
 def _log_move(before: Sync | None, sync: Sync) -> None:
-    """One event for each move (see MOVES), wherever it was made; a takeover is one, too."""
+    """Log each move (see MOVES) once, wherever it was made. A takeover counts as a move."""
     if before and before.status is sync.status and before.takeovers >= sync.takeovers:
         return
-    told: dict[str, object] = {
+    fields: dict[str, object] = {
         "from": before.status.value if before else "none",
         "to": sync.status.value,
         "sync_id": sync.id,
@@ -391,9 +280,9 @@ def _log_move(before: Sync | None, sync: Sync) -> None:
         "version": sync.version,
     }
     if sync.error:
-        told |= {"code": sync.error.code, "reason": sync.error.message}
+        fields |= {"code": sync.error.code, "reason": sync.error.message}
     alarming = sync.status in (Status.PAUSED, Status.FAILED)
-    (log.warning if alarming else log.info)("sync_moved", **told)
+    (log.warning if alarming else log.info)("sync_moved", **fields)
 
 
 def _bytes(sync: Sync) -> bytes:

@@ -1,4 +1,4 @@
-"""When syncs start by themselves: cron expressions in a time zone. No I/O."""
+"""When scheduled syncs start: cron expressions in a time zone. No I/O."""
 
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
@@ -9,37 +9,42 @@ from cronsim import CronSim, CronSimError
 from service.errors import Invalid
 from service.store.connections import Schedule
 
+#: Characters of a cron expression.
 LONGEST = 100
 
 
-class WantedSchedule(msgspec.Struct, frozen=True):
-    """What a user asks for: five fields of cron, and the name of a time zone of the IANA."""
+class ScheduleRequest(msgspec.Struct, frozen=True):
+    """A schedule that a user asks for."""
 
+    #: A cron expression of five fields.
     cron: str
+    #: The name of an IANA time zone.
     timezone: str = "UTC"
 
-    def begun(self, now: datetime, plan: str) -> Schedule:
-        """Raises Invalid naming the field that is wrong."""
+    def to_schedule(self, now: datetime, plan: str) -> Schedule:
+        """The schedule with its first run after `now`. Raises Invalid with the name of the field
+        that is wrong."""
         if len(self.cron.split()) != 5 or len(self.cron) > LONGEST:
             raise Invalid.field("cron", "Must have five fields, like `0 2 * * *` (daily at 02:00).")
         if _zone(self.timezone) is None:
-            raise Invalid.field("timezone", "Must be a time zone's name, like Europe/Berlin.")
+            text = "Must be the name of a time zone, like Europe/Berlin."
+            raise Invalid.field("timezone", text)
         try:
             return next_run(Schedule(self.cron, self.timezone, now, plan), now)
         except (CronSimError, StopIteration) as error:
-            text = f"Not a cron expression that ever comes true ({error})."
+            text = f"Must be a valid cron expression that matches some date ({error})."
             raise Invalid.field("cron", text) from error
 
 
 def next_run(schedule: Schedule, now: datetime) -> Schedule:
-    """The same, with the first time after now: runs that were missed are not made up one by one."""
-    here = now.astimezone(_zone(schedule.timezone) or UTC)
-    coming: datetime = next(CronSim(schedule.cron, here))
-    return msgspec.structs.replace(schedule, next=coming.astimezone(UTC))
+    """The schedule with its first run after `now`; runs before that, missed or not, are skipped."""
+    local = now.astimezone(_zone(schedule.timezone) or UTC)
+    run: datetime = next(CronSim(schedule.cron, local))
+    return msgspec.structs.replace(schedule, next=run.astimezone(UTC))
 
 
 def _zone(name: str) -> ZoneInfo | None:
     try:
         return ZoneInfo(name)
-    except (ValueError, OSError, LookupError):  # no such name, a path, a folder of zones
+    except (ValueError, OSError, LookupError):  # an unknown name, a path, a folder of zones
         return None

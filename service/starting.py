@@ -1,88 +1,144 @@
-"""A new sync: which datasets it reads, and which span of time of each. No I/O."""
+"""Whether a sync may start, and what the limits of a user's plan are."""
 
-from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
-from connectors.base import Connector, Dataset, Window
-from service.errors import Invalid, PlanLimit
-from service.model import Actor, Options, Sync
-from service.plans import Plan
-from service.progress import CLAIMS, Checkpoint, DatasetProgress, window_to_read
-from service.store.connections import StoredConnection
-from service.store.ids import new_id
-from service.store.records import Landed
+import msgspec
+
+from connectors.base import Clock
+from service.errors import KeyReused, Overtaken, PlanLimit, TooManySyncs
+from service.model import Options, Sync
+from service.planning import check_not_lost, choose_connection, new_sync
+from service.plans import Plan, Plans
+from service.registry import Registry, already_running
+from service.sources import Sources
+from service.store.audit import started
+from service.store.connections import ConnectionStore, StoredConnection
+from service.store.engine import Refused
+from service.store.records import RecordStore
+from service.store.syncs import Key, SyncStore
+from service.users import Actor
 
 
-def new_sync(
-    actor: Actor,
-    connection: StoredConnection,
-    connector: Connector,
-    options: Options,
-    plan: Plan,
-    landed: Mapping[str, Landed],
-    now: datetime,
-    last: str = "",
-) -> Sync:
-    """What was asked for, as a sync that waits for its turn; `last` is the id of the user's newest.
-    Raises Invalid or PlanLimit."""
-    datasets = [
-        _progress(each, _window(each, options, plan, landed.get(each.name), now))
-        for each in _chosen(connector.datasets, options)
-    ]
-    claims = DatasetProgress(CLAIMS, "claims", Checkpoint(Window(now, now)))
-    return Sync(
-        id=_id(now, last),
-        user=actor.user,
-        tenant=actor.tenant,
-        connector=connection.connector,
-        connection_id=connection.id,
-        started_at=now,
-        updated_at=now,
-        options=options,
-        datasets=(*datasets, claims),
-    )
+class StartRequest(msgspec.Struct, frozen=True):
+    """What a start asks for."""
+
+    #: None for the user's only connection.
+    connection_id: str | None = None
+    options: Options = Options()
+    #: Return the user's live sync, if there is one, instead of refusing the start.
+    attach: bool = False
+    #: The idempotency key.
+    key: Key | None = None
+    #: What starts the sync in place of the user: `schedule`, or empty.
+    by: str = ""
 
 
-def _id(now: datetime, last: str) -> str:
-    """Of a user's ids the later one is the greater: they are the order of the history."""
-    return f"sync_{new_id(now, last.removeprefix('sync_'))}"
+class Starter:
+    """Starts syncs."""
 
+    def __init__(
+        self,
+        registry: Registry,
+        store: SyncStore,
+        records: RecordStore,
+        connections: ConnectionStore,
+        sources: Sources,
+        clock: Clock,
+        plans: Plans,
+    ) -> None:
+        self._registry = registry
+        self._store = store
+        self._records = records
+        self._connections = connections
+        self._sources = sources
+        self._clock = clock
+        self._plans = plans
 
-def _chosen(datasets: Sequence[Dataset], options: Options) -> Sequence[Dataset]:
-    names = [each.name for each in datasets]
-    wanted = names if options.datasets is None else options.datasets
-    if not wanted or set(wanted) - set(names):
-        raise Invalid.field("datasets", f"Choose at least one of: {', '.join(names)}.")
-    return [each for each in datasets if each.name in wanted]
+    async def start(self, actor: Actor, request: StartRequest) -> Sync:
+        """A new sync, about to run; the sync that the idempotency key stands for; or, with
+        `attach`, the user's live sync.
 
+        A user has at most one live sync. Of two starts at once, a unique index of the store (on the
+        user's live sync, and on the key) lets one win; the other is treated as if it came later.
 
-def _progress(dataset: Dataset, window: Window) -> DatasetProgress:
-    return DatasetProgress(dataset.name, dataset.label, Checkpoint(window))
+        Raises NotConnected, LostConnection, SyncAlreadyRunning, TooManySyncs, PlanLimit, KeyReused,
+        Overtaken or Invalid."""
+        if same := await self._started_with(request.key, actor):
+            return same
+        live = self._registry.live_of(actor.user)
+        if live is None:
+            connection = await self._connection(actor, request.connection_id)
+            check_not_lost(connection)
+            await self._check_daily_limit(actor)
+            sync = await self._planned(actor, request, connection)
+            most = self._plans.most_of_tenant(actor.plan)
+            note = started(sync, actor, request.by)
+            try:
+                if await self._registry.create(sync, most, request.key, note):
+                    return sync
+            except Refused:  # another start of this user was first
+                live = await self._registry.find_live(actor.user)
+            else:
+                await self._connection(actor, connection.id)  # raises if forgotten meanwhile
+                raise TooManySyncs(headers={"Retry-After": "60"})
+        # The live sync may be what the same key has started since it was looked up.
+        if same := await self._started_with(request.key, actor):
+            return same
+        if live is None:
+            raise Overtaken("A sync ended just now. Start again.")
+        if not request.attach:
+            raise already_running(live)
+        if request.key and not await self._store.keep_key(live, request.key, self._clock.now()):
+            # The same request attached at the same time and stored the key first.
+            return await self._started_with(request.key, actor) or live
+        return live
 
+    def plan_of(self, actor: Actor) -> Plan:
+        """The limits of the user's plan, with the default limit of the tenant filled in."""
+        most = self._plans.most_of_tenant(actor.plan)
+        return msgspec.structs.replace(self._plans.of(actor.plan), concurrency=most)
 
-def _window(
-    dataset: Dataset, options: Options, plan: Plan, known: Landed | None, now: datetime
-) -> Window:
-    """Computed once: it stays through every attempt. Unless told, from where the last sync ended;
-    all that the dataset reaches back for a full refresh, and for a window that ends in the past."""
-    newest = now - dataset.lag
-    until = min(options.until or newest, newest)
-    if dataset.reach is None:
-        return Window(until, until)
-    allowed = timedelta(days=plan.history_days) if plan.history_days else dataset.reach
-    if options.since:
-        _check(options.since, until, now, plan)
-        return Window(options.since, until)
-    again = options.overwrite or options.until is not None
-    coverage = None if again or known is None else known.coverage
-    return window_to_read(min(dataset.reach, allowed), dataset.overlap, until, coverage)
+    async def started_today(self, actor: Actor) -> int:
+        """The number of syncs that the user has started since midnight in UTC."""
+        today = _midnight(self._clock.now())
+        return await self._store.started_between(actor.user, today, today + timedelta(days=1))
 
+    async def _started_with(self, key: Key | None, actor: Actor) -> Sync | None:
+        """The sync that the key started, or was attached to, within the last day. Raises KeyReused
+        if that request asked for something else."""
+        if key is None:
+            return None
+        used = await self._store.used_key(actor.user, key.key, self._clock.now())
+        if used is None:
+            return None
+        request, sync_id = used
+        if request != key.request:
+            raise KeyReused
+        return await self._registry.find(sync_id)
 
-def _check(since: datetime, until: datetime, now: datetime, plan: Plan) -> None:
-    if since >= until:
-        raise Invalid.field("since", f"Must be before until ({until:%Y-%m-%dT%H:%M:%SZ}).")
-    if plan.history_days and since < now - timedelta(days=plan.history_days):
+    async def _connection(self, actor: Actor, connection_id: str | None) -> StoredConnection:
+        return choose_connection(await self._connections.of_user(actor.user), connection_id)
+
+    async def _check_daily_limit(self, actor: Actor) -> None:
+        most = self._plans.of(actor.plan).syncs_per_day
+        if most is None or await self.started_today(actor) < most:
+            return
+        now = self._clock.now()
+        left = (_midnight(now) + timedelta(days=1) - now).total_seconds()
         raise PlanLimit(
-            f"Your plan allows to read {plan.history_days} days back. Choose a later `since`.",
-            more={"limit": "historyDays", "allowed": plan.history_days},
+            f"Your plan allows {most} syncs a day. The next can start tomorrow (UTC).",
+            more={"limit": "syncsPerDay", "allowed": most},
+            headers={"Retry-After": f"{left:.0f}"},
         )
+
+    async def _planned(
+        self, actor: Actor, request: StartRequest, connection: StoredConnection
+    ) -> Sync:
+        connector = self._sources.get(connection.connector)
+        plan, landed = self._plans.of(actor.plan), await self._records.landed(connection.id)
+        now, newest = self._clock.now(), await self._store.newest_id(actor.user)
+        return new_sync(actor, connection, connector, request.options, plan, landed, now, newest)
+
+
+def _midnight(now: datetime) -> datetime:
+    return now.replace(hour=0, minute=0, second=0, microsecond=0)

@@ -7,7 +7,13 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-GROUND = {"connectors.base", "service.model", "service.progress", "service.errors"}
+GROUND = {
+    "connectors.base",
+    "service.model",
+    "service.users",
+    "service.progress",
+    "service.errors",
+}
 NOUNS = GROUND | {"service.settings"}
 # What is kept, whichever the database is.
 STORES = {
@@ -28,6 +34,7 @@ ROOMS = {
         "service.errors",
         "service.logs",
         "service.model",
+        "service.users",
         "service.terminal",
         "connectors",
         "connectors.base",
@@ -42,6 +49,7 @@ ROOMS = {
         "service.erasing",
         "service.pipeline",
         "service.registry",
+        "service.starting",
         "service.connections",
         "service.plans",
         "service.sources",
@@ -57,6 +65,7 @@ ROOMS = {
         "service.streams",
         "service.wire",
         "service.registry",
+        "service.starting",
         "service.erasing",
         "service.connections",
         "service.schedules",
@@ -68,11 +77,7 @@ ROOMS = {
     "service.edge": {"service.wire", *NOUNS},
     "service.streams": {"service.wire", *GROUND},
     "service.wire": {"service.registry", *STORES, *GROUND},
-    "service.accounts": {"service.connections", *GROUND},
     "service.pipeline": {
-        "service.accounts",
-        "service.landed",
-        "service.patience",
         "service.intake",
         "service.registry",
         "service.connections",
@@ -80,22 +85,29 @@ ROOMS = {
         *STORES,
         *GROUND,
     },
-    "service.landed": {"service.store.records", *GROUND},
     "service.housekeeping": {
+        "service.starting",
         "service.registry",
         "service.connections",
         *STORES,
         *GROUND,
     },
     "service.erasing": {"service.registry", *STORES, *GROUND},
+    "service.starting": {
+        "service.registry",
+        "service.planning",
+        "service.plans",
+        "service.sources",
+        *STORES,
+        *GROUND,
+    },
     "service.registry": {
-        "service.starting",
+        "service.planning",
         "service.plans",
         *STORES,
         "service.store.patience",
         "service.events.bus",
         "service.runner.runner",
-        "service.sources",
         *GROUND,
     },
     "service.intake": {"connectors.base"},
@@ -106,7 +118,7 @@ ROOMS = {
         "service.sources",
         *GROUND,
     },
-    "service.starting": {"service.plans", *STORES, *GROUND},
+    "service.planning": {"service.plans", *STORES, *GROUND},
     "service.schedules": {"service.store.connections", "service.errors"},
     "service.sources": {"connectors.base", "service.errors"},
     "service.store": NOUNS,
@@ -114,6 +126,7 @@ ROOMS = {
     "service.runner": NOUNS,
     "service.model": {"connectors.base", "service.progress", "service.errors"},
     "service.progress": {"connectors.base"},
+    "service.users": set(),
     "service.plans": {"service.errors"},
     "service.terminal": {"service.errors"},
     "service.settings": {"service.plans", "service.errors"},

@@ -16,7 +16,7 @@ from connectors.amazon.settings import AmazonSettings
 from connectors.base import Clock, Connection, ConnectionLost, Retryable, SourceError, Waiting
 from connectors.http import Answer, Download, Http
 from connectors.quota import Bucket, Buckets, Quota
-from connectors.turns import Turns
+from connectors.turns import FairTurns
 
 FINANCE = "Finance and Accounting"
 FULFILLMENT = "Amazon Fulfillment"
@@ -87,7 +87,7 @@ class Client:
         self._tokens = tokens
         self._buckets = buckets
         self._clock = clock
-        self.turns = Turns()
+        self.turns = FairTurns()
         self.speed = 1.0
         """How many times faster than Amazon the other side is. Only a stand-in announces it."""
 

@@ -13,7 +13,7 @@ from connectors.amazon.client import FULFILLMENT
 from connectors.amazon.scratch import Groups, Numbers
 from connectors.amazon.tables import Malformed, Row, Table
 from connectors.base import Connection, Record, SourceError, Unknowable, Window
-from connectors.turns import Turns
+from connectors.turns import FairTurns
 
 ROWS_A_TURN = 50
 """What is read of a document before others on the event loop get their turn."""
@@ -107,7 +107,7 @@ class Rows:
     """The rows of one document: the report for a part (its number too) that was made at a time."""
 
     def __init__(
-        self, kind: Kind, part: Part, number: int, made_at: datetime, turns: Turns
+        self, kind: Kind, part: Part, number: int, made_at: datetime, turns: FairTurns
     ) -> None:
         self._kind = kind
         self._part = part
@@ -169,7 +169,7 @@ class Rows:
     async def _in_turns(self, waiting: Sequence[_Read]) -> AsyncIterator[Sequence[_Read]]:
         for start in range(0, len(waiting), ROWS_A_TURN):
             if start:
-                await self._turns.mine()
+                await self._turns.take()
             yield waiting[start : start + ROWS_A_TURN]
 
     async def _rows(self, text: AsyncIterator[list[str]]) -> AsyncIterator[Sequence[_Read]]:
@@ -178,7 +178,7 @@ class Rows:
         async for found in text:
             rows = self._table.rows(found)
             while some := list(islice(rows, ROWS_A_TURN)):
-                await self._turns.mine()
+                await self._turns.take()
                 yield [self._read(n, row) for n, row in enumerate(some, number + 1)]
                 number += len(some)
                 if number >= MOST_ROWS:
@@ -211,7 +211,7 @@ class Rows:
         group: list[_Read] = []
         of = 0
         for kept in self._groups.read():
-            await self._turns.mine()
+            await self._turns.take()
             whole: list[list[_Read]] = []
             for first, number, value in kept:
                 if group and first != of:

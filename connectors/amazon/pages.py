@@ -142,7 +142,7 @@ class _Reading:
             part = self._parts[self._mark.part]
             body = await self._body()
             found = Slice([], None) if body is None else _decode(self._source, body)
-            await self._client.turns.mine()
+            await self._client.turns.take()
             records = [_record(self._source, raw, part) for raw in found.records]
             if self._mark.bare:
                 records = [_bare(each) for each in records]

@@ -14,12 +14,13 @@ from connectors.base import Dataset, Granted
 from service.api.parts import actor, parts
 from service.connections import ConsentRequest, NewConnection
 from service.errors import Invalid, ServiceError
-from service.model import Actor, Status, Sync
+from service.model import Status, Sync
 from service.progress import Outcome
-from service.registry import StartRequest
-from service.schedules import WantedSchedule
+from service.schedules import ScheduleRequest
+from service.starting import StartRequest
 from service.store.connections import StoredConnection
 from service.store.records import Landed
+from service.users import Actor
 from service.wire import responses, serialize, shapes
 from service.wire.reading import In, Query, read_body, read_or_null, read_query
 
@@ -110,7 +111,7 @@ async def _historical_sync(request: Request, who: Actor, kept: StoredConnection)
     """The sync; or why there is none. A failure to start it never fails the connection: the user
     can start it any time."""
     try:
-        return await parts(request).registry.start(who, StartRequest(connection_id=kept.id))
+        return await parts(request).starter.start(who, StartRequest(connection_id=kept.id))
     except ServiceError as error:
         log.warning("historical_sync_not_started", connection_id=kept.id, code=error.code)
         return f"The historical sync was not started. {error.detail}"
@@ -178,7 +179,7 @@ async def schedule(request: Request) -> Response:
     who, wanted = actor(request), request.path_params["connection_id"]
     await parts(request).connections.get(who, wanted)
     body = await read_or_null(request, ScheduleIn)
-    asked = None if body is None else WantedSchedule(body.cron, body.timezone)
+    asked = None if body is None else ScheduleRequest(body.cron, body.timezone)
     kept = await parts(request).connections.schedule(who, wanted, asked)
     return responses.JSON(serialize.connection(kept))
 

@@ -10,8 +10,8 @@ from service.wire import responses, shapes
 async def me(request: Request) -> Response:
     """The caller's `sub`, tenant and role, and the limits of the plan. Only an operator has a role;
     a limit that does not exist is null."""
-    who, registry = actor(request), parts(request).registry
-    plan = registry.plan_of(who)
+    who, starter = actor(request), parts(request).starter
+    plan = starter.plan_of(who)
     return responses.JSON(
         shapes.Me(
             user=who.sub,
@@ -20,7 +20,7 @@ async def me(request: Request) -> Response:
             plan=shapes.PlanOfMe(
                 name=who.plan,
                 syncs_per_day=plan.syncs_per_day,
-                syncs_today=await registry.started_today(who),
+                syncs_today=await starter.started_today(who),
                 history_days=plan.history_days,
                 concurrency=plan.concurrency,
             ),

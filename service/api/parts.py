@@ -11,19 +11,21 @@ from service.edge.authentication import IDENTITY
 from service.edge.authenticator import Authenticator, Identity
 from service.edge.rates import Rates
 from service.erasing import Erasing
-from service.model import Actor
 from service.registry import Registry
 from service.sources import Sources
+from service.starting import Starter
 from service.store.audit import AuditStore
 from service.store.claims import ClaimStore
 from service.store.records import RecordStore
 from service.store.syncs import SyncStore
 from service.streams.hub import Hub
+from service.users import Actor
 from service.wire.serialize import Encoder
 
 
 class Parts(msgspec.Struct, frozen=True):
     registry: Registry
+    starter: Starter
     connections: Connections
     store: SyncStore
     records: RecordStore

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from service.api.parts import actor, parts
 from service.errors import Invalid
 from service.model import Options, Status, Sync
-from service.registry import StartRequest
+from service.starting import StartRequest
 from service.store.syncs import Key
 from service.wire import responses, serialize
 from service.wire.reading import In, Moment, in_utc, read_body
@@ -73,7 +73,7 @@ async def start(request: Request) -> Response:
     """Start a sync. The answer comes at once, the sync goes on by itself."""
     who, key = actor(request), _key(request)
     body = await read_body(request, StartIn, StartIn())
-    sync = await parts(request).registry.start(who, body.request(key))
+    sync = await parts(request).starter.start(who, body.request(key))
     return _accepted(sync, _START_WORDS.get(sync.status, f"This sync is {sync.status}"))
 
 
@@ -102,7 +102,7 @@ async def resume(request: Request) -> Response:
 
 
 def _accepted(sync: Sync, message: str) -> Response:
-    told = serialize.started(sync, sync.standing if sync.status is Status.PAUSED else message)
+    told = serialize.started(sync, sync.pause_notice if sync.status is Status.PAUSED else message)
     return responses.JSON(told, status_code=202, headers={"Location": told.status_url})
 
 

@@ -13,8 +13,8 @@ from service.edge.tickets import LIFETIME, Ticket, Tickets
 from service.edge.token_claims import MAX_NAME, invalid_token
 from service.edge.tokens import MAX_TOKEN, Tokens
 from service.errors import Forbidden, Unauthenticated
-from service.model import Actor
 from service.settings import Settings, is_loopback
+from service.users import Actor
 
 COOKIE = "session"
 STREAM = "/api/sse/sync-progress/"

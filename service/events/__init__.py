@@ -1,1 +1,1 @@
-"""Who hears of a change."""
+"""The event bus: every change of a sync, to everyone who listens."""

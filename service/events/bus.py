@@ -1,4 +1,4 @@
-"""The event bus in this process. An event is the sync as it now is; losing one never hurts."""
+"""The event bus of this process. An event is the whole sync, so a lost event does no harm."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,17 +13,17 @@ log = structlog.get_logger()
 
 
 class EventBus:
-    """Tells every listener of every change, in the order in which they were kept."""
+    """Calls every listener for every change, in the order in which changes were stored."""
 
     def __init__(self) -> None:
         self._listeners: list[Listener] = []
 
     async def publish(self, sync: Sync) -> None:
-        """Called after the commit: no event tells of what was not kept."""
+        """Call it after the commit: an event must not show what was not stored."""
         self.deliver(sync)
 
     def deliver(self, sync: Sync) -> None:
-        """Listeners do not wait: each takes note and returns."""
+        """Call the listeners one after the other. A listener must not wait."""
         for listener in tuple(self._listeners):
             try:
                 listener(sync)

@@ -1,1 +1,1 @@
-"""Where syncs run."""
+"""Runs syncs, in a fair order."""

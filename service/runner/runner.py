@@ -1,4 +1,4 @@
-"""Runs syncs as tasks of this process, so many at once and no more, tenants in fair turns."""
+"""Runs syncs as tasks of this process: a limited number at once, tenants in fair turns."""
 
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -16,7 +16,7 @@ log = structlog.get_logger()
 
 
 class Runner:
-    """Takes a sync and sees that it is run. Stopping it costs no sync an attempt.
+    """Runs every sync that is submitted. Stopping the runner costs no sync an attempt.
 
     Waiting syncs are scheduled round-robin by tenant. The next tenant is the one with the fewest
     running syncs; of equals, the one that has waited longest since it submitted a sync or one of
@@ -26,14 +26,15 @@ class Runner:
     def __init__(self, most_at_once: int) -> None:
         self._most_at_once = most_at_once
         self._group: TaskGroup | None = None
-        self._waiting: dict[str, Sync] = {}  # in the order of submission
+        #: Submitted syncs, in the order of submission.
+        self._waiting: dict[str, Sync] = {}
         #: Waiting tenants in the order of their turns: the first has waited longest.
         self._turns: dict[str, None] = {}
         self._running: dict[str, Sync] = {}
 
     @asynccontextmanager
     async def open(self, run: Run) -> AsyncIterator[None]:
-        """While open, what is submitted runs; at the end all of it is stopped where it is."""
+        """Run submitted syncs while open. At the end, running ones are stopped where they are."""
         self._run = run
         async with anyio.create_task_group() as group:
             self._group = group
@@ -44,28 +45,30 @@ class Runner:
                 group.cancel_scope.cancel()
 
     def submit(self, sync: Sync) -> None:
-        """Twice is once; but what is submitted while its last run ends (cancelled, and resumed
-        at once) runs again. After the end nothing is taken: the next process will find it."""
+        """Submitting a waiting sync again has no effect. A sync that is submitted while its last
+        run ends (cancelled and resumed at once) runs again. After the runner has closed nothing is
+        accepted: the next process finds the sync in the store."""
         if self._group:
             self._waiting.setdefault(sync.id, sync)
             self._turns.setdefault(sync.tenant)
-            self._next()
+            self._start_next()
 
     def runs(self, sync_id: str) -> bool:
         return sync_id in self._running
 
-    def _next(self) -> None:
-        """Let as many begin as there is room for."""
+    def _start_next(self) -> None:
+        """Start waiting syncs until the limit is reached."""
         while self._group and len(self._running) < self._most_at_once:
             sync = self._chosen()
             if sync is None:
                 return
             del self._waiting[sync.id]
-            self._to_the_end(sync.tenant)
+            self._end_turn(sync.tenant)
             self._running[sync.id] = sync
-            self._group.start_soon(self._one, sync)
+            self._group.start_soon(self._run_one, sync)
 
     def _chosen(self) -> Sync | None:
+        """The waiting sync that runs next."""
         ready = [sync for sync in self._waiting.values() if sync.id not in self._running]
         tenants = {sync.tenant for sync in ready}
         busy = Counter(sync.tenant for sync in self._running.values())
@@ -74,18 +77,18 @@ class Runner:
         own = (sync for sync in ready if sync.tenant == tenant)
         return max(own, key=lambda sync: sync.options.priority, default=None)
 
-    def _to_the_end(self, tenant: str) -> None:
-        """A tenant that had its turn goes to the end of the line, or leaves it."""
+    def _end_turn(self, tenant: str) -> None:
+        """Move a tenant to the end of the queue, or out of it if none of its syncs wait."""
         self._turns.pop(tenant, None)
         if any(sync.tenant == tenant for sync in self._waiting.values()):
             self._turns[tenant] = None
 
-    async def _one(self, sync: Sync) -> None:
+    async def _run_one(self, sync: Sync) -> None:
         try:
             await self._run(sync.id)
         except Exception:
             log.exception("sync_crashed", sync_id=sync.id)
         finally:
             del self._running[sync.id]
-            self._to_the_end(sync.tenant)
-            self._next()
+            self._end_turn(sync.tenant)
+            self._start_next()

@@ -5,9 +5,10 @@ from typing import Any
 
 import msgspec
 
-from service.model import Actor, AuditEntry, Status, Sync
+from service.model import Status, Sync
 from service.store.engine import Engine, Statement, Values, stamp
 from service.store.ids import Ids
+from service.users import Actor, AuditEntry
 
 _NOTE = """
 INSERT INTO audit_logs (id, at, action, user_id, tenant_id, actor, sync_id, connection_id, address,
@@ -66,7 +67,7 @@ def note(entry: AuditEntry) -> Statement:
         "user_agent": entry.user_agent or None,
         "details": msgspec.json.encode(entry.details).decode(),
     }
-    return Statement(_NOTE, [row], spare=True)
+    return Statement(_NOTE, [row], optional=True)
 
 
 class AuditStore:

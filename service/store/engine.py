@@ -17,17 +17,17 @@ class Statement(msgspec.Struct, frozen=True):
 
     Where the SQL says `{rows}`, there stands `table`, under the name `rows`: many rows in one step
     of the database, which needs the interpreter's lock once instead of once for each row.
-    A `spare` one may fail without undoing the write it travels in."""
+    An `optional` one may fail without undoing the write it travels in."""
 
     sql: str
     rows: Sequence[Values]
-    spare: bool = False
+    optional: bool = False
     table: Table | None = None
 
 
-def bulk(sql: str, values: Values, table: Table, spare: bool = False) -> Statement:
+def bulk(sql: str, values: Values, table: Table, optional: bool = False) -> Statement:
     """A statement over a table, with the values that all its rows share; none for an empty one."""
-    return Statement(sql, [values] if any(table.values()) else [], spare, table)
+    return Statement(sql, [values] if any(table.values()) else [], optional, table)
 
 
 def stamp(moment: datetime) -> str:

@@ -16,7 +16,7 @@ T = TypeVar("T")
 log = structlog.get_logger()
 
 
-async def insist(call: Callable[[], Awaitable[T]]) -> T:
+async def retry_until_available(call: Callable[[], Awaitable[T]]) -> T:
     """Again and again until the database answers. Between two tries it can be cancelled."""
     pause = FIRST_PAUSE
     while True:
@@ -43,18 +43,18 @@ class PatientEngine:
         await self._engine.ping()
 
     async def read(self, sql: str, values: Values) -> Sequence[Values]:
-        return await insist(lambda: self._engine.read(sql, values))
+        return await retry_until_available(lambda: self._engine.read(sql, values))
 
     async def fetch(
         self, sql: str, columns: Sequence[str], values: Values, table: Table | None = None
     ) -> Sequence[Sequence[Any]]:
-        return await insist(lambda: self._engine.fetch(sql, columns, values, table))
+        return await retry_until_available(lambda: self._engine.fetch(sql, columns, values, table))
 
     async def write(self, guard: Statement, rest: Sequence[Statement]) -> bool:
-        return await insist(lambda: self._engine.write(guard, rest))
+        return await retry_until_available(lambda: self._engine.write(guard, rest))
 
     async def wipe(self, thoroughly: bool) -> bool:
-        return await insist(lambda: self._engine.wipe(thoroughly))
+        return await retry_until_available(lambda: self._engine.wipe(thoroughly))
 
     async def close(self) -> None:
         await self._engine.close()

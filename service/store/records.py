@@ -153,7 +153,7 @@ class RecordStore:
         sql = f"""SELECT COUNT(*) AS reached, COUNT(CASE WHEN {gone} THEN 1 END) AS gone
                     FROM records WHERE {_IN_REACH}"""
         (row,) = await self._engine.read(sql, of)
-        note = Statement(_GONE_ITEMS.replace("{gone}", gone), [of], spare=not options.dry_run)
+        note = Statement(_GONE_ITEMS.replace("{gone}", gone), [of], optional=not options.dry_run)
         delete = Statement(f"DELETE FROM records WHERE {gone}", [of])
         fewer = Statement(_COUNT, [{**of, "more": -row["gone"]}])
         noted = [note] if options.dry_run or (options.items or items) == "all" else []
@@ -258,7 +258,7 @@ class _Sorted:
         of = {"connection_id": sync.connection_id, "dataset": dataset, "sync_id": sync.id}
         # In a dry run the items are all that is kept, and what tells that a record comes again.
         dry = sync.options.dry_run
-        items = bulk(_ITEM, of | {"at": stamp(at)}, _item_table(self._items), spare=not dry)
+        items = bulk(_ITEM, of | {"at": stamp(at)}, _item_table(self._items), optional=not dry)
         kept = [
             bulk(_LAND, of | {"updated_at": stamp(at)}, _record_table(self._fresh)),
             bulk(_SEE, of, {"id": self._unchanged}),

@@ -210,18 +210,18 @@ def _bytes_in_use(connection: sqlite3.Connection) -> int:
 
 def _run(connection: sqlite3.Connection, statement: Statement) -> None:
     sql, rows = _with_table(statement)
-    if not statement.spare:
+    if not statement.optional:
         connection.executemany(sql, rows)
         return
-    connection.execute("SAVEPOINT spare")
+    connection.execute("SAVEPOINT optional")
     try:
         connection.executemany(sql, rows)
     except sqlite3.Error as error:
         if not connection.in_transaction:  # a full disk has ended all of it
             raise
-        connection.execute("ROLLBACK TO spare")
-        log.error("spare_rows_lost", rows=len(statement.rows), reason=str(error))
-    connection.execute("RELEASE spare")
+        connection.execute("ROLLBACK TO optional")
+        log.error("optional_rows_lost", rows=len(statement.rows), reason=str(error))
+    connection.execute("RELEASE optional")
 
 
 def _with_table(statement: Statement) -> tuple[str, Sequence[Values]]:

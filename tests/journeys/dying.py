@@ -10,8 +10,8 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Any, NoReturn
 
 import connectors.http
-import service.landed
-import service.pipeline
+import service.pipeline.detection as detection
+import service.pipeline.held as holding
 import service.store.sqlite
 from connectors.base import Record
 from service.__main__ import main
@@ -68,7 +68,7 @@ class _Connection:
 def plant(countdown: Countdown) -> None:
     """From now on this process counts down."""
     write, chunks = service.store.sqlite._write, connectors.http._chunks
-    read, stage = service.landed.Landed.read, service.pipeline._Run._stage
+    read, enter = detection.StoredRecords.read, holding.HeldSync.enter
 
     def dying_write(
         connection: sqlite3.Connection, guard: Statement, rest: Sequence[Statement]
@@ -81,20 +81,20 @@ def plant(countdown: Countdown) -> None:
             countdown.passes("download")
             yield chunk
 
-    def dying_read(landed: Any, dataset: str) -> Iterable[Record]:
-        for record in read(landed, dataset):
+    def dying_read(records: Any, dataset: str) -> Iterable[Record]:
+        for record in read(records, dataset):
             countdown.passes("detect")
             yield record
 
-    async def dying_stage(run: Any, to: Stage, *args: Any) -> None:
-        await stage(run, to, *args)
-        if to is Stage.FINALIZING:
+    async def dying_enter(held: Any, stage: Stage, *args: Any) -> None:
+        await enter(held, stage, *args)
+        if stage is Stage.FINALIZING:
             countdown.passes("finalize")
 
     service.store.sqlite._write = dying_write
     connectors.http._chunks = dying_chunks
-    service.landed.Landed.read = dying_read  # type: ignore[method-assign,assignment]
-    service.pipeline._Run._stage = dying_stage  # type: ignore[method-assign,assignment]
+    detection.StoredRecords.read = dying_read  # type: ignore[method-assign,assignment]
+    holding.HeldSync.enter = dying_enter  # type: ignore[method-assign,assignment]
 
 
 if __name__ == "__main__":

@@ -13,10 +13,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from connectors import amazon_sandbox as amazon
 from connectors.quota import REFUSED_FOR
-from service.patience import LONGEST_PAUSE
+from service.pipeline.patience import LONGEST_PAUSE
 from tests.journeys.test_amazon import served
 from tests.service.clocks import FastClock
-from tests.service.test_patience import took
+from tests.service.pipeline.test_patience import took
 from tests.serving import Json, serve
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(120)]

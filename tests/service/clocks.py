@@ -1,4 +1,4 @@
-"""A clock on which a minute passes in less than a second, and that can be set."""
+"""Clocks for tests: one that runs fast and can be set, and one that a test advances."""
 
 from datetime import datetime, timedelta
 from time import monotonic
@@ -9,7 +9,7 @@ from connectors.base import SystemClock
 
 
 class FastClock:
-    """So many times as fast as the one on the wall."""
+    """Runs `speed` times as fast as the system clock."""
 
     def __init__(self, speed: float = 100.0, now: datetime | None = None) -> None:
         self._speed = speed
@@ -24,3 +24,22 @@ class FastClock:
 
     def jump(self, by: timedelta) -> None:
         self._begin += by
+
+
+class ManualClock:
+    """Stands still until a test advances it, or something sleeps."""
+
+    def __init__(self, now: datetime | None = None) -> None:
+        self._now = now or SystemClock().now()
+        #: The seconds of every sleep.
+        self.sleeps: list[float] = []
+
+    def now(self) -> datetime:
+        return self._now
+
+    async def sleep(self, seconds: float) -> None:
+        self.sleeps.append(seconds)
+        self.advance(seconds)
+
+    def advance(self, seconds: float) -> None:
+        self._now += timedelta(seconds=seconds)

@@ -1,4 +1,4 @@
-"""A source that does what a test says: it brings these records, fails just then, or waits."""
+"""A source under the control of a test: its records, its errors and its delays."""
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -34,32 +34,39 @@ PAYMENTS = Dataset("payments", "payments", tells_account=True)
 
 
 class Script:
-    """What the source has, by dataset, and what goes wrong: `errors` are raised one after the
-    other, each before the next page of its dataset; `gates` hold a page back until they open.
-    `windows` is what was asked for, `pages` how many were read, `tokens` who was checked.
-    `owners` are the accounts by their tokens, which the payments name, and with `check_tells` the
-    check. `claims` is what a detection finds. `edit` changes each page before it is handed over;
-    `findings`, if set, is
-    all that a detection returns."""
+    """What the source returns, and what it was asked for."""
 
     def __init__(self) -> None:
+        #: The records of each dataset.
         self.records: dict[str, list[Record]] = {"orders": [], "stock": []}
+        #: Raised one after the other, each before the next page of its dataset; None for none.
         self.errors: dict[str, list[Exception | None]] = {
             name: [] for name in ("orders", "stock", "cases", "payments")
         }
+        #: The account of each token, which the pages of payments name.
         self.owners: dict[str, str] = {}
+        #: Whether the check names the account, too.
         self.check_tells = False
         self.store = "Scripted"
+        #: The claims that a detection finds.
         self.claims: list[Claim] = []
         self.settled: list[str] = []
+        #: Events that each page of a dataset waits for.
         self.gates: dict[str, anyio.Event] = {}
+        #: The windows that were read.
         self.windows: list[tuple[str, Window]] = []
+        #: The number of pages that were read.
         self.pages = 0
+        #: The tokens that were checked.
         self.tokens: list[str] = []
+        #: The error of the check by token.
         self.refused: dict[str, ConnectorError] = {}
         self.marketplaces = ("ONE",)
+        #: The complete datasets of each detection.
         self.detecting: list[tuple[str, ...]] = []
+        #: Changes each page before it is returned.
         self.edit: Callable[[Page], Page] = lambda page: page
+        #: If set, all that a detection returns.
         self.findings: Findings | None = None
 
     def has(self, dataset: str, *names: str, at: datetime | None = None, value: str = "1") -> None:
@@ -69,14 +76,14 @@ class Script:
 
 
 class ScriptedConnector:
-    """Ten records a page; its cursor is the number of the next."""
+    """Returns ten records a page. The cursor is the index of the next record."""
 
     name = "demo"
 
     @property
     def datasets(self) -> Sequence[Dataset]:
-        found = (ORDERS, STOCK, CASES, PAYMENTS)
-        return [each for each in found if each.name in self._script.records]
+        datasets = (ORDERS, STOCK, CASES, PAYMENTS)
+        return [dataset for dataset in datasets if dataset.name in self._script.records]
 
     def __init__(self, script: Script) -> None:
         self._script = script
@@ -85,13 +92,12 @@ class ScriptedConnector:
         self._script.tokens.append(connection.refresh_token)
         if error := self._script.refused.get(connection.refresh_token):
             raise error
-        told = (
-            self._script.owners.get(connection.refresh_token) if self._script.check_tells else None
-        )
-        return Account(self._script.store, self._script.marketplaces, id=told)
+        owner = self._script.owners.get(connection.refresh_token)
+        named = owner if self._script.check_tells else None
+        return Account(self._script.store, self._script.marketplaces, id=named)
 
     def plan(self, connection: Connection, windows: Mapping[str, Window]) -> Plan:
-        return {name: Way("as told") for name in windows}
+        return {name: Way("as scripted") for name in windows}
 
     async def read(
         self,
@@ -121,16 +127,16 @@ class ScriptedConnector:
             begin = end
 
     def detect(self, records: Records, as_of: datetime) -> Findings:
-        complete = tuple(each.name for each in self.datasets if records.complete(each.name))
-        self._script.detecting.append(complete)
+        names = [dataset.name for dataset in self.datasets]
+        self._script.detecting.append(tuple(name for name in names if records.complete(name)))
         if self._script.findings:
             return self._script.findings
-        ran = tuple({each.rule for each in self._script.claims})
+        ran = tuple({claim.rule for claim in self._script.claims})
         return Findings(tuple(self._script.claims), ran, settled=tuple(self._script.settled))
 
 
 def scripted(monkeypatch: pytest.MonkeyPatch) -> Script:
-    """From now on the service's only source is this one, under the name of the demo's."""
+    """Make this the only source of the service, under the name `demo`."""
     script = Script()
 
     @asynccontextmanager

@@ -1,4 +1,4 @@
-"""Bad text in Amazon's answers, through the whole service: each costs one record."""
+"""Bad text in Amazon's responses, through the whole service: each costs one record."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def _bad_cell(exchange: Exchange) -> None:
-    """A report of returns whose second row has U+0000 in what makes its id."""
+    """A report of returns whose second row has U+0000 in a column of its id."""
     await exchange.reply(200, exchange.honest.replace(b"LPN1", b"LPN\x001"))
 
 
@@ -24,12 +24,12 @@ async def _bad_orders(exchange: Exchange) -> None:
     UTF-8 in the third."""
     titles = iter([b'"A thing"', b'"A \\ud800 thing"', b'"A \xff thing"'])
     start, *rest = exchange.honest.split(b'"A thing"')
-    body = start + b"".join(next(titles) + each for each in rest)
+    body = start + b"".join(next(titles) + part for part in rest)
     await exchange.reply(200, body.replace(b'0000000"', b'000\\u0000"', 1))
 
 
 async def _bad_names(exchange: Exchange) -> None:
-    """U+0000 in the second id, an unpaired surrogate in the third name, beside a whole pair."""
+    """U+0000 in the second id, an unpaired surrogate in the third name, a pair in the first."""
     body = exchange.honest.replace(b'"FBA00001"', b'"FBA\\u00001"')
     body = body.replace(b'"Shipment 0"', b'"\\ud83d\\ude00"')
     await exchange.reply(200, body.replace(b'"Shipment 2"', b'"\\\\ud83d\\ude00"'))
@@ -46,18 +46,18 @@ CASES = {
     ("seller", "dataset", "bad"),
     [("cell", "returns", 1), ("json", "orders", 3), ("shipments", "shipments", 2)],
 )
-async def test_bad_text_in_an_answer_costs_its_records_alone(
+async def test_bad_text_in_a_response_costs_only_its_records(
     tmp_path: Path, seller: str, dataset: str, bad: int
 ) -> None:
     async with hostile_api(CASES) as api, serve(tmp_path, None, **environ(api.address)) as service:
         ann = service.user()
         await ann.connect(**_connection(seller))
-        yesterday = datetime.now(UTC) - timedelta(days=1)  # recent orders come by the search alone
+        yesterday = datetime.now(UTC) - timedelta(days=1)  # recent orders come only from the search
         sync_id = await ann.start(datasets=[dataset], since=yesterday.isoformat())
         done = await ann.until(sync_id, seconds=50)
         assert done["status"] == "complete", done
-        [found] = [each for each in done["datasets"] if each["name"] == dataset]
-        assert (found["created"], found["failed"]) == (RECORDS - bad, bad)
+        [progress] = [d for d in done["datasets"] if d["name"] == dataset]
+        assert (progress["created"], progress["failed"]) == (RECORDS - bad, bad)
         assert len(await ann.records(dataset)) == RECORDS - bad
         reasons = await _reasons(ann, done)
         assert len(reasons) == bad

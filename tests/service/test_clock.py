@@ -15,7 +15,7 @@ SLOW: dict[str, Any] = {"DEMO_PAUSE": "5", "DEMO_PAGE": "25"}
 
 
 @pytest.mark.parametrize("hours", [-100_000, -24, -1, 1, 24, 100])
-async def test_a_running_sync_comes_to_its_end(tmp_path: Path, hours: int) -> None:
+async def test_a_running_sync_completes(tmp_path: Path, hours: int) -> None:
     clock = FastClock()
     async with serve(tmp_path, clock, **SLOW) as service:
         ann = service.user()
@@ -39,10 +39,10 @@ async def test_after_a_jump_back_syncs_start_and_history_lists_them(tmp_path: Pa
         second = await ann.whole_sync()
         assert second["status"] == "complete"
         listed = read(await ann.get("/api/sync/history"))
-        assert {each["syncId"] for each in listed["syncs"]} == {first["syncId"], second["syncId"]}
+        assert {sync["syncId"] for sync in listed["syncs"]} == {first["syncId"], second["syncId"]}
 
 
-async def test_an_open_stream_tells_the_end_whatever_the_clock_does(tmp_path: Path) -> None:
+async def test_an_open_stream_reports_the_end_after_a_jump(tmp_path: Path) -> None:
     clock = FastClock()
     async with serve(tmp_path, clock, **SLOW) as service:
         ann = service.user()
@@ -54,5 +54,5 @@ async def test_an_open_stream_tells_the_end_whatever_the_clock_does(tmp_path: Pa
             if len(statuses) == 3:
                 clock.jump(timedelta(hours=-5))
         assert statuses[-1]["status"] == "complete"
-        versions = [each["version"] for each in statuses]
+        versions = [status["version"] for status in statuses]
         assert versions == sorted(set(versions))

@@ -1,4 +1,4 @@
-"""A clock that was wrong and is set right: the newest sync stays the newest, nothing waits long."""
+"""A clock that was ahead and is set back: the newest sync stays the newest, nothing waits long."""
 
 import json
 import sqlite3
@@ -26,12 +26,12 @@ NOON = datetime(2026, 3, 10, 12, 0, tzinfo=UTC)
 
 async def history(user: User, **params: str) -> list[str]:
     listed = read(await user.get("/api/sync/history", params=params))["syncs"]
-    return [each["syncId"] for each in listed]
+    return [sync["syncId"] for sync in listed]
 
 
 async def newest(user: User) -> str:
-    found: str = read(await user.get("/api/sync/status"))["syncId"]
-    return found
+    sync_id: str = read(await user.get("/api/sync/status"))["syncId"]
+    return sync_id
 
 
 @pytest.mark.parametrize("hours", [-2, -720])
@@ -56,7 +56,7 @@ async def test_the_newest_sync_stays_the_newest(tmp_path: Path, hours: int) -> N
 
 
 async def test_each_sync_is_the_newest_when_it_starts(tmp_path: Path) -> None:
-    """Whatever way the clock jumps, forward and back, with restarts between."""
+    """The clock jumps forward and back, with restarts between."""
     for number, jumps in enumerate(([720, -720, 0], [-48, 2, -2, -2], [1, -720, 720, -1])):
         clock = FastClock()
         made: list[str] = []
@@ -71,22 +71,22 @@ async def test_each_sync_is_the_newest_when_it_starts(tmp_path: Path) -> None:
                 clock.jump(timedelta(hours=hours))
 
 
-async def test_a_start_that_lost_a_race_is_refused_not_filed_below(tmp_path: Path) -> None:
-    async with serve(tmp_path) as service:
+async def test_a_start_that_lost_a_race_is_refused(tmp_path: Path) -> None:
+    """Its id would be below the id of the winner, and so in the wrong place of the history."""
+    clock = FastClock()
+    async with serve(tmp_path, clock) as service:
         ann = service.user()
         await ann.connect()
-        store = service.parts.registry._store
-        real = store.newest_id
+        store = service.parts.store
+        newest_id = store.newest_id
 
-        async def stale(user: str) -> str:  # asked before another sync started and ended
-            found = await real(user)
-            store.newest_id = real  # type: ignore[method-assign]
-            clock_ahead = FastClock()
-            clock_ahead.jump(timedelta(hours=1))
-            service.parts.registry._clock = clock_ahead
+        async def stale(user: str) -> str:  # read before another sync started and ended
+            newest = await newest_id(user)
+            store.newest_id = newest_id  # type: ignore[method-assign]
+            clock.jump(timedelta(hours=1))
             await ann.whole_sync()
-            service.parts.registry._clock = FastClock()
-            return found
+            clock.jump(timedelta(hours=-1))
+            return newest
 
         await ann.whole_sync()
         store.newest_id = stale  # type: ignore[method-assign]
@@ -105,10 +105,10 @@ async def test_syncs_a_day_are_counted_by_when_they_started(tmp_path: Path) -> N
             await ann.whole_sync()
         problem(await ann.post("/api/sync/start", {}), 403, "plan_limit")
         clock.jump(timedelta(days=-30))
-        for _ in range(2):  # those of the wrong day do not count today,
+        for _ in range(2):  # syncs of the wrong day do not count today
             await ann.whole_sync()
         problem(await ann.post("/api/sync/start", {}), 403, "plan_limit")
-        clock.jump(timedelta(days=1))  # nor does any of today count tomorrow
+        clock.jump(timedelta(days=1))  # syncs of today do not count tomorrow
         await ann.whole_sync()
 
 
@@ -134,13 +134,13 @@ async def test_the_audit_log_is_in_the_order_of_what_happened(tmp_path: Path) ->
             if not made:
                 await ann.connect()
             made.append((await ann.whole_sync())["syncId"])
-            found = read(await ann.get("/api/audit"))["entries"]
-            told = [each["syncId"] for each in found if each["action"] == "completed"]
-            assert told == made[::-1]
+            entries = read(await ann.get("/api/audit"))["entries"]
+            completed = [entry["syncId"] for entry in entries if entry["action"] == "completed"]
+            assert completed == made[::-1]
             clock.jump(timedelta(hours=-2))
 
 
-async def test_retention_never_takes_the_newest(tmp_path: Path) -> None:
+async def test_retention_never_deletes_the_newest_sync(tmp_path: Path) -> None:
     clock = FastClock()
     async with serve(tmp_path, clock, RETENTION_DAYS="1") as service:
         ann = service.user()
@@ -166,11 +166,11 @@ async def scheduled(user: User, body: Json) -> str:
 
 
 async def next_run_at(user: User, path: str) -> str:
-    found: str = read(await user.get(path))["schedule"]["nextRunAt"]
-    return found
+    next_run: str = read(await user.get(path))["schedule"]["nextRunAt"]
+    return next_run
 
 
-async def test_a_schedule_does_not_wait_for_a_month_that_comes_again(tmp_path: Path) -> None:
+async def test_a_schedule_does_not_wait_for_the_repeated_month(tmp_path: Path) -> None:
     clock = FastClock(now=NOON)
     async with serve(tmp_path, clock) as service:
         ann = service.user()
@@ -186,29 +186,29 @@ async def test_a_schedule_does_not_wait_for_a_month_that_comes_again(tmp_path: P
 
 
 @pytest.mark.parametrize("body", [NIGHT, HOURLY])
-async def test_a_run_that_was_made_is_not_made_again(tmp_path: Path, body: Json) -> None:
-    """The hour that comes again does not start the sync of that hour again."""
-    clock = FastClock(now=datetime(2026, 3, 10, 1, 59, 30, tzinfo=UTC))
+async def test_a_scheduled_run_is_not_repeated(tmp_path: Path, body: Json) -> None:
+    """An hour that the clock repeats does not start its sync twice."""
+    clock = FastClock(now=datetime(2026, 3, 10, 1, 0, tzinfo=UTC))
     async with serve(tmp_path, clock) as service:
         ann = service.user()
         path = await scheduled(ann, body)
-        clock.jump(timedelta(minutes=1))
+        clock.jump(timedelta(minutes=61))
         with anyio.fail_after(20):
             while len(await history(ann)) < 1:
                 await anyio.sleep(0.05)
         due = await next_run_at(ann, path)
         clock.jump(timedelta(minutes=-15))
-        await anyio.sleep(0.5)  # some rounds of the housekeeping,
-        clock.jump(timedelta(minutes=15))  # and 02:00 comes for the second time
+        await anyio.sleep(0.5)  # some rounds of the housekeeping
+        clock.jump(timedelta(minutes=15))  # 02:00 for the second time
         await anyio.sleep(0.5)
         assert len(await history(ann)) == 1
         assert await next_run_at(ann, path) == due
 
 
-# What is kept for a time ---------------------------------------------------------------------
+# Keys, tickets and checks that expire ----------------------------------------------------------
 
 
-async def test_a_key_is_not_kept_for_a_month_that_comes_again(tmp_path: Path) -> None:
+async def test_a_key_is_not_kept_for_the_repeated_month(tmp_path: Path) -> None:
     clock = FastClock(now=NOON)
     async with serve(tmp_path, clock) as service:
         ann = service.user()
@@ -219,7 +219,7 @@ async def test_a_key_is_not_kept_for_a_month_that_comes_again(tmp_path: Path) ->
         await ann.until(first)
         clock.jump(timedelta(days=-30))
         again = await ann.post("/api/sync/start", {}, headers=headers)
-        assert read(again)["syncId"] == first, "a client that tries again gets its sync"
+        assert read(again)["syncId"] == first, "a client that retries gets its sync"
         await until(tmp_path, "SELECT MAX(at) < '2026-02-09' FROM idempotency_keys")
         clock.jump(timedelta(hours=25))
         later = await ann.post("/api/sync/start", {}, headers=headers)
@@ -230,14 +230,14 @@ async def until(folder: Path, sql: str) -> None:
     with anyio.fail_after(20):
         while True:
             with sqlite3.connect(folder / "sync.db") as database:
-                found = database.execute(sql).fetchone()[0]
+                result = database.execute(sql).fetchone()[0]
             database.close()
-            if found:
+            if result:
                 return
             await anyio.sleep(0.05)
 
 
-async def test_a_ticket_of_the_future_is_not_good(tmp_path: Path) -> None:
+async def test_a_ticket_issued_in_the_future_is_refused(tmp_path: Path) -> None:
     clock = FastClock(now=NOON)
     async with serve(tmp_path, clock) as service:
         ann = service.user()
@@ -250,7 +250,7 @@ async def test_a_ticket_of_the_future_is_not_good(tmp_path: Path) -> None:
             problem(await client.get(path), 401, "unauthenticated")
 
 
-async def test_an_account_is_checked_again_although_the_last_check_is_to_come(
+async def test_an_account_is_checked_again_if_the_last_check_lies_in_the_future(
     tmp_path: Path,
 ) -> None:
     clock = FastClock(now=NOON)
@@ -259,8 +259,8 @@ async def test_an_account_is_checked_again_although_the_last_check_is_to_come(
         connection = (await ann.connect())["id"]
         clock.jump(timedelta(days=-30))
         await ann.whole_sync()
-        kept = await service.parts.connections.find(connection)
-        assert kept and kept.checked_at and kept.checked_at < NOON - timedelta(days=29)
+        stored = await service.parts.connections.find(connection)
+        assert stored and stored.checked_at and stored.checked_at < NOON - timedelta(days=29)
 
 
 # Windows -------------------------------------------------------------------------------------
@@ -270,19 +270,19 @@ SPANS = st.timedeltas(timedelta(minutes=1), timedelta(days=90))
 
 
 @given(st.timedeltas(timedelta(days=-60), timedelta(days=60)), SPANS, st.timedeltas(0 * DAYS, DAYS))
-def test_a_window_begins_before_it_ends_and_before_what_is_believed(
+def test_a_window_is_not_empty_and_overlaps_what_is_known(
     ahead: timedelta, reach: timedelta, overlap: timedelta
 ) -> None:
-    """A watermark that lies in the future was set by a wrong clock: the whole reach is read."""
-    known = Coverage(NOON - 2 * reach, NOON + ahead)
-    window = window_to_read(reach, overlap, NOON, known)
+    """A watermark in the future was set by a wrong clock: then the whole reach is read."""
+    coverage = Coverage(NOON - 2 * reach, NOON + ahead)
+    window = window_to_read(reach, overlap, NOON, coverage)
     assert window.since < window.until == NOON
-    assert window.since <= max(known.until - overlap, NOON - reach)
+    assert window.since <= max(coverage.until - overlap, NOON - reach)
     if ahead > overlap:
         assert window == Window(NOON - reach, NOON)
 
 
-async def test_a_watermark_of_the_future_is_replaced_by_a_true_one(tmp_path: Path) -> None:
+async def test_a_watermark_in_the_future_is_replaced_by_the_true_one(tmp_path: Path) -> None:
     clock = FastClock(now=NOON + timedelta(days=30))
     async with serve(tmp_path, clock) as service:
         ann = service.user()
@@ -291,7 +291,7 @@ async def test_a_watermark_of_the_future_is_replaced_by_a_true_one(tmp_path: Pat
         clock.jump(timedelta(days=-30))
         assert read(await ann.get(path))["syncNeeded"]
         await ann.whole_sync()
-        found = read(await ann.get(path))
-        orders = next(each for each in found["datasets"] if each["name"] == "orders")
+        status = read(await ann.get(path))
+        orders = next(d for d in status["datasets"] if d["name"] == "orders")
         assert orders["watermark"] < "2026-03-12", orders
-        assert not found["syncNeeded"]
+        assert not status["syncNeeded"]

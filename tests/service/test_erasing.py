@@ -1,4 +1,4 @@
-"""What is erased is in none of the files any more; what is kept of others is untouched."""
+"""Erased data is in none of the database files; the data of others is untouched."""
 
 import sqlite3
 from collections.abc import Iterable
@@ -27,9 +27,9 @@ COUNT = 300
 
 
 def remains(folder: Path, words: Iterable[str]) -> list[str]:
-    """Which of them are in any file of the database."""
-    whole = b"".join(each.read_bytes() for each in sorted(folder.glob("sync.db*")))
-    return [each for each in words if each.encode() in whole]
+    """The words that are in any file of the database."""
+    content = b"".join(path.read_bytes() for path in sorted(folder.glob("sync.db*")))
+    return [word for word in words if word.encode() in content]
 
 
 def names(user: str, count: int = COUNT) -> list[str]:
@@ -38,13 +38,13 @@ def names(user: str, count: int = COUNT) -> list[str]:
 
 def orders(ids: list[str], size: int) -> list[Record]:
     return [
-        Record(each, msgspec.json.encode({"id": each, "lines": [each] * (number * size % 150)}))
-        for number, each in enumerate(ids)
+        Record(key, msgspec.json.encode({"id": key, "lines": [key] * (number * size % 150)}))
+        for number, key in enumerate(ids)
     ]
 
 
 async def synced(user: User, script: Script, ids: list[str]) -> tuple[str, str]:
-    """A connection whose records came, changed and grew; its id and that of the last sync."""
+    """A connection whose records changed and grew: its id, and the id of the last sync."""
     connection: str = (await user.connect())["id"]
     last = ""
     for size in (1, 40, 3):
@@ -53,13 +53,13 @@ async def synced(user: User, script: Script, ids: list[str]) -> tuple[str, str]:
     return connection, last
 
 
-async def spoil(service: Serving, sync_id: str, ids: list[str]) -> None:
-    """As if the sync had failed, with ids in its claims and in every text that it tells."""
+async def add_traces(service: Serving, sync_id: str, ids: list[str]) -> None:
+    """Make the sync a failed one, with ids in its claims and in all of its texts."""
     store = service.parts.store
     sync = await service.parts.registry.find(sync_id)
     assert sync is not None
     proof: Any = {"evidence": {"orders": ids[:20]}, "id": f"R1:{ids[0]}", "details": {"o": ids[1]}}
-    found: list[Claim] = [claim(1, **proof)]
+    claims: list[Claim] = [claim(1, **proof)]
     fault = Fault("source_error", f"Order {ids[2]} cannot be read.")
     progress = msgspec.structs.replace(
         sync.datasets[0],
@@ -75,7 +75,7 @@ async def spoil(service: Serving, sync_id: str, ids: list[str]) -> None:
         warnings=(f"Order {ids[6]} was left out.",),
         datasets=(progress, *sync.datasets[1:]),
     )
-    statements = findings(failed, Findings(found, ran=("R1",)), sync.updated_at)
+    statements = findings(failed, Findings(claims, ran=("R1",)), sync.updated_at)
     audit = Statement(
         "UPDATE audit_logs SET details = :details WHERE sync_id = :id AND action = 'completed'",
         [{"id": sync_id, "details": msgspec.json.encode({"message": fault.message}).decode()}],
@@ -96,15 +96,17 @@ async def test_nothing_of_three_hundred_orders_is_in_the_files(
         ann, bob = service.user(), service.user("bob")
         connection, sync_id = await synced(ann, script, names("ann"))
         await synced(bob, script, names("bob"))
-        await spoil(service, sync_id, names("ann"))
+        await add_traces(service, sync_id, names("ann"))
         assert remains(tmp_path, names("ann")) == names("ann")
         assert await erase(ann, connection) == 204
         assert remains(tmp_path, names("ann")) == []
-        told = read(await ann.get(f"/api/sync/history/{sync_id}"))
-        assert "ann-" not in str(told) and told["status"] == "failed"
+        shown = read(await ann.get(f"/api/sync/history/{sync_id}"))
+        assert "ann-" not in str(shown) and shown["status"] == "failed"
         assert read(await ann.get("/api/sync/history"))["total"] == 3
         assert read(await ann.get("/api/recoveries"))["recoveries"] == []
-        assert sorted(each["id"] for each in await bob.records("orders")) == sorted(names("bob"))
+        assert sorted(record["id"] for record in await bob.records("orders")) == sorted(
+            names("bob")
+        )
         problem(await ann.get(f"/api/connections/{connection}"), 404, "not_found")
         assert await erase(ann, connection) == 404
 
@@ -113,45 +115,45 @@ async def test_nothing_of_three_hundred_orders_is_in_the_files(
 async def test_nothing_remains_among_the_records_of_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:
-    """Their records lie on the same pages, and grew and shrank beside one another."""
-    everybody = [f"user{number}" for number in range(4)]
+    """The records of all users lie on the same pages of the file, where they grew and shrank."""
+    names_of_users = [f"user{number}" for number in range(4)]
     script = scripted(monkeypatch)
     async with serve(tmp_path) as service:
         connections: dict[str, str] = {}
         for size in (1, 60, 2, 30 + seed):
-            for each in everybody:
-                user = service.user(each)
-                if each not in connections:
-                    connections[each] = (await user.connect())["id"]
-                script.records["orders"] = orders(names(each, 120), size)
+            for name in names_of_users:
+                user = service.user(name)
+                if name not in connections:
+                    connections[name] = (await user.connect())["id"]
+                script.records["orders"] = orders(names(name, 120), size)
                 await user.whole_sync(items="all")
-        for each in everybody[:3]:
-            assert await erase(service.user(each), connections[each]) == 204
-            assert remains(tmp_path, names(each, 120)) == []
-        assert len(await service.user(everybody[3]).records("orders")) == 120
+        for name in names_of_users[:3]:
+            assert await erase(service.user(name), connections[name]) == 204
+            assert remains(tmp_path, names(name, 120)) == []
+        assert len(await service.user(names_of_users[3]).records("orders")) == 120
 
 
-async def test_credentials_that_are_forgotten_are_in_no_file(tmp_path: Path) -> None:
+async def test_forgotten_credentials_are_in_no_file(tmp_path: Path) -> None:
     async with serve(tmp_path) as service:
         ann = service.user()
         connection = (await ann.connect())["id"]
         await ann.whole_sync()
-        kept = await service.parts.connections.find(connection)
-        assert kept and kept.credentials and remains(tmp_path, [kept.credentials])
+        stored = await service.parts.connections.find(connection)
+        assert stored and stored.credentials and remains(tmp_path, [stored.credentials])
         assert (await ann.http.delete(f"/api/connections/{connection}")).status_code == 204
-        assert remains(tmp_path, [kept.credentials]) == []
+        assert remains(tmp_path, [stored.credentials]) == []
         assert len(await ann.records("orders")) == 250
 
 
-async def held_back(folder: Path) -> sqlite3.Connection:
-    """Another program reads, and so keeps what it sees in the log of the database."""
+async def open_reader(folder: Path) -> sqlite3.Connection:
+    """Another program that reads: what it sees stays in the log of the database."""
     reader = sqlite3.connect(folder / "sync.db", isolation_level=None, check_same_thread=False)
     reader.execute("BEGIN")
     reader.execute("SELECT COUNT(*) FROM records").fetchone()
     return reader
 
 
-async def told_erasing(user: User, connection: str) -> Json:
+async def start_erasing(user: User, connection: str) -> Json:
     answer = await user.http.delete(f"/api/connections/{connection}?data=erase", timeout=40)
     assert answer.status_code == 202, answer.text
     body = read(answer)
@@ -159,16 +161,16 @@ async def told_erasing(user: User, connection: str) -> Json:
     return body
 
 
-async def test_where_a_reader_holds_it_back_it_is_said_and_done_later(
+async def test_an_erasure_that_a_reader_delays_is_reported_and_completed_later(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     script = scripted(monkeypatch)
     async with serve(tmp_path, FastClock()) as service:
         ann, bob = service.user(), service.user("bob")
         connection, _ = await synced(ann, script, names("ann"))
-        with closing(await held_back(tmp_path)) as reader:
+        with closing(await open_reader(tmp_path)) as reader:
             for _ in range(2):
-                await told_erasing(ann, connection)
+                await start_erasing(ann, connection)
             assert await ann.records("orders") == []
             problem(
                 await bob.http.delete(f"/api/connections/{connection}?data=erase"),
@@ -181,15 +183,15 @@ async def test_where_a_reader_holds_it_back_it_is_said_and_done_later(
         assert remains(tmp_path, names("ann")) == []
 
 
-async def test_an_erasure_that_was_broken_off_goes_on_at_the_next_start(
+async def test_an_interrupted_erasure_continues_after_a_restart(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     script = scripted(monkeypatch)
     async with serve(tmp_path, FastClock()) as service:
         ann = service.user()
         connection, _ = await synced(ann, script, names("ann"))
-        with closing(await held_back(tmp_path)):
-            await told_erasing(ann, connection)
+        with closing(await open_reader(tmp_path)):
+            await start_erasing(ann, connection)
     async with serve(tmp_path, FastClock()) as service:
         with anyio.fail_after(30):
             while await erase(service.user(), connection) != 404:
@@ -197,8 +199,8 @@ async def test_an_erasure_that_was_broken_off_goes_on_at_the_next_start(
         assert remains(tmp_path, names("ann")) == []
 
 
-async def test_others_write_while_much_is_erased(tmp_path: Path) -> None:
-    """It goes in slices: between two of them others have their turn."""
+async def test_other_writes_continue_during_a_large_erasure(tmp_path: Path) -> None:
+    """Rows are deleted in portions, and other writes run between two of them."""
     async with serve(tmp_path) as service:
         ann, bob = service.user(), service.user("bob")
         connection = (await ann.connect())["id"]

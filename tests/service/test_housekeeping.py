@@ -1,4 +1,4 @@
-"""What happens by the clock: schedules, and what is old goes."""
+"""Work that the clock starts: scheduled syncs and retention."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.errors import Invalid
-from service.schedules import WantedSchedule, next_run
+from service.schedules import ScheduleRequest, next_run
 from tests.service.api.answers import SLOW, problem
 from tests.service.clocks import FastClock
 from tests.serving import Json, User, read, serve
@@ -21,15 +21,15 @@ NIGHT = {"cron": "0 2 * * *", "timezone": "Europe/Berlin"}
 
 
 async def history(user: User) -> list[Json]:
-    found: list[Json] = read(await user.get("/api/sync/history"))["syncs"]
-    return found
+    syncs: list[Json] = read(await user.get("/api/sync/history"))["syncs"]
+    return syncs
 
 
 async def until_there_are(user: User, count: int) -> list[Json]:
     with anyio.fail_after(20):
-        while len(found := await history(user)) < count or found[0]["status"] == "in_progress":
+        while len(syncs := await history(user)) < count or syncs[0]["status"] == "in_progress":
             await anyio.sleep(0.02)
-    return found
+    return syncs
 
 
 # Schedules -------------------------------------------------------------------------------------
@@ -49,10 +49,10 @@ async def test_a_schedule_starts_a_sync_at_its_time(tmp_path: Path) -> None:
         after = read(await ann.get(path))["schedule"]
         assert after["nextRunAt"] == "2026-03-02T01:00:00.000Z"
         audit = read(await ann.get("/api/audit", params={"action": "started"}))["entries"]
-        assert [each["actor"] for each in audit] == ["schedule"]
+        assert [entry["actor"] for entry in audit] == ["schedule"]
 
 
-async def test_runs_that_were_missed_are_made_up_once(tmp_path: Path) -> None:
+async def test_several_missed_runs_start_one_sync(tmp_path: Path) -> None:
     clock = FastClock(now=datetime(2026, 3, 1, 0, 30, tzinfo=UTC))
     async with serve(tmp_path, clock) as service:
         ann = service.user()
@@ -69,7 +69,7 @@ async def test_runs_that_were_missed_are_made_up_once(tmp_path: Path) -> None:
         assert shown["schedule"]["nextRunAt"].startswith("2026-03-06T01:00")
 
 
-async def test_a_scheduled_sync_waits_for_one_that_runs(tmp_path: Path) -> None:
+async def test_a_scheduled_sync_waits_for_a_running_one(tmp_path: Path) -> None:
     clock = FastClock(now=datetime(2026, 3, 1, 0, 30, tzinfo=UTC))
     async with serve(tmp_path, clock, **SLOW | {"DEMO_PAUSE": "100"}) as service:
         ann = service.user()
@@ -91,7 +91,7 @@ async def test_a_scheduled_sync_waits_for_one_that_runs(tmp_path: Path) -> None:
                 await anyio.sleep(0.02)
 
 
-async def test_a_schedule_can_be_ended_and_ends_with_its_connection(tmp_path: Path) -> None:
+async def test_a_schedule_can_be_removed_and_ends_with_its_connection(tmp_path: Path) -> None:
     async with serve(tmp_path) as service:
         ann = service.user()
         connection = await ann.connect()
@@ -111,7 +111,7 @@ async def test_a_schedule_can_be_ended_and_ends_with_its_connection(tmp_path: Pa
         ({"cron": "* * * *"}, "cron"),
         ({"cron": "0 0 30 2 *"}, "cron"),
         ({"cron": "0 2 * * * *"}, "cron"),
-        ({"cron": "nonsense at all my friend"}, "cron"),
+        ({"cron": "not a cron expression at"}, "cron"),
         ({"cron": "60 2 * * *"}, "cron"),
         ({"cron": "0 2 * * *", "timezone": "Mars/Olympus"}, "timezone"),
         ({"cron": "0 2 * * *", "timezone": "../etc/passwd"}, "timezone"),
@@ -121,25 +121,25 @@ async def test_a_schedule_can_be_ended_and_ends_with_its_connection(tmp_path: Pa
         ({}, "cron"),
     ],
 )
-async def test_a_schedule_that_cannot_be_is_refused_and_the_old_one_stays(
+async def test_an_invalid_schedule_is_refused_and_the_old_one_stays(
     tmp_path: Path, body: Any, field: str
 ) -> None:
     async with serve(tmp_path) as service:
         ann = service.user()
         path = f"/api/connections/{(await ann.connect())['id']}"
         before = read(await ann.http.put(f"{path}/schedule", json=NIGHT))
-        found = problem(await ann.http.put(f"{path}/schedule", json=body), 422, "invalid")
-        assert [each["field"] for each in found["errors"]] == [field]
+        refusal = problem(await ann.http.put(f"{path}/schedule", json=body), 422, "invalid")
+        assert [error["field"] for error in refusal["errors"]] == [field]
         assert read(await ann.get(path)) == before
 
 
-def test_a_night_in_summer_and_one_in_winter_are_at_the_same_hour_of_the_clock() -> None:
-    wanted = WantedSchedule("0 2 * * *", "Europe/Berlin")
+def test_a_schedule_follows_daylight_saving_time() -> None:
+    schedule = ScheduleRequest("0 2 * * *", "Europe/Berlin")
     for day, hour in (
         (datetime(2026, 1, 10, tzinfo=UTC), 1),
         (datetime(2026, 7, 10, tzinfo=UTC), 0),
     ):
-        assert wanted.begun(day, "").next.hour == hour
+        assert schedule.to_schedule(day, "").next.hour == hour
 
 
 @given(
@@ -149,29 +149,27 @@ def test_a_night_in_summer_and_one_in_winter_are_at_the_same_hour_of_the_clock()
     zone=st.sampled_from(["UTC", "Europe/Berlin", "America/New_York", "Asia/Kathmandu"]),
     now=st.datetimes(datetime(2025, 1, 1), datetime(2035, 1, 1)),
 )
-def test_the_next_run_is_always_ahead_and_each_one_after_the_other(
-    cron: str, zone: str, now: datetime
-) -> None:
-    """Also in the hours that a change of the clock leaves out or repeats."""
+def test_each_run_is_later_than_the_one_before(cron: str, zone: str, now: datetime) -> None:
+    """Also in the hours that a change to or from daylight saving time skips or repeats."""
     at = now.replace(tzinfo=UTC)
-    schedule = WantedSchedule(cron, zone).begun(at, "")
+    schedule = ScheduleRequest(cron, zone).to_schedule(at, "")
     for _ in range(3):
         later = next_run(schedule, at)
         assert at < later.next
         schedule, at = later, later.next
 
 
-def test_words_of_cron_are_fine_and_dates_that_never_come_are_not() -> None:
-    begun = WantedSchedule("0 9 * * mon-fri").begun(datetime(2026, 1, 2, 10, tzinfo=UTC), "")
+def test_names_of_days_are_valid_and_dates_that_never_come_are_not() -> None:
+    begun = ScheduleRequest("0 9 * * mon-fri").to_schedule(datetime(2026, 1, 2, 10, tzinfo=UTC), "")
     assert begun.next == datetime(2026, 1, 5, 9, tzinfo=UTC), "a Monday"
     with pytest.raises(Invalid):
-        WantedSchedule("0 0 31 4 *").begun(datetime(2026, 1, 1, tzinfo=UTC), "")
+        ScheduleRequest("0 0 31 4 *").to_schedule(datetime(2026, 1, 1, tzinfo=UTC), "")
 
 
 # Retention -------------------------------------------------------------------------------------
 
 
-async def test_old_history_goes_but_never_the_newest_sync(tmp_path: Path) -> None:
+async def test_retention_deletes_old_history_but_never_the_newest_sync(tmp_path: Path) -> None:
     clock = FastClock()
     async with serve(tmp_path, clock, DEMO_BAD="100") as service:
         ann, bob = service.user("ann"), service.user("bob")
@@ -186,21 +184,21 @@ async def test_old_history_goes_but_never_the_newest_sync(tmp_path: Path) -> Non
         clock.jump(timedelta(days=2))
         newer = (await ann.whole_sync())["syncId"]
         with anyio.fail_after(10):
-            while len(found := await history(ann)) > 1:
+            while len(syncs := await history(ann)) > 1:
                 clock.jump(timedelta(hours=1))
                 await anyio.sleep(0.05)
-        assert [each["syncId"] for each in found] == [newer]
+        assert [sync["syncId"] for sync in syncs] == [newer]
         whole = read(await ann.get("/api/sync/history"))
         assert whole["total"] == 1
         for sync_id in old:
             problem(await ann.get(f"/api/sync/status/{sync_id}"), 404, "not_found")
-        assert [each["syncId"] for each in await history(bob)] == [only]
+        assert [sync["syncId"] for sync in await history(bob)] == [only]
         rows = await service.parts.store.items(old[0], None, None, 10, None)
         assert list(rows) == []
-        assert len(await ann.records("orders")) == 248, "what was landed stays"
+        assert len(await ann.records("orders")) == 248, "records are kept"
 
 
-async def test_a_failed_sync_can_be_resumed_however_old_while_it_is_the_newest(
+async def test_the_newest_sync_can_be_resumed_regardless_of_its_age(
     tmp_path: Path,
 ) -> None:
     clock = FastClock()

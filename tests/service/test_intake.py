@@ -1,4 +1,4 @@
-"""Bad text, bytes, numbers and times cost one record each, whichever connector hands them in."""
+"""Bad text, bytes, numbers and times from any connector cost one record each."""
 
 import json
 import tempfile
@@ -30,7 +30,7 @@ def script(monkeypatch: pytest.MonkeyPatch) -> Script:
 
 
 async def failures(user: User, sync: Json) -> dict[str, str]:
-    """The reason of each failed record, by the id that it is noted under."""
+    """The reason of each failed record, by the id under which it is listed."""
     answer = await user.get(f"/api/sync/history/{sync['syncId']}/items", params=FAILED)
     assert answer.status_code == 200, answer.text
     return {item["recordId"]: item["error"] for item in read(answer)["items"]}
@@ -46,7 +46,7 @@ async def synced(service: Serving) -> tuple[User, Json]:
     return ann, await ann.whole_sync()
 
 
-# Item 21: one record each -------------------------------------------------------------------------
+# Records ------------------------------------------------------------------------------------------
 
 
 async def test_ids_with_u0000_fail_one_by_one_and_do_not_collide(
@@ -58,15 +58,15 @@ async def test_ids_with_u0000_fail_one_by_one_and_do_not_collide(
     orders = done["datasets"][0]
     assert (orders["processed"], orders["failed"], orders["created"]) == (21, 20, 1)
     assert set(await landed(ann)) == {"same"}
-    found = await failures(ann, done)
-    assert len(found) == 20
-    assert all("U+0000" in why for why in found.values())
+    reasons = await failures(ann, done)
+    assert len(reasons) == 20
+    assert all("U+0000" in why for why in reasons.values())
 
 
 @pytest.mark.parametrize(
     ("record", "why"),
     [
-        (Record("", GOOD), "id is empty"),
+        (Record("", GOOD), "the id is empty"),
         (Record("x" * 1_001, GOOD), "1,001 characters"),
         (Record("x\ud800", GOOD), "surrogate"),
         (Record("x\0", GOOD), "U+0000"),
@@ -87,7 +87,7 @@ async def test_ids_with_u0000_fail_one_by_one_and_do_not_collide(
         (Record(HOSTILE, b"\xff", HOSTILE, error=HOSTILE), "a\\x00b\\ud800c"),
     ],
 )
-async def test_a_record_that_cannot_be_kept_costs_itself_and_says_why(
+async def test_a_record_that_cannot_be_stored_fails_with_the_reason(
     script: Script, service: Serving, record: Record, why: str
 ) -> None:
     script.records["orders"] = [Record("before", GOOD), record, Record("after", GOOD)]
@@ -96,24 +96,22 @@ async def test_a_record_that_cannot_be_kept_costs_itself_and_says_why(
     assert done["status"] == "complete"
     assert (orders["status"], orders["created"], orders["failed"]) == ("partial", 2, 1)
     assert set(await landed(ann)) == {"before", "after"}
-    [(kept_under, told)] = (await failures(ann, done)).items()
-    assert why in told
-    assert kept_under == "x" or kept_under.startswith("unreadable-")
+    [(record_id, reason)] = (await failures(ann, done)).items()
+    assert why in reason
+    assert record_id == "x" or record_id.startswith("unreadable-")
 
 
-async def test_a_record_that_cannot_be_kept_has_the_same_id_at_every_reading(
+async def test_a_record_that_cannot_be_stored_fails_under_the_same_id_every_time(
     script: Script, service: Serving
 ) -> None:
     script.records["orders"] = [Record(f"\ud800{n}", GOOD) for n in range(3)]
     ann, first = await synced(service)
-    again = await ann.whole_sync(overwrite=True)
-    assert await failures(ann, first) == await failures(ann, again)
-    assert len(await failures(ann, again)) == 3
+    second = await ann.whole_sync(overwrite=True)
+    assert await failures(ann, first) == await failures(ann, second)
+    assert len(await failures(ann, second)) == 3
 
 
-async def test_a_bad_name_or_version_is_repaired_and_costs_nothing(
-    script: Script, service: Serving
-) -> None:
+async def test_a_bad_name_or_version_is_repaired(script: Script, service: Serving) -> None:
     script.records["orders"] = [
         Record("1", GOOD, HOSTILE, version="\ud800"),
         Record("2", GOOD, "x" * 70_000, version="\0" * 70_000),
@@ -127,7 +125,7 @@ async def test_a_bad_name_or_version_is_repaired_and_costs_nothing(
     assert (await ann.whole_sync())["datasets"][0]["unchanged"] == 2
 
 
-async def test_a_time_of_any_year_and_zone_is_kept(script: Script, service: Serving) -> None:
+async def test_a_time_of_any_year_and_zone_is_stored(script: Script, service: Serving) -> None:
     moments = [datetime.min, datetime.max, datetime(999, 1, 1, tzinfo=UTC)]
     script.records["orders"] = [Record(str(n), GOOD, at=at) for n, at in enumerate(moments)]
     _, done = await synced(service)
@@ -136,10 +134,12 @@ async def test_a_time_of_any_year_and_zone_is_kept(script: Script, service: Serv
     assert [row["at"][:10] for row in rows] == ["0001-01-01", "0999-01-01", "9999-12-31"]
 
 
-# What comes with a page, and besides --------------------------------------------------------------
+# Pages, accounts, errors and claims ---------------------------------------------------------------
 
 
-async def test_a_cursor_that_cannot_be_kept_costs_nothing(script: Script, service: Serving) -> None:
+async def test_a_cursor_that_cannot_be_stored_costs_no_record(
+    script: Script, service: Serving
+) -> None:
     script.has("orders", *(f"{n:02}" for n in range(30)))
     script.edit = lambda page: msgspec.structs.replace(
         page, cursor=page.cursor and Cursor(f"\ud800{page.cursor}")
@@ -148,24 +148,24 @@ async def test_a_cursor_that_cannot_be_kept_costs_nothing(script: Script, servic
     assert (done["status"], len(await landed(ann))) == ("complete", 30)
 
 
-async def test_a_resume_reads_on_from_the_last_cursor_that_could_be_kept(
+async def test_a_resume_continues_from_the_last_cursor_that_could_be_stored(
     script: Script, service: Serving
 ) -> None:
     script.has("orders", *(f"{n:02}" for n in range(40)))
     script.edit = lambda page: (
         msgspec.structs.replace(page, cursor=Cursor("\ud800")) if page.cursor == "20" else page
     )
-    script.errors["orders"] = [None, None, SourceError("Broken for now.")]
+    script.errors["orders"] = [None, None, SourceError("Broken.")]
     ann, done = await synced(service)
     assert done["datasets"][0]["processed"] == 20
     await ann.post(f"/api/sync/resume/{done['syncId']}")
     assert len(await landed(ann)) == 20
     script.edit = lambda page: page
-    again = await ann.whole_sync()
-    assert (again["datasets"][0]["processed"], len(await landed(ann))) == (40, 40)
+    second = await ann.whole_sync()
+    assert (second["datasets"][0]["processed"], len(await landed(ann))) == (40, 40)
 
 
-async def test_the_numbers_of_a_page_may_be_anything(script: Script, service: Serving) -> None:
+async def test_invalid_numbers_of_a_page_are_ignored(script: Script, service: Serving) -> None:
     script.has("orders", *(f"{n:02}" for n in range(30)))
     odd = iter([float("nan"), float("inf"), -1.0])
     totals = iter([10**30, -5, 30])
@@ -182,12 +182,12 @@ async def test_the_numbers_of_a_page_may_be_anything(script: Script, service: Se
     ann, done = await synced(service)
     assert (done["status"], len(await landed(ann))) == ("complete", 30)
     assert done["warnings"] == ["a\\x00b\\ud800c"]
-    kept = await service.parts.store.sync(done["syncId"])
-    assert kept is not None
-    assert kept.dataset("orders").total == 30
+    stored = await service.parts.store.sync(done["syncId"])
+    assert stored is not None
+    assert stored.dataset("orders").total == 30
 
 
-async def test_what_a_connector_learned_is_kept_unless_it_cannot_be(
+async def test_learned_values_are_stored_unless_they_are_unfit(
     script: Script, service: Serving
 ) -> None:
     script.has("orders", "1")
@@ -196,18 +196,18 @@ async def test_what_a_connector_learned_is_kept_unless_it_cannot_be(
     )
     ann, done = await synced(service)
     assert done["status"] == "complete"
-    [mine] = (await ann.get("/api/connections")).json()["connections"]
-    assert await service.parts.connections._store.learned(mine["id"]) == {"good": "1"}
+    [connection] = (await ann.get("/api/connections")).json()["connections"]
+    assert await service.parts.connections._store.learned(connection["id"]) == {"good": "1"}
 
 
-async def test_an_account_of_any_name_is_connected(script: Script, service: Serving) -> None:
+async def test_an_account_with_any_name_can_be_connected(script: Script, service: Serving) -> None:
     script.store = HOSTILE + "x" * 70_000
     connection = await service.user().connect()
     assert connection["name"].startswith("a\\x00b\\ud800cxx")
     assert len(connection["name"]) == 1_000
 
 
-async def test_an_error_of_any_text_fails_only_its_dataset(
+async def test_an_error_with_any_text_fails_only_its_dataset(
     script: Script, service: Serving
 ) -> None:
     script.has("stock", "1")
@@ -237,7 +237,9 @@ def claim(key: str, text: str = "text", amount: str | None = "1.00") -> Claim:
     )
 
 
-async def test_claims_of_any_text_are_kept_and_counted(script: Script, service: Serving) -> None:
+async def test_claims_with_any_text_are_stored_and_counted(
+    script: Script, service: Serving
+) -> None:
     script.has("orders", "1")
     amounts = ("NaN", "1e400", "twelve", "Infinity", "9" * 30, "9e999999")
     claims = [claim("good"), claim("\ud800", HOSTILE), claim("\0"), claim("\ud801")]
@@ -245,16 +247,16 @@ async def test_claims_of_any_text_are_kept_and_counted(script: Script, service: 
     script.findings = Findings(claims, ["R1", "\ud800"], ["\ud800 settled"], {"\ud802": HOSTILE})
     with capture_logs() as logged:
         ann, done = await synced(service)
-    assert not [each for each in logged if each["log_level"] == "error"]
+    assert not [line for line in logged if line["log_level"] == "error"]
     assert (done["status"], done["claimsDetected"]) == ("complete", len(claims))
     answer = await ann.get("/api/recoveries", params={"limit": 100})
-    found = read(answer)["recoveries"]
-    assert len({each["id"] for each in found}) == len(claims)
-    assert sorted({each["amount"] or "" for each in found}) == ["", "1.00"]
-    assert len([each for each in found if each["amount"] is None]) == len(amounts)
+    stored = read(answer)["recoveries"]
+    assert len({recovery["id"] for recovery in stored}) == len(claims)
+    assert sorted({recovery["amount"] or "" for recovery in stored}) == ["", "1.00"]
+    assert len([1 for recovery in stored if recovery["amount"] is None]) == len(amounts)
 
 
-# Whatever comes -----------------------------------------------------------------------------------
+# Random records -----------------------------------------------------------------------------------
 
 TEXT = st.one_of(
     st.text(st.characters(), max_size=8),  # surrogates and U+0000 among them
@@ -270,11 +272,11 @@ JSONS = st.recursive(
 
 @st.composite
 def some_data(draw: st.DrawFn) -> bytes:
-    found = draw(JSONS)
-    way = draw(st.integers(0, 3))
-    if way == 0:
+    value = draw(JSONS)
+    encoding = draw(st.integers(0, 3))
+    if encoding == 0:
         return draw(st.binary(max_size=20))
-    text = json.dumps(found, ensure_ascii=way == 1)
+    text = json.dumps(value, ensure_ascii=encoding == 1)
     return text.encode("utf-8", "surrogatepass")
 
 
@@ -299,7 +301,7 @@ RECORDS = st.lists(
     max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True
 )
 @given(RECORDS, TEXT)
-def test_any_record_lands_or_costs_exactly_itself(records: list[Record], cursor: str) -> None:
+def test_every_record_is_stored_or_fails_alone(records: list[Record], cursor: str) -> None:
     with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as folder:
         script = scripted(patch)
         script.records["orders"] = records
@@ -307,29 +309,29 @@ def test_any_record_lands_or_costs_exactly_itself(records: list[Record], cursor:
         script.edit = lambda page: msgspec.structs.replace(
             page, cursor=page.cursor and Cursor(cursor), warning=cursor, learned={cursor: cursor}
         )
-        anyio.run(_lands_or_costs_itself, Path(folder), records)
+        anyio.run(_stored_or_failed, Path(folder), records)
 
 
-async def _lands_or_costs_itself(folder: Path, records: list[Record]) -> None:
+async def _stored_or_failed(folder: Path, records: list[Record]) -> None:
     async with serve(folder) as service:
         ann = service.user()
         await ann.connect()
         done = await ann.whole_sync(items="all")
         assert done["status"] == "complete", done
         orders = done["datasets"][0]
-        kept, failed = await landed(ann), await failures(ann, done)
+        stored, failed = await landed(ann), await failures(ann, done)
         assert orders["processed"] == len(records)
-        assert (orders["created"], orders["failed"]) == (len(kept), len(failed))
-        assert len(kept) + len(failed) == len(records)
+        assert (orders["created"], orders["failed"]) == (len(stored), len(failed))
+        assert len(stored) + len(failed) == len(records)
         by_id = {record.id: record for record in records}
-        assert not set(kept) & set(failed)
-        for key, data in kept.items():
+        assert not set(stored) & set(failed)
+        for key, data in stored.items():
             assert msgspec.json.decode(by_id[key].data) == data
         assert all(failed.values())
         for record in records:
-            assert record.id in kept or record.id in failed or _is_unfit(record.id)
-        again = (await ann.whole_sync())["datasets"][0]
-        assert (again["unchanged"], again["failed"]) == (len(kept), len(failed))
+            assert record.id in stored or record.id in failed or _is_unfit(record.id)
+        second = (await ann.whole_sync())["datasets"][0]
+        assert (second["unchanged"], second["failed"]) == (len(stored), len(failed))
         assert (await landed(ann, "stock")) == {"kept": {"value": 1}}
 
 

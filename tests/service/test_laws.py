@@ -1,4 +1,4 @@
-"""Laws of a sync's life: whatever is done to it, by whomever, in whichever order, they hold."""
+"""Invariants of syncs that hold for every sequence of actions by users, workers and crashes."""
 
 import tempfile
 from collections import Counter
@@ -15,61 +15,67 @@ from connectors import find
 from connectors.base import Cursor, Page, Record
 from service.errors import IllegalMove, NotFound, Overtaken, ServiceError
 from service.events.bus import EventBus
-from service.model import LIVE, MOVES, Actor, Fault, Status, Sync
+from service.model import LIVE, MOVES, Fault, Status, Sync
 from service.plans import Plans
 from service.progress import CLAIMS, Stage
-from service.registry import Registry, StartRequest
+from service.registry import Registry
 from service.runner.runner import Runner
 from service.sources import Sources
+from service.starting import Starter, StartRequest
 from service.store.connections import ConnectionStore, StoredConnection
 from service.store.engine import Statement
 from service.store.migrations import migrate
 from service.store.records import RecordStore
 from service.store.sqlite import SqliteEngine
 from service.store.syncs import SyncStore
+from service.users import Actor
 from tests.service.clocks import FastClock
 
 USERS = ("ann", "ann", "bob", "cem")
 MOST_OF_TENANT = 2
 
-Deed = tuple[str, str, int]
-"""What is done, whose sync it is about, and a number to choose by."""
+Action = tuple[str, str, int]
+"""The name of the action, the user whose sync it is about, and a number to choose by."""
 
 
 class World:
-    """A registry over a real store; this test is everybody else: users, worker, crash, zombie."""
+    """A registry over a real store. The test plays the users and the workers, and crashes."""
 
     def __init__(self, engine: SqliteEngine, sources: Sources) -> None:
         self.engine = engine
         self.sources = sources
         self.clock = FastClock()
         self.store, self.records = SyncStore(engine), RecordStore(engine)
-        self.told: dict[str, list[Sync]] = {}
-        self.taken: dict[str, Sync] = {}  # what the worker of each user holds
-        self.zombies: list[Sync] = []  # what a worker held that was killed, or thought dead
+        #: The published versions of each sync.
+        self.published: dict[str, list[Sync]] = {}
+        #: The sync that the worker of each user holds.
+        self.taken: dict[str, Sync] = {}
+        #: Syncs held by workers that were killed or presumed dead.
+        self.zombies: list[Sync] = []
         self.crash()
 
     def crash(self) -> None:
-        """All that was in memory is gone; what was running is to be taken up."""
+        """Lose everything in memory; unfinished syncs can be taken over."""
         bus = EventBus()
         self.zombies += self.taken.values()
         self.taken.clear()
         stored = ConnectionStore(self.engine)
         plans = Plans({}, MOST_OF_TENANT)
         runner = Runner(0)
-        self.registry = Registry(
-            self.store, self.records, stored, bus, runner, self.sources, self.clock, plans
+        self.registry = Registry(self.store, stored, bus, runner, self.clock, plans)
+        self.starter = Starter(
+            self.registry, self.store, self.records, stored, self.sources, self.clock, plans
         )
-        self.hearing = ExitStack()
-        self.hearing.enter_context(bus.listen(self._hear))
+        self.listening = ExitStack()
+        self.listening.enter_context(bus.listen(self._on_change))
 
-    def _hear(self, sync: Sync) -> None:
-        self.told.setdefault(sync.id, []).append(sync)
+    def _on_change(self, sync: Sync) -> None:
+        self.published.setdefault(sync.id, []).append(sync)
 
     # Users ------------------------------------------------------------------------------------
 
     async def start(self, user: str, number: int) -> None:
-        await self.registry.start(actor(user), StartRequest(f"conn-{user}"))
+        await self.starter.start(actor(user), StartRequest(f"conn-{user}"))
 
     async def cancel(self, user: str, number: int) -> None:
         await self.registry.cancel(actor(user), await self.some(user, number))
@@ -78,15 +84,15 @@ class World:
         await self.registry.resume(actor(user), await self.some(user, number))
 
     async def some(self, user: str, number: int) -> str:
-        found, _ = await self.store.history(user, {}, 100)
-        if not found:
+        syncs, _ = await self.store.history(user, {}, 100)
+        if not syncs:
             raise NotFound
-        return found[number % len(found)].id
+        return syncs[number % len(syncs)].id
 
     # The worker -------------------------------------------------------------------------------
 
     async def take(self, user: str, number: int) -> None:
-        """Also what is taken already: from a worker that is thought dead."""
+        """Take the user's live sync, also from a worker that is presumed dead."""
         live = await self.store.live_sync(user)
         if live is None:
             raise NotFound
@@ -103,7 +109,7 @@ class World:
         await self.change(user, lambda sync: sync.waiting("orders", now, "a quota", now))
 
     async def page(self, user: str, number: int) -> None:
-        """Of a random size and place: pages may come twice, totals may be wrong or change."""
+        """A page of random records: they may come twice, totals may be wrong or change."""
         sync = self.taken[user]
         name = ("orders", "inventory")[number % 2]
         if sync.dataset(name).ended:
@@ -141,7 +147,7 @@ class World:
         await self.end(user, lambda sync: sync.completed(self.clock.now()))
 
     async def haunt(self, user: str, number: int) -> None:
-        """A worker that was thought dead writes on."""
+        """A worker that was presumed dead writes again."""
         if not self.zombies:
             raise NotFound
         old = self.zombies[number % len(self.zombies)]
@@ -151,7 +157,9 @@ class World:
         except Overtaken:
             assert await self.store.sync(old.id) == before, "a zombie changed something"
         else:
-            assert before is not None and before.version == old.version, "a zombie overtook us"
+            assert before is not None and before.version == old.version, (
+                "a zombie overtook the worker"
+            )
             self.zombies.remove(old)
 
     async def end(self, user: str, change: Callable[[Sync], Sync]) -> None:
@@ -163,11 +171,11 @@ class World:
         try:
             await self.registry.record(changed, *rest)
         except Overtaken:
-            del self.taken[user]  # cancelled: it is ours no more
+            del self.taken[user]  # cancelled meanwhile
             raise
         self.taken[user] = changed
 
-    # Laws -------------------------------------------------------------------------------------
+    # Invariants -------------------------------------------------------------------------------
 
     async def check(self) -> None:
         rows = await self.engine.read("SELECT id, user_id, status, version FROM sync_progress", {})
@@ -175,10 +183,10 @@ class World:
         assert all(count == 1 for count in live.values()), "two live syncs of one user"
         assert live.total() <= MOST_OF_TENANT, "too many live syncs of one tenant"
         for row in rows:
-            known = await self.registry.find(row["id"])
-            assert known is not None and known.version == row["version"]
-            assert known.status == row["status"]
-            check_life(self.told[row["id"]])
+            sync = await self.registry.find(row["id"])
+            assert sync is not None and sync.version == row["version"]
+            assert sync.status == row["status"]
+            check_versions(self.published[row["id"]])
 
 
 FAULT = Fault("broken", "It broke.")
@@ -188,36 +196,46 @@ def actor(user: str) -> Actor:
     return Actor(user, "acme")
 
 
-def check_life(versions: Sequence[Sync]) -> None:
-    """All that was ever told of one sync."""
-    assert [each.version for each in versions] == list(range(1, len(versions) + 1))
+def check_versions(versions: Sequence[Sync]) -> None:
+    """Check all published versions of one sync."""
+    assert [sync.version for sync in versions] == list(range(1, len(versions) + 1))
     for before, after in pairwise(versions):
         same = before.status is after.status
         assert after.status in MOVES[before.status] or same, f"{before.status} -> {after.status}"
         assert after.attempt in (before.attempt, before.attempt + 1)
         if after.attempt == before.attempt:
-            assert after.percent >= before.percent, "the bar fell"
-    for each in versions:
-        assert (each.percent == 100) is (each.status is Status.COMPLETE)
-        assert each.live is (each.completed_at is None)
-        for dataset in each.datasets:
+            assert after.percent >= before.percent, "the percentage fell"
+    for sync in versions:
+        assert (sync.percent == 100) is (sync.status is Status.COMPLETE)
+        assert sync.live is (sync.completed_at is None)
+        for dataset in sync.datasets:
             assert dataset.total is None or dataset.processed <= dataset.total
-            told = (dataset.created, dataset.updated, dataset.unchanged, dataset.failed)
-            assert dataset.name == CLAIMS or sum(told) == dataset.processed
+            outcomes = (dataset.created, dataset.updated, dataset.unchanged, dataset.failed)
+            assert dataset.name == CLAIMS or sum(outcomes) == dataset.processed
 
 
-USERS_DEEDS = ("start", "cancel", "resume")
-WORKERS_DEEDS = ("take", "stage", "wait", "page", "page", "page", "lose_dataset", "detect", "retry")
+USER_ACTIONS = ("start", "cancel", "resume")
+WORKER_ACTIONS = (
+    "take",
+    "stage",
+    "wait",
+    "page",
+    "page",
+    "page",
+    "lose_dataset",
+    "detect",
+    "retry",
+)
 
 ENDS = ("pause", "fail", "complete", "crash", "haunt")
-NEEDS_A_WORKER = {*WORKERS_DEEDS, "pause", "fail", "complete"} - {"take"}
+NEEDS_A_WORKER = {*WORKER_ACTIONS, "pause", "fail", "complete"} - {"take"}
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.lists(
         st.tuples(
-            st.sampled_from(("start", "take", *USERS_DEEDS, *WORKERS_DEEDS, *ENDS)),
+            st.sampled_from(("start", "take", *USER_ACTIONS, *WORKER_ACTIONS, *ENDS)),
             st.sampled_from(USERS),
             st.integers(0, 1000),
         ),
@@ -225,11 +243,11 @@ NEEDS_A_WORKER = {*WORKERS_DEEDS, "pause", "fail", "complete"} - {"take"}
         max_size=80,
     )
 )
-def test_only_moves_of_the_table_happen_and_the_bar_never_falls(deeds: list[Deed]) -> None:
-    anyio.run(_live, deeds)
+def test_every_sequence_of_actions_keeps_the_invariants(actions: list[Action]) -> None:
+    anyio.run(_perform, actions)
 
 
-async def _live(deeds: Sequence[Deed]) -> None:
+async def _perform(actions: Sequence[Action]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         migrate(f"sqlite:///{folder}/sync.db")
         engine = await SqliteEngine.open(Path(folder) / "sync.db")
@@ -238,7 +256,7 @@ async def _live(deeds: Sequence[Deed]) -> None:
                 world = World(engine, Sources({"demo": demo}))
                 for user in set(USERS):
                     await ConnectionStore(engine).connect(_connection(user), {})
-                for name, user, number in deeds:
+                for name, user, number in actions:
                     await _do(world, name, user, number)
                     await world.check()
         finally:
@@ -246,7 +264,7 @@ async def _live(deeds: Sequence[Deed]) -> None:
 
 
 async def _do(world: World, name: str, user: str, number: int) -> None:
-    """What is refused, or is about nothing, changes nothing: the laws are checked all the same."""
+    """A refused action changes nothing; the invariants are checked after it, too."""
     if name == "crash":
         world.crash()
         return

@@ -1,4 +1,4 @@
-"""What is said where a sync cannot go on, what is logged of its moves, and what was never read."""
+"""Moves of a sync: lost connections, the log of every move, and datasets that were never read."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -25,14 +25,14 @@ SINCE = re.compile(r"paused since \d{4}-\d\d-\d\d \d\d:\d\d UTC because the conn
 
 @pytest.fixture
 def script(monkeypatch: pytest.MonkeyPatch) -> Script:
-    found = scripted(monkeypatch)
-    found.has("orders", *(f"order-{number:02}" for number in range(35)))
-    found.has("stock", "sku-1", "sku-2")
-    return found
+    script = scripted(monkeypatch)
+    script.has("orders", *(f"order-{number:02}" for number in range(35)))
+    script.has("stock", "sku-1", "sku-2")
+    return script
 
 
 async def lose(user: User, script: Script) -> Json:
-    """A sync that paused since the source refuses the credentials."""
+    """A sync that paused because the source refuses the credentials."""
     script.errors["orders"] = [None, ConnectionLost("Withdrawn.")]
     await user.connect()
     return await user.until(await user.start(), "paused")
@@ -48,14 +48,14 @@ async def test_a_start_says_since_when_the_sync_is_paused_and_what_to_do(
         ann = service.user()
         paused = await lose(ann, script)
         for path in ("/api/sync/start", "/api/sync/force"):
-            found = problem(await ann.post(path), 409, "sync_already_running")
-            assert (found["syncId"], found["syncStatus"]) == (paused["syncId"], "paused")
-            assert SINCE.search(found["detail"]), found["detail"]
-            assert f"/api/connections/{paused['connectionId']}/reconnect" in found["detail"]
+            refusal = problem(await ann.post(path), 409, "sync_already_running")
+            assert (refusal["syncId"], refusal["syncStatus"]) == (paused["syncId"], "paused")
+            assert SINCE.search(refusal["detail"]), refusal["detail"]
+            assert f"/api/connections/{paused['connectionId']}/reconnect" in refusal["detail"]
         assert await ann.status(paused["syncId"]) == paused
 
 
-async def test_an_attach_tells_the_true_status(tmp_path: Path, script: Script) -> None:
+async def test_an_attach_returns_the_actual_status(tmp_path: Path, script: Script) -> None:
     async with serve(tmp_path, FastClock()) as service:
         ann = service.user()
         paused = await lose(ann, script)
@@ -65,7 +65,7 @@ async def test_an_attach_tells_the_true_status(tmp_path: Path, script: Script) -
         assert SINCE.search(read(answer)["message"])
 
 
-async def test_a_start_that_is_repeated_with_its_key_tells_the_true_status(
+async def test_a_start_repeated_with_its_key_returns_the_actual_status(
     tmp_path: Path, script: Script
 ) -> None:
     async with serve(tmp_path, FastClock()) as service:
@@ -79,7 +79,7 @@ async def test_a_start_that_is_repeated_with_its_key_tells_the_true_status(
         assert "started" not in again["message"]
 
 
-async def test_a_lost_connection_is_neither_resumed_nor_started_into_another_pause(
+async def test_a_lost_connection_can_be_neither_resumed_nor_started(
     tmp_path: Path, script: Script
 ) -> None:
     async with serve(tmp_path, FastClock()) as service:
@@ -87,9 +87,9 @@ async def test_a_lost_connection_is_neither_resumed_nor_started_into_another_pau
         paused = await lose(ann, script)
         resume = f"/api/sync/resume/{paused['syncId']}"
         for _ in range(2):
-            found = problem(await ann.post(resume), 409, "connection_lost")
-            assert found["connectionId"] == paused["connectionId"]
-            assert "reconnect" in found["detail"] and "Withdrawn." in found["detail"]
+            refusal = problem(await ann.post(resume), 409, "connection_lost")
+            assert refusal["connectionId"] == paused["connectionId"]
+            assert "reconnect" in refusal["detail"] and "Withdrawn." in refusal["detail"]
         assert await ann.status(paused["syncId"]) == paused
         await ann.post(f"/api/sync/cancel/{paused['syncId']}")
         problem(await ann.post("/api/sync/start"), 409, "connection_lost")
@@ -100,7 +100,7 @@ async def test_a_lost_connection_is_neither_resumed_nor_started_into_another_pau
         assert (await ann.until(paused["syncId"]))["status"] == "complete"
 
 
-async def test_a_sync_that_paused_for_a_missing_key_is_resumed_once_the_key_is_there(
+async def test_a_sync_that_paused_for_a_missing_key_resumes_with_the_key(
     tmp_path: Path, script: Script
 ) -> None:
     async with serve(tmp_path, FastClock()) as service:
@@ -122,8 +122,8 @@ async def test_another_connection_starts_once_the_paused_sync_is_cancelled(
         paused = await lose(ann, script)
         other = (await ann.connect(refreshToken="other"))["id"]
         answer = await ann.post("/api/sync/start", {"connectionId": other})
-        found = problem(answer, 409, "sync_already_running")
-        assert found["connectionId"] == paused["connectionId"]
+        refusal = problem(answer, 409, "sync_already_running")
+        assert refusal["connectionId"] == paused["connectionId"]
         await ann.post(f"/api/sync/cancel/{paused['syncId']}")
         assert (await ann.whole_sync(connectionId=other))["status"] == "complete"
 
@@ -145,13 +145,13 @@ async def test_a_schedule_does_not_start_a_sync_of_a_lost_connection(
                 while read(await ann.get(path))["schedule"]["nextRunAt"] == before:
                     clock.jump(timedelta(hours=1))
                     await anyio.sleep(0.05)
-                while not (told := [e for e in logs if e["event"].startswith("scheduled_sync")]):
+                while not (lines := [e for e in logs if e["event"].startswith("scheduled_sync")]):
                     await anyio.sleep(0.01)
-            assert [(e["event"], e["code"]) for e in told] == [
+            assert [(line["event"], line["code"]) for line in lines] == [
                 ("scheduled_sync_not_started", "connection_lost")
             ]
             after = read(await ann.get(path))["schedule"]["nextRunAt"]
-            assert after.endswith("T01:00:00.000Z"), "not again in a minute"
+            assert after.endswith("T01:00:00.000Z"), "a minute later would be a retry"
         assert len(await until_there_are(ann, 1)) == 1
 
 
@@ -159,9 +159,9 @@ async def test_a_schedule_does_not_start_a_sync_of_a_lost_connection(
 
 
 def moves(logs: Any, sync_id: str) -> list[tuple[str, str]]:
-    found = [each for each in logs if each["event"] == "sync_moved" and each["sync_id"] == sync_id]
-    assert all(each["tenant"] == "acme" and each["version"] for each in found)
-    return [(each["from"], each["to"]) for each in found]
+    lines = [line for line in logs if line["event"] == "sync_moved" and line["sync_id"] == sync_id]
+    assert all(line["tenant"] == "acme" and line["version"] for line in lines)
+    return [(line["from"], line["to"]) for line in lines]
 
 
 async def test_every_move_of_a_sync_is_logged_once(tmp_path: Path, script: Script) -> None:
@@ -182,17 +182,17 @@ async def test_every_move_of_a_sync_is_logged_once(tmp_path: Path, script: Scrip
             await ann.post(f"/api/sync/resume/{sync_id}")
             assert (await ann.until(sync_id))["status"] == "complete"
     run = [("pending", "in_progress")]
-    assert [each for each in moves(logs, sync_id) if each != ("", "")] == [
+    assert moves(logs, sync_id) == [
         ("none", "pending"),
         *(*run, ("in_progress", "paused")),
         *(("paused", "pending"), *run, ("in_progress", "cancelled")),
         *(("cancelled", "pending"), *run, ("in_progress", "failed")),
         *(("failed", "pending"), *run, ("in_progress", "complete")),
     ]
-    told = [each for each in logs if each["event"] == "sync_moved"]
+    lines = [line for line in logs if line["event"] == "sync_moved"]
     for move in moves(logs, sync_id)[1:]:
         assert Status(move[1]) in MOVES[Status(move[0])]
-    codes = [each["code"] for each in told if each["to"] in ("paused", "failed")]
+    codes = [line["code"] for line in lines if line["to"] in ("paused", "failed")]
     assert codes == ["connection_lost", "connector_misconfigured"]
 
 
@@ -226,14 +226,14 @@ async def test_a_takeover_and_a_resume_after_a_restart_are_logged(
     ]
 
 
-# What was never read ------------------------------------------------------------------------------
+# Datasets that were never read --------------------------------------------------------------------
 
 
 def outcomes(sync: Json) -> dict[str, tuple[str, str | None]]:
-    return {each["name"]: (each["status"], each["code"]) for each in sync["datasets"]}
+    return {dataset["name"]: (dataset["status"], dataset["code"]) for dataset in sync["datasets"]}
 
 
-async def test_what_a_cancelled_sync_never_read_is_unknown_and_not_failed(
+async def test_a_dataset_that_a_cancelled_sync_never_read_is_unknown(
     tmp_path: Path, script: Script
 ) -> None:
     script.gates = {"stock": anyio.Event()}
@@ -253,7 +253,7 @@ async def test_what_a_cancelled_sync_never_read_is_unknown_and_not_failed(
         assert (done["status"], outcomes(done)["stock"]) == ("complete", ("complete", None))
 
 
-async def test_what_waits_and_what_only_waited_its_turn_is_unknown_too(
+async def test_a_dataset_that_was_waiting_when_its_sync_was_cancelled_is_unknown(
     tmp_path: Path, script: Script
 ) -> None:
     script.gates = {"orders": anyio.Event()}
@@ -263,10 +263,11 @@ async def test_what_waits_and_what_only_waited_its_turn_is_unknown_too(
             await user.connect()
         running, queued = await ann.start(), await bob.start()
         await ann.until_processed(running, "stock", 2)
-        found = outcomes(read(await bob.post(f"/api/sync/cancel/{queued}")))
-        assert found["orders"] == found["stock"] == ("unknown", "not_read")
-        found = outcomes(read(await ann.post(f"/api/sync/cancel/{running}")))
-        assert (found["orders"], found["claims"][0]) == (("unknown", "not_read"), "unknown")
+        of_queued = outcomes(read(await bob.post(f"/api/sync/cancel/{queued}")))
+        assert of_queued["orders"] == of_queued["stock"] == ("unknown", "not_read")
+        of_running = outcomes(read(await ann.post(f"/api/sync/cancel/{running}")))
+        assert of_running["orders"] == ("unknown", "not_read")
+        assert of_running["claims"][0] == "unknown"
 
 
 @pytest.mark.parametrize(
@@ -277,7 +278,7 @@ async def test_what_waits_and_what_only_waited_its_turn_is_unknown_too(
         (None, {"SYNC_TIMEOUT": "1"}),
     ],
 )
-async def test_a_sync_that_fails_does_not_fail_datasets_that_it_never_read(
+async def test_a_failed_sync_does_not_fail_datasets_that_it_never_read(
     tmp_path: Path, script: Script, error: Exception | None, environ: dict[str, str]
 ) -> None:
     script.gates = {"stock": anyio.Event()}
@@ -292,8 +293,8 @@ async def test_a_sync_that_fails_does_not_fail_datasets_that_it_never_read(
         assert outcomes(failed)["stock"] == ("unknown", "not_read")
 
 
-async def test_what_the_source_refused_is_still_failed(tmp_path: Path, script: Script) -> None:
-    script.errors["stock"] = [SourceError("No such thing.")]
+async def test_a_dataset_that_the_source_refuses_is_failed(tmp_path: Path, script: Script) -> None:
+    script.errors["stock"] = [SourceError("Not available.")]
     async with serve(tmp_path, FastClock()) as service:
         ann = service.user()
         await ann.connect()

@@ -1,4 +1,4 @@
-"""The database goes away for a while: locked by another program, or the disk is full."""
+"""The database is unavailable for a while: locked by another program, or the disk is full."""
 
 import sqlite3
 from collections.abc import AsyncIterator
@@ -31,7 +31,7 @@ async def locked(folder: Path) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def full(service: Serving) -> AsyncIterator[None]:
-    """The file may not grow by one page: SQLite says what it says of a full disk."""
+    """The file may not grow by a single page: SQLite reports the error of a full disk."""
     engine = service.parts.store._engine
     assert isinstance(engine, SqliteEngine)
     writer = engine._writer.raw
@@ -51,7 +51,7 @@ async def running(service: Serving) -> tuple[User, str]:
     return ann, sync_id
 
 
-async def nothing_was_lost(user: User, sync_id: str) -> None:
+async def assert_nothing_was_lost(user: User, sync_id: str) -> None:
     done = await user.until(sync_id)
     assert (done["status"], done["attempt"], done["warnings"]) == ("complete", 1, [])
     assert done["datasets"][0]["created"] == 250
@@ -68,10 +68,10 @@ async def test_a_sync_waits_for_a_locked_database_while_polls_are_answered(tmp_p
                 assert await ann.status(sync_id) == stuck
                 await anyio.sleep(0.1)
             assert stuck["status"] == "in_progress"
-        await nothing_was_lost(ann, sync_id)
+        await assert_nothing_was_lost(ann, sync_id)
 
 
-async def test_a_start_says_that_the_database_is_away_and_changes_nothing(tmp_path: Path) -> None:
+async def test_a_start_reports_an_unavailable_database_and_changes_nothing(tmp_path: Path) -> None:
     async with serve(tmp_path) as service:
         ann = service.user()
         await ann.connect()
@@ -83,16 +83,16 @@ async def test_a_start_says_that_the_database_is_away_and_changes_nothing(tmp_pa
         assert (await ann.whole_sync())["status"] == "complete"
 
 
-async def test_a_cancel_that_cannot_be_kept_is_not_told(tmp_path: Path) -> None:
+async def test_a_cancel_that_cannot_be_stored_is_not_shown(tmp_path: Path) -> None:
     async with serve(tmp_path, **SLOW) as service:
         ann, sync_id = await running(service)
         async with locked(tmp_path):
             problem(await ann.post(f"/api/sync/cancel/{sync_id}"), 503, "store_unavailable")
             assert (await ann.status(sync_id))["status"] == "in_progress"
-        await nothing_was_lost(ann, sync_id)
+        await assert_nothing_was_lost(ann, sync_id)
 
 
-async def test_a_sync_waits_for_room_on_a_full_disk(tmp_path: Path) -> None:
+async def test_a_sync_waits_for_space_on_a_full_disk(tmp_path: Path) -> None:
     async with serve(tmp_path, **SLOW) as service:
         ann, sync_id = await running(service)
         async with full(service):
@@ -101,10 +101,10 @@ async def test_a_sync_waits_for_room_on_a_full_disk(tmp_path: Path) -> None:
             await anyio.sleep(0.5)
             assert await ann.status(sync_id) == stuck
             assert stuck["status"] == "in_progress"
-        await nothing_was_lost(ann, sync_id)
+        await assert_nothing_was_lost(ann, sync_id)
 
 
-async def test_a_process_ends_in_time_though_its_database_is_away(tmp_path: Path) -> None:
+async def test_a_process_stops_in_time_while_its_database_is_locked(tmp_path: Path) -> None:
     async with serve(tmp_path, **SLOW) as service:
         _, sync_id = await running(service)
         async with locked(tmp_path):
@@ -115,4 +115,4 @@ async def test_a_process_ends_in_time_though_its_database_is_away(tmp_path: Path
                     await anyio.sleep(0.1)
                     group.cancel_scope.cancel()
     async with serve(tmp_path) as service:
-        await nothing_was_lost(service.user(), sync_id)
+        await assert_nothing_was_lost(service.user(), sync_id)

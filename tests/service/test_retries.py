@@ -1,6 +1,6 @@
-"""What may happen to a sync: failures that pass, failures that stay, interruptions without end.
+"""Failures of a sync: temporary ones, permanent ones, and repeated interruptions.
 
-A dataset that its source cannot give for now is a subject of its own: test_patience.py."""
+For a dataset that its source cannot deliver for a while see pipeline/test_patience.py."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -20,15 +20,15 @@ from tests.serving import Json, Serving, User, json_of, read, serve
 
 pytestmark = pytest.mark.anyio
 
-BROKEN = ZeroDivisionError("a fault of ours")
+BROKEN = ZeroDivisionError("a bug")
 
 
 @pytest.fixture
 def script(monkeypatch: pytest.MonkeyPatch) -> Script:
-    found = scripted(monkeypatch)
-    found.has("orders", *(f"order-{number:02}" for number in range(35)))
-    found.has("stock", "sku-1", "sku-2")
-    return found
+    script = scripted(monkeypatch)
+    script.has("orders", *(f"order-{number:02}" for number in range(35)))
+    script.has("stock", "sku-1", "sku-2")
+    return script
 
 
 @asynccontextmanager
@@ -40,12 +40,11 @@ async def serving(folder: Path, **environ: str) -> AsyncIterator[tuple[Serving, 
 
 
 async def attempts(user: User, sync_id: str) -> list[Json]:
-    whole = read(await user.get(f"/api/sync/history/{sync_id}"))
-    found: list[Json] = whole["attempts"]
-    return found
+    attempts: list[Json] = read(await user.get(f"/api/sync/history/{sync_id}"))["attempts"]
+    return attempts
 
 
-async def test_a_failure_that_passes_is_tried_again_from_where_it_was(
+async def test_a_temporary_failure_is_retried_from_the_checkpoint(
     tmp_path: Path, script: Script
 ) -> None:
     script.errors["orders"] = [None, None, BROKEN]
@@ -58,22 +57,24 @@ async def test_a_failure_that_passes_is_tried_again_from_where_it_was(
         assert (second["attempt"], second["status"]) == (2, "complete")
 
 
-async def test_the_stream_goes_on_through_a_retry_and_says_what_it_waits_for(
+async def test_a_stream_continues_through_a_retry_and_shows_its_reason(
     tmp_path: Path, script: Script
 ) -> None:
     script.errors["orders"] = [BROKEN]
     async with serving(tmp_path) as (_, ann):
         statuses = [json_of(event) async for event in ann.events(await ann.start())]
-        waiting = next(each for each in statuses if each["attempt"] == 2)
+        waiting = next(status for status in statuses if status["attempt"] == 2)
         assert waiting["status"] == "in_progress"
-        assert " Its log says more. Trying again in " in waiting["message"]
+        assert "internal error" in waiting["message"] and "Trying again in" in waiting["message"]
         assert waiting["waitingUntil"] > waiting["updatedAt"]
         assert statuses[-1]["status"] == "complete"
-        percents = [each["progress"] for each in statuses]
+        percents = [status["progress"] for status in statuses]
         assert percents == sorted(percents)
 
 
-async def test_four_tries_that_get_nowhere_are_enough(tmp_path: Path, script: Script) -> None:
+async def test_a_sync_fails_after_four_attempts_without_progress(
+    tmp_path: Path, script: Script
+) -> None:
     busy = Retryable("The source is busy.")
     script.errors = {"orders": [busy] * 4, "stock": [busy] * 4, "cases": []}
     async with serving(tmp_path, SOURCE_PATIENCE="0") as (_, ann):
@@ -84,21 +85,21 @@ async def test_four_tries_that_get_nowhere_are_enough(tmp_path: Path, script: Sc
             "message": "The source is busy.",
             "retryable": True,
         }
-        assert [each["attempt"] for each in await attempts(ann, failed["syncId"])] == [1, 2, 3, 4]
+        assert [tried["attempt"] for tried in await attempts(ann, failed["syncId"])] == [1, 2, 3, 4]
         assert (await ann.post(f"/api/sync/resume/{failed['syncId']}")).status_code == 202
         done = await ann.until(failed["syncId"], "complete")
         assert (done["attempt"], done["datasets"][0]["created"]) == (5, 35)
 
 
-async def test_whatever_is_read_gives_three_new_tries(tmp_path: Path, script: Script) -> None:
+async def test_progress_allows_three_new_retries(tmp_path: Path, script: Script) -> None:
     script.errors["orders"] = [BROKEN, None, BROKEN, BROKEN, BROKEN, None]
     async with serving(tmp_path) as (_, ann):
         done = await ann.whole_sync()
         assert (done["status"], done["attempt"]) == ("complete", 5)
 
 
-async def test_pages_that_come_again_are_no_progress(tmp_path: Path, script: Script) -> None:
-    """A source that loses its place would otherwise be tried for ever."""
+async def test_repeated_pages_are_not_progress(tmp_path: Path, script: Script) -> None:
+    """Otherwise a source that loses its position would be retried forever."""
     script.has("orders", *(["order-1"] * 3000))
     script.errors["orders"] = [None, Retryable("The source is busy.")] * 200
     async with serving(tmp_path, SOURCE_PATIENCE="60") as (_, ann):
@@ -106,17 +107,15 @@ async def test_pages_that_come_again_are_no_progress(tmp_path: Path, script: Scr
         assert len(script.errors["orders"]) > 350
 
 
-async def test_what_will_not_pass_is_not_tried_again(tmp_path: Path, script: Script) -> None:
-    script.errors["orders"] = [SourceError("It will not be told.")]
-    script.errors["stock"] = [SourceError("Nor this.")]
+async def test_a_permanent_failure_is_not_retried(tmp_path: Path, script: Script) -> None:
+    script.errors["orders"] = [SourceError("Orders are refused.")]
+    script.errors["stock"] = [SourceError("Stock is refused.")]
     async with serving(tmp_path) as (_, ann):
         failed = await ann.whole_sync()
         assert (failed["status"], failed["attempt"]) == ("failed", 1)
 
 
-async def test_a_fault_of_ours_is_tried_again_and_shows_no_trace(
-    tmp_path: Path, script: Script
-) -> None:
+async def test_an_internal_error_is_retried_and_not_exposed(tmp_path: Path, script: Script) -> None:
     script.errors["orders"] = [ZeroDivisionError("a secret")] * 4
     async with serving(tmp_path) as (_, ann):
         failed = await ann.whole_sync()
@@ -138,7 +137,7 @@ async def test_a_cancel_ends_the_pause_before_a_retry(tmp_path: Path, script: Sc
         assert (await ann.post(f"/api/sync/resume/{sync_id}")).status_code == 202
 
 
-async def test_a_lost_connection_pauses_and_a_reconnect_goes_on_where_it_was(
+async def test_a_lost_connection_pauses_a_sync_and_a_reconnect_continues_it(
     tmp_path: Path, script: Script
 ) -> None:
     script.errors["orders"] = [None, None, ConnectionLost("Withdrawn.")]
@@ -147,19 +146,22 @@ async def test_a_lost_connection_pauses_and_a_reconnect_goes_on_where_it_was(
         assert (paused["status"], paused["error"]["message"]) == ("paused", "Withdrawn.")
         connection = (await ann.get("/api/connections")).json()["connections"][0]
         assert (connection["status"], connection["reason"]) == ("lost", "Withdrawn.")
-        again = await ann.post("/api/sync/start")
-        assert again.status_code == 409, "a paused sync is live"
+        refused = await ann.post("/api/sync/start")
+        assert refused.status_code == 409, "a paused sync is live"
         path = f"/api/connections/{connection['id']}/reconnect"
-        back = read(await ann.post(path, {"refreshToken": "newer"}))
-        assert (back["status"], back["sync"]["syncId"]) == ("connected", paused["syncId"])
+        reconnected = read(await ann.post(path, {"refreshToken": "newer"}))
+        assert (reconnected["status"], reconnected["sync"]["syncId"]) == (
+            "connected",
+            paused["syncId"],
+        )
         done = await ann.until(paused["syncId"], "complete")
         assert (done["attempt"], done["datasets"][0]["created"]) == (1, 35)
         assert (script.pages, script.tokens[-1]) == (5, "newer")
 
 
-async def test_credentials_that_are_refused_change_nothing(tmp_path: Path, script: Script) -> None:
+async def test_refused_credentials_change_nothing(tmp_path: Path, script: Script) -> None:
     script.errors["orders"] = [ConnectionLost("Withdrawn.")]
-    script.refused["worse"] = ConnectionLost("Never heard of it.")
+    script.refused["worse"] = ConnectionLost("Unknown token.")
     async with serving(tmp_path) as (_, ann):
         paused = await ann.whole_sync()
         connection = paused["connectionId"]
@@ -171,7 +173,7 @@ async def test_credentials_that_are_refused_change_nothing(tmp_path: Path, scrip
         assert shown["status"] == "lost"
 
 
-async def test_a_sync_that_gets_nowhere_through_three_takeovers_fails_as_stalled(
+async def test_a_sync_without_progress_through_three_takeovers_fails_as_stalled(
     tmp_path: Path, script: Script
 ) -> None:
     sync_id = await interrupted(tmp_path, script, times=1)
@@ -188,7 +190,9 @@ async def test_a_sync_that_gets_nowhere_through_three_takeovers_fails_as_stalled
         assert (await service.user().until(sync_id))["status"] == "complete"
 
 
-async def test_many_takeovers_in_a_short_time_are_no_stall(tmp_path: Path, script: Script) -> None:
+async def test_many_takeovers_in_a_short_time_are_not_a_stall(
+    tmp_path: Path, script: Script
+) -> None:
     sync_id = await interrupted(tmp_path, script, times=5)
     script.gates.clear()
     async with serve(tmp_path) as service:
@@ -197,7 +201,7 @@ async def test_many_takeovers_in_a_short_time_are_no_stall(tmp_path: Path, scrip
 
 
 async def interrupted(folder: Path, script: Script, times: int) -> str:
-    """A sync that was taken up so many times and never got to its first page."""
+    """A sync that was interrupted `times` times before its first page."""
     script.gates = {"orders": anyio.Event(), "stock": anyio.Event()}
     sync_id = ""
     for _ in range(times):
@@ -212,7 +216,7 @@ async def interrupted(folder: Path, script: Script, times: int) -> str:
     return sync_id
 
 
-async def test_a_sync_that_was_paused_for_longer_than_history_is_kept_fails(
+async def test_a_sync_paused_for_longer_than_the_retention_fails(
     tmp_path: Path, script: Script
 ) -> None:
     script.errors["orders"] = [ConnectionLost("Withdrawn.")]
@@ -229,10 +233,10 @@ async def test_a_sync_that_was_paused_for_longer_than_history_is_kept_fails(
         assert (await ann.post("/api/sync/start")).status_code == 202
 
 
-async def test_a_write_that_was_kept_though_it_seemed_to_fail_is_ours(
+async def test_a_write_that_was_stored_but_seemed_to_fail_counts(
     tmp_path: Path, script: Script
 ) -> None:
-    """The database may go away after it has kept a version, before it says so."""
+    """The database may become unavailable after it has stored a version, before it responds."""
     async with serving(tmp_path) as (service, ann):
         done = await ann.whole_sync()
         sync = await service.parts.registry.find(done["syncId"])

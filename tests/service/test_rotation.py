@@ -9,7 +9,7 @@ from connectors.base import ConnectionLost, SystemClock
 from service.app import open_parts, rotate_credentials
 from service.connections import NewConnection
 from service.errors import StartupError
-from service.model import Actor
+from service.users import Actor
 from tests.serving import KEY, settings
 
 pytestmark = pytest.mark.anyio

@@ -39,7 +39,7 @@ from connectors.base import (
     Unknowable,
     Window,
 )
-from connectors.turns import Turns
+from connectors.turns import FairTurns
 
 from .bench import CANADA, MEXICO, UNLIMITED, US, Bench, connect, edited, ids
 from .test_tables import rounds
@@ -941,7 +941,7 @@ async def told(kind: Kind, header: str, lines: Sequence[str]) -> tuple[list[Reco
     part = Part("a report", (US,))
     found: list[Record] = []
     at = datetime.fromisoformat("2026-06-03T00:00:00Z")
-    with closing(Rows(kind, part, 0, at, Turns())) as rows:
+    with closing(Rows(kind, part, 0, at, FairTurns())) as rows:
         try:
             async for _, records in rows.records(chunks()):
                 found += records

@@ -86,7 +86,7 @@ async def test_a_fault_of_ours_at_the_start_does_not_fail_the_connection_either(
     async def fails(*_: object) -> None:
         raise RuntimeError("out of order")
 
-    monkeypatch.setattr(service.parts.registry, "start", fails)
+    monkeypatch.setattr(service.parts.starter, "start", fails)
     answer = await service.user().post("/api/connections", NEW)
     assert answer.status_code == 201
     assert answer.json()["sync"] is None and "not started" in answer.json()["warning"]

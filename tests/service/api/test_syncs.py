@@ -8,7 +8,7 @@ import anyio
 import httpx
 import pytest
 
-from service.model import Actor
+from service.users import Actor
 from tests.service.api.answers import SLOW, TIME, TINY, paused_sync, problem, what_there_is
 from tests.serving import Json, Serving, User, read, serve
 

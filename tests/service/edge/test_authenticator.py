@@ -14,7 +14,7 @@ import pytest
 from connectors.base import SystemClock
 from service.edge.token_claims import LEEWAY
 from service.edge.tokens import CACHE_SIZE, Tokens
-from service.model import Actor
+from service.users import Actor
 from tests.service.advancing import AdvancingClock
 from tests.service.api.answers import (
     api_routes,

@@ -12,7 +12,7 @@ from cryptography.fernet import Fernet
 
 from service.connections import read_keys
 from service.edge.tickets import Ticket, Tickets
-from service.model import Actor
+from service.users import Actor
 from tests.service.advancing import AdvancingClock
 from tests.service.api.answers import SLOW, TINY, connection_to, problem, what_there_is
 from tests.service.api.streams import data, stream, until_streams

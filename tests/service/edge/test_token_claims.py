@@ -19,8 +19,8 @@ from starlette.requests import HTTPConnection
 from service.edge.authenticator import Authenticator, Identity
 from service.edge.tokens import Tokens
 from service.errors import StartupError, Unauthenticated
-from service.model import Actor
 from service.settings import read_settings
+from service.users import Actor
 from tests.service.api.answers import TINY, problem
 from tests.service.api.issuer import ec, jwks, signed
 from tests.service.edge.test_authenticator import GOOD, made

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from sqlalchemy import create_engine
 
 from service.connections import read_keys
-from service.model import user_id
 from service.store.migrations import FOLDER, migrate, newest
+from service.users import user_id
 from tests.service.api.answers import TINY, problem
 from tests.serving import KEY, Json, User, read, serve
 

@@ -39,8 +39,8 @@ def guard(version: int) -> Statement:
     return Statement(GUARD, [{"version": version}])
 
 
-def insert(*ids: int | str, spare: bool = False) -> Statement:
-    return Statement(INSERT, [{"id": each, "text": "x"} for each in ids], spare)
+def insert(*ids: int | str, optional: bool = False) -> Statement:
+    return Statement(INSERT, [{"id": each, "text": "x"} for each in ids], optional)
 
 
 async def test_a_write_keeps_all_its_statements(engine: SqliteEngine) -> None:
@@ -60,8 +60,8 @@ async def test_a_refused_row_undoes_the_whole_write(engine: SqliteEngine) -> Non
     assert await engine.write(guard(1), []), "the guard's own row was undone too"
 
 
-async def test_spare_rows_that_fail_do_not_undo_the_write(engine: SqliteEngine) -> None:
-    assert await engine.write(guard(1), [insert(1), insert(1, 2, spare=True), insert(3)])
+async def test_optional_rows_that_fail_do_not_undo_the_write(engine: SqliteEngine) -> None:
+    assert await engine.write(guard(1), [insert(1), insert(1, 2, optional=True), insert(3)])
     assert await notes(engine) == [1, 3]
 
 

@@ -1,4 +1,4 @@
-"""Whether the pages of a sync are of the account that was connected, while that is in doubt."""
+"""Whether the pages of a sync belong to the account that was connected."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -10,30 +10,35 @@ from service.connections import Connections
 
 
 class Recognition:
-    """Compares the account that pages name with the connection's.
+    """Compares the account that pages name with the account of the connection.
 
-    After a reconnect whose account the source did not tell (`known` is false), no dataset lands
-    before one of the `telling` ones has named the account, or has shown that it does not."""
+    `confirmed` is false after a reconnect whose account the source has not named yet. Then no page
+    is stored before one of the datasets `naming` it has named the account, or has shown that it
+    does not."""
 
     def __init__(
-        self, connections: Connections, connection: Connection, telling: Sequence[str], known: bool
+        self,
+        connections: Connections,
+        connection: Connection,
+        naming: Sequence[str],
+        confirmed: bool,
     ) -> None:
         self._connections = connections
         self._connection = connection
         self._account = connection.account_id
-        self._telling = set(telling)
+        self._naming = set(naming)
         self._settled = anyio.Event()
         self._failure = ""
-        if known or not telling:
+        if confirmed or not naming:
             self._settled.set()
 
-    async def before(self, dataset: str, page: Page) -> None:
-        """To be called before a page lands. Raises OtherAccount, AlreadyConnected or Retryable."""
+    async def check(self, dataset: str, page: Page) -> None:
+        """Call before a page is stored. Raises OtherAccount, AlreadyConnected or Retryable."""
         if page.account and page.account != self._account:
             await self._connections.told(self._connection, page.account)
             self._account = page.account
             self._settled.set()
-        if dataset not in self._telling:
+        if dataset not in self._naming:
             await self._settled.wait()
             if self._failure:
                 raise Retryable(self._failure)
@@ -42,14 +47,14 @@ class Recognition:
 
     @contextmanager
     def reading(self, dataset: str) -> Iterator[None]:
-        """While a dataset is read: the others do not wait for one that has ended."""
+        """Open while a dataset is read. The others stop waiting for it when it ends."""
         try:
             yield
         except Retryable:
             if not self._settled.is_set():
-                self._failure = "The source cannot tell yet whose account this is."
+                self._failure = "The source cannot confirm the account yet."
             raise
         finally:
-            self._telling.discard(dataset)
-            if not self._telling:
+            self._naming.discard(dataset)
+            if not self._naming:
                 self._settled.set()

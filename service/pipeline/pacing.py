@@ -1,0 +1,43 @@
+"""How syncs share the processor when all of it is in use."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+
+from anyio.lowlevel import checkpoint
+
+from connectors.base import Clock
+
+#: Seconds. A round of the event loop that takes longer shows that the processor is fully used.
+BUSY = 0.0005
+#: After storing a page, a sync sleeps REST times as long as that took (at most LONGEST_REST
+#: seconds), so that large tenants do not starve small ones.
+REST, LONGEST_REST = 12, 0.5
+
+
+class Pacer:
+    """Makes running syncs rest in proportion to their work."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._runs = 0
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Count one run while open."""
+        self._runs += 1
+        try:
+            yield
+        finally:
+            self._runs -= 1
+
+    async def rest(self, worked: timedelta) -> None:
+        """Sleep after `worked`, if other syncs run too and the processor is fully used."""
+        if self._runs < 2:
+            return
+        begun = self._clock.now()
+        await checkpoint()
+        if (self._clock.now() - begun).total_seconds() > BUSY:
+            # Less than zero where the clock was set back meanwhile.
+            seconds = max(0.0, worked.total_seconds() * REST)
+            await self._clock.sleep(min(seconds, LONGEST_REST))

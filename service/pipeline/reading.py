@@ -1,0 +1,170 @@
+"""Reading the datasets of a sync side by side, each with its own retries."""
+
+from datetime import datetime, timedelta
+
+import anyio
+import structlog
+
+from connectors.base import (
+    Connection,
+    ConnectionLost,
+    Misconfigured,
+    Page,
+    Retryable,
+    SourceError,
+    Unknowable,
+)
+from service.intake import fit_number, fit_page, reason
+from service.pipeline.accounts import Recognition
+from service.pipeline.held import HeldSync
+from service.pipeline.patience import Patience
+from service.pipeline.resources import Resources
+from service.progress import DatasetProgress, Outcome, Stage
+from service.store.connections import learn
+
+NOTHING_READ = (Outcome.FAILED, Outcome.UNKNOWN)
+
+log = structlog.get_logger()
+
+
+class Reading:
+    """The reading of one attempt. `ends` is the moment after which no dataset is retried."""
+
+    def __init__(
+        self,
+        resources: Resources,
+        held: HeldSync,
+        connection: Connection,
+        recognition: Recognition,
+        patience: Patience,
+        ends: datetime,
+    ) -> None:
+        self._resources = resources
+        self._clock = resources.clock
+        self._held = held
+        self._connection = connection
+        self._recognition = recognition
+        self._patience = patience
+        self._ends = ends
+        #: Errors that end the attempt.
+        self._fatal: list[Exception] = []
+        #: Datasets that were given up before anything of the sync was read, and why.
+        self._unavailable: dict[str, str] = {}
+
+    async def read_all(self) -> None:
+        """Read all datasets that have not ended. Takes as long as the slowest of them, not as long
+        as all together.
+
+        Raises what ends the attempt: Retryable if no dataset was available, SourceError if none
+        could be read."""
+        if self._held.sync.stage is not Stage.FETCHING:
+            await self._held.enter(Stage.FETCHING, "Fetching", self._estimate())
+        async with anyio.create_task_group() as group:
+            for dataset in self._held.sync.sources:
+                if not dataset.ended:
+                    group.start_soon(self._read, dataset, group.cancel_scope)
+        if self._fatal:
+            raise self._fatal[0]
+        if self._unavailable and not self._anything_read():
+            raise Retryable(next(iter(self._unavailable.values())))
+        for name, why in self._unavailable.items():
+            await self._end(name, why)
+        if all(dataset.status in NOTHING_READ for dataset in self._held.sync.sources):
+            warnings = " ".join(self._held.sync.warnings)
+            raise SourceError(f"Nothing could be read. {warnings}")
+
+    def _estimate(self) -> float | None:
+        """How many seconds the slowest dataset will take; None if that is unknown for any."""
+        sources = self._held.sync.sources
+        windows = {dataset.name: dataset.checkpoint.window for dataset in sources}
+        plan = self._held.connector.plan(self._connection, windows)
+        longest = 0.0
+        for way in plan.values():
+            seconds = fit_number(way.seconds)
+            if seconds is None:
+                return None
+            longest = max(longest, seconds)
+        return longest if plan else None
+
+    async def _read(self, dataset: DatasetProgress, scope: anyio.CancelScope) -> None:
+        """Read one dataset to its end. An error that concerns only this dataset is recorded. Any
+        other (lost credentials, a sync that another process holds) stops all datasets."""
+        name = dataset.name
+        try:
+            with self._recognition.reading(name):
+                await self._read_with_retries(name)
+        except Retryable as error:
+            await self._give_up(name, reason(error))
+        except (ConnectionLost, Misconfigured) as error:
+            self._fatal.append(error)
+            scope.cancel()
+        except SourceError as error:
+            unread = Outcome.UNKNOWN if isinstance(error, Unknowable) else Outcome.FAILED
+            await self._end(name, reason(error), unread)
+        except Exception as error:
+            self._fatal.append(error)
+            scope.cancel()
+
+    async def _read_with_retries(self, name: str) -> None:
+        """Read one dataset. While the source cannot deliver it, retry from its checkpoint after
+        growing pauses. Raises Retryable when the patience is used up."""
+        while True:
+            before = self._held.sync.dataset(name)
+            try:
+                await self._read_pages(before)
+                return
+            except Retryable as error:
+                if self._held.sync.dataset(name).processed > before.processed:
+                    self._patience.restore(name)
+                pause = self._patience.pause(name, self._ends)
+                if pause is None:
+                    raise
+                why = f"another try. {error}"
+            sync_id = self._held.sync.id
+            log.info("dataset_retried", sync_id=sync_id, dataset=name, seconds=round(pause, 1))
+            until = self._clock.now() + timedelta(seconds=pause)
+            await self._held.announcer(name)(until, why)
+            await self._clock.sleep(pause)
+
+    async def _read_pages(self, progress: DatasetProgress) -> None:
+        """The next page is requested only when this one is stored: a crash costs at most one page,
+        and the source's quotas, not the disk, decide how long a sync takes."""
+        dataset = self._held.dataset(progress.name)
+        window, cursor = progress.checkpoint.window, progress.checkpoint.cursor
+        waiting = self._held.announcer(dataset.name)
+        pages = self._held.connector.read(self._connection, dataset, window, cursor, waiting)
+        async for page in pages:
+            await self._recognition.check(dataset.name, page)
+            await self._store(dataset.name, page)
+
+    async def _store(self, dataset: str, page: Page) -> None:
+        """Store a page together with the progress that it makes."""
+        held, resources = self._held, self._resources
+        page = await fit_page(page, held.sync.dataset(dataset).checkpoint.cursor)
+        async with held.exclusive():
+            begun = self._clock.now()
+            landing = await resources.records.landing(
+                held.sync, dataset, page.records, begun, resources.items
+            )
+            sync = held.sync.advanced(dataset, page, landing.tally, begun)
+            learned = learn(sync.connection_id, page.learned)
+            await held.record(sync, *landing.statements, learned)
+        await resources.pacer.rest(self._clock.now() - begun)
+
+    async def _give_up(self, name: str, why: str) -> None:
+        """Give up a dataset that stayed unavailable. If anything of the sync was read, only this
+        dataset fails. Otherwise the whole sync may be retried, so the dataset must not end yet."""
+        if self._anything_read():
+            await self._end(name, why)
+        else:
+            self._unavailable[name] = why
+
+    def _anything_read(self) -> bool:
+        read = (Outcome.COMPLETE, Outcome.PARTIAL)
+        return any(
+            dataset.processed or dataset.status in read for dataset in self._held.sync.sources
+        )
+
+    async def _end(self, name: str, why: str, unread: Outcome = Outcome.FAILED) -> None:
+        """End a dataset early: as partial if any of it was read, else as `unread`."""
+        await self._held.change(lambda sync, now: sync.dataset_failed(name, why, now, unread))

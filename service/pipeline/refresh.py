@@ -1,0 +1,47 @@
+"""Full refreshes: deleting the records that the source no longer has."""
+
+from service.pipeline.held import HeldSync
+from service.pipeline.resources import Resources
+from service.progress import DatasetProgress
+from service.store.records import Sweep
+
+#: The share of a dataset that a full refresh may delete without `allow_mass_delete`.
+MASS = 0.1
+
+
+async def delete_missing(resources: Resources, held: HeldSync) -> None:
+    """Delete what a complete read did not return, unless that is so much that the read itself is
+    more likely to be wrong."""
+    if not held.sync.options.overwrite:
+        return
+    for dataset in held.sync.sources:
+        if not dataset.fully_read:
+            await _keep_all(held, dataset, "not all records could be read")
+            continue
+        now = resources.clock.now()
+        sweep = await resources.records.sweep(held.sync, dataset, now, resources.items)
+        if why := _doubt(held, dataset, sweep):
+            await _keep_all(held, dataset, f"{why}; set allowMassDelete to delete them")
+        elif sweep.gone:
+            await _delete(held, dataset.name, sweep)
+
+
+def _doubt(held: HeldSync, dataset: DatasetProgress, sweep: Sweep) -> str:
+    """Why the records that were not returned may still exist; empty if there is no doubt."""
+    if held.sync.options.allow_mass_delete or not sweep.gone:
+        return ""
+    if sweep.gone > MASS * sweep.reached:
+        return f"{sweep.gone:,} of {sweep.reached:,} records were not returned"
+    if held.dataset(dataset.name).lasting:
+        return f"the {sweep.gone:,} records that were not returned may only have changed"
+    return ""
+
+
+async def _delete(held: HeldSync, name: str, sweep: Sweep) -> None:
+    await held.change(lambda sync, now: sync.with_deleted(name, sweep.gone, now), *sweep.statements)
+
+
+async def _keep_all(held: HeldSync, dataset: DatasetProgress, why: str) -> None:
+    text = f"Nothing was deleted from {dataset.label}: {why}."
+    if text not in held.sync.warnings:  # an interrupted refresh warns once
+        await held.change(lambda sync, now: sync.warned(text, now))

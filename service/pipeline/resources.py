@@ -1,0 +1,47 @@
+"""What all runs of this process share."""
+
+from datetime import timedelta
+
+import anyio
+import msgspec
+
+from connectors.base import Clock
+from service.connections import Connections
+from service.pipeline.pacing import Pacer
+from service.registry import Registry
+from service.sources import Sources
+from service.store.claims import ClaimStore
+from service.store.records import RecordStore
+
+#: Changes of running syncs that may be on their way into the store at once. What a user asks for (a
+#: start, a cancel) must not queue behind those of a hundred syncs.
+WRITING_AT_ONCE = 2
+#: Detections at once. They are CPU-bound and only one thread of Python runs at a time, but a small
+#: one must not wait until a large one has ended.
+DETECTING_AT_ONCE = 4
+
+
+class Resources(msgspec.Struct, frozen=True):
+    """Stores, services and limits that a run uses."""
+
+    registry: Registry
+    connections: Connections
+    records: RecordStore
+    claims: ClaimStore
+    sources: Sources
+    clock: Clock
+    pacer: Pacer
+    #: Seconds that one attempt may take.
+    timeout: float
+    #: How long a sync that is taken over repeatedly may make no progress.
+    stall_timeout: timedelta
+    #: Seconds for which a dataset that its source cannot deliver is retried.
+    patience: float
+    #: The records whose outcome is noted by default: `failed` or `all`.
+    items: str = "failed"
+    writing: anyio.Semaphore = msgspec.field(
+        default_factory=lambda: anyio.Semaphore(WRITING_AT_ONCE)
+    )
+    detecting: anyio.CapacityLimiter = msgspec.field(
+        default_factory=lambda: anyio.CapacityLimiter(DETECTING_AT_ONCE)
+    )

@@ -1,0 +1,119 @@
+"""What a new sync reads: its connection, its datasets and the window of each. No I/O."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+
+from connectors.base import Connector, Dataset, Window
+from service.errors import Invalid, LostConnection, NotConnected, PlanLimit
+from service.model import Options, Sync
+from service.plans import Plan
+from service.progress import CLAIMS, Checkpoint, DatasetProgress, window_to_read
+from service.store.connections import StoredConnection
+from service.store.ids import new_id
+from service.store.records import Landed
+from service.users import Actor
+
+
+def choose_connection(
+    connections: Sequence[StoredConnection], connection_id: str | None
+) -> StoredConnection:
+    """The connection with this id or, without an id, the user's only one. Raises NotConnected, or
+    Invalid if there are several."""
+    if connection_id is not None:
+        connections = [own for own in connections if own.id == connection_id]
+        if not connections:
+            raise NotConnected(
+                f"You have no connection {connection_id}. GET /api/connections lists yours; "
+                "POST /api/connections connects an account."
+            )
+    if not connections:
+        raise NotConnected
+    if len(connections) > 1:
+        raise Invalid.field("connectionId", "You have several connections. Choose one.")
+    return connections[0]
+
+
+def check_not_lost(connection: StoredConnection) -> None:
+    """Raises LostConnection while the source refuses the credentials: a sync would only pause."""
+    if connection.refused is not None:
+        raise LostConnection(
+            f"The connection is lost: {connection.refused} "
+            f"Reconnect it: POST /api/connections/{connection.id}/reconnect.",
+            more={"connectionId": connection.id},
+        )
+
+
+def new_sync(
+    actor: Actor,
+    connection: StoredConnection,
+    connector: Connector,
+    options: Options,
+    plan: Plan,
+    landed: Mapping[str, Landed],
+    now: datetime,
+    newest_id: str = "",
+) -> Sync:
+    """A sync that waits for its turn. `newest_id` is the id of the user's newest sync. Raises
+    Invalid or PlanLimit."""
+    datasets = [
+        _progress(dataset, _window(dataset, options, plan, landed.get(dataset.name), now))
+        for dataset in _chosen(connector.datasets, options)
+    ]
+    claims = DatasetProgress(CLAIMS, "claims", Checkpoint(Window(now, now)))
+    return Sync(
+        id=_id(now, newest_id),
+        user=actor.user,
+        tenant=actor.tenant,
+        connector=connection.connector,
+        connection_id=connection.id,
+        started_at=now,
+        updated_at=now,
+        options=options,
+        datasets=(*datasets, claims),
+    )
+
+
+def _id(now: datetime, newest_id: str) -> str:
+    """Greater than the ids of all earlier syncs of the user: history is sorted by id."""
+    return f"sync_{new_id(now, newest_id.removeprefix('sync_'))}"
+
+
+def _chosen(datasets: Sequence[Dataset], options: Options) -> Sequence[Dataset]:
+    names = [dataset.name for dataset in datasets]
+    chosen = names if options.datasets is None else options.datasets
+    if not chosen or set(chosen) - set(names):
+        raise Invalid.field("datasets", f"Choose at least one of: {', '.join(names)}.")
+    return [dataset for dataset in datasets if dataset.name in chosen]
+
+
+def _progress(dataset: Dataset, window: Window) -> DatasetProgress:
+    return DatasetProgress(dataset.name, dataset.label, Checkpoint(window))
+
+
+def _window(
+    dataset: Dataset, options: Options, plan: Plan, landed: Landed | None, now: datetime
+) -> Window:
+    """The window to read, computed once and kept through every attempt. By default it begins where
+    the last sync ended. A full refresh, and a window that ends in the past, begin as far back as
+    the dataset reaches."""
+    newest = now - dataset.lag
+    until = min(options.until or newest, newest)
+    if dataset.reach is None:
+        return Window(until, until)
+    allowed = timedelta(days=plan.history_days) if plan.history_days else dataset.reach
+    if options.since:
+        _check_since(options.since, until, now, plan)
+        return Window(options.since, until)
+    from_scratch = options.overwrite or options.until is not None
+    coverage = None if from_scratch or landed is None else landed.coverage
+    return window_to_read(min(dataset.reach, allowed), dataset.overlap, until, coverage)
+
+
+def _check_since(since: datetime, until: datetime, now: datetime, plan: Plan) -> None:
+    if since >= until:
+        raise Invalid.field("since", f"Must be before until ({until:%Y-%m-%dT%H:%M:%SZ}).")
+    if plan.history_days and since < now - timedelta(days=plan.history_days):
+        raise PlanLimit(
+            f"Your plan allows reading {plan.history_days} days back. Choose a later `since`.",
+            more={"limit": "historyDays", "allowed": plan.history_days},
+        )

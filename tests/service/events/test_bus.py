@@ -1,0 +1,64 @@
+"""The event bus: every listener, in order, and a listener that fails."""
+
+import msgspec
+import pytest
+from structlog.testing import capture_logs
+
+from service.events.bus import EventBus
+from service.model import Sync
+from tests.service.test_model import new_sync
+
+pytestmark = pytest.mark.anyio
+
+
+def versions(count: int) -> list[Sync]:
+    return [msgspec.structs.replace(new_sync(), version=number + 1) for number in range(count)]
+
+
+async def test_every_listener_gets_every_change_in_order() -> None:
+    bus, syncs = EventBus(), versions(3)
+    first: list[Sync] = []
+    second: list[Sync] = []
+    with bus.listen(first.append), bus.listen(second.append):
+        for sync in syncs:
+            await bus.publish(sync)
+    assert first == second == syncs
+
+
+async def test_a_listener_gets_nothing_before_it_listens_and_after_it_stops() -> None:
+    bus, (before, during, after) = EventBus(), versions(3)
+    heard: list[Sync] = []
+    await bus.publish(before)
+    with bus.listen(heard.append):
+        await bus.publish(during)
+    await bus.publish(after)
+    assert heard == [during]
+
+
+async def test_a_listener_that_fails_is_logged_and_the_others_get_the_change() -> None:
+    bus, (sync,) = EventBus(), versions(1)
+    heard: list[Sync] = []
+
+    def fails(sync: Sync) -> None:
+        raise RuntimeError("out of order")
+
+    with capture_logs() as logs, bus.listen(fails), bus.listen(heard.append):
+        await bus.publish(sync)
+    assert heard == [sync]
+    assert [(line["event"], line["sync_id"]) for line in logs] == [("listener_failed", sync.id)]
+
+
+async def test_a_listener_may_stop_while_a_change_is_delivered() -> None:
+    bus, (first, second) = EventBus(), versions(2)
+    heard: list[int] = []
+    listening = bus.listen(lambda sync: stop(sync))
+
+    def stop(sync: Sync) -> None:
+        heard.append(sync.version)
+        listening.__exit__(None, None, None)
+
+    with bus.listen(lambda sync: None):
+        listening.__enter__()
+        for sync in (first, second):
+            await bus.publish(sync)
+    assert heard == [1]

@@ -1,0 +1,113 @@
+"""The runner: fair turns of tenants, priority, and what happens at its end."""
+
+from collections.abc import Mapping
+
+import anyio
+import msgspec
+import pytest
+
+from service.model import Options, Sync
+from service.runner.runner import Runner
+from tests.service.test_model import new_sync
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_waiting_tenants_take_turns_regardless_of_how_many_syncs_wait() -> None:
+    order = await _order([("big", 0)] * 6 + [("small", 0)] + [("other", 0)], at_once=2)
+    assert order.index("small-6") < 4 and order.index("other-7") < 5, order
+
+
+async def test_priority_orders_the_waiting_syncs_of_a_tenant() -> None:
+    order = await _order([("a", 0), ("a", 0), ("a", 5), ("a", -5), ("a", 9)], at_once=1)
+    assert order == ["a-0", "a-4", "a-2", "a-1", "a-3"], "the first was already running"
+
+
+async def test_priority_does_not_pass_another_tenant() -> None:
+    order = await _order([("a", 9), ("a", 9), ("a", 9), ("b", 0)], at_once=1)
+    assert order == ["a-0", "b-3", "a-1", "a-2"]
+
+
+async def test_the_tenant_with_the_fewest_running_syncs_is_next() -> None:
+    order = await _order([("a", 0), ("a", 0), ("b", 0), ("a", 9), ("b", -9)], at_once=2)
+    assert order == ["a-0", "a-1", "b-2", "a-3", "b-4"]
+
+
+async def _order(waiting: list[tuple[str, int]], at_once: int) -> list[str]:
+    """Submit syncs of these tenants and priorities; their ids in the order in which they began."""
+    began: list[str] = []
+    runner = Runner(at_once)
+
+    async def run(sync_id: str) -> None:
+        began.append(sync_id)
+        await anyio.sleep(0.005)
+
+    async with runner.open(run):
+        for number, (tenant, priority) in enumerate(waiting):
+            runner.submit(_sync(f"{tenant}-{number}", tenant, priority))
+        with anyio.fail_after(5):
+            while len(began) < len(waiting):
+                await anyio.sleep(0.002)
+    return began
+
+
+def _sync(sync_id: str, tenant: str, priority: int) -> Sync:
+    changes: Mapping[str, object] = {"tenant": tenant, "options": Options(priority=priority)}
+    return msgspec.structs.replace(new_sync(), id=sync_id, **changes)
+
+
+async def test_a_sync_submitted_while_its_last_run_ends_runs_again() -> None:
+    runs = 0
+    runner = Runner(5)
+    sync = _sync("sync-1", "a", 0)
+
+    async def run(sync_id: str) -> None:
+        nonlocal runs
+        runs += 1
+        if runs == 1:
+            runner.submit(sync)
+            runner.submit(sync)
+
+    async with runner.open(run):
+        runner.submit(sync)
+        with anyio.fail_after(5):
+            while runs < 2:
+                await anyio.sleep(0.002)
+        await anyio.sleep(0.05)
+    assert runs == 2
+
+
+async def test_closing_the_runner_stops_running_syncs_and_refuses_new_ones() -> None:
+    began: list[str] = []
+    runner = Runner(1)
+
+    async def run(sync_id: str) -> None:
+        began.append(sync_id)
+        await anyio.sleep_forever()
+
+    async with runner.open(run):
+        runner.submit(_sync("sync-1", "a", 0))
+        runner.submit(_sync("sync-2", "a", 0))
+        with anyio.fail_after(5):
+            while not runner.runs("sync-1"):
+                await anyio.sleep(0.002)
+        await anyio.sleep(0.01)
+    runner.submit(_sync("sync-3", "a", 0))
+    assert began == ["sync-1"] and not runner.runs("sync-1")
+
+
+async def test_a_run_that_fails_makes_room_for_the_next() -> None:
+    began: list[str] = []
+    runner = Runner(1)
+
+    async def run(sync_id: str) -> None:
+        began.append(sync_id)
+        raise RuntimeError("out of order")
+
+    async with runner.open(run):
+        for number in range(3):
+            runner.submit(_sync(f"sync-{number}", "a", 0))
+        with anyio.fail_after(5):
+            while len(began) < 3:
+                await anyio.sleep(0.002)
+    assert began == ["sync-0", "sync-1", "sync-2"]
