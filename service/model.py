@@ -311,7 +311,7 @@ class Sync(msgspec.Struct, frozen=True):
     def waiting(self, name: str | None, until: datetime, why: str, at: datetime) -> Self:
         """At the start of a pause of more than a second: of one dataset, or of the whole sync if
         `name` is None."""
-        seconds = (until - at).total_seconds()
+        seconds = max(0.0, (until - at).total_seconds())  # it may be over before it is recorded
         text = f"Waiting {seconds:,.0f} s for {why}"
         if name is None:
             return self._next(at, waiting_until=until, message=text, seconds_left=seconds)

@@ -97,6 +97,13 @@ def test_a_wait_is_one_version_and_ends_with_the_next_page() -> None:
     assert cleared.waiting_until is None and cleared.dataset("orders").waiting_until is None
 
 
+@pytest.mark.parametrize("dataset", [None, "orders"])
+def test_a_wait_that_is_recorded_after_its_end_has_no_seconds_left(dataset: str | None) -> None:
+    sync = fetching().waiting(dataset, NOW - timedelta(seconds=3), "the quota", NOW)
+    assert sync.seconds_left == 0
+    assert "Waiting 0 s" in sync.message
+
+
 def test_a_sync_waits_as_long_as_any_of_its_datasets() -> None:
     soon, late = NOW + timedelta(seconds=2), NOW + timedelta(seconds=179)
     sync = fetching().waiting("orders", late, "a", NOW).waiting("inventory", soon, "b", NOW)
