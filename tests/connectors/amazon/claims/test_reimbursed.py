@@ -1,4 +1,4 @@
-"""R9 and R10: reimbursements that were taken back, or too small."""
+"""R9 and R10: reimbursements that were taken back, or that paid too little."""
 
 from typing import Any
 
@@ -9,10 +9,10 @@ from connectors.base import Money
 from .sellers import (
     ORDER,
     adjusted,
-    claim,
-    claims,
+    claims_of,
     find,
     on,
+    only_claim,
     paid,
     receipt,
     refund,
@@ -32,19 +32,19 @@ def taken(*ledger: Any, payments: Any = None) -> dict[str, Any]:
     return {"ledger": [EARLY, *ledger], "reimbursements": payments or [PAID, TAKEN]}
 
 
-def test_a_payment_taken_back_though_nothing_was_found_is_owed() -> None:
-    found = claim(taken(), "R9")
-    assert (found.units, found.amount, found.currency) == (2, "20.00", "USD")
-    assert (found.opens, found.closes, found.confidence) == (on(7), on(60), "high")
-    assert found.evidence == {"reimbursements": ("pay", "reimbursements-0001")}
-    assert (found.details["reversal"], found.details["reimbursement"]) == ("pay-0", "pay")
+def test_a_payment_taken_back_without_a_find_is_owed() -> None:
+    claim = only_claim(taken(), "R9")
+    assert (claim.units, claim.amount, claim.currency) == (2, "20.00", "USD")
+    assert (claim.opens, claim.closes, claim.confidence) == (on(7), on(60), "high")
+    assert claim.evidence == {"reimbursements": ("pay", "reimbursements-0001")}
+    assert (claim.details["reversal"], claim.details["reimbursement"]) == ("pay-0", "pay")
 
 
 @pytest.mark.parametrize(
     ("day", "status"), [(6, "waiting"), (7, "claimable"), (60, "claimable"), (61, "expired")]
 )
-def test_it_waits_until_a_find_would_have_shown(day: int, status: str) -> None:
-    assert claim(taken(), "R9", at=day).status == status
+def test_a_reversal_can_be_claimed_from_day_7_to_day_60(day: int, status: str) -> None:
+    assert only_claim(taken(), "R9", at=day).status == status
 
 
 @pytest.mark.parametrize("day", [-27, 0, 7])
@@ -58,46 +58,46 @@ def test_it_waits_until_a_find_would_have_shown(day: int, status: str) -> None:
         lambda day: restocked(day, 1, disposition="CUSTOMER_DAMAGED"),
     ],
 )
-def test_whatever_turned_up_explains_the_reversal(turned_up: Any, day: int) -> None:
-    assert not claims(taken(turned_up(day)), "R9")
+def test_any_unit_that_turned_up_explains_the_reversal(turned_up: Any, day: int) -> None:
+    assert not claims_of(taken(turned_up(day)), "R9")
 
 
 @pytest.mark.parametrize("day", [-28, 8])
-def test_what_turned_up_earlier_or_later_does_not(day: int) -> None:
+def test_a_unit_that_turned_up_earlier_or_later_does_not_explain_the_reversal(day: int) -> None:
     assert units(taken(adjusted(day, "F", 1)), "R9") == 2
 
 
-def test_another_product_that_turned_up_does_not() -> None:
+def test_a_unit_of_another_product_does_not_explain_the_reversal() -> None:
     assert units(taken(adjusted(0, "F", 1, fnsku="X2")), "R9") == 2
 
 
-def test_without_its_original_or_a_ledger_that_reaches_back_a_reversal_is_unsure() -> None:
-    assert claim(taken(payments=[TAKEN]), "R9").confidence == "low"
+def test_confidence_is_low_without_the_original_payment_or_an_early_ledger() -> None:
+    assert only_claim(taken(payments=[TAKEN]), "R9").confidence == "low"
     late = {"ledger": [adjusted(-5, "", 1)], "reimbursements": [PAID, TAKEN]}
-    assert claim(late, "R9").confidence == "low"
+    assert only_claim(late, "R9").confidence == "low"
 
 
 def test_a_reversed_payment_that_was_paid_again_is_settled() -> None:
-    found = find(taken(payments=[PAID, TAKEN, paid(5, "Lost_Warehouse", 2)]))
-    assert not found.claims
-    assert found.settled == ("R9:pay-0:X1:SKU-1:pay",)
+    findings = find(taken(payments=[PAID, TAKEN, paid(5, "Lost_Warehouse", 2)]))
+    assert not findings.claims
+    assert findings.settled == ("R9:pay-0:X1:SKU-1:pay",)
 
 
-def test_a_reversal_that_comes_again_without_its_product_is_the_same() -> None:
+def test_a_reversal_repeated_without_its_product_counts_once() -> None:
     again = TAKEN | {"_id": "again", "sku": "", "reimbursementid": "pay-0"}
-    found = claims(taken(payments=[PAID, TAKEN, again]), "R9")
-    assert [(each.id, each.units) for each in found] == [("R9:pay-0:X1:SKU-1:pay", 2)]
+    claims = claims_of(taken(payments=[PAID, TAKEN, again]), "R9")
+    assert [(claim.id, claim.units) for claim in claims] == [("R9:pay-0:X1:SKU-1:pay", 2)]
 
 
-def test_of_an_order_nothing_is_said_while_its_refunds_are_unknown() -> None:
+def test_a_reversal_for_an_order_is_not_claimed_while_transactions_are_incomplete() -> None:
     payments = [
         paid(-20, "Lost_Outbound", 1, amazonorderid=ORDER, _id="pay"),
         reversed_(0, "pay", 1, "Lost_Outbound"),
     ]
     assert units(taken(payments=payments), "R9") == 1
-    assert not claims(taken(payments=payments), "R9", missing=["transactions"])
+    assert not claims_of(taken(payments=payments), "R9", missing=["transactions"])
     rows = taken(payments=payments) | {"transactions": [refund(-30)]}
-    assert [each.rule for each in find(rows).claims] == ["R4"]
+    assert [claim.rule for claim in find(rows).claims] == ["R4"]
 
 
 @pytest.mark.parametrize("reversed_one", ["one", "two"])
@@ -113,7 +113,7 @@ def test_of_an_order_nothing_is_said_while_its_refunds_are_unknown() -> None:
         ("CustomerReturn", {"ledger": [EARLY], "transactions": [refund(-40)]}),
     ],
 )
-def test_of_two_payments_for_one_loss_either_may_be_taken_back(
+def test_amazon_may_take_back_one_of_two_payments_for_one_loss(
     reason: str, rows: dict[str, Any], reversed_one: str
 ) -> None:
     order = {"amazonorderid": ORDER} if reason == "CustomerReturn" else {}
@@ -125,35 +125,35 @@ def test_of_two_payments_for_one_loss_either_may_be_taken_back(
     assert not find(rows | {"reimbursements": payments}).claims
 
 
-def test_of_two_losses_and_one_payment_left_one_is_owed_and_once() -> None:
+def test_two_losses_with_one_remaining_payment_are_one_claim() -> None:
     losses = [adjusted(-40, "M", -1), adjusted(-20, "M", -1)]
     payments = [
         paid(-38, "Lost_Warehouse", 1, _id="one"),
         paid(-18, "Lost_Warehouse", 1, _id="two"),
         reversed_(0, "one", 1, "Lost_Warehouse"),
     ]
-    assert [each.rule for each in find(taken(*losses, payments=payments)).claims] == ["R1"]
+    assert [claim.rule for claim in find(taken(*losses, payments=payments)).claims] == ["R1"]
 
 
-def test_a_loss_that_amazon_calls_closed_is_owed_after_a_reversal_until_it_is_paid_again() -> None:
+def test_a_reconciled_loss_is_owed_after_a_reversal_until_it_is_paid_again() -> None:
     loss = adjusted(-25, "M", -2, unreconciledquantity="0")
-    assert [each.id for each in find(taken(loss)).claims] == ["R9:pay-0:X1:SKU-1:pay"]
+    assert [claim.id for claim in find(taken(loss)).claims] == ["R9:pay-0:X1:SKU-1:pay"]
     again = paid(9, "Lost_Warehouse", 2)
-    found = find(taken(loss, payments=[PAID, TAKEN, again]))
-    assert not found.claims
-    assert "R9:pay-0:X1:SKU-1:pay" in found.settled
+    findings = find(taken(loss, payments=[PAID, TAKEN, again]))
+    assert not findings.claims
+    assert "R9:pay-0:X1:SKU-1:pay" in findings.settled
 
 
-def test_units_taken_back_are_owed_at_what_they_are_worth_if_no_money_was() -> None:
+def test_inventory_taken_back_is_valued_at_the_cost_of_the_units() -> None:
     kind: Any = {"quantityreimbursedcash": "0", "amounttotal": "0.00"}
     payments = [
         paid(-20, "Lost_Warehouse", 2, _id="pay", **kind),
         reversed_(0, "pay", 2, "Lost_Warehouse", **kind),
     ]
-    assert claim(taken(payments=payments), "R9", costs=COST).amount == "24.00"
+    assert only_claim(taken(payments=payments), "R9", costs=COST).amount == "24.00"
 
 
-def test_what_came_back_to_its_order_explains_a_reversal_though_the_ledger_does_not_tell() -> None:
+def test_a_return_of_the_order_explains_a_reversal() -> None:
     payments = [
         paid(-20, "CustomerReturn", 1, amazonorderid=ORDER, _id="pay"),
         reversed_(0, "pay", 1, "CustomerReturn", amazonorderid=ORDER),
@@ -168,15 +168,17 @@ def test_what_came_back_to_its_order_explains_a_reversal_though_the_ledger_does_
 COST = {"SKU-1": Money("12.00", "USD")}
 
 
-def test_a_loss_paid_below_its_cost_is_owed_the_rest() -> None:
-    found = claim({"reimbursements": [paid(0, "Lost_Warehouse", 3, _id="pay")]}, "R10", costs=COST)
-    assert (found.id, found.units, found.amount) == ("R10:pay:X1:SKU-1:lostwarehouse", 3, "6.00")
-    assert (found.opens, found.closes) == (on(0), on(60))
+def test_a_loss_paid_below_cost_is_owed_the_difference() -> None:
+    claim = only_claim(
+        {"reimbursements": [paid(0, "Lost_Warehouse", 3, _id="pay")]}, "R10", costs=COST
+    )
+    assert (claim.id, claim.units, claim.amount) == ("R10:pay:X1:SKU-1:lostwarehouse", 3, "6.00")
+    assert (claim.opens, claim.closes) == (on(0), on(60))
 
 
-@pytest.mark.parametrize(("each", "owed"), [("11.40", 0), ("11.39", 1), ("12.00", 0)])
-def test_a_twentieth_below_cost_is_near_enough(each: str, owed: int) -> None:
-    rows = {"reimbursements": [paid(0, "Damaged_Warehouse", 1, each)]}
+@pytest.mark.parametrize(("per_unit", "owed"), [("11.40", 0), ("11.39", 1), ("12.00", 0)])
+def test_a_payment_of_95_percent_of_the_cost_is_enough(per_unit: str, owed: int) -> None:
+    rows = {"reimbursements": [paid(0, "Damaged_Warehouse", 1, per_unit)]}
     assert units(rows, "R10", costs=COST) == owed
 
 
@@ -190,15 +192,15 @@ def test_a_twentieth_below_cost_is_near_enough(each: str, owed: int) -> None:
         {"approvaldate": "2025-03-30"},
     ],
 )
-def test_what_cannot_be_compared_is_not_owed(other: dict[str, str]) -> None:
+def test_a_payment_that_cannot_be_compared_has_no_claim(other: dict[str, str]) -> None:
     row = paid(0, "Lost_Warehouse", 1) | other
-    assert not claims({"reimbursements": [row]}, "R10", costs=COST)
+    assert not claims_of({"reimbursements": [row]}, "R10", costs=COST)
 
 
-def test_what_was_taken_back_was_not_paid_too_low() -> None:
+def test_a_reversed_payment_is_not_an_underpayment() -> None:
     rows = {"reimbursements": [PAID, TAKEN]}
-    assert not claims(rows, "R10", costs=COST)
+    assert not claims_of(rows, "R10", costs=COST)
 
 
-def test_without_costs_nothing_was_paid_too_low() -> None:
-    assert not claims({"reimbursements": [paid(0, "Lost_Warehouse", 1)]}, "R10")
+def test_without_a_cost_there_is_no_underpayment() -> None:
+    assert not claims_of({"reimbursements": [paid(0, "Lost_Warehouse", 1)]}, "R10")
