@@ -113,7 +113,7 @@ class _OriginalLosses:
     def owed(self, reversal: Reversal) -> tuple[int, tuple[Offset, ...]]:
         """The reversed units that no other rule claims, and payments since then that were for them.
 
-        If the loss behind the payment is known, no more is owed than is missing of it: a second
+        If the loss behind the payment is known, at most the units missing of it are owed: a second
         payment for one loss may be taken back, and open units are claimed as that loss."""
         losses = self._candidates(reversal)
         if losses is None:

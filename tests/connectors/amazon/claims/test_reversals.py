@@ -1,4 +1,4 @@
-"""R9 and R10: reimbursements that were taken back, or that paid too little."""
+"""R9: reimbursements that Amazon took back."""
 
 from typing import Any
 
@@ -23,6 +23,7 @@ from .sellers import (
     units,
 )
 
+COST = {"SKU-1": Money("12.00", "USD")}
 EARLY = adjusted(-60, "", -1, eventtype="Shipments", fnsku="X9")
 PAID = paid(-20, "Lost_Warehouse", 2, _id="pay")
 TAKEN = reversed_(0, "pay", 2, "Lost_Warehouse")
@@ -161,46 +162,3 @@ def test_a_return_of_the_order_explains_a_reversal() -> None:
     rows = {"reimbursements": payments, "ledger": [adjusted(2, "", -1, eventtype="Shipments")]}
     assert units(rows, "R9") == 1
     assert not find(rows | {"returns": [returned(-5)]}).claims
-
-
-# R10 ---------------------------------------------------------------------------------------------
-
-COST = {"SKU-1": Money("12.00", "USD")}
-
-
-def test_a_loss_paid_below_cost_is_owed_the_difference() -> None:
-    claim = only_claim(
-        {"reimbursements": [paid(0, "Lost_Warehouse", 3, _id="pay")]}, "R10", costs=COST
-    )
-    assert (claim.id, claim.units, claim.amount) == ("R10:pay:X1:SKU-1:lostwarehouse", 3, "6.00")
-    assert (claim.opens, claim.closes) == (on(0), on(60))
-
-
-@pytest.mark.parametrize(("per_unit", "owed"), [("11.40", 0), ("11.39", 1), ("12.00", 0)])
-def test_a_payment_of_95_percent_of_the_cost_is_enough(per_unit: str, owed: int) -> None:
-    rows = {"reimbursements": [paid(0, "Damaged_Warehouse", 1, per_unit)]}
-    assert units(rows, "R10", costs=COST) == owed
-
-
-@pytest.mark.parametrize(
-    "other",
-    [
-        {"reason": "CustomerReturn"},
-        {"currencyunit": "CAD"},
-        {"sku": "SKU-2"},
-        {"quantityreimbursedcash": "0", "quantityreimbursedinventory": "1"},
-        {"approvaldate": "2025-03-30"},
-    ],
-)
-def test_a_payment_that_cannot_be_compared_has_no_claim(other: dict[str, str]) -> None:
-    row = paid(0, "Lost_Warehouse", 1) | other
-    assert not claims_of({"reimbursements": [row]}, "R10", costs=COST)
-
-
-def test_a_reversed_payment_is_not_an_underpayment() -> None:
-    rows = {"reimbursements": [PAID, TAKEN]}
-    assert not claims_of(rows, "R10", costs=COST)
-
-
-def test_without_a_cost_there_is_no_underpayment() -> None:
-    assert not claims_of({"reimbursements": [paid(0, "Lost_Warehouse", 1)]}, "R10")
