@@ -58,6 +58,8 @@ class Reversal(msgspec.Struct, frozen=True):
 
     day: date
     id: str
+    #: The records of all its lines.
+    records: tuple[str, ...]
     #: The reimbursement id of the reversal.
     number: str
     #: The reimbursement id that it takes back, as its row names it.

@@ -42,7 +42,7 @@ def reversal_without_find(facts: Facts) -> Iterator[Case]:
             continue
         still_open = owed - total(paid_again)
         original = reversal.original
-        proof = [reversal.id, *([original.id] if original else [])]
+        proof = [*reversal.records, *([original.id] if original else [])]
         yield Case(
             key=key(
                 reversal.number or reversal.id,

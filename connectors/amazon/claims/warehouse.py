@@ -1,6 +1,6 @@
 """R1, R2, R3: units lost, damaged or disposed of inside Amazon's warehouses."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
 
 import msgspec
@@ -43,14 +43,24 @@ class Loss(msgspec.Struct, frozen=True):
     """A ledger row that took units away, and what offset them."""
 
     event: LedgerEvent
-    #: Units that nothing offset.
-    open: int
+    #: Units that nothing in the data offsets or explains.
+    unexplained: int
     offsets: tuple[Offset, ...]
 
     @property
+    def open(self) -> int:
+        """Unexplained units, at most as many as Amazon's own figure. That is an upper bound only:
+        it is not settled whether the figure falls when Amazon pays."""
+        unreconciled = self.event.unreconciled
+        return self.unexplained if unreconciled is None else min(unreconciled, self.unexplained)
+
+    @property
     def uncertain(self) -> bool:
-        """Whether the open units depend on an uncertain credit. Amazon's own figure does not."""
-        return self.event.unreconciled is None and any(offset.uncertain for offset in self.offsets)
+        """Whether Amazon's own figure and the data differ; without the figure, whether the open
+        units depend on an uncertain credit."""
+        if self.event.unreconciled is None:
+            return any(offset.uncertain for offset in self.offsets)
+        return min(self.event.unreconciled, -self.event.units) != self.unexplained
 
 
 class Reconciliation(msgspec.Struct, frozen=True):
@@ -67,7 +77,8 @@ def lost_in_warehouse(facts: Facts) -> Iterator[Case]:
 
     Counts: ledger adjustments with reason M or 5. Each misplaced unit is offset by one unit found
     (F, N) or paid for as Lost_Warehouse, dated up to a week before the loss or any time after it.
-    Where the ledger's Unreconciled Quantity is filled, Amazon itself says how many are open.
+    The ledger's Unreconciled Quantity, where filled, is the most that can be open; if finds and
+    payments leave another number, the claim has low confidence.
 
     Does not count: moves between dispositions (P, Q), corrections and transfers of ownership, which
     take nothing away; payments for orders, which are for sold units. One found unit or payment
@@ -121,9 +132,10 @@ def disposed_unrequested(facts: Facts) -> Iterator[Case]:
 def reconcile(facts: Facts) -> Reconciliation:
     """Set found units and payments against losses and damages.
 
-    Where Amazon gives its own open figure, that many units are open; the rest of the row still uses
-    up credits. Old losses come last, so that they get what the recent ones leave."""
-    lost, damaged = [], []
+    Recent losses use credits before old ones, and certain damages before uncertain ones, because a
+    payment is for what Amazon certainly pays for."""
+    lost: list[Loss] = []
+    damaged: list[Loss] = []
     payments: dict[str, list[Credit]] = {}
     losses = _by_fnsku(facts, LOST)
     damages = _by_fnsku(facts, DAMAGED | MAYBE_DAMAGED)
@@ -135,14 +147,13 @@ def reconcile(facts: Facts) -> Reconciliation:
         credits = sorted(
             [*found, *paid_as_lost], key=lambda credit: (credit.day, credit.dataset, credit.id)
         )
-        for event in sorted(losses.get(fnsku, ()), key=lambda event: is_old(facts, event)):
-            lost.append(_loss(event, credits, since(event.day - EARLY)))
+        rows = sorted(losses.get(fnsku, ()), key=lambda event: is_old(facts, event))
+        lost += _offset(rows, credits, lambda event: since(event.day - EARLY))
         paid_as_damaged = _payments(facts, fnsku, DAMAGED_WAREHOUSE)
-        # Certain damages come first: a payment is for what Amazon certainly pays for.
-        for event in sorted(
+        rows = sorted(
             damages.get(fnsku, ()), key=lambda event: (is_old(facts, event), _maybe_damaged(event))
-        ):
-            damaged.append(_loss(event, paid_as_damaged, _pays_damage(event)))
+        )
+        damaged += _offset(rows, paid_as_damaged, _pays_damage)
         payments[fnsku] = sorted(
             [*paid_as_lost, *paid_as_damaged], key=lambda credit: (credit.day, credit.id)
         )
@@ -158,13 +169,24 @@ def is_old(facts: Facts, event: LedgerEvent) -> bool:
     return event.day < facts.oldest_loss
 
 
-def _loss(event: LedgerEvent, credits: Sequence[Credit], fits: Fits) -> Loss:
-    lost = -event.units
-    if event.unreconciled is not None:
-        still_open = min(event.unreconciled, lost)
-        return Loss(event, still_open, use(credits, lost - still_open, fits))
-    offsets = use(credits, lost, fits)
-    return Loss(event, lost - total(offsets), offsets)
+def _offset(
+    events: Sequence[LedgerEvent],
+    credits: Sequence[Credit],
+    fits: Callable[[LedgerEvent], Fits],
+) -> Iterator[Loss]:
+    """Each event with the credits that offset it.
+
+    Credits go first to units that Amazon's own figure says are reconciled, because Amazon used some
+    credit for these; then to all other units, in the order of the events."""
+    reconciled = [
+        use(credits, -event.units - event.unreconciled, fits(event))
+        if event.unreconciled is not None
+        else ()
+        for event in events
+    ]
+    for event, offsets in zip(events, reconciled, strict=True):
+        offsets += use(credits, -event.units - total(offsets), fits(event))
+        yield Loss(event, -event.units - total(offsets), offsets)
 
 
 def _disposals(facts: Facts) -> Sequence[Loss]:
@@ -201,10 +223,7 @@ def _disposals(facts: Facts) -> Sequence[Loss]:
                 units -= total(use(claimed_as_damaged, units, until(event.day)))
             units -= total(use(amazons_property, units, until(event.day)))
             paid = use(payments, units, _pays_damage(event))
-            still_open = units - total(paid)
-            if event.unreconciled is not None:
-                still_open = min(still_open, event.unreconciled)
-            disposals.append(Loss(event, still_open, paid))
+            disposals.append(Loss(event, units - total(paid), paid))
     return [loss for loss in disposals if not is_old(facts, loss.event)]
 
 

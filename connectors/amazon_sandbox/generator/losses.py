@@ -63,7 +63,8 @@ def lost_then_reconciled(spot: Spot) -> None:
 def lost_then_partly_reconciled(spot: Spot) -> None:
     """Amazon's own figure is lower than what the rows add up to."""
     if spot.modern:
-        _lose(spot, 3, back=2 * spot.book.knows(spot.moment(3)), filled=True)
+        reconciled = spot.book.knows(spot.moment(3))
+        _lose(spot, 3, back=2 * reconciled, filled=True, differs=reconciled)
 
 
 def lost_then_paid_then_reversed(spot: Spot) -> None:
@@ -131,6 +132,7 @@ def _lose(
     paid: int = 0,
     filled: bool | None = None,
     low: bool = False,
+    differs: bool = False,
     why: str = "",
 ) -> None:
     """Enter the loss, and the claim to what is neither back nor paid."""
@@ -153,7 +155,7 @@ def _lose(
         opens=_SETTLES,
         closes=_CLOSES,
         by_unit=True,
-        low=low and not filled,
+        low=differs or (low and not filled),
         reference=spot.reference,
     )
     spot.claims(finding, LOST)

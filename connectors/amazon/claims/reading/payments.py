@@ -13,6 +13,7 @@ from connectors.amazon.claims.facts import Payment, Reversal
 from connectors.amazon.claims.grouping import grouped
 from connectors.amazon.claims.reading.reader import DatasetReader, needed
 
+Number = TypeVar("Number", int, Decimal)
 Dated = TypeVar("Dated", Payment, Reversal)
 
 
@@ -54,6 +55,8 @@ class _Entry(msgspec.Struct, frozen=True):
     units: int | None
     original_number: str
     original_reason: str
+    #: The records of all its lines.
+    records: tuple[str, ...]
 
     @property
     def is_reversal(self) -> bool:
@@ -62,19 +65,40 @@ class _Entry(msgspec.Struct, frozen=True):
 
 
 def read_payments(reader: DatasetReader) -> tuple[Sequence[Payment], Sequence[Reversal]]:
-    """Payments less what was taken back, and the reversals. A repeated row counts once."""
-    entries: dict[tuple[str, ...], _Entry] = {}
-    for entry in reader.read("reimbursements", ReimbursementRow, _entry):
-        # One reimbursement id may be for several orders.
-        purpose = (
-            ("reversal", entry.original_number)
-            if entry.is_reversal
-            else ("payment", entry.reason, entry.order)
+    """Payments less what was taken back, and the reversals.
+
+    One reimbursement id may have several lines, also equal ones (Seller Central help 200732720).
+    Every line is a payment; the lines of a reversal are added up."""
+    rows = reader.read("reimbursements", ReimbursementRow, _entry)
+    entries = sorted(rows, key=lambda entry: (entry.day, entry.id))
+    return _net(
+        [entry for entry in entries if not entry.is_reversal],
+        _add_up_lines(entry for entry in entries if entry.is_reversal),
+    )
+
+
+def _add_up_lines(reversals: Iterable[_Entry]) -> Sequence[_Entry]:
+    lines = grouped(
+        reversals,
+        lambda entry: (entry.number or entry.id, entry.sku, entry.fnsku, entry.original_number),
+    )
+    return [
+        msgspec.structs.replace(
+            group[0],
+            total=_sum([entry.total for entry in group]),
+            units=_sum([entry.units for entry in group]),
+            records=tuple(entry.id for entry in group),
         )
-        natural = (entry.number or entry.id, entry.sku, entry.fnsku, *purpose)
-        if natural not in entries or entry.id < entries[natural].id:
-            entries[natural] = entry
-    return _net(sorted(entries.values(), key=lambda entry: (entry.day, entry.id)))
+        for group in lines.values()
+    ]
+
+
+def _sum(values: Sequence[Number | None]) -> Number | None:
+    """None if a value is missing."""
+    numbers = [value for value in values if value is not None]
+    if len(numbers) < len(values):
+        return None
+    return sum(numbers[1:], numbers[0])
 
 
 def _entry(record: str, row: ReimbursementRow) -> _Entry:
@@ -101,6 +125,7 @@ def _entry(record: str, row: ReimbursementRow) -> _Entry:
         units=units,
         original_number=text(row.originalreimbursementid),
         original_reason=label(text(row.originalreimbursementtype)),
+        records=(record,),
     )
     if not entry.is_reversal:
         needed(units)
@@ -114,17 +139,17 @@ def _units_in_all(total: int | None, cash: int | None, inventory: int | None) ->
     return (cash or 0) + (inventory or 0)
 
 
-def _net(entries: Sequence[_Entry]) -> tuple[Sequence[Payment], Sequence[Reversal]]:
+def _net(
+    paid: Sequence[_Entry], reversed_: Sequence[_Entry]
+) -> tuple[Sequence[Payment], Sequence[Reversal]]:
     """Subtract each reversal from the payments that it names."""
-    payments = {entry.id: _payment(entry) for entry in entries if not entry.is_reversal}
+    payments = {entry.id: _payment(entry) for entry in paid}
     by_number = grouped(
         (payment for payment in payments.values() if payment.number),
         lambda payment: payment.number,
     )
     reversals: dict[tuple[str, ...], Reversal] = {}
-    for entry in entries:
-        if not entry.is_reversal:
-            continue
+    for entry in reversed_:
         originals = _originals(entry, by_number.get(entry.original_number, ()))
         reversal = _reversal(entry, originals[0] if originals else None)
         natural = (
@@ -193,6 +218,7 @@ def _reversal(entry: _Entry, original: Payment | None) -> Reversal:
     return Reversal(
         day=entry.day,
         id=entry.id,
+        records=entry.records,
         number=entry.number,
         original_number=entry.original_number,
         order=entry.order or (original.order if original else ""),

@@ -142,10 +142,52 @@ def test_a_found_unit_of_another_product_does_not_offset_a_loss() -> None:
     assert units(rows, "R1") == 1
 
 
-@pytest.mark.parametrize(("figure", "left"), [("-1", 1), ("0", 0), ("2", 2), ("-9", 3)])
-def test_amazons_unreconciled_figure_takes_precedence(figure: str, left: int) -> None:
+@pytest.mark.parametrize(
+    ("figure", "found", "left"),
+    [("-1", 2, 1), ("0", 2, 0), ("2", 1, 2), ("-9", 0, 3), ("-1", 3, 0), ("-9", 1, 2)],
+)
+def test_amazons_unreconciled_figure_is_an_upper_bound(figure: str, found: int, left: int) -> None:
     row = adjusted(0, "M", -3, unreconciledquantity=figure)
-    assert units(lost(row, adjusted(1, "F", 3)), "R1") == left
+    assert units(lost(row, adjusted(1, "F", found)), "R1") == left
+
+
+@pytest.mark.parametrize(
+    ("lost_units", "figure", "paid_units", "left", "confidence"),
+    [
+        (2, "2", 2, 0, None),
+        (3, "3", 1, 2, "low"),
+        (3, "3", 0, 3, "high"),
+        (3, "2", 1, 2, "high"),
+        (3, "2", 0, 2, "low"),
+    ],
+)
+def test_a_payment_counts_although_the_unreconciled_figure_does_not_fall(
+    lost_units: int, figure: str, paid_units: int, left: int, confidence: str | None
+) -> None:
+    rows = lost(
+        adjusted(0, "M", -lost_units, unreconciledquantity=figure),
+        reimbursements=[paid(9, "Lost_Warehouse", paid_units)] if paid_units else [],
+    )
+    claims = claims_of(rows, "R1")
+    assert sum(claim.units for claim in claims) == left
+    assert [claim.confidence for claim in claims] == ([confidence] if confidence else [])
+    assert left or find(rows).settled == (f"R1:X1:{on(0)}:ref-0",)
+
+
+def test_a_find_offsets_the_loss_that_amazon_reconciled_before_an_older_open_one() -> None:
+    rows = lost(
+        adjusted(0, "M", -1, unreconciledquantity="-1"),
+        adjusted(2, "M", -1, unreconciledquantity="0"),
+        adjusted(4, "F", 1),
+    )
+    assert [claim.id for claim in claims_of(rows, "R1")] == [f"R1:X1:{on(0)}:ref-0"]
+
+
+def test_every_line_of_a_reimbursement_counts() -> None:
+    lines = [paid(5, "Lost_Warehouse", count, reimbursementid="801") for count in (1, 2)]
+    assert not find(lost(adjusted(0, "M", -3), reimbursements=lines)).claims
+    equal_lines = [paid(5, "Lost_Warehouse", 1, reimbursementid="801") for _ in range(3)]
+    assert not find(lost(adjusted(0, "M", -3), reimbursements=equal_lines)).claims
 
 
 @pytest.mark.parametrize("figure", ["", "n/a", None])

@@ -122,6 +122,16 @@ def test_refunds_in_two_currencies_are_not_added_up() -> None:
     assert (claim.units, claim.amount) == (2, None)
 
 
+def test_every_line_of_a_reimbursement_for_an_order_counts() -> None:
+    lines = [
+        paid(50, "CustomerReturn", count, reimbursementid="801", amazonorderid=ORDER)
+        for count in (1, 2)
+    ]
+    rows = {"transactions": [refund(0, -60.0, 3)], "reimbursements": lines}
+    assert not find(rows, at=70).claims
+    assert find(rows, at=70).settled == (f"R4:{ORDER}:SKU-1",)
+
+
 def test_one_reimbursement_id_may_be_for_several_orders() -> None:
     payments = [
         paid(50, "CustomerReturn", 1, reimbursementid="pay", amazonorderid=order)

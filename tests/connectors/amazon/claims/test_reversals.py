@@ -90,6 +90,12 @@ def test_a_reversal_repeated_without_its_product_counts_once() -> None:
     assert [(claim.id, claim.units) for claim in claims] == [("R9:pay-0:X1:SKU-1:pay", 2)]
 
 
+def test_every_line_of_a_reversal_counts() -> None:
+    lines = [reversed_(0, "pay", 1, "Lost_Warehouse", reimbursementid="802") for _ in range(2)]
+    claims = claims_of(taken(payments=[PAID, *lines]), "R9")
+    assert [(claim.units, claim.amount) for claim in claims] == [(2, "20.00")]
+
+
 def test_a_reversal_for_an_order_is_not_claimed_while_transactions_are_incomplete() -> None:
     payments = [
         paid(-20, "Lost_Outbound", 1, amazonorderid=ORDER, _id="pay"),

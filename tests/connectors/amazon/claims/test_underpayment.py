@@ -50,3 +50,13 @@ def test_a_reversed_payment_is_not_an_underpayment() -> None:
 
 def test_without_a_cost_there_is_no_underpayment() -> None:
     assert not claims_of({"reimbursements": [paid(0, "Lost_Warehouse", 1)]}, "R10")
+
+
+def test_the_lines_of_a_reimbursement_are_one_claim() -> None:
+    lines = [
+        paid(0, "Lost_Warehouse", count, amount, reimbursementid="801")
+        for count, amount in ((1, "10.00"), (2, "9.00"), (1, "12.00"))
+    ]
+    claim = only_claim({"reimbursements": lines}, "R10", costs=COST)
+    assert (claim.id, claim.units, claim.amount) == ("R10:801:X1:SKU-1:lostwarehouse", 3, "8.00")
+    assert len(claim.evidence["reimbursements"]) == 2
