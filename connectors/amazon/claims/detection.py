@@ -53,15 +53,14 @@ def _claim(rule: Rule, case: Case, facts: Facts) -> Claim:
     days = facts.windows.of(rule.code, case.place)
     opens, closes = (case.base + timedelta(count) for count in (days.opens, days.closes))
     amount, currency = case.value.amount, case.value.currency
-    known = amount is not None and bool(currency)
     return Claim(
         id=_id(rule, case),
         rule=rule.code,
         title=_title(rule, case),
         status=_status(facts.today, opens, closes),
         units=case.units,
-        amount=money(amount) if known and amount is not None else None,
-        currency=currency if known else None,
+        amount=money(amount, currency) if amount is not None and currency else None,
+        currency=currency if amount is not None and currency else None,
         opens=opens,
         closes=closes,
         confidence=LOW if case.low else rule.confidence,

@@ -68,7 +68,9 @@ def fba_fee_overcharge(facts: Facts) -> Iterator[Case]:
 
 def _case(kind: Kind, group: Sequence[Overcharge], base: date, units_in_all: int) -> Case:
     """The case of charges of one kind; `units_in_all` includes those too old to dispute."""
-    sku, place, currency, expected, charged = kind
+    sku, place, currency = kind[:3]
+    # The key keeps its cents in every currency, so that the ids of claims do not change.
+    expected, charged = (money(Decimal(text), currency) for text in kind[3:])
     units = sum(over.charge.units for over in group)
     amount = sum((over.charge.total - over.expected * over.charge.units for over in group), ZERO)
     return Case(

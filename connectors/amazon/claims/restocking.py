@@ -10,7 +10,7 @@ from connectors.amazon.claims.credits import Credit, between, total, until, use
 from connectors.amazon.claims.facts import Facts, Return
 from connectors.amazon.claims.grouping import grouped
 from connectors.amazon.claims.rule import Case, evidence, key
-from connectors.amazon.claims.values import Value, median_amount, money, net_price, unknown
+from connectors.amazon.claims.values import Value, median_amount, net_price, unknown, with_currency
 from connectors.amazon.marketplaces import currency_of
 
 RESTOCKED_WITHIN = timedelta(days=14)
@@ -148,5 +148,5 @@ def _proceeds(sales: Sequence[tuple[str, Decimal]]) -> Value | None:
     if not sales:
         return None
     currency, amount = median_amount(sales, "")
-    basis = f"What a sale of it brought net of fees (median): {money(amount)} {currency}."
+    basis = f"What a sale of it brought net of fees (median): {with_currency(amount, currency)}."
     return Value(amount, currency, basis) if amount > 0 else None

@@ -15,6 +15,8 @@ from connectors.amazon.marketplaces import currency_of
 SOURCING_COST = date(2025, 3, 31)
 """Since then Amazon pays what it costs to make or buy a unit, not what it sells for."""
 CENT = Decimal("0.01")
+WITHOUT_DECIMALS = frozenset({"JPY"})
+"""Currencies of Amazon's marketplaces that have no minor unit (ISO 4217)."""
 
 
 class Value(msgspec.Struct, frozen=True):
@@ -35,8 +37,14 @@ def unknown(why: str) -> Value:
     return Value(None, None, f"Not known: {why}")
 
 
-def money(amount: Decimal) -> str:
-    return str(amount.quantize(CENT, ROUND_HALF_UP))
+def money(amount: Decimal, currency: str = "") -> str:
+    """An amount rounded to the smallest unit of its currency; to cents if it is not given."""
+    unit = Decimal(1) if currency in WITHOUT_DECIMALS else CENT
+    return str(amount.quantize(unit, ROUND_HALF_UP))
+
+
+def with_currency(amount: Decimal, currency: str) -> str:
+    return f"{money(amount, currency)} {currency}"
 
 
 def unit_value(facts: Facts, fnsku: str, sku: str, place: str) -> Value:
@@ -56,7 +64,11 @@ def _cost(facts: Facts, sku: str) -> Value | None:
     amount = cells.decimal(cost.amount) if cost else None
     if cost is None or amount is None or amount <= 0:
         return None
-    return Value(amount, cost.currency, f"Your cost: {money(amount)} {cost.currency} per unit.")
+    return Value(
+        amount,
+        cost.currency,
+        f"Your cost: {with_currency(amount, cost.currency)} per unit.",
+    )
 
 
 def _paid_before(facts: Facts, fnsku: str, place: str) -> Value | None:
@@ -72,7 +84,7 @@ def _paid_before(facts: Facts, fnsku: str, place: str) -> Value | None:
         return None
     currency, amount = median_amount(amounts, currency_of(place))
     basis = f"The median of what Amazon paid for this product since {SOURCING_COST}: "
-    return Value(amount, currency, f"{basis}{money(amount)} {currency} per unit.")
+    return Value(amount, currency, f"{basis}{with_currency(amount, currency)} per unit.")
 
 
 def median_amount(amounts: Iterable[tuple[str, Decimal]], preferred: str) -> tuple[str, Decimal]:
@@ -93,8 +105,9 @@ def net_price(facts: Facts, sku: str, place: str) -> Value | None:
     if price is None or price <= preview.fees:
         return None
     amount, currency = price - preview.fees, preview.currency
-    basis = f"The price less Amazon's estimated fees: at most {money(amount)} {currency} per unit"
-    return Value(amount, currency, f"{basis} (an upper bound).")
+    basis = "The price less Amazon's estimated fees: at most "
+    words = f"{with_currency(amount, currency)} per unit (an upper bound)."
+    return Value(amount, currency, basis + words)
 
 
 def _latest(previews: Sequence[Preview], place: str) -> Preview | None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from .sellers import DE, US, amount, claims_of, on, only_claim, preview, sale, units
+from .sellers import DE, JP, US, amount, claims_of, on, only_claim, preview, sale, units
 
 OTHER = "111-9999999-9999999"
 
@@ -149,3 +149,12 @@ def test_a_claim_names_at_most_100_charges_as_evidence() -> None:
     ]
     claim = only_claim(charged(*rows), "R7")
     assert (claim.units, len(claim.evidence["transactions"])) == (130, 100)
+
+
+def test_a_yen_claim_shows_whole_yen_and_keeps_its_id() -> None:
+    japanese = {"marketplaceid": JP, "currency": "JPY"}
+    row = sale(0, 450, currency="JPY", marketplaceDetails={"marketplaceId": JP})
+    claim = only_claim(charged(row, fees=[preview(-5, "300") | japanese]), "R7")
+    assert claim.id == "R7:SKU-1:JP:JPY:300.00:450.00"
+    assert (claim.amount, claim.details["expected"]) == ("150", "300")
+    assert claim.title == "1 unit of SKU-1 charged 450, not 300 JPY"

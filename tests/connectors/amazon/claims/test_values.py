@@ -78,3 +78,10 @@ def test_a_row_without_a_sku_gets_it_from_another_dataset() -> None:
         "stock": [{"sku": "SKU-1", "fnsku": "X1", "yourprice": ""}],
     }
     assert only_claim(rows, "R1", costs={"SKU-1": Money("4", "USD")}).amount == "4.00"
+
+
+def test_yen_amounts_have_no_decimals() -> None:
+    rows = {"ledger": [adjusted(0, "M", -3)]}
+    claim = only_claim(rows, "R1", costs={"SKU-1": Money("333.5", "JPY")})
+    assert (claim.amount, claim.currency) == ("1001", "JPY")
+    assert "334 JPY per unit" in claim.valuation
