@@ -110,6 +110,8 @@ class Refund(msgspec.Struct, frozen=True, gc=False):
     units: int
     #: What the refund added to the seller's balance: negative where it took money.
     total: Decimal | None
+    #: The part of it that is the price of the item, without tax and fees.
+    principal: Decimal | None
     currency: str
     place: str
     network: str
@@ -117,6 +119,18 @@ class Refund(msgspec.Struct, frozen=True, gc=False):
     releases: str
     #: The transaction that releases this deferred one.
     released_by: str
+
+
+class SoldItem(msgspec.Struct, frozen=True, gc=False):
+    """The sale of an order item: all its shipments added up."""
+
+    units: int
+    #: What the seller received for it, less fees; None if an amount is missing.
+    total: Decimal | None
+    #: Its price, without tax and fees; None if an amount is missing.
+    principal: Decimal | None
+    #: Empty if there are several.
+    currency: str
 
 
 class Charge(msgspec.Struct, frozen=True, gc=False):
@@ -204,8 +218,8 @@ class SalesFacts(msgspec.Struct, frozen=True):
     charges: Sequence[Charge]
     #: Currency and proceeds of a unit for each sale, by SKU, only of products that came back.
     proceeds: Mapping[str, Sequence[tuple[str, Decimal]]]
-    #: Units shipped, only of order items that were refunded more than once.
-    units_sold: Mapping[OrderItem, int]
+    #: The sales of refunded order items.
+    sold: Mapping[OrderItem, SoldItem]
     #: The country of each order that has returns.
     order_places: Mapping[str, str]
     #: The country where most was sold; empty if nothing was.

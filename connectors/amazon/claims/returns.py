@@ -8,6 +8,7 @@ import msgspec
 from connectors.amazon.claims.codes import AMAZONS_FAULT
 from connectors.amazon.claims.facts import Facts, OrderItem, Payment, Refund, Return
 from connectors.amazon.claims.grouping import grouped
+from connectors.amazon.claims.refunds import RefundedUnits, refunded_units
 from connectors.amazon.claims.rule import Case, evidence, key
 from connectors.amazon.claims.values import Value, unknown
 
@@ -17,14 +18,22 @@ NO_AMOUNT = unknown("the refund states no amount in one currency.")
 class RefundedItem(msgspec.Struct, frozen=True):
     """The refunds of one order item, and what made up for them."""
 
-    #: Each refund with its units that neither came back nor were paid for.
-    refunds: Sequence[tuple[Refund, int]]
+    #: The refunded units, and how many of them neither came back nor were paid for.
+    refunded: Sequence[tuple[RefundedUnits, int]]
     returns: Sequence[Return]
     payments: Sequence[Payment]
 
     @property
     def open(self) -> int:
-        return sum(units for _, units in self.refunds)
+        return sum(still_open for _, still_open in self.refunded)
+
+    @property
+    def units(self) -> int:
+        return sum(refunded.units for refunded, _ in self.refunded)
+
+    @property
+    def refunds(self) -> Sequence[Refund]:
+        return [refund for refunded, _ in self.refunded for refund in refunded.refunds]
 
 
 class DamagedItem(msgspec.Struct, frozen=True):
@@ -44,32 +53,33 @@ def refund_not_returned(facts: Facts) -> Iterator[Case]:
     from the seller, net of the fees that Amazon gave back.
 
     Does not count: units that came back in any condition, because they are a return (R5 if Amazon
-    damaged them); refunds of orders that the seller shipped; more units than were sold, because
-    several refunds may be parts of the price of one unit. Returns and payments close the oldest
-    refund first."""
+    damaged them); refunds of orders that the seller shipped; goodwill, which is a refund of less
+    than half of a unit's price. Several refunds may be parts of the price of one unit and add up;
+    from half of the price on, the claim has low confidence until all of it was refunded. Returns
+    and payments close the oldest refund first."""
     for (order, sku), item in refunded_items(facts).items():
         returned = sum(row.units for row in item.returns)
         paid = sum(payment.units for payment in item.payments)
-        refunded = sum(refund.units for refund, _ in item.refunds)
-        if item.open == 0 and (paid <= 0 or returned >= refunded):
+        if item.open == 0 and (paid <= 0 or returned >= item.units):
             continue
-        first = next((refund for refund, units in item.refunds if units), item.refunds[0][0])
-        refunds = [refund for refund, _ in item.refunds]
+        open_units = [refunded for refunded, still_open in item.refunded if still_open]
+        first = open_units[0] if open_units else item.refunded[0][0]
         yield Case(
             key=key(order, sku),
             product=sku,
             units=item.open,
             base=first.day,
             place=first.place or facts.sales.order_places.get(order, ""),
-            value=_value_of_open_units(item.refunds),
-            evidence=_evidence(refunds, item.returns, item.payments),
+            value=_value_of_open_units(item.refunded),
+            evidence=_evidence(item.refunds, item.returns, item.payments),
             details={
                 "order": order,
                 "sku": sku,
-                "refunded": str(refunded),
+                "refunded": str(item.units),
                 "returned": str(returned),
                 "paid": str(paid),
             },
+            low=not all(refunded.full for refunded in open_units),
         )
 
 
@@ -80,30 +90,30 @@ def return_amazon_damaged(facts: Facts) -> Iterator[Case]:
     for under that order for any reason. The claim is for their share of the refunds.
 
     Does not count: CUSTOMER_DAMAGED, DEFECTIVE and EXPIRED, for which Amazon does not answer. If
-    nothing was refunded, the claim has no amount and its window counts from the return."""
-    refunds_by_item = grouped(facts.sales.refunds, lambda refund: (refund.order, refund.sku))
+    no unit was refunded, the claim has no amount and its window counts from the return."""
+    refunded = refunded_items(facts)
     for (order, sku), item in damaged_items(facts).items():
-        refunds = refunds_by_item.get((order, sku), [])
+        refunded_item = refunded.get((order, sku))
+        refunds = [units for units, _ in refunded_item.refunded] if refunded_item else []
         first = item.returns[0]
-        place = next((refund.place for refund in refunds if refund.place), "")
-        units = sum(row.units for row in item.returns)
-        refunded_again = _refunded_again(facts, (order, sku), refunds)
+        place = next((units.place for units in refunds if units.place), "")
         yield Case(
             key=key(order, sku),
             product=sku,
             units=item.open,
             base=refunds[0].day if refunds else first.day,
             place=place or facts.sales.order_places.get(order, ""),
-            value=_share(refunds, item.open, refunded_again),
-            evidence=_evidence(refunds, item.returns, item.payments),
+            value=_share(refunds, item.open),
+            evidence=_evidence(_all_refunds(refunds), item.returns, item.payments),
             details={
                 "order": order,
                 "sku": sku,
                 "fnsku": first.fnsku,
-                "units": str(units),
+                "units": str(sum(row.units for row in item.returns)),
                 "paid": str(sum(payment.units for payment in item.payments)),
                 "from": "refund" if refunds else "return",
             },
+            low=not all(units.full for units in refunds),
         )
 
 
@@ -116,12 +126,11 @@ def refunded_items(facts: Facts) -> Mapping[OrderItem, RefundedItem]:
         item_returns, item_payments = returns.get(item, []), payments.get(item, [])
         closed = sum(row.units for row in item_returns)
         closed += sum(payment.units for payment in item_payments)
-        closed += _refunded_again(facts, item, refunds)
-        open_units = []
-        for refund in refunds:
-            open_units.append((refund, max(refund.units - max(closed, 0), 0)))
-            closed -= refund.units
-        items[item] = RefundedItem(open_units, item_returns, item_payments)
+        units = []
+        for refunded in refunded_units(refunds, facts.sales.sold.get(item)):
+            units.append((refunded, max(refunded.units - max(closed, 0), 0)))
+            closed -= refunded.units
+        items[item] = RefundedItem(units, item_returns, item_payments)
     return items
 
 
@@ -158,44 +167,42 @@ def _by_order_item(
     return returns, grouped(payments, item_of)
 
 
-def _refunded_again(facts: Facts, item: OrderItem, refunds: Sequence[Refund]) -> int:
-    """Refunded units beyond those that were sold: the same units, refunded in parts."""
-    sold = facts.sales.units_sold.get(item, 0)
-    return max(sum(refund.units for refund in refunds) - sold, 0) if sold else 0
-
-
-def _value_of_open_units(refunds: Iterable[tuple[Refund, int]]) -> Value:
+def _value_of_open_units(refunded: Iterable[tuple[RefundedUnits, int]]) -> Value:
     """What the refunds took from the seller for their open units."""
-    open_refunds = [(refund, units) for refund, units in refunds if units]
-    amounts = [
-        -refund.total * units / refund.units
-        for refund, units in open_refunds
-        if refund.total is not None
-    ]
-    if not open_refunds or len(amounts) < len(open_refunds):
+    shares = [(units, still_open) for units, still_open in refunded if still_open]
+    refunds = _all_refunds(units for units, _ in shares)
+    if not refunds or not _can_be_added(refunds):
         return NO_AMOUNT
-    if _have_several_currencies(refund for refund, _ in open_refunds):
-        return NO_AMOUNT
-    return _taken(sum(amounts, Decimal(0)), open_refunds[0][0].currency)
+    amounts = [_taken_by(units.refunds) * still_open / units.units for units, still_open in shares]
+    return _value(sum(amounts, Decimal(0)), refunds[0].currency)
 
 
-def _share(refunds: Sequence[Refund], units: int, refunded_again: int) -> Value:
+def _share(refunded: Sequence[RefundedUnits], units: int) -> Value:
     """The share of all refunds for some of the refunded units."""
-    if not refunds:
+    if not refunded:
         return unknown("nothing was refunded for this return.")
-    totals = [refund.total for refund in refunds if refund.total is not None]
-    if len(totals) < len(refunds) or _have_several_currencies(refunds):
+    refunds = _all_refunds(refunded)
+    if not _can_be_added(refunds):
         return NO_AMOUNT
-    refunded = sum(refund.units for refund in refunds) - refunded_again
-    amount = -sum(totals, Decimal(0)) * min(units, refunded) / refunded
-    return _taken(amount, refunds[0].currency)
+    in_all = sum(part.units for part in refunded)
+    return _value(_taken_by(refunds) * min(units, in_all) / in_all, refunds[0].currency)
 
 
-def _have_several_currencies(refunds: Iterable[Refund]) -> bool:
-    return len({refund.currency for refund in refunds}) > 1
+def _all_refunds(refunded: Iterable[RefundedUnits]) -> Sequence[Refund]:
+    return [refund for units in refunded for refund in units.refunds]
 
 
-def _taken(amount: Decimal, currency: str) -> Value:
+def _can_be_added(refunds: Sequence[Refund]) -> bool:
+    """Whether every refund has an amount, all in one currency."""
+    currencies = {refund.currency for refund in refunds}
+    return len(currencies) == 1 and all(refund.total is not None for refund in refunds)
+
+
+def _taken_by(refunds: Iterable[Refund]) -> Decimal:
+    return -sum((refund.total for refund in refunds if refund.total is not None), Decimal(0))
+
+
+def _value(amount: Decimal, currency: str) -> Value:
     basis = "What the refund took from you for these units, net of the fees that were given back."
     return Value(max(amount, Decimal(0)), currency, basis)
 

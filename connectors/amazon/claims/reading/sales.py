@@ -17,19 +17,22 @@ from connectors.amazon.claims.facts import (
     Refund,
     Return,
     SalesFacts,
+    SoldItem,
 )
+from connectors.amazon.claims.grouping import grouped
 from connectors.amazon.claims.reading.reader import DatasetReader
 from connectors.amazon.claims.reading.transactions import (
-    ShippedRow,
-    ShippedUnits,
+    ShipmentRow,
+    ShippedItem,
     TransactionItem,
     TransactionRow,
     amount_of,
     fulfilment_fee,
     inside,
     items_of,
+    principal_of,
     rough_fulfilment_fee,
-    shipped_units,
+    shipped_items,
 )
 from connectors.amazon.marketplaces import place
 
@@ -37,7 +40,7 @@ AMAZON_NETWORKS = frozenset({"afn", "amazon", "fba"})
 NEGLIGIBLE = 0.02
 """A fee this little above the expected one is never claimed, whatever the rule tolerates."""
 
-Posted = TypeVar("Posted", Refund, Charge, ShippedUnits)
+Posted = TypeVar("Posted", Refund, Charge, ShippedItem)
 
 
 class OrderRow(msgspec.Struct):
@@ -65,7 +68,7 @@ def read_sales(
         refunds=sorted(refunds, key=lambda refund: (refund.day, refund.id)),
         charges=sorted(_posted_once(sales.charges), key=lambda charge: (charge.at, charge.id)),
         proceeds=sales.proceeds,
-        units_sold=_read_units_sold(reader, refunds),
+        sold=_read_sold(reader, refunds),
         order_places=sales.order_places,
         home=sales.home,
     )
@@ -129,6 +132,7 @@ class _Sales:
                 sku=item.sku,
                 units=units,
                 total=amount,
+                principal=principal_of(item.breakdowns),
                 currency=currency,
                 place=item.place,
                 network=item.network,
@@ -184,22 +188,35 @@ class _Sales:
         reader.visit("orders", OrderRow, look_up)
 
 
-def _read_units_sold(reader: DatasetReader, refunds: Sequence[Refund]) -> Mapping[OrderItem, int]:
-    """Units shipped of order items with several refunds. Parts of the price of one unit may be
-    refunded one after another; this tells them from refunds of several units."""
-    counts = Counter((refund.order, refund.sku) for refund in refunds)
-    orders = {order for (order, _), count in counts.items() if count > 1}
-    shipped: list[ShippedUnits] = []
+def _read_sold(reader: DatasetReader, refunds: Sequence[Refund]) -> Mapping[OrderItem, SoldItem]:
+    """The sales of refunded items. Transactions are read a second time, because a sale may be read
+    before its refund, and there are too many sales to keep all of them."""
+    orders = {refund.order for refund in refunds}
+    shipped: list[ShippedItem] = []
 
-    def add(record: str, row: ShippedRow) -> None:
-        shipped.extend(shipped_units(record, row, orders))
+    def add(record: str, row: ShipmentRow) -> None:
+        shipped.extend(shipped_items(record, row, orders))
 
     if orders:
-        reader.visit("transactions", ShippedRow, add, count_unusable=False)
-    units_sold: Counter[OrderItem] = Counter()
-    for posted in _posted_once(shipped):
-        units_sold[posted.order, posted.sku] += posted.units
-    return units_sold
+        reader.visit("transactions", ShipmentRow, add, count_unusable=False)
+    by_item = grouped(_posted_once(shipped), lambda item: (item.order, item.sku))
+    return {order_item: _sold(items) for order_item, items in by_item.items()}
+
+
+def _sold(items: Sequence[ShippedItem]) -> SoldItem:
+    currencies = {item.currency for item in items}
+    return SoldItem(
+        units=sum(item.units for item in items),
+        total=_sum([item.total for item in items]),
+        principal=_sum([item.principal for item in items]),
+        currency=currencies.pop() if len(currencies) == 1 else "",
+    )
+
+
+def _sum(amounts: Sequence[Decimal | None]) -> Decimal | None:
+    """None if an amount is missing."""
+    known = [amount for amount in amounts if amount is not None]
+    return sum(known, Decimal(0)) if len(known) == len(amounts) else None
 
 
 def _posted_once(posted: Sequence[Posted]) -> list[Posted]:

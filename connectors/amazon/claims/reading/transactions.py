@@ -13,6 +13,7 @@ from connectors.amazon.claims.reading.reader import needed
 from connectors.amazon.marketplaces import place
 
 FULFILMENT_FEE = "fbaperunitfulfillmentfee"
+PRINCIPALS = frozenset({"principal", "ourpriceprincipal"})
 TAXES = frozenset({"tax", "vat", "taxamount", "gst"})
 OTHER_CHANNELS = re.compile(r"S[0-9]{2}-.*")
 """Ids of orders of other channels that Amazon fulfils; these have fees of their own."""
@@ -35,14 +36,16 @@ class TransactionRow(msgspec.Struct):
     breakdowns: msgspec.Raw = msgspec.Raw(b"null")
 
 
-class ShippedRow(msgspec.Struct):
-    """The part of a transaction that says how many units of an order were shipped."""
+class ShipmentRow(msgspec.Struct):
+    """A transaction whose items are decoded only if it is a shipment of certain orders."""
 
     transactionId: Any = None
     transactionType: Any = None
+    postedDate: Any = None
+    totalAmount: Any = None
     relatedIdentifiers: Any = None
-    #: Not decoded: only those of a few orders are needed.
     items: msgspec.Raw = msgspec.Raw(b"null")
+    breakdowns: msgspec.Raw = msgspec.Raw(b"null")
 
 
 class TransactionItem(msgspec.Struct, frozen=True):
@@ -68,12 +71,15 @@ class TransactionItem(msgspec.Struct, frozen=True):
     released_by: str
 
 
-class ShippedUnits(msgspec.Struct, frozen=True):
-    """Units of one order item that a transaction shipped."""
+class ShippedItem(msgspec.Struct, frozen=True, gc=False):
+    """An item of a shipment, with its amounts."""
 
     order: str
     sku: str
     units: int
+    total: Decimal | None
+    principal: Decimal | None
+    currency: str
     transaction: str
     #: The deferred transaction that this one releases.
     releases: str
@@ -117,26 +123,58 @@ def items_of(record: str, row: TransactionRow) -> Iterator[TransactionItem]:
         )
 
 
-def shipped_units(record: str, row: ShippedRow, orders: set[str]) -> Iterator[ShippedUnits]:
-    """The units that a transaction shipped, if it is a shipment of one of the orders."""
-    related = _related(row.relatedIdentifiers)
-    order = related.get("ORDER_ID", "")
+def shipped_items(record: str, row: ShipmentRow, orders: set[str]) -> Iterator[ShippedItem]:
+    """The items of a transaction, if it is a shipment of one of the orders."""
+    order = _related(row.relatedIdentifiers).get("ORDER_ID", "")
     if order not in orders or label(text(row.transactionType)) != "shipment":
         return
-    for node in _nodes(msgspec.json.decode(row.items)):
-        product = _product(node)
-        yield ShippedUnits(
+    transaction = TransactionRow(
+        transactionId=row.transactionId,
+        postedDate=row.postedDate,
+        totalAmount=row.totalAmount,
+        relatedIdentifiers=row.relatedIdentifiers,
+        items=msgspec.json.decode(row.items),
+        breakdowns=row.breakdowns,
+    )
+    for item in items_of(record, transaction):
+        total, currency = amount_of(item.total)
+        yield ShippedItem(
             order=order,
-            sku=text(product.get("sku")),
-            units=abs(whole(product.get("quantityShipped")) or 0),
-            transaction=text(row.transactionId) or record,
-            releases=related.get("DEFERRED_TRANSACTION_ID", ""),
-            released_by=related.get("RELEASE_TRANSACTION_ID", ""),
+            sku=item.sku,
+            units=abs(item.quantity or 0),
+            total=total,
+            principal=principal_of(item.breakdowns),
+            currency=currency,
+            transaction=item.transaction,
+            releases=item.releases,
+            released_by=item.released_by,
         )
 
 
 def amount_of(node: Node) -> tuple[Decimal | None, str]:
     return decimal(node.get("currencyAmount")), text(node.get("currencyCode")).upper()
+
+
+def principal_of(breakdowns: Sequence[object]) -> Decimal | None:
+    """The price of an item, without tax and fees; None if no breakdown states it."""
+    amounts = [
+        amount
+        for node in _principals(breakdowns)
+        if (amount := amount_of(_node(node.get("breakdownAmount")))[0]) is not None
+    ]
+    return sum(amounts, Decimal(0)) if amounts else None
+
+
+def _principals(breakdowns: Sequence[object]) -> Iterator[Node]:
+    stack = list(breakdowns)
+    while stack:
+        node = stack.pop()
+        if not isinstance(node, dict):
+            continue
+        if _kind(node) in PRINCIPALS:
+            yield node
+        else:
+            stack += _list(node.get("breakdowns"))
 
 
 def fulfilment_fee(breakdowns: Sequence[object]) -> tuple[Decimal, str]:

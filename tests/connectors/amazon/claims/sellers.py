@@ -195,7 +195,7 @@ def amount(value: float, currency: str = "USD") -> Row:
 
 
 def transaction(kind: str, day: int, total: float, quantity: int | None = 1, **more: Any) -> Row:
-    """A transaction of one item, with its `sku`, `network`, `currency`, `order` and `fee`."""
+    """A transaction of one item; `more` may give its SKU, network, currency, order, fee, price."""
     currency = more.pop("currency", "USD")
     product = {
         "contextType": "ProductContext",
@@ -214,6 +214,10 @@ def transaction(kind: str, day: int, total: float, quantity: int | None = 1, **m
         }
         fees = {"breakdownType": "AmazonFees", "breakdowns": [fulfilment]}
         item["breakdowns"] = [{"breakdownType": "Expenses", "breakdowns": [fees]}]
+    if (principal := more.pop("principal", None)) is not None:
+        price = {"breakdownType": "Principal", "breakdownAmount": amount(principal, currency)}
+        charges = {"breakdownType": "ProductCharges", "breakdowns": [price]}
+        item["breakdowns"].append({"breakdownType": "Sales", "breakdowns": [charges]})
     order = more.pop("order", ORDER)
     return {
         "transactionId": more.get("_id", f"{kind}-{day}"),

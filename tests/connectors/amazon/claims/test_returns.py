@@ -100,12 +100,67 @@ def test_a_return_or_payment_may_name_another_sku_of_the_product_or_none(sku: st
 def test_partial_refunds_of_one_unit_are_one_unit() -> None:
     parts = [sale(-5, 3.0), refund(0, -5.0), refund(3, -15.0)]
     claim = only_claim({"transactions": parts}, "R4", at=70)
-    assert (claim.units, claim.amount, claim.opens) == (1, "15.00", on(63))
+    assert (claim.units, claim.amount, claim.opens) == (1, "20.00", on(63))
     assert not claims_of({"transactions": parts, "returns": [returned(9)]}, "R4", at=70)
     broken = {"transactions": parts, "returns": [returned(9, "DAMAGED")]}
     assert only_claim(broken, "R5", at=70).amount == "20.00"
     two = [sale(-5, 3.0, 2), refund(0, -15.0), refund(3, -15.0)]
     assert only_claim({"transactions": two, "returns": [returned(9)]}, "R4", at=70).units == 1
+
+
+def of_price(price: float, quantity: int, *refunds: Any) -> dict[str, Any]:
+    """A sale at a price for each unit, and refunds of it."""
+    return {"transactions": [sale(-5, 3.0, quantity, principal=price * quantity), *refunds]}
+
+
+def test_a_goodwill_refund_is_not_a_unit() -> None:
+    rows = of_price(40.0, 1, refund(0, -1.70, principal=-2.0))
+    assert not find(rows, at=70).claims
+    assert not find(rows, at=70).settled
+
+
+@pytest.mark.parametrize(
+    ("principal", "confidence"), [(-9.99, None), (-10.0, "low"), (-19.98, "low"), (-20.0, "high")]
+)
+def test_a_refund_of_half_the_price_is_a_unit_with_low_confidence(
+    principal: float, confidence: str | None
+) -> None:
+    claims = claims_of(of_price(20.0, 1, refund(0, -15.0, principal=principal)), "R4", at=70)
+    expected = [(1, "15.00", confidence)] if confidence else []
+    assert [(claim.units, claim.amount, claim.confidence) for claim in claims] == expected
+
+
+def test_the_principal_decides_if_the_refunded_quantity_repeats_the_shipped_one() -> None:
+    rows = of_price(20.0, 3, refund(0, -17.0, 3, principal=-20.0))
+    claim = only_claim(rows, "R4", at=70)
+    assert (claim.units, claim.amount, claim.details["refunded"]) == (1, "17.00", "1")
+    assert not claims_of(rows | {"returns": [returned(9)]}, "R4", at=70)
+
+
+def test_no_more_units_are_refunded_than_the_refund_says() -> None:
+    rows = of_price(20.0, 3, refund(0, -34.0, 1, principal=-40.0))
+    assert units(rows, "R4", at=70) == 1
+
+
+def test_a_goodwill_refund_after_a_full_one_adds_nothing() -> None:
+    refunds = [refund(0, -17.0, principal=-20.0), refund(3, -2.0, principal=-2.0)]
+    claim = only_claim(of_price(20.0, 2, *refunds), "R4", at=70)
+    assert (claim.units, claim.amount, claim.opens) == (1, "17.00", on(60))
+
+
+def test_partial_refunds_add_up_to_the_units_that_they_complete() -> None:
+    refunds = [refund(day, -10.0, principal=-10.0, _id=f"part-{day}") for day in (0, 2, 4, 6)]
+    claim = only_claim(of_price(20.0, 2, *refunds), "R4", at=70)
+    assert (claim.units, claim.amount, claim.confidence) == (2, "40.00", "high")
+    one_back = of_price(20.0, 2, *refunds) | {"returns": [returned(9)]}
+    claim = only_claim(one_back, "R4", at=70)
+    assert (claim.units, claim.amount, claim.opens) == (1, "20.00", on(66))
+
+
+def test_a_damaged_return_after_goodwill_alone_has_no_amount() -> None:
+    rows = of_price(40.0, 1, refund(0, -2.0, principal=-2.0))
+    claim = only_claim(rows | {"returns": [returned(12, "DAMAGED")]}, "R5", at=80)
+    assert (claim.amount, claim.opens, claim.details["from"]) == (None, on(72), "return")
 
 
 def test_unusable_rows_are_counted_once_when_transactions_are_read_twice() -> None:
