@@ -12,7 +12,7 @@ from connectors.amazon.claims.refunds import RefundedUnits, refunded_units
 from connectors.amazon.claims.rule import Case, evidence, key
 from connectors.amazon.claims.values import Value, unknown
 
-NO_AMOUNT = unknown("the refund states no amount in one currency.")
+NO_AMOUNT = unknown("the refunds lack an amount, or are in several currencies.")
 
 
 class RefundedItem(msgspec.Struct, frozen=True):

@@ -61,7 +61,7 @@ BEGINS = adjusted(0, "", -1, eventtype="Shipments", fnsku="X9")
 def test_units_received_before_the_ledger_begins_have_low_confidence() -> None:
     claim = only_claim(sent(shipment(10, 8), receipts=[BEGINS]), "R8", at=100)
     assert (claim.units, claim.confidence, claim.status) == (2, "low", "claimable")
-    assert claim.closes == on(270)  # at the latest
+    assert claim.closes == on(270)
     assert claim.details["delivered"] == f"before {on(0)}"
     assert claim.details["receivedUnseen"] == "8"
     assert claim.evidence == {"shipments": ("shipments-0000",)}

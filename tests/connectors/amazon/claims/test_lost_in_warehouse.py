@@ -1,4 +1,4 @@
-"""R1: units that Amazon misplaced."""
+"""R1: units that Amazon lost in its warehouse."""
 
 from typing import Any
 

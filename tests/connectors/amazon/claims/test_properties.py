@@ -1,4 +1,4 @@
-"""Properties that hold for every seller, for any order of rows and any malformed cells."""
+"""Properties that hold for every seller, whatever the order of its rows."""
 
 import random
 from collections import Counter

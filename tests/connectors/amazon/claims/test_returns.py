@@ -1,4 +1,4 @@
-"""R4, R5, R6: units refunded and not returned, returned damaged, returned and not restocked."""
+"""R4, R5: units refunded and not returned, and returns that Amazon damaged."""
 
 from typing import Any
 
