@@ -22,8 +22,8 @@ from connectors.amazon.claims.facts import (
 from connectors.amazon.claims.grouping import grouped
 from connectors.amazon.claims.reading.reader import DatasetReader
 from connectors.amazon.claims.reading.transactions import (
-    ShipmentRow,
     ShippedItem,
+    ShippedRow,
     TransactionItem,
     TransactionRow,
     amount_of,
@@ -194,11 +194,11 @@ def _read_sold(reader: DatasetReader, refunds: Sequence[Refund]) -> Mapping[Orde
     orders = {refund.order for refund in refunds}
     shipped: list[ShippedItem] = []
 
-    def add(record: str, row: ShipmentRow) -> None:
+    def add(record: str, row: ShippedRow) -> None:
         shipped.extend(shipped_items(record, row, orders))
 
     if orders:
-        reader.visit("transactions", ShipmentRow, add, count_unusable=False)
+        reader.visit("transactions", ShippedRow, add, count_unusable=False)
     by_item = grouped(_posted_once(shipped), lambda item: (item.order, item.sku))
     return {order_item: _sold(items) for order_item, items in by_item.items()}
 

@@ -36,7 +36,7 @@ class TransactionRow(msgspec.Struct):
     breakdowns: msgspec.Raw = msgspec.Raw(b"null")
 
 
-class ShipmentRow(msgspec.Struct):
+class ShippedRow(msgspec.Struct):
     """A transaction whose items are decoded only if it is a shipment of certain orders."""
 
     transactionId: Any = None
@@ -123,7 +123,7 @@ def items_of(record: str, row: TransactionRow) -> Iterator[TransactionItem]:
         )
 
 
-def shipped_items(record: str, row: ShipmentRow, orders: set[str]) -> Iterator[ShippedItem]:
+def shipped_items(record: str, row: ShippedRow, orders: set[str]) -> Iterator[ShippedItem]:
     """The items of a transaction, if it is a shipment of one of the orders."""
     order = _related(row.relatedIdentifiers).get("ORDER_ID", "")
     if order not in orders or label(text(row.transactionType)) != "shipment":
