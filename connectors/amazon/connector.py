@@ -13,8 +13,7 @@ import msgspec
 from connectors.amazon import account, datasets, kinds, pages, shipments
 from connectors.amazon.answers import UNREADABLE, decode, plain
 from connectors.amazon.auth import Tokens
-from connectors.amazon.claims import RULES, Windows, find_claims
-from connectors.amazon.claims.windows import PLACES
+from connectors.amazon.claims import RULES, find_claims, rule_windows
 from connectors.amazon.client import Client, Denied
 from connectors.amazon.clock import SourceClock
 from connectors.amazon.desk import LOOKS, REPORT_SECONDS, took
@@ -82,7 +81,7 @@ class AmazonConnector:
         self._client = client
         self._tokens = tokens
         self._clock = clock
-        self._windows = Windows(places={**PLACES, **settings.claim_windows})
+        self._windows = rule_windows(settings.claim_windows)
 
     async def check(self, connection: Connection, waiting: Waiting) -> Account:
         """The seller's store and marketplaces, by getMarketplaceParticipations; and the seller's

@@ -1,12 +1,13 @@
-"""Claims: what Amazon owes the seller, found in what was read. No network, no clock, no files.
+"""Claims: what Amazon owes a seller, found in the records of their account.
 
-Each rule is a function from the books (`books.py`: what was read, as small values) to cases; the
-table of rules is `rules.py`, and `find_claims` runs those that have all their inputs."""
+`rules.py` is the table of rules. Each rule has a function that reads the facts (`facts.py`) and
+yields cases; `find_claims` runs every rule that has its inputs and returns the claims. Nothing in
+this package uses the network, the clock or files."""
 
-from connectors.amazon.claims.cases import Rule
 from connectors.amazon.claims.detection import find_claims
-from connectors.amazon.claims.rules import RULES
+from connectors.amazon.claims.rule import Rule
+from connectors.amazon.claims.rules import RULES, rule_windows
 from connectors.amazon.claims.windows import Windows
 from connectors.amazon.settings import Days
 
-__all__ = ["RULES", "Days", "Rule", "Windows", "find_claims"]
+__all__ = ["RULES", "Days", "Rule", "Windows", "find_claims", "rule_windows"]

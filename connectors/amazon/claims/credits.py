@@ -1,46 +1,72 @@
-"""What makes up for lost units: each unit of a credit is used once, the oldest credit first."""
+"""Credits: units found, paid for or requested, which offset lost units one for one.
+
+Each unit of a credit offsets one lost unit and no other; credits are used in their order, the
+oldest first."""
 
 from collections.abc import Callable, Iterable
-from datetime import date
+from datetime import date, timedelta
 
 import msgspec
 
+EARLY = timedelta(days=7)
+"""How long before the loss that it offsets a credit may be dated."""
+
 
 class Credit(msgspec.Struct):
-    """Units found, paid for or asked for. `left` is what nothing has used yet."""
+    """Units that can offset lost ones."""
 
     day: date
     dataset: str
     id: str
-    left: int
-    weak: bool = False
+    #: Units that have not offset anything yet.
+    unused: int
+    #: Whether sources differ on the meaning of its row.
+    uncertain: bool = False
 
 
-class Draw(msgspec.Struct, frozen=True):
-    """Units taken from a credit."""
+class Offset(msgspec.Struct, frozen=True):
+    """Units of a credit that were used for one loss."""
 
     day: date
     dataset: str
     id: str
     units: int
-    weak: bool = False
+    uncertain: bool = False
 
 
-def draw(
-    credits: Iterable[Credit], wanted: int, fits: Callable[[Credit], bool]
-) -> tuple[Draw, ...]:
-    """Take up to `wanted` units from the credits that fit, in their order."""
-    drawn = []
+Fits = Callable[[Credit], bool]
+
+
+def always(_: Credit) -> bool:
+    return True
+
+
+def since(day: date) -> Fits:
+    return lambda credit: credit.day >= day
+
+
+def until(day: date) -> Fits:
+    return lambda credit: credit.day <= day
+
+
+def between(first: date, last: date) -> Fits:
+    return lambda credit: first <= credit.day <= last
+
+
+def use(credits: Iterable[Credit], units: int, fits: Fits = always) -> tuple[Offset, ...]:
+    """Use up to `units` of the credits that fit, in their order."""
+    offsets = []
     for credit in credits:
-        if wanted <= 0:
+        if units <= 0:
             break
-        units = min(wanted, credit.left)
-        if units > 0 and fits(credit):
-            credit.left -= units
-            wanted -= units
-            drawn.append(Draw(credit.day, credit.dataset, credit.id, units, credit.weak))
-    return tuple(drawn)
+        used = min(units, credit.unused)
+        if used > 0 and fits(credit):
+            credit.unused -= used
+            units -= used
+            offsets.append(Offset(credit.day, credit.dataset, credit.id, used, credit.uncertain))
+    return tuple(offsets)
 
 
-def total(draws: Iterable[Draw], dataset: str | None = None) -> int:
-    return sum(each.units for each in draws if dataset in (None, each.dataset))
+def total(offsets: Iterable[Offset], dataset: str | None = None) -> int:
+    """Units of all offsets, or of those from one dataset."""
+    return sum(offset.units for offset in offsets if dataset in (None, offset.dataset))

@@ -1,31 +1,39 @@
-"""From what was read to claims: run the rules that can run, and say how each case stands."""
+"""Detection: runs every rule that has its inputs, and turns its cases into claims."""
 
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
 
-from connectors.amazon.claims.books import Books
-from connectors.amazon.claims.cases import LOW, Case, Rule
-from connectors.amazon.claims.reading import read_books
-from connectors.amazon.claims.rules import RULES
+from connectors.amazon.claims.facts import Facts
+from connectors.amazon.claims.reading import read_facts
+from connectors.amazon.claims.rule import LOW, Case, Rule
+from connectors.amazon.claims.rules import DEFAULT_WINDOWS, RULES
 from connectors.amazon.claims.values import money
-from connectors.amazon.claims.windows import DEFAULT, Windows
+from connectors.amazon.claims.windows import Windows
 from connectors.base import Claim, Findings, Records
 
 WAITING, CLAIMABLE, EXPIRED = "waiting", "claimable", "expired"
+REMEMBERED = timedelta(days=41)
+"""How long a loss is still claimed after its window has closed, so that a first sync reports it as
+expired. Of an older loss that is still open, units that turn up today would otherwise offset it
+before they offset the losses of today."""
+LOSSES = tuple(rule.code for rule in RULES if rule.counts_from == "loss")
 
 
-def find_claims(records: Records, as_of: datetime, windows: Windows = DEFAULT) -> Findings:
-    """What Amazon owes, by every rule that has all its inputs. Pure: the same in, the same out."""
+def find_claims(records: Records, as_of: datetime, windows: Windows = DEFAULT_WINDOWS) -> Findings:
+    """What Amazon owes, by every rule whose inputs are complete.
+
+    `as_of` is UTC if it names no zone. The result depends on the arguments alone."""
     today = (as_of.astimezone(UTC) if as_of.tzinfo else as_of).date()
     skipped = _skipped(records)
     rules = [rule for rule in RULES if rule.code not in skipped]
-    wanted = {name for rule in rules for name in (*rule.inputs, *rule.also)}
-    books = read_books(records, frozenset(wanted), today, windows)
+    datasets = {name for rule in rules for name in (*rule.inputs, *rule.optional)}
+    oldest_loss = today - timedelta(days=windows.longest(LOSSES)) - REMEMBERED
+    facts = read_facts(records, frozenset(datasets), today, oldest_loss, windows)
     claims, settled = [], []
     for rule in rules:
-        for case in sorted(rule.find(books), key=lambda each: each.key):
+        for case in sorted(rule.find(facts), key=lambda case: case.key):
             if case.units > 0:
-                claims.append(_claim(rule, case, books))
+                claims.append(_claim(rule, case, facts))
             else:
                 settled.append(_id(rule, case))
     return Findings(claims, tuple(rule.code for rule in rules), tuple(settled), skipped)
@@ -33,37 +41,44 @@ def find_claims(records: Records, as_of: datetime, windows: Windows = DEFAULT) -
 
 def _skipped(records: Records) -> Mapping[str, str]:
     names = dict.fromkeys(name for rule in RULES for name in rule.inputs)
-    missing = {name for name in names if not records.complete(name)}
+    incomplete = {name for name in names if not records.complete(name)}
     return {
-        rule.code: f"Needs {', '.join(lacks)}, of which not all was read."
+        rule.code: f"Needs all of {', '.join(missing)}, which was not read completely."
         for rule in RULES
-        if (lacks := [name for name in rule.inputs if name in missing])
+        if (missing := [name for name in rule.inputs if name in incomplete])
     }
 
 
-def _claim(rule: Rule, case: Case, books: Books) -> Claim:
-    days = books.windows.of(rule.code, case.place)
+def _claim(rule: Rule, case: Case, facts: Facts) -> Claim:
+    days = facts.windows.of(rule.code, case.place)
     opens, closes = (case.base + timedelta(count) for count in (days.opens, days.closes))
-    known = case.value.amount is not None and bool(case.value.currency)
+    amount, currency = case.value.amount, case.value.currency
     return Claim(
         id=_id(rule, case),
         rule=rule.code,
-        title=case.title,
-        status=_status(books.today, opens, closes),
+        title=_title(rule, case),
+        status=_status(facts.today, opens, closes),
         units=case.units,
-        amount=money(case.value.amount) if known and case.value.amount is not None else None,
-        currency=case.value.currency if known else None,
+        amount=money(amount, currency) if amount is not None and currency else None,
+        currency=currency if amount is not None and currency else None,
         opens=opens,
         closes=closes,
         confidence=LOW if case.low else rule.confidence,
-        valuation=case.value.words,
+        valuation=case.value.basis,
         evidence=case.evidence,
-        details={**case.details, **_doubts(rule, books.unusable)},
+        details={**case.details, **_unusable(rule, facts.unusable)},
     )
 
 
 def _id(rule: Rule, case: Case) -> str:
     return f"{rule.code}:{case.key}"
+
+
+def _title(rule: Rule, case: Case) -> str:
+    units = f"{case.units} {'unit' if case.units == 1 else 'units'} of {case.product}"
+    return rule.claim_title.format_map(
+        {**case.details, "currency": case.value.currency or "", "units": units}
+    )
 
 
 def _status(today: date, opens: date, closes: date) -> str:
@@ -72,7 +87,7 @@ def _status(today: date, opens: date, closes: date) -> str:
     return CLAIMABLE if today <= closes else EXPIRED
 
 
-def _doubts(rule: Rule, unusable: Mapping[str, int]) -> Mapping[str, str]:
-    """How many rows of its inputs a rule could not use: they may have changed what it found."""
+def _unusable(rule: Rule, unusable: Mapping[str, int]) -> Mapping[str, str]:
+    """The number of input rows that the rule could not use, which may have changed its result."""
     rows = [f"{name}: {unusable[name]}" for name in rule.inputs if unusable.get(name)]
     return {"unusableRows": ", ".join(rows)} if rows else {}

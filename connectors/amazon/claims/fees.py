@@ -1,4 +1,4 @@
-"""Fulfilment fees that were higher than Amazon's own preview of them."""
+"""R7: fulfilment fees above Amazon's own preview of them."""
 
 from collections.abc import Iterator, Sequence
 from datetime import date, timedelta
@@ -6,102 +6,115 @@ from decimal import Decimal
 
 import msgspec
 
-from connectors.amazon.claims.books import Books, Charge, Preview
-from connectors.amazon.claims.cases import Case, evidence, key, units_of
+from connectors.amazon.claims.facts import Charge, Facts, Preview
+from connectors.amazon.claims.grouping import grouped
+from connectors.amazon.claims.rule import Case, evidence, key
 from connectors.amazon.claims.values import Value, money
-from connectors.amazon.claims.warehouse import grouped
 
-LEAST = Decimal("0.05")
-LEAST_SHARE = Decimal("0.02")
-"""A difference is noise up to the larger of this, a unit, and this share of what was expected."""
+FULFILMENT_FEE = "R7"
+"""The code of the rule, whose window decides which charges can still be disputed."""
+TOLERANCE = Decimal("0.05")
+TOLERANCE_SHARE = Decimal("0.02")
+"""A difference per unit is noise up to the larger of TOLERANCE and this share of what was
+expected."""
 ZERO = Decimal(0)
 
-Same = tuple[str, str, str, str, str]
-"""What charges have in common: SKU, place, currency, what was expected and charged for a unit."""
+Kind = tuple[str, str, str, str, str]
+"""What charges of one case have in common: SKU, place, currency, expected and charged per unit."""
 
 
-class Over(msgspec.Struct, frozen=True):
-    """A charge that is too high, and the preview that says what it had to be."""
+class Overcharge(msgspec.Struct, frozen=True):
+    """A charge that is too high, and the preview with the fee that was expected."""
 
     charge: Charge
     preview: Preview
     expected: Decimal
 
     @property
-    def same(self) -> Same:
-        each = money(self.charge.total / self.charge.units)
+    def kind(self) -> Kind:
         charge = self.charge
-        return charge.sku, charge.place, charge.currency, money(self.expected), each
+        charged = money(charge.total / charge.units)
+        return charge.sku, charge.place, charge.currency, money(self.expected), charged
 
     @property
     def day(self) -> date:
         return self.charge.at.date()
 
 
-def fba_fee_overcharge(books: Books) -> Iterator[Case]:
-    """Fulfilment fees charged above what the newest preview from before the charge had foretold."""
-    over = [
-        Over(charge, preview, preview.expected)
-        for charge in books.charges
-        if (preview := expectation(books.previews.get(charge.sku, ()), charge))
+def fba_fee_overcharge(facts: Facts) -> Iterator[Case]:
+    """R7. Fulfilment fees above the fee that Amazon itself had announced.
+
+    Counts: the fee of each shipped unit, without tax, above the newest fee preview from before the
+    charge, of the same marketplace and in the same currency, by more than 0.05 and more than 2 %.
+    Equal charges of a product are one case.
+
+    Does not count: charges with no earlier preview, because then nothing was announced; orders of
+    other channels that Amazon fulfils, because they have fees of their own; charges that are too
+    old to dispute, unless all of them are."""
+    overcharges = [
+        Overcharge(charge, preview, preview.expected)
+        for charge in facts.sales.charges
+        if (preview := _preview_before(facts.products.previews.get(charge.sku, ()), charge))
         and preview.expected is not None
-        and _too_much(charge.total / charge.units, preview.expected)
+        and _is_too_high(charge.total / charge.units, preview.expected)
     ]
-    for same, charges in grouped(over, lambda each: each.same).items():
-        days = timedelta(books.windows.of("R7", same[1]).closes)
-        live = [each for each in charges if each.day + days >= books.today]
+    for kind, group in grouped(overcharges, lambda overcharge: overcharge.kind).items():
+        days = timedelta(facts.windows.of(FULFILMENT_FEE, kind[1]).closes)
+        open_ones = [over for over in group if over.day + days >= facts.today]
         # From the first charge that can still be disputed; once none can, from the last one.
-        base = min(each.day for each in live) if live else max(each.day for each in charges)
-        counted = live or charges
-        yield _case(same, counted, base, sum(each.charge.units for each in charges))
+        base = min(over.day for over in open_ones) if open_ones else max(over.day for over in group)
+        yield _case(kind, open_ones or group, base, sum(over.charge.units for over in group))
 
 
-def _case(same: Same, counted: Sequence[Over], base: date, charged_in_all: int) -> Case:
-    """Of charges alike, those that are `counted`: expired ones only if no others are left."""
-    sku, place, currency, expected, charged = same
-    units = sum(each.charge.units for each in counted)
-    amount = sum((each.charge.total - each.expected * each.charge.units for each in counted), ZERO)
+def _case(kind: Kind, group: Sequence[Overcharge], base: date, units_in_all: int) -> Case:
+    """The case of charges of one kind; `units_in_all` includes those too old to dispute."""
+    sku, place, currency = kind[:3]
+    # The key keeps its cents in every currency, so that the ids of claims do not change.
+    expected, charged = (money(Decimal(text), currency) for text in kind[3:])
+    units = sum(over.charge.units for over in group)
+    amount = sum((over.charge.total - over.expected * over.charge.units for over in group), ZERO)
     return Case(
-        key=key(*same),
-        title=f"{units_of(units, sku)} charged {charged}, not {expected} {currency}",
+        key=key(*kind),
+        product=sku,
         units=units,
         base=base,
         place=place,
         value=Value(
             amount,
             currency,
-            f"What was charged above the {expected} {currency} a unit that Amazon expected.",
+            f"What was charged above the {expected} {currency} per unit that Amazon expected.",
         ),
         evidence=evidence(
-            ("transactions", [each.charge.id for each in counted]),
-            ("fees", [each.preview.id for each in counted]),
+            ("transactions", [over.charge.id for over in group]),
+            ("fees", [over.preview.id for over in group]),
         ),
         details={
             "sku": sku,
             "place": place,
             "expected": expected,
             "charged": charged,
-            "first": min(each.day for each in counted).isoformat(),
-            "last": max(each.day for each in counted).isoformat(),
-            "expiredUnits": str(charged_in_all - units),
+            "first": min(over.day for over in group).isoformat(),
+            "last": max(over.day for over in group).isoformat(),
+            "expiredUnits": str(units_in_all - units),
         },
     )
 
 
-def expectation(previews: Sequence[Preview], charge: Charge) -> Preview | None:
-    """The preview nearest before a charge, of the same marketplace and in the same currency. One
-    preview may list a product several times, for marketplaces that it does not tell apart: then
-    the highest fee is what was expected."""
-    before = [
-        each
-        for each in previews
-        if each.at < charge.at
-        and each.expected is not None
-        and (each.place, each.currency) == (charge.place, charge.currency)
+def _preview_before(previews: Sequence[Preview], charge: Charge) -> Preview | None:
+    """The newest preview from before a charge, of the same marketplace and currency.
+
+    A preview may list a product several times, for marketplaces that it does not name. Then the
+    highest fee is the expected one."""
+    earlier = [
+        preview
+        for preview in previews
+        if preview.at < charge.at
+        and preview.expected is not None
+        and (preview.place, preview.currency) == (charge.place, charge.currency)
     ]
-    nearest = [each for each in before if each.at == before[-1].at]
-    return max(nearest, key=lambda each: (each.expected, each.id), default=None)
+    newest = [preview for preview in earlier if preview.at == earlier[-1].at]
+    return max(newest, key=lambda preview: (preview.expected, preview.id), default=None)
 
 
-def _too_much(charged: Decimal, expected: Decimal) -> bool:
-    return charged - expected > max(LEAST, expected * LEAST_SHARE)
+def _is_too_high(charged: Decimal, expected: Decimal) -> bool:
+    return charged - expected > max(TOLERANCE, expected * TOLERANCE_SHARE)

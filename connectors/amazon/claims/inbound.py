@@ -1,177 +1,182 @@
-"""Units that were sent to Amazon's warehouses and not all received."""
+"""R8: units sent to Amazon's warehouses that were not received."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, timedelta
 
 import msgspec
 
-from connectors.amazon.claims.books import Books, Consignment, Event, Payment
-from connectors.amazon.claims.cases import Case, drawn_from, evidence, key, units_of
-from connectors.amazon.claims.credits import Credit, Draw, draw, total
+from connectors.amazon.claims.codes import LOST_INBOUND
+from connectors.amazon.claims.credits import EARLY, Credit, Offset, since, total, use
+from connectors.amazon.claims.facts import Facts, InboundItem, LedgerEvent, Payment
+from connectors.amazon.claims.rule import Case, evidence, key, records_of
 from connectors.amazon.claims.values import unit_value
-from connectors.amazon.claims.warehouse import BEFORE, grouped
 
 CLOSED = "closed"
 ARRIVED = frozenset({CLOSED, "receiving", "delivered", "checkedin"})
 STALE = timedelta(days=21)
-"""Without a change for so long, a shipment that is not closed will not be received any further."""
-SHIPMENT = re.compile(r"FBA[0-9A-Z]{5,}")
+"""An open shipment that did not change for this long is not received any further."""
+SHIPMENT_ID = re.compile(r"FBA[0-9A-Z]{5,}")
 
 
 class Arrival(msgspec.Struct, frozen=True):
-    """A consignment that arrived: on `delivered`, or at some time before it if no receipt is seen.
-    `receipts` are those of its product; `sure` says whether they are all that it had."""
+    """A product of a shipment that arrived."""
 
-    consignment: Consignment
-    delivered: date
-    receipts: Sequence[Event]
+    item: InboundItem
+    #: The day of the delivery; if `dated` is false, a day before which it was delivered.
+    day: date
+    dated: bool
+    #: The ledger's receipts of this product from this shipment.
+    receipts: Sequence[LedgerEvent]
     received: int
     place: str
-    seen: bool
-    sure: bool
+    #: Whether the receipts account for all that Amazon says it received.
+    complete: bool
 
     @property
     def order(self) -> tuple[bool, date, str, str]:
-        """The sure ones first, of them the oldest: so they are made up for."""
-        return not self.sure, self.delivered, self.consignment.shipment, self.consignment.fnsku
+        """The order in which payments offset shortages: complete ones first, then by day."""
+        return not self.complete, self.day, self.item.shipment, self.item.fnsku
 
 
-class Short(msgspec.Struct, frozen=True):
-    """What arrived, with the units of it that are open."""
+class Shortage(msgspec.Struct, frozen=True):
+    """An arrival with what was paid for its missing units; `open` may be 0."""
 
     arrival: Arrival
     open: int
-    drawn: tuple[Draw, ...]
+    offsets: tuple[Offset, ...]
 
     @property
-    def consignment(self) -> Consignment:
-        return self.arrival.consignment
+    def item(self) -> InboundItem:
+        return self.arrival.item
 
 
-def inbound_short(books: Books) -> Iterator[Case]:
-    """Units of a shipment that Amazon has finished receiving, neither received nor paid for."""
-    for each in short(books):
-        paid, what, found = total(each.drawn), each.consignment, each.arrival
-        if not _finished(books, found) or (each.open == 0 and paid == 0):
+def inbound_short(facts: Facts) -> Iterator[Case]:
+    """R8. Units of a shipment that Amazon neither received nor paid for.
+
+    Counts: shipped units less received units, once receiving has ended: the shipment is CLOSED, or
+    it arrived and did not change for 21 days. The figure of the shipment and the receipts in the
+    ledger may lag behind each other, so the larger one is what was received. Payments for
+    Lost_Inbound reduce the open units: of the shipment that they name, or else of the product.
+
+    Does not count: shipments on their way, and arrived ones of which nothing was received yet. A
+    shipment has no delivery date of its own; its first receipt in the ledger is the delivery. If
+    the ledger begins later, the claim has low confidence."""
+    for shortage in shortages(facts):
+        item, arrival, paid = shortage.item, shortage.arrival, total(shortage.offsets)
+        if not _finished(facts, arrival) or (shortage.open == 0 and paid == 0):
             continue
-        product = what.sku or what.fnsku
-        delivered = found.delivered.isoformat()
+        day = arrival.day.isoformat()
+        first_receipt = facts.ledger.receipts.get(item.shipment, ())[:1]
+        unit = unit_value(facts, item.fnsku, item.sku, arrival.place)
         yield Case(
-            key=key(what.shipment, what.fnsku or what.sku),
-            title=f"{units_of(each.open, product)} missing from shipment {what.shipment}",
-            units=each.open,
-            base=found.delivered,
-            place=found.place,
-            value=unit_value(books, what.fnsku, what.sku, found.place).times(each.open),
+            key=key(item.shipment, item.fnsku or item.sku),
+            product=item.sku or item.fnsku,
+            units=shortage.open,
+            base=arrival.day,
+            place=arrival.place,
+            value=unit.times(shortage.open),
             evidence=evidence(
-                ("shipments", what.ids),
-                ("ledger", [one.id for one in _first(books, what)]),
-                ("ledger", [one.id for one in found.receipts]),
-                *drawn_from(each.drawn),
+                ("shipments", item.ids),
+                ("ledger", [event.id for event in (*first_receipt, *arrival.receipts)]),
+                *records_of(shortage.offsets),
             ),
             details={
-                "shipment": what.shipment,
-                "fnsku": what.fnsku,
-                "sku": what.sku,
-                "shipped": str(what.shipped),
-                "received": str(found.received),
+                "shipment": item.shipment,
+                "fnsku": item.fnsku,
+                "sku": item.sku,
+                "shipped": str(item.shipped),
+                "received": str(arrival.received),
                 "paid": str(paid),
-                "delivered": delivered if found.seen else f"before {delivered}",
-                **_unseen(found),
+                "delivered": day if arrival.dated else f"before {day}",
+                **_unseen(arrival),
             },
-            low=not found.sure,
+            low=not arrival.complete,
         )
 
 
-def short(books: Books) -> Sequence[Short]:
-    """Every consignment that arrived, with what makes up for what is missing. A payment that names
-    its shipment is for that one; others are for the product."""
-    arrived = [one for each in books.shipments if (one := _arrival(books, each))]
-    named, others = _payments(books)
-    found = []
-    for each in sorted(arrived, key=lambda one: one.order):
-        what = each.consignment
-        missing = max(what.shipped - each.received, 0)
-        drawn = draw(
-            [*named.get((what.shipment, what.fnsku), ()), *named.get((what.shipment, ""), ())],
-            missing,
-            lambda _: True,
+def shortages(facts: Facts) -> Sequence[Shortage]:
+    """Every arrival with the payments for its missing units."""
+    arrivals = [arrival for item in facts.inbound if (arrival := _arrival(facts, item))]
+    by_shipment, by_product = _payments(facts)
+    results = []
+    for arrival in sorted(arrivals, key=lambda arrival: arrival.order):
+        item = arrival.item
+        missing = max(item.shipped - arrival.received, 0)
+        named = (
+            *by_shipment.get((item.shipment, item.fnsku), ()),
+            *by_shipment.get((item.shipment, ""), ()),
         )
-        if what.fnsku:
-            since = each.delivered - BEFORE if each.seen else date.min
-            drawn += draw(others.get(what.fnsku, ()), missing - total(drawn), _since(since))
-        found.append(Short(each, missing - total(drawn), drawn))
-    return found
+        offsets = use(named, missing)
+        if item.fnsku:
+            first = arrival.day - EARLY if arrival.dated else date.min
+            others = by_product.get(item.fnsku, ())
+            offsets += use(others, missing - total(offsets), since(first))
+        results.append(Shortage(arrival, missing - total(offsets), offsets))
+    return results
 
 
-def _arrival(books: Books, what: Consignment) -> Arrival | None:
-    """None if it did not arrive yet. It carries no date: its delivery is its first receipt in the
-    ledger. One of which Amazon says that it received some, without any receipt, was delivered
-    before the ledger that was read begins."""
-    named = books.receipts.get(what.shipment, ())
-    since = named[0].day if named else books.ledger_since
-    if what.status not in ARRIVED or since is None or not (named or what.received):
+def _arrival(facts: Facts, item: InboundItem) -> Arrival | None:
+    """None if it has not arrived. If Amazon received some of it and the ledger shows no receipt, it
+    was delivered before the ledger begins."""
+    of_shipment = facts.ledger.receipts.get(item.shipment, ())
+    day = of_shipment[0].day if of_shipment else facts.ledger.since
+    if item.status not in ARRIVED or day is None or not (of_shipment or item.received):
         return None
-    receipts = [each for each in named if _is_of(each.fnsku, each.sku, what)]
-    seen = sum(each.units for each in receipts)
+    receipts = [event for event in of_shipment if _is_of(event, item)]
+    seen = sum(event.units for event in receipts)
     return Arrival(
-        consignment=what,
-        delivered=since,
+        item=item,
+        day=day,
+        dated=bool(of_shipment),
         receipts=receipts,
-        # The shipment's own figure may lag behind the ledger, the ledger may not reach back so far.
-        received=max(what.received, seen),
-        place=named[0].place if named else "",
-        seen=bool(named),
-        sure=seen >= what.received,
+        received=max(item.received, seen),
+        place=of_shipment[0].place if of_shipment else "",
+        complete=seen >= item.received,
     )
 
 
-def _first(books: Books, what: Consignment) -> Sequence[Event]:
-    return books.receipts.get(what.shipment, ())[:1]
+def _is_of(event: LedgerEvent, item: InboundItem) -> bool:
+    return event.fnsku == item.fnsku if item.fnsku else event.sku == item.sku
 
 
-def _unseen(found: Arrival) -> Mapping[str, str]:
-    """Units that Amazon says it received, of which no receipt was read."""
-    units = found.received - sum(each.units for each in found.receipts)
-    return {"receivedUnseen": str(units)} if not found.sure else {}
+def _unseen(arrival: Arrival) -> Mapping[str, str]:
+    """Units that Amazon says it received and the ledger does not show."""
+    units = arrival.received - sum(event.units for event in arrival.receipts)
+    return {"receivedUnseen": str(units)} if not arrival.complete else {}
 
 
 def named_shipment(payment: Payment) -> str:
     """The shipment that a payment names; empty if it names none."""
-    match = SHIPMENT.search(f"{payment.order} {payment.case}".upper())
+    match = SHIPMENT_ID.search(f"{payment.order} {payment.case}".upper())
     return match.group() if match else ""
 
 
 def _payments(
-    books: Books,
+    facts: Facts,
 ) -> tuple[Mapping[tuple[str, str], list[Credit]], Mapping[str, list[Credit]]]:
-    lost = [each for each in books.payments if each.reason == "lostinbound" and each.units > 0]
-    credits = [
-        (each, Credit(each.day, "reimbursements", each.id, each.units), named_shipment(each))
-        for each in lost
-    ]
-    named = grouped([each for each in credits if each[2]], lambda each: (each[2], each[0].fnsku))
-    others = grouped([each for each in credits if not each[2]], lambda each: each[0].fnsku)
-    return (
-        {where: [each[1] for each in group] for where, group in named.items()},
-        {where: [each[1] for each in group] for where, group in others.items()},
-    )
+    """Payments for lost inbound units: by shipment and FNSKU, and those without a shipment by
+    FNSKU."""
+    by_shipment: dict[tuple[str, str], list[Credit]] = {}
+    by_product: dict[str, list[Credit]] = {}
+    for payment in facts.payments:
+        if payment.reason != LOST_INBOUND or payment.units <= 0:
+            continue
+        credit = Credit(payment.day, "reimbursements", payment.id, payment.units)
+        if shipment := named_shipment(payment):
+            by_shipment.setdefault((shipment, payment.fnsku), []).append(credit)
+        else:
+            by_product.setdefault(payment.fnsku, []).append(credit)
+    return by_shipment, by_product
 
 
-def _since(day: date) -> Callable[[Credit], bool]:
-    return lambda credit: credit.day >= day
-
-
-def _is_of(fnsku: str, sku: str, what: Consignment) -> bool:
-    return fnsku == what.fnsku if what.fnsku else sku == what.sku
-
-
-def _finished(books: Books, found: Arrival) -> bool:
-    what = found.consignment
-    if what.status == CLOSED:
+def _finished(facts: Facts, arrival: Arrival) -> bool:
+    """Whether Amazon has stopped receiving the shipment."""
+    item = arrival.item
+    if item.status == CLOSED:
         return True
-    last = books.receipts[what.shipment][-1].day if found.seen else found.delivered
-    # What was never seen to change is only as fresh as its last receipt.
-    changed = max(last, what.changed) if what.changed and what.changed != what.seen else last
-    return books.today - changed >= STALE
+    changed = facts.ledger.receipts[item.shipment][-1].day if arrival.dated else arrival.day
+    # A shipment that was never seen to change was first seen at `changed`: that is not a change.
+    if item.changed and item.changed != item.seen:
+        changed = max(changed, item.changed)
+    return facts.today - changed >= STALE

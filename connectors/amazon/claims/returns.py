@@ -1,315 +1,217 @@
-"""Units that were refunded to a customer, or came back from one."""
+"""R4, R5: units that were refunded to a customer, or that Amazon damaged on their way back."""
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import date, timedelta
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 
 import msgspec
 
-from connectors.amazon.claims.books import Books, Key, Payment, Refund, Return
-from connectors.amazon.claims.cases import Case, evidence, key, units_of
-from connectors.amazon.claims.credits import Credit, draw, total
-from connectors.amazon.claims.values import Value, money, net_price, typical
-from connectors.amazon.claims.warehouse import grouped
-from connectors.amazon.marketplaces import currency_of
+from connectors.amazon.claims.codes import AMAZONS_FAULT
+from connectors.amazon.claims.facts import Facts, OrderItem, Payment, Refund, Return
+from connectors.amazon.claims.grouping import grouped
+from connectors.amazon.claims.refunds import RefundedUnits, refunded_units
+from connectors.amazon.claims.rule import Case, evidence, key
+from connectors.amazon.claims.values import Value, unknown
 
-AMAZONS_FAULT = frozenset({"damaged", "carrierdamaged"})
-SETTLES = timedelta(days=14)
-"""How long a return may take until it shows in the ledger."""
-EARLY = timedelta(days=1)
-"""How much earlier the ledger may date it, which counts its days in another time zone."""
-UNTOLD = Value(None, None, "Not known: the refund does not tell its amount in one currency.")
-
-Month = tuple[str, int, int]
-"""A product, by its FNSKU, in a month of a year."""
+NO_AMOUNT = unknown("the refunds lack an amount, or are in several currencies.")
 
 
-class Unreturned(msgspec.Struct, frozen=True):
-    """The refunds of one product of one order, with the units of each that are still open."""
+class RefundedItem(msgspec.Struct, frozen=True):
+    """The refunds of one order item, and what made up for them."""
 
-    refunds: Sequence[tuple[Refund, int]]
-    returned: Sequence[Return]
-    paid: Sequence[Payment]
+    #: The refunded units, and how many of them neither came back nor were paid for.
+    refunded: Sequence[tuple[RefundedUnits, int]]
+    returns: Sequence[Return]
+    payments: Sequence[Payment]
 
     @property
     def open(self) -> int:
-        return sum(units for _, units in self.refunds)
+        return sum(still_open for _, still_open in self.refunded)
+
+    @property
+    def units(self) -> int:
+        return sum(refunded.units for refunded, _ in self.refunded)
+
+    @property
+    def refunds(self) -> Sequence[Refund]:
+        return [refund for refunded, _ in self.refunded for refund in refunded.refunds]
 
 
-class Damaged(msgspec.Struct, frozen=True):
-    """The returns of one product of one order that Amazon damaged; `open` units are not paid."""
+class DamagedItem(msgspec.Struct, frozen=True):
+    """The returns of one order item that Amazon damaged, and what was paid for the item."""
 
+    #: Damaged units that were not paid for.
     open: int
-    returned: Sequence[Return]
-    paid: Sequence[Payment]
+    returns: Sequence[Return]
+    payments: Sequence[Payment]
 
 
-def refund_not_returned(books: Books) -> Iterator[Case]:
-    """Units refunded to a customer who never sent them back, and for which nothing was paid."""
-    for (order, sku), found in unreturned(books).items():
-        back = sum(each.units for each in found.returned)
-        paid = sum(each.units for each in found.paid)
-        refunded = sum(each.units for each, _ in found.refunds)
-        if found.open == 0 and (paid <= 0 or back >= refunded):
+def refund_not_returned(facts: Facts) -> Iterator[Case]:
+    """R4. Units that were refunded to a customer who did not send them back.
+
+    Counts: refunded units of each order item that Amazon fulfilled, less the units that came back
+    and the units that Amazon paid for under that order. The claim is for what the open refunds took
+    from the seller, net of the fees that Amazon gave back.
+
+    Does not count: units that came back in any condition, because they are a return (R5 if Amazon
+    damaged them); refunds of orders that the seller shipped; goodwill, which is a refund of less
+    than half of a unit's price. Several refunds may be parts of the price of one unit and add up;
+    from half of the price on, the claim has low confidence until all of it was refunded. Returns
+    and payments close the oldest refund first."""
+    for (order, sku), item in refunded_items(facts).items():
+        returned = sum(row.units for row in item.returns)
+        paid = sum(payment.units for payment in item.payments)
+        if item.open == 0 and (paid <= 0 or returned >= item.units):
             continue
-        first = next((each for each, units in found.refunds if units), found.refunds[0][0])
+        open_units = [refunded for refunded, still_open in item.refunded if still_open]
+        first = open_units[0] if open_units else item.refunded[0][0]
         yield Case(
             key=key(order, sku),
-            title=f"{units_of(found.open, sku)} refunded and never returned",
-            units=found.open,
+            product=sku,
+            units=item.open,
             base=first.day,
-            place=first.place or books.sold_in.get(order, ""),
-            value=_refunded(found.refunds),
-            evidence=_evidence([each for each, _ in found.refunds], found.returned, found.paid),
+            place=first.place or facts.sales.order_places.get(order, ""),
+            value=_value_of_open_units(item.refunded),
+            evidence=_evidence(item.refunds, item.returns, item.payments),
             details={
                 "order": order,
                 "sku": sku,
-                "refunded": str(refunded),
-                "returned": str(back),
+                "refunded": str(item.units),
+                "returned": str(returned),
                 "paid": str(paid),
             },
+            low=not all(refunded.full for refunded in open_units),
         )
 
 
-def return_amazon_damaged(books: Books) -> Iterator[Case]:
-    """Units that came back damaged by Amazon or its carrier, and for which nothing was paid."""
-    refunds = grouped(books.refunds, lambda each: (each.order, each.sku))
-    for (order, sku), found in damaged(books).items():
-        given = refunds.get((order, sku), [])
-        first = found.returned[0]
-        place = next((each.place for each in given if each.place), books.sold_in.get(order, ""))
-        units = sum(each.units for each in found.returned)
+def return_amazon_damaged(facts: Facts) -> Iterator[Case]:
+    """R5. Returned units that Amazon or its carrier damaged, and that were not paid for.
+
+    Counts: returns with the disposition DAMAGED or CARRIER_DAMAGED, less the units that Amazon paid
+    for under that order for any reason. The claim is for their share of the refunds.
+
+    Does not count: CUSTOMER_DAMAGED, DEFECTIVE and EXPIRED, for which Amazon does not answer. If
+    no unit was refunded, the claim has no amount and its window counts from the return."""
+    refunded = refunded_items(facts)
+    for (order, sku), item in damaged_items(facts).items():
+        refunded_item = refunded.get((order, sku))
+        refunds = [units for units, _ in refunded_item.refunded] if refunded_item else []
+        first = item.returns[0]
+        place = next((units.place for units in refunds if units.place), "")
         yield Case(
             key=key(order, sku),
-            title=f"{units_of(found.open, sku)} returned, damaged by Amazon",
-            units=found.open,
-            base=given[0].day if given else first.day,
-            place=place,
-            value=_share(given, found.open, _refunded_again(books, (order, sku), given)),
-            evidence=_evidence(given, found.returned, found.paid),
+            product=sku,
+            units=item.open,
+            base=refunds[0].day if refunds else first.day,
+            place=place or facts.sales.order_places.get(order, ""),
+            value=_share(refunds, item.open),
+            evidence=_evidence(_all_refunds(refunds), item.returns, item.payments),
             details={
                 "order": order,
                 "sku": sku,
                 "fnsku": first.fnsku,
-                "units": str(units),
-                "paid": str(sum(each.units for each in found.paid)),
-                "from": "refund" if given else "return",
+                "units": str(sum(row.units for row in item.returns)),
+                "paid": str(sum(payment.units for payment in item.payments)),
+                "from": "refund" if refunds else "return",
             },
+            low=not all(units.full for units in refunds),
         )
 
 
-def return_not_restocked(books: Books) -> Iterator[Case]:
-    """Sellable returns of a month that the ledger never shows coming back into stock."""
-    since, until = books.ledger_since, books.today - SETTLES
-    if since is None:
-        return
-    sellable = [
-        each
-        for each in books.returns
-        if each.disposition == "sellable" and each.fnsku and since <= each.day
-    ]
-    months = grouped(sellable, lambda each: (each.fnsku, each.day.year, each.day.month))
-    shown: Counter[Month] = Counter()
-    for (fnsku, day), units in books.restocked.items():
-        shown[fnsku, day.year, day.month] += units
-    for where, found in _unstocked(books, months).items():
-        if missing := [one for one in found if one[0].day <= until]:
-            counts = sum(each.units for each in months[where]), shown[where]
-            yield _vanished(books, where, missing, counts)
+def refunded_items(facts: Facts) -> Mapping[OrderItem, RefundedItem]:
+    """Every order item with refunds. Returns and payments close the oldest refund first."""
+    returns, payments = _by_order_item(facts)
+    items = {}
+    by_item = grouped(facts.sales.refunds, lambda refund: (refund.order, refund.sku))
+    for item, refunds in by_item.items():
+        item_returns, item_payments = returns.get(item, []), payments.get(item, [])
+        closed = sum(row.units for row in item_returns)
+        closed += sum(payment.units for payment in item_payments)
+        units = []
+        for refunded in refunded_units(refunds, facts.sales.sold.get(item)):
+            units.append((refunded, max(refunded.units - max(closed, 0), 0)))
+            closed -= refunded.units
+        items[item] = RefundedItem(units, item_returns, item_payments)
+    return items
 
 
-def _vanished(
-    books: Books, where: Month, missing: Sequence[tuple[Return, int]], counts: tuple[int, int]
-) -> Case:
-    """The case of a month; `counts` are how many were returned in it, and put into stock."""
-    fnsku, year, number = where
-    month = f"{year}-{number:02}"
-    units, last = sum(count for _, count in missing), missing[-1][0]
-    sku = last.sku or books.skus.get(fnsku, "")
-    places = (books.sold_in.get(each.order, "") for each, _ in reversed(missing))
-    place = next((each for each in places if each), "")
-    return Case(
-        key=key(fnsku, month),
-        title=f"{units_of(units, sku or fnsku)} returned and not put back into stock",
-        units=units,
-        base=last.day,
-        place=place,
-        value=_sale(books, sku, place).times(units),
-        evidence=evidence(("returns", [each.id for each, _ in missing])),
-        details={
-            "fnsku": fnsku,
-            "sku": sku,
-            "month": month,
-            "returned": str(counts[0]),
-            "restocked": str(counts[1]),
-        },
-    )
+def damaged_items(facts: Facts) -> Mapping[OrderItem, DamagedItem]:
+    """Every order item with returns that Amazon damaged."""
+    returns, payments = _by_order_item(facts)
+    items = {}
+    for item, item_returns in returns.items():
+        damaged = [row for row in item_returns if row.order and row.disposition in AMAZONS_FAULT]
+        if damaged:
+            item_payments = payments.get(item, [])
+            units = sum(row.units for row in damaged)
+            paid = sum(payment.units for payment in item_payments)
+            items[item] = DamagedItem(max(units - paid, 0), damaged, item_payments)
+    return items
 
 
-def _unstocked(
-    books: Books, months: Mapping[Month, Sequence[Return]]
-) -> Mapping[Month, Sequence[tuple[Return, int]]]:
-    """The returns that are not put into stock, and how many units of each: not in their month, nor
-    in time across its end."""
-    puts = _puts(books.restocked)
-    found = {where: _left(returned, puts.get(where, ())) for where, returned in months.items()}
-    for (fnsku, year, month), credits in found.items():
-        for each, credit in credits:
-            for at in (each.day - EARLY, each.day + SETTLES):
-                if (at.year, at.month) != (year, month):
-                    near = puts.get((fnsku, at.year, at.month), ())
-                    credit.left -= total(draw(near, credit.left, _in_time(each.day)))
-    return {
-        where: [(each, credit.left) for each, credit in credits if credit.left > 0]
-        for where, credits in found.items()
-    }
+def _by_order_item(
+    facts: Facts,
+) -> tuple[Mapping[OrderItem, Sequence[Return]], Mapping[OrderItem, Sequence[Payment]]]:
+    """Returns, and payments for orders, by order item.
+
+    A row may name no SKU, or another SKU of the same product: then it belongs to the one that was
+    refunded, or else (a payment) to the one that was returned."""
+    items = {(refund.order, refund.sku) for refund in facts.sales.refunds}
+
+    def item_of(row: Return | Payment) -> OrderItem:
+        skus = (row.sku, *sorted(facts.products.all_skus.get(row.fnsku, ())))
+        return row.order, next((sku for sku in skus if (row.order, sku) in items), row.sku)
+
+    returns = grouped(facts.returns, item_of)
+    items |= returns.keys()
+    payments = [payment for payment in facts.payments if payment.order and payment.units > 0]
+    return returns, grouped(payments, item_of)
 
 
-def _puts(restocked: Mapping[tuple[str, date], int]) -> Mapping[Month, Sequence[Credit]]:
-    """What was put into stock, by the product's months, less what the ledger took out again."""
-    rows = sorted((fnsku, day, units) for (fnsku, day), units in restocked.items() if units)
-    months = grouped(rows, lambda row: (row[0], row[1].year, row[1].month))
-    puts = {}
-    for where, found in months.items():
-        taken = -sum(units for *_, units in found if units < 0)
-        credits = [Credit(day, "ledger", "", units) for _, day, units in found if units > 0]
-        draw(reversed(credits), taken, lambda _: True)
-        puts[where] = credits
-    return puts
+def _value_of_open_units(refunded: Iterable[tuple[RefundedUnits, int]]) -> Value:
+    """What the refunds took from the seller for their open units."""
+    shares = [(units, still_open) for units, still_open in refunded if still_open]
+    refunds = _all_refunds(units for units, _ in shares)
+    if not refunds or not _can_be_added(refunds):
+        return NO_AMOUNT
+    amounts = [_taken_by(units.refunds) * still_open / units.units for units, still_open in shares]
+    return _value(sum(amounts, Decimal(0)), refunds[0].currency)
 
 
-def _left(returned: Sequence[Return], puts: Sequence[Credit]) -> Sequence[tuple[Return, Credit]]:
-    """The returns of a month with what is left of them. What is put into stock is the newest that
-    had come back by then, or whatever else is left of the month."""
-    credits = [(each, Credit(each.day, "returns", each.id, each.units)) for each in returned]
-    newest = [credit for _, credit in reversed(credits)]
-    for put in reversed(puts):
-        put.left -= total(draw(newest, put.left, _by(put.day)))
-    for put in puts:
-        put.left -= total(draw([credit for _, credit in credits], put.left, lambda _: True))
-    return credits
+def _share(refunded: Sequence[RefundedUnits], units: int) -> Value:
+    """The share of all refunds for some of the refunded units."""
+    if not refunded:
+        return unknown("nothing was refunded for this return.")
+    refunds = _all_refunds(refunded)
+    if not _can_be_added(refunds):
+        return NO_AMOUNT
+    in_all = sum(part.units for part in refunded)
+    return _value(_taken_by(refunds) * min(units, in_all) / in_all, refunds[0].currency)
 
 
-def _in_time(day: date) -> Callable[[Credit], bool]:
-    return lambda put: day - EARLY <= put.day <= day + SETTLES
+def _all_refunds(refunded: Iterable[RefundedUnits]) -> Sequence[Refund]:
+    return [refund for units in refunded for refund in units.refunds]
 
 
-def _by(day: date) -> Callable[[Credit], bool]:
-    return lambda credit: credit.day <= day
+def _can_be_added(refunds: Sequence[Refund]) -> bool:
+    """Whether every refund has an amount, all in one currency."""
+    currencies = {refund.currency for refund in refunds}
+    return len(currencies) == 1 and all(refund.total is not None for refund in refunds)
 
 
-def unreturned(books: Books) -> Mapping[Key, Unreturned]:
-    """Refunds by order and SKU. Returns and payments close the oldest refund first."""
-    returned, paid = _by_order(books)
-    found = {}
-    for where, refunds in grouped(books.refunds, lambda each: (each.order, each.sku)).items():
-        back, settled = returned.get(where, []), paid.get(where, [])
-        made_up = sum(each.units for each in back) + sum(each.units for each in settled)
-        made_up += _refunded_again(books, where, refunds)
-        shares = []
-        for refund in refunds:
-            still = max(refund.units - max(made_up, 0), 0)
-            made_up -= refund.units
-            shares.append((refund, still))
-        found[where] = Unreturned(shares, back, settled)
-    return found
+def _taken_by(refunds: Iterable[Refund]) -> Decimal:
+    return -sum((refund.total for refund in refunds if refund.total is not None), Decimal(0))
 
 
-def damaged(books: Books) -> Mapping[Key, Damaged]:
-    """Returns that Amazon is answerable for, by order and SKU, less what was paid for them."""
-    returned, paid = _by_order(books)
-    found = {}
-    for where, back in returned.items():
-        broken = [each for each in back if each.order and each.disposition in AMAZONS_FAULT]
-        if broken:
-            settled = paid.get(where, [])
-            units = sum(each.units for each in broken)
-            open_units = max(units - sum(each.units for each in settled), 0)
-            found[where] = Damaged(open_units, broken, settled)
-    return found
-
-
-def _by_order(
-    books: Books,
-) -> tuple[Mapping[Key, Sequence[Return]], Mapping[Key, Sequence[Payment]]]:
-    """Returns, and what was paid for orders, by order and SKU: by that of the refund, even if they
-    name none, or another one of the same product."""
-    known = {(each.order, each.sku) for each in books.refunds}
-
-    def where(each: Return | Payment) -> Key:
-        names = (each.sku, *sorted(books.twins.get(each.fnsku, ())))
-        found = next((name for name in names if (each.order, name) in known), each.sku)
-        return each.order, found
-
-    returned = grouped(books.returns, where)
-    known |= returned.keys()
-    paid = [each for each in books.payments if each.order and each.units > 0]
-    return returned, grouped(paid, where)
-
-
-def _refunded_again(books: Books, where: Key, refunds: Sequence[Refund]) -> int:
-    """Units that were refunded more than once: there were not so many."""
-    sold = books.sold.get(where, 0)
-    return max(sum(each.units for each in refunds) - sold, 0) if sold else 0
-
-
-def _refunded(refunds: Iterable[tuple[Refund, int]]) -> Value:
-    """What the refunds took from the seller for the units that are open."""
-    shares = [(each, units) for each, units in refunds if units]
-    amounts = [-each.total * units / each.units for each, units in shares if each.total is not None]
-    if not shares or len(amounts) < len(shares) or _mixed(each for each, _ in shares):
-        return UNTOLD
-    return _taken(sum(amounts, Decimal(0)), shares[0][0].currency)
-
-
-def _share(refunds: Sequence[Refund], units: int, again: int) -> Value:
-    """The part of all refunds that falls to some of their units; `again` is how many of these were
-    refunded before."""
-    totals = [each.total for each in refunds if each.total is not None]
-    if not refunds:
-        return Value(None, None, "Not known: nothing was refunded for this return.")
-    if len(totals) < len(refunds) or _mixed(refunds):
-        return UNTOLD
-    refunded = sum(each.units for each in refunds) - again
-    amount = -sum(totals, Decimal(0)) * min(units, refunded) / refunded
-    return _taken(amount, refunds[0].currency)
-
-
-def _mixed(refunds: Iterable[Refund]) -> bool:
-    return len({each.currency for each in refunds}) > 1
-
-
-def _taken(amount: Decimal, currency: str) -> Value:
-    words = "What the refund took from you for these units, net of the fees that were given back."
-    return Value(max(amount, Decimal(0)), currency, words)
-
-
-def _sale(books: Books, sku: str, place: str) -> Value:
-    """What it brings when it is sold: best where it was sold before, else as it is priced."""
-    sold = books.proceeds.get(sku, ())
-    there = [each for each in sold if each[0] == currency_of(place)]
-    return (
-        _brought(there)
-        or net_price(books, sku, place)
-        or _brought(sold)
-        or Value(None, None, "Not known: there is no sale and no price of it.")
-    )
-
-
-def _brought(sold: Sequence[tuple[str, Decimal]]) -> Value | None:
-    if not sold:
-        return None
-    currency, amount = typical(sold, "")
-    words = f"What a sale of it brought net of fees (median): {money(amount)} {currency}."
-    return Value(amount, currency, words) if amount > 0 else None
+def _value(amount: Decimal, currency: str) -> Value:
+    basis = "What the refund took from you for these units, net of the fees that were given back."
+    return Value(max(amount, Decimal(0)), currency, basis)
 
 
 def _evidence(
-    refunds: Iterable[Refund], returned: Iterable[Return], paid: Iterable[Payment]
+    refunds: Iterable[Refund], returns: Iterable[Return], payments: Iterable[Payment]
 ) -> dict[str, tuple[str, ...]]:
     return evidence(
-        ("transactions", [each.id for each in refunds]),
-        ("returns", [each.id for each in returned]),
-        ("reimbursements", [each.id for each in paid]),
+        ("transactions", [refund.id for refund in refunds]),
+        ("returns", [row.id for row in returns]),
+        ("reimbursements", [payment.id for payment in payments]),
     )

@@ -1,124 +1,195 @@
-"""The rules: what each needs, which public policy it follows, and the function that applies it."""
+"""The table of rules: one value for each rule, and the only place where rules are listed.
 
-from connectors.amazon.claims.cases import HIGH, LOW, Rule
-from connectors.amazon.claims.fees import fba_fee_overcharge
+To add a rule, write its function (Facts to Cases) in the module of its subject and add a Rule here.
+Its window, its titles, `GET /api/connectors` and the dashboard are read from this table; a test
+compares the table in the documentation with it. A rule that needs a new row or column first gets it
+from `reading/` into `facts.py`."""
+
+from collections.abc import Mapping
+
+from connectors.amazon.claims.fees import FULFILMENT_FEE, fba_fee_overcharge
 from connectors.amazon.claims.inbound import inbound_short
-from connectors.amazon.claims.reimbursed import reversal_without_find, under_reimbursed
-from connectors.amazon.claims.returns import (
-    refund_not_returned,
-    return_amazon_damaged,
-    return_not_restocked,
-)
+from connectors.amazon.claims.restocking import return_not_restocked
+from connectors.amazon.claims.returns import refund_not_returned, return_amazon_damaged
+from connectors.amazon.claims.reversals import reversal_without_find
+from connectors.amazon.claims.rule import LOW, Rule
+from connectors.amazon.claims.underpayment import under_reimbursed
 from connectors.amazon.claims.warehouse import (
     damaged_in_warehouse,
     disposed_unrequested,
     lost_in_warehouse,
 )
+from connectors.amazon.claims.windows import ClaimWindow, Windows
+from connectors.amazon.marketplaces import EUROPE
+from connectors.amazon.settings import Days
 
 PRICES = ("stock", "fees")
+"""The datasets that value a unit which was not sold."""
+
+WAREHOUSE = ClaimWindow(Days(7, 60))
+"""The first week is for Amazon's reports, which show finds and payments some days late."""
+RETURNS = ClaimWindow(Days(60, 120), {EUROPE: Days(45, 105)})
+INBOUND = ClaimWindow(Days(15, 270))
+"""Sources name six and nine months; this is nine months of thirty days."""
+
 WAREHOUSE_POLICY = (
-    "Amazon's reimbursement policy for FBA inventory: what it loses or damages in its warehouses "
-    "can be claimed for sixty days (since 2024-10-23) and is paid at sourcing cost (since "
+    "Amazon's FBA inventory reimbursement policy: units that Amazon loses or damages in its "
+    "warehouses can be claimed for 60 days (since 2024-10-23) and are paid at sourcing cost (since "
     "2025-03-31)."
 )
 RETURNS_POLICY = (
-    "Amazon's reimbursement policy for FBA customer returns: claims from sixty to 120 days after "
-    "the refund; in the European Union its announcement of 2024 says 45 to 105."
+    "Amazon's FBA customer returns reimbursement policy: claims from 60 to 120 days after the "
+    "refund; in the European Union from 45 to 105 days, as announced in 2024."
 )
 
 RULES = (
     Rule(
-        "R1",
-        "LOST_WAREHOUSE",
-        ("ledger", "reimbursements"),
-        f"{WAREHOUSE_POLICY} Ledger reasons M and 5 are misplaced units, F and N are found ones.",
-        HIGH,
-        lost_in_warehouse,
-        PRICES,
+        code="R1",
+        name="LOST_WAREHOUSE",
+        title="Lost in the warehouse",
+        sentence="Units that Amazon lost in its warehouse and has neither found nor paid for.",
+        claim_title="{units} lost in the warehouse",
+        source=f"{WAREHOUSE_POLICY} Ledger reasons M and 5 are lost units, F and N are found ones.",
+        inputs=("ledger", "reimbursements"),
+        optional=PRICES,
+        counts_from="loss",
+        window=WAREHOUSE,
+        find=lost_in_warehouse,
     ),
     Rule(
-        "R2",
-        "DAMAGED_WAREHOUSE",
-        ("ledger", "reimbursements"),
-        f"{WAREHOUSE_POLICY} Ledger reasons E, 6 and 7 are units damaged there; H, K and U, "
-        "damaged when already unsellable, are less sure.",
-        HIGH,
-        damaged_in_warehouse,
-        PRICES,
+        code="R2",
+        name="DAMAGED_WAREHOUSE",
+        title="Damaged in the warehouse",
+        sentence="Units that Amazon damaged in its warehouse and has not paid for.",
+        claim_title="{units} damaged in the warehouse",
+        source=f"{WAREHOUSE_POLICY} Ledger reasons E, 6 and 7 are units damaged there; H, K and U "
+        "are units that were unsellable before, for which payment is less certain.",
+        inputs=("ledger", "reimbursements"),
+        optional=PRICES,
+        counts_from="loss",
+        window=WAREHOUSE,
+        find=damaged_in_warehouse,
     ),
     Rule(
-        "R3",
-        "DISPOSED_UNREQUESTED",
-        ("ledger", "reimbursements", "removals"),
-        f"{WAREHOUSE_POLICY} Ledger reason D is a disposal; the seller's own are removal orders.",
-        HIGH,
-        disposed_unrequested,
-        PRICES,
+        code="R3",
+        name="DISPOSED_UNREQUESTED",
+        title="Disposed of without request",
+        sentence="Units that Amazon disposed of without a request from you and has not paid for.",
+        claim_title="{units} disposed of without request",
+        source=f"{WAREHOUSE_POLICY} Ledger reason D is a disposal; removal orders are the seller's "
+        "own requests.",
+        inputs=("ledger", "reimbursements", "removals"),
+        optional=PRICES,
+        counts_from="loss",
+        window=WAREHOUSE,
+        find=disposed_unrequested,
     ),
     Rule(
-        "R4",
-        "REFUND_NOT_RETURNED",
-        ("transactions", "returns", "reimbursements"),
-        f"{RETURNS_POLICY} A unit that was refunded has to come back or to be paid for.",
-        HIGH,
-        refund_not_returned,
-        ("orders",),
+        code="R4",
+        name="REFUND_NOT_RETURNED",
+        title="Refunded, not returned",
+        sentence="Units refunded to a customer who did not return them, and not paid for.",
+        claim_title="{units} refunded and never returned",
+        source=f"{RETURNS_POLICY} A refunded unit must come back or be paid for.",
+        inputs=("transactions", "returns", "reimbursements"),
+        optional=("orders",),
+        counts_from="refund",
+        window=RETURNS,
+        find=refund_not_returned,
     ),
     Rule(
-        "R5",
-        "RETURN_AMAZON_DAMAGED",
-        ("returns", "reimbursements", "transactions"),
-        f"{RETURNS_POLICY} Amazon answers for the dispositions DAMAGED and CARRIER_DAMAGED.",
-        HIGH,
-        return_amazon_damaged,
-        ("orders",),
+        code="R5",
+        name="RETURN_AMAZON_DAMAGED",
+        title="Return damaged by Amazon",
+        sentence="Returned units that Amazon or its carrier damaged and has not paid for.",
+        claim_title="{units} returned, damaged by Amazon",
+        source=f"{RETURNS_POLICY} Amazon is responsible for the dispositions DAMAGED and "
+        "CARRIER_DAMAGED.",
+        inputs=("returns", "reimbursements", "transactions"),
+        optional=("orders",),
+        counts_from="refund",
+        window=RETURNS,
+        find=return_amazon_damaged,
     ),
     Rule(
-        "R6",
-        "RETURN_NOT_RESTOCKED",
-        ("returns", "ledger"),
-        f"{RETURNS_POLICY} A sellable return has to show in the ledger; matched by month only.",
-        LOW,
-        return_not_restocked,
-        ("transactions", "orders", *PRICES),
+        code="R6",
+        name="RETURN_NOT_RESTOCKED",
+        title="Return not restocked",
+        sentence="Sellable returns that the ledger does not show as put back into stock.",
+        claim_title="{units} returned and not put back into stock",
+        source=f"{RETURNS_POLICY} A sellable return must show in the ledger; the two are matched "
+        "by month only.",
+        inputs=("returns", "ledger"),
+        optional=("transactions", "orders", *PRICES),
+        counts_from="return",
+        window=RETURNS,
+        confidence=LOW,
+        find=return_not_restocked,
     ),
     Rule(
-        "R7",
-        "FBA_FEE_OVERCHARGE",
-        ("transactions", "fees"),
-        "Amazon's policy on FBA fees by weight and dimensions: a fee can be disputed for ninety "
-        "days. Its own fee preview from before the charge says what it had to be.",
-        HIGH,
-        fba_fee_overcharge,
+        code=FULFILMENT_FEE,
+        name="FBA_FEE_OVERCHARGE",
+        title="Fulfilment fee too high",
+        sentence="Fulfilment fees above the fee that Amazon's own preview had announced.",
+        claim_title="{units} charged {charged}, not {expected} {currency}",
+        source="Amazon's policy on FBA fees by weight and dimensions: a fee can be disputed for 90 "
+        "days. Amazon's fee preview from before the charge states the fee that was due.",
+        inputs=("transactions", "fees"),
+        counts_from="charge",
+        window=ClaimWindow(Days(0, 90)),
+        find=fba_fee_overcharge,
     ),
     Rule(
-        "R8",
-        "INBOUND_SHORT",
-        ("shipments", "ledger", "reimbursements"),
-        "Amazon's policy on inbound shipments: what it received short can be claimed once "
-        "receiving is over. Sources differ on how long; nine months by default.",
-        HIGH,
-        inbound_short,
-        PRICES,
+        code="R8",
+        name="INBOUND_SHORT",
+        title="Missing from a shipment",
+        sentence="Units of an inbound shipment that Amazon has neither received nor paid for.",
+        claim_title="{units} missing from shipment {shipment}",
+        source="Amazon's policy on inbound shipments: missing units can be claimed once receiving "
+        "has ended. Sources differ on how long; the default is nine months.",
+        inputs=("shipments", "ledger", "reimbursements"),
+        optional=PRICES,
+        counts_from="delivery",
+        window=INBOUND,
+        find=inbound_short,
     ),
     Rule(
-        "R9",
-        "REVERSAL_WITHOUT_FIND",
-        ("reimbursements", "ledger"),
-        "Amazon's policy lets it take a reimbursement back when the item turns up, and lets the "
-        "seller dispute it for sixty days.",
-        HIGH,
-        reversal_without_find,
-        ("transactions", "returns", "shipments", "orders"),
+        code="R9",
+        name="REVERSAL_WITHOUT_FIND",
+        title="Payment taken back",
+        sentence="Reimbursements that Amazon took back although the units did not turn up.",
+        claim_title="{units}: reimbursement taken back",
+        source="Amazon's policy on reimbursement reversals: Amazon may take a payment back when "
+        "the unit turns up, and the seller can dispute it for 60 days.",
+        inputs=("reimbursements", "ledger"),
+        optional=("transactions", "returns", "shipments", "orders"),
+        counts_from="reversal",
+        window=WAREHOUSE,
+        find=reversal_without_find,
     ),
     Rule(
-        "R10",
-        "UNDER_REIMBURSED",
-        ("reimbursements",),
-        "Amazon's policy since 2025-03-31 pays the seller's sourcing cost where he has entered it; "
-        "an amount can be disputed for sixty days.",
-        HIGH,
-        under_reimbursed,
-        ("stock",),
+        code="R10",
+        name="UNDER_REIMBURSED",
+        title="Paid below cost",
+        sentence="Lost or damaged units that Amazon paid for with less than they cost you.",
+        claim_title="{units} paid below cost",
+        source="Amazon's policy since 2025-03-31 pays the sourcing cost that the seller entered; "
+        "an amount can be disputed for 60 days.",
+        inputs=("reimbursements",),
+        optional=("stock",),
+        counts_from="payment",
+        window=ClaimWindow(Days(0, 60)),
+        find=under_reimbursed,
     ),
 )
+
+
+def rule_windows(
+    changes: Mapping[str, Mapping[str, Days]] | None = None, home: str = ""
+) -> Windows:
+    """The windows of all rules, with `changes` by place and code. `home` is the place of claims
+    that name none; if empty, it is the place where most was sold."""
+    return Windows({rule.code: rule.window for rule in RULES}, changes or {}, home)
+
+
+DEFAULT_WINDOWS = rule_windows()

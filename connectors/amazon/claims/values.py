@@ -1,4 +1,4 @@
-"""What units are worth, and how that was reckoned."""
+"""What units are worth, and how that was determined."""
 
 from collections.abc import Iterable, Sequence
 from datetime import date
@@ -8,70 +8,87 @@ from statistics import median
 import msgspec
 
 from connectors.amazon import cells
-from connectors.amazon.claims.books import Books, Preview
+from connectors.amazon.claims.codes import LOST_OR_DAMAGED
+from connectors.amazon.claims.facts import Facts, Preview
 from connectors.amazon.marketplaces import currency_of
 
 SOURCING_COST = date(2025, 3, 31)
 """Since then Amazon pays what it costs to make or buy a unit, not what it sells for."""
 CENT = Decimal("0.01")
+WITHOUT_DECIMALS = frozenset({"JPY"})
+"""Currencies of Amazon's marketplaces that have no minor unit (ISO 4217)."""
 
 
 class Value(msgspec.Struct, frozen=True):
-    """An amount in a currency, both None where it cannot be told, and in words why it is that."""
+    """An amount in a currency, both None if unknown."""
 
     amount: Decimal | None
     currency: str | None
-    words: str
+    #: How the amount was determined, or why it is unknown, as a sentence for the seller.
+    basis: str
 
     def times(self, units: int) -> "Value":
         if self.amount is None:
             return self
-        return Value(self.amount * units, self.currency, self.words)
+        return Value(self.amount * units, self.currency, self.basis)
 
 
-def money(amount: Decimal) -> str:
-    return str(amount.quantize(CENT, ROUND_HALF_UP))
+def unknown(why: str) -> Value:
+    return Value(None, None, f"Not known: {why}")
 
 
-def unit_value(books: Books, fnsku: str, sku: str, place: str) -> Value:
-    """A unit that was not sold yet: its cost, else what Amazon paid before, else its price."""
-    sku = sku or books.skus.get(fnsku, "")
+def money(amount: Decimal, currency: str = "") -> str:
+    """An amount rounded to the smallest unit of its currency; to cents if it is not given."""
+    unit = Decimal(1) if currency in WITHOUT_DECIMALS else CENT
+    return str(amount.quantize(unit, ROUND_HALF_UP))
+
+
+def with_currency(amount: Decimal, currency: str) -> str:
+    return f"{money(amount, currency)} {currency}"
+
+
+def unit_value(facts: Facts, fnsku: str, sku: str, place: str) -> Value:
+    """The value of a unit that was not sold: the seller's cost; otherwise what Amazon paid for the
+    product before; otherwise its price less fees."""
+    sku = sku or facts.products.skus.get(fnsku, "")
     return (
-        _cost(books, sku)
-        or _paid(books, fnsku, place)
-        or net_price(books, sku, place)
-        or Value(
-            None, None, "Not known: you gave no cost, nothing was paid before, there is no price."
-        )
+        _cost(facts, sku)
+        or _paid_before(facts, fnsku, place)
+        or net_price(facts, sku, place)
+        or unknown("you entered no cost, Amazon paid for none before, and it has no price.")
     )
 
 
-def _cost(books: Books, sku: str) -> Value | None:
-    given = books.cost(sku) if sku else None
-    amount = cells.decimal(given.amount) if given else None
-    if given is None or amount is None or amount <= 0:
+def _cost(facts: Facts, sku: str) -> Value | None:
+    cost = facts.cost(sku) if sku else None
+    amount = cells.decimal(cost.amount) if cost else None
+    if cost is None or amount is None or amount <= 0:
         return None
-    return Value(amount, given.currency, f"Your cost of {money(amount)} {given.currency} a unit.")
+    return Value(
+        amount,
+        cost.currency,
+        f"Your cost: {with_currency(amount, cost.currency)} per unit.",
+    )
 
 
-def _paid(books: Books, fnsku: str, place: str) -> Value | None:
-    paid = [
-        (each.currency, each.each)
-        for each in books.paid.get(fnsku, ())
-        if each.each is not None
-        and each.each > 0
-        and each.day >= SOURCING_COST
-        and each.reason.startswith(("lost", "damaged"))
+def _paid_before(facts: Facts, fnsku: str, place: str) -> Value | None:
+    amounts = [
+        (payment.currency, payment.per_unit)
+        for payment in facts.payments_by_fnsku.get(fnsku, ())
+        if payment.per_unit is not None
+        and payment.per_unit > 0
+        and payment.day >= SOURCING_COST
+        and payment.reason.startswith(LOST_OR_DAMAGED)
     ]
-    if not paid:
+    if not amounts:
         return None
-    currency, amount = typical(paid, currency_of(place))
-    words = f"The median of what Amazon paid for this product since {SOURCING_COST}: "
-    return Value(amount, currency, f"{words}{money(amount)} {currency} a unit.")
+    currency, amount = median_amount(amounts, currency_of(place))
+    basis = f"The median of what Amazon paid for this product since {SOURCING_COST}: "
+    return Value(amount, currency, f"{basis}{with_currency(amount, currency)} per unit.")
 
 
-def typical(amounts: Iterable[tuple[str, Decimal]], preferred: str) -> tuple[str, Decimal]:
-    """The median in the preferred currency, else in the one that most of them have."""
+def median_amount(amounts: Iterable[tuple[str, Decimal]], preferred: str) -> tuple[str, Decimal]:
+    """The median in the preferred currency, or else in the most frequent one."""
     grouped: dict[str, list[Decimal]] = {}
     for currency, amount in amounts:
         grouped.setdefault(currency, []).append(amount)
@@ -79,24 +96,30 @@ def typical(amounts: Iterable[tuple[str, Decimal]], preferred: str) -> tuple[str
     return best, Decimal(median(grouped[best]))
 
 
-def net_price(books: Books, sku: str, place: str) -> Value | None:
+def net_price(facts: Facts, sku: str, place: str) -> Value | None:
     """The price less Amazon's estimate of its fees."""
-    preview = _latest(books.previews.get(sku, ()), place)
+    preview = _latest(facts.products.previews.get(sku, ()), place)
     if preview is None or preview.fees is None:
         return None
-    price = preview.price if preview.price is not None else books.prices.get(sku)
+    price = preview.price if preview.price is not None else facts.products.prices.get(sku)
     if price is None or price <= preview.fees:
         return None
     amount, currency = price - preview.fees, preview.currency
-    words = f"The price less Amazon's estimated fees: {money(amount)} {currency} a unit at most"
-    return Value(amount, currency, f"{words} (an upper bound).")
+    basis = "The price less Amazon's estimated fees: at most "
+    words = f"{with_currency(amount, currency)} per unit (an upper bound)."
+    return Value(amount, currency, basis + words)
 
 
 def _latest(previews: Sequence[Preview], place: str) -> Preview | None:
-    usable = [each for each in previews if each.fees is not None and each.currency]
-    wanted = currency_of(place)
+    usable = [preview for preview in previews if preview.fees is not None and preview.currency]
+    currency = currency_of(place)
     return max(
         usable,
-        key=lambda each: (each.place == place, each.currency == wanted, each.at, each.id),
+        key=lambda preview: (
+            preview.place == place,
+            preview.currency == currency,
+            preview.at,
+            preview.id,
+        ),
         default=None,
     )

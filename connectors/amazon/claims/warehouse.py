@@ -1,252 +1,287 @@
-"""Units that were lost, damaged or disposed of inside Amazon's warehouses."""
+"""R1, R2, R3: units lost, damaged or disposed of inside Amazon's warehouses."""
 
-from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
-from typing import TypeVar
 
 import msgspec
 
-from connectors.amazon.claims.books import Books, Event
-from connectors.amazon.claims.cases import Case, drawn_from, evidence, key, units_of
-from connectors.amazon.claims.credits import Credit, Draw, draw, total
+from connectors.amazon.claims.codes import (
+    DAMAGED,
+    DAMAGED_WAREHOUSE,
+    DISPOSED,
+    FOUND,
+    LOST,
+    LOST_WAREHOUSE,
+    MAYBE_DAMAGED,
+    MAYBE_FOUND,
+    NOT_THE_SELLERS_FAULT,
+    WAREHOUSE_DAMAGED,
+)
+from connectors.amazon.claims.credits import (
+    EARLY,
+    Credit,
+    Fits,
+    Offset,
+    between,
+    since,
+    total,
+    until,
+    use,
+)
+from connectors.amazon.claims.facts import Facts, LedgerEvent
+from connectors.amazon.claims.grouping import grouped
+from connectors.amazon.claims.rule import Case, evidence, key, records_of
 from connectors.amazon.claims.values import unit_value
 
-LOST = frozenset({"M", "5"})
-DAMAGED = frozenset({"E", "6", "7"})
-PERHAPS_DAMAGED = frozenset({"H", "K", "U"})
-"""The warehouse damaged what was unsellable before: sources differ on whether Amazon pays."""
-FOUND = frozenset({"F", "N"})
-PERHAPS_FOUND = frozenset({"N"})
-"""Found, or transferred from another owner: sources differ."""
-DISPOSED = frozenset({"D"})
-OURS = frozenset({"sellable", "warehousedamaged", "expired"})
-"""Dispositions of units that nobody but Amazon had a reason to dispose of."""
-RELEVANT = LOST | DAMAGED | PERHAPS_DAMAGED | FOUND | DISPOSED
-
-BEFORE = timedelta(days=7)
-"""A credit may be dated a little earlier than the loss that it makes up for."""
-AFTER = timedelta(days=60)
-ASKED = timedelta(days=30)
-
-T = TypeVar("T")
-K = TypeVar("K", bound=Hashable)
+PAID_WITHIN = timedelta(days=60)
+"""How long after a damage a payment may still be for it."""
+REQUESTED_WITHIN = timedelta(days=30)
+"""How far a disposal may lie from the seller's removal order that requested it."""
 
 
-class Outcome(msgspec.Struct, frozen=True):
-    """What became of the units of one row: `drawn` made up for some, `open` are left."""
+class Loss(msgspec.Struct, frozen=True):
+    """A ledger row that took units away, and what offset them."""
 
-    event: Event
-    open: int
-    drawn: tuple[Draw, ...]
+    event: LedgerEvent
+    #: Units that nothing in the data offsets or explains.
+    unexplained: int
+    offsets: tuple[Offset, ...]
 
     @property
-    def weak(self) -> bool:
-        """Whether what is left rests on a credit that is not sure: Amazon's own figure does not."""
-        return self.event.open is None and any(each.weak for each in self.drawn)
+    def open(self) -> int:
+        """Unexplained units, at most as many as Amazon's own figure. That is an upper bound only:
+        it is not settled whether the figure falls when Amazon pays."""
+        unreconciled = self.event.unreconciled
+        return self.unexplained if unreconciled is None else min(unreconciled, self.unexplained)
+
+    @property
+    def uncertain(self) -> bool:
+        """Whether Amazon's own figure and the data differ; without the figure, whether the open
+        units depend on an uncertain credit."""
+        if self.event.unreconciled is None:
+            return any(offset.uncertain for offset in self.offsets)
+        return min(self.event.unreconciled, -self.event.units) != self.unexplained
 
 
-class Warehouse(msgspec.Struct, frozen=True):
-    """Losses and damages against what made up for them; `left` are payments that nothing needed,
-    by FNSKU."""
+class Reconciliation(msgspec.Struct, frozen=True):
+    """Every loss and damage with what offset it."""
 
-    lost: Sequence[Outcome]
-    damaged: Sequence[Outcome]
-    left: Mapping[str, Sequence[Credit]]
+    lost: Sequence[Loss]
+    damaged: Sequence[Loss]
+    #: Payments with the units that offset nothing, by FNSKU.
+    payments: Mapping[str, Sequence[Credit]]
 
 
-def lost_in_warehouse(books: Books) -> Iterator[Case]:
-    """Units that Amazon misplaced and has neither found again nor paid for."""
+def lost_in_warehouse(facts: Facts) -> Iterator[Case]:
+    """R1. Units that Amazon's warehouse misplaced and still owes.
+
+    Counts: ledger adjustments with reason M or 5. Each misplaced unit is offset by one unit found
+    (F, N) or paid for as Lost_Warehouse, dated up to a week before the loss or any time after it.
+    The ledger's Unreconciled Quantity, where filled, is the most that can be open; if finds and
+    payments leave another number, the claim has low confidence.
+
+    Does not count: moves between dispositions (P, Q), corrections and transfers of ownership, which
+    take nothing away; payments for orders, which are for sold units. One found unit or payment
+    offsets one loss only, the oldest first, so that nothing is claimed twice or hidden twice."""
+    losses = [loss for loss in reconcile(facts).lost if not is_old(facts, loss.event)]
+    groups = grouped(losses, lambda loss: (loss.event.fnsku, loss.event.day, loss.event.reference))
+    for (fnsku, day, reference), group in groups.items():
+        yield from _case(facts, group, key(fnsku, day.isoformat(), reference))
+
+
+def damaged_in_warehouse(facts: Facts) -> Iterator[Case]:
+    """R2. Units that Amazon damaged in its warehouse and has not paid for.
+
+    Counts: ledger adjustments with reason E, 6 or 7; H, K and U with low confidence, because these
+    units were unsellable before. A payment offsets a damage if it is for Damaged_Warehouse and
+    dated from a week before it to 60 days after it.
+
+    Does not count: the row P that follows each damage on the same day. It puts the same unit into
+    unsellable stock and does not replace it. Certain and uncertain units are separate claims."""
+    losses = [loss for loss in reconcile(facts).damaged if not is_old(facts, loss.event)]
     groups = grouped(
-        [each for each in reconciled(books).lost if not is_old(books, each.event)],
-        lambda each: (each.event.fnsku, each.event.day, each.event.reference),
+        losses,
+        lambda loss: (
+            loss.event.fnsku,
+            loss.event.reference or loss.event.day.isoformat(),
+            _maybe_damaged(loss.event),
+        ),
     )
-    for (fnsku, day, reference), outcomes in groups.items():
-        natural = key(fnsku, day.isoformat(), reference)
-        yield from _case(books, outcomes, natural, "lost in the warehouse")
+    for (fnsku, reference, maybe), group in groups.items():
+        natural = key(fnsku, reference, "weak" if maybe else "")
+        yield from _case(facts, group, natural, low=maybe)
 
 
-def damaged_in_warehouse(books: Books) -> Iterator[Case]:
-    """Units that Amazon damaged in its warehouse and has not paid for."""
+def disposed_unrequested(facts: Facts) -> Iterator[Case]:
+    """R3. Units that Amazon disposed of although the seller did not request it.
+
+    Counts: ledger adjustments with reason D of units that were sellable, damaged by the warehouse
+    or expired.
+
+    Does not count: units that a disposal order of the seller covers, from 30 days before it to 30
+    days after its last update; units already claimed as damaged (R2), because one unit is claimed
+    once; units that Amazon paid for as lost, because they are Amazon's property; units that
+    customers, carriers or suppliers damaged, because the seller answers for these."""
     groups = grouped(
-        [each for each in reconciled(books).damaged if not is_old(books, each.event)],
-        lambda each: (each.event.fnsku, _reference(each.event), _weak(each.event)),
+        _disposals(facts), lambda loss: (loss.event.fnsku, loss.event.day, loss.event.reference)
     )
-    for (fnsku, reference, weak), outcomes in groups.items():
-        natural = key(fnsku, reference, "weak" if weak else "")
-        yield from _case(books, outcomes, natural, "damaged in the warehouse", low=weak)
+    for (fnsku, day, reference), group in groups.items():
+        yield from _case(facts, group, key(fnsku, day.isoformat(), reference))
 
 
-def disposed_unrequested(books: Books) -> Iterator[Case]:
-    """Units that Amazon disposed of though the seller asked for no disposal, and did not pay."""
-    groups = grouped(
-        _disposed(books),
-        lambda each: (each.event.fnsku, each.event.day, each.event.reference),
-    )
-    for (fnsku, day, reference), outcomes in groups.items():
-        natural = key(fnsku, day.isoformat(), reference)
-        yield from _case(books, outcomes, natural, "disposed of without being asked to")
+def reconcile(facts: Facts) -> Reconciliation:
+    """Set found units and payments against losses and damages.
 
-
-def reconciled(books: Books) -> Warehouse:
-    """Each loss and damage with what makes up for it. Where a row has Amazon's own open figure
-    that is what is open, and the rest of the row uses up credits before others do. What is old gets
-    what the others leave."""
-    lost, damaged = [], []
-    left: dict[str, list[Credit]] = {}
-    losses = _by_fnsku(books, LOST)
-    damages = _by_fnsku(books, DAMAGED | PERHAPS_DAMAGED)
-    found = _by_fnsku(books, FOUND)
-    for fnsku in {*losses, *damages, *books.paid}:
-        credits = [_found(each) for each in found.get(fnsku, ()) if each.units > 0]
-        paid = warehouse_payments(books, fnsku, "lostwarehouse")
-        # On one day what was found comes first.
-        credits = sorted([*credits, *paid], key=lambda each: (each.day, each.dataset, each.id))
-        for each in sorted(losses.get(fnsku, ()), key=lambda each: is_old(books, each)):
-            lost.append(_outcome(each, credits, _loss_fits(each)))
-        other = warehouse_payments(books, fnsku, "damagedwarehouse")
-        # A payment is first for the damage that Amazon surely pays for.
-        for each in sorted(
-            damages.get(fnsku, ()), key=lambda each: (is_old(books, each), _weak(each))
-        ):
-            damaged.append(_outcome(each, other, _damage_fits(each)))
-        left[fnsku] = sorted([*paid, *other], key=lambda each: (each.day, each.id))
-    return Warehouse(
-        sorted(lost, key=lambda each: each.event),
-        sorted(damaged, key=lambda each: each.event),
-        left,
+    Recent losses use credits before old ones, and certain damages before uncertain ones, because a
+    payment is for what Amazon certainly pays for."""
+    lost: list[Loss] = []
+    damaged: list[Loss] = []
+    payments: dict[str, list[Credit]] = {}
+    losses = _by_fnsku(facts, LOST)
+    damages = _by_fnsku(facts, DAMAGED | MAYBE_DAMAGED)
+    finds = _by_fnsku(facts, FOUND)
+    for fnsku in {*losses, *damages, *facts.payments_by_fnsku}:
+        found = [_found(event) for event in finds.get(fnsku, ()) if event.units > 0]
+        paid_as_lost = _payments(facts, fnsku, LOST_WAREHOUSE)
+        # "ledger" sorts before "reimbursements": units found are used before payments of that day.
+        credits = sorted(
+            [*found, *paid_as_lost], key=lambda credit: (credit.day, credit.dataset, credit.id)
+        )
+        rows = sorted(losses.get(fnsku, ()), key=lambda event: is_old(facts, event))
+        lost += _offset(rows, credits, lambda event: since(event.day - EARLY))
+        paid_as_damaged = _payments(facts, fnsku, DAMAGED_WAREHOUSE)
+        rows = sorted(
+            damages.get(fnsku, ()), key=lambda event: (is_old(facts, event), _maybe_damaged(event))
+        )
+        damaged += _offset(rows, paid_as_damaged, _pays_damage)
+        payments[fnsku] = sorted(
+            [*paid_as_lost, *paid_as_damaged], key=lambda credit: (credit.day, credit.id)
+        )
+    return Reconciliation(
+        sorted(lost, key=lambda loss: loss.event),
+        sorted(damaged, key=lambda loss: loss.event),
+        payments,
     )
 
 
-def is_old(books: Books, event: Event) -> bool:
-    """Whether it is not looked at any more, but to see what became of its units."""
-    return event.day < books.oldest
+def is_old(facts: Facts, event: LedgerEvent) -> bool:
+    """Whether a loss is too old to be claimed. It may still use up credits."""
+    return event.day < facts.oldest_loss
 
 
-def _disposed(books: Books) -> Sequence[Outcome]:
-    """Disposals against what explains them: the seller asked; the unit is a damage of its own; it
-    was paid for as lost and so belongs to Amazon; it was paid for now."""
-    warehouse = reconciled(books)
-    asked = grouped(books.removals, lambda each: each.fnsku)
-    damaged = grouped(warehouse.damaged, lambda each: each.event.fnsku)
-    lost = grouped(warehouse.lost, lambda each: each.event.fnsku)
-    outcomes = []
-    for fnsku, events in _by_fnsku(books, DISPOSED).items():
+def _offset(
+    events: Sequence[LedgerEvent],
+    credits: Sequence[Credit],
+    fits: Callable[[LedgerEvent], Fits],
+) -> Iterator[Loss]:
+    """Each event with the credits that offset it.
+
+    Credits go first to units that Amazon's own figure says are reconciled, because Amazon used some
+    credit for these; then to all other units, in the order of the events."""
+    reconciled = [
+        use(credits, -event.units - event.unreconciled, fits(event))
+        if event.unreconciled is not None
+        else ()
+        for event in events
+    ]
+    for event, offsets in zip(events, reconciled, strict=True):
+        offsets += use(credits, -event.units - total(offsets), fits(event))
+        yield Loss(event, -event.units - total(offsets), offsets)
+
+
+def _disposals(facts: Facts) -> Sequence[Loss]:
+    """Disposals of recent days less what explains them; payments for them are the offsets."""
+    reconciliation = reconcile(facts)
+    damaged = grouped(reconciliation.damaged, lambda loss: loss.event.fnsku)
+    lost = grouped(reconciliation.lost, lambda loss: loss.event.fnsku)
+    removals = grouped(facts.removals, lambda removal: removal.fnsku)
+    disposals = []
+    for fnsku, events in _by_fnsku(facts, DISPOSED).items():
         requests = [
-            ([Credit(each.days[0], "removals", each.id, each.units)], each.days)
-            for each in asked.get(fnsku, ())
+            ([Credit(removal.days[0], "removals", removal.id, removal.units)], removal.days)
+            for removal in removals.get(fnsku, ())
         ]
-        claimed = [
-            Credit(each.event.day, "ledger", each.event.id, -each.event.units)
-            for each in damaged.get(fnsku, ())
+        claimed_as_damaged = [
+            Credit(loss.event.day, "ledger", loss.event.id, -loss.event.units)
+            for loss in damaged.get(fnsku, ())
         ]
-        amazons = [
-            Credit(max(each.event.day, one.day), one.dataset, one.id, one.units)
-            for each in lost.get(fnsku, ())
-            for one in each.drawn
-            if one.dataset == "reimbursements"
+        amazons_property = [
+            Credit(max(loss.event.day, offset.day), offset.dataset, offset.id, offset.units)
+            for loss in lost.get(fnsku, ())
+            for offset in loss.offsets
+            if offset.dataset == "reimbursements"
         ]
-        left = warehouse.left.get(fnsku, ())
+        payments = reconciliation.payments.get(fnsku, ())
         for event in events:
-            if event.disposition not in OURS:
+            if event.disposition not in NOT_THE_SELLERS_FAULT:
                 continue
-            wanted = -event.units
+            units = -event.units
             for request, days in requests:
-                if min(days) - ASKED <= event.day <= max(days) + ASKED:
-                    wanted -= total(draw(request, wanted, lambda _: True))
-            if event.disposition == "warehousedamaged":
-                wanted -= total(draw(claimed, wanted, _not_after(event)))
-            wanted -= total(draw(amazons, wanted, _not_after(event)))
-            paid = draw(left, wanted, _damage_fits(event))
-            still = wanted - total(paid)
-            shown = still if event.open is None else min(still, event.open)
-            outcomes.append(Outcome(event, shown, paid))
-    return [each for each in outcomes if not is_old(books, each.event)]
+                if min(days) - REQUESTED_WITHIN <= event.day <= max(days) + REQUESTED_WITHIN:
+                    units -= total(use(request, units))
+            if event.disposition == WAREHOUSE_DAMAGED:
+                units -= total(use(claimed_as_damaged, units, until(event.day)))
+            units -= total(use(amazons_property, units, until(event.day)))
+            paid = use(payments, units, _pays_damage(event))
+            disposals.append(Loss(event, units - total(paid), paid))
+    return [loss for loss in disposals if not is_old(facts, loss.event)]
 
 
-def _case(
-    books: Books, outcomes: Sequence[Outcome], natural: str, what: str, low: bool = False
-) -> Iterator[Case]:
-    first = min(each.event for each in outcomes)
-    drawn = [one for each in outcomes for one in each.drawn]
-    units = sum(each.open for each in outcomes)
-    paid = total(drawn, "reimbursements")
+def _case(facts: Facts, losses: Sequence[Loss], natural: str, low: bool = False) -> Iterator[Case]:
+    """The case of these losses, unless all their units were found: then nothing was ever owed."""
+    first = min(loss.event for loss in losses)
+    offsets = [offset for loss in losses for offset in loss.offsets]
+    units = sum(loss.open for loss in losses)
+    paid = total(offsets, "reimbursements")
     if units == 0 and paid == 0:
         return
-    sku = first.sku or books.skus.get(first.fnsku, "")
+    sku = first.sku or facts.products.skus.get(first.fnsku, "")
     yield Case(
         key=natural,
-        title=f"{units_of(units, sku or first.fnsku)} {what}",
+        product=sku or first.fnsku,
         units=units,
         base=first.day,
         place=first.place,
-        value=unit_value(books, first.fnsku, sku, first.place).times(units),
-        evidence=evidence(("ledger", [each.event.id for each in outcomes]), *drawn_from(drawn)),
+        value=unit_value(facts, first.fnsku, sku, first.place).times(units),
+        evidence=evidence(("ledger", [loss.event.id for loss in losses]), *records_of(offsets)),
         details={
             "fnsku": first.fnsku,
             "sku": sku,
             "reference": first.reference,
-            "units": str(-sum(each.event.units for each in outcomes)),
-            "found": str(total(drawn, "ledger")),
+            "units": str(-sum(loss.event.units for loss in losses)),
+            "found": str(total(offsets, "ledger")),
             "paid": str(paid),
         },
-        low=low or any(each.weak for each in outcomes),
+        low=low or any(loss.uncertain for loss in losses),
     )
 
 
-def _outcome(event: Event, credits: Sequence[Credit], fits: Callable[[Credit], bool]) -> Outcome:
-    lost = -event.units
-    if event.open is not None:
-        still = min(event.open, lost)
-        return Outcome(event, still, draw(credits, lost - still, fits))
-    drawn = draw(credits, lost, fits)
-    return Outcome(event, lost - total(drawn), drawn)
-
-
-def warehouse_payments(books: Books, fnsku: str, reason: str) -> list[Credit]:
+def _payments(facts: Facts, fnsku: str, reason: str) -> list[Credit]:
+    """Payments for a product as credits. One that names an order is not for a warehouse loss."""
     return [
-        Credit(each.day, "reimbursements", each.id, each.units)
-        for each in books.paid.get(fnsku, ())
-        if each.reason == reason and (not each.order or reason == "damagedwarehouse")
+        Credit(payment.day, "reimbursements", payment.id, payment.units)
+        for payment in facts.payments_by_fnsku.get(fnsku, ())
+        if payment.reason == reason and (not payment.order or reason == DAMAGED_WAREHOUSE)
     ]
 
 
-def _found(event: Event) -> Credit:
-    return Credit(event.day, "ledger", event.id, event.units, event.reason in PERHAPS_FOUND)
+def _found(event: LedgerEvent) -> Credit:
+    return Credit(event.day, "ledger", event.id, event.units, event.reason in MAYBE_FOUND)
 
 
-def _loss_fits(event: Event) -> Callable[[Credit], bool]:
-    return lambda credit: credit.day >= event.day - BEFORE
+def _pays_damage(event: LedgerEvent) -> Fits:
+    return between(event.day - EARLY, event.day + PAID_WITHIN)
 
 
-def _damage_fits(event: Event) -> Callable[[Credit], bool]:
-    return lambda credit: event.day - BEFORE <= credit.day <= event.day + AFTER
+def _maybe_damaged(event: LedgerEvent) -> bool:
+    return event.reason in MAYBE_DAMAGED
 
 
-def _not_after(event: Event) -> Callable[[Credit], bool]:
-    return lambda credit: credit.day <= event.day
-
-
-def _reference(event: Event) -> str:
-    return event.reference or event.day.isoformat()
-
-
-def _weak(event: Event) -> bool:
-    return event.reason in PERHAPS_DAMAGED
-
-
-def _by_fnsku(books: Books, reasons: frozenset[str]) -> Mapping[str, list[Event]]:
-    """The rows of these reasons, losses for all but what was found, each product's in order."""
-    wanted = [
-        each
-        for each in books.adjustments
-        if each.reason in reasons and (each.units < 0 or each.reason in FOUND)
+def _by_fnsku(facts: Facts, reasons: frozenset[str]) -> Mapping[str, list[LedgerEvent]]:
+    """Adjustments with these reasons, by product. Unless units were found, only negative ones."""
+    events = [
+        event
+        for event in facts.ledger.adjustments
+        if event.reason in reasons and (event.units < 0 or event.reason in FOUND)
     ]
-    return grouped(wanted, lambda each: each.fnsku)
-
-
-def grouped(rows: Iterable[T], by: Callable[[T], K]) -> dict[K, list[T]]:
-    groups: defaultdict[K, list[T]] = defaultdict(list)
-    for row in rows:
-        groups[by(row)].append(row)
-    return dict(groups)
+    return grouped(events, lambda event: event.fnsku)

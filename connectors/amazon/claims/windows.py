@@ -1,63 +1,58 @@
-"""How long after its event a claim opens and closes, by rule and by place."""
+"""Claim windows: how many days after its event a claim opens and closes, by rule and place."""
 
-from collections.abc import Mapping
-from types import MappingProxyType
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
 from connectors.amazon.marketplaces import EUROPE, UNION
 from connectors.amazon.settings import Days
 
-WAREHOUSE = Days(7, 60)
-RETURNS = Days(60, 120)
-RETURNS_EUROPE = Days(45, 105)
-INBOUND = Days(15, 270)
-"""Sources name six and nine months for shipments; nine, of thirty days."""
-
-USUAL: Mapping[str, Days] = MappingProxyType(
-    {
-        "R1": WAREHOUSE,
-        "R2": WAREHOUSE,
-        "R3": WAREHOUSE,
-        "R4": RETURNS,
-        "R5": RETURNS,
-        "R6": RETURNS,
-        "R7": Days(0, 90),
-        "R8": INBOUND,
-        "R9": Days(7, 60),
-        "R10": Days(0, 60),
-    }
-)
-PLACES: Mapping[str, Mapping[str, Days]] = MappingProxyType(
-    {EUROPE: {"R4": RETURNS_EUROPE, "R5": RETURNS_EUROPE, "R6": RETURNS_EUROPE}}
-)
+DEFAULT_PLACE = "US"
+"""Whose days apply if neither the claim nor the seller has a known place."""
 
 
-ELSEWHERE = "US"
-"""Whose days hold where no place is known."""
+class ClaimWindow(msgspec.Struct, frozen=True):
+    """The days of one rule."""
+
+    #: The days wherever no other entry applies.
+    usual: Days
+    #: Days of single places: a country, or "EU" for every country of the European Union.
+    places: Mapping[str, Days] = {}
+
+    def of(self, place: str) -> Days:
+        return next(
+            (self.places[name] for name in _names(place) if name in self.places), self.usual
+        )
 
 
 class Windows(msgspec.Struct, frozen=True):
-    """The days of each rule, and where they differ: `places` by country, "EU" for all of its.
+    """The windows of all rules, with the operator's changes (AMAZON_CLAIM_WINDOWS) applied."""
 
-    `home` is the place of what names none; left empty, it is where most was sold. A rule that is
-    left out of `usual` keeps its own days."""
-
+    #: The window of each rule, by its code.
+    rules: Mapping[str, ClaimWindow]
+    #: Days that replace those of the rules, by place and code.
+    changes: Mapping[str, Mapping[str, Days]] = {}
+    #: The place of claims that name none. If empty, it is the place where most was sold.
     home: str = ""
-    usual: Mapping[str, Days] = USUAL
-    places: Mapping[str, Mapping[str, Days]] = PLACES
 
     def of(self, code: str, place: str) -> Days:
-        where = place or self.home or ELSEWHERE
-        for name in (where, EUROPE) if where in UNION else (where,):
-            if found := self.places.get(name, {}).get(code):
-                return found
-        return self.usual.get(code) or USUAL[code]
+        """The days of a rule in a place; a country's own days take precedence over the EU's."""
+        place = place or self.home or DEFAULT_PLACE
+        for name in _names(place):
+            if days := self.changes.get(name, {}).get(code):
+                return days
+        return self.rules[code].of(place)
 
-    def longest(self, *codes: str) -> int:
-        """After how many days the last of these rules closes, wherever that is."""
-        places = (self.usual, USUAL, *self.places.values())
-        return max(days[code].closes for days in places for code in codes if code in days)
+    def longest(self, codes: Iterable[str]) -> int:
+        """The number of days after which the last of these rules closes in any place."""
+        return max(days.closes for code in codes for days in self._all_days(code))
+
+    def _all_days(self, code: str) -> Iterable[Days]:
+        window = self.rules[code]
+        changed = (days[code] for days in self.changes.values() if code in days)
+        return (window.usual, *window.places.values(), *changed)
 
 
-DEFAULT = Windows()
+def _names(place: str) -> tuple[str, ...]:
+    """The keys under which a place's days may be given, the most specific first."""
+    return (place, EUROPE) if place in UNION else (place,)

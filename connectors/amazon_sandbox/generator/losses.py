@@ -93,9 +93,8 @@ def lost_then_reconciled(placement: Placement) -> None:
 def lost_then_partly_reconciled(placement: Placement) -> None:
     """Amazon's unreconciled quantity is lower than the sum of the rows."""
     if placement.modern:
-        _lose(
-            placement, 3, restored=2 * placement.journal.is_known(placement.moment(3)), filled=True
-        )
+        reconciled = placement.journal.is_known(placement.moment(3))
+        _lose(placement, 3, restored=2 * reconciled, filled=True, differs=reconciled)
 
 
 def lost_then_paid_then_reversed(placement: Placement) -> None:
@@ -173,11 +172,13 @@ def _lose(
     paid: int = 0,
     filled: bool | None = None,
     low: bool = False,
+    differs: bool = False,
     reason: str = "",
 ) -> None:
     """Add the loss and a claim for the open units.
 
-    `filled`: the row has Amazon's own unreconciled quantity. `reason`: why nothing is open."""
+    `filled`: the row has Amazon's own unreconciled quantity. `differs`: that quantity is not what
+    the rows leave open. `reason`: why nothing is open."""
     filled = placement.modern and (placement.rng.random() < 0.5 if filled is None else filled)
     open_units = max(0, units - restored - max(0, paid))
     reimbursed = placement.journal.is_reimbursed("R1", _key(placement))
@@ -197,7 +198,7 @@ def _lose(
         opens=_OPENS,
         closes=_CLOSES,
         by_unit=True,
-        low=low and not filled,
+        low=differs or (low and not filled),
         reference=placement.reference,
     )
     placement.add_claim(claim, LOST)

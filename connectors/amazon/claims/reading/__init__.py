@@ -1,72 +1,65 @@
-"""From records to books: every dataset is read once, and of a row only what a rule needs stays."""
+"""Reads records into facts. Each dataset is read once, and only what a rule needs is kept."""
 
-from datetime import date, timedelta
+from collections.abc import Iterable, Sequence
+from datetime import date
 
 import msgspec
 
-from connectors.amazon.claims.books import Books
-from connectors.amazon.claims.reading.goods import read_removals, read_returns, read_shipments
-from connectors.amazon.claims.reading.ledger import Ledger
+from connectors.amazon.claims.facts import Facts, Payment, Return
+from connectors.amazon.claims.grouping import grouped
+from connectors.amazon.claims.reading.goods import read_inbound, read_removals, read_returns
+from connectors.amazon.claims.reading.ledger import read_ledger
 from connectors.amazon.claims.reading.payments import read_payments
 from connectors.amazon.claims.reading.products import Products
-from connectors.amazon.claims.reading.rows import Rows
-from connectors.amazon.claims.reading.sales import Sales
-from connectors.amazon.claims.warehouse import grouped
+from connectors.amazon.claims.reading.reader import DatasetReader
+from connectors.amazon.claims.reading.sales import read_sales
 from connectors.amazon.claims.windows import Windows
 from connectors.base import Records
 
-REMEMBERED = timedelta(days=41)
-"""How long a loss is looked at after its claim has closed: as far back as a first sync sees. Of an
-older one that is open still, what turns up now would make up before it did for those of today."""
 
-
-def read_books(records: Records, wanted: frozenset[str], today: date, windows: Windows) -> Books:
-    """The books of today. The small datasets come first: they tell what to keep of the large."""
-    rows = Rows(records, wanted)
-    products = Products().read(rows)
-    payments, reversals = read_payments(rows)
-    returns = read_returns(rows)
-    shipments = read_shipments(rows)
-    for payment in payments:
-        products.name(payment.fnsku, payment.sku)
-    for each in returns:
-        products.name(each.fnsku, each.sku)
-    payments = products.completed(payments)
-    ledger = Ledger(
-        {each.shipment for each in shipments},
-        {each.fnsku for each in reversals if each.fnsku},
-    ).read(rows)
-    sales = Sales(
-        products.previews,
-        resold={each.sku for each in returns if each.disposition == "sellable"},
-        returned={each.order for each in returns},
-        ours={each.order for each in returns} | {each.order for each in payments},
-    ).read(rows)
-    return Books(
+def read_facts(
+    records: Records,
+    datasets: frozenset[str],
+    today: date,
+    oldest_loss: date,
+    windows: Windows,
+) -> Facts:
+    """The facts of `datasets`. Small datasets come first; they decide what large ones keep."""
+    reader = DatasetReader(records, datasets)
+    products = Products(reader)
+    payments, reversals = read_payments(reader)
+    returns, inbound = read_returns(reader), read_inbound(reader)
+    payments = _name_products(products, payments, returns)
+    ledger = read_ledger(reader, inbound, reversals)
+    sales = read_sales(reader, products.previews, returns, payments)
+    return Facts(
         today=today,
-        oldest=today - timedelta(days=windows.longest("R1", "R2", "R3")) - REMEMBERED,
-        windows=windows if windows.home else msgspec.structs.replace(windows, home=sales.home),
+        oldest_loss=oldest_loss,
+        windows=msgspec.structs.replace(windows, home=windows.home or sales.home),
         cost=records.cost,
-        known=frozenset(name for name in wanted if records.complete(name)),
-        adjustments=ledger.adjustments,
-        receipts=ledger.receipts,
-        finds=ledger.finds,
-        restocked=ledger.restocked,
-        ledger_since=ledger.since,
+        complete=frozenset(name for name in datasets if records.complete(name)),
+        unusable=reader.unusable,
+        ledger=ledger,
+        products=products.facts(),
+        sales=sales,
         payments=payments,
-        paid=grouped((each for each in payments if each.fnsku), lambda each: each.fnsku),
+        payments_by_fnsku=grouped(
+            (payment for payment in payments if payment.fnsku), lambda payment: payment.fnsku
+        ),
         reversals=reversals,
         returns=returns,
-        removals=read_removals(rows),
-        refunds=sales.refunds,
-        charges=sales.charges,
-        proceeds=sales.proceeds,
-        previews=products.previews,
-        prices=products.prices,
-        skus=products.skus,
-        twins=products.twins,
-        shipments=shipments,
-        sold=sales.sold,
-        sold_in=sales.sold_in,
-        unusable=rows.unusable,
+        removals=read_removals(reader),
+        inbound=inbound,
     )
+
+
+def _name_products(
+    products: Products, payments: Iterable[Payment], returns: Iterable[Return]
+) -> Sequence[Payment]:
+    """Learn the products' SKUs from payments and returns; then the payments with their FNSKU."""
+    payments = list(payments)
+    for payment in payments:
+        products.learn_sku(payment.fnsku, payment.sku)
+    for row in returns:
+        products.learn_sku(row.fnsku, row.sku)
+    return products.with_fnsku(payments)

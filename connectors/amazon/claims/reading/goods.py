@@ -1,4 +1,4 @@
-"""Goods on their way: customer returns, removals that the seller asked for, inbound shipments."""
+"""Reads goods that move: customer returns, the seller's disposal orders, inbound shipments."""
 
 from collections.abc import Sequence
 from datetime import date
@@ -7,12 +7,12 @@ from typing import Any
 import msgspec
 
 from connectors.amazon.cells import day, label, text, whole
-from connectors.amazon.claims.books import Consignment, Removal, Return
-from connectors.amazon.claims.reading.rows import Rows, Unusable, needed
+from connectors.amazon.claims.facts import InboundItem, Removal, Return
+from connectors.amazon.claims.reading.reader import DatasetReader, Unusable, needed
 
 
 class ReturnRow(msgspec.Struct):
-    """A row's cells."""
+    """A row of the returns report."""
 
     returndate: Any = None
     orderid: Any = None
@@ -24,7 +24,7 @@ class ReturnRow(msgspec.Struct):
 
 
 class RemovalRow(msgspec.Struct):
-    """A row's cells."""
+    """A row of the removal orders."""
 
     requestdate: Any = None
     lastupdateddate: Any = None
@@ -35,7 +35,7 @@ class RemovalRow(msgspec.Struct):
 
 
 class ShipmentRow(msgspec.Struct):
-    """A shipment with its items, and when it was first seen and last seen to change."""
+    """A shipment with its items, and when this application first saw it and last saw it change."""
 
     ShipmentId: Any = None
     ShipmentStatus: Any = None
@@ -44,21 +44,21 @@ class ShipmentRow(msgspec.Struct):
     lastChanged: Any = None
 
 
-def read_returns(rows: Rows) -> Sequence[Return]:
-    """Each once. A licence plate may come with two dates, of which the last counts."""
-    plated: dict[tuple[str, str, str], Return] = {}
-    others = []
-    for plate, found in rows.read("returns", ReturnRow, _return):
-        where = (plate, found.order, found.sku)
+def read_returns(reader: DatasetReader) -> Sequence[Return]:
+    """Every return once. A licence plate may come with two dates: the later row counts."""
+    by_plate: dict[tuple[str, str, str], Return] = {}
+    without_plate = []
+    for plate, row in reader.read("returns", ReturnRow, _return):
+        unit = (plate, row.order, row.sku)
         if not plate:
-            others.append(found)
-        elif where not in plated or _when(plated[where]) < _when(found):
-            plated[where] = found
-    return sorted([*plated.values(), *others], key=_when)
+            without_plate.append(row)
+        elif unit not in by_plate or _order(by_plate[unit]) < _order(row):
+            by_plate[unit] = row
+    return sorted([*by_plate.values(), *without_plate], key=_order)
 
 
-def _when(found: Return) -> tuple[date, str, str]:
-    return found.day, found.at, found.id
+def _order(row: Return) -> tuple[date, str, str]:
+    return row.day, row.at, row.id
 
 
 def _return(record: str, row: ReturnRow) -> tuple[str, Return]:
@@ -70,42 +70,46 @@ def _return(record: str, row: ReturnRow) -> tuple[str, Return]:
         order=text(row.orderid),
         sku=text(row.sku),
         fnsku=text(row.fnsku),
-        # A return that does not tell how many is one unit: not none.
+        # A return without a quantity is one unit: the row exists because something came back.
         units=1 if units is None else units,
         disposition=label(text(row.detaileddisposition)),
     )
     if found.units <= 0:
-        raise Unusable("A return of nothing.")
+        raise Unusable("The return has no units.")
     return text(row.licenseplatenumber), found
 
 
-def read_removals(rows: Rows) -> Sequence[Removal]:
-    found = rows.read("removals", RemovalRow, _removal)
-    return sorted(found, key=lambda each: (each.days, each.id))
+def read_removals(reader: DatasetReader) -> Sequence[Removal]:
+    """The disposal orders; orders that return units to the seller are left out."""
+    removals = reader.read("removals", RemovalRow, _removal)
+    return sorted(removals, key=lambda removal: (removal.days, removal.id))
 
 
 def _removal(record: str, row: RemovalRow) -> Removal | None:
     if not label(text(row.ordertype)).startswith("dispos"):
         return None
-    # The ledger may tell of a disposal before its order does.
+    # The ledger may show a disposal before its order counts it as disposed.
     units = needed(whole(row.disposedquantity)) + max(whole(row.inprocessquantity) or 0, 0)
-    days = tuple(each for each in (day(row.requestdate), day(row.lastupdateddate)) if each)
+    dates = (day(row.requestdate), day(row.lastupdateddate))
+    days = tuple(date for date in dates if date)
     needed(days[0] if days else None)
     return Removal(record, needed(text(row.fnsku)), days, units) if units > 0 else None
 
 
-def read_shipments(rows: Rows) -> Sequence[Consignment]:
-    newest: dict[str, tuple[tuple[str, str], list[Consignment]]] = {}
-    for name, rank, found in rows.read("shipments", ShipmentRow, _shipment):
-        if name not in newest or newest[name][0] < rank:
-            newest[name] = (rank, found)
-    every = [each for _, found in newest.values() for each in found]
-    return sorted(every, key=lambda each: (each.shipment, each.fnsku, each.sku))
+def read_inbound(reader: DatasetReader) -> Sequence[InboundItem]:
+    """The items of every shipment, of its newest record."""
+    newest: dict[str, tuple[tuple[str, str], list[InboundItem]]] = {}
+    for shipment, rank, items in reader.read("shipments", ShipmentRow, _shipment):
+        if shipment not in newest or newest[shipment][0] < rank:
+            newest[shipment] = (rank, items)
+    every_item = [item for _, items in newest.values() for item in items]
+    return sorted(every_item, key=lambda item: (item.shipment, item.fnsku, item.sku))
 
 
-def _shipment(record: str, row: ShipmentRow) -> tuple[str, tuple[str, str], list[Consignment]]:
-    name = needed(text(row.ShipmentId)).upper()
-    seen, changed = day(row.firstSeen), day(row.lastChanged)
+def _shipment(record: str, row: ShipmentRow) -> tuple[str, tuple[str, str], list[InboundItem]]:
+    """The shipment's id, how new its record is, and one item for each product."""
+    shipment = needed(text(row.ShipmentId)).upper()
+    first_seen, changed = day(row.firstSeen), day(row.lastChanged)
     products: dict[str, tuple[str, str, int, int]] = {}
     for item in row.items if isinstance(row.items, list) else ():
         if not isinstance(item, dict):
@@ -114,12 +118,16 @@ def _shipment(record: str, row: ShipmentRow) -> tuple[str, tuple[str, str], list
         shipped, received = whole(item.get("QuantityShipped")), whole(item.get("QuantityReceived"))
         if shipped is None or not (fnsku or sku):
             continue
-        *_, before, here = products.get(fnsku or sku, (0, 0))
-        counts = (before + max(shipped, 0), here + max(received or 0, 0))
-        products[fnsku or sku] = (fnsku, sku, *counts)
+        *_, shipped_before, received_before = products.get(fnsku or sku, (0, 0))
+        products[fnsku or sku] = (
+            fnsku,
+            sku,
+            shipped_before + max(shipped, 0),
+            received_before + max(received or 0, 0),
+        )
     status = label(text(row.ShipmentStatus))
-    found = [
-        Consignment(name, fnsku, sku, (record,), status, shipped, received, seen, changed)
+    items = [
+        InboundItem(shipment, fnsku, sku, (record,), status, shipped, received, first_seen, changed)
         for fnsku, sku, shipped, received in products.values()
     ]
-    return name, (text(row.lastChanged), record), found
+    return shipment, (text(row.lastChanged), record), items

@@ -1,20 +1,21 @@
-"""The ledger: adjustments, receipts of shipments, and units that turned up again."""
+"""Reads the ledger: adjustments, receipts of shipments, and units that turned up again."""
 
 from collections import Counter, defaultdict
+from collections.abc import Iterable
 from datetime import date
 from typing import Any
 
 import msgspec
 
 from connectors.amazon.cells import day, label, text, whole
-from connectors.amazon.claims.books import Event
-from connectors.amazon.claims.reading.rows import Rows, needed
-from connectors.amazon.claims.warehouse import FOUND, RELEVANT
+from connectors.amazon.claims.codes import ADJUSTMENTS, FOUND, SELLABLE
+from connectors.amazon.claims.facts import InboundItem, LedgerEvent, LedgerFacts, Reversal
+from connectors.amazon.claims.reading.reader import DatasetReader, needed
 from connectors.amazon.marketplaces import place
 
 
 class LedgerRow(msgspec.Struct):
-    """A row's cells. Older layouts lack some of the last."""
+    """A row of the ledger. Older layouts lack some of the last columns."""
 
     date: Any = None
     dateandtime: Any = None
@@ -30,73 +31,82 @@ class LedgerRow(msgspec.Struct):
     unreconciledquantity: Any = None
 
 
-class Ledger:
-    """What is kept of it. Receipts only of known shipments, finds only of products whose
-    reimbursement was reversed, other returns only as sums of a day."""
+def read_ledger(
+    reader: DatasetReader, inbound: Iterable[InboundItem], reversals: Iterable[Reversal]
+) -> LedgerFacts:
+    """The ledger, of which receipts are kept for the seller's shipments, and finds for products
+    with a reversal."""
+    ledger = _Ledger(
+        shipments={item.shipment for item in inbound},
+        reversed_fnskus={reversal.fnsku for reversal in reversals if reversal.fnsku},
+    )
+    reader.visit("ledger", LedgerRow, ledger.add)
+    return ledger.facts()
 
-    def __init__(self, shipments: set[str], reversed_products: set[str]) -> None:
+
+class _Ledger:
+    def __init__(self, shipments: set[str], reversed_fnskus: set[str]) -> None:
         self._shipments = shipments
-        self._reversed = reversed_products
-        self.since: date | None = None
-        self.adjustments: list[Event] = []
-        self.receipts: defaultdict[str, list[Event]] = defaultdict(list)
-        self.finds: defaultdict[str, list[Event]] = defaultdict(list)
-        self.restocked: Counter[tuple[str, date]] = Counter()
+        self._reversed_fnskus = reversed_fnskus
+        self._since: date | None = None
+        self._adjustments: list[LedgerEvent] = []
+        self._receipts: defaultdict[str, list[LedgerEvent]] = defaultdict(list)
+        self._finds: defaultdict[str, list[LedgerEvent]] = defaultdict(list)
+        self._restocked: Counter[tuple[str, date]] = Counter()
 
-    def read(self, rows: Rows) -> "Ledger":
-        for _ in rows.read("ledger", LedgerRow, self._take):
-            pass
-        self.adjustments.sort()
-        for events in (*self.receipts.values(), *self.finds.values()):
+    def facts(self) -> LedgerFacts:
+        for events in (self._adjustments, *self._receipts.values(), *self._finds.values()):
             events.sort()
-        return self
+        return LedgerFacts(
+            self._since, self._adjustments, self._receipts, self._finds, self._restocked
+        )
 
-    def _take(self, record: str, row: LedgerRow) -> None:
+    def add(self, record: str, row: LedgerRow) -> None:
         at = day(row.date) or day(row.dateandtime)
-        if at and (self.since is None or at < self.since):
-            self.since = at
+        if at and (self._since is None or at < self._since):
+            self._since = at
         kind = label(text(row.eventtype))
         if kind == "adjustments":
-            self._adjust(record, row, at)
+            self._add_adjustment(record, row, at)
         elif kind == "receipts":
-            self._receive(record, row, at)
+            self._add_receipt(record, row, at)
         elif kind == "customerreturns":
-            self._restock(record, row, at)
+            self._add_return(record, row, at)
 
-    def _adjust(self, record: str, row: LedgerRow, at: date | None) -> None:
+    def _add_adjustment(self, record: str, row: LedgerRow, at: date | None) -> None:
         reason = text(row.reason).upper()
-        if reason not in RELEVANT:
+        if reason not in ADJUSTMENTS:
             return
         event = _event(record, row, at, reason)
         needed(event.fnsku)
-        self.adjustments.append(event)
+        self._adjustments.append(event)
         if reason in FOUND:
-            self._find(event)
+            self._add_find(event)
 
-    def _receive(self, record: str, row: LedgerRow, at: date | None) -> None:
+    def _add_receipt(self, record: str, row: LedgerRow, at: date | None) -> None:
         shipment = text(row.referenceid).upper()
-        if shipment not in self._shipments and text(row.fnsku) not in self._reversed:
+        if shipment not in self._shipments and text(row.fnsku) not in self._reversed_fnskus:
             return
         event = _event(record, row, at, "")
         if shipment in self._shipments:
-            self.receipts[shipment].append(event)
-        self._find(event)
+            self._receipts[shipment].append(event)
+        self._add_find(event)
 
-    def _restock(self, record: str, row: LedgerRow, at: date | None) -> None:
+    def _add_return(self, record: str, row: LedgerRow, at: date | None) -> None:
         fnsku = text(row.fnsku)
-        if label(text(row.disposition)) == "sellable":
-            self.restocked[fnsku, needed(at)] += needed(whole(row.quantity))
-        if fnsku in self._reversed:
-            self._find(_event(record, row, at, ""))
+        if label(text(row.disposition)) == SELLABLE:
+            self._restocked[fnsku, needed(at)] += needed(whole(row.quantity))
+        if fnsku in self._reversed_fnskus:
+            self._add_find(_event(record, row, at, ""))
 
-    def _find(self, event: Event) -> None:
-        if event.fnsku in self._reversed and event.units > 0:
-            self.finds[event.fnsku].append(event)
+    def _add_find(self, event: LedgerEvent) -> None:
+        if event.fnsku in self._reversed_fnskus and event.units > 0:
+            self._finds[event.fnsku].append(event)
 
 
-def _event(record: str, row: LedgerRow, at: date | None, reason: str) -> Event:
+def _event(record: str, row: LedgerRow, at: date | None, reason: str) -> LedgerEvent:
     unreconciled = whole(row.unreconciledquantity)
-    return Event(
+    return LedgerEvent(
         day=needed(at),
         reference=text(row.referenceid),
         id=record,
@@ -106,5 +116,5 @@ def _event(record: str, row: LedgerRow, at: date | None, reason: str) -> Event:
         reason=reason,
         disposition=label(text(row.disposition)),
         place=place(country=text(row.country)) or place(country=text(row.store)),
-        open=None if unreconciled is None else abs(unreconciled),
+        unreconciled=None if unreconciled is None else abs(unreconciled),
     )

@@ -1,20 +1,24 @@
-"""Reimbursements: what was paid, net of what was taken back."""
+"""Reads reimbursements: payments net of their reversals, and the reversals."""
 
 from collections.abc import Iterable, Sequence
 from datetime import date
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
 from connectors.amazon.cells import day, decimal, label, text, whole
-from connectors.amazon.claims.books import Payment, Reversal
-from connectors.amazon.claims.reading.rows import Rows, needed
-from connectors.amazon.claims.warehouse import grouped
+from connectors.amazon.claims.codes import REVERSED
+from connectors.amazon.claims.facts import Payment, Reversal
+from connectors.amazon.claims.grouping import grouped
+from connectors.amazon.claims.reading.reader import DatasetReader, needed
+
+Number = TypeVar("Number", int, Decimal)
+Dated = TypeVar("Dated", Payment, Reversal)
 
 
-class PaymentRow(msgspec.Struct):
-    """A row's cells."""
+class ReimbursementRow(msgspec.Struct):
+    """A row of the reimbursements report."""
 
     approvaldate: Any = None
     reimbursementid: Any = None
@@ -33,8 +37,8 @@ class PaymentRow(msgspec.Struct):
     originalreimbursementtype: Any = None
 
 
-class _Row(msgspec.Struct, frozen=True):
-    """A row as it is, before payments and reversals are told apart."""
+class _Entry(msgspec.Struct, frozen=True):
+    """A row with its cells as values: a payment or a reversal."""
 
     day: date
     id: str
@@ -45,41 +49,67 @@ class _Row(msgspec.Struct, frozen=True):
     sku: str
     fnsku: str
     currency: str
-    each: Decimal | None
+    per_unit: Decimal | None
     total: Decimal | None
     cash: int
     units: int | None
-    original: str
-    kind: str
+    original_number: str
+    original_reason: str
+    #: The records of all its lines.
+    records: tuple[str, ...]
 
     @property
-    def takes_back(self) -> bool:
+    def is_reversal(self) -> bool:
         signs = (self.total or 0, self.units or 0)
-        return self.reason == "reimbursementreversal" or min(signs) < 0
+        return self.reason == REVERSED or min(signs) < 0
 
 
-def read_payments(rows: Rows) -> tuple[Sequence[Payment], Sequence[Reversal]]:
-    """Payments less their reversals, and the reversals; a row that comes twice counts once."""
-    found: dict[tuple[str, ...], _Row] = {}
-    for row in rows.read("reimbursements", PaymentRow, _row):
-        # One number may be for several orders.
-        kind = ("back", row.original) if row.takes_back else ("paid", row.reason, row.order)
-        natural = (row.number or row.id, row.sku, row.fnsku, *kind)
-        if natural not in found or row.id < found[natural].id:
-            found[natural] = row
-    ordered = sorted(found.values(), key=lambda each: (each.day, each.id))
-    return _netted(ordered)
+def read_payments(reader: DatasetReader) -> tuple[Sequence[Payment], Sequence[Reversal]]:
+    """Payments less what was taken back, and the reversals.
+
+    One reimbursement id may have several lines, also equal ones (Seller Central help 200732720).
+    Every line is a payment; the lines of a reversal are added up."""
+    rows = reader.read("reimbursements", ReimbursementRow, _entry)
+    entries = sorted(rows, key=lambda entry: (entry.day, entry.id))
+    return _net(
+        [entry for entry in entries if not entry.is_reversal],
+        _add_up_lines(entry for entry in entries if entry.is_reversal),
+    )
 
 
-def _row(record: str, row: PaymentRow) -> _Row:
-    each, total = decimal(row.amountperunit), decimal(row.amounttotal)
+def _add_up_lines(reversals: Iterable[_Entry]) -> Sequence[_Entry]:
+    lines = grouped(
+        reversals,
+        lambda entry: (entry.number or entry.id, entry.sku, entry.fnsku, entry.original_number),
+    )
+    return [
+        msgspec.structs.replace(
+            group[0],
+            total=_sum([entry.total for entry in group]),
+            units=_sum([entry.units for entry in group]),
+            records=tuple(entry.id for entry in group),
+        )
+        for group in lines.values()
+    ]
+
+
+def _sum(values: Sequence[Number | None]) -> Number | None:
+    """None if a value is missing."""
+    numbers = [value for value in values if value is not None]
+    if len(numbers) < len(values):
+        return None
+    return sum(numbers[1:], numbers[0])
+
+
+def _entry(record: str, row: ReimbursementRow) -> _Entry:
+    per_unit, total = decimal(row.amountperunit), decimal(row.amounttotal)
     cash, inventory = whole(row.quantityreimbursedcash), whole(row.quantityreimbursedinventory)
-    units = _all(whole(row.quantityreimbursedtotal), cash, inventory)
-    if units is None and each and total:
-        units = int(total / each)
-    if each is None and total is not None and cash:
-        each = total / cash
-    found = _Row(
+    units = _units_in_all(whole(row.quantityreimbursedtotal), cash, inventory)
+    if units is None and per_unit and total:
+        units = int(total / per_unit)
+    if per_unit is None and total is not None and cash:
+        per_unit = total / cash
+    entry = _Entry(
         day=needed(day(row.approvaldate)),
         id=record,
         number=text(row.reimbursementid),
@@ -89,99 +119,114 @@ def _row(record: str, row: PaymentRow) -> _Row:
         sku=text(row.sku),
         fnsku=text(row.fnsku),
         currency=text(row.currencyunit).upper(),
-        each=each,
+        per_unit=per_unit,
         total=total,
         cash=(units or 0) if cash is None else cash,
         units=units,
-        original=text(row.originalreimbursementid),
-        kind=label(text(row.originalreimbursementtype)),
+        original_number=text(row.originalreimbursementid),
+        original_reason=label(text(row.originalreimbursementtype)),
+        records=(record,),
     )
-    if not found.takes_back:
+    if not entry.is_reversal:
         needed(units)
-    return found
+    return entry
 
 
-def _all(told: int | None, cash: int | None, inventory: int | None) -> int | None:
-    """Units paid for in all; those in kind may be told only by themselves."""
-    if told or (cash is None and inventory is None):
-        return told
+def _units_in_all(total: int | None, cash: int | None, inventory: int | None) -> int | None:
+    """Units in money and in inventory. The total may leave out those in inventory."""
+    if total or (cash is None and inventory is None):
+        return total
     return (cash or 0) + (inventory or 0)
 
 
-def _netted(rows: Sequence[_Row]) -> tuple[Sequence[Payment], Sequence[Reversal]]:
-    payments = {each.id: _payment(each) for each in rows if not each.takes_back}
-    numbered = grouped(
-        (each for each in payments.values() if each.number), lambda each: each.number
+def _net(
+    paid: Sequence[_Entry], reversed_: Sequence[_Entry]
+) -> tuple[Sequence[Payment], Sequence[Reversal]]:
+    """Subtract each reversal from the payments that it names."""
+    payments = {entry.id: _payment(entry) for entry in paid}
+    by_number = grouped(
+        (payment for payment in payments.values() if payment.number),
+        lambda payment: payment.number,
     )
     reversals: dict[tuple[str, ...], Reversal] = {}
-    for row in rows:
-        if not row.takes_back:
-            continue
-        originals = [each for each in numbered.get(row.original, ()) if _reverses(row, each)]
-        originals.sort(key=lambda each: (each.reason != row.kind, each.day, each.id))
-        found = _reversal(row, originals[0] if originals else None)
-        natural = (found.number or found.id, found.sku, found.fnsku, found.names)
+    for entry in reversed_:
+        originals = _originals(entry, by_number.get(entry.original_number, ()))
+        reversal = _reversal(entry, originals[0] if originals else None)
+        natural = (
+            reversal.number or reversal.id,
+            reversal.sku,
+            reversal.fnsku,
+            reversal.original_number,
+        )
         if natural in reversals:
-            continue  # the same again, this time with the product that it had left to its original
-        reversals[natural] = found
-        left = found.units
+            continue  # the same reversal, once with its product and once without
+        reversals[natural] = reversal
+        left = reversal.units
         for original in originals:
-            now = payments[original.id]
-            units = min(left, now.units)
+            payment = payments[original.id]
+            units = min(left, payment.units)
             left -= units
             payments[original.id] = msgspec.structs.replace(
-                now, units=now.units - units, cash=max(now.cash - units, 0)
+                payment, units=payment.units - units, cash=max(payment.cash - units, 0)
             )
-    taken = sorted(reversals.values(), key=lambda each: (each.day, each.id))
-    return _in_order(payments.values()), taken
+    return _by_day(payments.values()), _by_day(reversals.values())
 
 
-def _in_order(payments: Iterable[Payment]) -> Sequence[Payment]:
-    return sorted(payments, key=lambda each: (each.day, each.id))
-
-
-def _payment(row: _Row) -> Payment:
-    return Payment(
-        day=row.day,
-        id=row.id,
-        number=row.number,
-        case=row.case,
-        order=row.order,
-        reason=row.reason,
-        sku=row.sku,
-        fnsku=row.fnsku,
-        currency=row.currency,
-        each=row.each,
-        cash=row.cash,
-        units=row.units or 0,
+def _originals(entry: _Entry, payments: Iterable[Payment]) -> Sequence[Payment]:
+    """The payments that a reversal may take back, those with its reason first."""
+    return sorted(
+        (payment for payment in payments if _is_same_product(entry, payment)),
+        key=lambda payment: (payment.reason != entry.original_reason, payment.day, payment.id),
     )
 
 
-def _reverses(row: _Row, payment: Payment) -> bool:
-    """A reversal is of its own product only, as far as both rows name it."""
-    pairs = ((row.fnsku, payment.fnsku), (row.sku, payment.sku))
+def _by_day(rows: Iterable[Dated]) -> Sequence[Dated]:
+    return sorted(rows, key=lambda row: (row.day, row.id))
+
+
+def _payment(entry: _Entry) -> Payment:
+    return Payment(
+        day=entry.day,
+        id=entry.id,
+        number=entry.number,
+        case=entry.case,
+        order=entry.order,
+        reason=entry.reason,
+        sku=entry.sku,
+        fnsku=entry.fnsku,
+        currency=entry.currency,
+        per_unit=entry.per_unit,
+        cash=entry.cash,
+        units=entry.units or 0,
+    )
+
+
+def _is_same_product(entry: _Entry, payment: Payment) -> bool:
+    """Whether the product is the same, as far as both rows name it."""
+    pairs = ((entry.fnsku, payment.fnsku), (entry.sku, payment.sku))
     return all(not one or not other or one == other for one, other in pairs)
 
 
-def _reversal(row: _Row, original: Payment | None) -> Reversal:
-    """How many units it takes back: as it says, else as many as its amount is worth, else all."""
-    units = abs(row.units) if row.units else None
-    each = original.each if original else None
-    if units is None and row.total and each:
-        units = int(abs(row.total / each))
+def _reversal(entry: _Entry, original: Payment | None) -> Reversal:
+    """A reversal of as many units as it states; or else as its amount is worth; or else of all."""
+    units = abs(entry.units) if entry.units else None
+    per_unit = original.per_unit if original else None
+    if units is None and entry.total and per_unit:
+        units = int(abs(entry.total / per_unit))
     if units is None:
         units = original.units if original else 1
     return Reversal(
-        day=row.day,
-        id=row.id,
-        number=row.number,
-        names=row.original,
-        order=row.order or (original.order if original else ""),
-        reason=original.reason if original else row.kind,
-        sku=row.sku or (original.sku if original else ""),
-        fnsku=row.fnsku or (original.fnsku if original else ""),
-        currency=row.currency,
-        amount=row.total,
+        day=entry.day,
+        id=entry.id,
+        records=entry.records,
+        number=entry.number,
+        original_number=entry.original_number,
+        order=entry.order or (original.order if original else ""),
+        reason=original.reason if original else entry.original_reason,
+        sku=entry.sku or (original.sku if original else ""),
+        fnsku=entry.fnsku or (original.fnsku if original else ""),
+        currency=entry.currency,
+        amount=entry.total,
         units=units,
         original=original,
     )

@@ -1,7 +1,7 @@
-"""Products: their previewed fees, their prices, and which SKU an FNSKU is."""
+"""Reads products: their fee previews, their prices, and which SKUs an FNSKU has."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -9,16 +9,17 @@ from typing import Any
 import msgspec
 
 from connectors.amazon.cells import decimal, label, moment, text
-from connectors.amazon.claims.books import Payment, Preview
-from connectors.amazon.claims.reading.rows import Rows, needed
-from connectors.amazon.claims.warehouse import grouped
+from connectors.amazon.claims.facts import Payment, Preview, ProductFacts
+from connectors.amazon.claims.grouping import grouped
+from connectors.amazon.claims.reading.reader import DatasetReader, needed
 from connectors.amazon.marketplaces import place
 
 UNDATED = datetime(2000, 1, 1, tzinfo=UTC)
+"""The time of a preview that states none: older than any charge."""
 
 
 class FeeRow(msgspec.Struct):
-    """A row's cells, of the American layout and of the European one."""
+    """A row of the fee preview, in the US layout or in the European one."""
 
     sku: Any = None
     fnsku: Any = None
@@ -34,7 +35,7 @@ class FeeRow(msgspec.Struct):
 
 
 class StockRow(msgspec.Struct):
-    """A row's cells."""
+    """A row of the inventory report."""
 
     sku: Any = None
     fnsku: Any = None
@@ -42,68 +43,66 @@ class StockRow(msgspec.Struct):
 
 
 class Products:
-    """`previews` and `prices` by SKU, the previews in the order of their time; by FNSKU, one of its
-    SKUs and all of them (`twins`)."""
+    """Reads the product datasets; other datasets add SKUs by `learn_sku`."""
 
-    def __init__(self) -> None:
-        self.previews: Mapping[str, Sequence[Preview]] = {}
-        self.prices: dict[str, Decimal] = {}
-        self.skus: dict[str, str] = {}
-        self.twins: defaultdict[str, set[str]] = defaultdict(set)
-
-    def read(self, rows: Rows) -> "Products":
-        for _ in rows.read("stock", StockRow, self._stock):
-            pass
-        found = sorted(
-            rows.read("fees", FeeRow, self._preview), key=lambda each: (each.at, each.id)
+    def __init__(self, reader: DatasetReader) -> None:
+        self._prices: dict[str, Decimal] = {}
+        self._skus: dict[str, str] = {}
+        self._all_skus: defaultdict[str, set[str]] = defaultdict(set)
+        reader.visit("stock", StockRow, self._stock)
+        previews = sorted(
+            reader.read("fees", FeeRow, self._preview),
+            key=lambda preview: (preview.at, preview.id),
         )
-        self.previews = grouped(found, lambda each: each.sku)
-        return self
+        self.previews = grouped(previews, lambda preview: preview.sku)
 
-    def name(self, fnsku: str, sku: str) -> None:
-        """Remember the SKU of an FNSKU; of several, always the same whichever comes first."""
+    def learn_sku(self, fnsku: str, sku: str) -> None:
+        """Add a SKU of an FNSKU. Of several, the first by name is its one SKU in every sync."""
         if fnsku and sku:
-            self.skus[fnsku] = min(self.skus.get(fnsku, sku), sku)
-            self.twins[fnsku].add(sku)
+            self._skus[fnsku] = min(self._skus.get(fnsku, sku), sku)
+            self._all_skus[fnsku].add(sku)
 
-    def completed(self, payments: Iterable[Payment]) -> Sequence[Payment]:
-        """The same, those that name their SKU only with the FNSKU of it, if there is one and no
-        other."""
+    def with_fnsku(self, payments: Iterable[Payment]) -> Sequence[Payment]:
+        """The payments; those that name only a SKU get its FNSKU, if the SKU has exactly one."""
         fnskus: defaultdict[str, set[str]] = defaultdict(set)
-        for fnsku, names in self.twins.items():
-            for sku in names:
+        for fnsku, skus in self._all_skus.items():
+            for sku in skus:
                 fnskus[sku].add(fnsku)
         return [
-            msgspec.structs.replace(each, fnsku=next(iter(fnskus[each.sku])))
-            if not each.fnsku and len(fnskus.get(each.sku, ())) == 1
-            else each
-            for each in payments
+            msgspec.structs.replace(payment, fnsku=next(iter(fnskus[payment.sku])))
+            if not payment.fnsku and len(fnskus.get(payment.sku, ())) == 1
+            else payment
+            for payment in payments
         ]
+
+    def facts(self) -> ProductFacts:
+        return ProductFacts(self.previews, self._prices, self._skus, self._all_skus)
 
     def _stock(self, _: str, row: StockRow) -> None:
         sku, price = needed(text(row.sku)), decimal(row.yourprice)
-        self.name(text(row.fnsku), sku)
+        self.learn_sku(text(row.fnsku), sku)
         if price is not None and price > 0:
-            self.prices[sku] = min(self.prices.get(sku, price), price)
+            self._prices[sku] = min(self._prices.get(sku, price), price)
 
     def _preview(self, record: str, row: FeeRow) -> Preview:
         at, currency = moment(row.snapshotat), text(row.currency).upper()
         sku = needed(text(row.sku))
-        self.name(text(row.fnsku), sku)
+        self.learn_sku(text(row.fnsku), sku)
         return Preview(
             at=at or UNDATED,
             id=record,
             sku=sku,
             place=place(text(row.marketplaceid), text(row.amazonstore), currency),
             currency=currency,
-            expected=_expected(row) if at else None,  # without its time it may be from after
+            # Without its time, a preview may be from after the charge: then it proves nothing.
+            expected=_expected(row) if at else None,
             price=decimal(row.yourprice),
             fees=decimal(row.estimatedfeetotal),
         )
 
 
 def _expected(row: FeeRow) -> Decimal | None:
-    """A unit's fee when it is sold where it is stored. Zero means that Amazon has no estimate."""
+    """The fee of a unit that is sold in the country where it is stored. Zero means no estimate."""
     expected = decimal(row.expectedfulfillmentfeeperunit)
     if expected is None and label(text(row.haslocalinventory)) not in ("no", "n", "false"):
         expected = decimal(row.expecteddomesticfulfilmentfeeperunit)

@@ -1,154 +1,129 @@
-"""Sales: refunds, fulfilment fees and proceeds from the transactions; who fulfilled an order."""
+"""Reads sales: refunds, fulfilment fees and proceeds from transactions; places from orders."""
 
-import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any, TypeVar
 
 import msgspec
 
-from connectors.amazon.cells import decimal, label, moment, text, whole
-from connectors.amazon.claims.books import Charge, Key, Preview, Refund
-from connectors.amazon.claims.reading.rows import Rows, needed
+from connectors.amazon.cells import label, text
+from connectors.amazon.claims.codes import SELLABLE
+from connectors.amazon.claims.facts import (
+    Charge,
+    OrderItem,
+    Payment,
+    Preview,
+    Refund,
+    Return,
+    SalesFacts,
+    SoldItem,
+)
+from connectors.amazon.claims.grouping import grouped
+from connectors.amazon.claims.reading.reader import DatasetReader
+from connectors.amazon.claims.reading.transactions import (
+    ShippedItem,
+    ShippedRow,
+    TransactionItem,
+    TransactionRow,
+    amount_of,
+    fulfilment_fee,
+    inside,
+    items_of,
+    principal_of,
+    rough_fulfilment_fee,
+    shipped_items,
+)
 from connectors.amazon.marketplaces import place
 
-FULFILMENT = "fbaperunitfulfillmentfee"
-TAXES = frozenset({"tax", "vat", "taxamount", "gst"})
-BY_AMAZON = frozenset({"afn", "amazon", "fba"})
-NOISE = 0.02
-"""So little above what was expected is never a claim, whatever the rule tolerates."""
-ELSEWHERE = re.compile(r"S[0-9]{2}-.*")
-"""Orders of other channels that Amazon fulfils; they have fees of their own."""
+AMAZON_NETWORKS = frozenset({"afn", "amazon", "fba"})
+NEGLIGIBLE = 0.02
+"""A fee this little above the expected one is never claimed, whatever the rule tolerates."""
 
-Node = Mapping[str, Any]
-
-
-class TransactionRow(msgspec.Struct):
-    """A transaction of listTransactions, 2024-06-19."""
-
-    transactionId: Any = None
-    transactionType: Any = None
-    postedDate: Any = None
-    totalAmount: Any = None
-    relatedIdentifiers: Any = None
-    marketplaceDetails: Any = None
-    sellingPartnerMetadata: Any = None
-    items: Any = None
-    breakdowns: msgspec.Raw = msgspec.Raw(b"null")  # large, and hardly ever looked at
-
-
-class ShippedRow(msgspec.Struct):
-    """Of a transaction, what tells how many units of an order were shipped."""
-
-    transactionId: Any = None
-    transactionType: Any = None
-    relatedIdentifiers: Any = None
-    items: msgspec.Raw = msgspec.Raw(b"null")
+Posted = TypeVar("Posted", Refund, Charge, ShippedItem)
 
 
 class OrderRow(msgspec.Struct):
-    """An order of the Orders API, 2026-01-01."""
+    """An order of the Orders API (2026-01-01)."""
 
     orderId: Any = None
     fulfillment: Any = None
     salesChannel: Any = None
 
 
-class _Item(msgspec.Struct, frozen=True):
-    """One product of one transaction. `fees` are the nodes that its fulfilment fee is among;
-    `total` is the node of what it moved. Most are looked at no further."""
+def read_sales(
+    reader: DatasetReader,
+    previews: Mapping[str, Sequence[Preview]],
+    returns: Sequence[Return],
+    payments: Sequence[Payment],
+) -> SalesFacts:
+    """What the transactions and orders show of these products and orders.
 
-    record: str
-    transaction: str
-    at: datetime
-    order: str
-    place: str
-    sku: str
-    quantity: int | None
-    network: str
-    total: Node
-    fees: Sequence[object]
-    elsewhere: bool
-    follows: str
-    released: str
-
-
-class _Shipped(msgspec.Struct, frozen=True):
-    """Units of one product of one order."""
-
-    where: Key
-    units: int
-    transaction: str
-    follows: str
-    released: str
+    Orders are read only if they can add something."""
+    sales = _Sales(previews, returns, payments)
+    reader.visit("transactions", TransactionRow, sales.add)
+    sales.look_up_orders(reader)
+    refunds = [refund for refund in _posted_once(sales.refunds) if sales.is_amazons(refund)]
+    return SalesFacts(
+        refunds=sorted(refunds, key=lambda refund: (refund.day, refund.id)),
+        charges=sorted(_posted_once(sales.charges), key=lambda charge: (charge.at, charge.id)),
+        proceeds=sales.proceeds,
+        sold=_read_sold(reader, refunds),
+        order_places=sales.order_places,
+        home=sales.home,
+    )
 
 
-Posted = TypeVar("Posted", Refund, Charge, _Shipped)
-
-
-class Sales:
-    """What is kept: refunds, the fees that are higher than some preview of their SKU, proceeds of
-    `resold` SKUs, the places of `returned` orders. An order that Amazon took returns of, or paid
-    for, is one that it fulfilled: `ours` has those."""
-
+class _Sales:
     def __init__(
         self,
         previews: Mapping[str, Sequence[Preview]],
-        resold: set[str],
-        returned: set[str],
-        ours: set[str],
+        returns: Sequence[Return],
+        payments: Sequence[Payment],
     ) -> None:
-        self._least = _least(previews)
-        self._resold = resold
-        self._returned = returned
-        self._ours = set(ours)
-        self._refunds: list[Refund] = []
-        self._charges: list[Charge] = []
-        self.refunds: Sequence[Refund] = ()
-        self.charges: Sequence[Charge] = ()
-        self.proceeds: defaultdict[str, list[tuple[str, Decimal]]] = defaultdict(list)
-        self.sold_in: dict[str, str] = {}
-        self.sold: Counter[Key] = Counter()
+        self._fee_limits = _fee_limits(previews)
+        self._resold_skus = {row.sku for row in returns if row.disposition == SELLABLE}
+        self._returned_orders = {row.order for row in returns}
+        # Amazon takes returns of, and pays for, only the orders that it fulfilled.
+        self._amazon_orders = self._returned_orders | {payment.order for payment in payments}
         self._places: Counter[str] = Counter()
+        self.refunds: list[Refund] = []
+        self.charges: list[Charge] = []
+        self.proceeds: defaultdict[str, list[tuple[str, Decimal]]] = defaultdict(list)
+        self.order_places: dict[str, str] = {}
 
     @property
     def home(self) -> str:
-        """Where most was sold; empty if nothing was."""
-        return max(self._places, key=lambda each: (self._places[each], each), default="")
+        """The place where most was sold; empty if nothing was."""
+        return max(self._places, key=lambda name: (self._places[name], name), default="")
 
-    def read(self, rows: Rows) -> "Sales":
-        for _ in rows.read("transactions", TransactionRow, self._transaction):
-            pass
-        self._read_orders(rows)
-        refunds = [each for each in _posted_once(self._refunds) if self._by_amazon(each)]
-        self.refunds = sorted(refunds, key=lambda each: (each.day, each.id))
-        self.charges = sorted(_posted_once(self._charges), key=lambda each: (each.at, each.id))
-        self._count_sold(rows)
-        return self
+    def is_amazons(self, refund: Refund) -> bool:
+        """Whether Amazon fulfilled the order of a refund."""
+        if refund.network:
+            return refund.network in AMAZON_NETWORKS
+        return refund.order in self._amazon_orders
 
-    def _transaction(self, record: str, row: TransactionRow) -> None:
+    def add(self, record: str, row: TransactionRow) -> None:
         kind = label(text(row.transactionType))
         if kind not in ("refund", "shipment"):
             return
-        for item in _items(record, row):
-            if item.place and not item.elsewhere:
+        for item in items_of(record, row):
+            if item.place and not item.other_channel:
                 self._places[item.place] += 1
-            if item.order in self._returned and item.place:
-                known = self.sold_in.get(item.order, item.place)
-                self.sold_in[item.order] = min(known, item.place)
+            if item.order in self._returned_orders and item.place:
+                other = self.order_places.get(item.order, item.place)
+                self.order_places[item.order] = min(other, item.place)
             if kind == "refund":
-                self._refund(item)
+                self._add_refund(item)
             elif item.quantity:
-                self._shipped(item, abs(item.quantity))
+                self._add_sale(item, abs(item.quantity))
 
-    def _refund(self, item: _Item) -> None:
+    def _add_refund(self, item: TransactionItem) -> None:
         units = 1 if item.quantity is None else abs(item.quantity)
         if not units or not item.order:
             return
-        amount, currency = _amount(item.total)
-        self._refunds.append(
+        amount, currency = amount_of(item.total)
+        self.refunds.append(
             Refund(
                 day=item.at.date(),
                 id=item.record,
@@ -157,26 +132,27 @@ class Sales:
                 sku=item.sku,
                 units=units,
                 total=amount,
+                principal=principal_of(item.breakdowns),
                 currency=currency,
                 place=item.place,
                 network=item.network,
-                follows=item.follows,
-                released=item.released,
+                releases=item.releases,
+                released_by=item.released_by,
             )
         )
 
-    def _shipped(self, item: _Item, units: int) -> None:
-        if item.elsewhere:
+    def _add_sale(self, item: TransactionItem, units: int) -> None:
+        if item.other_channel:
             return
-        if item.sku in self._resold and (not item.network or item.network in BY_AMAZON):
-            amount, currency = _amount(item.total)
+        if item.sku in self._resold_skus and (not item.network or item.network in AMAZON_NETWORKS):
+            amount, currency = amount_of(item.total)
             if amount is not None and currency:
                 self.proceeds[item.sku].append((currency, amount / units))
-        least = self._least.get(item.sku)
-        if least is None or _roughly(item.fees) / units <= least:
+        limit = self._fee_limits.get(item.sku)
+        if limit is None or rough_fulfilment_fee(item.breakdowns) / units <= limit:
             return
-        fee, currency = _fee(item.fees)
-        self._charges.append(
+        fee, currency = fulfilment_fee(item.breakdowns)
+        self.charges.append(
             Charge(
                 at=item.at,
                 id=item.record,
@@ -186,185 +162,76 @@ class Sales:
                 total=fee,
                 currency=currency,
                 place=item.place,
-                follows=item.follows,
-                released=item.released,
+                releases=item.releases,
+                released_by=item.released_by,
             )
         )
 
-    def _read_orders(self, rows: Rows) -> None:
-        """Look orders up, if there is one of which it is not known who fulfilled it, or where (if
-        all is sold in one place, it was there)."""
-        unknown = {each.order for each in self._refunds if not each.network} - self._ours
-        placeless = self._returned - self.sold_in.keys() if len(self._places) != 1 else set()
+    def look_up_orders(self, reader: DatasetReader) -> None:
+        """Read the orders if it is unknown who fulfilled a refunded one, or where a returned one
+        was sold. If all sales are in one place, returns are from there too."""
+        refunded = {refund.order for refund in self.refunds if not refund.network}
+        unknown = refunded - self._amazon_orders
+        several_places = len(self._places) != 1
+        placeless = self._returned_orders - self.order_places.keys() if several_places else set()
         if not unknown and not placeless:
             return
 
-        def look(_: str, row: OrderRow) -> None:
+        def look_up(_: str, row: OrderRow) -> None:
             order = text(row.orderId)
-            if order in unknown and label(_inside(row.fulfillment, "fulfilledBy")) in BY_AMAZON:
-                self._ours.add(order)
-            if order in placeless and (found := place(_inside(row.salesChannel, "marketplaceId"))):
-                self.sold_in[order] = found
+            fulfilled_by = label(inside(row.fulfillment, "fulfilledBy"))
+            if order in unknown and fulfilled_by in AMAZON_NETWORKS:
+                self._amazon_orders.add(order)
+            if order in placeless and (country := place(inside(row.salesChannel, "marketplaceId"))):
+                self.order_places[order] = country
 
-        for _ in rows.read("orders", OrderRow, look):
-            pass
-
-    def _count_sold(self, rows: Rows) -> None:
-        """How many units there were of what was refunded more than once, if that is told: a part of
-        the price may have been refunded twice of the same unit."""
-        counts = Counter((each.order, each.sku) for each in self.refunds)
-        several = {where for where, count in counts.items() if count > 1}
-        orders = {order for order, _ in several}
-        found: list[_Shipped] = []
-
-        def look(record: str, row: ShippedRow) -> None:
-            related = _related(row.relatedIdentifiers)
-            order = related.get("ORDER_ID", "")
-            if order not in orders or label(text(row.transactionType)) != "shipment":
-                return
-            for node in _nodes(msgspec.json.decode(row.items)):
-                product = _product(node)
-                where = order, text(product.get("sku"))
-                found.append(
-                    _Shipped(
-                        where=where,
-                        units=abs(whole(product.get("quantityShipped")) or 0),
-                        transaction=text(row.transactionId) or record,
-                        follows=related.get("DEFERRED_TRANSACTION_ID", ""),
-                        released=related.get("RELEASE_TRANSACTION_ID", ""),
-                    )
-                )
-
-        if several:
-            for _ in rows.read("transactions", ShippedRow, look, again=True):
-                pass
-        for each in _posted_once(found):
-            self.sold[each.where] += each.units
-
-    def _by_amazon(self, refund: Refund) -> bool:
-        return refund.network in BY_AMAZON if refund.network else refund.order in self._ours
+        reader.visit("orders", OrderRow, look_up)
 
 
-def _items(record: str, row: TransactionRow) -> Iterator[_Item]:
-    at, related = needed(moment(row.postedDate)), _related(row.relatedIdentifiers)
-    marketplace = _inside(row.marketplaceDetails, "marketplaceId") or _inside(
-        row.sellingPartnerMetadata, "marketplaceId"
+def _read_sold(reader: DatasetReader, refunds: Sequence[Refund]) -> Mapping[OrderItem, SoldItem]:
+    """The sales of refunded items. Transactions are read a second time, because a sale may be read
+    before its refund, and there are too many sales to keep all of them."""
+    orders = {refund.order for refund in refunds}
+    shipped: list[ShippedItem] = []
+
+    def add(record: str, row: ShippedRow) -> None:
+        shipped.extend(shipped_items(record, row, orders))
+
+    if orders:
+        reader.visit("transactions", ShippedRow, add, count_unusable=False)
+    by_item = grouped(_posted_once(shipped), lambda item: (item.order, item.sku))
+    return {order_item: _sold(items) for order_item, items in by_item.items()}
+
+
+def _sold(items: Sequence[ShippedItem]) -> SoldItem:
+    currencies = {item.currency for item in items}
+    return SoldItem(
+        units=sum(item.units for item in items),
+        total=_sum([item.total for item in items]),
+        principal=_sum([item.principal for item in items]),
+        currency=currencies.pop() if len(currencies) == 1 else "",
     )
-    name = label(_inside(row.marketplaceDetails, "marketplaceName"))
-    order = related.get("ORDER_ID", "")
-    nodes = _nodes(row.items)
-    for node in nodes:
-        product = _product(node)
-        sku = text(product.get("sku"))
-        if not sku:
-            continue
-        total, fees = _node(node.get("totalAmount")), _list(node.get("breakdowns"))
-        if len(nodes) == 1:  # what the transaction says is then said of its item
-            if decimal(total.get("currencyAmount")) is None:
-                total = _node(row.totalAmount)
-            fees = fees or _list(msgspec.json.decode(row.breakdowns))
-        yield _Item(
-            record=record,
-            transaction=text(row.transactionId) or record,
-            at=at,
-            order=order,
-            place=place(marketplace, currency=text(total.get("currencyCode"))),
-            sku=sku,
-            quantity=whole(product.get("quantityShipped")),
-            network=label(text(product.get("fulfillmentNetwork"))),
-            total=total,
-            fees=fees,
-            elsewhere=bool(ELSEWHERE.fullmatch(order)) or name.startswith("nonamazon"),
-            follows=related.get("DEFERRED_TRANSACTION_ID", ""),
-            released=related.get("RELEASE_TRANSACTION_ID", ""),
-        )
+
+
+def _sum(amounts: Sequence[Decimal | None]) -> Decimal | None:
+    """None if an amount is missing."""
+    known = [amount for amount in amounts if amount is not None]
+    return sum(known, Decimal(0)) if len(known) == len(amounts) else None
 
 
 def _posted_once(posted: Sequence[Posted]) -> list[Posted]:
-    """Without those that only release one that was deferred and is here too."""
-    ids = {each.transaction for each in posted}
-    released = {each.released for each in posted}
-    return [each for each in posted if each.follows not in ids and each.transaction not in released]
+    """Without the second posting of a deferred transaction, which only releases the first."""
+    ids = {item.transaction for item in posted}
+    releasing = {item.released_by for item in posted}
+    return [
+        item for item in posted if item.releases not in ids and item.transaction not in releasing
+    ]
 
 
-def _least(previews: Mapping[str, Sequence[Preview]]) -> Mapping[str, float]:
-    """The smallest expectation of each SKU, and a little more: no charge up to it is too high."""
+def _fee_limits(previews: Mapping[str, Sequence[Preview]]) -> Mapping[str, float]:
+    """By SKU, the lowest expected fee and a little more: no charge up to it is too high."""
     return {
-        sku: float(min(expected)) + NOISE
-        for sku, found in previews.items()
-        if (expected := [each.expected for each in found if each.expected is not None])
+        sku: float(min(expected)) + NEGLIGIBLE
+        for sku, of_sku in previews.items()
+        if (expected := [row.expected for row in of_sku if row.expected is not None])
     }
-
-
-def _fees(nodes: Sequence[object]) -> Iterator[tuple[int, Node]]:
-    """The amounts of fulfilment fees among breakdowns, at any depth, and of the taxes in them; each
-    with the sign by which they add up to a charge without tax."""
-    stack = list(nodes)
-    while stack:  # of every sale: this is where most of a detection's time goes
-        node = stack.pop()
-        if not isinstance(node, dict):
-            continue
-        inner = node.get("breakdowns")
-        if _kind(node) != FULFILMENT:
-            if isinstance(inner, list):
-                stack += inner
-            continue
-        yield -1, _node(node.get("breakdownAmount"))
-        for each in _nodes(inner):
-            if _kind(each) in TAXES:
-                yield 1, _node(each.get("breakdownAmount"))
-
-
-def _kind(node: Node) -> str:
-    kind = node.get("breakdownType")
-    return label(kind) if type(kind) is str else ""
-
-
-def _fee(nodes: Sequence[object]) -> tuple[Decimal, str]:
-    charged, currency = Decimal(0), ""
-    for sign, node in _fees(nodes):
-        amount, unit = _amount(node)
-        charged += sign * (amount or 0)
-        currency = unit or currency
-    return charged, currency
-
-
-def _roughly(nodes: Sequence[object]) -> float:
-    """The same, to far less than a cent: enough to see that most charges are not too high."""
-    charged = 0.0
-    for sign, node in _fees(nodes):
-        amount = node.get("currencyAmount")
-        charged += sign * (amount if type(amount) is float else float(decimal(amount) or 0))
-    return charged
-
-
-def _amount(node: Node) -> tuple[Decimal | None, str]:
-    return decimal(node.get("currencyAmount")), text(node.get("currencyCode")).upper()
-
-
-def _product(item: Node) -> Node:
-    contexts = _nodes(item.get("contexts"))
-    return next((each for each in contexts if text(each.get("sku"))), {})
-
-
-def _related(value: object) -> Mapping[str, str]:
-    return {
-        text(each.get("relatedIdentifierName")).upper(): text(each.get("relatedIdentifierValue"))
-        for each in _nodes(value)
-    }
-
-
-def _inside(value: object, name: str) -> str:
-    return text(value.get(name)) if isinstance(value, dict) else ""
-
-
-def _node(value: object) -> Node:
-    return value if isinstance(value, dict) else {}
-
-
-def _list(value: object) -> Sequence[object]:
-    return value if isinstance(value, list) else ()
-
-
-def _nodes(value: object) -> Sequence[Node]:
-    return [each for each in _list(value) if isinstance(each, dict)]

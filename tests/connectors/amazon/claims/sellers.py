@@ -1,13 +1,11 @@
-"""Mini-sellers, written by hand: a row for each thing that happened, days as numbers.
-
-Day 0 is DAY; a number of days before or after it is a day."""
+"""Small sellers written by hand: one row for each event. Days are numbers, counted from DAY."""
 
 import json
 from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from connectors.amazon.claims import Windows, find_claims
+from connectors.amazon.claims import Windows, find_claims, rule_windows
 from connectors.base import Claim, Findings, Money, Record
 
 DAY = date(2026, 6, 1)
@@ -17,14 +15,14 @@ DATASETS = (
 )
 ORDER = "111-0000001-0000001"
 SHIPMENT = "FBA15ABCDE01"
-US, DE, GB = "ATVPDKIKX0DER", "A1PA6795UKMFR9", "A1F83G8C2ARO7P"
+US, DE, GB, JP = "ATVPDKIKX0DER", "A1PA6795UKMFR9", "A1F83G8C2ARO7P", "A1VC38T7YXB528"
 
 Row = dict[str, Any]
 Rows = Mapping[str, Iterable[Row]]
 
 
 class Seller:
-    """Records as the service would have landed them; `missing` datasets are not complete."""
+    """The records of a seller as the service stores them; `missing` datasets are incomplete."""
 
     def __init__(
         self,
@@ -35,9 +33,9 @@ class Seller:
         self.records: dict[str, list[Record]] = {
             dataset: [
                 Record(row.get("_id", f"{dataset}-{number:04}"), json.dumps(_plain(row)).encode())
-                for number, row in enumerate(each)
+                for number, row in enumerate(dataset_rows)
             ]
-            for dataset, each in rows.items()
+            for dataset, dataset_rows in rows.items()
         }
         self.costs = costs or {}
         self.missing = set(missing)
@@ -68,27 +66,27 @@ def noon(number: int) -> datetime:
 
 def find(rows: Rows, at: int = 30, windows: Windows | None = None, **more: Any) -> Findings:
     """The findings on day `at`."""
-    return find_claims(Seller(rows, **more), noon(at), windows or Windows())
+    return find_claims(Seller(rows, **more), noon(at), windows or rule_windows())
 
 
-def claims(rows: Rows, rule: str, at: int = 30, **more: Any) -> list[Claim]:
-    return [each for each in find(rows, at, **more).claims if each.rule == rule]
+def claims_of(rows: Rows, rule: str, at: int = 30, **more: Any) -> list[Claim]:
+    return [claim for claim in find(rows, at, **more).claims if claim.rule == rule]
 
 
-def claim(rows: Rows, rule: str, at: int = 30, **more: Any) -> Claim:
-    (found,) = claims(rows, rule, at, **more)
+def only_claim(rows: Rows, rule: str, at: int = 30, **more: Any) -> Claim:
+    (found,) = claims_of(rows, rule, at, **more)
     return found
 
 
 def units(rows: Rows, rule: str, at: int = 30, **more: Any) -> int:
-    return sum(each.units for each in claims(rows, rule, at, **more))
+    return sum(claim.units for claim in claims_of(rows, rule, at, **more))
 
 
 # Rows --------------------------------------------------------------------------------------------
 
 
 def adjusted(day: int, reason: str, quantity: int, **more: Any) -> Row:
-    """A ledger row, an adjustment if `eventtype` says nothing else."""
+    """A row of the ledger; an adjustment unless `eventtype` is given."""
     return {
         "date": on(day).strftime("%m/%d/%Y"),
         "fnsku": "X1",
@@ -115,7 +113,7 @@ def restocked(day: int, quantity: int, **more: Any) -> Row:
     return adjusted(day, "", quantity, **{"eventtype": "CustomerReturns", **more})
 
 
-def paid(day: int, reason: str, quantity: int, each: str = "10.00", **more: Any) -> Row:
+def paid(day: int, reason: str, quantity: int, per_unit: str = "10.00", **more: Any) -> Row:
     return {
         "approvaldate": f"{on(day)}T09:00:00+00:00",
         "reimbursementid": more.get("_id", f"pay-{day}"),
@@ -125,8 +123,8 @@ def paid(day: int, reason: str, quantity: int, each: str = "10.00", **more: Any)
         "sku": "SKU-1",
         "fnsku": "X1",
         "currencyunit": "USD",
-        "amountperunit": each,
-        "amounttotal": str(float(each) * quantity),
+        "amountperunit": per_unit,
+        "amounttotal": str(float(per_unit) * quantity),
         "quantityreimbursedcash": str(quantity),
         "quantityreimbursedinventory": "0",
         "quantityreimbursedtotal": str(quantity),
@@ -197,7 +195,7 @@ def amount(value: float, currency: str = "USD") -> Row:
 
 
 def transaction(kind: str, day: int, total: float, quantity: int | None = 1, **more: Any) -> Row:
-    """A transaction of one item. `sku`, `network`, `currency`, `order`, `fee` shape it."""
+    """A transaction of one item; `more` may give its SKU, network, currency, order, fee, price."""
     currency = more.pop("currency", "USD")
     product = {
         "contextType": "ProductContext",
@@ -209,13 +207,17 @@ def transaction(kind: str, day: int, total: float, quantity: int | None = 1, **m
     item: Row = {"totalAmount": amount(total, currency), "contexts": [product], "breakdowns": []}
     if (fee := more.pop("fee", None)) is not None:
         base = {"breakdownType": "Base", "breakdownAmount": amount(-fee, currency)}
-        found = {
+        fulfilment = {
             "breakdownType": "FBAPerUnitFulfillmentFee",
             "breakdownAmount": amount(-fee, currency),
             "breakdowns": [base],
         }
-        fees = {"breakdownType": "AmazonFees", "breakdowns": [found]}
+        fees = {"breakdownType": "AmazonFees", "breakdowns": [fulfilment]}
         item["breakdowns"] = [{"breakdownType": "Expenses", "breakdowns": [fees]}]
+    if (principal := more.pop("principal", None)) is not None:
+        price = {"breakdownType": "Principal", "breakdownAmount": amount(principal, currency)}
+        charges = {"breakdownType": "ProductCharges", "breakdowns": [price]}
+        item["breakdowns"].append({"breakdownType": "Sales", "breakdowns": [charges]})
     order = more.pop("order", ORDER)
     return {
         "transactionId": more.get("_id", f"{kind}-{day}"),

@@ -4,7 +4,18 @@ from typing import Any
 
 import pytest
 
-from .sellers import SHIPMENT, adjusted, claim, claims, find, on, paid, receipt, shipment, units
+from .sellers import (
+    SHIPMENT,
+    adjusted,
+    claims_of,
+    find,
+    on,
+    only_claim,
+    paid,
+    receipt,
+    shipment,
+    units,
+)
 
 
 def sent(*rows: Any, receipts: Any = None, **more: Any) -> dict[str, Any]:
@@ -17,10 +28,10 @@ def changed(seen: int, last: int) -> dict[str, str]:
 
 
 def test_units_missing_from_a_closed_shipment_are_owed() -> None:
-    found = claim(sent(shipment(10, 8)), "R8")
-    assert (found.id, found.units) == (f"R8:{SHIPMENT}:X1", 2)
-    assert (found.opens, found.closes) == (on(15), on(270))
-    assert found.evidence == {"shipments": ("shipments-0000",), "ledger": ("ledger-0000",)}
+    claim = only_claim(sent(shipment(10, 8)), "R8")
+    assert (claim.id, claim.units) == (f"R8:{SHIPMENT}:X1", 2)
+    assert (claim.opens, claim.closes) == (on(15), on(270))
+    assert claim.evidence == {"shipments": ("shipments-0000",), "ledger": ("ledger-0000",)}
 
 
 @pytest.mark.parametrize(
@@ -28,54 +39,56 @@ def test_units_missing_from_a_closed_shipment_are_owed() -> None:
     [(14, "waiting"), (15, "claimable"), (270, "claimable"), (271, "expired")],
 )
 def test_the_window_includes_the_day_it_opens_and_the_day_it_closes(day: int, status: str) -> None:
-    assert claim(sent(shipment(10, 8)), "R8", at=day).status == status
+    assert only_claim(sent(shipment(10, 8)), "R8", at=day).status == status
 
 
 def test_the_first_receipt_of_any_product_is_the_delivery() -> None:
     receipts = [receipt(9, 8), receipt(3, 1, fnsku="X2")]
-    assert claim(sent(shipment(10, 8), receipts=receipts), "R8").opens == on(18)
+    assert only_claim(sent(shipment(10, 8), receipts=receipts), "R8").opens == on(18)
 
 
-def test_a_shipment_of_which_nothing_was_received_has_not_arrived() -> None:
+def test_a_shipment_without_receipts_has_not_arrived() -> None:
     other = receipt(0, 8, shipment="FBA15OTHER01")
-    assert not claims(sent(shipment(10, 0), receipts=[other]), "R8")
-    assert not claims(sent(shipment(10, 8), receipts=[]), "R8")  # there is no ledger at all
+    assert not claims_of(sent(shipment(10, 0), receipts=[other]), "R8")
+    assert not claims_of(sent(shipment(10, 8), receipts=[]), "R8")  # the ledger is empty
 
 
-# What was delivered before the ledger begins -----------------------------------------------------
+# Delivered before the ledger begins --------------------------------------------------------------
 
 BEGINS = adjusted(0, "", -1, eventtype="Shipments", fnsku="X9")
 
 
-def test_what_was_received_before_the_ledger_begins_was_delivered_before_that() -> None:
-    found = claim(sent(shipment(10, 8), receipts=[BEGINS]), "R8", at=100)
-    assert (found.units, found.confidence, found.status) == (2, "low", "claimable")
-    assert found.closes == on(270)  # at the latest
-    assert found.details["delivered"] == f"before {on(0)}"
-    assert found.details["receivedUnseen"] == "8"
-    assert found.evidence == {"shipments": ("shipments-0000",)}
+def test_units_received_before_the_ledger_begins_have_low_confidence() -> None:
+    claim = only_claim(sent(shipment(10, 8), receipts=[BEGINS]), "R8", at=100)
+    assert (claim.units, claim.confidence, claim.status) == (2, "low", "claimable")
+    assert claim.closes == on(270)
+    assert claim.details["delivered"] == f"before {on(0)}"
+    assert claim.details["receivedUnseen"] == "8"
+    assert claim.evidence == {"shipments": ("shipments-0000",)}
 
 
-def test_a_claim_is_unsure_if_some_receipts_were_before_the_ledger_begins() -> None:
+def test_confidence_is_low_if_some_receipts_are_older_than_the_ledger() -> None:
     receipts = [BEGINS, receipt(2, 1)]
-    found = claim(sent(shipment(10, 8), receipts=receipts), "R8", at=100)
-    assert (found.units, found.confidence, found.opens) == (2, "low", on(17))
-    assert found.details["receivedUnseen"] == "7"
+    claim = only_claim(sent(shipment(10, 8), receipts=receipts), "R8", at=100)
+    assert (claim.units, claim.confidence, claim.opens) == (2, "low", on(17))
+    assert claim.details["receivedUnseen"] == "7"
     receipts = [BEGINS, receipt(2, 9)]
-    assert claim(sent(shipment(10, 8), receipts=receipts), "R8", at=100).confidence == "high"
+    assert only_claim(sent(shipment(10, 8), receipts=receipts), "R8", at=100).confidence == "high"
 
 
-def test_nothing_is_owed_of_an_old_shipment_that_is_complete() -> None:
+def test_an_old_complete_shipment_has_no_claim() -> None:
     assert not find(sent(shipment(10, 10), receipts=[BEGINS]), at=100).claims
 
 
 @pytest.mark.parametrize(("day", "owed"), [(20, 0), (21, 2)])
-def test_an_old_open_shipment_is_as_fresh_as_the_ledger_is_long(day: int, owed: int) -> None:
+def test_an_open_shipment_without_receipts_waits_from_the_first_day_of_the_ledger(
+    day: int, owed: int
+) -> None:
     rows = sent(shipment(10, 8, "RECEIVING"), receipts=[BEGINS])
     assert units(rows, "R8", at=day) == owed
 
 
-def test_a_payment_is_first_for_the_shipment_whose_receipts_are_seen() -> None:
+def test_a_payment_closes_a_shipment_with_receipts_first() -> None:
     later = "FBA15ABCDE02"
     rows = sent(
         shipment(10, 8),
@@ -83,12 +96,12 @@ def test_a_payment_is_first_for_the_shipment_whose_receipts_are_seen() -> None:
         receipts=[BEGINS, receipt(5, 3, shipment=later)],
         reimbursements=[paid(20, "Lost_Inbound", 2)],
     )
-    assert [each.id for each in claims(rows, "R8", at=100)] == [f"R8:{SHIPMENT}:X1"]
+    assert [claim.id for claim in claims_of(rows, "R8", at=100)] == [f"R8:{SHIPMENT}:X1"]
     rows["reimbursements"] = [paid(-90, "Lost_Inbound", 2)]
-    assert [each.id for each in claims(rows, "R8", at=100)] == [f"R8:{later}:X1"]
+    assert [claim.id for claim in claims_of(rows, "R8", at=100)] == [f"R8:{later}:X1"]
 
 
-def test_receipts_after_the_shipment_was_closed_count() -> None:
+def test_receipts_after_the_shipment_closed_count() -> None:
     receipts = [receipt(0, 8), receipt(20, 1)]
     assert units(sent(shipment(10, 8), receipts=receipts), "R8") == 1
     assert units(sent(shipment(10, 8), receipts=[*receipts, receipt(25, 1)]), "R8") == 0
@@ -99,22 +112,22 @@ def test_a_receipt_of_another_product_does_not_count() -> None:
     assert units(sent(shipment(10, 8), receipts=receipts), "R8") == 2
 
 
-def test_a_ledger_that_begins_late_does_not_take_back_what_was_received() -> None:
+def test_a_ledger_that_begins_late_does_not_reduce_the_received_units() -> None:
     assert units(sent(shipment(10, 8), receipts=[receipt(0, 1)]), "R8") == 2
 
 
-def test_nothing_is_owed_of_a_full_shipment() -> None:
+def test_a_complete_shipment_has_no_claim() -> None:
     assert not find(sent(shipment(10, 10), receipts=[receipt(0, 10)])).claims
 
 
 @pytest.mark.parametrize("status", ["WORKING", "SHIPPED", "IN_TRANSIT", "CANCELLED", "DELETED"])
-def test_a_shipment_that_did_not_arrive_is_no_case(status: str) -> None:
+def test_a_shipment_that_did_not_arrive_has_no_claim(status: str) -> None:
     assert not find(sent(shipment(10, 8, status)), at=90).claims
 
 
 @pytest.mark.parametrize("status", ["RECEIVING", "DELIVERED", "CHECKED_IN"])
 @pytest.mark.parametrize(("last", "owed"), [(40, 0), (39, 2)])
-def test_an_open_shipment_is_a_case_after_21_days_without_a_change(
+def test_an_open_shipment_has_a_claim_after_21_days_without_a_change(
     status: str, last: int, owed: int
 ) -> None:
     row = shipment(10, 8, status, **changed(1, last))
@@ -122,7 +135,7 @@ def test_an_open_shipment_is_a_case_after_21_days_without_a_change(
 
 
 @pytest.mark.parametrize(("last", "owed"), [(40, 0), (39, 2)])
-def test_what_was_never_seen_to_change_is_as_fresh_as_its_last_receipt(
+def test_without_a_seen_change_the_21_days_count_from_the_last_receipt(
     last: int, owed: int
 ) -> None:
     row = shipment(10, 8, "RECEIVING", **changed(59, 59))
@@ -130,44 +143,44 @@ def test_what_was_never_seen_to_change_is_as_fresh_as_its_last_receipt(
     assert units(sent(row, receipts=receipts), "R8", at=60) == owed
 
 
-def test_a_payment_for_the_product_settles_it() -> None:
+def test_a_payment_for_the_product_settles_the_shipment() -> None:
     rows = sent(shipment(10, 8), reimbursements=[paid(20, "Lost_Inbound", 2)])
     assert not find(rows).claims
     assert find(rows).settled == (f"R8:{SHIPMENT}:X1",)
 
 
-def test_a_part_payment_leaves_the_other_units() -> None:
+def test_a_partial_payment_leaves_the_other_units_open() -> None:
     assert units(sent(shipment(10, 8), reimbursements=[paid(20, "Lost_Inbound", 1)]), "R8") == 1
 
 
 @pytest.mark.parametrize(
     "other", [{"fnsku": "X2"}, {"reason": "Lost_Warehouse"}, {"caseid": "FBA15OTHER01"}]
 )
-def test_a_payment_for_something_else_leaves_it_open(other: dict[str, str]) -> None:
+def test_a_payment_for_something_else_leaves_the_shipment_open(other: dict[str, str]) -> None:
     payment = paid(20, "Lost_Inbound", 2) | other
     assert units(sent(shipment(10, 8), reimbursements=[payment]), "R8") == 2
 
 
 @pytest.mark.parametrize(("day", "left"), [(-8, 2), (-7, 0)])
-def test_a_payment_from_before_the_delivery_is_for_another_shipment(day: int, left: int) -> None:
+def test_a_payment_older_than_the_delivery_is_for_another_shipment(day: int, left: int) -> None:
     rows = sent(shipment(10, 8), reimbursements=[paid(day, "Lost_Inbound", 2)])
     assert units(rows, "R8") == left
 
 
-def test_a_payment_that_names_a_shipment_is_for_that_one_else_the_oldest_is_closed_first() -> None:
+def test_a_payment_closes_the_shipment_that_it_names_or_else_the_oldest() -> None:
     later = "FBA15ABCDE02"
     shipments = [shipment(10, 8), shipment(5, 3, ShipmentId=later)]
     receipts = [receipt(0, 8), receipt(5, 3, shipment=later)]
     payment = paid(20, "Lost_Inbound", 2)
-    found = claim(sent(*shipments, receipts=receipts, reimbursements=[payment]), "R8")
-    assert found.id == f"R8:{later}:X1"
+    claim = only_claim(sent(*shipments, receipts=receipts, reimbursements=[payment]), "R8")
+    assert claim.id == f"R8:{later}:X1"
     payment["amazonorderid"] = later
-    found = claim(sent(*shipments, receipts=receipts, reimbursements=[payment]), "R8")
-    assert found.id == f"R8:{SHIPMENT}:X1"
+    claim = only_claim(sent(*shipments, receipts=receipts, reimbursements=[payment]), "R8")
+    assert claim.id == f"R8:{SHIPMENT}:X1"
 
 
-def test_an_item_without_fnsku_is_matched_by_its_sku() -> None:
+def test_an_item_without_an_fnsku_is_matched_by_its_sku() -> None:
     row = shipment(10, 8)
     row["items"][0]["FulfillmentNetworkSKU"] = None
-    found = claim(sent(row, receipts=[receipt(0, 8), receipt(20, 1)]), "R8")
-    assert (found.id, found.units) == (f"R8:{SHIPMENT}:SKU-1", 1)
+    claim = only_claim(sent(row, receipts=[receipt(0, 8), receipt(20, 1)]), "R8")
+    assert (claim.id, claim.units) == (f"R8:{SHIPMENT}:SKU-1", 1)

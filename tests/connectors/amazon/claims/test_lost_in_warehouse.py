@@ -1,13 +1,13 @@
-"""R1: units that Amazon misplaced."""
+"""R1: units that Amazon lost in its warehouse."""
 
 from typing import Any
 
 import pytest
 
-from connectors.amazon.claims import Days, Windows
+from connectors.amazon.claims import Days, rule_windows
 from connectors.base import Money
 
-from .sellers import adjusted, claim, claims, find, on, paid, reversed_, units
+from .sellers import adjusted, claims_of, find, on, only_claim, paid, reversed_, units
 
 
 def lost(*rows: Any, **more: Any) -> dict[str, Any]:
@@ -15,11 +15,11 @@ def lost(*rows: Any, **more: Any) -> dict[str, Any]:
 
 
 def test_a_lost_unit_is_owed() -> None:
-    found = claim(lost(adjusted(0, "M", -2)), "R1", costs={"SKU-1": Money("4.125", "USD")})
-    assert (found.units, found.amount, found.currency) == (2, "8.25", "USD")
-    assert (found.id, found.confidence) == (f"R1:X1:{on(0)}:ref-0", "high")
-    assert (found.opens, found.closes) == (on(7), on(60))
-    assert found.evidence == {"ledger": ("ledger-0000",)}
+    claim = only_claim(lost(adjusted(0, "M", -2)), "R1", costs={"SKU-1": Money("4.125", "USD")})
+    assert (claim.units, claim.amount, claim.currency) == (2, "8.25", "USD")
+    assert (claim.id, claim.confidence) == (f"R1:X1:{on(0)}:ref-0", "high")
+    assert (claim.opens, claim.closes) == (on(7), on(60))
+    assert claim.evidence == {"ledger": ("ledger-0000",)}
 
 
 def test_reason_5_is_a_loss_too() -> None:
@@ -31,7 +31,7 @@ def test_reason_5_is_a_loss_too() -> None:
     [(6, "waiting"), (7, "claimable"), (60, "claimable"), (61, "expired")],
 )
 def test_the_window_includes_the_day_it_opens_and_the_day_it_closes(day: int, status: str) -> None:
-    assert claim(lost(adjusted(0, "M", -1)), "R1", day).status == status
+    assert only_claim(lost(adjusted(0, "M", -1)), "R1", day).status == status
 
 
 @pytest.mark.parametrize(
@@ -46,31 +46,27 @@ def test_the_window_includes_the_day_it_opens_and_the_day_it_closes(day: int, st
         adjusted(0, "M", -1, eventtype="WhseTransfers"),
     ],
 )
-def test_other_movements_are_no_losses(row: dict[str, Any]) -> None:
+def test_other_movements_are_not_losses(row: dict[str, Any]) -> None:
     assert not find(lost(row)).claims
 
 
-def test_the_two_halves_of_a_change_of_disposition_are_no_loss() -> None:
+def test_a_change_of_disposition_is_not_a_loss() -> None:
     rows = [adjusted(0, "Q", -1), adjusted(0, "P", 1, disposition="WAREHOUSE_DAMAGED")]
     assert not find(lost(*rows)).claims
 
 
 @pytest.mark.parametrize(("day", "left"), [(-8, 1), (-7, 0), (0, 0), (50, 0)])
-def test_what_was_found_up_to_a_week_before_the_loss_or_later_makes_up_for_it(
-    day: int, left: int
-) -> None:
+def test_a_unit_found_from_a_week_before_the_loss_on_offsets_it(day: int, left: int) -> None:
     assert units(lost(adjusted(0, "M", -1), adjusted(day, "F", 1)), "R1") == left
 
 
 @pytest.mark.parametrize(("day", "left"), [(-8, 1), (-7, 0), (0, 0), (90, 0)])
-def test_a_payment_from_a_week_before_the_loss_or_later_makes_up_for_it(
-    day: int, left: int
-) -> None:
+def test_a_payment_from_a_week_before_the_loss_on_offsets_it(day: int, left: int) -> None:
     rows = lost(adjusted(0, "M", -1), reimbursements=[paid(day, "Lost_Warehouse", 1)])
     assert units(rows, "R1") == left
 
 
-def test_a_paid_loss_is_settled_and_a_found_one_is_just_gone() -> None:
+def test_a_paid_loss_is_settled_and_a_found_one_is_not_reported() -> None:
     payment = lost(adjusted(0, "M", -1), reimbursements=[paid(5, "Lost_Warehouse", 1)])
     assert find(payment).settled == (f"R1:X1:{on(0)}:ref-0",)
     assert find(lost(adjusted(0, "M", -1), adjusted(3, "F", 1))).settled == ()
@@ -90,7 +86,7 @@ def test_a_payment_for_something_else_leaves_the_loss_open(other: dict[str, str]
     assert units(lost(adjusted(0, "M", -1), reimbursements=[payment]), "R1") == 1
 
 
-def test_a_payment_that_names_only_its_sku_is_for_the_product_if_it_has_no_other() -> None:
+def test_a_payment_with_only_a_sku_counts_if_the_sku_has_one_product() -> None:
     payment = paid(5, "Lost_Warehouse", 1, fnsku="")
     rows = lost(adjusted(0, "M", -1), reimbursements=[payment])
     one, other = ({"sku": "SKU-1", "fnsku": fnsku} for fnsku in ("X1", "X2"))
@@ -98,7 +94,7 @@ def test_a_payment_that_names_only_its_sku_is_for_the_product_if_it_has_no_other
     assert units(rows | {"stock": [one, other]}, "R1") == 1
 
 
-def test_units_paid_in_inventory_are_paid() -> None:
+def test_units_replaced_by_inventory_are_paid() -> None:
     payment = paid(
         5, "Lost_Warehouse", 1, quantityreimbursedcash="0", quantityreimbursedinventory="1"
     )
@@ -108,17 +104,17 @@ def test_units_paid_in_inventory_are_paid() -> None:
         assert units(rows, "R1") == 0
 
 
-def test_a_part_payment_closes_the_oldest_units_first() -> None:
+def test_a_partial_payment_closes_the_oldest_units_first() -> None:
     rows = lost(
         adjusted(10, "M", -2), adjusted(0, "M", -2), reimbursements=[paid(12, "Lost_Warehouse", 3)]
     )
-    found = claim(rows, "R1")
-    assert (found.units, found.opens) == (1, on(17))
-    assert found.evidence["reimbursements"] == ("reimbursements-0000",)
+    claim = only_claim(rows, "R1")
+    assert (claim.units, claim.opens) == (1, on(17))
+    assert claim.evidence["reimbursements"] == ("reimbursements-0000",)
     assert find(rows).settled == (f"R1:X1:{on(0)}:ref-0",)
 
 
-def test_a_credit_is_used_once_and_where_it_still_fits() -> None:
+def test_a_found_or_paid_unit_offsets_one_loss_only() -> None:
     rows = lost(
         adjusted(0, "M", -1),
         adjusted(35, "M", -1),
@@ -130,35 +126,77 @@ def test_a_credit_is_used_once_and_where_it_still_fits() -> None:
 
 
 @pytest.mark.parametrize(("day", "owed"), [(-80, 0), (-79, 1)])
-def test_what_is_found_is_not_taken_for_a_loss_that_closed_long_ago(day: int, owed: int) -> None:
+def test_a_found_unit_does_not_offset_a_loss_that_closed_long_ago(day: int, owed: int) -> None:
     rows = lost(adjusted(day, "M", -1), adjusted(0, "M", -1), adjusted(4, "F", 1))
     assert units(rows, "R1", at=22) == owed
 
 
-def test_a_loss_is_looked_at_for_as_long_as_its_window_says() -> None:
+def test_a_longer_window_keeps_older_losses() -> None:
     rows = lost(adjusted(-400, "M", -1), adjusted(0, "M", -1))
-    assert len(claims(rows, "R1")) == 1
-    assert len(claims(rows, "R1", windows=Windows(usual={"R1": Days(7, 540)}))) == 2
+    assert len(claims_of(rows, "R1")) == 1
+    assert len(claims_of(rows, "R1", windows=rule_windows({"US": {"R1": Days(7, 540)}}))) == 2
 
 
-def test_products_do_not_make_up_for_one_another() -> None:
+def test_a_found_unit_of_another_product_does_not_offset_a_loss() -> None:
     rows = lost(adjusted(0, "M", -1), adjusted(1, "F", 1, fnsku="X2"))
     assert units(rows, "R1") == 1
 
 
-@pytest.mark.parametrize(("figure", "left"), [("-1", 1), ("0", 0), ("2", 2), ("-9", 3)])
-def test_amazons_own_open_figure_wins_over_ours(figure: str, left: int) -> None:
+@pytest.mark.parametrize(
+    ("figure", "found", "left"),
+    [("-1", 2, 1), ("0", 2, 0), ("2", 1, 2), ("-9", 0, 3), ("-1", 3, 0), ("-9", 1, 2)],
+)
+def test_amazons_unreconciled_figure_is_an_upper_bound(figure: str, found: int, left: int) -> None:
     row = adjusted(0, "M", -3, unreconciledquantity=figure)
-    assert units(lost(row, adjusted(1, "F", 3)), "R1") == left
+    assert units(lost(row, adjusted(1, "F", found)), "R1") == left
+
+
+@pytest.mark.parametrize(
+    ("lost_units", "figure", "paid_units", "left", "confidence"),
+    [
+        (2, "2", 2, 0, None),
+        (3, "3", 1, 2, "low"),
+        (3, "3", 0, 3, "high"),
+        (3, "2", 1, 2, "high"),
+        (3, "2", 0, 2, "low"),
+    ],
+)
+def test_a_payment_counts_although_the_unreconciled_figure_does_not_fall(
+    lost_units: int, figure: str, paid_units: int, left: int, confidence: str | None
+) -> None:
+    rows = lost(
+        adjusted(0, "M", -lost_units, unreconciledquantity=figure),
+        reimbursements=[paid(9, "Lost_Warehouse", paid_units)] if paid_units else [],
+    )
+    claims = claims_of(rows, "R1")
+    assert sum(claim.units for claim in claims) == left
+    assert [claim.confidence for claim in claims] == ([confidence] if confidence else [])
+    assert left or find(rows).settled == (f"R1:X1:{on(0)}:ref-0",)
+
+
+def test_a_find_offsets_the_loss_that_amazon_reconciled_before_an_older_open_one() -> None:
+    rows = lost(
+        adjusted(0, "M", -1, unreconciledquantity="-1"),
+        adjusted(2, "M", -1, unreconciledquantity="0"),
+        adjusted(4, "F", 1),
+    )
+    assert [claim.id for claim in claims_of(rows, "R1")] == [f"R1:X1:{on(0)}:ref-0"]
+
+
+def test_every_line_of_a_reimbursement_counts() -> None:
+    lines = [paid(5, "Lost_Warehouse", count, reimbursementid="801") for count in (1, 2)]
+    assert not find(lost(adjusted(0, "M", -3), reimbursements=lines)).claims
+    equal_lines = [paid(5, "Lost_Warehouse", 1, reimbursementid="801") for _ in range(3)]
+    assert not find(lost(adjusted(0, "M", -3), reimbursements=equal_lines)).claims
 
 
 @pytest.mark.parametrize("figure", ["", "n/a", None])
-def test_an_open_figure_that_is_not_filled_does_not_count(figure: str | None) -> None:
+def test_an_empty_unreconciled_figure_is_ignored(figure: str | None) -> None:
     row = adjusted(0, "M", -3, unreconciledquantity=figure)
     assert units(lost(row, adjusted(1, "F", 1)), "R1") == 2
 
 
-def test_what_amazon_reconciled_uses_up_its_credits() -> None:
+def test_units_that_amazon_reconciled_use_up_found_units() -> None:
     rows = lost(
         adjusted(0, "M", -2, unreconciledquantity="0"),
         adjusted(5, "M", -1),
@@ -167,7 +205,7 @@ def test_what_amazon_reconciled_uses_up_its_credits() -> None:
     assert units(rows, "R1") == 1
 
 
-def test_a_loss_that_amazon_closed_by_paying_is_settled() -> None:
+def test_a_loss_that_amazon_reconciled_by_paying_is_settled() -> None:
     rows = lost(
         adjusted(0, "M", -1, unreconciledquantity="0"),
         reimbursements=[paid(5, "Lost_Warehouse", 1)],
@@ -175,25 +213,25 @@ def test_a_loss_that_amazon_closed_by_paying_is_settled() -> None:
     assert find(rows).settled == (f"R1:X1:{on(0)}:ref-0",)
 
 
-def test_n_counts_as_found_and_what_is_left_is_unsure() -> None:
+def test_reason_n_counts_as_found_and_leaves_low_confidence() -> None:
     assert units(lost(adjusted(0, "M", -1), adjusted(1, "N", 1)), "R1") == 0
-    found = claim(lost(adjusted(0, "M", -2), adjusted(1, "N", 1)), "R1")
-    assert (found.units, found.confidence) == (1, "low")
+    claim = only_claim(lost(adjusted(0, "M", -2), adjusted(1, "N", 1)), "R1")
+    assert (claim.units, claim.confidence) == (1, "low")
 
 
-def test_amazons_own_open_figure_is_sure_whatever_was_found() -> None:
+def test_amazons_unreconciled_figure_has_high_confidence() -> None:
     row = adjusted(0, "M", -2, unreconciledquantity="-1")
-    found = claim(lost(row, adjusted(1, "N", 1)), "R1")
-    assert (found.units, found.confidence) == (1, "high")
+    claim = only_claim(lost(row, adjusted(1, "N", 1)), "R1")
+    assert (claim.units, claim.confidence) == (1, "high")
 
 
-def test_rows_of_one_event_are_one_claim_and_equal_rows_are_separate_units() -> None:
-    found = claim(lost(adjusted(0, "M", -1), adjusted(0, "M", -1)), "R1")
-    assert found.units == 2
-    assert len(found.evidence["ledger"]) == 2
+def test_rows_of_one_event_are_one_claim_and_equal_rows_add_up() -> None:
+    claim = only_claim(lost(adjusted(0, "M", -1), adjusted(0, "M", -1)), "R1")
+    assert claim.units == 2
+    assert len(claim.evidence["ledger"]) == 2
 
 
-def test_a_reversed_payment_opens_the_loss_again() -> None:
+def test_a_reversed_payment_reopens_the_loss() -> None:
     rows = lost(
         adjusted(0, "M", -2),
         reimbursements=[
@@ -202,16 +240,16 @@ def test_a_reversed_payment_opens_the_loss_again() -> None:
         ],
     )
     assert units(rows, "R1") == 1
-    assert not claims(rows, "R9")
+    assert not claims_of(rows, "R9")
 
 
-def test_an_old_layout_is_enough() -> None:
+def test_a_ledger_in_an_old_layout_is_enough() -> None:
     row = adjusted(0, "M", -1)
     del row["country"]
     del row["msku"]
     assert units(lost(row), "R1") == 1
 
 
-def test_the_day_may_be_told_by_the_column_of_times_alone() -> None:
+def test_the_day_may_come_from_the_date_and_time_column() -> None:
     row = adjusted(0, "M", -1, date="", dateandtime=f"{on(0)}T00:00:00-0700")
-    assert claim(lost(row), "R1").opens == on(7)
+    assert only_claim(lost(row), "R1").opens == on(7)

@@ -1,0 +1,35 @@
+"""Amazon's codes, and what they mean for a claim.
+
+Sources: Seller Central help 200453260 and 200372710 (ledger reasons), 200453320 (dispositions).
+Words are compared as `cells.label` writes them: Lost_Warehouse is "lostwarehouse"."""
+
+# Reasons of ledger adjustments -------------------------------------------------------------------
+
+LOST = frozenset({"M", "5"})
+DAMAGED = frozenset({"E", "6", "7"})
+MAYBE_DAMAGED = frozenset({"H", "K", "U"})
+"""Damaged when already unsellable. Sources differ on whether Amazon pays for it."""
+FOUND = frozenset({"F", "N"})
+MAYBE_FOUND = frozenset({"N"})
+"""Found, or transferred from another owner. Sources differ."""
+DISPOSED = frozenset({"D"})
+ADJUSTMENTS = LOST | DAMAGED | MAYBE_DAMAGED | FOUND | DISPOSED
+"""Every reason that some rule reads. The others (P, Q, O, G, …) only move or relabel units."""
+
+# Dispositions ------------------------------------------------------------------------------------
+
+SELLABLE = "sellable"
+WAREHOUSE_DAMAGED = "warehousedamaged"
+NOT_THE_SELLERS_FAULT = frozenset({SELLABLE, WAREHOUSE_DAMAGED, "expired"})
+"""Of a disposed unit: the seller gave Amazon no reason to dispose of it."""
+AMAZONS_FAULT = frozenset({"damaged", "carrierdamaged"})
+"""Of a returned unit: Amazon or its carrier damaged it."""
+
+# Reasons of reimbursements -----------------------------------------------------------------------
+
+LOST_WAREHOUSE = "lostwarehouse"
+DAMAGED_WAREHOUSE = "damagedwarehouse"
+LOST_INBOUND = "lostinbound"
+REVERSED = "reimbursementreversal"
+LOST_OR_DAMAGED = ("lost", "damaged")
+"""How the reasons of lost and damaged units begin, in a warehouse, inbound or outbound."""

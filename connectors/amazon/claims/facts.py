@@ -1,0 +1,250 @@
+"""Facts: the rows that the rules need, as small typed values, every sequence in a fixed order."""
+
+from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from datetime import date, datetime
+from decimal import Decimal
+
+import msgspec
+
+from connectors.amazon.claims.windows import Windows
+from connectors.base import Money
+
+OrderItem = tuple[str, str]
+"""An order id and a SKU."""
+
+
+class LedgerEvent(msgspec.Struct, frozen=True, order=True, gc=False):
+    """A row of the ledger."""
+
+    day: date
+    reference: str
+    id: str
+    fnsku: str
+    sku: str
+    #: Negative for units that leave the stock.
+    units: int
+    reason: str
+    disposition: str
+    place: str
+    #: Amazon's Unreconciled Quantity without its sign; None where the cell is empty.
+    unreconciled: int | None = None
+
+
+class Payment(msgspec.Struct, frozen=True, gc=False):
+    """A row of the reimbursements, net of its reversals."""
+
+    day: date
+    id: str
+    #: The reimbursement id.
+    number: str
+    #: The case id.
+    case: str
+    order: str
+    reason: str
+    sku: str
+    fnsku: str
+    currency: str
+    #: The amount for one unit.
+    per_unit: Decimal | None
+    #: Units paid for in money.
+    cash: int
+    #: Units paid for in money or replaced by inventory.
+    units: int
+
+
+class Reversal(msgspec.Struct, frozen=True):
+    """A reimbursement that Amazon took back."""
+
+    day: date
+    id: str
+    #: The records of all its lines.
+    records: tuple[str, ...]
+    #: The reimbursement id of the reversal.
+    number: str
+    #: The reimbursement id that it takes back, as its row names it.
+    original_number: str
+    order: str
+    reason: str
+    sku: str
+    fnsku: str
+    currency: str
+    amount: Decimal | None
+    units: int
+    #: The payment that it takes back; None if that is older than the data.
+    original: Payment | None
+
+
+class Return(msgspec.Struct, frozen=True, gc=False):
+    """Units that a customer sent back and Amazon received."""
+
+    day: date
+    #: The return date as the row writes it, which may include the time.
+    at: str
+    id: str
+    order: str
+    sku: str
+    fnsku: str
+    units: int
+    disposition: str
+
+
+class Removal(msgspec.Struct, frozen=True):
+    """Units that the seller requested Amazon to dispose of."""
+
+    id: str
+    fnsku: str
+    #: The day of the request, then the day of its last update.
+    days: tuple[date, ...]
+    units: int
+
+
+class Refund(msgspec.Struct, frozen=True, gc=False):
+    """An item of a refund."""
+
+    day: date
+    id: str
+    transaction: str
+    order: str
+    sku: str
+    units: int
+    #: What the refund added to the seller's balance: negative where it took money.
+    total: Decimal | None
+    #: The part of it that is the price of the item, without tax and fees.
+    principal: Decimal | None
+    currency: str
+    place: str
+    network: str
+    #: The deferred transaction that this one releases.
+    releases: str
+    #: The transaction that releases this deferred one.
+    released_by: str
+
+
+class SoldItem(msgspec.Struct, frozen=True, gc=False):
+    """The sale of an order item: all its shipments added up."""
+
+    units: int
+    #: What the seller received for it, less fees; None if an amount is missing.
+    total: Decimal | None
+    #: Its price, without tax and fees; None if an amount is missing.
+    principal: Decimal | None
+    #: Empty if there are several.
+    currency: str
+
+
+class Charge(msgspec.Struct, frozen=True, gc=False):
+    """The fulfilment fee of an item of a shipment."""
+
+    at: datetime
+    id: str
+    transaction: str
+    sku: str
+    units: int
+    #: The fee for all units, positive, without tax.
+    total: Decimal
+    currency: str
+    place: str
+    #: The deferred transaction that this one releases.
+    releases: str
+    #: The transaction that releases this deferred one.
+    released_by: str
+
+
+class Preview(msgspec.Struct, frozen=True, gc=False):
+    """A row of the fee preview: what Amazon expects to charge for a unit."""
+
+    at: datetime
+    id: str
+    sku: str
+    place: str
+    currency: str
+    #: The expected fulfilment fee.
+    expected: Decimal | None
+    price: Decimal | None
+    #: All estimated fees together.
+    fees: Decimal | None
+
+
+class InboundItem(msgspec.Struct, frozen=True):
+    """A product of an inbound shipment."""
+
+    shipment: str
+    fnsku: str
+    sku: str
+    #: The shipment's records.
+    ids: tuple[str, ...]
+    status: str
+    shipped: int
+    received: int
+    #: When this application first saw the shipment.
+    seen: date | None
+    #: When this application last saw it change.
+    changed: date | None
+
+
+class LedgerFacts(msgspec.Struct, frozen=True):
+    """What the ledger shows."""
+
+    #: The day of its first row; None if it has no rows.
+    since: date | None
+    adjustments: Sequence[LedgerEvent]
+    #: Receipts of the seller's shipments, by shipment.
+    receipts: Mapping[str, Sequence[LedgerEvent]]
+    #: Units that turned up, by FNSKU, only of products with a reversed reimbursement.
+    finds: Mapping[str, Sequence[LedgerEvent]]
+    #: Sellable customer returns put into stock, by FNSKU and day.
+    restocked: Mapping[tuple[str, date], int]
+
+
+class ProductFacts(msgspec.Struct, frozen=True):
+    """What is known of the products."""
+
+    #: Fee previews by SKU, the oldest first.
+    previews: Mapping[str, Sequence[Preview]]
+    #: Prices by SKU.
+    prices: Mapping[str, Decimal]
+    #: One SKU of each FNSKU.
+    skus: Mapping[str, str]
+    #: Every SKU of each FNSKU.
+    all_skus: Mapping[str, AbstractSet[str]]
+
+
+class SalesFacts(msgspec.Struct, frozen=True):
+    """What the transactions and orders show."""
+
+    refunds: Sequence[Refund]
+    #: Fees above some preview of their SKU; no other can be an overcharge.
+    charges: Sequence[Charge]
+    #: Currency and proceeds of a unit for each sale, by SKU, only of products that came back.
+    proceeds: Mapping[str, Sequence[tuple[str, Decimal]]]
+    #: The sales of refunded order items.
+    sold: Mapping[OrderItem, SoldItem]
+    #: The country of each order that has returns.
+    order_places: Mapping[str, str]
+    #: The country where most was sold; empty if nothing was.
+    home: str
+
+
+class Facts(msgspec.Struct, frozen=True):
+    """Everything that a rule can look at, as of one day."""
+
+    today: date
+    #: Losses before this day are not claimed, but may still use up credits.
+    oldest_loss: date
+    windows: Windows
+    #: The seller's own cost of a SKU.
+    cost: Callable[[str], Money | None]
+    #: Datasets that were read completely.
+    complete: frozenset[str]
+    #: The number of rows that could not be used, by dataset.
+    unusable: Mapping[str, int]
+    ledger: LedgerFacts
+    products: ProductFacts
+    sales: SalesFacts
+    payments: Sequence[Payment]
+    payments_by_fnsku: Mapping[str, Sequence[Payment]]
+    reversals: Sequence[Reversal]
+    returns: Sequence[Return]
+    removals: Sequence[Removal]
+    inbound: Sequence[InboundItem]

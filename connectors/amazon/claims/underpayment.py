@@ -1,0 +1,78 @@
+"""R10: reimbursements that paid less than they had to."""
+
+from collections.abc import Iterator, Sequence
+from decimal import Decimal
+
+from connectors.amazon import cells
+from connectors.amazon.claims.codes import LOST_OR_DAMAGED
+from connectors.amazon.claims.facts import Facts, Payment
+from connectors.amazon.claims.grouping import grouped
+from connectors.amazon.claims.rule import Case, evidence, key
+from connectors.amazon.claims.values import SOURCING_COST, Value
+from connectors.amazon.marketplaces import place
+
+ENOUGH = Decimal("0.95")
+"""The share of the cost from which on a payment is not disputed."""
+
+
+def under_reimbursed(facts: Facts) -> Iterator[Case]:
+    """R10. Lost or damaged units that Amazon paid for with less than they cost the seller.
+
+    Counts: payments in money since 2025-03-31, when Amazon began to pay sourcing cost, of less than
+    95 % of the cost that the seller entered. The claim is for the difference.
+
+    Does not count: products without an entered cost, and costs in another currency, because there
+    is nothing to compare; units replaced by inventory; units whose payment was taken back, which
+    are claimed as R9 or as the loss itself."""
+    payments = [
+        (payment, gap)
+        for payment in facts.payments
+        if payment.reason.startswith(LOST_OR_DAMAGED)
+        and payment.cash > 0
+        and payment.day >= SOURCING_COST
+        and (gap := _below_cost(facts, payment)) is not None
+    ]
+    lines = grouped(
+        payments,
+        lambda line: (line[0].number or line[0].id, line[0].fnsku, line[0].sku, line[0].reason),
+    )
+    for natural, group in lines.items():
+        yield _case(facts, key(*natural), group)
+
+
+def _case(facts: Facts, natural: str, lines: Sequence[tuple[Payment, Decimal]]) -> Case:
+    """The case of a reimbursement; its lines may be paid differently."""
+    payment, _ = lines[0]
+    amount = sum((gap * line.cash for line, gap in lines), Decimal(0))
+    sku = _sku(facts, payment)
+    return Case(
+        key=natural,
+        product=sku,
+        units=sum(line.cash for line, _ in lines),
+        base=payment.day,
+        place=place(currency=payment.currency),
+        value=Value(amount, payment.currency, "Your cost less what Amazon paid."),
+        evidence=evidence(("reimbursements", [line.id for line, _ in lines])),
+        details={
+            "reimbursement": payment.number,
+            "fnsku": payment.fnsku,
+            "sku": sku,
+            "reason": payment.reason,
+        },
+    )
+
+
+def _sku(facts: Facts, payment: Payment) -> str:
+    return payment.sku or facts.products.skus.get(payment.fnsku, "")
+
+
+def _below_cost(facts: Facts, payment: Payment) -> Decimal | None:
+    """What a unit's payment lacks to its cost; None if it is enough or cannot be compared."""
+    sku = _sku(facts, payment)
+    cost = facts.cost(sku) if sku else None
+    amount = cells.decimal(cost.amount) if cost else None
+    if cost is None or amount is None or payment.per_unit is None:
+        return None
+    if cost.currency != payment.currency or payment.per_unit < 0:
+        return None
+    return amount - payment.per_unit if payment.per_unit < amount * ENOUGH else None
