@@ -4,7 +4,7 @@ It is the truth about live syncs, in memory, mirrored to `sync_progress` by guar
 order of a change is store, memory, bus: nobody hears of what a poll does not yet show."""
 
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 
@@ -27,6 +27,7 @@ from service.errors import (
     TooManySyncs,
 )
 from service.events.bus import EventBus
+from service.links import sync_links
 from service.model import Actor, Fault, Options, Status, Sync
 from service.plans import Plan, Plans
 from service.runner.runner import Runner
@@ -155,7 +156,7 @@ class Registry:
         """Paused, failed or cancelled goes on from its checkpoints."""
         sync = await self.get(actor, sync_id)
         if sync.status in (Status.PENDING, Status.IN_PROGRESS):
-            raise AlreadyRunning(more=addresses(sync_id))
+            raise AlreadyRunning(more=sync_links(sync_id))
         if sync.status is Status.COMPLETE:
             raise AlreadyFinished(more={"syncId": sync_id, "syncStatus": sync.status})
         running = self.live_of(actor.user)
@@ -175,7 +176,7 @@ class Registry:
             await self._connection(actor, sync.connection_id)
             kept = await self.get(actor, sync_id)
             if kept.status in (Status.PENDING, Status.IN_PROGRESS):  # by another resume
-                raise AlreadyRunning(more=addresses(sync_id)) from None
+                raise AlreadyRunning(more=sync_links(sync_id)) from None
             if await self._store.live_of_tenant(sync.tenant) >= most:
                 raise TooManySyncs(headers={"Retry-After": "60"}) from None
             raise
@@ -359,7 +360,7 @@ def _midnight(now: datetime) -> datetime:
 
 
 def _running(running: Sync) -> SyncAlreadyRunning:
-    more = addresses(running.id)
+    more = sync_links(running.id)
     if running.status is not Status.PAUSED:
         return SyncAlreadyRunning(more=more)
     paused = {"syncStatus": running.status, "connectionId": running.connection_id}
@@ -398,12 +399,3 @@ def _log_move(before: Sync | None, sync: Sync) -> None:
 
 def _bytes(sync: Sync) -> bytes:
     return msgspec.json.encode(sync)
-
-
-def addresses(sync_id: str) -> Mapping[str, str]:
-    """The id of a sync and where to look at it and to follow it."""
-    return {
-        "syncId": sync_id,
-        "statusUrl": f"/api/sync/status/{sync_id}",
-        "streamUrl": f"/api/sse/sync-progress/{sync_id}",
-    }

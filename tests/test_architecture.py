@@ -7,7 +7,13 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-GROUND = {"connectors.base", "service.model", "service.progress", "service.errors"}
+GROUND = {
+    "connectors.base",
+    "service.model",
+    "service.progress",
+    "service.errors",
+    "service.links",
+}
 NOUNS = GROUND | {"service.settings"}
 # What is kept, whichever the database is.
 STORES = {
@@ -67,7 +73,7 @@ ROOMS = {
     },
     "service.edge": {"service.wire", *NOUNS},
     "service.streams": {"service.wire", *GROUND},
-    "service.wire": {"service.registry", *STORES, *GROUND},
+    "service.wire": {*STORES, *GROUND},
     "service.accounts": {"service.connections", *GROUND},
     "service.pipeline": {
         "service.accounts",
@@ -119,6 +125,7 @@ ROOMS = {
     "service.settings": {"service.plans", "service.errors"},
     "service.logs": set(),
     "service.errors": set(),
+    "service.links": set(),
     "connectors.base": set(),
     "connectors.quota": {"connectors.base"},
     "connectors.http": {"connectors.base", "connectors.addresses", "connectors.calls"},

@@ -342,7 +342,7 @@ async def test_what_has_ended_cannot_be_cancelled(tmp_path: Path) -> None:
 
 
 def check_resumed(answer: httpx.Response, sync_id: str) -> None:
-    assert check_accepted(answer, "Sync goes on") == sync_id
+    assert check_accepted(answer, "Sync resumed") == sync_id
 
 
 async def test_cancelled_and_failed_go_on_as_a_new_attempt(tmp_path: Path) -> None:
