@@ -105,7 +105,8 @@ def _invalid(error: msgspec.ValidationError, shape: Any) -> Invalid:
         message, path = text, ""
     field = path.removesuffix("`").removeprefix("$").removeprefix(".")
     if message.startswith("Invalid enum value"):
-        message = _requirement(parameters(shape)[field])
+        choices = _choices(parameters(shape).get(field, {}))
+        message = f"Must be one of {', '.join(choices)}." if choices else "Is not an allowed value."
     if message == "Expected `datetime` with a timezone component":
         message = NEEDS_TIME_ZONE
     if named := re.search(r"(?:unknown|required) field `(.+?)`", message):
@@ -145,13 +146,17 @@ def parameters(shape: type[msgspec.Struct]) -> Mapping[str, Mapping[str, Any]]:
 
 def _requirement(schema: Mapping[str, Any]) -> str:
     """What a value must be, in words."""
-    alternatives = (schema, *schema.get("anyOf", ()))
-    values = [value for choice in alternatives for value in choice.get("enum", ()) if value]
-    if values:
-        return f"Must be one of {', '.join(values)}."
+    if choices := _choices(schema):
+        return f"Must be one of {', '.join(choices)}."
     if "maxLength" in schema:
         return f"Must be at most {schema['maxLength']} characters long."
     return f"Must be a whole number from {schema['minimum']} to {schema['maximum']}."
+
+
+def _choices(schema: Mapping[str, Any]) -> Sequence[str]:
+    """The values that a schema lists, without the empty one."""
+    alternatives = (schema, *schema.get("anyOf", ()))
+    return [value for choice in alternatives for value in choice.get("enum", ()) if value]
 
 
 # Times ----------------------------------------------------------------------------------------

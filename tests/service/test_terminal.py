@@ -14,7 +14,7 @@ import pytest
 from service import terminal
 from service.errors import ServiceError
 from service.streams import hub
-from tests.service.api.answers import SLOW, TINY, spoil
+from tests.service.api.answers import SLOW, TINY, replace_token
 from tests.service.api.streams import stream, until_streams
 from tests.serving import serve, token
 
@@ -72,7 +72,7 @@ async def test_what_is_not_complete_exits_with_one(
         await ann.post(f"/api/sync/cancel/{sync_id}")
         assert await in_thread(terminal.watch, service.url, token(), sync_id) == 1
         assert "cancelled: " in capsys.readouterr().out
-        await spoil(service, connection)
+        await replace_token(service, connection)
         assert await in_thread(terminal.start, service.url, token(), None) == 1
         assert "paused: " in capsys.readouterr().out
 

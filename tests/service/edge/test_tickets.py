@@ -15,7 +15,7 @@ from service.connections import read_keys
 from service.edge.tickets import Ticket, Tickets
 from service.model import Actor
 from service.streams import hub
-from tests.service.api.answers import SLOW, TINY, connection_to, problem, what_there_is
+from tests.service.api.answers import SLOW, TINY, connection_to, problem, visible_state
 from tests.service.api.streams import data, stream, until_streams
 from tests.serving import KEY, YEAR_2100, Json, Serving, User, read, serve, token
 
@@ -263,10 +263,10 @@ async def test_asking_for_tickets_changes_nothing(tmp_path: Path) -> None:
         ann = service.user()
         await ann.connect()
         sync_id = (await ann.whole_sync())["syncId"]
-        before = await what_there_is(ann)
+        before = await visible_state(ann)
         found = {await ticket(ann, sync_id) for _ in range(5)}
         assert len(found) == 5
-        assert await what_there_is(ann) == before
+        assert await visible_state(ann) == before
 
 
 async def test_a_ticket_in_an_odd_request_line_is_refused_in_order(tmp_path: Path) -> None:
