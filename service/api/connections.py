@@ -162,8 +162,8 @@ async def reconnect(request: Request) -> Response:
 
 
 async def _going_on(request: Request, who: Actor, kept: StoredConnection) -> Sync | str | None:
-    """The paused sync of this connection, resumed, or why it was not; None if no sync is paused.
-    That does not fail the connection."""
+    """The paused sync of this connection, resumed, or why it was not; None if no sync is paused. A
+    failure to resume it does not fail the reconnect."""
     registry = parts(request).registry
     live = registry.live_of(who.user)
     if live is None or live.connection_id != kept.id or live.status is not Status.PAUSED:
@@ -187,12 +187,12 @@ async def schedule(request: Request) -> Response:
 
 async def sync_status(request: Request) -> Response:
     """Get the stored data of a connection, and whether a new sync is needed."""
-    user, connection_id = actor(request), request.path_params["connection_id"]
-    connection = await parts(request).connections.get(user, connection_id)
+    caller, connection_id = actor(request), request.path_params["connection_id"]
+    connection = await parts(request).connections.get(caller, connection_id)
     landed = await parts(request).records.landed(connection_id)
     store = parts(request).store
-    complete = await store.newest_of(user.user, connection_id, Status.COMPLETE)
-    newest = await store.newest_of(user.user, connection_id)
+    complete = await store.newest_of(caller.user, connection_id, Status.COMPLETE)
+    newest = await store.newest_of(caller.user, connection_id)
     datasets = parts(request).sources.get(connection.connector).datasets
     now = parts(request).clock.now()
     reason, message = _why_needed(connection, newest, datasets, landed, now)
@@ -261,14 +261,14 @@ async def one(request: Request) -> Response:
 async def forget(request: Request) -> Response:
     """Forget a connection. Its credentials are always erased, its stored data with `data=erase`.
     202 means that the erasure continues in the background; repeat the call until it returns 404."""
-    user, connection_id = actor(request), request.path_params["connection_id"]
+    caller, connection_id = actor(request), request.path_params["connection_id"]
     connections, erasing = parts(request).connections, parts(request).erasing
     if read_query(request, ForgetQuery).data == "keep":
-        await connections.forget(user, connection_id, erase=False)
+        await connections.forget(caller, connection_id, erase=False)
         await erasing.clean()
         return Response(status_code=204)
-    if not await erasing.under_way(user.user, connection_id):
-        await connections.forget(user, connection_id, erase=True)
+    if not await erasing.under_way(caller.user, connection_id):
+        await connections.forget(caller, connection_id, erase=True)
     with anyio.move_on_after(ERASED_WITHIN):
         if await erasing.finish(connection_id):
             return Response(status_code=204)

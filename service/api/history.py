@@ -30,16 +30,17 @@ class HistoryQuery(Paged, frozen=True):
     status: Literal["", "in_progress", "paused", "complete", "failed", "cancelled"] = ""
     connector: str = ""
     connection_id: str = ""
-    #: The earliest start.
+    #: Only syncs that started then or later.
     from_: Time | None = field(default=None, name="from")
-    #: Before this start.
+    #: Only syncs that started earlier.
     to: Time | None = None
 
     def filters(self) -> dict[str, Any]:
         filters = _given(connector=self.connector, connection_id=self.connection_id) | _span(self)
         if self.status:
-            shown = serialize.shown
-            filters["statuses"] = [status for status in Status if shown(status) == self.status]
+            filters["statuses"] = [
+                status for status in Status if serialize.shown(status) == self.status
+            ]
         return filters
 
 
@@ -48,9 +49,9 @@ class AuditQuery(Paged, frozen=True):
 
     action: str = ""
     sync_id: str = ""
-    #: The earliest entry.
+    #: Only entries from then or later.
     from_: Time | None = field(default=None, name="from")
-    #: Before this entry.
+    #: Only earlier entries.
     to: Time | None = None
 
     def filters(self) -> dict[str, Any]:
@@ -81,10 +82,10 @@ async def history(request: Request) -> Response:
     syncs, total = await parts(request).store.history(
         user, query.filters(), page.read_limit, before, query.offset or 0
     )
-    syncs_shown, next_cursor = page.cut(syncs, key=lambda sync: (sync.id,))
+    shown, next_cursor = page.cut(syncs, key=lambda sync: (sync.id,))
     return responses.JSON(
         {
-            "syncs": [serialize.status(sync) for sync in syncs_shown],
+            "syncs": [serialize.status(sync) for sync in shown],
             "total": total,
             "nextCursor": next_cursor,
         }
@@ -134,12 +135,12 @@ async def items(request: Request) -> Response:
 
 async def data(request: Request) -> Response:
     """List the stored records of a dataset, each with its data as the source sent it."""
-    user, dataset = actor(request), request.path_params["dataset"]
+    caller, dataset = actor(request), request.path_params["dataset"]
     datasets = parts(request).sources.datasets
     if dataset not in datasets:
         raise NotFound(f"Unknown dataset {dataset}. The datasets are: {', '.join(datasets)}.")
     query = read_query(request, DataQuery)
-    connections = [connection.id for connection in await parts(request).connections.ever(user)]
+    connections = [connection.id for connection in await parts(request).connections.ever(caller)]
     if query.connection_id:
         if query.connection_id not in connections:
             raise NotFound(

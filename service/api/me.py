@@ -10,17 +10,17 @@ from service.wire import responses, shapes
 async def me(request: Request) -> Response:
     """Get the user of the request: `sub`, tenant, role, and the limits of the plan. The role is
     null except for operators; a limit is null if the plan does not have it."""
-    user, registry = actor(request), parts(request).registry
-    plan = registry.plan_of(user)
+    caller, registry = actor(request), parts(request).registry
+    plan = registry.plan_of(caller)
     return responses.JSON(
         shapes.Me(
-            user=user.sub,
-            tenant=user.tenant,
-            role=user.role or None,
+            user=caller.sub,
+            tenant=caller.tenant,
+            role=caller.role or None,
             plan=shapes.PlanOfMe(
-                name=user.plan,
+                name=caller.plan,
                 syncs_per_day=plan.syncs_per_day,
-                syncs_today=await registry.started_today(user),
+                syncs_today=await registry.started_today(caller),
                 history_days=plan.history_days,
                 concurrency=plan.concurrency,
             ),

@@ -34,7 +34,7 @@ class StartIn(In, frozen=True):
     allow_mass_delete: bool = False
     #: The order among the waiting syncs of the tenant, highest first.
     priority: Annotated[int, msgspec.Meta(ge=-100, le=100)] = 0
-    #: The records whose outcome is stored in the history.
+    #: The records whose outcome the history lists; the operator sets the default.
     items: Literal["failed", "all"] | None = None
     #: What to do if a sync is running: fail, or return that sync.
     on_conflict: Literal["reject", "attach"] = "reject"
@@ -79,9 +79,9 @@ def _key(request: Request) -> str | None:
 
 async def start(request: Request) -> Response:
     """Start a sync. The response comes at once; the sync runs in the background."""
-    user, key = actor(request), _key(request)
+    caller, key = actor(request), _key(request)
     body = await read_body(request, StartIn, StartIn())
-    sync = await parts(request).registry.start(user, body.request(key))
+    sync = await parts(request).registry.start(caller, body.request(key))
     return _accepted(sync, _START_MESSAGES.get(sync.status, f"This sync is {sync.status}"))
 
 

@@ -31,7 +31,7 @@ Shape = TypeVar("Shape", bound=Out)
 
 
 def shape_of(shape: type[Shape], source: msgspec.Struct | Values, **fields: Any) -> Shape:
-    """The `fields` given, and for the others what `source` has under the same names."""
+    """A shape with the `fields` given; the values of the others have the same names in `source`."""
     values = msgspec.structs.asdict(source) if isinstance(source, msgspec.Struct) else dict(source)
     texts = {name: time(v) for name, v in values.items() if isinstance(v, datetime)}
     return msgspec.convert(SimpleNamespace(**values | texts | fields), shape, from_attributes=True)

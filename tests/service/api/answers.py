@@ -16,6 +16,8 @@ from tests.serving import Json, Serving, User, read
 
 SLOW: dict[str, Any] = {"DEMO_PAUSE": "0.9", "DEMO_PAGE": "10"}
 """A source whose syncs take longer than any test, and which does not announce its pauses."""
+START, CONNECT = "/api/sync/start", "/api/connections"
+NEW = {"connector": "demo", "refreshToken": "good"}
 TINY: dict[str, Any] = {"DEMO_ORDERS": "1"}
 TRACE = re.compile(r"Traceback|File \\?\"|\bline \d+, in")
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
@@ -34,6 +36,16 @@ def problem(answer: httpx.Response, status: int, code: str) -> Json:
     for error in body.get("errors", []):
         assert set(error) == {"field", "message"}
     return body
+
+
+def fields(body: Json) -> list[str]:
+    """The names of the invalid fields in a problem."""
+    return [error["field"] for error in body["errors"]]
+
+
+async def send(user: User, path: str, content: Any, **headers: str) -> httpx.Response:
+    headers = {"Content-Type": "application/json", **headers}
+    return await user.http.post(path, content=content, headers=headers)
 
 
 def api_routes() -> Iterator[tuple[Route, str]]:

@@ -1,53 +1,25 @@
 """Invalid requests: each is answered with a problem that says what to do, and changes nothing."""
 
-import base64
-import json
-from collections.abc import AsyncIterator
-from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
-from typing import Any
 
-import anyio
-import httpx
 import pytest
-from hypothesis import HealthCheck, given
-from hypothesis import settings as hypothesis_settings
-from hypothesis import strategies as st
 
 from tests.service.api.answers import (
+    CONNECT,
+    NEW,
     SLOW,
-    TINY,
+    START,
     api_routes,
-    connection_to,
+    fields,
     path_of,
     problem,
     raw,
+    send,
     visible_state,
 )
-from tests.serving import Json, Serving, User, serve, token
+from tests.serving import Json, Serving, User, serve
 
 pytestmark = pytest.mark.anyio
-
-MIB = 1024 * 1024
-START, CONNECT = "/api/sync/start", "/api/connections"
-NEW = {"connector": "demo", "refreshToken": "good"}
-
-
-@pytest.fixture
-async def ann(service: Serving) -> User:
-    user = service.user()
-    await user.connect()
-    return user
-
-
-async def send(user: User, path: str, content: Any, **headers: str) -> httpx.Response:
-    headers = {"Content-Type": "application/json", **headers}
-    return await user.http.post(path, content=content, headers=headers)
-
-
-def fields(body: Json) -> list[str]:
-    return [error["field"] for error in body["errors"]]
-
 
 # Unknown things ------------------------------------------------------------------------------
 
@@ -305,159 +277,6 @@ async def test_errors_about_credentials_do_not_contain_them(ann: User) -> None:
         assert "s3cr3t" not in answer.text
 
 
-# Large bodies -----------------------------------------------------------------------------------
-
-
-async def chunks(size: int) -> AsyncIterator[bytes]:
-    for _ in range(size // 65536):
-        yield b" " * 65536
-
-
-async def test_a_body_over_a_mebibyte_is_413_and_the_client_receives_the_response(
-    ann: User,
-) -> None:
-    before = await visible_state(ann)
-    for path in (START, CONNECT):
-        for body in (b" " * (MIB + 1), b" " * (8 * MIB), chunks(2 * MIB), chunks(8 * MIB)):
-            answer = await send(ann, path, body)
-            assert "1 MiB" in problem(answer, 413, "body_too_large")["detail"]
-    assert await visible_state(ann) == before
-
-
-async def test_a_body_of_a_mebibyte_is_read_whole_or_in_chunks(ann: User) -> None:
-    problem(await send(ann, CONNECT, b"{" + b" " * (MIB - 1)), 400, "invalid_json")
-    problem(await send(ann, CONNECT, chunks(MIB)), 400, "invalid_json")
-    assert (await send(ann, START, chunks(MIB))).status_code == 202
-
-
-async def test_an_endless_body_is_cut_off_and_the_service_keeps_running(
-    service: Serving, ann: User
-) -> None:
-    before = await visible_state(ann)
-    head = f"POST {START} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token()}\r\n"
-    sent = 0
-    async with connection_to(service) as stream:
-        await stream.send(head.encode() + b"Transfer-Encoding: chunked\r\n\r\n")
-        with anyio.fail_after(10), pytest.raises((anyio.BrokenResourceError, anyio.EndOfStream)):
-            while sent < 64 * MIB:
-                await stream.send(b"10000\r\n" + b" " * 65536 + b"\r\n")
-                sent += 65536
-            await stream.receive()
-            await stream.receive()
-    assert sent < 64 * MIB
-    assert await visible_state(ann) == before
-
-
-async def test_an_incomplete_body_logs_no_warning(
-    service: Serving, ann: User, caplog: pytest.LogCaptureFixture
-) -> None:
-    before = await visible_state(ann)
-    head = f"POST {START} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token()}\r\n"
-    for _ in range(5):
-        async with connection_to(service) as stream:
-            await stream.send(head.encode() + b"Content-Length: 100\r\n\r\n{")
-    assert await visible_state(ann) == before
-    assert not [record for record in caplog.records if record.levelname in ("ERROR", "WARNING")]
-
-
-# Queries ----------------------------------------------------------------------------------------
-
-
-def cursor(*parts: Any) -> str:
-    return base64.urlsafe_b64encode(json.dumps(parts).encode()).decode().rstrip("=")
-
-
-HISTORY: list[tuple[str, str]] = [
-    *(
-        (f"limit={value}", "limit")
-        for value in (
-            *("0", "-1", "101", "abc", "1e3", "1.0", "", "+5", "%2B5", "%205", "5%20", "5%0A"),
-            *("0x5", "1_0", "٣", "５", "²", "%00", "9" * 400, "None", "true", "NaN"),  # noqa: RUF001
-        )
-    ),
-    *((f"offset={value}", "offset") for value in ("-1", "10001", "x", "1e2", "9" * 30)),
-    *(
-        (f"cursor={value}", "cursor")
-        for value in (
-            *("", "x", "%00", "é", "====", "W10", "bnVsbA", cursor(), cursor("sync_x")),
-            *(cursor("history"), cursor("history", 1), cursor("history", ""), cursor("data", "x")),
-            *(cursor("history", "a", "b"), cursor("items", "a", "b"), "A" * 9000, "W1tb"),
-        )
-    ),
-    ("offset=0&cursor=" + cursor("history", "sync_x"), "offset"),
-    ("status=unknown", "status"),
-    ("status=pending", "status"),
-    ("status=COMPLETE", "status"),
-    ("from=yesterday", "from"),
-    ("from=2026-01-15", "from"),
-    ("from=2026-01-15T12:00:00", "from"),
-    ("to=", "to"),
-    ("to=1767225600", "to"),
-    ("from=0001-01-01T00:00:00%2B23:59", "from"),
-    ("to=9999-12-31T23:59:59-23:59", "to"),
-    ("from=2026-01-15T12:00:00+02:00", "from"),  # an unescaped plus is a space
-    ("page=2", "page"),
-    ("Limit=5", "Limit"),
-    ("limit=5&limit=6", "limit"),
-    ("conectionId=x", "conectionId"),
-    ("%ff=1", "\ufffd"),
-]
-
-
-async def test_an_invalid_parameter_of_the_history_is_named(ann: User) -> None:
-    for query, field in HISTORY:
-        answer = await ann.get(f"/api/sync/history?{query}")
-        assert answer.status_code == 422, query
-        assert fields(problem(answer, 422, "invalid")) == [field], query
-
-
-async def test_an_invalid_parameter_of_the_data_is_named(ann: User) -> None:
-    for query, field in [
-        ("limit=0", "limit"),
-        ("limit=1001", "limit"),
-        ("limit=٣", "limit"),
-        ("cursor=x", "cursor"),
-        ("cursor=" + cursor("items", "a", "b"), "cursor"),
-        ("cursor=" + cursor("data", "a"), "cursor"),
-        ("offset=1", "offset"),
-        ("dataset=orders", "dataset"),
-    ]:
-        answer = await ann.get(f"/api/data/orders?{query}")
-        assert fields(problem(answer, 422, "invalid")) == [field], query
-    problem(await ann.get("/api/data/nope"), 404, "not_found")
-    problem(await ann.get("/api/data/claims"), 404, "not_found")
-    problem(await ann.get("/api/data/orders?connectionId=nope"), 404, "not_found")
-
-
-async def test_an_invalid_parameter_of_the_items_is_named(ann: User) -> None:
-    path = f"/api/sync/history/{await ann.start()}/items"
-    for query, field in [
-        ("limit=0", "limit"),
-        ("limit=101", "limit"),
-        ("cursor=" + cursor("data", "a", "b"), "cursor"),
-        ("status=nope", "status"),
-        ("offset=1", "offset"),
-    ]:
-        answer = await ann.get(f"{path}?{query}")
-        assert fields(problem(answer, 422, "invalid")) == [field], query
-    assert (await ann.get(f"{path}?dataset=&status=")).status_code == 200
-    assert (await ann.get(f"{path}?dataset=%00")).json()["items"] == []
-
-
-async def test_a_delete_with_an_invalid_parameter_changes_nothing(ann: User) -> None:
-    before = await visible_state(ann)
-    path = f"{CONNECT}/{before[2]['connections'][0]['id']}"
-    for query, field in [
-        ("data=all", "data"),
-        ("data=", "data"),
-        ("data=keep&data=erase", "data"),
-        ("date=erase", "date"),
-    ]:
-        answer = await ann.http.delete(f"{path}?{query}")
-        assert fields(problem(answer, 422, "invalid")) == [field]
-    assert await visible_state(ann) == before
-
-
 # Addresses and methods --------------------------------------------------------------------------
 
 
@@ -491,88 +310,3 @@ async def test_a_request_that_is_not_http_is_refused_and_the_service_keeps_runni
     for request in (b"\0" * 100 + b"\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n", b"\x16\x03\x01\r\n\r\n"):
         assert (await raw(service, request)).startswith((b"HTTP/1.1 400", b"HTTP/1.1 505"))
     assert (await service.user().get("/healthz")).status_code == 200
-
-
-# Random input -------------------------------------------------------------------------------------
-
-scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20)
-anything = st.recursive(
-    scalars,
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
-)
-zones = st.integers(-1439, 1439).map(lambda minutes: timezone(timedelta(minutes=minutes)))
-moments = st.datetimes(timezones=st.none() | zones | st.just(UTC)).map(datetime.isoformat)
-starts = st.fixed_dictionaries(
-    {},
-    optional={
-        "connectionId": anything,
-        "datasets": st.lists(st.sampled_from(["orders", "inventory", "x"]), max_size=3) | anything,
-        "since": moments | anything,
-        "until": moments | anything,
-        "onConflict": st.sampled_from(["reject", "attach"]) | anything,
-    },
-)
-connects = st.fixed_dictionaries(
-    {"connector": st.sampled_from(["demo", "amazon"]) | anything, "refreshToken": anything},
-    optional={
-        "region": anything,
-        "marketplaceIds": st.lists(st.text(max_size=9), max_size=3) | anything,
-        "environment": anything,
-        "skipHistoricalSync": st.booleans() | anything,
-        "x": anything,
-    },
-)
-FEW_EXAMPLES = hypothesis_settings(
-    max_examples=60,
-    deadline=None,
-    derandomize=True,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
-
-
-@pytest.fixture
-async def tiny(tmp_path: Path) -> AsyncIterator[User]:
-    async with serve(tmp_path, **TINY) as service:
-        user = service.user()
-        await user.connect()
-        yield user
-
-
-def no_internal_error(answer: httpx.Response) -> None:
-    assert answer.status_code < 500, answer.text
-    if answer.status_code >= 400:
-        problem(answer, answer.status_code, answer.json()["code"])
-
-
-@FEW_EXAMPLES
-@given(body=starts | anything)
-async def test_no_body_of_a_start_is_an_internal_error(tiny: User, body: Any) -> None:
-    no_internal_error(await send(tiny, START, json.dumps(body).encode()))
-
-
-@FEW_EXAMPLES
-@given(body=connects | anything)
-async def test_no_body_of_a_connect_is_an_internal_error(tiny: User, body: Any) -> None:
-    if isinstance(body, dict) and body.get("connector") == "amazon":
-        body["refreshToken"] = None  # nothing is to be sent to Amazon
-    no_internal_error(await send(tiny, CONNECT, json.dumps(body).encode()))
-
-
-@FEW_EXAMPLES
-@given(body=st.binary(max_size=200))
-async def test_no_bytes_are_an_internal_error(tiny: User, body: bytes) -> None:
-    no_internal_error(await send(tiny, START, body))
-    no_internal_error(await send(tiny, CONNECT, body))
-
-
-@FEW_EXAMPLES
-@given(
-    query=st.dictionaries(
-        st.sampled_from(["limit", "cursor", "offset", "status", "connector", "from", "to", "x"]),
-        st.text(max_size=30) | st.integers().map(str) | moments,
-        max_size=3,
-    )
-)
-async def test_no_query_is_an_internal_error(tiny: User, query: dict[str, str]) -> None:
-    for path in ("/api/sync/history", "/api/data/orders"):
-        no_internal_error(await tiny.get(path, params=query))

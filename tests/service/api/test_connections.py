@@ -7,13 +7,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from tests.service.api.answers import SLOW, TIME, TINY, problem, replace_token, visible_state
+from tests.service.api.answers import NEW, SLOW, TIME, TINY, problem, replace_token, visible_state
 from tests.service.clocks import FastClock
 from tests.serving import Serving, User, read, serve
 
 pytestmark = pytest.mark.anyio
-
-NEW = {"connector": "demo", "refreshToken": "good"}
 
 
 async def test_a_connection_is_created_listed_shown_and_forgotten(service: Serving) -> None:

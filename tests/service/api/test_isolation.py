@@ -1,139 +1,35 @@
-"""Every route refuses requests without credentials, and requests for things of other users.
-
-The tests walk the table of routes. A new route needs an entry in this file only if it is public,
-has a path parameter with a new name, or needs a body to reach its own checks."""
+"""Every route refuses requests without credentials, and requests for things of other users."""
 
 import re
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import httpx
 import pytest
-from starlette.routing import Mount, Route
 
-from connectors.base import Findings
 from service.api.routes import routes
-from service.store.claims import findings
-from service.store.syncs import save
-from tests.service.api.answers import TINY, replace_token
+from tests.service.api.answers import TINY
+from tests.service.api.calls import (
+    PUBLIC,
+    STREAM,
+    WORDS,
+    Things,
+    ask,
+    by_jwks,
+    by_secret,
+    calls,
+    refused,
+    seen,
+    things_of,
+)
 from tests.service.api.issuer import jwks, rsa, signed
-from tests.service.api.test_recoveries import claim, store_claims
 from tests.service.edge.test_authenticator import made
 from tests.serving import Json, Serving, User, read, serve, token
 
 pytestmark = pytest.mark.anyio
 
-PUBLIC = {"/healthz", "/readyz", "/", "/web", "/metrics", "/openapi.json", "/docs"}
-"""Paths that need no credentials. Some of them do not exist yet."""
-STREAM = "/api/sse/sync-progress/{sync_id}"
-
-WORDS = ("sync_id", "connection_id", "claim_id", "dataset", "connector")
-"""All path parameters."""
-
-Things = dict[str, str]
-
-
-class Call(NamedTuple):
-    """A request to a route."""
-
-    route: str
-    method: str
-    path: str
-    body: Any
-
-    @property
-    def owned(self) -> bool:
-        """Whether the route shows or changes one thing of one user."""
-        return "_id}" in self.route or self.route == "/api/sse/ticket"
-
-    def __str__(self) -> str:
-        return f"{self.method} {self.route}"
-
-
-def calls(things: Things) -> Iterator[Call]:
-    for route in routes:
-        assert isinstance(route, Route | Mount), f"add how {route} is requested without credentials"
-        if isinstance(route, Mount) or route.path in PUBLIC:
-            assert route.path in PUBLIC, f"{route.path} needs no credentials"
-            continue
-        for method in sorted(route.methods or ()):
-            yield Call(route.path, method, route.path.format_map(things), body(route.path, things))
-
-
-def body(path: str, things: Things) -> Any:
-    """The body with which a call reaches the check of the owner, by the last part of its path."""
-    bodies = {
-        "connections": {"connector": "demo", "refreshToken": "good", "skipHistoricalSync": True},
-        "ticket": {"syncId": things["sync_id"]},
-        "reconnect": {"refreshToken": "good"},
-        "schedule": {"cron": "0 2 * * *", "timezone": "UTC"},
-        "costs": [{"sku": "MUG-01", "cost": "4.20", "currency": "USD"}],
-    }
-    return bodies.get(re.sub(r"/\{\w+\}", "", path).rpartition("/")[2], {})
-
-
-async def things_of(service: Serving, user: User) -> Things:
-    """The ids of one of each thing that a user can have; none of these changes on its own."""
-    await store_claims(service, user, claim(1))
-    connection = read(await user.get("/api/connections"))["connections"][0]["id"]
-    recoveries = read(await user.get("/api/recoveries"))["recoveries"]
-    ended = read(await user.get("/api/sync/status"))["syncId"]
-    await user.http.put("/api/costs", json=[{"sku": "ANN", "cost": "1", "currency": "EUR"}])
-    await replace_token(service, connection)
-    paused = await user.start()
-    await user.until(paused, "paused")
-    return {
-        "sync_id": paused,
-        "ended": ended,
-        "connection_id": connection,
-        "claim_id": recoveries[0]["id"],
-        "dataset": "orders",
-        "connector": "demo",
-    }
-
-
-async def ask(client: httpx.AsyncClient, call: Call, **options: Any) -> httpx.Response:
-    """The response; of an endless stream, only its beginning."""
-    given = {} if call.method in ("GET", "HEAD", "DELETE") else {"json": call.body}
-    async with client.stream(call.method, call.path, **given, **options) as answer:
-        endless = answer.headers.get("content-type", "").startswith("text/event-stream")
-        if call.method == "HEAD" or not endless:
-            await answer.aread()
-        else:
-            answer._content = await anext(answer.aiter_raw())
-    return answer
-
-
-async def seen(user: User, things: Things) -> dict[str, tuple[int, str]]:
-    """The responses of all GET calls of a user."""
-    responses = {}
-    for call in calls(things):
-        if call.method == "GET":
-            answer = await ask(user.http, call)
-            responses[call.path] = (answer.status_code, re.sub(r"retry: \d+", "", answer.text))
-    return responses
-
-
 # Missing and invalid credentials ------------------------------------------------------------------
-
-
-@asynccontextmanager
-async def by_secret(folder: Path) -> AsyncIterator[tuple[Serving, User]]:
-    async with serve(folder, **TINY) as service:
-        yield service, service.user("ann", tenant="acme")
-
-
-@asynccontextmanager
-async def by_jwks(folder: Path) -> AsyncIterator[tuple[Serving, User]]:
-    (folder / "jwks.json").write_bytes(jwks(rsa()))
-    environ: Any = {"AUTH_JWKS": str(folder / "jwks.json"), "AUTH_SECRET": "", **TINY}
-    async with serve(folder, **environ) as service:
-        bearer = {"Authorization": f"Bearer {signed(rsa(), 'ann', tenant='acme')}"}
-        async with service.anonymous(headers=bearer) as client:
-            yield service, User(client)
 
 
 def header(bearer: str) -> Json:
@@ -206,14 +102,6 @@ async def test_a_ticket_is_valid_for_its_stream_only(tmp_path: Path) -> None:
                     assert answer.status_code == 200
                 else:
                     refused(answer, call, 401, "unauthenticated")
-
-
-def refused(answer: httpx.Response, call: Call, status: int, code: str) -> None:
-    assert answer.status_code == status, (str(call), answer.text)
-    assert answer.headers["content-type"] == "application/problem+json"
-    assert ("www-authenticate" in answer.headers) == (status == 401)
-    if call.method != "HEAD":
-        assert read(answer)["code"] == code, str(call)
 
 
 async def test_unknown_paths_are_401_without_credentials(service: Serving) -> None:
@@ -428,95 +316,3 @@ async def destroy(user: User, things: Things) -> None:
         answer = await user.http.delete(f"/api/connections/{connection['id']}?data=erase")
         assert answer.status_code == 204, answer.text
     assert read(await user.get("/api/recoveries"))["recoveries"] == []
-
-
-# Two accounts of one user -----------------------------------------------------------------------
-
-
-async def account_of(service: Serving, user: User, shop: str) -> Things:
-    """A connection to one shop, with a sync, its records and a claim. The records and the claims of
-    all shops have the same ids."""
-    connection = (await user.connect(refreshToken=f"token@{shop}"))["id"]
-    done = await user.whole_sync(connectionId=connection)
-    assert done["status"] == "complete"
-    sync = await service.parts.registry.find(done["syncId"])
-    assert sync is not None
-    late = sync.staged(sync.stage, "later", sync.updated_at)
-    statements = findings(late, Findings((claim(1),), ran=("R1",)), sync.updated_at)
-    assert await service.parts.store.write(save(late), *statements)
-    path = {"params": {"connectionId": connection}}
-    (recovery,) = read(await user.get("/api/recoveries", **path))["recoveries"]
-    return {
-        "sync_id": done["syncId"],
-        "connection_id": connection,
-        "claim_id": recovery["id"],
-        "dataset": "orders",
-        "connector": "demo",
-    }
-
-
-def of_one_account(things: Things) -> Iterator[tuple[Call, Json]]:
-    """The GET calls about one of several accounts: by its ids, or by a filter."""
-    for call in calls(things):
-        if call.method == "GET" and "_id}" in call.route:
-            yield call, {}
-        elif call.method == "GET" and call.route in FILTERED:
-            yield call, {"params": {"connectionId": things["connection_id"]}}
-
-
-FILTERED = ("/api/sync/history", "/api/data/{dataset}", "/api/recoveries")
-
-
-async def shown(user: User, things: Things) -> dict[str, str]:
-    responses = {}
-    for call, options in of_one_account(things):
-        answer = await ask(user.http, call, **options)
-        assert answer.status_code in (200, 204), (str(call), answer.text)
-        responses[call.path] = re.sub(r"retry: \d+", "", answer.text)
-    return responses
-
-
-async def test_two_accounts_of_a_user_are_shown_separately(tmp_path: Path) -> None:
-    async with by_secret(tmp_path) as (service, ann):
-        shops = [await account_of(service, ann, shop) for shop in ("shop-a", "shop-b")]
-        for own, other in (shops, shops[::-1]):
-            responses = await shown(ann, own)
-            assert len(responses) > 8
-            for path, text in responses.items():
-                for name in ("sync_id", "connection_id", "claim_id"):
-                    assert own[name] == other[name] or other[name] not in text, (path, name)
-            for path, name in (
-                ("/api/data/orders", "connection_id"),
-                ("/api/recoveries", "claim_id"),
-                ("/api/sync/history", "sync_id"),
-            ):
-                assert own[name] in responses[path], path
-        totals = read(await ann.get("/api/recoveries"))["totals"]
-        assert [total["claims"] for total in totals] == [2], "the same claim of two accounts"
-
-
-async def test_changes_of_one_account_of_a_user_leave_the_other_unchanged(
-    tmp_path: Path,
-) -> None:
-    async with by_secret(tmp_path) as (service, ann):
-        own = await account_of(service, ann, "shop-a")
-        other = await account_of(service, ann, "shop-b")
-        before, path = await shown(ann, own), f"/api/connections/{other['connection_id']}"
-        await ann.whole_sync(connectionId=other["connection_id"], overwrite=True)
-        for token, status in (("new@shop-a", 409), ("new@shop-b", 200)):
-            answer = await ann.post(f"{path}/reconnect", {"refreshToken": token})
-            assert answer.status_code == status
-            assert await shown(ann, own) == before
-        await ann.http.put(f"{path}/schedule", json={"cron": "0 2 * * *", "timezone": "UTC"})
-        await replace_token(service, other["connection_id"])
-        paused = await ann.start(connectionId=other["connection_id"])
-        await ann.until(paused, "paused")
-        await ann.post(f"/api/sync/cancel/{paused}")
-        assert await shown(ann, own) == before
-        erased = await ann.http.delete(path, params={"data": "erase"})
-        assert erased.status_code == 204
-        assert await shown(ann, own) == before
-        assert (await ann.whole_sync(connectionId=own["connection_id"]))["status"] == "complete"
-        assert {record["connectionId"] for record in await ann.records("orders")} == {
-            own["connection_id"]
-        }
