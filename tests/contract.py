@@ -1,4 +1,4 @@
-"""Check every response that a test receives against `/openapi.json`: see `check_documented`."""
+"""Checks every response that a test receives against `/openapi.json`."""
 
 import re
 from collections.abc import Iterator
@@ -17,8 +17,8 @@ Json = dict[str, Any]
 
 
 async def check_documented(answer: httpx.Response) -> None:
-    """A response hook of httpx: status, media type and body must be as documented. Internal errors,
-    which some tests provoke, are not documented."""
+    """A response hook of httpx: a response must be documented and match its schema. Internal
+    errors, which some tests provoke, are not documented."""
     request = answer.request
     path, operations = _operations(request.url.path)
     method = request.method.lower().replace("head", "get")
@@ -29,11 +29,11 @@ async def check_documented(answer: httpx.Response) -> None:
     if method not in operations:
         assert answer.status_code in (401, 405, 503), what
         return
-    documented = operations[method]["responses"].get(str(answer.status_code))
-    assert documented is not None, f"{what}: not documented: {(await answer.aread())[:500]!r}"
-    if "$ref" in documented:
-        documented = DOCUMENT["components"]["responses"][documented["$ref"].rpartition("/")[2]]
-    content = documented.get("content", {})
+    response = operations[method]["responses"].get(str(answer.status_code))
+    assert response is not None, f"{what}: not in the contract: {(await answer.aread())[:500]!r}"
+    if "$ref" in response:
+        response = DOCUMENT["components"]["responses"][response["$ref"].rpartition("/")[2]]
+    content = response.get("content", {})
     assert kind in content or not (kind or content), (
         f"{what}: {kind!r} is not one of {list(content)}"
     )
@@ -46,7 +46,7 @@ async def check_documented(answer: httpx.Response) -> None:
 
 
 def matches_schema(body: Any, name: str) -> bool:
-    """Whether the body matches the schema with this name."""
+    """Whether a value matches the schema of that name."""
     return bool(_validator(name).is_valid(body))
 
 
@@ -67,13 +67,14 @@ def _validator_of(schema: bytes) -> Any:
 
 @cache
 def _patterns() -> list[tuple[re.Pattern[str], str]]:
-    """The paths as patterns, literal ones first: /api/sync/status before /api/sync/{id}."""
+    """Patterns of the paths; those without parameters first, since /api/sync/status would also
+    match /api/sync/{something}."""
     paths = sorted(DOCUMENT["paths"], key=lambda path: path.count("{"))
     return [(re.compile(re.sub(r"\\?{\w+\\?}", "[^/]+", re.escape(path))), path) for path in paths]
 
 
-def _operations(url_path: str) -> tuple[str | None, Json]:
+def _operations(requested: str) -> tuple[str | None, Json]:
     for pattern, path in _patterns():
-        if pattern.fullmatch(url_path):
+        if pattern.fullmatch(requested):
             return path, DOCUMENT["paths"][path]
     return None, {}

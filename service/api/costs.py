@@ -17,7 +17,7 @@ from service.errors import Invalid
 from service.store.claims import MOST_COSTS
 from service.wire import responses, shapes
 from service.wire.amounts import amount
-from service.wire.csv_files import MOST_NAMED, csv_line, download, none_taken, rows_of
+from service.wire.csv_files import MOST_NAMED, csv_line, download, no_valid_line, rows_of
 from service.wire.paging import Paged
 from service.wire.reading import In, read_body, read_bytes, read_query
 
@@ -89,7 +89,7 @@ async def put(request: Request) -> Response:
         lines = [(n, (cost.sku, cost.cost, cost.currency)) for n, cost in enumerate(body, 1)]
         parsed = await anyio.to_thread.run_sync(_parse, lines, True, limiter=_parsers)
     if parsed.rejected and not parsed.accepted:
-        raise none_taken([(line, fault) for line, _, fault in parsed.rejected])
+        raise no_valid_line([(line, fault) for line, _, fault in parsed.rejected])
     if not await parts(request).recoveries.keep_costs(user, parsed.costs):
         raise Invalid.field("body", f"At most {MOST_COSTS:,} costs can be stored.")
     errors = [
@@ -107,7 +107,7 @@ def read_costs(raw: bytes) -> ParsedCosts:
 
 
 def _parse(lines: Iterable[Line], point: bool) -> ParsedCosts:
-    """`point`: see `amount`. Raises Invalid for more than MOST_COSTS lines."""
+    """The costs in lines of cells. `point`: see `amount`. Raises Invalid for too many lines."""
     parsed, line_of, excess, first = ParsedCosts({}, 0, []), dict[str, int](), 0, 0
     for count, (line, cells) in enumerate(lines):
         if count >= MOST_COSTS:
@@ -130,7 +130,7 @@ def _parse(lines: Iterable[Line], point: bool) -> ParsedCosts:
 
 
 def _cost(cells: tuple[str, ...], point: bool) -> tuple[str, Money]:
-    """Raises ValueError with a text for the user."""
+    """The SKU and the cost of a line. Raises ValueError with a text for the user."""
     if len(cells) > len(COLUMNS):
         raise ValueError(
             "the line has more cells than the header: an amount with a comma needs quotes"
@@ -161,5 +161,5 @@ async def _lines(request: Request, user: str) -> AsyncIterator[bytes]:
 
 
 def _unambiguous(cost: Money) -> str:
-    """Three decimals could be read as thousands; four cannot."""
+    """The amount with four decimals instead of three, which could be read as thousands."""
     return f"{cost.amount}0" if re.fullmatch(r"\d+\.\d{3}", cost.amount) else cost.amount

@@ -23,7 +23,7 @@ from service.wire.serialize import Encoder
 
 
 class Parts(msgspec.Struct, frozen=True):
-    """One instance of each, shared by all requests."""
+    """The parts of the running service, shared by all requests."""
 
     registry: Registry
     connections: Connections

@@ -67,7 +67,7 @@ async def contract(request: Request) -> Response:
 
 @cache
 def _document(demo: bool, connectors: Sequence[str], datasets: Sequence[str]) -> bytes:
-    """Cached: it is the same for all clients, and takes longer to make than any other response."""
+    """The document, cached: it is the same for all clients and takes long to make."""
     names = {"connector": connectors, "dataset": datasets}
     return msgspec.json.encode(openapi.document(CALLS, demo, names))
 

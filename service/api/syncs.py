@@ -61,7 +61,7 @@ class StartIn(In, frozen=True):
         )
 
     def _digest(self) -> str:
-        """Equal for bodies with equal values, however they are written."""
+        """A hash of the values, whatever the formatting of the body."""
         return hashlib.blake2b(msgspec.json.encode(self), digest_size=16).hexdigest()
 
 
@@ -92,7 +92,7 @@ async def status(request: Request) -> Response:
 
 
 async def current(request: Request) -> Response:
-    """Get the status of the user's live sync, or else of their newest."""
+    """Get the status of the user's live sync; if none is live, of the newest one."""
     sync = await parts(request).registry.current(actor(request))
     # With the id: the sync that is current later may have the same version.
     return _status(request, sync, f'"{sync.id}.{sync.version}"')

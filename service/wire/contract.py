@@ -70,7 +70,7 @@ class Call(msgspec.Struct, frozen=True):
 
     @property
     def all_errors(self) -> Sequence[ErrorType]:
-        """Every documented error; internal errors are not."""
+        """Every documented error of the call. Internal errors are not documented."""
         errors: list[ErrorType] = [Forbidden, ShuttingDown]
         if self.private:
             errors += [Unauthenticated, AuthUnavailable, TooManyRequests, StoreUnavailable]

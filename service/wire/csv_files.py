@@ -36,7 +36,7 @@ class Malformed(Invalid):
         super().__init__(text, errors=({"field": f"line {line}", "message": text},))
 
 
-def none_taken(wrong: Sequence[tuple[int, str]]) -> Invalid:
+def no_valid_line(wrong: Sequence[tuple[int, str]]) -> Invalid:
     """The error for a file without a valid line."""
     more = len(wrong) - MOST_NAMED
     return Invalid(
@@ -76,7 +76,7 @@ def rows_of(raw: bytes, names: Sequence[str]) -> Iterator[Row]:
 
 
 def _text(raw: bytes) -> str:
-    """The text with LF or CRLF at the line ends. Raises Malformed for other bytes than text."""
+    """Decode a file. Its lines then end with LF or CRLF. Raises Malformed if it is not text."""
     encoding = "utf-16" if raw.startswith((BOM_UTF16_LE, BOM_UTF16_BE)) else "utf-8"
     try:
         text = raw.decode(encoding).lstrip("\ufeff")

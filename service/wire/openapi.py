@@ -187,7 +187,7 @@ def _content(media_type: str, shape: Any, also: str | None, components: Json) ->
 
 
 def _error_response(errors: Sequence[ErrorType], components: Json) -> Json:
-    """A reference to a component: many calls have the same errors."""
+    """A reference to a response among the components, since many calls have the same errors."""
     codes = sorted({error.code for error in errors})
     name = ".".join(codes)
     schema = {
@@ -225,7 +225,7 @@ def _schema(shape: Any, components: Json) -> Json:
 
 
 def _renamed(schema: Any) -> Any:
-    """Without the suffix of shapes in titles and references."""
+    """The schema without the suffix `Out` in its titles and references."""
     if isinstance(schema, Mapping):
         return {
             key: value.removesuffix("Out")
@@ -240,7 +240,7 @@ def _renamed(schema: Any) -> Any:
 def _structs() -> Mapping[str, type[msgspec.Struct]]:
     """The classes of the schemas, by name."""
     structs: list[type[msgspec.Struct]] = [In, Out, Query, Fault, Options]
-    for struct in structs:  # grows by the subclasses of each
+    for struct in structs:  # the list grows while it is read
         structs += struct.__subclasses__()
     return {struct.__name__: struct for struct in structs}
 

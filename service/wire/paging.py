@@ -49,7 +49,7 @@ class Paged(Query, frozen=True):
     cursor: str | None = None
 
     def page(self, list_name: str, key_length: int = 1) -> Page:
-        """Raises Invalid for a cursor that is not one of this list."""
+        """The page to read. Raises Invalid for other text than a cursor of this list."""
         return Page(list_name, self.limit, _read_cursor(self.cursor, list_name, key_length))
 
 

@@ -163,7 +163,7 @@ def _choices(schema: Mapping[str, Any]) -> Sequence[str]:
 
 
 def moment(text: str | None, name: str) -> datetime | None:
-    """A time in a query. Raises Invalid for other text."""
+    """The time in a query parameter. Raises Invalid for other text."""
     if text is None:
         return None
     try:

@@ -41,6 +41,6 @@ def problem(error: ServiceError) -> Response:
 
 
 def _clipped(text: str) -> str:
-    """Texts repeat what the client sent, which may be of any length."""
+    """The text, shortened: it may repeat what the client sent, at any length."""
     half = LONGEST_TEXT // 2
     return text if len(text) <= LONGEST_TEXT else f"{text[:half]} … {text[-half:]}"

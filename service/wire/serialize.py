@@ -40,12 +40,12 @@ def shape_of(shape: type[Shape], source: msgspec.Struct | Values, **fields: Any)
 # Cached, since most times of a sync (its start, the windows of its datasets) are in every version.
 @lru_cache(maxsize=4096)
 def time(moment: datetime) -> str:
-    """RFC 3339 in UTC, to the millisecond."""
+    """The time as RFC 3339 in UTC, to the millisecond."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _milliseconds(stamp: str) -> str:
-    """A time from the database, which has microseconds."""
+    """A time from the database, cut off to milliseconds."""
     return f"{stamp[:23]}Z"
 
 
