@@ -121,7 +121,7 @@ async def test_every_public_route_is_listed_and_needs_no_credentials(service: Se
                 answer = await client.get("/web/app.js" if path == "/web" else path)
                 assert answer.status_code == 200, path
             else:
-                assert path.startswith(("/api/", "/ws/")), f"{path} is neither public nor private"
+                assert path.startswith("/api/"), f"{path} is neither public nor private"
 
 
 # Other users --------------------------------------------------------------------------------
