@@ -22,7 +22,7 @@ PUBLIC = {"/healthz", "/readyz", "/", "/web", "/openapi.json", "/docs"}
 """Paths that need no credentials."""
 STREAM = "/api/sse/sync-progress/{sync_id}"
 
-WORDS = ("sync_id", "connection_id", "claim_id", "dataset", "connector")
+PATH_PARAMETERS = ("sync_id", "connection_id", "claim_id", "dataset", "connector")
 """All path parameters."""
 
 Things = dict[str, str]
