@@ -4,7 +4,7 @@ Every change goes to the store first (a guarded write), then to memory, then to 
 shows more than a poll does."""
 
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import anyio
@@ -21,6 +21,7 @@ from service.errors import (
     TooManySyncs,
 )
 from service.events.bus import EventBus
+from service.links import sync_links
 from service.model import Fault, Status, Sync
 from service.planning import check_not_lost, choose_connection
 from service.plans import Plans
@@ -106,7 +107,7 @@ class Registry:
         """Continue a paused, failed or cancelled sync from its checkpoints."""
         sync = await self.get(actor, sync_id)
         if sync.status in (Status.PENDING, Status.IN_PROGRESS):
-            raise AlreadyRunning(more=addresses(sync_id))
+            raise AlreadyRunning(more=sync_links(sync_id))
         if sync.status is Status.COMPLETE:
             raise AlreadyFinished(more={"syncId": sync_id, "syncStatus": sync.status})
         live = self.live_of(actor.user)
@@ -125,7 +126,7 @@ class Registry:
             await self._connection(actor, sync)  # raises if forgotten meanwhile
             latest = await self.get(actor, sync_id)
             if latest.status in (Status.PENDING, Status.IN_PROGRESS):  # by another resume
-                raise AlreadyRunning(more=addresses(sync_id)) from None
+                raise AlreadyRunning(more=sync_links(sync_id)) from None
             if await self._store.live_of_tenant(sync.tenant) >= most:
                 raise TooManySyncs(headers={"Retry-After": "60"}) from None
             raise
@@ -259,7 +260,7 @@ class Registry:
 
 def already_running(live: Sync) -> SyncAlreadyRunning:
     """Why the user cannot start another sync: the one that is live, and what to do about it."""
-    more = addresses(live.id)
+    more = sync_links(live.id)
     if live.status is not Status.PAUSED:
         return SyncAlreadyRunning(more=more)
     paused = {"syncStatus": live.status, "connectionId": live.connection_id}
@@ -287,12 +288,3 @@ def _log_move(before: Sync | None, sync: Sync) -> None:
 
 def _bytes(sync: Sync) -> bytes:
     return msgspec.json.encode(sync)
-
-
-def addresses(sync_id: str) -> Mapping[str, str]:
-    """The id of a sync and where to look at it and to follow it."""
-    return {
-        "syncId": sync_id,
-        "statusUrl": f"/api/sync/status/{sync_id}",
-        "streamUrl": f"/api/sse/sync-progress/{sync_id}",
-    }

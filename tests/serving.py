@@ -20,14 +20,14 @@ from service.app import create_app, open_parts
 from service.edge.limits import DEFAULT, Limits
 from service.server import Server, address, listen
 from service.settings import Settings, read_settings
-from tests.contract import fits, promised
+from tests.contract import check_documented, matches_schema
 
 SECRET = "a secret that only the tests know, long enough"
 KEY = b64encode(b"a key that only the tests know..").decode()
 YEAR_2100 = 4102444800
 ENDED = ("complete", "failed", "cancelled", "paused")
 
-HOOKS: Any = {"response": [promised]}
+HOOKS: Any = {"response": [check_documented]}
 
 Json = dict[str, Any]
 
@@ -112,7 +112,7 @@ class User:
         async with aconnect_sse(self.http, "GET", path, headers=headers) as source:
             async for event in source.aiter_sse():
                 if event.data:  # httpx-sse also tells of the block that only sets `retry`
-                    assert event.event == "reset" or fits(event.json(), "SyncStatus")
+                    assert event.event == "reset" or matches_schema(event.json(), "SyncStatus")
                     yield event
 
     async def records(self, dataset: str) -> list[Json]:

@@ -13,6 +13,7 @@ GROUND = {
     "service.users",
     "service.progress",
     "service.errors",
+    "service.links",
 }
 NOUNS = GROUND | {"service.settings"}
 # What is kept, whichever the database is.
@@ -76,7 +77,7 @@ ROOMS = {
     },
     "service.edge": {"service.wire", *NOUNS},
     "service.streams": {"service.wire", *GROUND},
-    "service.wire": {"service.registry", *STORES, *GROUND},
+    "service.wire": {*STORES, *GROUND},
     "service.pipeline": {
         "service.intake",
         "service.registry",
@@ -132,6 +133,7 @@ ROOMS = {
     "service.settings": {"service.plans", "service.errors"},
     "service.logs": set(),
     "service.errors": set(),
+    "service.links": set(),
     "connectors.base": set(),
     "connectors.quota": {"connectors.base"},
     "connectors.http": {"connectors.base", "connectors.addresses", "connectors.calls"},

@@ -1,1 +1,1 @@
-"""The endpoints, and the table of all calls."""
+"""The endpoints, and the table of all calls of the API."""

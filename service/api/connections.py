@@ -1,4 +1,4 @@
-"""Connect an account, reconnect and schedule it, list, see and forget."""
+"""Connect, reconnect, schedule, list and forget accounts."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -24,10 +24,10 @@ from service.users import Actor
 from service.wire import responses, serialize, shapes
 from service.wire.reading import In, Query, read_body, read_or_null, read_query
 
+#: Seconds that a request waits for an erasure; after that, it continues in the background.
 ERASED_WITHIN = 10.0
-"""Seconds that a request waits for an erasure, which then goes on without it."""
+#: A dataset that was read up to an earlier time than this needs a new sync.
 STALE = timedelta(days=1)
-"""Since the time up to which all is known: a new sync is worth while."""
 NEEDED = frozenset(
     {"never_synced", "last_failed", "last_cancelled", "incomplete", "stale", "last_paused"}
 )
@@ -38,7 +38,7 @@ log = structlog.get_logger()
 
 
 class ConnectIn(In, frozen=True):
-    """The body of a connect."""
+    """An account to connect."""
 
     connector: str
     refresh_token: Token
@@ -61,7 +61,7 @@ class ConnectIn(In, frozen=True):
 
 
 class ReconnectIn(In, frozen=True):
-    """The body of a reconnect."""
+    """New credentials of an account."""
 
     refresh_token: Token
 
@@ -70,14 +70,16 @@ class ReconnectIn(In, frozen=True):
 
 
 class ScheduleIn(In, frozen=True):
-    """The body of a schedule: five fields of cron, and the name of a time zone."""
+    """When to start syncs."""
 
+    #: Five fields, as in a crontab.
     cron: str
+    #: The IANA name of the time zone of `cron`.
     timezone: str = "UTC"
 
 
 class AuthorizeQuery(Query, frozen=True):
-    """What is to be connected by consent; with `connectionId`, which connection anew."""
+    """The account to connect by consent; with `connectionId`, the connection to reconnect."""
 
     region: Name = "NA"
     marketplace_ids: str = ""
@@ -86,19 +88,19 @@ class AuthorizeQuery(Query, frozen=True):
 
 
 class CallbackQuery(Query, frozen=True):
-    """Our state, and whatever the source adds to it."""
+    """The state that `authorize` sent, and the parameters that the source adds."""
 
     state: str
 
 
 class ForgetQuery(Query, frozen=True):
-    """Whether what was landed goes with the connection."""
+    """What happens to the stored data of the connection."""
 
     data: Literal["keep", "erase"] = "keep"
 
 
 async def connect(request: Request) -> Response:
-    """Connect an account: it is checked, kept, and a first sync starts."""
+    """Connect an account. It is checked and stored, and a first sync starts."""
     who = actor(request)
     body = await read_body(request, ConnectIn)
     kept = await parts(request).connections.connect(who, body.new())
@@ -108,8 +110,8 @@ async def connect(request: Request) -> Response:
 
 
 async def _historical_sync(request: Request, who: Actor, kept: StoredConnection) -> Sync | str:
-    """The sync; or why there is none. A failure to start it never fails the connection: the user
-    can start it any time."""
+    """The first sync of a connection, or why it was not started. That does not fail the connection:
+    the user can start a sync at any time."""
     try:
         return await parts(request).starter.start(who, StartRequest(connection_id=kept.id))
     except ServiceError as error:
@@ -117,11 +119,11 @@ async def _historical_sync(request: Request, who: Actor, kept: StoredConnection)
         return f"The historical sync was not started. {error.detail}"
     except Exception:
         log.exception("historical_sync_not_started", connection_id=kept.id)
-        return "The historical sync was not started. Start it when you like."
+        return "The historical sync was not started. Start a sync to read the data."
 
 
 async def authorize(request: Request) -> Response:
-    """Send the browser to the source's page of consent."""
+    """Redirect the browser to the consent page of the source."""
     who, connector = actor(request), request.path_params["connector"]
     given = read_query(request, AuthorizeQuery)
     asked = ConsentRequest(
@@ -137,13 +139,13 @@ async def authorize(request: Request) -> Response:
 
 
 async def callback(request: Request) -> Response:
-    """Back from the page of consent, with a code and our state. The account is connected, a first
-    sync starts, and the browser goes to the dashboard."""
+    """Handle the return from the consent page. The account is connected, a first sync starts, and
+    the browser is redirected to the dashboard."""
     who, connector = actor(request), request.path_params["connector"]
     parts(request).sources.consent(connector)
     answer = dict(request.query_params)
     if not answer.get("state"):
-        raise Invalid.field("state", "Missing: the consent was not given, or broke off.")
+        raise Invalid.field("state", "Missing: the consent was refused or not completed.")
     kept = await parts(request).connections.consented(who, connector, answer)
     if await _going_on(request, who, kept) is None:
         await _historical_sync(request, who, kept)
@@ -151,9 +153,9 @@ async def callback(request: Request) -> Response:
 
 
 async def reconnect(request: Request) -> Response:
-    """Give new credentials for the same account; a sync that was paused for them goes on."""
+    """Replace the credentials of an account. A sync that was paused for them is resumed."""
     who, wanted = actor(request), request.path_params["connection_id"]
-    await parts(request).connections.get(who, wanted)  # 404 before the body is looked at
+    await parts(request).connections.get(who, wanted)  # 404 before the body is read
     body = await read_body(request, ReconnectIn)
     given = Granted(body.refresh_token)
     kept = await parts(request).connections.reconnect(who, wanted, given)
@@ -161,8 +163,8 @@ async def reconnect(request: Request) -> Response:
 
 
 async def _going_on(request: Request, who: Actor, kept: StoredConnection) -> Sync | str | None:
-    """The sync that was paused for the credentials of this connection, resumed; or why it is not.
-    A failure to resume it never fails the connection, either."""
+    """The paused sync of this connection, resumed, or why it was not; None if no sync is paused. A
+    failure to resume it does not fail the reconnect."""
     registry = parts(request).registry
     live = registry.live_of(who.user)
     if live is None or live.connection_id != kept.id or live.status is not Status.PAUSED:
@@ -171,11 +173,11 @@ async def _going_on(request: Request, who: Actor, kept: StoredConnection) -> Syn
         return await registry.resume(who, live.id)
     except ServiceError as error:
         log.warning("sync_not_resumed", sync_id=live.id, code=error.code)
-        return f"The paused sync does not go on yet. {error.detail}"
+        return f"The paused sync was not resumed. {error.detail}"
 
 
 async def schedule(request: Request) -> Response:
-    """Have syncs start by themselves; null ends that."""
+    """Set the schedule of a connection; null removes it."""
     who, wanted = actor(request), request.path_params["connection_id"]
     await parts(request).connections.get(who, wanted)
     body = await read_or_null(request, ScheduleIn)
@@ -185,88 +187,90 @@ async def schedule(request: Request) -> Response:
 
 
 async def sync_status(request: Request) -> Response:
-    """What is kept of a connection, whether a sync is due, and why."""
-    who, here = actor(request), parts(request)
-    kept = await here.connections.get(who, request.path_params["connection_id"])
-    landed = await here.records.landed(kept.id)
-    complete = await here.store.newest_of(who.user, kept.id, Status.COMPLETE)
-    newest = await here.store.newest_of(who.user, kept.id)
-    datasets = here.sources.get(kept.connector).datasets
-    why = _why_needed(kept, newest, datasets, landed, here.clock.now())
+    """Get the stored data of a connection, and whether a new sync is needed."""
+    caller, connection_id = actor(request), request.path_params["connection_id"]
+    connection = await parts(request).connections.get(caller, connection_id)
+    landed = await parts(request).records.landed(connection_id)
+    store = parts(request).store
+    complete = await store.newest_of(caller.user, connection_id, Status.COMPLETE)
+    newest = await store.newest_of(caller.user, connection_id)
+    datasets = parts(request).sources.get(connection.connector).datasets
+    now = parts(request).clock.now()
+    reason, message = _why_needed(connection, newest, datasets, landed, now)
     return responses.JSON(
         shapes.Freshness(
-            connection_id=kept.id,
-            datasets=[serialize.landed(each.name, landed.get(each.name)) for each in datasets],
+            connection_id=connection_id,
+            datasets=[
+                serialize.landed(dataset.name, landed.get(dataset.name)) for dataset in datasets
+            ],
             last_complete_sync=serialize.last_sync(complete),
             last_sync=serialize.last_sync(newest),
-            schedule=serialize.schedule(kept.schedule),
-            sync_needed=why[0] in NEEDED,
-            reason=why[0],
-            message=why[1],
+            schedule=serialize.schedule(connection.schedule),
+            sync_needed=reason in NEEDED,
+            reason=reason,
+            message=message,
         )
     )
 
 
 def _why_needed(
-    kept: StoredConnection,
+    connection: StoredConnection,
     newest: Sync | None,
     datasets: Sequence[Dataset],
     landed: Mapping[str, Landed],
     now: datetime,
 ) -> tuple[str, str]:
-    """A word for programs and a sentence for people. What was kept decides: a dry run, or a sync of
-    some datasets or of the past, is complete and yet has not brought all."""
-    if kept.lost:
-        return "connection_lost", f"Reconnect the account first: {kept.lost}"
+    """A reason for programs, and a sentence for people. The stored data decides: a dry run, or a
+    sync of some datasets or of the past, may be complete without having stored everything."""
+    if connection.lost:
+        return "connection_lost", f"Reconnect the account first: {connection.lost}"
     if newest and newest.live:
         return "running", "A sync is running."
     if newest and not newest.options.dry_run:
         if newest.status is not Status.COMPLETE:
             return f"last_{newest.status}", f"The last sync was not completed: {newest.message}"
-        if any(each.status is not Outcome.COMPLETE for each in newest.sources):
-            return "incomplete", "The last sync could not read all of it."
+        if any(dataset.status is not Outcome.COMPLETE for dataset in newest.sources):
+            return "incomplete", "The last sync could not read everything."
     if not landed:
         return "never_synced", "Nothing has been read yet."
-    known = {name: each.coverage for name, each in landed.items() if each.coverage}
-    if unread := [each.label for each in datasets if each.name not in known]:
-        return "incomplete", f"Not all of it has been read: {', '.join(unread)}."
-    ages = {each.name: now - known[each.name].until for each in datasets}
-    if any(ages[each.name] > STALE + each.lag for each in datasets):
-        return "stale", f"What was read is more than {STALE.days * 24} hours old."
+    coverages = {name: data.coverage for name, data in landed.items() if data.coverage}
+    if unread := [dataset.label for dataset in datasets if dataset.name not in coverages]:
+        return "incomplete", f"Not everything has been read. Missing: {', '.join(unread)}."
+    ages = {dataset.name: now - coverages[dataset.name].until for dataset in datasets}
+    if any(ages[dataset.name] > STALE + dataset.lag for dataset in datasets):
+        return "stale", f"The data is more than {STALE.days * 24} hours old."
     if any(age < -STALE for age in ages.values()):
-        return "stale", "What was read was dated by a clock that was ahead."
-    return "up_to_date", "All was read within the last day."
+        return "stale", "The data was dated by a clock that was ahead."
+    return "up_to_date", "Everything was read within the last day."
 
 
 async def list_all(request: Request) -> Response:
-    """The user's connections."""
-    found = await parts(request).connections.list(actor(request))
+    """List the user's connections."""
+    connections = await parts(request).connections.list(actor(request))
     return responses.JSON(
-        shapes.Connections(connections=[serialize.connection(each) for each in found])
+        shapes.ConnectionsOut(connections=[serialize.connection(each) for each in connections])
     )
 
 
 async def one(request: Request) -> Response:
-    """One connection."""
-    wanted = request.path_params["connection_id"]
-    return responses.JSON(
-        serialize.connection(await parts(request).connections.get(actor(request), wanted))
-    )
+    """Get a connection."""
+    connection_id = request.path_params["connection_id"]
+    connection = await parts(request).connections.get(actor(request), connection_id)
+    return responses.JSON(serialize.connection(connection))
 
 
 async def forget(request: Request) -> Response:
-    """Forget a connection. Its credentials are erased in any case; `data` says what becomes of what
-    was landed. 202: it is still being erased, and goes on by itself; the same call tells when it is
-    done (404)."""
-    who, here = actor(request), parts(request)
-    wanted, erase = request.path_params["connection_id"], read_query(request, ForgetQuery).data
-    if erase == "keep":
-        await here.connections.forget(who, wanted, erase=False)
-        await here.erasing.clean()
+    """Forget a connection. Its credentials are always erased, its stored data with `data=erase`.
+    202 means that the erasure continues in the background; repeat the call until it returns 404."""
+    caller, connection_id = actor(request), request.path_params["connection_id"]
+    connections, erasing = parts(request).connections, parts(request).erasing
+    if read_query(request, ForgetQuery).data == "keep":
+        await connections.forget(caller, connection_id, erase=False)
+        await erasing.clean()
         return Response(status_code=204)
-    if not await here.erasing.under_way(who.user, wanted):
-        await here.connections.forget(who, wanted, erase=True)
+    if not await erasing.under_way(caller.user, connection_id):
+        await connections.forget(caller, connection_id, erase=True)
     with anyio.move_on_after(ERASED_WITHIN):
-        if await here.erasing.finish(wanted):
+        if await erasing.finish(connection_id):
             return Response(status_code=204)
-    return responses.JSON(shapes.Erasing(id=wanted, status="erasing"), status_code=202)
+    return responses.JSON(shapes.ErasingOut(id=connection_id, status="erasing"), status_code=202)

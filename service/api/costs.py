@@ -1,4 +1,4 @@
-"""What units cost, as the user says: given as a file or as JSON, listed in pages or as a file."""
+"""Unit costs from the user: uploaded as CSV or JSON, listed in pages or as a CSV file."""
 
 import re
 from collections.abc import AsyncIterator, Iterable
@@ -17,21 +17,23 @@ from service.errors import Invalid
 from service.store.claims import MOST_COSTS
 from service.wire import responses, shapes
 from service.wire.amounts import amount
-from service.wire.reading import In, Paged, cursor, read_body, read_bytes, read_cursor, read_query
-from service.wire.tables import MOST_NAMED, csv_line, download, none_taken, rows_of
+from service.wire.csv_files import MOST_NAMED, csv_line, download, no_valid_line, rows_of
+from service.wire.paging import Paged
+from service.wire.reading import In, read_body, read_bytes, read_query
 
 COLUMNS = ("sku", "cost", "currency")
 LONGEST_SKU = 200
-AT_ONCE = 1000
-READING_AT_ONCE = 2
-"""Files that are read at once: it is work for the processor, half a second a megabyte."""
+#: Costs in one read of a download.
+BATCH = 1000
+#: Files that are parsed at the same time: a megabyte takes half a second of processor time.
+PARSERS = 2
 
-_readers = anyio.CapacityLimiter(READING_AT_ONCE)
+_parsers = anyio.CapacityLimiter(PARSERS)
 Line = tuple[int, "tuple[str, ...]"]
 
 
 class CostIn(In, frozen=True):
-    """What a unit costs."""
+    """The cost of one unit of a product."""
 
     sku: str
     cost: str
@@ -39,122 +41,125 @@ class CostIn(In, frozen=True):
 
 
 class CostsQuery(Paged, frozen=True):
-    """Which page."""
+    """The page of the costs."""
 
     limit: Annotated[int, Meta(ge=1, le=1000)] = 100
 
 
-class Costs(msgspec.Struct):
-    """What was read of a file: the costs, how many lines were right, and which were not."""
+class ParsedCosts(msgspec.Struct):
+    """The costs of an upload."""
 
     costs: dict[str, Money]
+    #: How many lines are valid.
     accepted: int
-    wrong: list[tuple[int, str, str]]
+    #: Line, SKU and fault of each line that is not.
+    rejected: list[tuple[int, str, str]]
 
 
 async def list_all(request: Request) -> Response:
-    """What units cost, as the user gave it, in the order of the SKUs; with `Accept: text/csv` all
-    of it as a file, which `PUT` takes as it is."""
-    user, given = actor(request).user, read_query(request, CostsQuery)
+    """List the user's unit costs, in the order of the SKUs. With `Accept: text/csv`, all of them as
+    a file, which `PUT` accepts unchanged."""
+    user, query = actor(request).user, read_query(request, CostsQuery)
     if "text/csv" in request.headers.get("accept", ""):
         return download("costs.csv", _lines(request, user))
-    after = read_cursor(given.cursor, "costs", 1)
-    found = await parts(request).recoveries.costs_page(
-        user, given.limit + 1, after[0] if after else ""
-    )
-    page, more = found[: given.limit], len(found) > given.limit
+    page = query.page("costs")
+    costs = await parts(request).recoveries.costs_page(user, page.read_limit, *page.after)
+    shown, next_cursor = page.cut(costs, key=lambda cost: (cost[0],))
     return responses.JSON(
         shapes.Costs(
-            costs=[shapes.Cost(sku=k, cost=v.amount, currency=v.currency) for k, v in page],
-            next_cursor=cursor("costs", page[-1][0]) if more else None,
+            costs=[
+                shapes.Cost(sku=sku, cost=cost.amount, currency=cost.currency)
+                for sku, cost in shown
+            ],
+            next_cursor=next_cursor,
         )
     )
 
 
 async def put(request: Request) -> Response:
-    """Say what units cost: as CSV (sku,cost,currency), or as a JSON list. Lines that are right
-    count, each wrong one is named. A file that cannot be read, or of which no line is right,
-    changes nothing."""
+    """Upload unit costs: as CSV (sku,cost,currency), or as a JSON list. Valid lines are stored, and
+    each invalid one is named. A file that cannot be read, or without a valid line, changes nothing.
+    """
     user = actor(request).user
     if "csv" in request.headers.get("content-type", ""):
         raw = await read_bytes(request)
-        read = await anyio.to_thread.run_sync(read_costs, raw, limiter=_readers)
+        parsed = await anyio.to_thread.run_sync(read_costs, raw, limiter=_parsers)
     else:
         body = await read_body(request, list[CostIn])
-        lines = [(n, (each.sku, each.cost, each.currency)) for n, each in enumerate(body, 1)]
-        read = await anyio.to_thread.run_sync(_read, lines, True, limiter=_readers)
-    if read.wrong and not read.accepted:
-        raise none_taken([(line, message) for line, _, message in read.wrong])
-    if not await parts(request).recoveries.keep_costs(user, read.costs):
-        raise Invalid.field("body", f"You may keep at most {MOST_COSTS:,} costs.")
-    named = [
-        shapes.WrongLine(line=line, sku=sku, message=message)
-        for line, sku, message in read.wrong[:MOST_NAMED]
+        lines = [(n, (cost.sku, cost.cost, cost.currency)) for n, cost in enumerate(body, 1)]
+        parsed = await anyio.to_thread.run_sync(_parse, lines, True, limiter=_parsers)
+    if parsed.rejected and not parsed.accepted:
+        raise no_valid_line([(line, fault) for line, _, fault in parsed.rejected])
+    if not await parts(request).recoveries.keep_costs(user, parsed.costs):
+        raise Invalid.field("body", f"At most {MOST_COSTS:,} costs can be stored.")
+    errors = [
+        shapes.WrongLine(line=line, sku=sku, message=fault)
+        for line, sku, fault in parsed.rejected[:MOST_NAMED]
     ]
     return responses.JSON(
-        shapes.CostsTaken(accepted=read.accepted, rejected=len(read.wrong), errors=named)
+        shapes.CostsTaken(accepted=parsed.accepted, rejected=len(parsed.rejected), errors=errors)
     )
 
 
-def read_costs(raw: bytes) -> Costs:
-    """The costs in a CSV file. Raises Invalid naming the line if it cannot be read."""
-    return _read(((line, tuple(cells)) for line, cells in rows_of(raw, COLUMNS)), False)
+def read_costs(raw: bytes) -> ParsedCosts:
+    """The costs in a CSV file. Raises Invalid, naming the line, if it cannot be read."""
+    return _parse(((line, tuple(cells)) for line, cells in rows_of(raw, COLUMNS)), False)
 
 
-def _read(lines: Iterable[Line], point: bool) -> Costs:
-    """`point`: see `amount`. Raises Invalid for more lines than there may be costs."""
-    read, seen, beyond, first = Costs({}, 0, []), dict[str, int](), 0, 0
+def _parse(lines: Iterable[Line], point: bool) -> ParsedCosts:
+    """The costs in lines of cells. `point`: see `amount`. Raises Invalid for too many lines."""
+    parsed, line_of, excess, first = ParsedCosts({}, 0, []), dict[str, int](), 0, 0
     for count, (line, cells) in enumerate(lines):
         if count >= MOST_COSTS:
-            beyond, first = beyond + 1, first or line
+            excess, first = excess + 1, first or line
             continue
         try:
             sku, cost = _cost(cells, point)
-            if _differs(read.costs.get(sku), cost):
-                raise ValueError(f"{sku} is on line {seen[sku]} too, at another cost")
-            read.costs.setdefault(sku, cost)
-            seen.setdefault(sku, line)
-            read.accepted += 1
+            if _differ(parsed.costs.get(sku), cost):
+                raise ValueError(f"{sku} is also on line {line_of[sku]}, with another cost")
+            parsed.costs.setdefault(sku, cost)
+            line_of.setdefault(sku, line)
+            parsed.accepted += 1
         except ValueError as error:
-            read.wrong.append((line, cells[0][:LONGEST_SKU], str(error)))
-    if beyond:
-        text = f"{beyond:,} lines from line {first} on are more than {MOST_COSTS:,} costs."
-        where = {"field": f"line {first}", "message": text}
-        raise Invalid(f"{text} Nothing was changed.", errors=[where])
-    return read
+            parsed.rejected.append((line, cells[0][:LONGEST_SKU], str(error)))
+    if excess:
+        text = f"{excess:,} lines, from line {first} on, exceed the limit of {MOST_COSTS:,} costs."
+        fault = {"field": f"line {first}", "message": text}
+        raise Invalid(f"{text} Nothing was changed.", errors=[fault])
+    return parsed
 
 
 def _cost(cells: tuple[str, ...], point: bool) -> tuple[str, Money]:
-    """Raises ValueError saying what is wrong."""
+    """The SKU and the cost of a line. Raises ValueError with a text for the user."""
     if len(cells) > len(COLUMNS):
         raise ValueError(
-            "there are more cells than the first line names: an amount with a comma needs quotes"
+            "the line has more cells than the header: an amount with a comma needs quotes"
         )
     sku, cost, currency = (cell.strip() for cell in cells)
     if not 0 < len(sku) <= LONGEST_SKU:
         raise ValueError(f"sku must have 1 to {LONGEST_SKU} characters")
     if re.search(r"[\x00-\x1f\x7f-\x9f]", sku):
-        raise ValueError("sku must have no control characters")
+        raise ValueError("sku must not have control characters")
     if not re.fullmatch(r"[A-Za-z]{3}", currency):
         raise ValueError(f"{currency[:20]!r} is not a currency code like USD")
     return sku, Money(amount(cost, currency.upper(), point), currency.upper())
 
 
-def _differs(known: Money | None, cost: Money) -> bool:
-    if known is None:
+def _differ(one: Money | None, other: Money) -> bool:
+    if one is None:
         return False
-    return known.currency != cost.currency or Decimal(known.amount) != Decimal(cost.amount)
+    return one.currency != other.currency or Decimal(one.amount) != Decimal(other.amount)
 
 
 async def _lines(request: Request, user: str) -> AsyncIterator[bytes]:
-    """The header and every cost as a line, read page by page."""
+    """The header and every cost as a line, read in batches."""
     yield csv_line(COLUMNS)
     store, after = parts(request).recoveries, ""
-    while found := await store.costs_page(user, AT_ONCE, after):
-        yield b"".join(csv_line((sku, _exact(cost), cost.currency)) for sku, cost in found)
-        after = found[-1][0]
+    while costs := await store.costs_page(user, BATCH, after):
+        yield b"".join(csv_line((sku, _unambiguous(cost), cost.currency)) for sku, cost in costs)
+        after = costs[-1][0]
 
 
-def _exact(cost: Money) -> str:
-    """Three decimals may be taken for thousands; four cannot."""
+def _unambiguous(cost: Money) -> str:
+    """The amount with four decimals instead of three, which could be read as thousands."""
     return f"{cost.amount}0" if re.fullmatch(r"\d+\.\d{3}", cost.amount) else cost.amount

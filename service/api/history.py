@@ -1,4 +1,4 @@
-"""What has been: the history of syncs, their items, and the records that were landed."""
+"""The history of syncs, the outcome of their records, the audit log, and the stored records."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Annotated, Any, Literal
@@ -13,37 +13,45 @@ from service.errors import Invalid, NotFound
 from service.model import Status
 from service.store.engine import Values, stamp
 from service.store.records import RecordStore
-from service.wire import responses, serialize, shapes
-from service.wire.reading import Paged, Time, cursor, moment, read_cursor, read_query
+from service.wire import responses, serialize, sync_shapes
+from service.wire.fields import Time
+from service.wire.paging import Page, Paged
+from service.wire.reading import moment, read_query
 
-AT_ONCE = 20
-"""Records that are read at once: they have up to some tens of kilobytes each."""
+#: Records in one read: each may have tens of kilobytes.
+BATCH = 20
 
 
 class HistoryQuery(Paged, frozen=True):
-    """Which syncs, begun from when to when; `offset` jumps by number, `cursor` goes on."""
+    """Filters and page of the history."""
 
+    #: Skips this many syncs, to jump to a page by its number. Not together with `cursor`.
     offset: Annotated[int, Meta(ge=0, le=10_000)] | UnsetType = UNSET
     status: Literal["", "in_progress", "paused", "complete", "failed", "cancelled"] = ""
     connector: str = ""
     connection_id: str = ""
+    #: Only syncs that started then or later.
     from_: Time | None = field(default=None, name="from")
+    #: Only syncs that started earlier.
     to: Time | None = None
 
     def filters(self) -> dict[str, Any]:
-        chosen = _given(connector=self.connector, connection_id=self.connection_id)
-        if not self.status:
-            return chosen | _span(self)
-        shown = [each for each in Status if serialize.shown(each) == self.status]
-        return chosen | _span(self) | {"statuses": shown}
+        filters = _given(connector=self.connector, connection_id=self.connection_id) | _span(self)
+        if self.status:
+            filters["statuses"] = [
+                status for status in Status if serialize.shown(status) == self.status
+            ]
+        return filters
 
 
 class AuditQuery(Paged, frozen=True):
-    """Which entries, from when to when."""
+    """Filters and page of the audit log."""
 
     action: str = ""
     sync_id: str = ""
+    #: Only entries from then or later.
     from_: Time | None = field(default=None, name="from")
+    #: Only earlier entries.
     to: Time | None = None
 
     def filters(self) -> dict[str, Any]:
@@ -51,145 +59,148 @@ class AuditQuery(Paged, frozen=True):
 
 
 class ItemsQuery(Paged, frozen=True):
-    """What became of which records."""
+    """Filters and page of the outcomes of a sync's records."""
 
     status: Literal["", "failed", "created", "updated", "unchanged", "deleted"] = ""
     dataset: str = ""
 
 
 class DataQuery(Paged, frozen=True):
-    """Whose records."""
+    """Filter and page of the stored records."""
 
     limit: Annotated[int, Meta(ge=1, le=1000)] = 20
     connection_id: str = ""
 
 
 async def history(request: Request) -> Response:
-    """Syncs, newest first. A page costs the same at any depth of the cursor."""
-    who, given = actor(request), read_query(request, HistoryQuery)
-    before = read_cursor(given.cursor, "history", 1)
-    if before and given.offset is not UNSET:
+    """List syncs, newest first. With a cursor, a page takes equally long at any depth."""
+    user, query = actor(request).user, read_query(request, HistoryQuery)
+    page = query.page("history")
+    if page.after and query.offset is not UNSET:
         raise Invalid.field("offset", "Give either offset or cursor.")
-    limit, after = given.limit, before[0] if before else None
-    found, total = await parts(request).store.history(
-        who.user, given.filters(), limit + 1, after, given.offset or 0
+    before = page.after[0] if page.after else None
+    syncs, total = await parts(request).store.history(
+        user, query.filters(), page.read_limit, before, query.offset or 0
     )
-    more = len(found) > limit
+    shown, next_cursor = page.cut(syncs, key=lambda sync: (sync.id,))
     return responses.JSON(
         {
-            "syncs": [serialize.status(sync) for sync in found[:limit]],
+            "syncs": [serialize.status(sync) for sync in shown],
             "total": total,
-            "nextCursor": cursor("history", found[limit - 1].id) if more else None,
+            "nextCursor": next_cursor,
         }
     )
 
 
 async def one(request: Request) -> Response:
-    """One sync with its datasets, attempts and warnings."""
+    """Get a sync with its datasets, attempts and warnings."""
     sync = await parts(request).registry.get(actor(request), request.path_params["sync_id"])
     return responses.JSON(serialize.whole_sync(sync))
 
 
 async def audit(request: Request) -> Response:
-    """The audit log: who did what, newest first."""
-    who, given = actor(request), read_query(request, AuditQuery)
-    before = read_cursor(given.cursor, "audit", 1)
-    limit, after = given.limit, before[0] if before else None
-    rows = await parts(request).audit.page(who.user, given.filters(), limit + 1, after)
-    more = len(rows) > limit
+    """List the audit log: who did what, newest first."""
+    user, query = actor(request).user, read_query(request, AuditQuery)
+    page = query.page("audit")
+    rows = await parts(request).audit.page(user, query.filters(), page.read_limit, *page.after)
+    entries, next_cursor = page.cut(rows, key=lambda row: (row["id"],))
     return responses.JSON(
-        shapes.Audit(
-            entries=[serialize.audit_entry(row) for row in rows[:limit]],
-            next_cursor=cursor("audit", rows[limit - 1]["id"]) if more else None,
+        sync_shapes.Audit(
+            entries=[serialize.audit_entry(row) for row in entries], next_cursor=next_cursor
         )
     )
 
 
 async def items(request: Request) -> Response:
-    """What became of single records. Failures are always here, other outcomes if the start or the
-    operator asked for them; all are counted."""
+    """List the outcomes of single records. Failures are always listed, other outcomes only if the
+    start or the operator asked for them; the status counts all of them."""
     sync = await parts(request).registry.get(actor(request), request.path_params["sync_id"])
-    given = read_query(request, ItemsQuery)
-    after = read_cursor(given.cursor, "items", 2)
+    query = read_query(request, ItemsQuery)
+    page = query.page("items", key_length=2)
     rows = await parts(request).store.items(
         sync.id,
-        given.status or None,
-        given.dataset or None,
-        given.limit + 1,
-        (after[0], after[1]) if after else None,
+        query.status or None,
+        query.dataset or None,
+        page.read_limit,
+        (page.after[0], page.after[1]) if page.after else None,
     )
-    page, more = rows[: given.limit], len(rows) > given.limit
-    last = cursor("items", page[-1]["dataset"], page[-1]["record_id"]) if more else None
+    shown, next_cursor = page.cut(rows, key=lambda row: (row["dataset"], row["record_id"]))
     return responses.JSON(
-        shapes.Items(items=[serialize.item(row) for row in page], next_cursor=last)
+        sync_shapes.Items(items=[serialize.item(row) for row in shown], next_cursor=next_cursor)
     )
+
+
+# Records --------------------------------------------------------------------------------------
 
 
 async def data(request: Request) -> Response:
-    """The landed records, each with its data as it was received."""
-    who, dataset = actor(request), request.path_params["dataset"]
-    here = parts(request)
-    if dataset not in here.sources.datasets:
-        raise NotFound(
-            f"There is no dataset {dataset}. There are: {', '.join(here.sources.datasets)}."
-        )
-    given = read_query(request, DataQuery)
-    own = [each.id for each in await here.connections.ever(who)]
-    if wanted := given.connection_id:
-        if wanted not in own:
-            raise NotFound(f"You have no connection {wanted}. GET /api/connections lists them.")
-        own = [wanted]
-    begin, after = read_cursor(given.cursor, "data", 2) or ("", "")
-    places = {each: after if each == begin else "" for each in own if each >= begin}
-    pieces = _pieces(here.records, dataset, places, given.limit + 1)
-    # Read before the head of the answer is sent: until then it can still become a problem.
-    first = await _next(pieces)
-    return StreamingResponse(_page(first, pieces, given.limit), media_type="application/json")
+    """List the stored records of a dataset, each with its data as the source sent it."""
+    caller, dataset = actor(request), request.path_params["dataset"]
+    datasets = parts(request).sources.datasets
+    if dataset not in datasets:
+        raise NotFound(f"Unknown dataset {dataset}. The datasets are: {', '.join(datasets)}.")
+    query = read_query(request, DataQuery)
+    connections = [connection.id for connection in await parts(request).connections.ever(caller)]
+    if query.connection_id:
+        if query.connection_id not in connections:
+            raise NotFound(
+                f"You have no connection {query.connection_id}. GET /api/connections lists yours."
+            )
+        connections = [query.connection_id]
+    page = query.page("data", key_length=2)
+    first, after = page.after or ("", "")
+    starts = {id: after if id == first else "" for id in connections if id >= first}
+    batches = _batches(parts(request).records, dataset, starts, page.read_limit)
+    # Read before the head of the response is sent: until then a failure can become a problem.
+    batch = await _next(batches)
+    return StreamingResponse(_records(batch, batches, page), media_type="application/json")
 
 
-async def _pieces(
-    records: RecordStore, dataset: str, places: Mapping[str, str], most: int
+async def _batches(
+    records: RecordStore, dataset: str, starts: Mapping[str, str], limit: int
 ) -> AsyncIterator[Sequence[Values]]:
-    """At most so many records of these connections, each read after its id, a few at a time."""
-    for connection, after in places.items():
+    """At most `limit` records of these connections, those of each after the id in `starts`."""
+    for connection_id, after in starts.items():
         full = True
-        while full and most:
-            wanted = min(AT_ONCE, most)
-            rows = await records.page(connection, dataset, wanted, after)
+        while full and limit:
+            size = min(BATCH, limit)
+            rows = await records.page(connection_id, dataset, size, after)
             if rows:
                 yield rows
                 after = rows[-1]["id"]
-            most, full = most - len(rows), len(rows) == wanted
+            limit, full = limit - len(rows), len(rows) == size
 
 
-async def _next(pieces: AsyncIterator[Sequence[Values]]) -> Sequence[Values]:
-    """The next piece; empty at the end. (Python 3.11's `anext` fails with a tuple as default.)"""
+async def _next(batches: AsyncIterator[Sequence[Values]]) -> Sequence[Values]:
+    """The next batch; empty at the end. (`anext` of Python 3.11 fails with a tuple as default.)"""
     try:
-        return await anext(pieces)
+        return await anext(batches)
     except StopAsyncIteration:
         return ()
 
 
-async def _page(
-    rows: Sequence[Values], rest: AsyncIterator[Sequence[Values]], limit: int
+async def _records(
+    rows: Sequence[Values], batches: AsyncIterator[Sequence[Values]], page: Page
 ) -> AsyncIterator[bytes]:
-    """`shapes.Records` as JSON, made only as fast as it is read: it may have tens of megabytes."""
-    count, begin, last = 0, b'{"records":[', None
-    while page := rows[: limit - count]:
-        yield begin + b",".join(msgspec.json.encode(serialize.record(row)) for row in page)
-        count, begin, last = count + len(page), b",", page[-1]
-        more = len(rows) > len(page)
-        rows = rows[len(page) :] if more else await _next(rest)
-    after = cursor("data", last["connection_id"], last["id"]) if last and rows else None
-    yield (b"" if count else begin) + b'],"nextCursor":' + msgspec.json.encode(after) + b"}"
+    """`shapes.Records` as JSON, encoded only as fast as the client reads: a page may have tens of
+    megabytes."""
+    count, separator, last = 0, b'{"records":[', None
+    while batch := rows[: page.limit - count]:
+        yield separator + b",".join(msgspec.json.encode(serialize.record(row)) for row in batch)
+        count, separator, last = count + len(batch), b",", batch[-1]
+        more = len(rows) > len(batch)
+        rows = rows[len(batch) :] if more else await _next(batches)
+    next_cursor = page.cursor((last["connection_id"], last["id"])) if last and rows else None
+    start = b"" if count else separator
+    yield start + b'],"nextCursor":' + msgspec.json.encode(next_cursor) + b"}"
 
 
 def _given(**filters: str) -> dict[str, Any]:
     return {name: text for name, text in filters.items() if text}
 
 
-def _span(given: HistoryQuery | AuditQuery) -> dict[str, Any]:
-    since, until = moment(given.from_, "from"), moment(given.to, "to")
+def _span(query: HistoryQuery | AuditQuery) -> dict[str, Any]:
+    since, until = moment(query.from_, "from"), moment(query.to, "to")
     return _given(
         since=stamp(since) if since else "",
         until=stamp(until) if until else "",

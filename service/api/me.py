@@ -1,4 +1,4 @@
-"""The caller as the service knows it."""
+"""The user of the request, and the limits of their plan."""
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -8,19 +8,19 @@ from service.wire import responses, shapes
 
 
 async def me(request: Request) -> Response:
-    """The caller's `sub`, tenant and role, and the limits of the plan. Only an operator has a role;
-    a limit that does not exist is null."""
-    who, starter = actor(request), parts(request).starter
-    plan = starter.plan_of(who)
+    """Get the user of the request: `sub`, tenant, role, and the limits of the plan. The role is
+    null except for operators; a limit is null if the plan does not have it."""
+    caller, starter = actor(request), parts(request).starter
+    plan = starter.plan_of(caller)
     return responses.JSON(
         shapes.Me(
-            user=who.sub,
-            tenant=who.tenant,
-            role=who.role or None,
+            user=caller.sub,
+            tenant=caller.tenant,
+            role=caller.role or None,
             plan=shapes.PlanOfMe(
-                name=who.plan,
+                name=caller.plan,
                 syncs_per_day=plan.syncs_per_day,
-                syncs_today=await starter.started_today(who),
+                syncs_today=await starter.started_today(caller),
                 history_days=plan.history_days,
                 concurrency=plan.concurrency,
             ),

@@ -1,4 +1,4 @@
-"""What is not under /api: whether the service is well, and the files of its pages."""
+"""The public paths: health checks, and the files of the dashboard and of /docs."""
 
 from pathlib import Path
 from typing import Any
@@ -13,41 +13,41 @@ from service.store.engine import Unavailable
 from service.wire import responses, shapes
 
 WEB = Path(__file__).parent.parent / "web"
-ASK_ANEW = {"Cache-Control": "no-cache"}
-"""They have ETags: after an upgrade no browser mixes old modules with new ones."""
+# The files have ETags. After an upgrade, no browser mixes old modules with new ones.
+REVALIDATE = {"Cache-Control": "no-cache"}
 
 
 async def healthz(_: Request) -> Response:
-    """The process is alive."""
+    """Check that the process is running."""
     return responses.JSON(shapes.Health(status="ok"))
 
 
 async def readyz(request: Request) -> Response:
-    """The database answers, and its files are those that were opened. Its schema was brought up to
-    date before the service listened."""
+    """Check that the database responds and its files have not been replaced. Its schema was
+    migrated before the service began to listen."""
     try:
         await parts(request).store.ping()
     except Unavailable as error:
-        raise NotReady(f"The database does not answer: {error}") from error
+        raise NotReady(f"The database does not respond: {error}") from error
     except Exception as error:
-        raise NotReady("The database does not answer.") from error
+        raise NotReady("The database does not respond.") from error
     return responses.JSON(shapes.Health(status="ready"))
 
 
 async def dashboard(_: Request) -> Response:
     """The page at /."""
-    return FileResponse(WEB / "index.html", headers=ASK_ANEW)
+    return FileResponse(WEB / "index.html", headers=REVALIDATE)
 
 
 async def docs(_: Request) -> Response:
-    """The page at /docs: the contract, to be read by people."""
-    return FileResponse(WEB / "docs.html", headers=ASK_ANEW)
+    """The page at /docs, which renders the OpenAPI document."""
+    return FileResponse(WEB / "docs.html", headers=REVALIDATE)
 
 
 class Files(StaticFiles):
-    """The files that the pages are made of."""
+    """The scripts and styles of the pages."""
 
     def file_response(self, *args: Any, **options: Any) -> Response:
         response = super().file_response(*args, **options)
-        response.headers.update(ASK_ANEW)
+        response.headers.update(REVALIDATE)
         return response

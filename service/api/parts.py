@@ -1,4 +1,4 @@
-"""What the endpoints work with; `app.py` puts it together."""
+"""The parts of the service that endpoints use. `app.py` creates them."""
 
 from typing import cast
 
@@ -24,6 +24,8 @@ from service.wire.serialize import Encoder
 
 
 class Parts(msgspec.Struct, frozen=True):
+    """The parts of the running service, shared by all requests."""
+
     registry: Registry
     starter: Starter
     connections: Connections
@@ -45,9 +47,10 @@ def parts(request: HTTPConnection) -> Parts:
 
 
 def identity(request: HTTPConnection) -> Identity:
-    """Who asks: the door has seen to that."""
+    """The identity of the request, as the authentication middleware found it."""
     return cast(Identity, request.scope[IDENTITY])
 
 
 def actor(request: HTTPConnection) -> Actor:
+    """The user who makes the request."""
     return identity(request).actor

@@ -1,9 +1,8 @@
-"""What was found: claims with their evidence, totals, a download."""
+"""Claims with their evidence and totals, as JSON or as a CSV file."""
 
 from collections.abc import AsyncIterator, Mapping
 from typing import Literal
 
-import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -11,77 +10,77 @@ from service.api.parts import actor, parts
 from service.errors import NotFound
 from service.store.claims import Recovery
 from service.wire import responses, serialize, shapes
-from service.wire.reading import Paged, cursor, read_cursor, read_query
-from service.wire.tables import csv_line, download
+from service.wire.csv_files import csv_line, download
+from service.wire.paging import Paged
+from service.wire.reading import read_query
 
 COLUMNS = (
     *("id", "rule", "title", "status", "units", "amount", "currency", "opens", "closes"),
     *("confidence", "valuation"),
 )
-AT_ONCE = 500
+#: Claims in one read of a download.
+BATCH = 500
 
 
 class RecoveriesQuery(Paged, frozen=True):
-    """Which claims."""
+    """Filters and page of the claims."""
 
     status: Literal["", "waiting", "claimable", "expired", "reimbursed"] = ""
     rule: str = ""
     connection_id: str = ""
 
     def filters(self) -> dict[str, str]:
-        given = {"status": self.status, "rule": self.rule, "connection_id": self.connection_id}
-        return {name: text for name, text in given.items() if text}
+        filters = {"status": self.status, "rule": self.rule, "connection_id": self.connection_id}
+        return {name: text for name, text in filters.items() if text}
 
 
 async def list_all(request: Request) -> Response:
-    """Claims and their totals; with `Accept: text/csv` all of them, as a file."""
-    who = actor(request)
-    given = read_query(request, RecoveriesQuery)
-    filters = given.filters()
+    """List claims and their totals. With `Accept: text/csv`, all claims as a file."""
+    user, query = actor(request).user, read_query(request, RecoveriesQuery)
+    filters = query.filters()
     store, today = parts(request).recoveries, parts(request).clock.now().date()
     if "text/csv" in request.headers.get("accept", ""):
-        return download("recoveries.csv", _lines(request, who.user, filters))
-    after = read_cursor(given.cursor, "recoveries", 1)
-    found = await store.page(who.user, filters, today, given.limit + 1, after[0] if after else "")
-    page, more = found[: given.limit], len(found) > given.limit
-    totals = await store.totals(who.user, filters, today)
+        return download("recoveries.csv", _lines(request, user, filters))
+    page = query.page("recoveries")
+    claims = await store.page(user, filters, today, page.read_limit, *page.after)
+    shown, next_cursor = page.cut(claims, key=lambda claim: (claim.id,))
+    totals = await store.totals(user, filters, today)
     return responses.JSON(
         shapes.Recoveries(
-            recoveries=[serialize.recovery(each) for each in page],
+            recoveries=[serialize.recovery(claim) for claim in shown],
             totals=[serialize.total(row) for row in totals],
-            next_cursor=cursor("recoveries", page[-1].id) if more else None,
+            next_cursor=next_cursor,
         )
     )
 
 
 async def one(request: Request) -> Response:
-    """One claim with its evidence, the records that prove it."""
-    who, wanted = actor(request), request.path_params["claim_id"]
+    """Get a claim with its evidence, the records that prove it."""
+    user, claim_id = actor(request).user, request.path_params["claim_id"]
     today = parts(request).clock.now().date()
-    found = await parts(request).recoveries.one(who.user, wanted, today)
-    if found is None:
-        raise NotFound(f"You have no claim {wanted}. GET /api/recoveries lists them.")
+    stored = await parts(request).recoveries.one(user, claim_id, today)
+    if stored is None:
+        raise NotFound(f"You have no claim {claim_id}. GET /api/recoveries lists yours.")
+    records = parts(request).records
     evidence = {
         dataset: [
-            serialize.record(row)
-            for row in await parts(request).records.some(found.connection_id, dataset, ids)
+            serialize.record(row) for row in await records.some(stored.connection_id, dataset, ids)
         ]
-        for dataset, ids in found.claim.evidence.items()
+        for dataset, ids in stored.claim.evidence.items()
     }
-    told = msgspec.structs.asdict(serialize.recovery(found))
-    return responses.JSON(shapes.ProvenRecovery(**told, evidence=evidence))
+    return responses.JSON(serialize.proven_recovery(stored, evidence))
 
 
 async def _lines(request: Request, user: str, filters: Mapping[str, str]) -> AsyncIterator[bytes]:
-    """Every claim as a line, read page by page: a download of any size."""
+    """The header and every claim as a line, read in batches: a download may have any size."""
     yield csv_line(COLUMNS)
     store, today, after = parts(request).recoveries, parts(request).clock.now().date(), ""
-    while found := await store.page(user, filters, today, AT_ONCE, after):
-        yield b"".join(csv_line(_cells(each)) for each in found)
-        after = found[-1].id
+    while claims := await store.page(user, filters, today, BATCH, after):
+        yield b"".join(csv_line(_cells(claim)) for claim in claims)
+        after = claims[-1].id
 
 
-def _cells(found: Recovery) -> tuple[str, ...]:
-    told = serialize.recovery(found)
-    cells = (getattr(told, name) for name in COLUMNS)
-    return tuple("" if each is None else str(each) for each in cells)
+def _cells(claim: Recovery) -> tuple[str, ...]:
+    shape = serialize.recovery(claim)
+    values = (getattr(shape, name) for name in COLUMNS)
+    return tuple("" if value is None else str(value) for value in values)

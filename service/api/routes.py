@@ -1,4 +1,4 @@
-"""The whole surface on one page: every call with its endpoint, its shapes and its refusals."""
+"""The table of calls: path, endpoint, shapes and errors of each, and the routes made of it."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
@@ -31,11 +31,11 @@ from service.errors import (
     SyncAlreadyRunning,
     TooManySyncs,
 )
-from service.wire import openapi, responses, shapes
+from service.wire import openapi, responses, shapes, sync_shapes
 from service.wire.contract import CSV, EVENTS, Call, Endpoint
 
-UNCHANGED = {304: "Unchanged since the version that is known."}
-ENDED = {204: "It has ended, and the client knows how: there is no need to come back."}
+UNCHANGED = {304: "Unchanged: the ETag still matches."}
+ENDED = {204: "The sync has ended and the client has seen its last event. Do not reconnect."}
 START = (
     NotConnected,
     LostConnection,
@@ -60,16 +60,14 @@ RECONNECT = (*CONNECT, OtherAccount)
 
 
 async def contract(request: Request) -> Response:
-    """This document."""
-    here = parts(request)
-    return responses.JSON(
-        _document(here.auth.demo, tuple(here.sources.names), tuple(here.sources.datasets))
-    )
+    """Get this document."""
+    demo, sources = parts(request).auth.demo, parts(request).sources
+    return responses.JSON(_document(demo, tuple(sources.names), tuple(sources.datasets)))
 
 
 @cache
 def _document(demo: bool, connectors: Sequence[str], datasets: Sequence[str]) -> bytes:
-    """Made once: it is the same for everybody, and takes longer than any other answer."""
+    """The document, cached: it is the same for all clients and takes long to make."""
     names = {"connector": connectors, "dataset": datasets}
     return msgspec.json.encode(openapi.document(CALLS, demo, names))
 
@@ -78,164 +76,164 @@ def start(path: str) -> Call:
     return Call(
         *("POST", path, syncs.start),
         body=syncs.StartIn,
-        optional=True,
-        headers=["Idempotency-Key"],
+        body_optional=True,
+        request_headers=["Idempotency-Key"],
         status=202,
-        gives=shapes.Started,
-        tells=["Location"],
-        refuses=START,
+        response=sync_shapes.Started,
+        response_headers=["Location"],
+        errors=START,
     )
 
 
-# The most asked for come first: they are looked at in this order.
+# Routes are matched in this order, so the most frequent calls come first.
 CALLS: Sequence[Call] = (
     Call(
         *("GET", "/api/sync/status/{sync_id}", syncs.status),
-        headers=["If-None-Match"],
-        gives=shapes.SyncStatus,
-        also=UNCHANGED,
-        tells=["ETag"],
+        request_headers=["If-None-Match"],
+        response=sync_shapes.SyncStatus,
+        other_statuses=UNCHANGED,
+        response_headers=["ETag"],
     ),
     Call(
         *("GET", "/api/sse/sync-progress/{sync_id}", streams.sync_progress),
         query=streams.StreamQuery,
-        headers=["Last-Event-ID"],
-        gives=shapes.Event,
-        media=EVENTS,
-        also=ENDED,
+        request_headers=["Last-Event-ID"],
+        response=sync_shapes.Event,
+        media_type=EVENTS,
+        other_statuses=ENDED,
     ),
-    Call("GET", "/api/sse/syncs", streams.all_syncs, gives=shapes.Event, media=EVENTS),
+    Call("GET", "/api/sse/syncs", streams.all_syncs, response=sync_shapes.Event, media_type=EVENTS),
     Call(
         *("POST", "/api/sse/ticket", streams.ticket),
         body=streams.TicketIn,
-        gives=shapes.Ticket,
-        refuses=[NotFound],
+        response=sync_shapes.TicketOut,
+        errors=[NotFound],
     ),
     start("/api/sync/start"),
     start("/api/sync/force"),
     Call(
         *("GET", "/api/sync/status", syncs.current),
-        headers=["If-None-Match"],
-        gives=shapes.SyncStatus,
-        also=UNCHANGED,
-        tells=["ETag"],
-        refuses=[NotFound],
+        request_headers=["If-None-Match"],
+        response=sync_shapes.SyncStatus,
+        other_statuses=UNCHANGED,
+        response_headers=["ETag"],
+        errors=[NotFound],
     ),
     Call(
         *("POST", "/api/sync/cancel/{sync_id}", syncs.cancel),
-        gives=shapes.SyncStatus,
-        refuses=[AlreadyFinished, Overtaken],
+        response=sync_shapes.SyncStatus,
+        errors=[AlreadyFinished, Overtaken],
     ),
     Call(
         *("POST", "/api/sync/resume/{sync_id}", syncs.resume),
         status=202,
-        gives=shapes.Started,
-        tells=["Location"],
-        refuses=RESUME,
+        response=sync_shapes.Started,
+        response_headers=["Location"],
+        errors=RESUME,
     ),
     Call(
         *("GET", "/api/sync/history", history.history),
         query=history.HistoryQuery,
-        gives=shapes.History,
+        response=sync_shapes.History,
     ),
-    Call("GET", "/api/sync/history/{sync_id}", history.one, gives=shapes.WholeSync),
+    Call("GET", "/api/sync/history/{sync_id}", history.one, response=sync_shapes.WholeSync),
     Call(
         *("GET", "/api/sync/history/{sync_id}/items", history.items),
         query=history.ItemsQuery,
-        gives=shapes.Items,
+        response=sync_shapes.Items,
     ),
-    Call("GET", "/api/audit", history.audit, query=history.AuditQuery, gives=shapes.Audit),
+    Call("GET", "/api/audit", history.audit, query=history.AuditQuery, response=sync_shapes.Audit),
     Call(
         *("GET", "/api/data/{dataset}", history.data),
         query=history.DataQuery,
-        gives=shapes.Records,
+        response=shapes.Records,
     ),
-    Call("GET", "/api/connections", connections.list_all, gives=shapes.Connections),
+    Call("GET", "/api/connections", connections.list_all, response=shapes.ConnectionsOut),
     Call(
         *("POST", "/api/connections", connections.connect),
         body=connections.ConnectIn,
         status=201,
-        gives=shapes.Connected,
-        tells=["Location"],
-        refuses=CONNECT,
+        response=shapes.Connected,
+        response_headers=["Location"],
+        errors=CONNECT,
     ),
     Call(
         *("GET", "/api/connections/{connector}/authorize", connections.authorize),
         query=connections.AuthorizeQuery,
         status=302,
-        tells=["Location"],
-        refuses=ACCOUNT,
+        response_headers=["Location"],
+        errors=ACCOUNT,
     ),
     Call(
         *("GET", "/api/connections/{connector}/callback", connections.callback),
         query=connections.CallbackQuery,
         status=303,
-        tells=["Location"],
-        refuses=RECONNECT,
+        response_headers=["Location"],
+        errors=RECONNECT,
     ),
-    Call("GET", "/api/connections/{connection_id}", connections.one, gives=shapes.Connection),
+    Call("GET", "/api/connections/{connection_id}", connections.one, response=shapes.Connection),
     Call(
         *("DELETE", "/api/connections/{connection_id}", connections.forget),
         query=connections.ForgetQuery,
         status=202,
-        gives=shapes.Erasing,
-        also={204: "Forgotten; with `data=erase` nothing of its data is left."},
-        refuses=[ConnectionBusy],
+        response=shapes.ErasingOut,
+        other_statuses={204: "Forgotten. With `data=erase`, its data has been erased."},
+        errors=[ConnectionBusy],
     ),
     Call(
         *("POST", "/api/connections/{connection_id}/reconnect", connections.reconnect),
         body=connections.ReconnectIn,
-        gives=shapes.Connected,
-        refuses=RECONNECT,
+        response=shapes.Connected,
+        errors=RECONNECT,
     ),
     Call(
         *("PUT", "/api/connections/{connection_id}/schedule", connections.schedule),
         body=connections.ScheduleIn | None,
-        gives=shapes.Connection,
+        response=shapes.Connection,
     ),
     Call(
         *("GET", "/api/connections/{connection_id}/sync-status", connections.sync_status),
-        gives=shapes.Freshness,
+        response=shapes.Freshness,
     ),
     Call(
         *("GET", "/api/recoveries", recoveries.list_all),
         query=recoveries.RecoveriesQuery,
-        gives=shapes.Recoveries,
-        gives_too=CSV,
+        response=shapes.Recoveries,
+        also_returns=CSV,
     ),
-    Call("GET", "/api/recoveries/{claim_id}", recoveries.one, gives=shapes.ProvenRecovery),
+    Call("GET", "/api/recoveries/{claim_id}", recoveries.one, response=shapes.ProvenRecovery),
     Call(
         *("GET", "/api/costs", costs.list_all),
         query=costs.CostsQuery,
-        gives=shapes.Costs,
-        gives_too=CSV,
+        response=shapes.Costs,
+        also_returns=CSV,
     ),
     Call(
         *("PUT", "/api/costs", costs.put),
         body=list[costs.CostIn],
-        takes_too=CSV,
-        gives=shapes.CostsTaken,
+        also_accepts=CSV,
+        response=shapes.CostsTaken,
     ),
-    Call("GET", "/api/me", me.me, gives=shapes.Me),
+    Call("GET", "/api/me", me.me, response=shapes.Me),
     Call("POST", "/api/session", session.begin, status=204),
     Call("DELETE", "/api/session", session.end, status=204),
-    Call("GET", "/healthz", pages.healthz, gives=shapes.Health),
-    Call("GET", "/readyz", pages.readyz, gives=shapes.Health, refuses=[NotReady]),
-    Call("GET", "/openapi.json", contract, gives=dict[str, Any]),
+    Call("GET", "/healthz", pages.healthz, response=shapes.Health),
+    Call("GET", "/readyz", pages.readyz, response=shapes.Health, errors=[NotReady]),
+    Call("GET", "/openapi.json", contract, response=dict[str, Any]),
 )
 
 
 def _routes(calls: Sequence[Call]) -> Iterator[Route]:
-    """One route for all the methods of a path, so that a wrong one is told of each in `Allow`."""
+    """One route for all methods of a path, so that `Allow` lists every one of them."""
     for path, group in groupby(calls, lambda call: call.path):
         yield _route(path, {call.method: call.endpoint for call in group})
 
 
 def _route(path: str, endpoints: Mapping[str, Endpoint]) -> Route:
-    async def chosen(request: Request) -> Response:
+    async def endpoint(request: Request) -> Response:
         return await endpoints["GET" if request.method == "HEAD" else request.method](request)
 
-    return Route(path, chosen, methods=list(endpoints))
+    return Route(path, endpoint, methods=list(endpoints))
 
 
 routes: list[BaseRoute] = [

@@ -1,4 +1,4 @@
-"""Start, watch, cancel and resume a sync."""
+"""Start, show, cancel and resume a sync."""
 
 import hashlib
 import re
@@ -18,17 +18,25 @@ from service.wire.reading import In, Moment, in_utc, read_body
 
 
 class StartIn(In, frozen=True):
-    """The body of a start. Everything may be left out."""
+    """What a sync reads, and how. Every field is optional."""
 
+    #: Required if the user has several connections.
     connection_id: str | None = None
+    #: Names of the datasets to read; all of them by default.
     datasets: tuple[str, ...] | None = None
     since: Moment | None = None
     until: Moment | None = None
+    #: Read and count, but store no records.
     dry_run: bool = False
+    #: Read everything, and delete the records that the source no longer has.
     overwrite: bool = False
+    #: Let `overwrite` delete more than a tenth of a dataset.
     allow_mass_delete: bool = False
+    #: The order among the waiting syncs of the tenant, highest first.
     priority: Annotated[int, msgspec.Meta(ge=-100, le=100)] = 0
+    #: The records whose outcome the history lists; the operator sets the default.
     items: Literal["failed", "all"] | None = None
+    #: What to do if a sync is running: fail, or return that sync.
     on_conflict: Literal["reject", "attach"] = "reject"
 
     def request(self, key: str | None) -> StartRequest:
@@ -53,16 +61,16 @@ class StartIn(In, frozen=True):
         )
 
     def _digest(self) -> str:
-        """The same for bodies that ask for the same, however they are written."""
+        """A hash of the values, whatever the formatting of the body."""
         return hashlib.blake2b(msgspec.json.encode(self), digest_size=16).hexdigest()
 
 
-_START_WORDS = dict.fromkeys((Status.PENDING, Status.IN_PROGRESS), "Sync started successfully")
-"""Of what was started or runs already; a repeated Idempotency-Key may mean one that has ended."""
+# A repeated Idempotency-Key may return a sync that has ended.
+_START_MESSAGES = dict.fromkeys((Status.PENDING, Status.IN_PROGRESS), "Sync started successfully")
 
 
 def _key(request: Request) -> str | None:
-    """The Idempotency-Key, if there is one. Raises Invalid for what cannot be one."""
+    """The Idempotency-Key, if the request has one. Raises Invalid for a malformed one."""
     key = request.headers.get("idempotency-key")
     if key is not None and not re.fullmatch(r"[\x21-\x7e]{1,255}", key):
         raise Invalid.field("Idempotency-Key", "Must be 1 to 255 visible ASCII characters.")
@@ -70,46 +78,49 @@ def _key(request: Request) -> str | None:
 
 
 async def start(request: Request) -> Response:
-    """Start a sync. The answer comes at once, the sync goes on by itself."""
-    who, key = actor(request), _key(request)
+    """Start a sync. The response comes at once; the sync runs in the background."""
+    caller, key = actor(request), _key(request)
     body = await read_body(request, StartIn, StartIn())
-    sync = await parts(request).starter.start(who, body.request(key))
-    return _accepted(sync, _START_WORDS.get(sync.status, f"This sync is {sync.status}"))
+    sync = await parts(request).starter.start(caller, body.request(key))
+    return _accepted(sync, _START_MESSAGES.get(sync.status, f"This sync is {sync.status}"))
 
 
 async def status(request: Request) -> Response:
-    """One sync, from memory. If-None-Match with the version that is known spares the rest."""
+    """Get the status of a sync. With If-None-Match, 304 if it has not changed."""
     sync = await parts(request).registry.get(actor(request), request.path_params["sync_id"])
     return _status(request, sync, f'"{sync.version}"')
 
 
 async def current(request: Request) -> Response:
-    """The live sync, or the newest."""
+    """Get the status of the user's live sync; if none is live, of the newest one."""
     sync = await parts(request).registry.current(actor(request))
-    return _status(request, sync, f'"{sync.id}.{sync.version}"')  # it may be another one next time
+    # With the id: the sync that is current later may have the same version.
+    return _status(request, sync, f'"{sync.id}.{sync.version}"')
 
 
 async def cancel(request: Request) -> Response:
-    """End a sync at once, also while it sleeps for a quota. What was landed stays."""
+    """Cancel a sync. It ends at once, even while it waits for a quota; stored records are kept."""
     sync = await parts(request).registry.cancel(actor(request), request.path_params["sync_id"])
     return responses.JSON(parts(request).encoder.status(sync))
 
 
 async def resume(request: Request) -> Response:
-    """Let a paused, failed or cancelled sync go on from its checkpoints."""
+    """Resume a paused, failed or cancelled sync from its checkpoints."""
     sync = await parts(request).registry.resume(actor(request), request.path_params["sync_id"])
-    return _accepted(sync, "Sync goes on")
+    return _accepted(sync, "Sync resumed")
 
 
 def _accepted(sync: Sync, message: str) -> Response:
-    told = serialize.started(sync, sync.pause_notice if sync.status is Status.PAUSED else message)
-    return responses.JSON(told, status_code=202, headers={"Location": told.status_url})
+    body = serialize.started(sync, sync.pause_notice if sync.status is Status.PAUSED else message)
+    return responses.JSON(body, status_code=202, headers={"Location": body.status_url})
 
 
 def _status(request: Request, sync: Sync, tag: str) -> Response:
     headers = {"ETag": tag, "Cache-Control": "private, no-cache"}
-    known = request.headers.get("if-none-match")
-    tags = [each.strip().removeprefix("W/") for each in known.split(",")] if known else []
+    tags = [
+        part.strip().removeprefix("W/")
+        for part in request.headers.get("if-none-match", "").split(",")
+    ]
     if tag in tags or "*" in tags:
         return Response(status_code=304, headers=headers)
     return responses.JSON(parts(request).encoder.status(sync), headers=headers)

@@ -68,7 +68,7 @@ function call(method, path, told) {
 function shape(name, schema) {
   const needed = new Set(schema.required ?? []);
   const rows = Object.entries(schema.properties ?? {}).map(([field, each]) =>
-    [field, needed.has(field), ...words(each), preset(each)]);
+    [field, needed.has(field), ...words(each), preset(each), each.description ? `. ${each.description}` : ""]);
   if (schema.enum) rows.push(["one of", false, schema.enum.join(" | ")]);
   return h("details", { class: "shape", id: name },
     h("summary", {}, h("span", { class: "path" }, name)),

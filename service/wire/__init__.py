@@ -1,1 +1,1 @@
-"""What values look like on the wire: shapes, requests, problems, the OpenAPI document."""
+"""What clients send and receive: requests, response shapes, problems, the OpenAPI document."""

@@ -1,11 +1,11 @@
-"""Amounts of money as people write them: 1,234.50 and 1.234,50 and 1 234,50 are the same."""
+"""Read amounts of money as people write them: 1,234.50 and 1.234,50 and 1 234,50 are equal."""
 
 import re
 from decimal import Decimal
 
 LARGEST = 10**9
 LONGEST = 40
-# ISO 4217: currencies without a minor unit, and those of which it is a thousandth.
+# ISO 4217: currencies without a minor unit, and those whose minor unit is a thousandth.
 _NO_DECIMALS = frozenset(
     [
         *("BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX", "UYI"),
@@ -23,17 +23,17 @@ _LAKHS = re.compile(r"([0-9]{1,2}(?:(,)[0-9]{2})+,[0-9]{3})(?:\.([0-9]+))?")
 
 
 def amount(text: str, currency: str, point: bool = False) -> str:
-    """As a number with a decimal point: "1,234" of JPY, which has no decimals, is 1234.
+    """The amount with a decimal point: "1,234" in JPY, which has no decimals, is 1234.
 
-    `point`: a single point is the decimal point, whatever follows it. Raises ValueError in words,
-    also for what may mean two things: "1,234" of USD."""
+    `point`: a single point is always the decimal point. Raises ValueError with a text for the user,
+    also for an ambiguous amount such as "1,234" in USD."""
     text = text.strip()
-    found = _read(text, currency, point) if len(text) <= LONGEST else None
-    if found is None:
+    value = _read(text, currency, point) if len(text) <= LONGEST else None
+    if value is None:
         raise ValueError(f"{_short(text)} is not an amount like 1234.50")
-    if found >= LARGEST:
+    if value >= LARGEST:
         raise ValueError(f"{_short(text)} is not an amount from 0 to 999,999,999")
-    return f"{found:f}"
+    return f"{value:f}"
 
 
 def _read(text: str, currency: str, point: bool) -> Decimal | None:
@@ -44,7 +44,7 @@ def _read(text: str, currency: str, point: bool) -> Decimal | None:
                 return Decimal(whole + rest)
             if mark == "," or currency not in _THREE_DECIMALS:
                 raise ValueError(
-                    f"{text!r} may mean {whole}{rest} or {whole}.{rest}: "
+                    f"{text!r} is ambiguous, {whole}{rest} or {whole}.{rest}: "
                     f"write {whole}{rest} or {whole}.{rest}0"
                 )
         return Decimal(f"{whole or 0}.{rest or ''}")
@@ -55,7 +55,7 @@ def _read(text: str, currency: str, point: bool) -> Decimal | None:
 
 
 def _may_group(whole: str, rest: str) -> bool:
-    """Whether the mark between them may separate thousands."""
+    """Whether the mark between the two may separate thousands."""
     return len(rest) == 3 and 1 <= len(whole) <= 3 and whole[0] != "0"
 
 

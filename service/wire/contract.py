@@ -1,4 +1,4 @@
-"""What a call takes and gives, beside its path: the table in `routes.py` is made of these."""
+"""What a call accepts and returns. `service/api/routes.py` has the table of all calls."""
 
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -28,53 +28,56 @@ EVENTS = "text/event-stream"
 CSV = "text/csv"
 
 Endpoint = Callable[[Request], Awaitable[Response]]
-Refusal = type[ServiceError]
+ErrorType = type[ServiceError]
 
 
 class Call(msgspec.Struct, frozen=True):
-    """A method of a path, who answers it, and what is promised of that.
-
-    `query` and `body` are the shapes that its endpoint reads (a body that is `optional` may be
-    missing), `headers` those that it minds. It answers with `status` and `gives` (a shape, as
-    `media`; None is no body), or with one of `also`. `takes_too` and `gives_too` are other types of
-    the same. `refuses` are its own refusals; the others follow from where it is and what it reads.
-    """
+    """A method of a path, with its endpoint, and what its clients may rely on."""
 
     method: str
     path: str
     endpoint: Endpoint
+    #: The shape of the query parameters.
     query: type[Query] | None = None
+    #: The shape of the request body; None for no body.
     body: Any = None
-    optional: bool = False
-    headers: Sequence[str] = ()
+    #: Whether the request body may be missing.
+    body_optional: bool = False
+    #: A media type besides JSON that the request body may have.
+    also_accepts: str | None = None
+    #: The request headers that the endpoint reads.
+    request_headers: Sequence[str] = ()
+    #: The status of a successful response.
     status: int = 200
-    gives: Any = None
-    media: str = JSON
-    also: Mapping[int, str] = {}
-    takes_too: str | None = None
-    gives_too: str | None = None
-    tells: Sequence[str] = ()
-    refuses: Sequence[Refusal] = ()
+    #: The shape of its body; None for no body.
+    response: Any = None
+    media_type: str = JSON
+    #: A media type besides `media_type` that the client may ask for.
+    also_returns: str | None = None
+    response_headers: Sequence[str] = ()
+    #: The other statuses of a successful response, without a body, and what they mean.
+    other_statuses: Mapping[int, str] = {}
+    #: The errors of this endpoint. Others follow from the path, the query and the body.
+    errors: Sequence[ErrorType] = ()
 
     @property
     def private(self) -> bool:
         return self.path.startswith("/api/")
 
     @property
-    def words(self) -> Sequence[str]:
-        """The parameters of its path."""
+    def path_parameters(self) -> Sequence[str]:
         return re.findall(r"{(\w+)}", self.path)
 
     @property
-    def refusals(self) -> Sequence[Refusal]:
-        """Every one that it can answer with, but for faults of ours."""
-        found: list[Refusal] = [Forbidden, ShuttingDown]
+    def all_errors(self) -> Sequence[ErrorType]:
+        """Every documented error of the call. Internal errors are not documented."""
+        errors: list[ErrorType] = [Forbidden, ShuttingDown]
         if self.private:
-            found += [Unauthenticated, AuthUnavailable, TooManyRequests, StoreUnavailable]
-        if self.words:
-            found.append(NotFound)
-        if self.query and self.media != EVENTS:
-            found.append(Invalid)
+            errors += [Unauthenticated, AuthUnavailable, TooManyRequests, StoreUnavailable]
+        if self.path_parameters:
+            errors.append(NotFound)
+        if self.query and self.media_type != EVENTS:
+            errors.append(Invalid)
         if self.body is not None:
-            found += [InvalidJSON, BodyTooLarge, Invalid]
-        return list(dict.fromkeys([*found, *self.refuses]))
+            errors += [InvalidJSON, BodyTooLarge, Invalid]
+        return list(dict.fromkeys([*errors, *self.errors]))

@@ -1,181 +1,194 @@
-"""The contract as an OpenAPI 3.1 document, made of the table of calls and the shapes they name."""
+"""The OpenAPI 3.1 document, made of the table of calls and the shapes that it names."""
 
 import inspect
 import re
+import sys
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from http import HTTPStatus
 from typing import Any
 
 import msgspec
 from msgspec.structs import fields
 
+from service.model import Fault, Options
 from service.wire import shapes
-from service.wire.contract import JSON, Call, Refusal
-from service.wire.reading import parameters
+from service.wire.contract import JSON, Call, ErrorType
+from service.wire.fields import Out
+from service.wire.reading import In, Query, parameters
 
 TICKETED = "/api/sse/sync-progress/{sync_id}"
 PROBLEM = "application/problem+json"
 SCHEMAS = "#/components/schemas/{name}"
-TITLE, VERSION = "Seller sync", "1"
-"""Of the contract: it grows, but what it has once promised stays."""
+TITLE = "Seller sync"
+#: The version of the API: later releases add to it, and change or remove nothing.
+VERSION = "1"
 ABOUT = (
-    "Starts, shows and resumes imports of a seller's account, and says what money is owed. JSON is "
-    "camelCase, times are RFC 3339 in UTC, an unknown number is null. Refusals are RFC 9457 "
-    "problems: `detail` says what to do, `code` is for programs. Somebody else's things are 404."
+    "Starts, shows and resumes imports of a seller's account, and lists what money is owed. JSON "
+    "is camelCase, times are RFC 3339 in UTC, an unknown number is null. Errors are RFC 9457 "
+    "problems: `detail` says what to do, `code` is for programs. What belongs to another user is "
+    "404."
 )
-HEADERS = {
+REQUEST_HEADERS = {
     "Idempotency-Key": (
-        "For a day the same key and body are the same sync.",
+        "For a day, the same key with the same body returns the same sync.",
         {"type": "string", "pattern": "^[\\x21-\\x7e]{1,255}$"},
     ),
-    "If-None-Match": ("The ETag that is known.", {"type": "string"}),
-    "Last-Event-ID": ("The id of the last event that was seen.", {"type": "string"}),
+    "If-None-Match": ("The ETag of the last response.", {"type": "string"}),
+    "Last-Event-ID": ("The id of the last event received.", {"type": "string"}),
 }
-TOLD = {
+RESPONSE_HEADERS = {
     "ETag": "Changes with every version of the sync.",
-    "Location": "Where it is.",
-    "Retry-After": "Seconds after which it may be worth while.",
+    "Location": "The address of the result.",
+    "Retry-After": "Seconds to wait before the next try.",
 }
-MAKES = (
+#: The calls that create things: path, status, and the path parameter that takes a field of the
+#: response in other calls.
+LINKS = (
     ("/api/sync/start", "202", "sync_id", "syncId"),
     ("/api/connections", "201", "connection_id", "id"),
 )
-"""Which calls make what others are about: with which status, for which parameter, in which field.
-"""
-IDENTITIES: Any = {
+SECURITY_SCHEMES: Any = {
     "bearer": {
         "type": "http",
         "scheme": "bearer",
         "bearerFormat": "JWT",
-        "description": "HS256, RS256 or ES256. `sub` and `exp` are required; `tenant` is the `sub` "
-        "if it is missing, and both together are the user.",
+        "description": "HS256, RS256 or ES256. `sub` and `exp` are required. `tenant` defaults to "
+        "`sub`; both together identify the user.",
     },
     "session": {
         "type": "apiKey",
         "in": "cookie",
         "name": "session",
-        "description": "The same token, put there by POST /api/session; for pages of this origin.",
+        "description": "The same token, set by POST /api/session, for pages of this origin.",
     },
     "ticket": {
         "type": "apiKey",
         "in": "query",
         "name": "ticket",
-        "description": "Of POST /api/sse/ticket: good for the stream of one sync.",
+        "description": "From POST /api/sse/ticket, for the stream of one sync.",
     },
 }
+
+_CLASS_OR_COMMENT = re.compile(r"(?m)^class (\w+)|^((?:    #: .+\n)+)    (\w+):")
 
 Json = dict[str, Any]
 Names = Mapping[str, Sequence[str]]
 
 
 def document(calls: Sequence[Call], demo: bool, names: Names) -> Json:
-    """All of it; `names` are those that a word of a path may be. In demo mode nobody is asked who
-    he is."""
+    """The whole document. `names` lists the values of path parameters that have a fixed set of
+    them; in demo mode requests are not authenticated."""
     components: Json = {"schemas": {}, "responses": {}}
     _schema(shapes.Problem, components)
     paths: Json = {}
     for call in calls:
-        told = _call(call, components, names)
-        told["security"] = [] if demo else [{way: []} for way in _ways(call)]
-        paths.setdefault(call.path, {})[call.method.lower()] = told
-    for path, status, name, field in MAKES:
-        given = {"parameters": {name: f"$response.body#/{field}"}}
-        users = [_name(call) for call in calls if name in call.words]
-        links = {each: {"operationId": each, **given} for each in users}
+        operation = _operation(call, components, names)
+        operation["security"] = [] if demo else [{scheme: []} for scheme in _security(call)]
+        paths.setdefault(call.path, {})[call.method.lower()] = operation
+    for path, status, name, field in LINKS:
+        link = {"parameters": {name: f"$response.body#/{field}"}}
+        users = [_operation_id(call) for call in calls if name in call.path_parameters]
+        links = {user: {"operationId": user, **link} for user in users}
         paths[path]["post"]["responses"][status]["links"] = links
     return {
         "openapi": "3.1.0",
         "info": {"title": TITLE, "version": VERSION, "description": ABOUT},
         "servers": [{"url": "/"}],
         "paths": paths,
-        "components": components | ({} if demo else {"securitySchemes": IDENTITIES}),
+        "components": components | ({} if demo else {"securitySchemes": SECURITY_SCHEMES}),
     }
 
 
-def _ways(call: Call) -> Sequence[str]:
-    """To say who asks: any of these; nobody needs to where there is none."""
+def _security(call: Call) -> Sequence[str]:
+    """The security schemes that a call accepts; none for a public one."""
     if not call.private:
         return ()
     return ("bearer", "session", "ticket") if call.path == TICKETED else ("bearer", "session")
 
 
-def _schema(shape: Any, components: Json) -> Json:
-    """The schema of a shape; what it is made of is put among the components."""
-    (schema,), parts = msgspec.json.schema_components([shape], ref_template=SCHEMAS)
-    components["schemas"].update(parts)
-    return schema
+# Operations -----------------------------------------------------------------------------------
 
 
-def _call(call: Call, components: Json, names: Names) -> Json:
+def _operation(call: Call, components: Json, names: Names) -> Json:
     text = " ".join((inspect.getdoc(call.endpoint) or "").split())
     summary, _, description = text.partition(". ")
-    told: Json = {
-        "operationId": _name(call),
+    operation: Json = {
+        "operationId": _operation_id(call),
         "tags": [call.path.split("/")[2] if call.private else "operations"],
         "summary": summary.rstrip("."),
         "description": description,
         "parameters": list(_parameters(call, names)),
-        "responses": _answers(call, components),
+        "responses": _responses(call, components),
     }
     if call.body is not None:
-        content = {JSON: {"schema": _schema(call.body, components)}}
-        if call.takes_too:
-            content[call.takes_too] = {"schema": {"type": "string"}}
-        told["requestBody"] = {"content": content, "required": not call.optional}
-    return told
+        content = _content(JSON, call.body, call.also_accepts, components)
+        operation["requestBody"] = {"content": content, "required": not call.body_optional}
+    return operation
 
 
-def _name(call: Call) -> str:
-    """Unique and speakable: getSyncHistory, postSyncStart, …"""
+def _operation_id(call: Call) -> str:
+    """For example: getSyncHistory, postSyncStart."""
     words = re.findall(r"\w+", call.path.removeprefix("/api").replace("_", " "))
     return call.method.lower() + "".join(word.title() for word in words)
 
 
 def _parameters(call: Call, names: Names) -> Iterator[Json]:
-    for name in call.words:
-        known = {"enum": names[name]} if name in names else {}
-        schema: Json = {"type": "string", **known}
+    for name in call.path_parameters:
+        values = {"enum": names[name]} if name in names else {}
+        schema: Json = {"type": "string", **values}
         yield {"name": name, "in": "path", "required": True, "schema": schema}
     if call.query:
-        required = {each.encode_name for each in fields(call.query) if each.required}
-        for name, shape in parameters(call.query).items():
-            said = _said(shape)
-            yield {"name": name, "in": "query", "required": name in required, "schema": said}
-    for name in call.headers:
-        description, schema = HEADERS[name]
+        required = {field.encode_name for field in fields(call.query) if field.required}
+        texts = _comments(call.query)
+        for name, described in parameters(call.query).items():
+            schema = _without_null(described)
+            text = {"description": texts[name]} if name in texts else {}
+            yield {
+                "name": name,
+                "in": "query",
+                **text,
+                "required": name in required,
+                "schema": schema,
+            }
+    for name in call.request_headers:
+        description, schema = REQUEST_HEADERS[name]
         yield {"name": name, "in": "header", "description": description, "schema": schema}
 
 
-def _said(schema: Mapping[str, Any]) -> Json:
-    """Of a parameter: null cannot be said in an address, it is left out."""
+def _without_null(schema: Mapping[str, Any]) -> Json:
+    """A query parameter cannot be null; it is left out instead."""
     if "anyOf" not in schema:
         return dict(schema)
-    return next(dict(each) for each in schema["anyOf"] if each.get("type") != "null")
+    return next(dict(choice) for choice in schema["anyOf"] if choice.get("type") != "null")
 
 
-def _answers(call: Call, components: Json) -> Json:
-    answers: Json = {str(call.status): {"description": HTTPStatus(call.status).phrase}}
-    if call.gives is not None:
-        content = {call.media: {"schema": _schema(call.gives, components)}}
-        if call.gives_too:
-            content[call.gives_too] = {"schema": {"type": "string"}}
-        answers[str(call.status)]["content"] = content
-    for status, description in call.also.items():
-        answers[str(status)] = {"description": description}
-    for answer in answers.values():
-        if call.tells:
-            answer["headers"] = {name: _header(name) for name in call.tells}
-    by_status: dict[int, list[Refusal]] = {}
-    for refusal in call.refusals:
-        by_status.setdefault(refusal.status, []).append(refusal)
-    for status, refusals in sorted(by_status.items()):
-        answers[str(status)] = _refusal(refusals, components)
-    return answers
+def _responses(call: Call, components: Json) -> Json:
+    responses: Json = {str(call.status): {"description": HTTPStatus(call.status).phrase}}
+    if call.response is not None:
+        content = _content(call.media_type, call.response, call.also_returns, components)
+        responses[str(call.status)]["content"] = content
+    for status, description in call.other_statuses.items():
+        responses[str(status)] = {"description": description}
+    for response in responses.values():
+        if call.response_headers:
+            response["headers"] = {name: _header(name) for name in call.response_headers}
+    by_status: dict[int, list[ErrorType]] = {}
+    for error in call.all_errors:
+        by_status.setdefault(error.status, []).append(error)
+    for status, errors in sorted(by_status.items()):
+        responses[str(status)] = _error_response(errors, components)
+    return responses
 
 
-def _refusal(refusals: Sequence[Refusal], components: Json) -> Json:
-    """Many calls refuse alike: it is told once."""
-    codes = sorted({each.code for each in refusals})
+def _content(media_type: str, shape: Any, also: str | None, components: Json) -> Json:
+    content: Json = {media_type: {"schema": _schema(shape, components)}}
+    return content | ({also: {"schema": {"type": "string"}}} if also else {})
+
+
+def _error_response(errors: Sequence[ErrorType], components: Json) -> Json:
+    """A reference to a response among the components, since many calls have the same errors."""
+    codes = sorted({error.code for error in errors})
     name = ".".join(codes)
     schema = {
         "allOf": [
@@ -183,15 +196,75 @@ def _refusal(refusals: Sequence[Refusal], components: Json) -> Json:
             {"properties": {"code": {"enum": codes}}},
         ]
     }
-    told: Json = {
-        "description": " ".join(f"`{each.code}`: {each.words()}" for each in refusals),
+    response: Json = {
+        "description": " ".join(f"`{error.code}`: {error.words()}" for error in errors),
         "content": {PROBLEM: {"schema": schema}},
     }
-    if any(each.status in (429, 503) for each in refusals):
-        told["headers"] = {"Retry-After": _header("Retry-After")}
-    components["responses"][name] = told
+    if any(error.status in (429, 503) for error in errors):
+        response["headers"] = {"Retry-After": _header("Retry-After")}
+    components["responses"][name] = response
     return {"$ref": f"#/components/responses/{name}"}
 
 
 def _header(name: str) -> Json:
-    return {"description": TOLD[name], "schema": {"type": "string"}}
+    return {"description": RESPONSE_HEADERS[name], "schema": {"type": "string"}}
+
+
+# Schemas --------------------------------------------------------------------------------------
+
+
+def _schema(shape: Any, components: Json) -> Json:
+    """The schema of a shape. The schemas that it refers to are added to the components."""
+    schemas, referenced = msgspec.json.schema_components([shape], ref_template=SCHEMAS)
+    for name, component in referenced.items():
+        for field, text in _comments(_structs().get(name)).items():
+            component["properties"][field]["description"] = text
+        components["schemas"][name.removesuffix("Out")] = _renamed(component)
+    schema: Json = _renamed(schemas[0])
+    return schema
+
+
+def _renamed(schema: Any) -> Any:
+    """The schema without the suffix `Out` in its titles and references."""
+    if isinstance(schema, Mapping):
+        return {
+            key: value.removesuffix("Out")
+            if key in ("title", "$ref") and isinstance(value, str)
+            else _renamed(value)
+            for key, value in schema.items()
+        }
+    return [_renamed(item) for item in schema] if isinstance(schema, list) else schema
+
+
+@cache
+def _structs() -> Mapping[str, type[msgspec.Struct]]:
+    """The classes of the schemas, by name."""
+    structs: list[type[msgspec.Struct]] = [In, Out, Query, Fault, Options]
+    for struct in structs:  # the list grows while it is read
+        structs += struct.__subclasses__()
+    return {struct.__name__: struct for struct in structs}
+
+
+@cache
+def _comments(struct: type[msgspec.Struct] | None) -> Mapping[str, str]:
+    """The `#:` comments of a struct's fields, by their names on the wire."""
+    if struct is None:
+        return {}
+    texts: dict[str, str] = {}
+    for base in reversed(struct.__mro__):
+        texts |= _source_comments(base.__module__).get(base.__name__, {})
+    return {field.encode_name: texts[field.name] for field in fields(struct) if field.name in texts}
+
+
+@cache
+def _source_comments(module: str) -> Mapping[str, Mapping[str, str]]:
+    """The `#:` comments in the source of a module, by class and field."""
+    by_class: dict[str, dict[str, str]] = {}
+    comments: dict[str, str] = {}
+    source = inspect.getsource(sys.modules[module]) if module.startswith("service.") else ""
+    for name, lines, field in _CLASS_OR_COMMENT.findall(source):
+        if name:
+            comments = by_class.setdefault(name, {})
+        else:
+            comments[field] = " ".join(line.removeprefix("    #: ") for line in lines.splitlines())
+    return by_class

@@ -1,7 +1,5 @@
-"""What comes in: bodies, queries, cursors, each refused with the field that is wrong."""
+"""Read requests: bodies and query parameters. Errors name the invalid field."""
 
-import base64
-import binascii
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -16,79 +14,72 @@ from starlette.requests import ClientDisconnect, Request
 from service.errors import BodyTooLarge, Invalid, InvalidJSON
 
 LARGEST_BODY = 1024 * 1024
+#: A larger body is read up to this size and discarded, so that its sender sees the response.
 MOST_DISCARDED = 8 * LARGEST_BODY
-"""A body over the limit is read so far, so that its sender gets to see the answer."""
+#: The years that a client may name: there is room to add and to subtract.
 EARLIEST, LATEST = 1970, 9000
-"""Years that a client may name: there is room to add and to subtract."""
+NEEDS_TIME_ZONE = "Must have a time zone: 2026-01-15T12:00:00Z."
+GIVEN_TWICE = "Must be given only once."
 
 T = TypeVar("T")
-Time = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
-"""A time in a query; `moment` reads it."""
+#: A time in a body, to be passed to `in_utc`.
 Moment = Annotated[datetime, Meta(tz=True)]
-"""A time in a body; `in_utc` looks at it."""
 
 
 class In(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
-    """A body: unknown fields and wrong types are refused."""
+    """A request body. Unknown fields and wrong types are refused."""
 
 
 class Query(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True, kw_only=True):
-    """The parameters of a query, each at most once. Unknown ones are refused: a misspelt filter
-    must not pass for none. An empty word is none."""
+    """The query parameters of a call, each at most once; an empty one counts as missing. Unknown
+    parameters are refused, since a misspelt filter would otherwise select everything."""
 
 
 Q = TypeVar("Q", bound=Query)
-
-
-class Paged(Query, frozen=True):
-    """A list, page by page: `cursor` is the last answer's nextCursor."""
-
-    limit: Annotated[int, Meta(ge=1, le=100)] = 20
-    cursor: str | None = None
 
 
 # Bodies ---------------------------------------------------------------------------------------
 
 
 async def read_body(request: Request, shape: type[T], empty: T | None = None) -> T:
-    """The body as a value. Raises InvalidJSON, Invalid or BodyTooLarge: nothing has changed."""
+    """The body as a value; `empty` for no body. Raises InvalidJSON, Invalid or BodyTooLarge."""
     raw = await read_bytes(request)
     if not raw.strip() and empty is not None:
         return empty
-    return _decoded(raw, shape)
+    return _decode(raw, shape)
 
 
 async def read_or_null(request: Request, shape: type[T]) -> T | None:
-    """Like read_body, where null means something."""
+    """Like `read_body`; None if the body is `null`."""
     raw = await read_bytes(request)
-    return None if raw.strip() == b"null" else _decoded(raw, shape)
+    return None if raw.strip() == b"null" else _decode(raw, shape)
 
 
-def _decoded(raw: bytes, shape: type[T]) -> T:
+def _decode(raw: bytes, shape: type[T]) -> T:
     try:
         try:
-            found = msgspec.json.decode(raw, type=shape)
+            body = msgspec.json.decode(raw, type=shape)
         except msgspec.ValidationError as error:
-            msgspec.json.decode(raw)  # it may be no JSON either, further on: that comes first
-            raise _invalid(str(error)) from error
+            msgspec.json.decode(raw)  # a syntax error further on takes precedence
+            raise _invalid(error, shape) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidJSON(f"The body is not valid JSON: {error}. Send one JSON object.") from error
-    # Of a name given twice msgspec takes the last, others the first: what was meant?
-    json.loads(raw, object_pairs_hook=_each_once, parse_int=str, parse_float=str)
-    return found
+    # If a name is given twice, msgspec takes the last value and other readers take the first.
+    json.loads(raw, object_pairs_hook=_unique, parse_int=str, parse_float=str)
+    return body
 
 
-def _each_once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+def _unique(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    fields: dict[str, Any] = {}
     for name, value in pairs:
-        if name in found:
-            raise Invalid.field(name, "Give it once.")
-        found[name] = value
-    return found
+        if name in fields:
+            raise Invalid.field(name, GIVEN_TWICE)
+        fields[name] = value
+    return fields
 
 
 async def read_bytes(request: Request) -> bytes:
-    """The whole body. Raises BodyTooLarge, or InvalidJSON for one that broke off."""
+    """The whole body. Raises BodyTooLarge, or InvalidJSON if the client disconnects."""
     body = bytearray()
     size = 0
     try:
@@ -98,24 +89,26 @@ async def read_bytes(request: Request) -> bytes:
                 body += chunk
             elif size > MOST_DISCARDED:
                 raise BodyTooLarge(headers={"Connection": "close"})
-    except ClientDisconnect as error:  # nobody hears it, but the log need not show a trace
-        raise InvalidJSON("The body broke off.") from error
+    except ClientDisconnect as error:  # nobody receives the response, but the log has no traceback
+        raise InvalidJSON("The body is incomplete.") from error
     if size > LARGEST_BODY:
         raise BodyTooLarge
     return bytes(body)
 
 
-def _invalid(text: str) -> Invalid:
-    """msgspec's words, sorted into the field and what is wrong with it; but not the value, which
-    may be a secret in the wrong place."""
+def _invalid(error: msgspec.ValidationError, shape: Any) -> Invalid:
+    """The field and the message in the text of msgspec, without the value: it may be a secret that
+    was sent in the wrong field."""
+    text = str(error)
     message, at, path = text.rpartition(" - at `")
     if not at:
         message, path = text, ""
-    if message.startswith("Invalid enum value"):
-        message = "Is none of the values that there are."
-    if message == "Expected `datetime` with a timezone component":
-        message = "Must have a time zone: 2026-01-15T12:00:00Z."
     field = path.removesuffix("`").removeprefix("$").removeprefix(".")
+    if message.startswith("Invalid enum value"):
+        choices = _choices(parameters(shape).get(field, {}))
+        message = f"Must be one of {', '.join(choices)}." if choices else "Is not an allowed value."
+    if message == "Expected `datetime` with a timezone component":
+        message = NEEDS_TIME_ZONE
     if named := re.search(r"(?:unknown|required) field `(.+?)`", message):
         field = ".".join(part for part in (field, named[1]) if part)
     return Invalid.field(field or "body", message)
@@ -125,42 +118,52 @@ def _invalid(text: str) -> Invalid:
 
 
 def read_query(request: Request, shape: type[Q]) -> Q:
-    """The query as a value. Raises Invalid naming the parameter that is wrong."""
-    given, allowed = request.query_params, parameters(shape)
-    for name, text in given.items():
+    """The query as a value. Raises Invalid, naming the parameter that is wrong."""
+    query, allowed = request.query_params, parameters(shape)
+    for name, text in query.items():
         if name not in allowed:
-            raise Invalid.field(name, f"Unknown parameter. There are: {', '.join(allowed)}.")
-        if len(given.getlist(name)) > 1:
-            raise Invalid.field(name, "Give it once.")
+            names = ", ".join(allowed)
+            raise Invalid.field(name, f"Unknown parameter. The parameters are: {names}.")
+        if len(query.getlist(name)) > 1:
+            raise Invalid.field(name, GIVEN_TWICE)
         number = allowed[name].get("type") == "integer"
         if number and not re.fullmatch("-?[0-9]{1,9}", text):
-            raise Invalid.field(name, _wanted(allowed[name]))
+            raise Invalid.field(name, _requirement(allowed[name]))
     try:
-        return msgspec.convert(dict(given), shape, strict=False)
+        return msgspec.convert(dict(query), shape, strict=False)
     except msgspec.ValidationError as error:
-        name = _invalid(str(error)).errors[0]["field"]
-        raise Invalid.field(name, _wanted(allowed[name])) from error
+        name = _invalid(error, shape).errors[0]["field"]
+        raise Invalid.field(name, _requirement(allowed[name])) from error
 
 
 @cache
-def parameters(shape: type[Query]) -> Mapping[str, Mapping[str, Any]]:
-    """The JSON Schema of each parameter, by its name."""
+def parameters(shape: type[msgspec.Struct]) -> Mapping[str, Mapping[str, Any]]:
+    """The JSON Schema of each field, by its name on the wire."""
     _, components = msgspec.json.schema_components([shape])
-    found: Mapping[str, Mapping[str, Any]] = components[shape.__name__]["properties"]
-    return found
+    schemas: Mapping[str, Mapping[str, Any]] = components[shape.__name__]["properties"]
+    return schemas
 
 
-def _wanted(schema: Mapping[str, Any]) -> str:
-    """What a parameter may be, in words."""
-    if "enum" in schema:
-        return f"Must be one of {', '.join(filter(None, schema['enum']))}."
+def _requirement(schema: Mapping[str, Any]) -> str:
+    """What a value must be, in words."""
+    if choices := _choices(schema):
+        return f"Must be one of {', '.join(choices)}."
     if "maxLength" in schema:
         return f"Must be at most {schema['maxLength']} characters long."
     return f"Must be a whole number from {schema['minimum']} to {schema['maximum']}."
 
 
+def _choices(schema: Mapping[str, Any]) -> Sequence[str]:
+    """The values that a schema lists, without the empty one."""
+    alternatives = (schema, *schema.get("anyOf", ()))
+    return [value for choice in alternatives for value in choice.get("enum", ()) if value]
+
+
+# Times ----------------------------------------------------------------------------------------
+
+
 def moment(text: str | None, name: str) -> datetime | None:
-    """A time in a query. Raises Invalid for what is none."""
+    """The time in a query parameter. Raises Invalid for other text."""
     if text is None:
         return None
     try:
@@ -170,31 +173,9 @@ def moment(text: str | None, name: str) -> datetime | None:
 
 
 def in_utc(moment: datetime, name: str) -> datetime:
-    """A time that a client gave. Raises Invalid for one that cannot be reckoned with."""
+    """A time from a client. Raises Invalid without a time zone, or outside the years allowed."""
     if moment.tzinfo is None:
-        raise Invalid.field(name, "Must have a time zone: 2026-01-15T12:00:00Z.")
+        raise Invalid.field(name, NEEDS_TIME_ZONE)
     if not EARLIEST <= moment.year <= LATEST:
         raise Invalid.field(name, f"Must be in a year from {EARLIEST} to {LATEST}.")
     return moment.astimezone(UTC)
-
-
-def cursor(of: str, *parts: str) -> str:
-    """Where a list goes on, in a form that a client need not understand."""
-    raw = msgspec.json.encode((of, *parts))
-    return base64.urlsafe_b64encode(raw).decode().rstrip("=")
-
-
-def read_cursor(text: str | None, of: str, parts: int) -> Sequence[str] | None:
-    """What `cursor` was made of. Raises Invalid for another list's, and for what is none."""
-    if text is None:
-        return None
-    try:
-        raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
-        found = msgspec.json.decode(raw, type=list[str])
-    except (binascii.Error, ValueError, msgspec.DecodeError):
-        found = []
-    if len(found) != parts + 1 or found[0] != of or not all(found):
-        raise Invalid.field(
-            "cursor", "Not a cursor of this list. Use the last answer's nextCursor."
-        )
-    return found[1:]

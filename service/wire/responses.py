@@ -1,4 +1,4 @@
-"""Responses: JSON bodies, and problems (RFC 9457)."""
+"""JSON responses, and problems (RFC 9457)."""
 
 from typing import Any
 
@@ -7,11 +7,13 @@ from starlette.responses import Response
 
 from service.errors import ServiceError
 
+#: Characters of one text in a problem.
 LONGEST_TEXT = 1000
-"""Characters of one text in a problem."""
 
 
 class JSON(Response):
+    """A value encoded as JSON; bytes are sent as they are."""
+
     media_type = "application/json"
 
     def render(self, content: Any) -> bytes:
@@ -19,7 +21,7 @@ class JSON(Response):
 
 
 def problem(error: ServiceError) -> Response:
-    """RFC 9457. `detail` says what to do, `code` is for programs."""
+    """An error as RFC 9457 defines it, with the fields of `Problem`."""
     body: dict[str, Any] = {
         "type": f"urn:problem:{error.code}",
         "title": error.title,
@@ -29,7 +31,7 @@ def problem(error: ServiceError) -> Response:
         **error.more,
     }
     if error.errors:
-        body["errors"] = [{k: _clipped(v) for k, v in each.items()} for each in error.errors]
+        body["errors"] = [{k: _clipped(v) for k, v in fault.items()} for fault in error.errors]
     return Response(
         msgspec.json.encode(body),
         status_code=error.status,
@@ -39,6 +41,6 @@ def problem(error: ServiceError) -> Response:
 
 
 def _clipped(text: str) -> str:
-    """What was sent is not sent back at any length."""
+    """The text, shortened: it may repeat what the client sent, at any length."""
     half = LONGEST_TEXT // 2
     return text if len(text) <= LONGEST_TEXT else f"{text[:half]} … {text[-half:]}"

@@ -1,168 +1,148 @@
-"""Convert values of the service to the shapes of the API: syncs, events, connections, claims."""
+"""Convert values of the service to response shapes: syncs, events, connections, records, claims."""
 
 from collections import OrderedDict
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any
+from functools import cache, lru_cache
+from types import SimpleNamespace
+from typing import Any, TypeVar
 
 import msgspec
 from sse_starlette import ServerSentEvent
 
+from service.links import sync_links
 from service.model import Attempt, Status, Sync
 from service.progress import CLAIMS, DatasetProgress
-from service.registry import addresses
 from service.store.claims import Recovery
 from service.store.connections import Schedule, StoredConnection
 from service.store.engine import Values
 from service.store.records import Landed
-from service.wire import shapes
+from service.wire import shapes, sync_shapes
+from service.wire.fields import Out
 
 MAX_ATTEMPTS = 3
+#: Datasets whose counters are in every status, even if the connector does not have the dataset.
 ALWAYS_COUNTED = ("orders", "inventory", "transactions")
-"""Datasets whose counters every status has, also where the connector has no such dataset."""
-REMEMBERED = 2048
+#: Syncs whose encoded status is kept.
+CACHED_SYNCS = 2048
 
 Json = dict[str, Any]
+Shape = TypeVar("Shape", bound=Out)
 
 
+def shape_of(shape: type[Shape], source: msgspec.Struct | Values, **fields: Any) -> Shape:
+    """A shape with the `fields` given; the values of the others have the same names in `source`."""
+    values = msgspec.structs.asdict(source) if isinstance(source, msgspec.Struct) else dict(source)
+    texts = {name: time(v) for name, v in values.items() if isinstance(v, datetime)}
+    return msgspec.convert(SimpleNamespace(**values | texts | fields), shape, from_attributes=True)
+
+
+# Cached, since most times of a sync (its start, the windows of its datasets) are in every version.
+@lru_cache(maxsize=4096)
 def time(moment: datetime) -> str:
-    """RFC 3339 in UTC, to the millisecond."""
+    """The time as RFC 3339 in UTC, to the millisecond."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _time(moment: datetime | None) -> str | None:
-    return None if moment is None else time(moment)
+def _milliseconds(stamp: str) -> str:
+    """A time from the database, cut off to milliseconds."""
+    return f"{stamp[:23]}Z"
 
 
-def _stamped(text: str) -> str:
-    """A time of the store, which counts to the microsecond, as the wire has it."""
-    return f"{text[:23]}Z"
+def _raw(text: str) -> msgspec.Raw:
+    """JSON from the database, to be sent as it is."""
+    return msgspec.Raw(text.encode())
 
 
 # Syncs ----------------------------------------------------------------------------------------
 
 
 def status(sync: Sync) -> Json:
-    """The sync as API.md describes it; also the data of every event."""
-    counters = _counters(sync)
-    told = shapes.SyncStatus(
+    """The status of a sync; also the data of every event."""
+    datasets = {dataset.name: dataset for dataset in sync.sources}
+    counters: Json = {}
+    flat: Json = {}
+    for name in dict.fromkeys((*ALWAYS_COUNTED, *datasets)):
+        dataset = datasets.get(name)
+        counts = (dataset.processed, dataset.total) if dataset else (0, None)
+        flat.update(zip((f"{name}_processed", f"total_{name}"), counts, strict=True))
+        counters.update(zip(_counter_names(name), counts, strict=True))
+    shape = shape_of(
+        sync_shapes.SyncStatus,
+        sync,
+        **flat,
         sync_id=sync.id,
         status=shown(sync.status),
-        stage=sync.stage,
         progress=sync.percent,
-        message=sync.message,
-        started_at=time(sync.started_at),
-        completed_at=_time(sync.completed_at),
-        orders_processed=counters["ordersProcessed"],
-        total_orders=counters["totalOrders"],
-        inventory_processed=counters["inventoryProcessed"],
-        total_inventory=counters["totalInventory"],
-        transactions_processed=counters["transactionsProcessed"],
-        total_transactions=counters["totalTransactions"],
-        claims_detected=sync.claims_detected,
-        records_processed=sum(each.processed for each in sync.sources),
-        records_failed=sum(each.failed for each in sync.sources),
-        datasets=[_dataset(each) for each in sync.datasets],
-        estimated_seconds_remaining=_whole(sync.seconds_left),
-        waiting_until=_time(sync.waiting_until),
-        attempt=sync.attempt,
+        records_processed=sum(dataset.processed for dataset in datasets.values()),
+        records_failed=sum(dataset.failed for dataset in datasets.values()),
+        datasets=[_dataset(dataset) for dataset in sync.datasets],
+        estimated_seconds_remaining=_rounded(sync.seconds_left),
         max_attempts=MAX_ATTEMPTS,
-        version=sync.version,
-        error=sync.error,
-        warnings=sync.warnings,
         duration=_duration(sync.started_at, sync.completed_at),
-        connector=sync.connector,
-        connection_id=sync.connection_id,
-        options=sync.options,
         dry_run=sync.options.dry_run,
-        updated_at=time(sync.updated_at),
     )
-    flat: Json = msgspec.to_builtins(told)
-    return flat | counters
+    body: Json = msgspec.to_builtins(shape)
+    return body | counters
+
+
+@cache
+def _counter_names(dataset: str) -> tuple[str, str]:
+    """For example: ordersProcessed, totalOrders."""
+    title = "".join(word.capitalize() for word in dataset.split("_"))
+    return f"{title[0].lower()}{title[1:]}Processed", f"total{title}"
+
+
+def _dataset(dataset: DatasetProgress) -> sync_shapes.DatasetOut:
+    window = dataset.checkpoint.window
+    timeless = dataset.name == CLAIMS or window.since == window.until
+    span = sync_shapes.WindowOut(since=time(window.since), until=time(window.until))
+    return shape_of(sync_shapes.DatasetOut, dataset, window=None if timeless else span)
 
 
 def whole_sync(sync: Sync) -> Json:
-    """The sync with each of its attempts, the last one included."""
+    """The sync with all of its attempts, the last one included."""
     begun = sync.attempt_at or sync.started_at
     last = Attempt(sync.attempt, begun, sync.completed_at or begun, shown(sync.status), sync.error)
-    attempts = [_attempt(each, each.ended_at) for each in sync.attempts]
+    attempts = [_attempt(attempt, attempt.ended_at) for attempt in sync.attempts]
     return status(sync) | {"attempts": [*attempts, _attempt(last, sync.completed_at)]}
 
 
-def started(sync: Sync, message: str) -> shapes.Started:
-    where = {"status": shown(sync.status), "message": message, **addresses(sync.id)}
-    return msgspec.convert(where, shapes.Started)
-
-
-def whereabouts(sync: Sync) -> shapes.Addresses:
-    return msgspec.convert(addresses(sync.id), shapes.Addresses)
-
-
-def _attempt(attempt: Attempt, ended: datetime | None) -> shapes.Attempt:
-    return shapes.Attempt(
+def _attempt(attempt: Attempt, ended: datetime | None) -> sync_shapes.AttemptOut:
+    return shape_of(
+        sync_shapes.AttemptOut,
+        attempt,
         attempt=attempt.number,
-        status=attempt.status,
-        started_at=time(attempt.started_at),
-        ended_at=_time(ended),
+        ended_at=ended and time(ended),
         duration=_duration(attempt.started_at, ended),
-        error=attempt.error,
     )
 
 
-def _duration(since: datetime, until: datetime | None) -> float | None:
-    """Seconds; null before the end. Never below 0: a clock may be set back in between."""
-    return None if until is None else round(max(0.0, (until - since).total_seconds()), 3)
+def started(sync: Sync, message: str) -> sync_shapes.Started:
+    fields = {**sync_links(sync.id), "status": shown(sync.status), "message": message}
+    return msgspec.convert(fields, sync_shapes.Started)
 
 
-def _whole(seconds: float | None) -> int | None:
-    return None if seconds is None else round(seconds)
+def addresses(sync: Sync) -> sync_shapes.Addresses:
+    return msgspec.convert(sync_links(sync.id), sync_shapes.Addresses)
 
 
 def shown(status: Status) -> str:
     return Status.IN_PROGRESS if status is Status.PENDING else status
 
 
-def _counters(sync: Sync) -> Json:
-    """Each dataset's counters by name: ordersProcessed, totalOrders, …"""
-    found = {each.name: each for each in sync.sources}
-    counters: Json = {}
-    for name in dict.fromkeys((*ALWAYS_COUNTED, *found)):
-        title = "".join(word.capitalize() for word in name.split("_"))
-        camel = title[0].lower() + title[1:]
-        dataset = found.get(name)
-        counters[f"{camel}Processed"] = dataset.processed if dataset else 0
-        counters[f"total{title}"] = dataset.total if dataset else None
-    return counters
+def _duration(since: datetime, until: datetime | None) -> float | None:
+    """Seconds, never below 0: the clock may have been set back in between."""
+    return None if until is None else round(max(0.0, (until - since).total_seconds()), 3)
 
 
-def _dataset(dataset: DatasetProgress) -> shapes.Dataset:
-    return shapes.Dataset(
-        name=dataset.name,
-        status=dataset.status,
-        processed=dataset.processed,
-        total=dataset.total,
-        failed=dataset.failed,
-        created=dataset.created,
-        updated=dataset.updated,
-        unchanged=dataset.unchanged,
-        deleted=dataset.deleted,
-        waiting_until=_time(dataset.waiting_until),
-        code=dataset.code,
-        error=dataset.error,
-        window=_window(dataset),
-    )
-
-
-def _window(dataset: DatasetProgress) -> shapes.Window | None:
-    """The span of time that is read; null for what has none."""
-    window = dataset.checkpoint.window
-    if dataset.name == CLAIMS or window.since == window.until:
-        return None
-    return shapes.Window(since=time(window.since), until=time(window.until))
+def _rounded(seconds: float | None) -> int | None:
+    return None if seconds is None else round(seconds)
 
 
 class Encoder:
-    """Encodes each version of a sync once, however many ask for it."""
+    """Encodes each version of a sync once, for any number of readers."""
 
     def __init__(self) -> None:
         self._encoded: OrderedDict[str, tuple[int, bytes]] = OrderedDict()
@@ -173,146 +153,112 @@ class Encoder:
             body = msgspec.json.encode(status(sync))
             self._encoded.pop(sync.id, None)
             self._encoded[sync.id] = (sync.version, body)
-            if len(self._encoded) > REMEMBERED:
+            if len(self._encoded) > CACHED_SYNCS:
                 self._encoded.popitem(last=False)
         return body
 
 
 def event(sync: Sync, body: bytes, with_id: bool = True) -> bytes:
-    """One frame of a stream."""
-    number = str(sync.version) if with_id else None
-    return block(data=body.decode(), event=sync.kind, id=number)
+    """An event of a stream, with the encoded status of its sync as data."""
+    version = str(sync.version) if with_id else None
+    return block(data=body.decode(), event=sync.kind, id=version)
 
 
 def block(**fields: Any) -> bytes:
+    """A block of an event stream."""
     return ServerSentEvent(**fields, sep="\n").encode()
 
 
-def item(row: Values) -> shapes.Item:
-    return shapes.Item(
-        dataset=row["dataset"],
-        record_id=row["record_id"],
-        name=row["name"],
-        outcome=row["outcome"],
-        error=row["error"],
-        at=_stamped(row["at"]),
-    )
+def item(row: Values) -> sync_shapes.Item:
+    return shape_of(sync_shapes.Item, row, at=_milliseconds(row["at"]))
 
 
-def audit_entry(row: Values) -> shapes.AuditEntry:
-    return shapes.AuditEntry(
-        at=_stamped(row["at"]),
-        action=row["action"],
-        sync_id=row["sync_id"],
-        connection_id=row["connection_id"],
-        actor=row["actor"],
-        address=row["address"],
-        user_agent=row["user_agent"],
-        details=msgspec.Raw(row["details"].encode()),
+def audit_entry(row: Values) -> sync_shapes.AuditEntryOut:
+    return shape_of(
+        sync_shapes.AuditEntryOut, row, at=_milliseconds(row["at"]), details=_raw(row["details"])
     )
 
 
 # Connections ----------------------------------------------------------------------------------
 
 
-def connection(kept: StoredConnection) -> shapes.Connection:
-    """A connection as its user sees it: never the credentials."""
-    return shapes.Connection(
-        id=kept.id,
-        connector=kept.connector,
-        account_id=kept.account_id,
-        region=kept.region,
-        marketplace_ids=kept.marketplace_ids,
-        environment=kept.environment,
-        name=kept.name,
-        status="lost" if kept.lost else "connected",
-        reason=kept.lost,
-        created_at=time(kept.created_at),
-        checked_at=_time(kept.checked_at),
-        schedule=schedule(kept.schedule),
-    )
+def connection(stored: StoredConnection) -> shapes.Connection:
+    """A connection without its credentials."""
+    return shape_of(shapes.Connection, stored, **_connection(stored))
 
 
-def connected(kept: StoredConnection, begun: Sync | str | None) -> shapes.Connected:
-    """A connection and the sync that goes on with it; or why none does."""
-    return shapes.Connected(
-        **msgspec.structs.asdict(connection(kept)),
-        sync=whereabouts(begun) if isinstance(begun, Sync) else None,
-        warning=begun if isinstance(begun, str) else msgspec.UNSET,
-    )
+def connected(stored: StoredConnection, sync: Sync | str | None) -> shapes.Connected:
+    """A connection with the sync that was started or resumed on it, or the reason why none was."""
+    warning = {"warning": sync} if isinstance(sync, str) else {}
+    links = addresses(sync) if isinstance(sync, Sync) else None
+    return shape_of(shapes.Connected, stored, **_connection(stored), **warning, sync=links)
 
 
-def schedule(kept: Schedule | None) -> shapes.Schedule | None:
-    if kept is None:
+def _connection(stored: StoredConnection) -> Mapping[str, Any]:
+    return {
+        "status": "lost" if stored.lost else "connected",
+        "reason": stored.lost,
+        "schedule": schedule(stored.schedule),
+    }
+
+
+def schedule(stored: Schedule | None) -> shapes.ScheduleOut | None:
+    if stored is None:
         return None
-    return shapes.Schedule(cron=kept.cron, timezone=kept.timezone, next_run_at=time(kept.next))
+    return shape_of(shapes.ScheduleOut, stored, next_run_at=time(stored.next))
 
 
-def landed(name: str, kept: Landed | None) -> shapes.Landed:
-    coverage = kept.coverage if kept else None
-    return shapes.Landed(
+def landed(name: str, stored: Landed | None) -> shapes.LandedOut:
+    coverage = stored.coverage if stored else None
+    return shapes.LandedOut(
         name=name,
-        records=kept.records if kept else 0,
+        records=stored.records if stored else 0,
         read_since=time(coverage.since) if coverage else None,
         watermark=time(coverage.until) if coverage else None,
-        sync_id=kept.sync_id if kept else None,
+        sync_id=stored.sync_id if stored else None,
     )
 
 
 def last_sync(sync: Sync | None) -> shapes.LastSync | None:
     if sync is None:
         return None
-    return shapes.LastSync(
-        sync_id=sync.id,
-        status=shown(sync.status),
-        started_at=time(sync.started_at),
-        completed_at=_time(sync.completed_at),
-        error=sync.error,
+    return shape_of(shapes.LastSync, sync, sync_id=sync.id, status=shown(sync.status))
+
+
+# Records and claims ---------------------------------------------------------------------------
+
+
+def record(row: Values) -> shapes.RecordOut:
+    return shape_of(
+        shapes.RecordOut, row, updated_at=_milliseconds(row["updated_at"]), data=_raw(row["data"])
     )
 
 
-# What was landed and found --------------------------------------------------------------------
+def recovery(stored: Recovery) -> shapes.RecoveryOut:
+    return shape_of(shapes.RecoveryOut, stored.claim, **_recovery(stored))
 
 
-def record(row: Values) -> shapes.Record:
-    return shapes.Record(
-        id=row["id"],
-        connection_id=row["connection_id"],
-        sync_id=row["sync_id"],
-        updated_at=_stamped(row["updated_at"]),
-        data=msgspec.Raw(row["data"].encode()),
+def proven_recovery(
+    stored: Recovery, evidence: Mapping[str, list[shapes.RecordOut]]
+) -> shapes.ProvenRecovery:
+    """A claim with the records that prove it, by dataset."""
+    return shape_of(
+        shapes.ProvenRecovery, stored.claim, **_recovery(stored) | {"evidence": evidence}
     )
 
 
-def recovery(found: Recovery) -> shapes.Recovery:
-    """A claim, as of today."""
-    claim = found.claim
-    return shapes.Recovery(
-        id=found.id,
-        rule=claim.rule,
-        title=claim.title,
-        status=found.status,
-        units=claim.units,
-        amount=claim.amount,
-        currency=claim.currency,
-        opens=claim.opens,
-        closes=claim.closes,
-        confidence=claim.confidence,
-        valuation=claim.valuation,
-        details=claim.details,
-        connection_id=found.connection_id,
-        sync_id=found.sync_id,
-        updated_at=_stamped(found.updated_at),
-    )
+def _recovery(stored: Recovery) -> Json:
+    return {
+        "id": stored.id,
+        "status": stored.status,
+        "connection_id": stored.connection_id,
+        "sync_id": stored.sync_id,
+        "updated_at": _milliseconds(stored.updated_at),
+    }
 
 
 def total(row: Values) -> shapes.Total:
-    """How much, of one currency and status; claims without an amount are counted apart."""
+    """The claims of one currency and status."""
     hundredths = row["hundredths"]
-    return shapes.Total(
-        currency=row["currency"],
-        status=row["status"],
-        claims=row["claims"],
-        unvalued=row["unvalued"],
-        amount=None if hundredths is None else f"{Decimal(hundredths) / 100:.2f}",
-    )
+    amount = None if hundredths is None else f"{Decimal(hundredths) / 100:.2f}"
+    return shape_of(shapes.Total, row, amount=amount)

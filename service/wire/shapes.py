@@ -1,240 +1,51 @@
-"""What goes out, field by field. `wire.py` makes these; `/openapi.json` and `/docs` tell them.
+"""Response shapes of users, connections, records, claims, costs and problems. Those of syncs are in
+`sync_shapes.py`.
 
-Times are RFC 3339 in UTC. An unknown number is null, never a guess. Amounts of money are decimal
-numbers in text, with an ISO 4217 currency beside them."""
+Times are RFC 3339 in UTC. An unknown number is null, never an estimate. Amounts of money are
+decimal numbers as text, with an ISO 4217 currency beside them."""
 
 from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Annotated
 
 import msgspec
-from msgspec import Meta
 
-from service.model import Fault, Options
-from service.progress import Outcome, Stage
+from service.model import Fault
 from service.store.claims import STATUSES
-
-
-def one_of(*words: str) -> Meta:
-    """For text that is one of a few words."""
-    return Meta(extra_json_schema={"enum": words})
-
-
-Time = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
-Count = Annotated[int, Meta(ge=0)]
-Amount = Annotated[str, Meta(pattern=r"^-?\d+(\.\d+)?$")]
-ShownStatus = Annotated[str, one_of("in_progress", "paused", "complete", "failed", "cancelled")]
-"""A sync that waits for its turn is in_progress, in stage queued."""
-EVENT_KINDS = ("progress", "paused", "complete", "failed", "cancelled", "reset", "evicted")
-Outcomes = Annotated[str, one_of("failed", "created", "updated", "unchanged", "deleted")]
-
-
-class Out(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
-    """Something that is told."""
-
+from service.wire.fields import Amount, Count, Out, Time, one_of
+from service.wire.sync_shapes import Addresses, ShownStatus
 
 # Users ----------------------------------------------------------------------------------------
 
 
 class PlanOfMe(Out, frozen=True):
-    """What the user's plan allows: syncs a day (by the day in UTC), days of history that a sync may
-    read, and live syncs of the tenant. Null is without limit."""
+    """The limits of the user's plan. Null means unlimited."""
 
     name: str
     syncs_per_day: Count | None
+    #: Syncs started since midnight UTC.
     syncs_today: Count
+    #: How many days of history a sync may read.
     history_days: Count | None
+    #: How many live syncs the tenant may have.
     concurrency: Count | None
 
 
 class Me(Out, frozen=True):
-    """Who the caller is. `user` is the `sub` of the token, unique within the tenant."""
+    """The user of the request."""
 
+    #: The `sub` of the token, unique within the tenant.
     user: str
     tenant: str
     role: Annotated[str, one_of("operator")] | None
     plan: PlanOfMe
 
 
-# Syncs ----------------------------------------------------------------------------------------
-
-
-class Window(Out, frozen=True):
-    """A span of time: from `since` up to `until`."""
-
-    since: Time
-    until: Time
-
-
-class Dataset(Out, frozen=True):
-    """How far a dataset is. `processed` is the sum of the other counts; a record that comes twice
-    is counted once. `window` is the span of time that is read; null for a snapshot of today.
-    `code` is for programs: `not_read` where the sync ended before anything of it was read."""
-
-    name: str
-    status: Outcome
-    processed: Count
-    total: Count | None
-    failed: Count
-    created: Count
-    updated: Count
-    unchanged: Count
-    deleted: Count
-    waiting_until: Time | None
-    code: str | None
-    error: str | None
-    window: Window | None
-
-
-class SyncStatus(Out, frozen=True):
-    """A sync as it is; also the data of every event of its stream.
-
-    Each dataset also has its counters by name: `<dataset>Processed` and `total<Dataset>`, of which
-    those of orders, inventory and transactions are always there. `progress` never falls within an
-    attempt. `version` grows with every change, and is the id of the event. The time left is as of
-    `updatedAt`, `duration` is in seconds."""
-
-    sync_id: str
-    status: ShownStatus
-    stage: Stage
-    progress: Annotated[int, Meta(ge=0, le=100)]
-    message: str
-    started_at: Time
-    completed_at: Time | None
-    orders_processed: Count
-    total_orders: Count | None
-    inventory_processed: Count
-    total_inventory: Count | None
-    transactions_processed: Count
-    total_transactions: Count | None
-    claims_detected: Count
-    records_processed: Count
-    records_failed: Count
-    datasets: Sequence[Dataset]
-    estimated_seconds_remaining: Count | None
-    waiting_until: Time | None
-    attempt: Annotated[int, Meta(ge=1)]
-    max_attempts: Annotated[int, Meta(ge=1)]
-    version: Annotated[int, Meta(ge=1)]
-    error: Fault | None
-    warnings: Sequence[str]
-    duration: Annotated[float, Meta(ge=0)] | None
-    connector: str
-    connection_id: str
-    options: Options
-    dry_run: bool
-    updated_at: Time
-
-
-ABOUT_A_SYNC = {"$ref": "#/components/schemas/SyncStatus"}
-ABOUT_NONE = {"properties": {"reason": {"type": "string"}}, "additionalProperties": False}
-DATA = {
-    "contentMediaType": "application/json",
-    "contentSchema": {"anyOf": [ABOUT_A_SYNC, {"type": "object", **ABOUT_NONE}]},
-}
-
-
-class Event(Out, frozen=True):
-    """One event of a stream: its data is the sync as it is. `reset` (the id that was asked for is
-    none of this sync's) and `evicted` (the user has too many streams) are not about a sync."""
-
-    event: Annotated[str, one_of(*EVENT_KINDS)]
-    data: Annotated[str, Meta(extra_json_schema=DATA)]
-    id: str | msgspec.UnsetType = msgspec.UNSET
-
-
-class Attempt(Out, frozen=True):
-    """One try. The last one may still be going on: then its end and duration are null."""
-
-    attempt: Annotated[int, Meta(ge=1)]
-    status: ShownStatus
-    started_at: Time
-    ended_at: Time | None
-    duration: Annotated[float, Meta(ge=0)] | None
-    error: Fault | None
-
-
-class WholeSync(SyncStatus, frozen=True):
-    """A sync with each of its attempts, the last one included."""
-
-    attempts: Sequence[Attempt]
-
-
-class History(Out, frozen=True):
-    """Syncs, newest first. `total` is exact up to 10,000 where it is filtered, then null; null
-    when a cursor is given."""
-
-    syncs: Sequence[SyncStatus]
-    total: Count | None
-    next_cursor: str | None
-
-
-class Addresses(Out, frozen=True):
-    """The id of a sync, where to look at it, and where to follow it."""
-
-    sync_id: str
-    status_url: str
-    stream_url: str
-
-
-class Started(Addresses, frozen=True):
-    """A sync that goes on by itself. One that was attached to may be paused, and one that an
-    Idempotency-Key means may have ended."""
-
-    status: ShownStatus
-    message: str
-
-
-class Item(Out, frozen=True):
-    """What became of one record."""
-
-    dataset: str
-    record_id: str
-    name: str | None
-    outcome: Outcomes
-    error: str | None
-    at: Time
-
-
-class Items(Out, frozen=True):
-    """What became of single records of a sync."""
-
-    items: Sequence[Item]
-    next_cursor: str | None
-
-
-class AuditEntry(Out, frozen=True):
-    """Who did what. `actor` is the user's `sub`, or what acts for the user: service or schedule."""
-
-    at: Time
-    action: str
-    sync_id: str | None
-    connection_id: str | None
-    actor: str
-    address: str | None
-    user_agent: str | None
-    details: msgspec.Raw
-
-
-class Audit(Out, frozen=True):
-    """The audit log, newest first."""
-
-    entries: Sequence[AuditEntry]
-    next_cursor: str | None
-
-
-class Ticket(Out, frozen=True):
-    """What an EventSource opens the stream of one sync with, and its life in seconds."""
-
-    ticket: str
-    expires_in: Count
-
-
 # Connections ----------------------------------------------------------------------------------
 
 
-class Schedule(Out, frozen=True):
-    """When syncs start by themselves."""
+class ScheduleOut(Out, frozen=True):
+    """When syncs of a connection start automatically."""
 
     cron: str
     timezone: str
@@ -242,60 +53,63 @@ class Schedule(Out, frozen=True):
 
 
 class Connection(Out, frozen=True):
-    """An authorised account. `reason` says why it is lost; `accountId` is the source's own id of
-    the account, null until the source has told it. Never the credentials."""
+    """An authorised account, without its credentials."""
 
     id: str
     connector: str
+    #: The source's id of the account; null until the source has returned it.
     account_id: str | None
     region: str
     marketplace_ids: Sequence[str]
     environment: str
     name: str
     status: Annotated[str, one_of("connected", "lost")]
+    #: Why the connection is lost.
     reason: str | None
     created_at: Time
     checked_at: Time | None
-    schedule: Schedule | None
+    schedule: ScheduleOut | None
 
 
-class Connections(Out, frozen=True):
+class ConnectionsOut(Out, frozen=True):
     """The user's connections."""
 
     connections: Sequence[Connection]
 
 
 class Connected(Connection, frozen=True):
-    """A connection, and the sync that goes on with it by itself; where that failed, a warning."""
+    """A connection, and the sync that was started or resumed on it."""
 
     sync: Addresses | None
+    #: Why no sync was started or resumed.
     warning: str | msgspec.UnsetType = msgspec.UNSET
 
 
-class Landed(Out, frozen=True):
-    """What is kept of a dataset: how many records, read from when to when without a gap, and which
-    sync has read last."""
+class LandedOut(Out, frozen=True):
+    """The stored records of a dataset."""
 
     name: str
     records: Count
+    #: Everything from then to `watermark` has been read.
     read_since: Time | None
     watermark: Time | None
+    #: The sync that last read the dataset.
     sync_id: str | None
 
 
-class Erasing(Out, frozen=True):
-    """A forgotten connection whose data is not erased to the end yet."""
+class ErasingOut(Out, frozen=True):
+    """A forgotten connection whose data is still being erased."""
 
     id: str
     status: Annotated[str, one_of("erasing")]
     message: str = (
-        "The data is hidden and being erased. It goes on by itself, and ends when no other program "
-        "reads the database. Ask again: 404 says that it is done."
+        "The data is hidden and being erased in the background. Erasure ends when no other program "
+        "reads the database. Repeat the request: 404 means that it is complete."
     )
 
 
 class LastSync(Out, frozen=True):
-    """The end of a sync."""
+    """How a sync ended."""
 
     sync_id: str
     status: ShownStatus
@@ -305,54 +119,57 @@ class LastSync(Out, frozen=True):
 
 
 class Freshness(Out, frozen=True):
-    """What is kept of a connection, whether a sync is due, and why: as a word for programs and as a
-    sentence for people."""
+    """The stored data of a connection, and whether a new sync is needed."""
 
     connection_id: str
-    datasets: Sequence[Landed]
+    datasets: Sequence[LandedOut]
     last_complete_sync: LastSync | None
     last_sync: LastSync | None
-    schedule: Schedule | None
+    schedule: ScheduleOut | None
     sync_needed: bool
+    #: Why a sync is needed or not, for programs.
     reason: str
+    #: The same as a sentence for people.
     message: str
 
 
-# What was landed and found --------------------------------------------------------------------
+# Records, claims and costs --------------------------------------------------------------------
 
 
-class Record(Out, frozen=True):
-    """A landed record, its data as it was received."""
+class RecordOut(Out, frozen=True):
+    """A stored record."""
 
     id: str
     connection_id: str
     sync_id: str
     updated_at: Time
+    #: As the source sent it.
     data: msgspec.Raw
 
 
 class Records(Out, frozen=True):
-    """Landed records, in the order of their ids."""
+    """A page of stored records, in the order of their connections and ids."""
 
-    records: Sequence[Record]
+    records: Sequence[RecordOut]
     next_cursor: str | None
 
 
-class Recovery(Out, frozen=True):
-    """A claim, as of today: waiting until `opens`, claimable until `closes`, then expired.
-
-    `amount` is null where it cannot be told; `valuation` says how it was reckoned."""
+class RecoveryOut(Out, frozen=True):
+    """A claim."""
 
     id: str
     rule: str
     title: str
+    #: As of today: waiting before `opens`, claimable until `closes`, then expired.
     status: Annotated[str, one_of(*STATUSES)]
     units: int
+    #: Null if it cannot be determined.
     amount: Amount | None
     currency: str | None
     opens: date
     closes: date
     confidence: str
+    #: How the amount was calculated.
     valuation: str
     details: Mapping[str, str]
     connection_id: str
@@ -360,32 +177,34 @@ class Recovery(Out, frozen=True):
     updated_at: Time
 
 
-class ProvenRecovery(Recovery, frozen=True):
-    """A claim with the records that prove it, by dataset."""
+class ProvenRecovery(RecoveryOut, frozen=True):
+    """A claim with its evidence."""
 
-    evidence: Mapping[str, Sequence[Record]]
+    #: The records that prove the claim, by dataset.
+    evidence: Mapping[str, Sequence[RecordOut]]
 
 
 class Total(Out, frozen=True):
-    """How much, of one currency and status; claims without an amount are counted apart."""
+    """The claims of one currency and status."""
 
     currency: str | None
     status: str
     claims: Count
+    #: How many of the claims have no amount.
     unvalued: Count
     amount: Amount | None
 
 
 class Recoveries(Out, frozen=True):
-    """A page of claims, and the totals of all."""
+    """A page of claims, and the totals of all pages."""
 
-    recoveries: Sequence[Recovery]
+    recoveries: Sequence[RecoveryOut]
     totals: Sequence[Total]
     next_cursor: str | None
 
 
 class Cost(Out, frozen=True):
-    """What a unit costs."""
+    """The cost of one unit of a product."""
 
     sku: str
     cost: Amount
@@ -393,14 +212,14 @@ class Cost(Out, frozen=True):
 
 
 class Costs(Out, frozen=True):
-    """A page of what units cost, as the user gave it, in the order of the SKUs."""
+    """A page of the user's unit costs, in the order of their SKUs."""
 
     costs: Sequence[Cost]
     next_cursor: str | None
 
 
 class WrongLine(Out, frozen=True):
-    """A line that was not taken, and why."""
+    """A rejected line, and why."""
 
     line: Count
     sku: str
@@ -408,36 +227,40 @@ class WrongLine(Out, frozen=True):
 
 
 class CostsTaken(Out, frozen=True):
-    """How many lines were taken; of those that were not, at most a thousand are named."""
+    """The result of an upload of costs."""
 
     accepted: Count
     rejected: Count
+    #: The first thousand rejected lines.
     errors: Sequence[WrongLine]
 
 
-# Everything else ------------------------------------------------------------------------------
+# Health and problems --------------------------------------------------------------------------
 
 
 class Health(Out, frozen=True):
-    """Alive, or ready."""
+    """The service is running, or ready."""
 
     status: Annotated[str, one_of("ok", "ready")]
 
 
 class FieldError(Out, frozen=True):
-    """What is wrong with a field."""
+    """An invalid field."""
 
     field: str
     message: str
 
 
 class Problem(Out, frozen=True):
-    """Why it was refused (RFC 9457): `detail` says what to do, `code` is for programs. Some carry
-    more, for example a sync that runs already its `syncId`, `statusUrl` and `streamUrl`."""
+    """An error (RFC 9457). Some carry more fields: a sync that is already running, for example, its
+    `syncId`, `statusUrl` and `streamUrl`."""
 
     type: str
     title: str
     status: int
+    #: What to do.
     detail: str
+    #: For programs.
     code: str
+    #: The invalid fields of the request.
     errors: Sequence[FieldError] | msgspec.UnsetType = msgspec.UNSET

@@ -11,7 +11,7 @@ import httpx
 import msgspec
 
 from service.model import Status
-from service.wire import reading
+from service.wire import paging
 from tests.serving import Serving, User, serve
 
 SYNCS = 1_000_000
@@ -72,10 +72,10 @@ def _fill(path: Path, values: dict[str, object]) -> None:
 async def _measure(near: Serving, first: int) -> dict[str, float]:
     ann = near.user()
     deep = f"sync_{first + PAGE + 1:012x}{0:020d}"  # so that twenty are left
-    last = {"limit": PAGE, "cursor": reading.cursor("history", deep)}
+    last = {"limit": PAGE, "cursor": paging.cursor("history", deep)}
     big = f"sync_{first + 1:012x}{0:020d}"
     items = f"/api/sync/history/{big}/items"
-    late = {"limit": PAGE, "cursor": reading.cursor("items", "orders", "order-000004900")}
+    late = {"limit": PAGE, "cursor": paging.cursor("items", "orders", "order-000004900")}
     bare = await _milliseconds(ann, lambda: ann.get("/healthz"))
     pages = {
         "the first page": lambda: ann.get("/api/sync/history", params={"limit": PAGE}),

@@ -15,7 +15,7 @@ from service import terminal
 from service.errors import ServiceError
 from service.streams.hub import LIFETIME
 from tests.service.advancing import AdvancingClock
-from tests.service.api.answers import SLOW, TINY, spoil
+from tests.service.api.answers import SLOW, TINY, replace_token
 from tests.service.api.streams import stream, until_streams
 from tests.serving import serve, token
 
@@ -75,7 +75,7 @@ async def test_a_sync_that_does_not_complete_exits_with_one(
         await ann.post(f"/api/sync/cancel/{sync_id}")
         assert await in_thread(terminal.watch, service.url, token(), sync_id) == 1
         assert "cancelled: " in capsys.readouterr().out
-        await spoil(service, connection)
+        await replace_token(service, connection)
         assert await in_thread(terminal.start, service.url, token(), None) == 1
         assert "paused: " in capsys.readouterr().out
 

@@ -1,4 +1,4 @@
-"""What every answer of the API must look like, and ways to ask that no client library allows."""
+"""Checks of responses of the API, and requests that no client library allows."""
 
 import re
 from collections.abc import AsyncIterator, Iterator
@@ -15,14 +15,16 @@ from service.api.routes import routes
 from tests.serving import Json, Serving, User, read
 
 SLOW: dict[str, Any] = {"DEMO_PAUSE": "0.9", "DEMO_PAGE": "10"}
-"""A source whose syncs last longer than any test, without announcing its pauses."""
+"""A source whose syncs take longer than any test, and which does not announce its pauses."""
+START, CONNECT = "/api/sync/start", "/api/connections"
+NEW = {"connector": "demo", "refreshToken": "good"}
 TINY: dict[str, Any] = {"DEMO_ORDERS": "1"}
 TRACE = re.compile(r"Traceback|File \\?\"|\bline \d+, in")
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
 
 
 def problem(answer: httpx.Response, status: int, code: str) -> Json:
-    """The body of an answer that must be a problem as RFC 9457 and API.md describe it."""
+    """The body of a response, which must be a problem as RFC 9457 describes it."""
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/problem+json"
     body = read(answer)
@@ -31,13 +33,23 @@ def problem(answer: httpx.Response, status: int, code: str) -> Json:
     for name in ("type", "title", "detail", "code"):
         assert isinstance(body[name], str) and body[name], name
     assert not TRACE.search(answer.text), answer.text
-    for each in body.get("errors", []):
-        assert set(each) == {"field", "message"}
+    for error in body.get("errors", []):
+        assert set(error) == {"field", "message"}
     return body
 
 
+def fields(body: Json) -> list[str]:
+    """The names of the invalid fields in a problem."""
+    return [error["field"] for error in body["errors"]]
+
+
+async def send(user: User, path: str, content: Any, **headers: str) -> httpx.Response:
+    headers = {"Content-Type": "application/json", **headers}
+    return await user.http.post(path, content=content, headers=headers)
+
+
 def api_routes() -> Iterator[tuple[Route, str]]:
-    """Every path under /api with every method that it answers to."""
+    """Every path under /api with each of its methods."""
     for route in routes:
         if isinstance(route, Route) and route.path.startswith("/api"):
             for method in sorted(route.methods or ()):
@@ -48,24 +60,24 @@ def path_of(route: Route, value: str) -> str:
     return re.sub(r"\{\w+\}", value, route.path)
 
 
-async def what_there_is(user: User) -> Any:
-    """What a refused request must leave as it is."""
+async def visible_state(user: User) -> Any:
+    """What a refused request must leave unchanged."""
     history = read(await user.get("/api/sync/history"))
     connections = read(await user.get("/api/connections"))
-    return history["total"], [each["syncId"] for each in history["syncs"]], connections
+    return history["total"], [sync["syncId"] for sync in history["syncs"]], connections
 
 
 async def paused_sync(service: Serving, user: User) -> str:
-    """A sync that lost its credentials."""
+    """A sync that paused because the source refused its credentials."""
     connection = (await user.connect())["id"]
-    await spoil(service, connection)
+    await replace_token(service, connection)
     sync_id = await user.start()
     await user.until(sync_id, "paused")
     return sync_id
 
 
-async def spoil(service: Serving, connection_id: str, token: str = "revoked") -> None:
-    """What a seller does who withdraws the authorisation: only the source can tell."""
+async def replace_token(service: Serving, connection_id: str, token: str = "revoked") -> None:
+    """Replace the stored token, as if the seller had revoked it. Only the source notices."""
     from service.connections import read_keys
     from service.store.engine import Statement
     from tests.serving import KEY
@@ -78,14 +90,14 @@ async def spoil(service: Serving, connection_id: str, token: str = "revoked") ->
 
 @asynccontextmanager
 async def connection_to(service: Serving) -> AsyncIterator[SocketStream]:
-    """A bare connection."""
+    """A TCP connection to the service."""
     address = urlsplit(service.url)
     async with await anyio.connect_tcp(str(address.hostname), int(address.port or 0)) as stream:
         yield stream
 
 
 async def raw(service: Serving, request: bytes) -> bytes:
-    """All that comes back for these bytes until the service closes the connection."""
+    """The bytes of the response, up to the end of the connection."""
     answer = b""
     async with connection_to(service) as stream:
         await stream.send(request)

@@ -1,4 +1,4 @@
-"""An identity provider: signs tokens with keys of its own and publishes the public halves."""
+"""An identity provider: signs tokens with its keys and publishes the public keys."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -40,12 +40,12 @@ def signed(key: Private, user: str = "ann", header: Json | None = None, **claims
     head = {"alg": algorithm, "kid": key.kid, **(header or {})}
     body = {"sub": user, "exp": YEAR_2100, **claims}
     any_header = jws.JWSRegistry(algorithms=[algorithm], strict_check_header=False)
-    given = {name: value for name, value in head.items() if value is not None}
-    return jwt.encode(given, body, key, registry=any_header)
+    present = {name: value for name, value in head.items() if value is not None}
+    return jwt.encode(present, body, key, registry=any_header)
 
 
 class Issuer:
-    """Serves its JWKS over HTTP, counts how often it was asked, and can be out of order."""
+    """Serves a JWKS over HTTP, counts its requests, and can fail or wait."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -53,7 +53,7 @@ class Issuer:
         self.status = 200
         self.body = jwks(rsa(), ec())
         self.headers: dict[str, str] = {}
-        self.before: Callable[[], object] = lambda: None  # may wait, in the server's thread
+        self.before: Callable[[], object] = lambda: None  # runs in the thread of the server
 
     def publish(self, *keys: Private) -> None:
         self.body = jwks(*keys)

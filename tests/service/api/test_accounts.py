@@ -1,4 +1,4 @@
-"""Whose account it is: one account is connected once, and a connection stays of one account."""
+"""Accounts and connections: an account has one connection, a connection keeps its account."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -22,12 +22,12 @@ pytestmark = pytest.mark.anyio
 
 @pytest.fixture
 def script(monkeypatch: pytest.MonkeyPatch) -> Script:
-    """Two shops, each with two tokens. Only the payments name the shop."""
-    found = scripted(monkeypatch)
+    """Two shops with two tokens each. Only the pages of payments name the shop."""
+    script = scripted(monkeypatch)
     for name in ("orders", "payments"):
-        found.has(name, *(f"{name}-{number:02}" for number in range(25)))
-    found.owners = {"a1": "shop-a", "a2": "shop-a", "b1": "shop-b", "b2": "shop-b"}
-    return found
+        script.has(name, *(f"{name}-{number:02}" for number in range(25)))
+    script.owners = {"a1": "shop-a", "a2": "shop-a", "b1": "shop-b", "b2": "shop-b"}
+    return script
 
 
 @asynccontextmanager
@@ -36,10 +36,10 @@ async def serving(folder: Path, **environ: str) -> AsyncIterator[tuple[Serving, 
         yield service, service.user()
 
 
-async def kept(user: User, connection_id: str) -> dict[str, int]:
-    """How many records of each dataset a connection holds."""
+async def stored(user: User, connection_id: str) -> dict[str, int]:
+    """The number of stored records of a connection, by dataset."""
     shown = read(await user.get(f"/api/connections/{connection_id}/sync-status"))
-    return {each["name"]: each["records"] for each in shown["datasets"]}
+    return {dataset["name"]: dataset["records"] for dataset in shown["datasets"]}
 
 
 async def connect(user: User, token: str, **fields: Any) -> httpx.Response:
@@ -64,75 +64,78 @@ async def secrets(service: Serving) -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("tokens", [("same", "same"), ("old@shop", "new@shop")])
-async def test_an_account_that_is_connected_is_not_connected_again(
+async def test_a_connected_account_cannot_be_connected_again(
     service: Serving, tokens: tuple[str, str]
 ) -> None:
     ann = service.user()
     first = await ann.connect(refreshToken=tokens[0])
     before = await connections(ann)
-    found = problem(await connect(ann, tokens[1], region="EU"), 409, "already_connected")
-    assert found["connectionId"] == first["id"]
+    error = problem(await connect(ann, tokens[1], region="EU"), 409, "already_connected")
+    assert error["connectionId"] == first["id"]
     assert await connections(ann) == before
 
 
-async def test_a_connection_names_its_account_as_soon_as_it_is_known(
+async def test_a_connection_shows_its_account_once_the_source_returns_it(
     tmp_path: Path, script: Script
 ) -> None:
     async with serving(tmp_path) as (_, ann):
         connection = await ann.connect(refreshToken="a1")
         assert connection["accountId"] is None
         await ann.whole_sync()
-        assert [each["accountId"] for each in await connections(ann)] == ["shop-a"]
+        assert [connection["accountId"] for connection in await connections(ann)] == ["shop-a"]
         script.check_tells = True
         assert (await ann.connect(refreshToken="b1"))["accountId"] == "shop-b"
 
 
-async def old(service: Serving) -> None:
-    """As the release before has kept it: nobody knows whose account it is."""
+async def forget_accounts(service: Serving) -> None:
+    """The connections as an earlier release stored them: their accounts are unknown."""
     sql = """UPDATE connections SET account_id = NULL, account_confirmed = 0, token_digest = NULL
              RETURNING id"""
     assert await service.parts.store.write(Statement(sql, [{}]))
 
 
-async def test_a_connection_of_an_earlier_release_is_known_by_its_token(service: Serving) -> None:
+async def test_a_connection_of_an_earlier_release_is_recognised_by_its_token(
+    service: Serving,
+) -> None:
     ann = service.user()
     first = await ann.connect(refreshToken="same")
     await ann.connect(refreshToken="another")
-    await old(service)
-    found = problem(await connect(ann, "same"), 409, "already_connected")
-    assert found["connectionId"] == first["id"]
+    await forget_accounts(service)
+    error = problem(await connect(ann, "same"), 409, "already_connected")
+    assert error["connectionId"] == first["id"]
     await ann.connect(refreshToken="a third")
 
 
-async def test_of_an_account_that_an_earlier_release_connected_twice_one_is_read(
+async def test_only_one_of_two_connections_of_an_account_from_an_earlier_release_syncs(
     tmp_path: Path, script: Script
 ) -> None:
     script.claims = [claim(1)]
     async with serving(tmp_path) as (service, ann):
         pair = [(await ann.connect(refreshToken=token))["id"] for token in ("a1", "a2")]
         script.owners, owners = {}, script.owners
-        for each in pair:
-            await ann.whole_sync(connectionId=each)
+        for connection_id in pair:
+            await ann.whole_sync(connectionId=connection_id)
         script.owners = owners
-        await old(service)
-        done = [await ann.whole_sync(connectionId=each) for each in pair]
-        assert [each["status"] for each in done] == ["complete", "failed"]
+        await forget_accounts(service)
+        done = [await ann.whole_sync(connectionId=connection_id) for connection_id in pair]
+        assert [sync["status"] for sync in done] == ["complete", "failed"]
         assert done[1]["error"]["code"] == "already_connected"
         totals = read(await ann.get("/api/recoveries"))["totals"]
-        assert [each["claims"] for each in totals] == [1]
+        assert [total["claims"] for total in totals] == [1]
 
 
-async def test_another_account_and_another_users_account_connect(service: Serving) -> None:
+async def test_other_accounts_and_accounts_of_other_users_connect(service: Serving) -> None:
     ann, bob = service.user(), service.user("bob")
     await ann.connect(refreshToken="x@shop")
     await ann.connect(refreshToken="x@other")
     await ann.connect(refreshToken="unnamed")
-    await ann.connect(refreshToken="unnamed too")  # of the same name; it may be another account
+    # Its name is the same as that of the last one, but it may be another account.
+    await ann.connect(refreshToken="unnamed too")
     await bob.connect(refreshToken="x@shop")
     assert len(await connections(ann)) == 4
 
 
-async def test_an_example_account_does_not_stand_in_the_way_of_the_real_one(
+async def test_a_sandbox_account_does_not_block_the_production_account(
     service: Serving,
 ) -> None:
     ann = service.user()
@@ -140,7 +143,7 @@ async def test_an_example_account_does_not_stand_in_the_way_of_the_real_one(
     await ann.connect(refreshToken="x@shop")
 
 
-async def test_a_forgotten_account_connects_again(service: Serving) -> None:
+async def test_a_forgotten_account_can_be_connected_again(service: Serving) -> None:
     ann = service.user()
     for data in ("keep", "erase", "keep"):
         connection = await ann.connect(refreshToken="x@shop")
@@ -148,7 +151,9 @@ async def test_a_forgotten_account_connects_again(service: Serving) -> None:
         assert (await ann.http.delete(path, params={"data": data})).status_code == 204
 
 
-async def test_of_connects_at_once_of_one_account_one_is_made(service: Serving) -> None:
+async def test_only_one_of_several_simultaneous_connects_of_an_account_succeeds(
+    service: Serving,
+) -> None:
     ann = service.user()
     for pair in (("same", "same"), ("old@shop", "new@shop")):
         answers: list[httpx.Response] = []
@@ -159,17 +164,17 @@ async def test_of_connects_at_once_of_one_account_one_is_made(service: Serving) 
         async with anyio.create_task_group() as group:
             for token in pair * 3:
                 group.start_soon(one, token)
-        (made,) = [each for each in answers if each.status_code == 201]
+        (made,) = [answer for answer in answers if answer.status_code == 201]
         for answer in answers:
             if answer is not made:
-                found = problem(answer, 409, "already_connected")
-                assert found["connectionId"] == read(made)["id"]
+                error = problem(answer, 409, "already_connected")
+                assert error["connectionId"] == read(made)["id"]
 
 
 # Reconnecting -------------------------------------------------------------------------------------
 
 
-async def test_a_connection_is_not_reconnected_with_another_accounts_credentials(
+async def test_a_connection_refuses_credentials_of_another_account(
     service: Serving,
 ) -> None:
     ann = service.user()
@@ -181,7 +186,7 @@ async def test_a_connection_is_not_reconnected_with_another_accounts_credentials
     assert await secrets(service) != before[1]
 
 
-async def test_a_connection_is_not_reconnected_with_credentials_of_another_connection(
+async def test_a_connection_refuses_credentials_of_another_connection(
     service: Serving,
 ) -> None:
     ann = service.user()
@@ -189,25 +194,25 @@ async def test_a_connection_is_not_reconnected_with_credentials_of_another_conne
     connection = await ann.connect(refreshToken="whose")
     before = await connections(ann), await secrets(service)
     for token, other in zip(("y@shop", "plain"), taken, strict=True):
-        found = problem(await reconnect(ann, connection, token), 409, "already_connected")
-        assert found["connectionId"] == other["id"]
+        error = problem(await reconnect(ann, connection, token), 409, "already_connected")
+        assert error["connectionId"] == other["id"]
     assert (await connections(ann), await secrets(service)) == before
 
 
-async def test_a_store_that_was_renamed_is_reconnected(tmp_path: Path, script: Script) -> None:
+async def test_a_renamed_store_can_be_reconnected(tmp_path: Path, script: Script) -> None:
     async with serving(tmp_path) as (_, ann):
-        for tells in (True, False):
-            script.check_tells, script.store = tells, "Before"
-            connection = await ann.connect(refreshToken="a1" if tells else "unknown")
+        for names_account in (True, False):
+            script.check_tells, script.store = names_account, "Before"
+            connection = await ann.connect(refreshToken="a1" if names_account else "unknown")
             script.store = "After"
-            answer = await reconnect(ann, connection, "a2" if tells else "still unknown")
+            answer = await reconnect(ann, connection, "a2" if names_account else "still unknown")
             assert (answer.status_code, read(answer)["name"]) == (200, "After")
 
 
-# Where only a page tells ----------------------------------------------------------------------
+# Accounts that only a page names ------------------------------------------------------------------
 
 
-async def test_an_account_that_the_first_read_tells_to_be_connected_fails_the_sync(
+async def test_a_sync_fails_if_its_first_page_names_a_connected_account(
     tmp_path: Path, script: Script
 ) -> None:
     script.claims = [claim(1)]
@@ -221,20 +226,20 @@ async def test_an_account_that_the_first_read_tells_to_be_connected_fails_the_sy
         assert (failed["status"], failed["error"]["code"]) == ("failed", "already_connected")
         assert first["id"] in failed["error"]["message"]
         assert not failed["error"]["retryable"] and failed["attempt"] == 1
-        assert (await kept(ann, again["id"]))["payments"] == 0
+        assert (await stored(ann, again["id"]))["payments"] == 0
         assert read(await ann.get("/api/recoveries"))["totals"] == totals
         assert await connections(ann) == before
 
 
 @pytest.mark.parametrize("datasets", [None, ["orders"]])
-async def test_after_a_reconnect_nothing_lands_before_the_account_is_known_to_be_the_same(
+async def test_after_a_reconnect_nothing_is_stored_before_the_account_is_confirmed(
     tmp_path: Path, script: Script, datasets: list[str] | None
 ) -> None:
-    """The source does not tell at the reconnect; the page that tells comes last."""
+    """The check at the reconnect does not name the account; the page that names it comes last."""
     async with serving(tmp_path) as (_, ann):
         connection = await ann.connect(refreshToken="a1")
         await ann.whole_sync()
-        before = await kept(ann, connection["id"])
+        before = await stored(ann, connection["id"])
         assert before == {"orders": 25, "stock": 0, "payments": 25}
         assert (await reconnect(ann, connection, "b1")).status_code == 200
         script.has("orders", *(f"of-b-{number}" for number in range(300)))
@@ -242,34 +247,34 @@ async def test_after_a_reconnect_nothing_lands_before_the_account_is_known_to_be
         script.check_tells = datasets is not None
         sync_id = await ann.start(datasets=datasets)
         if not script.check_tells:
-            with anyio.fail_after(10):  # the others are read, and their pages wait
+            with anyio.fail_after(10):  # pages of other datasets are read, and wait
                 while script.pages < pages + 2:
                     await anyio.sleep(0.01)
         script.gates["payments"].set()
         failed = await ann.until(sync_id)
         assert (failed["status"], failed["error"]["code"]) == ("failed", "other_account")
-        assert await kept(ann, connection["id"]) == before
+        assert await stored(ann, connection["id"]) == before
         script.check_tells = False
         assert (await reconnect(ann, connection, "a2")).status_code == 200
         assert (await ann.whole_sync())["status"] == "complete"
 
 
-async def test_a_source_that_cannot_be_asked_whose_account_it_is_lands_nothing(
+async def test_nothing_is_stored_while_the_source_cannot_confirm_the_account(
     tmp_path: Path, script: Script
 ) -> None:
     async with serving(tmp_path) as (_, ann):
         connection = await ann.connect(refreshToken="a1")
         await ann.whole_sync()
-        before = await kept(ann, connection["id"])
+        before = await stored(ann, connection["id"])
         await reconnect(ann, connection, "b1")
         script.has("orders", *(f"of-b-{number}" for number in range(30)))
         script.errors["payments"] = [Retryable("Busy.") for _ in range(20)]
         failed = await ann.whole_sync()
         assert (failed["status"], failed["error"]["code"]) == ("failed", "source_unavailable")
-        assert await kept(ann, connection["id"]) == before
+        assert await stored(ann, connection["id"]) == before
 
 
-async def test_a_source_that_will_never_tell_whose_account_it_is_is_read_all_the_same(
+async def test_a_source_that_never_names_the_account_is_read_nevertheless(
     tmp_path: Path, script: Script
 ) -> None:
     async with serving(tmp_path) as (_, ann):
@@ -279,10 +284,12 @@ async def test_a_source_that_will_never_tell_whose_account_it_is_is_read_all_the
         script.errors["payments"] = [SourceError("The role is missing.")]
         done = await ann.whole_sync()
         assert done["status"] == "complete"
-        assert {each["name"]: each["status"] for each in done["datasets"]}["orders"] == "complete"
+        assert {dataset["name"]: dataset["status"] for dataset in done["datasets"]}[
+            "orders"
+        ] == "complete"
 
 
-async def test_a_sync_of_one_that_nobody_named_yet_waits_for_nothing(
+async def test_a_sync_of_an_account_without_a_name_does_not_wait(
     tmp_path: Path, script: Script
 ) -> None:
     script.gates["payments"] = anyio.Event()
@@ -297,30 +304,36 @@ async def test_a_sync_of_one_that_nobody_named_yet_waits_for_nothing(
 # Totals -------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("tells", [True, False])
-async def test_a_case_counts_once_also_where_a_forgotten_connection_had_found_it(
-    tmp_path: Path, script: Script, tells: bool
+@pytest.mark.parametrize("names_account", [True, False])
+async def test_a_claim_that_a_forgotten_connection_also_has_counts_once(
+    tmp_path: Path, script: Script, names_account: bool
 ) -> None:
-    """The source tells whose account it is, or it is the same token, or all other signs agree."""
-    script.check_tells, script.claims = tells, [claim(number) for number in range(3)]
+    """The source names the account, or the tokens are equal, or everything else is equal."""
+    script.check_tells, script.claims = names_account, [claim(number) for number in range(3)]
     async with serving(tmp_path) as (_, ann):
-        for token in ("a1", "a2") if tells else ("unnamed", "unnamed", "also unnamed"):
+        for token in ("a1", "a2") if names_account else ("unnamed", "unnamed", "also unnamed"):
             connection = await ann.connect(refreshToken=token)
             await ann.whole_sync()
-            found = read(await ann.get("/api/recoveries"))
-            assert [(each["claims"], each["amount"]) for each in found["totals"]] == [(3, "31.50")]
-            assert {each["connectionId"] for each in found["recoveries"]} == {connection["id"]}
+            body = read(await ann.get("/api/recoveries"))
+            assert [(total["claims"], total["amount"]) for total in body["totals"]] == [
+                (3, "31.50")
+            ]
+            assert {recovery["connectionId"] for recovery in body["recoveries"]} == {
+                connection["id"]
+            }
             answer = await ann.http.delete(f"/api/connections/{connection['id']}")
             assert answer.status_code == 204
-        script.claims, script.settled = [], [each.id for each in script.claims]
+        script.claims, script.settled = [], [claim.id for claim in script.claims]
         await ann.connect(refreshToken=token)
         await ann.whole_sync()
-        found = read(await ann.get("/api/recoveries"))
-        assert [(each["claims"], each["status"]) for each in found["totals"]] == [(3, "reimbursed")]
+        body = read(await ann.get("/api/recoveries"))
+        assert [(total["claims"], total["status"]) for total in body["totals"]] == [
+            (3, "reimbursed")
+        ]
 
 
-async def test_the_same_case_of_two_accounts_counts_twice(tmp_path: Path, script: Script) -> None:
-    """Though their stores have the same name."""
+async def test_the_same_claim_of_two_accounts_counts_twice(tmp_path: Path, script: Script) -> None:
+    """Even if their stores have the same name."""
     script.claims, script.check_tells = [claim(1)], True
     async with serving(tmp_path) as (_, ann):
         for token in ("a1", "b1"):

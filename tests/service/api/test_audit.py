@@ -1,4 +1,4 @@
-"""The audit log: who did what, when, from where; its rows never make anything fail."""
+"""The audit log: who did what, when and from where. A failed write of it never fails a sync."""
 
 from pathlib import Path
 
@@ -14,15 +14,15 @@ pytestmark = pytest.mark.anyio
 async def entries(user: User, **params: str) -> list[Json]:
     answer = await user.get("/api/audit", params=params)
     assert answer.status_code == 200, answer.text
-    found: list[Json] = read(answer)["entries"]
-    return found
+    log: list[Json] = read(answer)["entries"]
+    return log
 
 
 async def actions(user: User, **params: str) -> list[str]:
-    return [each["action"] for each in await entries(user, **params)][::-1]
+    return [entry["action"] for entry in await entries(user, **params)][::-1]
 
 
-async def test_the_life_of_a_sync_is_told_from_its_start_to_its_end(tmp_path: Path) -> None:
+async def test_every_move_of_a_sync_is_in_the_audit_log(tmp_path: Path) -> None:
     async with serve(tmp_path, **SLOW) as service:
         ann = service.user()
         connection = await ann.connect()
@@ -45,23 +45,23 @@ async def test_the_life_of_a_sync_is_told_from_its_start_to_its_end(tmp_path: Pa
         ]
 
 
-async def test_what_the_service_does_by_itself_is_its_own(service: Serving) -> None:
+async def test_the_actor_of_automatic_moves_is_the_service(service: Serving) -> None:
     ann = service.user()
     await ann.connect()
     done = await ann.whole_sync()
-    (told,) = await entries(ann, action="completed")
-    assert (told["actor"], told["address"], told["userAgent"]) == ("service", None, None)
-    assert told["details"] == {"attempt": 1, "records": done["recordsProcessed"], "claims": 0}
+    (entry,) = await entries(ann, action="completed")
+    assert (entry["actor"], entry["address"], entry["userAgent"]) == ("service", None, None)
+    assert entry["details"] == {"attempt": 1, "records": done["recordsProcessed"], "claims": 0}
 
 
-async def test_a_pause_tells_why(service: Serving) -> None:
+async def test_the_entry_of_a_pause_has_its_reason(service: Serving) -> None:
     ann = service.user()
     sync_id = await paused_sync(service, ann)
-    (told,) = await entries(ann, action="paused")
-    assert (told["syncId"], told["details"]["code"]) == (sync_id, "connection_lost")
+    (entry,) = await entries(ann, action="paused")
+    assert (entry["syncId"], entry["details"]["code"]) == (sync_id, "connection_lost")
 
 
-async def test_what_is_done_to_a_connection_is_told(service: Serving) -> None:
+async def test_changes_of_a_connection_are_in_the_audit_log(service: Serving) -> None:
     ann = service.user()
     path = f"/api/connections/{(await ann.connect())['id']}"
     await ann.http.put(f"{path}/schedule", json={"cron": "0 2 * * *"})
@@ -69,7 +69,7 @@ async def test_what_is_done_to_a_connection_is_told(service: Serving) -> None:
     await ann.post(f"{path}/reconnect", {"refreshToken": "another secret"})
     await ann.http.delete(path, params={"data": "erase"})
     whole = await entries(ann)
-    assert [each["action"] for each in whole][::-1] == [
+    assert [entry["action"] for entry in whole][::-1] == [
         "connected",
         "scheduled",
         "unscheduled",
@@ -80,26 +80,28 @@ async def test_what_is_done_to_a_connection_is_told(service: Serving) -> None:
     assert whole[0]["details"]["data"] == "erased"
 
 
-async def test_pages_make_up_the_whole_and_others_see_nothing(service: Serving) -> None:
+async def test_pages_add_up_to_the_whole_log_and_other_users_see_none_of_it(
+    service: Serving,
+) -> None:
     ann, bob = service.user("ann"), service.user("bob")
     await ann.connect()
     for _ in range(4):
         await ann.whole_sync()
     whole = await entries(ann, limit="100")
     assert len(whole) == 9
-    found: list[Json] = []
+    log: list[Json] = []
     cursor = None
     while True:
         params = {"limit": "2"} | ({"cursor": cursor} if cursor else {})
         page = read(await ann.get("/api/audit", params=params))
-        found += page["entries"]
+        log += page["entries"]
         if (cursor := page["nextCursor"]) is None:
             break
-    assert found == whole
+    assert log == whole
     assert await entries(bob) == []
 
 
-async def test_a_span_of_time_can_be_asked_for(service: Serving) -> None:
+async def test_entries_can_be_filtered_by_time(service: Serving) -> None:
     ann = service.user()
     await ann.connect()
     assert (
@@ -112,11 +114,11 @@ async def test_a_span_of_time_can_be_asked_for(service: Serving) -> None:
     "params",
     [{"limit": "0"}, {"limit": "101"}, {"cursor": "x"}, {"from": "yesterday"}, {"who": "ann"}],
 )
-async def test_bad_questions_are_refused(service: Serving, params: dict[str, str]) -> None:
+async def test_invalid_queries_are_refused(service: Serving, params: dict[str, str]) -> None:
     problem(await service.user().get("/api/audit", params=params), 422, "invalid")
 
 
-async def test_a_sync_does_not_fail_because_its_audit_row_does(service: Serving) -> None:
+async def test_a_sync_completes_if_its_audit_entries_cannot_be_written(service: Serving) -> None:
     ann = service.user()
     await ann.connect()
     drop = Statement("DROP TABLE audit_logs", [{}])
@@ -125,7 +127,7 @@ async def test_a_sync_does_not_fail_because_its_audit_row_does(service: Serving)
     assert (done["status"], len(await ann.records("orders"))) == ("complete", 250)
 
 
-async def test_a_sync_does_not_fail_because_its_items_do(tmp_path: Path) -> None:
+async def test_a_sync_completes_if_its_items_cannot_be_written(tmp_path: Path) -> None:
     async with serve(tmp_path, HISTORY_ITEMS="all") as service:
         ann = service.user()
         await ann.connect()

@@ -1,4 +1,4 @@
-"""Connect, reconnect, list, see, schedule and forget over HTTP."""
+"""Connect, reconnect, list, show, schedule and forget over HTTP."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -7,16 +7,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from tests.service.api.answers import SLOW, TIME, TINY, problem, spoil, what_there_is
+from tests.service.api.answers import NEW, SLOW, TIME, TINY, problem, replace_token, visible_state
 from tests.service.clocks import FastClock
 from tests.serving import Serving, User, read, serve
 
 pytestmark = pytest.mark.anyio
 
-NEW = {"connector": "demo", "refreshToken": "good"}
 
-
-async def test_a_connection_is_made_listed_seen_and_forgotten(service: Serving) -> None:
+async def test_a_connection_is_created_listed_shown_and_forgotten(service: Serving) -> None:
     ann = service.user()
     body = {**NEW, "region": "eu", "marketplaceIds": ["A1", "B2", "A1"], "environment": "sandbox"}
     answer = await ann.post("/api/connections", {**body, "skipHistoricalSync": True})
@@ -41,21 +39,21 @@ async def test_a_connection_is_made_listed_seen_and_forgotten(service: Serving) 
     problem(await ann.post("/api/sync/start", {"connectionId": made["id"]}), 409, "not_connected")
 
 
-async def test_an_answer_to_a_connect_is_what_is_seen_later(service: Serving) -> None:
+async def test_a_connect_returns_what_is_shown_later(service: Serving) -> None:
     made = await service.user().connect()
     made.pop("sync")
     assert read(await service.user().get(f"/api/connections/{made['id']}")) == made
 
 
-async def test_refused_credentials_are_422_and_nothing_is_kept(service: Serving) -> None:
+async def test_refused_credentials_are_422_and_nothing_is_stored(service: Serving) -> None:
     ann = service.user()
     answer = await ann.post("/api/connections", {**NEW, "refreshToken": "revoked"})
     body = problem(answer, 422, "connection_refused")
     assert body["errors"][0]["field"] == "refreshToken"
-    assert await what_there_is(ann) == (0, [], {"connections": []})
+    assert await visible_state(ann) == (0, [], {"connections": []})
 
 
-async def test_a_historical_sync_starts_by_itself_unless_it_is_skipped(tmp_path: Path) -> None:
+async def test_a_historical_sync_starts_automatically_unless_it_is_skipped(tmp_path: Path) -> None:
     async with serve(tmp_path, **TINY) as service:
         ann = service.user()
         sync = read(await ann.post("/api/connections", NEW))["sync"]
@@ -64,7 +62,7 @@ async def test_a_historical_sync_starts_by_itself_unless_it_is_skipped(tmp_path:
         done = await ann.until(sync["syncId"])
         assert (done["status"], done["ordersProcessed"]) == ("complete", 1)
         await ann.connect(refreshToken="another", skipHistoricalSync=True)
-        assert (await what_there_is(ann))[0] == 1
+        assert (await visible_state(ann))[0] == 1
 
 
 async def test_a_historical_sync_that_cannot_start_does_not_fail_the_connection(
@@ -76,11 +74,11 @@ async def test_a_historical_sync_that_cannot_start_does_not_fail_the_connection(
         answer = await ann.post("/api/connections", {**NEW, "refreshToken": "another"})
         assert answer.status_code == 201
         assert answer.json()["sync"] is None and "not started" in answer.json()["warning"]
-        assert (await what_there_is(ann))[1] == [first["sync"]["syncId"]]
+        assert (await visible_state(ann))[1] == [first["sync"]["syncId"]]
         assert len(read(await ann.get("/api/connections"))["connections"]) == 2
 
 
-async def test_a_fault_of_ours_at_the_start_does_not_fail_the_connection_either(
+async def test_an_internal_error_of_the_start_does_not_fail_the_connection(
     service: Serving, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     async def fails(*_: object) -> None:
@@ -91,10 +89,10 @@ async def test_a_fault_of_ours_at_the_start_does_not_fail_the_connection_either(
     assert answer.status_code == 201
     assert answer.json()["sync"] is None and "not started" in answer.json()["warning"]
     assert "out of order" not in answer.text
-    assert "out of order" in capsys.readouterr().out  # but the log says what it was
+    assert "out of order" in capsys.readouterr().out  # the log has the cause
 
 
-async def test_credentials_are_in_no_answer_no_log_and_no_file(
+async def test_credentials_are_in_no_response_log_or_file(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     secret = "Atzr|a-very-secret-token"
@@ -110,17 +108,17 @@ async def test_credentials_are_in_no_answer_no_log_and_no_file(
         ):
             answers.append(await ann.get(path))
         answers.append(await ann.post("/api/connections", {**NEW, "refreshToken": [secret]}))
-        files = [each for each in tmp_path.rglob("*") if each.is_file()]
-        assert any(each.name == "sync.db-wal" for each in files)
-        kept = b"".join(each.read_bytes() for each in files)
-    files = [each for each in tmp_path.rglob("*") if each.is_file()]
-    kept += b"".join(each.read_bytes() for each in files)
-    assert connection.encode() in kept
-    told = "".join(each.text + str(each.headers) for each in answers)
+        files = [path for path in tmp_path.rglob("*") if path.is_file()]
+        assert any(file.name == "sync.db-wal" for file in files)
+        stored = b"".join(file.read_bytes() for file in files)
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    stored += b"".join(file.read_bytes() for file in files)
+    assert connection.encode() in stored
+    returned = "".join(answer.text + str(answer.headers) for answer in answers)
     logged = "".join(capfd.readouterr()) + caplog.text
     for part in (secret, "a-very-secret", "Atzr|"):
-        assert part.encode() not in kept
-        assert part not in told
+        assert part.encode() not in stored
+        assert part not in returned
         assert part not in logged
 
 
@@ -135,15 +133,15 @@ async def test_a_connection_is_not_forgotten_while_its_sync_is_live(tmp_path: Pa
         assert (await ann.http.delete(f"/api/connections/{idle}")).status_code == 204
         await ann.post(f"/api/sync/cancel/{sync_id}")
         assert (await ann.http.delete(f"/api/connections/{busy}")).status_code == 204
-        answer = await ann.post(f"/api/sync/resume/{sync_id}")  # it has nothing to go on with
+        answer = await ann.post(f"/api/sync/resume/{sync_id}")  # its connection no longer exists
         problem(answer, 409, "not_connected")
         assert (await ann.status(sync_id))["status"] == "cancelled"
 
 
-async def test_of_a_start_and_a_forgetting_at_once_one_is_refused(
+async def test_a_start_is_refused_if_its_connection_is_forgotten_meanwhile(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The connection is forgotten after the start, or the resume, has looked at it."""
+    """The connection is forgotten after the start, or the resume, has read it."""
     async with serve(tmp_path, **SLOW) as service:
         ann, store = service.user(), service.parts.store
         write = store.write
@@ -186,7 +184,7 @@ async def test_whether_a_sync_is_needed_and_why(tmp_path: Path) -> None:
         assert await needed(ann, connection) == (False, "up_to_date")
         clock.jump(timedelta(hours=25))
         assert await needed(ann, connection) == (True, "stale")
-        await spoil(service, connection)
+        await replace_token(service, connection)
         await ann.until(await ann.start(), "paused")
         assert await needed(ann, connection) == (False, "connection_lost")
 
@@ -196,7 +194,9 @@ async def test_the_status_of_a_connection_counts_its_records(service: Serving) -
     connection = (await ann.connect())["id"]
     path = f"/api/connections/{connection}/sync-status"
     empty = read(await ann.get(path))
-    assert [(each["records"], each["watermark"]) for each in empty["datasets"]] == [(0, None)] * 2
+    assert [(dataset["records"], dataset["watermark"]) for dataset in empty["datasets"]] == [
+        (0, None)
+    ] * 2
     assert empty["lastSync"] is None and empty["lastCompleteSync"] is None
     done = await ann.whole_sync()
     await ann.whole_sync(datasets=["inventory"])
@@ -207,7 +207,7 @@ async def test_the_status_of_a_connection_counts_its_records(service: Serving) -
     assert shown["lastCompleteSync"]["status"] == "complete"
 
 
-async def test_a_sync_that_kept_less_than_all_leaves_one_needed(service: Serving) -> None:
+async def test_another_sync_is_needed_after_one_that_stored_only_a_part(service: Serving) -> None:
     ann = service.user()
     connection = (await ann.connect())["id"]
     await ann.whole_sync(dryRun=True)
@@ -222,7 +222,9 @@ async def test_a_sync_that_kept_less_than_all_leaves_one_needed(service: Serving
     assert await needed(ann, connection) == (False, "up_to_date")
 
 
-async def test_a_sync_that_could_not_read_all_leaves_one_needed(tmp_path: Path) -> None:
+async def test_another_sync_is_needed_after_one_that_could_not_read_everything(
+    tmp_path: Path,
+) -> None:
     async with serve(tmp_path, DEMO_BAD="100") as service:
         ann = service.user()
         connection = (await ann.connect())["id"]
@@ -237,8 +239,8 @@ async def test_a_reconnect_needs_a_token(service: Serving, body: Any) -> None:
     problem(await ann.http.post(path, content=msgspec.json.encode(body)), 422, "invalid")
 
 
-async def test_a_reconnect_with_too_long_a_token_is_refused(service: Serving) -> None:
+async def test_a_reconnect_refuses_a_token_that_is_too_long(service: Serving) -> None:
     ann = service.user()
     path = f"/api/connections/{(await ann.connect())['id']}/reconnect"
-    found = problem(await ann.post(path, {"refreshToken": "x" * 4097}), 422, "invalid")
-    assert found["errors"][0]["field"] == "refreshToken"
+    error = problem(await ann.post(path, {"refreshToken": "x" * 4097}), 422, "invalid")
+    assert error["errors"][0]["field"] == "refreshToken"

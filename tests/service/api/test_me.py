@@ -1,4 +1,4 @@
-"""`GET /api/me`: who the service takes a caller for, and what the plan still allows."""
+"""`GET /api/me`: the user of the request, and the limits of their plan."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,7 +21,7 @@ async def me(user: User) -> Json:
     return read(answer)
 
 
-async def test_me_is_the_sub_the_tenant_and_the_limits_of_the_plan(tmp_path: Path) -> None:
+async def test_me_shows_the_sub_the_tenant_and_the_limits_of_the_plan(tmp_path: Path) -> None:
     async with serve(tmp_path, PLANS=PLANS, **TINY) as service:
         ann = service.user("a/nn", tenant="ac/me", plan="free")
         plan: Json = {"name": "free", "syncsPerDay": 3, "historyDays": 30, "concurrency": 1}
@@ -34,7 +34,7 @@ async def test_me_is_the_sub_the_tenant_and_the_limits_of_the_plan(tmp_path: Pat
         assert (await me(twin))["plan"]["syncsToday"] == 0
 
 
-async def test_a_limit_that_there_is_not_is_null_but_a_tenant_always_has_one(
+async def test_missing_limits_are_null_except_the_concurrency_of_the_tenant(
     tmp_path: Path,
 ) -> None:
     async with serve(tmp_path, PLANS=PLANS, MAX_SYNCS_PER_TENANT="7", **TINY) as service:
@@ -44,7 +44,7 @@ async def test_a_limit_that_there_is_not_is_null_but_a_tenant_always_has_one(
             assert limits == {**none, "name": name, "concurrency": 7}
 
 
-async def test_the_syncs_of_today_are_those_of_the_day_in_utc(tmp_path: Path) -> None:
+async def test_syncs_today_counts_from_midnight_utc(tmp_path: Path) -> None:
     clock = FastClock(now=datetime(2026, 3, 1, 23, 30, tzinfo=UTC), speed=1.0)
     async with serve(tmp_path, clock, **TINY) as service:
         ann = service.user()
@@ -55,7 +55,7 @@ async def test_the_syncs_of_today_are_those_of_the_day_in_utc(tmp_path: Path) ->
         assert (await me(ann))["plan"]["syncsToday"] == 0
 
 
-async def test_an_operator_is_named_and_any_other_role_is_none(service: Serving) -> None:
+async def test_only_the_role_operator_is_shown(service: Serving) -> None:
     roles: list[tuple[Any, str | None]] = [
         ("operator", "operator"),
         ("Operator", None),
@@ -67,7 +67,7 @@ async def test_an_operator_is_named_and_any_other_role_is_none(service: Serving)
         assert (await me(service.user(f"user-{number}", role=role)))["role"] == shown
 
 
-async def test_demo_mode_is_a_user_too(tmp_path: Path) -> None:
+async def test_me_shows_the_demo_user_in_demo_mode(tmp_path: Path) -> None:
     async with serve(tmp_path, AUTH_MODE="demo", **TINY) as service:
-        found = await me(service.user())
-        assert (found["user"], found["tenant"], found["plan"]["name"]) == ("demo", "demo", "demo")
+        body = await me(service.user())
+        assert (body["user"], body["tenant"], body["plan"]["name"]) == ("demo", "demo", "demo")

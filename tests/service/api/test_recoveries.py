@@ -1,4 +1,4 @@
-"""Claims over HTTP: pages, totals, a download, the evidence; and the costs that value them."""
+"""Claims over HTTP: pages, totals, the download and the evidence; uploads of unit costs."""
 
 import csv
 import io
@@ -36,8 +36,8 @@ def claim(number: int, **changes: object) -> Claim:
     return Claim(**{**fields, **changes})  # type: ignore[arg-type]
 
 
-async def found(service: Serving, user: User, *claims: Claim) -> None:
-    """As if the rules had found these in a sync that has landed its records."""
+async def store_claims(service: Serving, user: User, *claims: Claim) -> None:
+    """Store these claims as if a sync had detected them."""
     await user.connect()
     sync_id = await user.start()
     done = await user.until(sync_id)
@@ -49,13 +49,13 @@ async def found(service: Serving, user: User, *claims: Claim) -> None:
     assert await service.parts.store.write(save(late), *statements)
 
 
-async def test_pages_hold_every_claim_once(service: Serving) -> None:
+async def test_every_claim_is_on_one_page(service: Serving) -> None:
     ann = service.user()
-    await found(service, ann, *(claim(number) for number in range(25)))
+    await store_claims(service, ann, *(claim(number) for number in range(25)))
     ids, params = [], {"limit": "10"}
     while True:
         page = read(await ann.get("/api/recoveries", params=params))
-        ids += [each["id"] for each in page["recoveries"]]
+        ids += [recovery["id"] for recovery in page["recoveries"]]
         if not page["nextCursor"]:
             break
         params["cursor"] = page["nextCursor"]
@@ -71,10 +71,10 @@ async def test_pages_hold_every_claim_once(service: Serving) -> None:
     ]
 
 
-async def test_filters_choose_by_status_rule_and_connection(service: Serving) -> None:
+async def test_claims_are_filtered_by_status_rule_and_connection(service: Serving) -> None:
     ann = service.user()
     expired = claim(2, closes=TODAY - timedelta(days=1))
-    await found(service, ann, claim(1), expired, claim(3, rule="R2"))
+    await store_claims(service, ann, claim(1), expired, claim(3, rule="R2"))
     for params, count in (
         ({"status": "expired"}, 1),
         ({"status": "claimable"}, 2),
@@ -88,20 +88,22 @@ async def test_filters_choose_by_status_rule_and_connection(service: Serving) ->
 
 async def test_one_claim_shows_the_records_that_prove_it(service: Serving) -> None:
     ann = service.user()
-    await found(service, ann, claim(1))
+    await store_claims(service, ann, claim(1))
     listed = read(await ann.get("/api/recoveries"))["recoveries"][0]
     shown = read(await ann.get(f"/api/recoveries/{listed['id']}"))
     proof = shown["evidence"]["orders"]
-    assert [each["id"] for each in proof] == ["orders-0000001", "orders-0000002"]
+    assert [record["id"] for record in proof] == ["orders-0000001", "orders-0000002"]
     assert proof[0]["data"]["number"] == 1
     bob = service.user("bob")
     problem(await bob.get(f"/api/recoveries/{listed['id']}"), 404, "not_found")
     assert read(await bob.get("/api/recoveries"))["recoveries"] == []
 
 
-async def test_the_download_has_a_line_for_each_claim_and_runs_no_formula(service: Serving) -> None:
+async def test_the_download_has_a_line_for_each_claim_and_contains_no_formula(
+    service: Serving,
+) -> None:
     ann = service.user()
-    await found(service, ann, *(claim(number) for number in range(3)))
+    await store_claims(service, ann, *(claim(number) for number in range(3)))
     answer = await ann.get("/api/recoveries", headers={"Accept": "text/csv"})
     assert answer.headers["content-type"].startswith("text/csv")
     assert "attachment" in answer.headers["content-disposition"]
@@ -111,7 +113,7 @@ async def test_the_download_has_a_line_for_each_claim_and_runs_no_formula(servic
     assert rows[0]["valuation"] == "'=your cost"
 
 
-async def test_costs_come_as_csv_and_each_bad_line_is_named(service: Serving) -> None:
+async def test_costs_are_uploaded_as_csv_and_each_invalid_line_is_named(service: Serving) -> None:
     ann = service.user()
     lines = ("SKU, cost, currency", "A-1,1.50,usd", "A-2,cheap,USD", ",1,USD")
     text = "\r\n".join((*lines, "A-3,2,Dollar", 'A-4,"3,25",EUR'))
@@ -120,22 +122,22 @@ async def test_costs_come_as_csv_and_each_bad_line_is_named(service: Serving) ->
     )
     body = read(answer)
     assert (answer.status_code, body["accepted"], body["rejected"]) == (200, 2, 3)
-    assert [each["line"] for each in body["errors"]] == [3, 4, 5]
+    assert [error["line"] for error in body["errors"]] == [3, 4, 5]
     assert read(await ann.get("/api/costs"))["costs"] == [
         {"sku": "A-1", "cost": "1.50", "currency": "USD"},
         {"sku": "A-4", "cost": "3.25", "currency": "EUR"},
     ]
 
 
-async def test_semicolons_and_empty_lines_are_understood(service: Serving) -> None:
+async def test_semicolons_and_empty_lines_are_accepted(service: Serving) -> None:
     ann = service.user()
     text = b"sku;cost;currency\n\nA-1;1,50;EUR\n\nA-2;x;EUR\n"
     headers = {"Content-Type": "text/csv"}
     body = read(await ann.http.put("/api/costs", content=text, headers=headers))
-    assert (body["accepted"], [each["line"] for each in body["errors"]]) == (1, [5])
+    assert (body["accepted"], [error["line"] for error in body["errors"]]) == (1, [5])
 
 
-async def test_costs_come_as_json_too(service: Serving) -> None:
+async def test_costs_are_uploaded_as_json(service: Serving) -> None:
     ann = service.user()
     good = {"sku": "A-1", "cost": "1.50", "currency": "USD"}
     answer = await ann.http.put("/api/costs", json=[good, good | {"sku": "A-2", "cost": "NaN"}])
@@ -154,7 +156,7 @@ async def test_a_file_of_costs_without_its_columns_changes_nothing(service: Serv
     assert read(await ann.get("/api/costs"))["costs"] == []
 
 
-async def test_a_connector_without_a_consent_page_says_so(tmp_path: Path) -> None:
+async def test_a_connector_without_a_consent_page_is_404(tmp_path: Path) -> None:
     async with serve(tmp_path) as service:
         ann = service.user()
         for path in ("demo/authorize", "nowhere/authorize"):

@@ -1,4 +1,4 @@
-"""Start, status, cancel, resume: every field, every row of the tables in API.md."""
+"""Start, status, cancel and resume: every field, and every response."""
 
 from datetime import datetime
 from pathlib import Path
@@ -8,13 +8,12 @@ import anyio
 import httpx
 import pytest
 
-from service.users import Actor
-from tests.service.api.answers import SLOW, TIME, TINY, paused_sync, problem, what_there_is
-from tests.serving import Json, Serving, User, read, serve
+from tests.service.api.answers import SLOW, TIME, TINY, paused_sync, problem, visible_state
+from tests.serving import Json, Serving, read, serve
 
 pytestmark = pytest.mark.anyio
 
-STARS = (
+STATUS_FIELDS = (
     *("syncId", "status", "stage", "progress", "message", "startedAt", "completedAt"),
     *("ordersProcessed", "totalOrders", "claimsDetected", "datasets"),
     *("estimatedSecondsRemaining", "attempt", "version", "error", "warnings", "duration"),
@@ -22,7 +21,7 @@ STARS = (
     *("maxAttempts", "waitingUntil", "updatedAt", "inventoryProcessed", "totalInventory"),
     *("transactionsProcessed", "totalTransactions"),
 )
-DATASET = (
+DATASET_FIELDS = (
     *("name", "status", "processed", "total", "failed", "created", "updated", "unchanged"),
     *("deleted", "waitingUntil"),
 )
@@ -36,16 +35,16 @@ def moment(value: Any) -> datetime:
     return datetime.fromisoformat(value)
 
 
-def whole(value: Any) -> bool:
+def is_count(value: Any) -> bool:
     return type(value) is int and value >= 0
 
 
 def check_status(body: Json) -> Json:
-    """Every field of the status, with its type."""
-    for name in STARS:
+    """Check every field of a status, and its type."""
+    for name in STATUS_FIELDS:
         assert name in body, name
     assert body["status"] in STATUSES and body["stage"] in STAGES
-    assert whole(body["progress"]) and body["progress"] <= 100
+    assert is_count(body["progress"]) and body["progress"] <= 100
     assert (body["progress"] == 100) == (body["status"] == "complete")
     assert isinstance(body["message"], str) and body["message"]
     moment(body["updatedAt"])
@@ -58,25 +57,25 @@ def check_status(body: Json) -> Json:
         assert body["duration"] == pytest.approx(took, abs=0.002)
     for name, value in body.items():
         if name.endswith("Processed") or name in ("recordsFailed", "claimsDetected"):
-            assert whole(value), name
+            assert is_count(value), name
         if name.startswith("total"):
-            assert value is None or whole(value), name
+            assert value is None or is_count(value), name
     for name in ("attempt", "version", "maxAttempts"):
-        assert whole(body[name]) and body[name] >= 1
-    assert body["estimatedSecondsRemaining"] is None or whole(body["estimatedSecondsRemaining"])
+        assert is_count(body[name]) and body[name] >= 1
+    assert body["estimatedSecondsRemaining"] is None or is_count(body["estimatedSecondsRemaining"])
     if body["waitingUntil"] is not None:
         moment(body["waitingUntil"])
-    assert all(isinstance(each, str) for each in body["warnings"])
+    assert all(isinstance(warning, str) for warning in body["warnings"])
     assert isinstance(body["options"], dict) and body["dryRun"] is False
     if body["error"] is not None:
         assert {"code", "message", "retryable"} == set(body["error"])
-    for each in body["datasets"]:
-        assert set(DATASET) <= set(each)
-        assert each["status"] in OUTCOMES
-        assert all(whole(each[name]) for name in (*DATASET[2:3], *DATASET[4:9]))
-        assert each["total"] is None or whole(each["total"])
-        counted = sum(each[name] for name in ("created", "updated", "unchanged", "failed"))
-        assert each["processed"] == counted + each["deleted"]
+    for dataset in body["datasets"]:
+        assert set(DATASET_FIELDS) <= set(dataset)
+        assert dataset["status"] in OUTCOMES
+        assert all(is_count(dataset[name]) for name in (*DATASET_FIELDS[2:3], *DATASET_FIELDS[4:9]))
+        assert dataset["total"] is None or is_count(dataset["total"])
+        counted = sum(dataset[name] for name in ("created", "updated", "unchanged", "failed"))
+        assert dataset["processed"] == counted + dataset["deleted"]
     return body
 
 
@@ -115,11 +114,11 @@ async def test_a_start_is_accepted_and_shown_with_every_field(tmp_path: Path, pa
         assert (done["recordsProcessed"], done["recordsFailed"]) == (262, 0)
         assert done["options"] == {} and done["error"] is None
         assert (done["transactionsProcessed"], done["totalTransactions"]) == (0, None)
-        versions = [each["version"] for each in statuses]
+        versions = [status["version"] for status in statuses]
         assert versions == sorted(versions)
 
 
-async def test_a_status_has_every_field_however_a_sync_ended(tmp_path: Path) -> None:
+async def test_the_status_of_an_ended_sync_has_every_field(tmp_path: Path) -> None:
     async with serve(tmp_path, SYNC_TIMEOUT="0.1", **SLOW) as service:
         ann, bob, carl = service.user("ann"), service.user("bob"), service.user("carl")
         await ann.connect()
@@ -147,7 +146,7 @@ async def test_the_options_of_a_start_are_shown_in_utc(service: Serving) -> None
     assert window["until"].startswith("2026-01-16T12:00:00")
 
 
-async def test_with_attach_a_second_start_joins_the_sync_that_runs(tmp_path: Path) -> None:
+async def test_with_attach_a_second_start_returns_the_running_sync(tmp_path: Path) -> None:
     async with serve(tmp_path, **SLOW) as service:
         ann = service.user()
         await ann.connect()
@@ -155,10 +154,10 @@ async def test_with_attach_a_second_start_joins_the_sync_that_runs(tmp_path: Pat
         running = check_accepted(await ann.post("/api/sync/start", body))
         assert check_accepted(await ann.post("/api/sync/start", body)) == running
         assert check_accepted(await ann.post("/api/sync/force", body)) == running
-        assert (await what_there_is(ann))[:2] == (1, [running])
+        assert (await visible_state(ann))[:2] == (1, [running])
 
 
-async def test_of_a_hundred_starts_at_once_one_wins_and_the_others_name_it(tmp_path: Path) -> None:
+async def test_only_one_of_a_hundred_simultaneous_starts_succeeds(tmp_path: Path) -> None:
     async with serve(tmp_path, **SLOW) as service:
         ann = service.user()
         await ann.connect()
@@ -170,15 +169,17 @@ async def test_of_a_hundred_starts_at_once_one_wins_and_the_others_name_it(tmp_p
         async with anyio.create_task_group() as group:
             for _ in range(100):
                 group.start_soon(start)
-        won = [each for each in answers if each.status_code == 202]
+        won = [answer for answer in answers if answer.status_code == 202]
         assert len(won) == 1
-        lost = [problem(each, 409, "sync_already_running") for each in answers if each not in won]
+        lost = [
+            problem(answer, 409, "sync_already_running") for answer in answers if answer not in won
+        ]
         assert len(lost) == 99
-        assert {each["syncId"] for each in lost} == {check_accepted(won[0])}
-        assert (await what_there_is(ann))[0] == 1
+        assert {answer["syncId"] for answer in lost} == {check_accepted(won[0])}
+        assert (await visible_state(ann))[0] == 1
 
 
-async def test_a_tenant_has_no_more_live_syncs_than_it_may(tmp_path: Path) -> None:
+async def test_a_tenant_has_a_limit_of_live_syncs(tmp_path: Path) -> None:
     async with serve(tmp_path, **SLOW) as service:
         users = [service.user(name, tenant="acme") for name in ("a", "b", "c", "d")]
         for user in users:
@@ -187,12 +188,12 @@ async def test_a_tenant_has_no_more_live_syncs_than_it_may(tmp_path: Path) -> No
         answer = await users[3].post("/api/sync/start")
         problem(answer, 429, "too_many_syncs")
         assert int(answer.headers["retry-after"]) > 0
-        assert (await what_there_is(users[3]))[0] == 0
+        assert (await visible_state(users[3]))[0] == 0
         await users[0].post(f"/api/sync/cancel/{running[0]}")
         assert (await users[3].post("/api/sync/start")).status_code == 202
 
 
-async def test_a_sync_that_waits_for_its_turn_is_queued_at_zero(tmp_path: Path) -> None:
+async def test_a_waiting_sync_is_queued_at_zero_percent(tmp_path: Path) -> None:
     async with serve(tmp_path, MAX_RUNNING_SYNCS="1", **SLOW) as service:
         ann, bob = service.user("ann"), service.user("bob")
         for user in (ann, bob):
@@ -207,7 +208,7 @@ async def test_a_sync_that_waits_for_its_turn_is_queued_at_zero(tmp_path: Path) 
             0,
         )
         listed = (await bob.get("/api/sync/history", params={"status": "in_progress"})).json()
-        assert [each["syncId"] for each in listed["syncs"]] == [queued["syncId"]]
+        assert [sync["syncId"] for sync in listed["syncs"]] == [queued["syncId"]]
         problem(await bob.post(f"/api/sync/resume/{queued['syncId']}"), 409, "already_running")
         await ann.post(f"/api/sync/cancel/{first}")
         while (await bob.status(queued["syncId"]))["stage"] == "queued":
@@ -217,7 +218,7 @@ async def test_a_sync_that_waits_for_its_turn_is_queued_at_zero(tmp_path: Path) 
 # Status -----------------------------------------------------------------------------------------
 
 
-async def test_a_status_that_is_known_is_304(service: Serving) -> None:
+async def test_an_unchanged_status_is_304(service: Serving) -> None:
     ann = service.user()
     await ann.connect()
     sync_id = (await ann.whole_sync())["syncId"]
@@ -226,9 +227,9 @@ async def test_a_status_that_is_known_is_304(service: Serving) -> None:
     tag = answer.headers["etag"]
     assert tag == f'"{answer.json()["version"]}"'
     assert answer.headers["cache-control"] == "private, no-cache"
-    for known in (tag, f"W/{tag}", f'"0", {tag}', f'"a" , W/{tag},"b"', "*"):
-        answer = await ann.get(path, headers={"If-None-Match": known})
-        assert (answer.status_code, answer.content) == (304, b""), known
+    for sent in (tag, f"W/{tag}", f'"0", {tag}', f'"a" , W/{tag},"b"', "*"):
+        answer = await ann.get(path, headers={"If-None-Match": sent})
+        assert (answer.status_code, answer.content) == (304, b""), sent
         assert answer.headers["etag"] == tag
         assert answer.headers["cache-control"] == "private, no-cache"
     for other in (tag.strip('"'), '"0"', f'"{tag}"', "", 'W/"x"'):
@@ -236,7 +237,7 @@ async def test_a_status_that_is_known_is_304(service: Serving) -> None:
         assert answer.status_code == 200, other
 
 
-async def test_head_of_a_status_is_its_head(service: Serving) -> None:
+async def test_head_returns_the_headers_of_get(service: Serving) -> None:
     ann = service.user()
     await ann.connect()
     path = f"/api/sync/status/{(await ann.whole_sync())['syncId']}"
@@ -246,7 +247,7 @@ async def test_head_of_a_status_is_its_head(service: Serving) -> None:
         assert head.headers[name] == asked.headers[name]
 
 
-async def test_the_current_sync_is_the_live_one_or_the_newest_or_none(tmp_path: Path) -> None:
+async def test_the_current_sync_is_the_live_one_or_else_the_newest(tmp_path: Path) -> None:
     async with serve(tmp_path, **SLOW) as service:
         ann = service.user()
         problem(await ann.get("/api/sync/status"), 404, "not_found")
@@ -262,7 +263,7 @@ async def test_the_current_sync_is_the_live_one_or_the_newest_or_none(tmp_path: 
         assert read(await ann.get("/api/sync/status"))["syncId"] == first
 
 
-async def test_the_current_sync_is_never_taken_for_another_of_the_same_version(
+async def test_the_etag_of_the_current_sync_differs_between_syncs_of_the_same_version(
     tmp_path: Path,
 ) -> None:
     async with serve(tmp_path, **TINY) as service:
@@ -270,169 +271,9 @@ async def test_the_current_sync_is_never_taken_for_another_of_the_same_version(
         await ann.connect()
         first = await ann.whole_sync()
         tag = (await ann.get("/api/sync/status")).headers["etag"]
-        known = {"If-None-Match": tag}
-        assert (await ann.get("/api/sync/status", headers=known)).status_code == 304
+        headers = {"If-None-Match": tag}
+        assert (await ann.get("/api/sync/status", headers=headers)).status_code == 304
         second = await ann.whole_sync()
         assert first["version"] == second["version"]
-        answer = await ann.get("/api/sync/status", headers=known)
+        answer = await ann.get("/api/sync/status", headers=headers)
         assert read(answer)["syncId"] == second["syncId"]
-
-
-# Cancel -----------------------------------------------------------------------------------------
-
-
-async def test_of_two_resumes_at_once_the_second_is_told_that_it_runs(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async with serve(tmp_path, **SLOW) as service:
-        ann, store = service.user(), service.parts.store
-        await ann.connect()
-        sync_id = await ann.start()
-        await ann.post(f"/api/sync/cancel/{sync_id}")
-        write = store.write
-
-        async def late_write(*args: Any) -> bool:
-            monkeypatch.setattr(store, "write", write)
-            assert (await ann.post(f"/api/sync/resume/{sync_id}")).status_code == 202
-            return await write(*args)
-
-        monkeypatch.setattr(store, "write", late_write)
-        problem(await ann.post(f"/api/sync/resume/{sync_id}"), 409, "already_running")
-
-
-async def test_cancelling_twice_is_cancelling_once(tmp_path: Path) -> None:
-    async with serve(tmp_path, **SLOW) as service:
-        ann = service.user()
-        await ann.connect()
-        sync_id = await ann.start()
-        path = f"/api/sync/cancel/{sync_id}"
-        first = await ann.post(path)
-        assert first.status_code == 200
-        assert check_status(read(first))["status"] == "cancelled"
-        again = await ann.post(path)
-        assert (again.status_code, read(again)) == (200, read(first))
-        assert await ann.status(sync_id) == read(first)
-
-
-async def test_a_paused_sync_can_be_cancelled(tmp_path: Path) -> None:
-    async with serve(tmp_path, **SLOW) as service:
-        ann = service.user()
-        answer = await ann.post(f"/api/sync/cancel/{await paused_sync(service, ann)}")
-        assert (answer.status_code, answer.json()["status"]) == (200, "cancelled")
-
-
-async def test_what_has_ended_cannot_be_cancelled(tmp_path: Path) -> None:
-    async with serve(tmp_path, SYNC_TIMEOUT="0.1", **SLOW) as service:
-        ann = service.user()
-        await ann.connect()
-        failed = await ann.whole_sync()
-        assert failed["status"] == "failed"
-        problem(await ann.post(f"/api/sync/cancel/{failed['syncId']}"), 409, "already_finished")
-        assert await ann.status(failed["syncId"]) == failed
-    (tmp_path / "other").mkdir()
-    async with serve(tmp_path / "other", **TINY) as service:
-        ann = service.user()
-        await ann.connect()
-        done = await ann.whole_sync()
-        problem(await ann.post(f"/api/sync/cancel/{done['syncId']}"), 409, "already_finished")
-        assert await ann.status(done["syncId"]) == done
-
-
-# Resume -----------------------------------------------------------------------------------------
-
-
-def check_resumed(answer: httpx.Response, sync_id: str) -> None:
-    assert check_accepted(answer, "Sync goes on") == sync_id
-
-
-async def test_cancelled_and_failed_go_on_as_a_new_attempt(tmp_path: Path) -> None:
-    async with serve(tmp_path, SYNC_TIMEOUT="0.2", **SLOW) as service:
-        ann = service.user()
-        await ann.connect()
-        sync_id = (await ann.whole_sync())["syncId"]
-        check_resumed(await ann.post(f"/api/sync/resume/{sync_id}"), sync_id)
-        problem(await ann.post(f"/api/sync/resume/{sync_id}"), 409, "already_running")
-        assert (await ann.status(sync_id))["attempt"] == 2
-        await ann.post(f"/api/sync/cancel/{sync_id}")
-        check_resumed(await ann.post(f"/api/sync/resume/{sync_id}"), sync_id)
-        again = await ann.until(sync_id)
-        assert (again["status"], again["attempt"]) == ("failed", 3)
-
-
-async def test_paused_goes_on_in_the_same_attempt(tmp_path: Path) -> None:
-    async with serve(tmp_path, **TINY) as service:
-        ann = service.user()
-        sync_id = await paused_sync(service, ann)
-        connection = (await ann.status(sync_id))["connectionId"]
-        from tests.service.api.answers import spoil
-
-        await spoil(service, connection, "good")
-        check_resumed(await ann.post(f"/api/sync/resume/{sync_id}"), sync_id)
-        done = await ann.until(sync_id)
-        assert (done["status"], done["attempt"], done["error"]) == ("complete", 1, None)
-
-
-async def test_a_complete_sync_does_not_go_on(tmp_path: Path) -> None:
-    async with serve(tmp_path, **TINY) as service:
-        ann = service.user()
-        await ann.connect()
-        done = await ann.whole_sync()
-        problem(await ann.post(f"/api/sync/resume/{done['syncId']}"), 409, "already_finished")
-        assert await ann.status(done["syncId"]) == done
-
-
-async def test_no_sync_goes_on_beside_another(tmp_path: Path) -> None:
-    async with serve(tmp_path, **SLOW) as service:
-        ann = service.user()
-        await ann.connect()
-        first = await ann.start()
-        cancelled = read(await ann.post(f"/api/sync/cancel/{first}"))
-        second = await ann.start()
-        body = problem(await ann.post(f"/api/sync/resume/{first}"), 409, "sync_already_running")
-        assert body["syncId"] == second
-        assert body["statusUrl"] == f"/api/sync/status/{second}"
-        assert body["streamUrl"] == f"/api/sse/sync-progress/{second}"
-        assert await ann.status(first) == cancelled
-
-
-async def test_of_many_who_cancel_and_resume_at_once_none_breaks_it(tmp_path: Path) -> None:
-    async with serve(tmp_path, **SLOW) as service:
-        ann = service.user()
-        await ann.connect()
-        sync_id = await ann.start()
-        codes: set[int] = set()
-
-        async def meddle(user: User, verb: str) -> None:
-            for _ in range(8):
-                codes.add((await user.post(f"/api/sync/{verb}/{sync_id}")).status_code)
-
-        async with anyio.create_task_group() as group:
-            for verb in ("cancel", "resume", "cancel", "resume"):
-                group.start_soon(meddle, ann, verb)
-        assert codes <= {200, 202, 409}
-        answer = await ann.post(f"/api/sync/cancel/{sync_id}")
-        assert answer.json()["status"] == "cancelled"
-        history = (await ann.get("/api/sync/history")).json()
-        assert [each["syncId"] for each in history["syncs"]] == [sync_id]
-
-
-# Runner.submit ignores a sync whose last run is still on its way out: it stays queued for ever.
-async def test_a_sync_that_is_resumed_right_after_its_cancel_goes_on(tmp_path: Path) -> None:
-    stuck = 0
-    async with serve(tmp_path, DEMO_ORDERS="5000", DEMO_PAGE="10") as service:
-        ann, actor = service.user(), Actor("ann", "ann")
-        await ann.connect()
-        registry = service.parts.registry
-        for number in range(30):
-            sync_id = await ann.start()
-            await anyio.sleep(number * 0.001)
-            await registry.cancel(actor, sync_id)
-            await registry.resume(actor, sync_id)
-            with anyio.move_on_after(1) as patience:
-                while (await ann.status(sync_id))["message"] == "Waiting for its turn":
-                    await anyio.sleep(0.005)
-            stuck += patience.cancelled_caught
-            await ann.post(f"/api/sync/cancel/{sync_id}")
-            if stuck:
-                break
-    assert not stuck

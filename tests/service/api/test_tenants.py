@@ -1,4 +1,4 @@
-"""What is counted and remembered for each user is so for each tenant and `sub` together."""
+"""Limits, keys, tickets and schedules of users with the same `sub` in two tenants are separate."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -28,10 +28,10 @@ async def connected(service: Serving) -> tuple[User, User]:
 
 
 def ids(answer: httpx.Response) -> list[str]:
-    return [each["syncId"] for each in read(answer)["syncs"]]
+    return [sync["syncId"] for sync in read(answer)["syncs"]]
 
 
-async def test_an_idempotency_key_is_of_one_tenant_alone(tmp_path: Path) -> None:
+async def test_idempotency_keys_are_separate_for_each_tenant(tmp_path: Path) -> None:
     async with serve(tmp_path, **SLOW) as service:
         one, two = await connected(service)
         key: Any = {"headers": {"Idempotency-Key": "monday"}}
@@ -44,7 +44,7 @@ async def test_an_idempotency_key_is_of_one_tenant_alone(tmp_path: Path) -> None
         problem(other, 422, "idempotency_key_reused")
 
 
-async def test_each_tenant_has_a_live_sync_of_its_own_to_attach_to(tmp_path: Path) -> None:
+async def test_a_start_attaches_to_the_live_sync_of_its_own_tenant(tmp_path: Path) -> None:
     async with serve(tmp_path, **SLOW) as service:
         one, two = await connected(service)
         first, second = await one.start(), await two.start()
@@ -54,7 +54,9 @@ async def test_each_tenant_has_a_live_sync_of_its_own_to_attach_to(tmp_path: Pat
             assert running["syncId"] == own
 
 
-async def test_a_tenants_limit_does_not_count_the_same_sub_of_another(tmp_path: Path) -> None:
+async def test_the_limit_of_a_tenant_does_not_count_the_same_sub_of_another_tenant(
+    tmp_path: Path,
+) -> None:
     async with serve(tmp_path, MAX_SYNCS_PER_TENANT="1", **SLOW) as service:
         one, two = await connected(service)
         await one.start()
@@ -65,10 +67,10 @@ async def test_a_tenants_limit_does_not_count_the_same_sub_of_another(tmp_path: 
             problem(await bob.post("/api/sync/start"), 429, "too_many_syncs")
 
 
-async def test_a_plans_syncs_a_day_are_counted_for_each_tenant(tmp_path: Path) -> None:
+async def test_syncs_a_day_are_counted_for_each_tenant(tmp_path: Path) -> None:
     plans = '{"free":{"syncsPerDay":1}}'
     async with serve(tmp_path, PLANS=plans, **TINY) as service:
-        users = [service.user("ann", tenant=each, plan="free") for each in ("acme", "other")]
+        users = [service.user("ann", tenant=tenant, plan="free") for tenant in ("acme", "other")]
         for user in users:
             await user.connect()
         for user in users:
@@ -84,7 +86,7 @@ async def test_requests_are_counted_for_each_tenant(tmp_path: Path) -> None:
             problem(await user.get("/api/connections"), 429, "too_many_requests")
 
 
-async def test_streams_are_counted_for_each_tenant_and_carry_its_syncs_alone(
+async def test_streams_are_counted_for_each_tenant_and_send_only_its_syncs(
     tmp_path: Path,
 ) -> None:
     async with serve(tmp_path, MAX_STREAMS_PER_USER="1", **SLOW) as service:
@@ -94,15 +96,15 @@ async def test_streams_are_counted_for_each_tenant_and_carry_its_syncs_alone(
             sync_ids = [await one.start(), await two.start()]
             for opened, own, user in zip((first, second), sync_ids, (one, two), strict=True):
                 assert (await user.post(f"/api/sync/cancel/{own}")).status_code == 200
-                kinds, whose = [], set()
+                kinds, sync_ids_seen = [], set()
                 while "cancelled" not in kinds:
                     event = await opened.event()
                     kinds.append(event["event"])
-                    whose.add(data(event)["syncId"])
-                assert whose == {own} and "evicted" not in kinds
+                    sync_ids_seen.add(data(event)["syncId"])
+                assert sync_ids_seen == {own} and "evicted" not in kinds
 
 
-async def test_a_ticket_is_of_one_tenant_alone(tmp_path: Path) -> None:
+async def test_a_ticket_is_valid_for_one_tenant_only(tmp_path: Path) -> None:
     async with serve(tmp_path, **TINY) as service:
         one, two = await connected(service)
         done = (await one.whole_sync())["syncId"]
@@ -116,14 +118,14 @@ async def test_a_ticket_is_of_one_tenant_alone(tmp_path: Path) -> None:
             problem(answer, 401, "unauthenticated")
 
 
-async def test_a_schedule_starts_the_syncs_of_its_own_tenant(tmp_path: Path) -> None:
+async def test_a_schedule_starts_syncs_of_its_own_tenant_only(tmp_path: Path) -> None:
     clock = FastClock(now=datetime(2026, 3, 1, 0, 30, tzinfo=UTC))
     async with serve(tmp_path, clock, **TINY) as service:
         one, two = twins(service)
         connection = await one.connect()
         await two.connect()
-        wanted = {"cron": "0 1 * * *", "timezone": "UTC"}
-        await one.http.put(f"/api/connections/{connection['id']}/schedule", json=wanted)
+        schedule = {"cron": "0 1 * * *", "timezone": "UTC"}
+        await one.http.put(f"/api/connections/{connection['id']}/schedule", json=schedule)
         clock.jump(timedelta(minutes=31))
         with anyio.fail_after(20):
             while not ids(await one.get("/api/sync/history")):
@@ -131,15 +133,15 @@ async def test_a_schedule_starts_the_syncs_of_its_own_tenant(tmp_path: Path) -> 
         assert ids(await two.get("/api/sync/history")) == []
 
 
-async def test_the_audit_shows_the_sub_and_no_key_of_ours(tmp_path: Path) -> None:
+async def test_the_audit_log_shows_the_sub_and_no_internal_user_id(tmp_path: Path) -> None:
     async with serve(tmp_path, **TINY) as service:
-        users = [service.user("a/nn", tenant=each) for each in ("ac/me", "a%2Fb")]
+        users = [service.user("a/nn", tenant=tenant) for tenant in ("ac/me", "a%2Fb")]
         for user in users:
             await user.connect()
             sync_id = (await user.whole_sync())["syncId"]
             entries: list[Json] = read(await user.get("/api/audit"))["entries"]
-            actions = [(each["action"], each["actor"]) for each in entries]
+            actions = [(entry["action"], entry["actor"]) for entry in entries]
             assert actions == [("completed", "service"), ("started", "a/nn"), ("connected", "a/nn")]
             texts = [(await user.get(path)).text for path in ("/api/audit", "/api/connections")]
             texts.append((await user.get(f"/api/sync/history/{sync_id}")).text)
-            assert not [each for each in texts if "ac%2Fme" in each or "a%252Fb" in each]
+            assert not [text for text in texts if "ac%2Fme" in text or "a%252Fb" in text]

@@ -21,7 +21,7 @@ from tests.service.api.answers import (
     path_of,
     problem,
     raw,
-    what_there_is,
+    visible_state,
 )
 from tests.serving import SECRET, YEAR_2100, Serving, serve, settings, token
 
@@ -221,7 +221,7 @@ OTHER_ORIGINS = (
 async def test_the_cookie_changes_nothing_without_the_services_own_origin(service: Serving) -> None:
     ann = service.user()
     connection = (await ann.connect())["id"]
-    before = await what_there_is(ann)
+    before = await visible_state(ann)
     async with service.anonymous() as client:
         for origin in OTHER_ORIGINS:
             headers = {"Cookie": f"session={token()}"}
@@ -232,7 +232,7 @@ async def test_the_cookie_changes_nothing_without_the_services_own_origin(servic
                     answer = await client.request(method, path, headers=headers)
                     problem(answer, 403, "forbidden")
                     assert "set-cookie" not in answer.headers
-    assert await what_there_is(ann) == before
+    assert await visible_state(ann) == before
 
 
 async def test_the_cookie_with_the_services_own_origin_may_change_things(service: Serving) -> None:

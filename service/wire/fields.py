@@ -1,0 +1,33 @@
+"""The base of every response shape, and the types of its fields.
+
+The bounds describe the fields in /openapi.json; responses are not validated against them."""
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+
+class Out(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
+    """A response body, or a part of one. Its schema is named as the class, without `Out`."""
+
+
+def one_of(*values: str) -> Meta:
+    """For text that has one of these values."""
+    return Meta(extra_json_schema={"enum": values})
+
+
+def at_least(minimum: int) -> Meta:
+    return Meta(extra_json_schema={"minimum": minimum})
+
+
+#: RFC 3339 in UTC.
+Time = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
+#: A number from 0; null where it is unknown.
+Count = Annotated[int, at_least(0)]
+#: A number from 1.
+Ordinal = Annotated[int, at_least(1)]
+Percent = Annotated[int, Meta(extra_json_schema={"minimum": 0, "maximum": 100})]
+Seconds = Annotated[float, at_least(0)]
+#: A decimal number as text, with an ISO 4217 currency in a field beside it.
+Amount = Annotated[str, Meta(extra_json_schema={"pattern": r"^-?\d+(\.\d+)?$"})]

@@ -1,0 +1,194 @@
+"""Response shapes of syncs: status, events, history, items and the audit log."""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from service.model import Fault, Options
+from service.progress import Outcome, Stage
+from service.wire.fields import Count, Ordinal, Out, Percent, Seconds, Time, one_of
+
+#: A pending sync is in_progress, with stage queued.
+ShownStatus = Annotated[str, one_of("in_progress", "paused", "complete", "failed", "cancelled")]
+ItemOutcome = Annotated[str, one_of("failed", "created", "updated", "unchanged", "deleted")]
+EVENT_KINDS = ("progress", "paused", "complete", "failed", "cancelled", "reset", "evicted")
+
+
+class WindowOut(Out, frozen=True):
+    """A span of time: from `since` up to `until`."""
+
+    since: Time
+    until: Time
+
+
+class DatasetOut(Out, frozen=True):
+    """The progress of a dataset."""
+
+    name: str
+    status: Outcome
+    #: The sum of the other counts. A record that is read twice counts once.
+    processed: Count
+    total: Count | None
+    failed: Count
+    created: Count
+    updated: Count
+    unchanged: Count
+    deleted: Count
+    waiting_until: Time | None
+    #: For programs: `not_read` if the sync ended before it read any of the dataset.
+    code: str | None
+    error: str | None
+    #: The span of time that is read; null for a snapshot of today.
+    window: WindowOut | None
+
+
+class SyncStatus(Out, frozen=True):
+    """The present state of a sync; also the data of every event of its stream.
+
+    Every dataset also has two counters by name, `<dataset>Processed` and `total<Dataset>`. Those of
+    orders, inventory and transactions are always present."""
+
+    sync_id: str
+    status: ShownStatus
+    stage: Stage
+    #: Percent. It never falls within an attempt.
+    progress: Percent
+    message: str
+    started_at: Time
+    completed_at: Time | None
+    orders_processed: Count
+    total_orders: Count | None
+    inventory_processed: Count
+    total_inventory: Count | None
+    transactions_processed: Count
+    total_transactions: Count | None
+    claims_detected: Count
+    records_processed: Count
+    records_failed: Count
+    datasets: Sequence[DatasetOut]
+    #: As of `updatedAt`.
+    estimated_seconds_remaining: Count | None
+    waiting_until: Time | None
+    attempt: Ordinal
+    max_attempts: Ordinal
+    #: Grows with every change; also the id of the event.
+    version: Ordinal
+    error: Fault | None
+    warnings: Sequence[str]
+    #: Seconds from `startedAt` to `completedAt`.
+    duration: Seconds | None
+    connector: str
+    connection_id: str
+    options: Options
+    dry_run: bool
+    updated_at: Time
+
+
+_STATUS = {"$ref": "#/components/schemas/SyncStatus"}
+_REASON = {"properties": {"reason": {"type": "string"}}, "additionalProperties": False}
+_EVENT_DATA = {
+    "contentMediaType": "application/json",
+    "contentSchema": {"anyOf": [_STATUS, {"type": "object", **_REASON}]},
+}
+
+
+class Event(Out, frozen=True):
+    """One event of a stream. Its data is the status of the sync, except for `reset` (the
+    Last-Event-ID is not one of this sync) and `evicted` (the user has too many streams)."""
+
+    event: Annotated[str, one_of(*EVENT_KINDS)]
+    data: Annotated[str, Meta(extra_json_schema=_EVENT_DATA)]
+    id: str | msgspec.UnsetType = msgspec.UNSET
+
+
+class AttemptOut(Out, frozen=True):
+    """One attempt of a sync."""
+
+    attempt: Ordinal
+    status: ShownStatus
+    started_at: Time
+    #: Null while the attempt is running.
+    ended_at: Time | None
+    #: Seconds; null while the attempt is running.
+    duration: Seconds | None
+    error: Fault | None
+
+
+class WholeSync(SyncStatus, frozen=True):
+    """A sync with all of its attempts, the last one included."""
+
+    attempts: Sequence[AttemptOut]
+
+
+class History(Out, frozen=True):
+    """A page of syncs, newest first."""
+
+    syncs: Sequence[SyncStatus]
+    #: Null if a cursor is given, or if more than 10,000 syncs match the filters.
+    total: Count | None
+    next_cursor: str | None
+
+
+class Addresses(Out, frozen=True):
+    """A sync, with the addresses of its status and of its stream."""
+
+    sync_id: str
+    status_url: str
+    stream_url: str
+
+
+class Started(Addresses, frozen=True):
+    """An accepted sync. One that the request attached to may be paused; one that an Idempotency-Key
+    repeats may have ended."""
+
+    status: ShownStatus
+    message: str
+
+
+class Item(Out, frozen=True):
+    """The outcome of one record."""
+
+    dataset: str
+    record_id: str
+    name: str | None
+    outcome: ItemOutcome
+    error: str | None
+    at: Time
+
+
+class Items(Out, frozen=True):
+    """A page of the outcomes of a sync's records."""
+
+    items: Sequence[Item]
+    next_cursor: str | None
+
+
+class AuditEntryOut(Out, frozen=True):
+    """An entry of the audit log."""
+
+    at: Time
+    action: str
+    sync_id: str | None
+    connection_id: str | None
+    #: The user's `sub`, or what acts for the user: `service` or `schedule`.
+    actor: str
+    address: str | None
+    user_agent: str | None
+    details: msgspec.Raw
+
+
+class Audit(Out, frozen=True):
+    """A page of the audit log, newest entry first."""
+
+    entries: Sequence[AuditEntryOut]
+    next_cursor: str | None
+
+
+class TicketOut(Out, frozen=True):
+    """A credential with which an EventSource opens the stream of one sync."""
+
+    ticket: str
+    #: Seconds.
+    expires_in: Count

@@ -1,0 +1,133 @@
+"""Every call of the API, taken from the table of routes, with ids of things of a user.
+
+A new route needs an entry here only if it is public, has a path parameter with a new name, or needs
+a body to reach its own checks."""
+
+import re
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import httpx
+from starlette.routing import Mount, Route
+
+from service.api.routes import routes
+from tests.service.api.answers import TINY, replace_token
+from tests.service.api.issuer import jwks, rsa, signed
+from tests.service.api.test_recoveries import claim, store_claims
+from tests.serving import Serving, User, read, serve
+
+PUBLIC = {"/healthz", "/readyz", "/", "/web", "/openapi.json", "/docs"}
+"""Paths that need no credentials."""
+STREAM = "/api/sse/sync-progress/{sync_id}"
+
+PATH_PARAMETERS = ("sync_id", "connection_id", "claim_id", "dataset", "connector")
+"""All path parameters."""
+
+Things = dict[str, str]
+
+
+class Call(NamedTuple):
+    """A request to a route."""
+
+    route: str
+    method: str
+    path: str
+    body: Any
+
+    @property
+    def owned(self) -> bool:
+        """Whether the route shows or changes one thing of one user."""
+        return "_id}" in self.route or self.route == "/api/sse/ticket"
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.route}"
+
+
+def calls(things: Things) -> Iterator[Call]:
+    for route in routes:
+        assert isinstance(route, Route | Mount), f"add how {route} is requested without credentials"
+        if isinstance(route, Mount) or route.path in PUBLIC:
+            assert route.path in PUBLIC, f"{route.path} needs no credentials"
+            continue
+        for method in sorted(route.methods or ()):
+            yield Call(route.path, method, route.path.format_map(things), body(route.path, things))
+
+
+def body(path: str, things: Things) -> Any:
+    """The body with which a call reaches the check of the owner, by the last part of its path."""
+    bodies = {
+        "connections": {"connector": "demo", "refreshToken": "good", "skipHistoricalSync": True},
+        "ticket": {"syncId": things["sync_id"]},
+        "reconnect": {"refreshToken": "good"},
+        "schedule": {"cron": "0 2 * * *", "timezone": "UTC"},
+        "costs": [{"sku": "MUG-01", "cost": "4.20", "currency": "USD"}],
+    }
+    return bodies.get(re.sub(r"/\{\w+\}", "", path).rpartition("/")[2], {})
+
+
+async def things_of(service: Serving, user: User) -> Things:
+    """The ids of one of each thing that a user can have; none of these changes on its own."""
+    await store_claims(service, user, claim(1))
+    connection = read(await user.get("/api/connections"))["connections"][0]["id"]
+    recoveries = read(await user.get("/api/recoveries"))["recoveries"]
+    ended = read(await user.get("/api/sync/status"))["syncId"]
+    await user.http.put("/api/costs", json=[{"sku": "ANN", "cost": "1", "currency": "EUR"}])
+    await replace_token(service, connection)
+    paused = await user.start()
+    await user.until(paused, "paused")
+    return {
+        "sync_id": paused,
+        "ended": ended,
+        "connection_id": connection,
+        "claim_id": recoveries[0]["id"],
+        "dataset": "orders",
+        "connector": "demo",
+    }
+
+
+async def ask(client: httpx.AsyncClient, call: Call, **options: Any) -> httpx.Response:
+    """The response; of an endless stream, only its beginning."""
+    given = {} if call.method in ("GET", "HEAD", "DELETE") else {"json": call.body}
+    async with client.stream(call.method, call.path, **given, **options) as answer:
+        endless = answer.headers.get("content-type", "").startswith("text/event-stream")
+        if call.method == "HEAD" or not endless:
+            await answer.aread()
+        else:
+            answer._content = await anext(answer.aiter_raw())
+    return answer
+
+
+async def seen(user: User, things: Things) -> dict[str, tuple[int, str]]:
+    """The responses of all GET calls of a user."""
+    responses = {}
+    for call in calls(things):
+        if call.method == "GET":
+            answer = await ask(user.http, call)
+            responses[call.path] = (answer.status_code, re.sub(r"retry: \d+", "", answer.text))
+    return responses
+
+
+@asynccontextmanager
+async def by_secret(folder: Path) -> AsyncIterator[tuple[Serving, User]]:
+    async with serve(folder, **TINY) as service:
+        yield service, service.user("ann", tenant="acme")
+
+
+@asynccontextmanager
+async def by_jwks(folder: Path) -> AsyncIterator[tuple[Serving, User]]:
+    (folder / "jwks.json").write_bytes(jwks(rsa()))
+    environ: Any = {"AUTH_JWKS": str(folder / "jwks.json"), "AUTH_SECRET": "", **TINY}
+    async with serve(folder, **environ) as service:
+        bearer = {"Authorization": f"Bearer {signed(rsa(), 'ann', tenant='acme')}"}
+        async with service.anonymous(headers=bearer) as client:
+            yield service, User(client)
+
+
+def refused(answer: httpx.Response, call: Call, status: int, code: str) -> None:
+    assert answer.status_code == status, (str(call), answer.text)
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert ("www-authenticate" in answer.headers) == (status == 401)
+    if call.method != "HEAD":
+        assert read(answer)["code"] == code, str(call)
