@@ -2,17 +2,20 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Annotated, Literal
+from functools import cache
+from typing import Literal, cast
 
 import anyio
+import msgspec
 import structlog
-from msgspec import Meta
 from starlette.requests import Request
 from starlette.responses import Response
 
 from connectors.base import Dataset, Granted
 from service.api.parts import actor, parts
-from service.connections import ConsentRequest, NewConnection
+from service.connection_settings import SettingsType, Values, default
+from service.connections import NewConnection
+from service.consents import ConsentRequest
 from service.errors import Invalid, ServiceError
 from service.model import Actor, Status, Sync
 from service.progress import Outcome
@@ -21,7 +24,14 @@ from service.schedules import WantedSchedule
 from service.store.connections import StoredConnection
 from service.store.records import Landed
 from service.wire import responses, serialize, shapes
-from service.wire.reading import In, Query, read_body, read_or_null, read_query
+from service.wire.reading import (
+    In,
+    Query,
+    fit,
+    read_object,
+    read_or_null,
+    read_query,
+)
 
 ERASED_WITHIN = 10.0
 """Seconds that a request waits for an erasure, which then goes on without it."""
@@ -30,42 +40,19 @@ STALE = timedelta(days=1)
 NEEDED = frozenset(
     {"never_synced", "last_failed", "last_cancelled", "incomplete", "stale", "last_paused"}
 )
-Token = Annotated[str, Meta(max_length=4096)]
-Name = Annotated[str, Meta(max_length=50)]
 
 log = structlog.get_logger()
 
 
 class ConnectIn(In, frozen=True):
-    """The body of a connect."""
+    """The body of a connect, beside the settings of the connector."""
 
     connector: str
-    refresh_token: Token
-    region: Name = "NA"
-    marketplace_ids: Annotated[tuple[Name, ...], Meta(max_length=50)] = ()
-    environment: Literal["production", "sandbox"] = "production"
     skip_historical_sync: bool = False
-
-    def __repr__(self) -> str:
-        return f"ConnectIn({self.connector!r})"  # never the credentials
-
-    def new(self) -> NewConnection:
-        return NewConnection(
-            connector=self.connector,
-            region=self.region.upper(),
-            marketplace_ids=tuple(dict.fromkeys(self.marketplace_ids)),
-            refresh_token=self.refresh_token,
-            environment=self.environment,
-        )
 
 
 class ReconnectIn(In, frozen=True):
-    """The body of a reconnect."""
-
-    refresh_token: Token
-
-    def __repr__(self) -> str:
-        return "ReconnectIn()"  # never the credentials
+    """The body of a reconnect: the secret settings of the connector, and nothing else."""
 
 
 class ScheduleIn(In, frozen=True):
@@ -76,11 +63,9 @@ class ScheduleIn(In, frozen=True):
 
 
 class AuthorizeQuery(Query, frozen=True):
-    """What is to be connected by consent; with `connectionId`, which connection anew."""
+    """The public settings of the connector, lists separated by commas. With `connectionId`, that
+    connection is reconnected."""
 
-    region: Name = "NA"
-    marketplace_ids: str = ""
-    environment: Literal["production", "sandbox"] = "production"
     connection_id: str = ""
 
 
@@ -99,8 +84,12 @@ class ForgetQuery(Query, frozen=True):
 async def connect(request: Request) -> Response:
     """Connect an account: it is checked, kept, and a first sync starts."""
     who = actor(request)
-    body = await read_body(request, ConnectIn)
-    kept = await parts(request).connections.connect(who, body.new())
+    given = await read_object(request)
+    own = {name: given.pop(name) for name in _names(ConnectIn) & given.keys()}
+    body = fit(own, ConnectIn)
+    settings = fit(given, parts(request).sources.settings(body.connector).struct)
+    new = NewConnection(body.connector, settings)
+    kept = await parts(request).connections.connect(who, new)
     begun = None if body.skip_historical_sync else await _historical_sync(request, who, kept)
     headers = {"Location": f"/api/connections/{kept.id}"}
     return responses.JSON(serialize.connected(kept, begun), status_code=201, headers=headers)
@@ -122,17 +111,55 @@ async def _historical_sync(request: Request, who: Actor, kept: StoredConnection)
 async def authorize(request: Request) -> Response:
     """Send the browser to the source's page of consent."""
     who, connector = actor(request), request.path_params["connector"]
-    given = read_query(request, AuthorizeQuery)
+    parts(request).sources.consent(connector)
+    settings = parts(request).sources.settings(connector)
+    given = read_query(request, _authorize_query(settings))
     asked = ConsentRequest(
         connector=connector,
-        region=given.region.upper(),
-        marketplace_ids=tuple(filter(None, given.marketplace_ids.split(","))),
-        environment=given.environment,
+        settings=_public(given, settings),
         connection_id=given.connection_id or None,
     )
     back = f"{request.base_url}api/connections/{connector}/callback"
-    url = await parts(request).connections.authorize(who, asked, back)
+    url = await parts(request).consents.authorize(who, asked, back)
     return Response(status_code=302, headers={"Location": url, "Cache-Control": "no-store"})
+
+
+@cache
+def _authorize_query(settings: SettingsType) -> type[AuthorizeQuery]:
+    """The query of a consent for a connector: lists are texts in it."""
+    lists = _lists(settings)
+    public = msgspec.structs.fields(settings.public_struct)
+    query = msgspec.defstruct(
+        AuthorizeQuery.__name__,
+        [
+            (each.name, str, "")
+            if each.encode_name in lists
+            else (each.name, each.type, default(each))
+            for each in public
+        ],
+        bases=(AuthorizeQuery,),
+        kw_only=True,
+        rename={each.name: each.encode_name for each in public},
+    )
+    return cast(type[AuthorizeQuery], query)
+
+
+def _public(given: AuthorizeQuery, settings: SettingsType) -> Values:
+    """The public settings in a query. Raises Invalid naming the field."""
+    values: Values = msgspec.to_builtins(given)
+    public = {name: values[name] for name in settings.public}
+    split = {name: list(filter(None, public[name].split(","))) for name in _lists(settings)}
+    found: Values = msgspec.to_builtins(fit(public | split, settings.public_struct))
+    return found
+
+
+def _lists(settings: SettingsType) -> Sequence[str]:
+    properties = settings.schema["properties"]
+    return [name for name in settings.public if properties[name].get("type") == "array"]
+
+
+def _names(shape: type[msgspec.Struct]) -> frozenset[str]:
+    return frozenset(field.encode_name for field in msgspec.structs.fields(shape))
 
 
 async def callback(request: Request) -> Response:
@@ -143,7 +170,7 @@ async def callback(request: Request) -> Response:
     answer = dict(request.query_params)
     if not answer.get("state"):
         raise Invalid.field("state", "Missing: the consent was not given, or broke off.")
-    kept = await parts(request).connections.consented(who, connector, answer)
+    kept = await parts(request).consents.complete(who, connector, answer)
     if await _going_on(request, who, kept) is None:
         await _historical_sync(request, who, kept)
     return Response(status_code=303, headers={"Location": "/"})
@@ -152,10 +179,11 @@ async def callback(request: Request) -> Response:
 async def reconnect(request: Request) -> Response:
     """Give new credentials for the same account; a sync that was paused for them goes on."""
     who, wanted = actor(request), request.path_params["connection_id"]
-    await parts(request).connections.get(who, wanted)  # 404 before the body is looked at
-    body = await read_body(request, ReconnectIn)
-    given = Granted(body.refresh_token)
-    kept = await parts(request).connections.reconnect(who, wanted, given)
+    stored = await parts(request).connections.get(who, wanted)  # 404 comes before a bad body
+    secret = parts(request).sources.settings(stored.connector).secret_struct
+    body = fit(await read_object(request), secret)
+    granted = Granted(msgspec.to_builtins(body))
+    kept = await parts(request).connections.reconnect(who, wanted, granted)
     return responses.JSON(serialize.connected(kept, await _going_on(request, who, kept)))
 
 
@@ -240,9 +268,7 @@ def _why_needed(
 async def list_all(request: Request) -> Response:
     """The user's connections."""
     found = await parts(request).connections.list(actor(request))
-    return responses.JSON(
-        shapes.Connections(connections=[serialize.connection(each) for each in found])
-    )
+    return responses.JSON({"connections": [serialize.connection(each) for each in found]})
 
 
 async def one(request: Request) -> Response:

@@ -10,7 +10,18 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route
 
-from service.api import connections, costs, history, me, pages, recoveries, session, streams, syncs
+from service.api import (
+    connections,
+    connectors,
+    costs,
+    history,
+    me,
+    pages,
+    recoveries,
+    session,
+    streams,
+    syncs,
+)
 from service.api.parts import parts
 from service.errors import (
     AlreadyConnected,
@@ -62,16 +73,23 @@ RECONNECT = (*CONNECT, OtherAccount)
 async def contract(request: Request) -> Response:
     """This document."""
     here = parts(request)
+    sources = here.sources
+    settings = tuple(sources.settings(name).struct for name in sources.names)
     return responses.JSON(
-        _document(here.auth.demo, tuple(here.sources.names), tuple(here.sources.datasets))
+        _document(here.auth.demo, tuple(sources.names), tuple(sources.datasets), settings)
     )
 
 
 @cache
-def _document(demo: bool, connectors: Sequence[str], datasets: Sequence[str]) -> bytes:
+def _document(
+    demo: bool,
+    connectors: Sequence[str],
+    datasets: Sequence[str],
+    settings: Sequence[type[msgspec.Struct]],
+) -> bytes:
     """Made once: it is the same for everybody, and takes longer than any other answer."""
     names = {"connector": connectors, "dataset": datasets}
-    return msgspec.json.encode(openapi.document(CALLS, demo, names))
+    return msgspec.json.encode(openapi.document(CALLS, demo, names, settings))
 
 
 def start(path: str) -> Call:
@@ -150,6 +168,7 @@ CALLS: Sequence[Call] = (
         query=history.DataQuery,
         gives=shapes.Records,
     ),
+    Call("GET", "/api/connectors", connectors.list_all, gives=shapes.Connectors),
     Call("GET", "/api/connections", connections.list_all, gives=shapes.Connections),
     Call(
         *("POST", "/api/connections", connections.connect),

@@ -10,6 +10,7 @@ import msgspec
 from msgspec.structs import fields
 
 from service.wire import shapes
+from service.wire.connector_fields import ConnectorFields
 from service.wire.contract import JSON, Call, Refusal
 from service.wire.reading import parameters
 
@@ -68,16 +69,20 @@ Json = dict[str, Any]
 Names = Mapping[str, Sequence[str]]
 
 
-def document(calls: Sequence[Call], demo: bool, names: Names) -> Json:
-    """All of it; `names` are those that a word of a path may be. In demo mode nobody is asked who
-    he is."""
+def document(
+    calls: Sequence[Call], demo: bool, names: Names, settings: Sequence[type[msgspec.Struct]]
+) -> Json:
+    """All of it; `names` are those that a word of a path may be, `settings` what each connector
+    needs. In demo mode nobody is asked who he is."""
     components: Json = {"schemas": {}, "responses": {}}
     _schema(shapes.Problem, components)
     paths: Json = {}
+    connector_fields = ConnectorFields(settings)
     for call in calls:
-        told = _call(call, components, names)
+        told = _call(call, components, names, connector_fields)
         told["security"] = [] if demo else [{way: []} for way in _ways(call)]
         paths.setdefault(call.path, {})[call.method.lower()] = told
+    connector_fields.add_to(components["schemas"])
     for path, status, name, field in MAKES:
         given = {"parameters": {name: f"$response.body#/{field}"}}
         users = [_name(call) for call in calls if name in call.words]
@@ -106,7 +111,7 @@ def _schema(shape: Any, components: Json) -> Json:
     return schema
 
 
-def _call(call: Call, components: Json, names: Names) -> Json:
+def _call(call: Call, components: Json, names: Names, connector_fields: ConnectorFields) -> Json:
     text = " ".join((inspect.getdoc(call.endpoint) or "").split())
     summary, _, description = text.partition(". ")
     told: Json = {
@@ -114,7 +119,7 @@ def _call(call: Call, components: Json, names: Names) -> Json:
         "tags": [call.path.split("/")[2] if call.private else "operations"],
         "summary": summary.rstrip("."),
         "description": description,
-        "parameters": list(_parameters(call, names)),
+        "parameters": list(_parameters(call, names, connector_fields)),
         "responses": _answers(call, components),
     }
     if call.body is not None:
@@ -131,13 +136,15 @@ def _name(call: Call) -> str:
     return call.method.lower() + "".join(word.title() for word in words)
 
 
-def _parameters(call: Call, names: Names) -> Iterator[Json]:
+def _parameters(call: Call, names: Names, connector_fields: ConnectorFields) -> Iterator[Json]:
     for name in call.words:
         known = {"enum": names[name]} if name in names else {}
         schema: Json = {"type": "string", **known}
         yield {"name": name, "in": "path", "required": True, "schema": schema}
     if call.query:
         required = {each.encode_name for each in fields(call.query) if each.required}
+        for name, field in connector_fields.parameters(call.query.__name__):
+            yield {"name": name, "in": "query", "required": False, "schema": field}
         for name, shape in parameters(call.query).items():
             said = _said(shape)
             yield {"name": name, "in": "query", "required": name in required, "schema": said}

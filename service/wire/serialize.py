@@ -214,15 +214,12 @@ def audit_entry(row: Values) -> shapes.AuditEntry:
 # Connections ----------------------------------------------------------------------------------
 
 
-def connection(kept: StoredConnection) -> shapes.Connection:
-    """A connection as its user sees it: never the credentials."""
-    return shapes.Connection(
+def connection(kept: StoredConnection) -> Json:
+    """A connection as its user sees it, with its public settings; never the credentials."""
+    told = shapes.Connection(
         id=kept.id,
         connector=kept.connector,
         account_id=kept.account_id,
-        region=kept.region,
-        marketplace_ids=kept.marketplace_ids,
-        environment=kept.environment,
         name=kept.name,
         status="lost" if kept.lost else "connected",
         reason=kept.lost,
@@ -230,15 +227,14 @@ def connection(kept: StoredConnection) -> shapes.Connection:
         checked_at=_time(kept.checked_at),
         schedule=schedule(kept.schedule),
     )
+    return {**msgspec.to_builtins(told), **kept.settings}
 
 
-def connected(kept: StoredConnection, begun: Sync | str | None) -> shapes.Connected:
+def connected(kept: StoredConnection, begun: Sync | str | None) -> Json:
     """A connection and the sync that goes on with it; or why none does."""
-    return shapes.Connected(
-        **msgspec.structs.asdict(connection(kept)),
-        sync=whereabouts(begun) if isinstance(begun, Sync) else None,
-        warning=begun if isinstance(begun, str) else msgspec.UNSET,
-    )
+    sync = whereabouts(begun) if isinstance(begun, Sync) else None
+    warning = {"warning": begun} if isinstance(begun, str) else {}
+    return {**connection(kept), "sync": msgspec.to_builtins(sync), **warning}
 
 
 def schedule(kept: Schedule | None) -> shapes.Schedule | None:

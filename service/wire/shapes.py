@@ -5,7 +5,7 @@ numbers in text, with an ISO 4217 currency beside them."""
 
 from collections.abc import Mapping, Sequence
 from datetime import date
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
@@ -230,6 +230,46 @@ class Ticket(Out, frozen=True):
     expires_in: Count
 
 
+# Connectors -----------------------------------------------------------------------------------
+
+
+class ConnectorDataset(Out, frozen=True):
+    """A dataset that a connector reads, and the columns of its records in a table."""
+
+    name: str
+    label: str
+    columns: Sequence[str]
+
+
+class ClaimRule(Out, frozen=True):
+    """A rule by which a connector finds claims."""
+
+    code: str
+    title: str
+    sentence: str
+
+
+class Connector(Out, frozen=True):
+    """A connector: what it needs to connect an account, what it reads and which claims it finds.
+
+    `settings` is a JSON Schema of the fields that POST /api/connections takes beside `connector`;
+    secret ones are `writeOnly`, choices have titles (`oneOf`). `consent` says whether users can
+    authorise it on a page of the source."""
+
+    name: str
+    label: str
+    consent: bool
+    settings: Mapping[str, Any]
+    datasets: Sequence[ConnectorDataset]
+    rules: Sequence[ClaimRule]
+
+
+class Connectors(Out, frozen=True):
+    """The connectors of this service."""
+
+    connectors: Sequence[Connector]
+
+
 # Connections ----------------------------------------------------------------------------------
 
 
@@ -243,14 +283,12 @@ class Schedule(Out, frozen=True):
 
 class Connection(Out, frozen=True):
     """An authorised account. `reason` says why it is lost; `accountId` is the source's own id of
-    the account, null until the source has told it. Never the credentials."""
+    the account, null until the source has told it. The public settings of its connector stand
+    beside these fields; never the credentials."""
 
     id: str
     connector: str
     account_id: str | None
-    region: str
-    marketplace_ids: Sequence[str]
-    environment: str
     name: str
     status: Annotated[str, one_of("connected", "lost")]
     reason: str | None

@@ -97,7 +97,7 @@ async def test_without_a_connection_a_start_says_how_to_connect(service: Serving
     bob = service.user("bob")
     for path in (START, "/api/sync/force"):
         body = problem(await bob.post(path), 409, "not_connected")
-        for word in ("POST /api/connections", "connector", "refreshToken", "marketplaceIds"):
+        for word in ("POST /api/connections", "GET /api/connectors"):
             assert word in body["detail"]
     assert await what_there_is(bob) == (0, [], {"connections": []})
 
