@@ -298,17 +298,13 @@ def _demo_key(data: Path) -> str:
 async def connect_demo(parts: Parts, body: Deep) -> None:
     """The sandbox's seller as the demo user's only connection; connected once, then kept."""
     who = Actor(DEMO_USER, DEMO_USER)
-    new = NewConnection(
-        connector=body["connector"],
-        region=body["region"],
-        marketplace_ids=tuple(body["marketplaceIds"]),
-        refresh_token=body["refreshToken"],
-        environment=body["environment"],
-    )
+    connector = body["connector"]
+    settings = parts.sources.settings(connector)
+    new = NewConnection(connector, settings.join(body))
     same = False
     for kept in await parts.connections.list(who):
         opened = await parts.connections.open(kept.id)
-        if opened.refresh_token == new.refresh_token:
+        if settings.split(opened.settings)[1] == settings.split(new.settings)[1]:
             same = True
         else:
             await parts.connections.forget(who, kept.id, erase=False)

@@ -30,7 +30,7 @@ class Recognition:
     async def before(self, dataset: str, page: Page) -> None:
         """To be called before a page lands. Raises OtherAccount, AlreadyConnected or Retryable."""
         if page.account and page.account != self._account:
-            await self._connections.told(self._connection, page.account)
+            await self._connections.confirm_account(self._connection, page.account)
             self._account = page.account
             self._settled.set()
         if dataset not in self._telling:

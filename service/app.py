@@ -20,7 +20,9 @@ import connectors
 from connectors.base import Clock, SystemClock
 from service.api.parts import Parts
 from service.api.routes import routes
-from service.connections import Connections, read_keys
+from service.connections import Connections
+from service.consents import Consents
+from service.credentials import read_keys
 from service.edge.authentication import Door
 from service.edge.authenticator import Authenticator
 from service.edge.cors import Cors
@@ -112,6 +114,7 @@ async def open_parts(settings: Settings, clock: Clock) -> AsyncIterator[Parts]:
         yield Parts(
             registry=registry,
             connections=connections,
+            consents=Consents(stored, connections, sources, clock),
             store=store,
             records=records,
             recoveries=ClaimStore(engine),

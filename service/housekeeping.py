@@ -68,7 +68,7 @@ class Housekeeping:
             await self._start(connection)
 
     async def _start(self, connection: StoredConnection) -> None:
-        if connection.schedule is None or not await self._connections.claim(connection):
+        if connection.schedule is None or not await self._connections.take_run(connection):
             return  # another process was first
         if connection.refused:
             log.warning(
@@ -90,7 +90,7 @@ class Housekeeping:
     async def _postpone(self, connection: StoredConnection) -> None:
         kept = await self._connections.find(connection.id)
         if kept:
-            await self._connections.claim(kept, LATER)
+            await self._connections.take_run(kept, LATER)
 
     # Retention --------------------------------------------------------------------------------
 

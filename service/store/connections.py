@@ -19,12 +19,10 @@ CONSENT_LASTS = timedelta(minutes=15)
 _LIVE = ", ".join(f"'{status}'" for status in sorted(LIVE))
 
 _CONNECT = """
-INSERT INTO connections (id, user_id, tenant_id, connector, region, marketplace_ids, environment,
-                         name, credentials, created_at, checked_at, account_id,
-                         account_confirmed, token_digest)
-VALUES (:id, :user_id, :tenant_id, :connector, :region, :marketplace_ids, :environment,
-        :name, :credentials, :created_at, :created_at, :account_id,
-        :account_confirmed, :token_digest)
+INSERT INTO connections (id, user_id, tenant_id, connector, settings, realm, name, credentials,
+                         created_at, checked_at, account_id, account_confirmed, token_digest)
+VALUES (:id, :user_id, :tenant_id, :connector, :settings, :realm, :name, :credentials,
+        :created_at, :created_at, :account_id, :account_confirmed, :token_digest)
 RETURNING id
 """
 _RECONNECT = """
@@ -36,7 +34,7 @@ UPDATE connections
    AND (account_id IS NULL OR account_id = :account_id)
 RETURNING id
 """
-_TOLD = """
+_CONFIRM_ACCOUNT = """
 UPDATE connections
    SET account_id = :account_id, account_confirmed = 1, token_digest = :token_digest
  WHERE id = :id AND forgotten_at IS NULL
@@ -50,22 +48,21 @@ RETURNING id
 """
 _HOLDER = """
 SELECT id FROM connections
- WHERE user_id = :user_id AND connector = :connector AND environment = :environment
+ WHERE user_id = :user_id AND connector = :connector AND realm = :realm
    AND id <> :id AND forgotten_at IS NULL
    AND (account_id = :account_id OR token_digest = :token_digest)
  ORDER BY id LIMIT 1
 """
-# Of one account for certain; or, where one of the two was never told whose it is, by all signs.
+# The same account for certain; or, where the account of one is unknown, by all other signs.
 _TWINS = """
 SELECT twin.id FROM connections AS twin JOIN connections AS own
     ON twin.user_id = own.user_id AND twin.connector = own.connector
-   AND twin.environment = own.environment AND twin.id <> own.id
+   AND twin.realm = own.realm AND twin.id <> own.id
  WHERE own.id = :id
    AND (twin.account_id = own.account_id
         OR ((twin.account_id IS NULL OR own.account_id IS NULL)
             AND (twin.token_digest = own.token_digest
-                 OR (twin.name = own.name AND twin.region = own.region
-                     AND twin.marketplace_ids = own.marketplace_ids))))
+                 OR (twin.name = own.name AND twin.settings = own.settings))))
  ORDER BY twin.id
 """
 _ROTATE = """
@@ -135,26 +132,30 @@ class Schedule(msgspec.Struct, frozen=True):
 
 
 class StoredConnection(msgspec.Struct, frozen=True):
-    """A connection as it is kept: its credentials still encrypted. `user` is a user's id.
-
-    `account_id` is the source's own id of the account, None until it is told; `account_confirmed`
-    whether it was told for these credentials. `token_digest` identifies the refresh token."""
+    """A connection as it is stored, its credentials encrypted."""
 
     id: str
+    #: The id of its user (`service.model.user_id`).
     user: str
     tenant: str
     connector: str
-    region: str
-    marketplace_ids: tuple[str, ...]
-    environment: str
+    #: The public settings, by their names in JSON.
+    settings: Mapping[str, Any]
+    #: Those of them that separate accounts of the same id, as one text.
+    realm: str
     name: str
+    #: The secret settings, encrypted; None once it is forgotten.
     credentials: str | None
     created_at: datetime
     checked_at: datetime | None = None
+    #: Why no sync can use it; None while it is usable.
     lost: str | None = None
     schedule: Schedule | None = None
+    #: The source's own id of the account; None until the source names it.
     account_id: str | None = None
+    #: Whether the source has named the account for these credentials.
     account_confirmed: bool = False
+    #: Identifies the credentials; None if there are none.
     token_digest: str | None = None
 
     @property
@@ -183,9 +184,8 @@ class ConnectionStore:
             "user_id": connection.user,
             "tenant_id": connection.tenant,
             "connector": connection.connector,
-            "region": connection.region,
-            "marketplace_ids": msgspec.json.encode(connection.marketplace_ids).decode(),
-            "environment": connection.environment,
+            "settings": msgspec.json.encode(connection.settings, order="sorted").decode(),
+            "realm": connection.realm,
             "name": connection.name,
             "credentials": connection.credentials,
             "created_at": stamp(connection.created_at),
@@ -209,11 +209,11 @@ class ConnectionStore:
         }
         return await self._write(_RECONNECT, row, learn(connection.id, learned), *rest)
 
-    async def told(self, connection: StoredConnection) -> bool:
+    async def confirm_account(self, connection: StoredConnection) -> bool:
         """The source has named the account of these credentials. False if the connection is of
         another, has other credentials by now, or is forgotten; raises Refused if another
         connection of the user has its account."""
-        return await self._write(_TOLD, _whose(connection))
+        return await self._write(_CONFIRM_ACCOUNT, _whose(connection))
 
     async def identify(self, connection_id: str, token_digest: str) -> bool:
         """Keep the digest of a token that has none yet. Raises Refused if another connection of
@@ -225,7 +225,7 @@ class ConnectionStore:
         of = {
             "user_id": connection.user,
             "connector": connection.connector,
-            "environment": connection.environment,
+            "realm": connection.realm,
         }
         rows = await self._engine.read(_HOLDER, _whose(connection) | of)
         return str(rows[0]["id"]) if rows else None
@@ -360,9 +360,8 @@ def _connection(row: Values) -> StoredConnection:
         user=row["user_id"],
         tenant=row["tenant_id"],
         connector=row["connector"],
-        region=row["region"],
-        marketplace_ids=tuple(msgspec.json.decode(row["marketplace_ids"], type=list[str])),
-        environment=row["environment"],
+        settings=msgspec.json.decode(row["settings"], type=dict[str, Any]),
+        realm=row["realm"],
         name=row["name"],
         credentials=row["credentials"],
         created_at=datetime.fromisoformat(row["created_at"]),

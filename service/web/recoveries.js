@@ -1,6 +1,6 @@
 // What is owed: totals by currency, what is not known about them, and the claims one by one.
 import { ask, get } from "./api.js";
-import { drawer, row, RULES } from "./claim.js";
+import { drawer, row } from "./claim.js";
 import { $, busy, h } from "./dom.js";
 import { money, number } from "./format.js";
 import { ended } from "./progress.js";
@@ -82,16 +82,20 @@ export function createRecoveries({ onError, name }) {
     setTimeout(() => URL.revokeObjectURL(url), 10_000);
   }
 
+  /** Offers the rules in the filter. */
+  function offer(rules) {
+    $("claims-rule").append(...rules.map((rule) => h("option", { value: rule.code }, `${rule.code} ${rule.title}`)));
+  }
+
   /** A sync has begun: before the first one ends, the words say so. */
   const begun = () => over || refresh().catch(onError);
 
-  $("claims-rule").append(...Object.entries(RULES).map(([rule, words]) => h("option", { value: rule }, `${rule} ${words}`)));
   for (const filter of [$("claims-status"), $("claims-rule")]) {
     filter.addEventListener("change", () => refresh().catch(onError));
   }
   $("claims-more").addEventListener("click", () => busy($("claims-more"), more, onError));
   $("claims-download").addEventListener("click", () => busy($("claims-download"), download, onError));
-  return { refresh, begun };
+  return { refresh, begun, offer };
 }
 
 /** A line of figures for each currency; where there is none, why not. Nothing unknown is a zero. */

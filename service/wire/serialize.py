@@ -181,24 +181,23 @@ def audit_entry(row: Values) -> sync_shapes.AuditEntryOut:
 # Connections ----------------------------------------------------------------------------------
 
 
-def connection(stored: StoredConnection) -> shapes.Connection:
-    """A connection without its credentials."""
-    return shape_of(shapes.Connection, stored, **_connection(stored))
+def connection(stored: StoredConnection) -> Json:
+    """A connection with its public settings, without its credentials."""
+    shape = shape_of(
+        shapes.Connection,
+        stored,
+        status="lost" if stored.lost else "connected",
+        reason=stored.lost,
+        schedule=schedule(stored.schedule),
+    )
+    return {**msgspec.to_builtins(shape), **stored.settings}
 
 
-def connected(stored: StoredConnection, sync: Sync | str | None) -> shapes.Connected:
+def connected(stored: StoredConnection, sync: Sync | str | None) -> Json:
     """A connection with the sync that was started or resumed on it, or the reason why none was."""
+    links = msgspec.to_builtins(addresses(sync)) if isinstance(sync, Sync) else None
     warning = {"warning": sync} if isinstance(sync, str) else {}
-    links = addresses(sync) if isinstance(sync, Sync) else None
-    return shape_of(shapes.Connected, stored, **_connection(stored), **warning, sync=links)
-
-
-def _connection(stored: StoredConnection) -> Mapping[str, Any]:
-    return {
-        "status": "lost" if stored.lost else "connected",
-        "reason": stored.lost,
-        "schedule": schedule(stored.schedule),
-    }
+    return {**connection(stored), "sync": links, **warning}
 
 
 def schedule(stored: Schedule | None) -> shapes.ScheduleOut | None:

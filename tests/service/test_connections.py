@@ -6,8 +6,10 @@ import pytest
 from cryptography.fernet import Fernet
 
 from connectors.base import ConnectionLost, SystemClock
+from connectors.demo.connector import DemoConnectionSettings
 from service.app import open_parts
-from service.connections import NewConnection, read_keys
+from service.connections import NewConnection
+from service.credentials import read_keys
 from service.errors import StartupError
 from service.model import Actor
 from tests.serving import KEY, settings
@@ -15,7 +17,7 @@ from tests.serving import KEY, settings
 pytestmark = pytest.mark.anyio
 
 ANN = Actor("ann", "ann")
-NEW = NewConnection("demo", "NA", (), "good", "production")
+NEW = NewConnection("demo", DemoConnectionSettings(refresh_token="good"))
 
 
 @pytest.mark.parametrize(
@@ -39,7 +41,7 @@ async def test_demo_mode_needs_no_key(tmp_path: Path) -> None:
     chosen = settings(tmp_path, AUTH_MODE="demo", SECRETS_KEYS="")
     async with open_parts(chosen, SystemClock()) as parts:
         kept = await parts.connections.connect(ANN, NEW)
-        assert (await parts.connections.open(kept.id)).refresh_token == "good"
+        assert (await parts.connections.open(kept.id)).settings.refresh_token == "good"
 
 
 async def test_keys_can_be_exchanged_as_long_as_the_old_one_stays(tmp_path: Path) -> None:
@@ -48,7 +50,7 @@ async def test_keys_can_be_exchanged_as_long_as_the_old_one_stays(tmp_path: Path
     newer = Fernet.generate_key().decode()
     both = settings(tmp_path, SECRETS_KEYS=f"{newer}, {KEY}")
     async with open_parts(both, SystemClock()) as parts:
-        assert (await parts.connections.open(kept.id)).refresh_token == "good"
+        assert (await parts.connections.open(kept.id)).settings.refresh_token == "good"
     async with open_parts(settings(tmp_path, SECRETS_KEYS=newer), SystemClock()) as parts:
         with pytest.raises(ConnectionLost, match="SECRETS_KEYS"):
             await parts.connections.open(kept.id)

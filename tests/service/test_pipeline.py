@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from service import pipeline
-from service.connections import read_keys
+from service.credentials import encrypt, read_keys
 from service.progress import Stage
 from service.store.engine import Statement
 from tests.serving import KEY, Json, Serving, json_of, serve
@@ -131,7 +131,7 @@ async def test_events_tell_what_a_poll_shows(service: Serving) -> None:
 
 async def _spoil_credentials(service: Serving, connection_id: str) -> None:
     """What a seller does who withdraws the authorisation: only the source can tell."""
-    secret = read_keys(KEY).encrypt(b"revoked").decode()
+    secret = encrypt(read_keys(KEY), {"refreshToken": "revoked"})
     sql = "UPDATE connections SET credentials = :secret WHERE id = :id RETURNING id"
     assert await service.parts.store.write(
         Statement(sql, [{"secret": secret, "id": connection_id}])

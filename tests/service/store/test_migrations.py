@@ -8,20 +8,24 @@ import msgspec
 import pytest
 from alembic import command
 from alembic.config import Config
+from cryptography.fernet import Fernet
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import create_engine
 
-from service.connections import read_keys
+from service.app import rotate
+from service.credentials import decrypt, read_keys
 from service.model import user_id
 from service.store.migrations import FOLDER, migrate, newest
 from tests.service.api.answers import TINY, problem
 from tests.serving import KEY, Json, User, read, serve
+from tests.serving import settings as serving_settings
 
 pytestmark = pytest.mark.anyio
 
 AT = "2026-11-20T12:00:00.000000Z"
 DATASETS = ("orders", "inventory", "claims")
+PAUSED = "sync_00000000000000000000000000000001"
 
 
 def old_database(path: Path, revision: str = "0003") -> sqlite3.Connection:
@@ -41,13 +45,20 @@ def insert(database: sqlite3.Connection, table: str, **row: Any) -> None:
     database.execute(f"INSERT INTO {table} ({names}) VALUES ({marks})", tuple(row.values()))
 
 
-def connection(database: sqlite3.Connection, id: str, sub: str, tenant: str) -> None:
+def connection(
+    database: sqlite3.Connection,
+    id: str,
+    sub: str,
+    tenant: str,
+    token: str = "good",
+    region: str = "NA",
+) -> None:
     insert(
         database,
         "connections",
-        **{"id": id, "user_id": sub, "tenant_id": tenant, "connector": "demo", "region": "NA"},
+        **{"id": id, "user_id": sub, "tenant_id": tenant, "connector": "demo", "region": region},
         **{"marketplace_ids": '["DEMO"]', "environment": "production", "name": f"Shop of {id}"},
-        **{"credentials": read_keys(KEY).encrypt(b"good").decode(), "created_at": AT},
+        **{"credentials": read_keys(KEY).encrypt(token.encode()).decode(), "created_at": AT},
     )
 
 
@@ -133,6 +144,23 @@ def shared_sub(path: Path) -> None:
     database.close()
 
 
+def before_settings(path: Path) -> None:
+    """A database of schema 0007, with columns for Amazon's settings and a paused sync."""
+    with old_database(path, "0007") as database:
+        connection(database, "conn_a", "acme/ann", "acme")
+        connection(database, "conn_b", "acme/ann", "acme", token="other", region="EU")
+        connection(database, "conn_c", "acme/ann", "acme", token="gone")
+        sync(database, PAUSED, "acme/ann", "acme", "conn_a", "paused")
+        insert(database, "sync_counts", user_id="acme/ann", total=1)
+        insert(database, "consents", state="x", user_id="acme/ann", begun_at=AT, body="{}")
+        database.execute("UPDATE connections SET account_id = 'shop' WHERE id = 'conn_a'")
+        forgotten = (
+            "UPDATE connections SET credentials = NULL, forgotten_at = ? WHERE id = 'conn_c'"
+        )
+        database.execute(forgotten, (AT,))
+    database.close()
+
+
 async def ids(user: User, path: str, of: str, name: str) -> set[str]:
     return {each[name] for each in read(await user.get(path))[of]}
 
@@ -203,6 +231,45 @@ async def test_a_sync_that_was_paused_goes_on_in_its_own_tenant(tmp_path: Path) 
             )
         )["entries"]
         assert {each["actor"] for each in entries} == {"ann", "service"}
+
+
+async def test_settings_of_before_are_shown_and_a_paused_sync_resumes(tmp_path: Path) -> None:
+    before_settings(tmp_path / "sync.db")
+    async with serve(tmp_path, RETENTION_DAYS="36500", **TINY) as service:
+        ann = service.user("ann", tenant="acme")
+        first, second = read(await ann.get("/api/connections"))["connections"]
+        shown = [first[name] for name in ("id", "region", "marketplaceIds", "environment")]
+        assert shown == ["conn_a", "NA", ["DEMO"], "production"]
+        assert (first["accountId"], second["region"]) == ("shop", "EU")
+        assert (await ann.status(PAUSED))["status"] == "paused"
+        assert (await ann.post(f"/api/sync/resume/{PAUSED}")).status_code == 202
+        assert (await ann.until(PAUSED))["status"] == "complete"
+
+
+async def test_accounts_of_before_cannot_be_connected_twice(tmp_path: Path) -> None:
+    before_settings(tmp_path / "sync.db")
+    async with serve(tmp_path, RETENTION_DAYS="36500", **TINY) as service:
+        ann = service.user("ann", tenant="acme")
+        for token, holder in (("other", "conn_b"), ("new@shop", "conn_a")):
+            body = {"connector": "demo", "refreshToken": token, "skipHistoricalSync": True}
+            answer = await ann.post("/api/connections", body)
+            assert problem(answer, 409, "already_connected")["connectionId"] == holder
+        await ann.connect(refreshToken="new@shop", environment="sandbox")
+        answer = await ann.post("/api/connections/conn_b/reconnect", {"refreshToken": "newer"})
+        assert (answer.status_code, answer.json()["region"]) == (200, "EU")
+
+
+async def test_credentials_of_before_are_rotated_into_the_new_form(tmp_path: Path) -> None:
+    path = tmp_path / "sync.db"
+    before_settings(path)
+    newer = Fernet.generate_key().decode()
+    assert await rotate(serving_settings(tmp_path, SECRETS_KEYS=f"{newer},{KEY}")) == 2
+    sql = "SELECT credentials FROM connections ORDER BY id"
+    stored = [value for (value,) in rows(path, sql)]
+    opened = [decrypt(read_keys(newer), value) for value in stored if value]
+    assert opened == [{"refreshToken": "good"}, {"refreshToken": "other"}]
+    assert stored[2] is None and not any(":" in value for value in stored if value)
+    assert rows(path, "SELECT * FROM consents") == []
 
 
 def rows(path: Path, sql: str) -> list[tuple[Any, ...]]:
