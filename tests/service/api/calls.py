@@ -18,11 +18,11 @@ from tests.service.api.issuer import jwks, rsa, signed
 from tests.service.api.test_recoveries import claim, store_claims
 from tests.serving import Serving, User, read, serve
 
-PUBLIC = {"/healthz", "/readyz", "/", "/web", "/metrics", "/openapi.json", "/docs"}
-"""Paths that need no credentials. Some of them do not exist yet."""
+PUBLIC = {"/healthz", "/readyz", "/", "/web", "/openapi.json", "/docs"}
+"""Paths that need no credentials."""
 STREAM = "/api/sse/sync-progress/{sync_id}"
 
-WORDS = ("sync_id", "connection_id", "claim_id", "dataset", "connector")
+PATH_PARAMETERS = ("sync_id", "connection_id", "claim_id", "dataset", "connector")
 """All path parameters."""
 
 Things = dict[str, str]
