@@ -22,7 +22,7 @@ from service.progress import Outcome
 from service.registry import StartRequest
 from service.schedules import WantedSchedule
 from service.store.connections import StoredConnection
-from service.store.records import Landed
+from service.store.records import StoredDataset
 from service.wire import responses, serialize, shapes
 from service.wire.reading import (
     In,
@@ -215,7 +215,7 @@ async def sync_status(request: Request) -> Response:
     """What is kept of a connection, whether a sync is due, and why."""
     who, here = actor(request), parts(request)
     kept = await here.connections.get(who, request.path_params["connection_id"])
-    landed = await here.records.landed(kept.id)
+    landed = await here.records.datasets(kept.id)
     complete = await here.store.newest_of(who.user, kept.id, Status.COMPLETE)
     newest = await here.store.newest_of(who.user, kept.id)
     datasets = here.sources.get(kept.connector).datasets
@@ -238,7 +238,7 @@ def _why_needed(
     kept: StoredConnection,
     newest: Sync | None,
     datasets: Sequence[Dataset],
-    landed: Mapping[str, Landed],
+    landed: Mapping[str, StoredDataset],
     now: datetime,
 ) -> tuple[str, str]:
     """A word for programs and a sentence for people. What was kept decides: a dry run, or a sync of

@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from service.api.parts import actor, parts
 from service.errors import NotFound
-from service.store.claims import Recovery
+from service.store.claims import StoredClaim
 from service.wire import responses, serialize, shapes
 from service.wire.reading import Paged, cursor, read_cursor, read_query
 from service.wire.tables import csv_line, download
@@ -81,7 +81,7 @@ async def _lines(request: Request, user: str, filters: Mapping[str, str]) -> Asy
         after = found[-1].id
 
 
-def _cells(found: Recovery) -> tuple[str, ...]:
+def _cells(found: StoredClaim) -> tuple[str, ...]:
     told = serialize.recovery(found)
     cells = (getattr(told, name) for name in COLUMNS)
     return tuple("" if each is None else str(each) for each in cells)

@@ -10,10 +10,10 @@ from sse_starlette import ServerSentEvent
 from service.model import Attempt, Status, Sync
 from service.progress import CLAIMS, DatasetProgress
 from service.registry import addresses
-from service.store.claims import Recovery
+from service.store.claims import StoredClaim
 from service.store.connections import Schedule, StoredConnection
 from service.store.engine import Values
-from service.store.records import Landed
+from service.store.records import StoredDataset
 from service.wire import shapes
 
 MAX_ATTEMPTS = 3
@@ -243,7 +243,7 @@ def schedule(kept: Schedule | None) -> shapes.Schedule | None:
     return shapes.Schedule(cron=kept.cron, timezone=kept.timezone, next_run_at=time(kept.next))
 
 
-def landed(name: str, kept: Landed | None) -> shapes.Landed:
+def landed(name: str, kept: StoredDataset | None) -> shapes.Landed:
     coverage = kept.coverage if kept else None
     return shapes.Landed(
         name=name,
@@ -279,7 +279,7 @@ def record(row: Values) -> shapes.Record:
     )
 
 
-def recovery(found: Recovery) -> shapes.Recovery:
+def recovery(found: StoredClaim) -> shapes.Recovery:
     """A claim, as of today."""
     claim = found.claim
     return shapes.Recovery(
