@@ -300,7 +300,7 @@ class _Run:
         page = await fit_page(page, self.sync.dataset(dataset).checkpoint.cursor)
         async with self._turn, self._p.writing:
             begun, now = perf_counter(), self._p.clock.now()
-            landing = await self._p.records.landing(
+            landing = await self._p.records.page_write(
                 self.sync, dataset, page.records, now, self._p.items
             )
             sync = self.sync.advanced(dataset, page, landing.tally, now)
@@ -313,7 +313,7 @@ class _Run:
 
     async def _coverages(self) -> Mapping[str, Coverage]:
         """From when to when each dataset that was read whole is known, with what was before."""
-        landed = await self._p.records.landed(self.sync.connection_id)
+        landed = await self._p.records.datasets(self.sync.connection_id)
         found = {}
         for each in self.sync.sources:
             if each.status is not Outcome.COMPLETE:

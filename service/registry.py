@@ -36,7 +36,7 @@ from service.starting import new_sync
 from service.store.audit import moved, started
 from service.store.connections import ConnectionStore, StoredConnection
 from service.store.engine import Refused, Statement
-from service.store.patience import insist
+from service.store.patience import retry_until_available
 from service.store.records import RecordStore
 from service.store.syncs import Key, SyncStore, revive, save
 
@@ -105,7 +105,7 @@ class Registry:
         connection = _usable(await self._connection(actor, request.connection_id))
         await self._check_day(actor)
         connector = self._sources.get(connection.connector)
-        plan, landed = self._plans.of(actor.plan), await self._records.landed(connection.id)
+        plan, landed = self._plans.of(actor.plan), await self._records.datasets(connection.id)
         now, last = self._clock.now(), await self._store.newest_id(actor.user)
         sync = new_sync(actor, connection, connector, request.options, plan, landed, now, last)
         begun = started(sync, actor, request.by)
@@ -208,7 +208,7 @@ class Registry:
     async def take(self, sync_id: str) -> Sync:
         """Make a sync ours to run. Raises IllegalMove if it is none to run, Overtaken if another
         took it first."""
-        sync = await insist(lambda: self.find(sync_id))
+        sync = await retry_until_available(lambda: self.find(sync_id))
         if sync is None:
             raise NotFound
         taken = sync.taken(self._clock.now())
@@ -221,7 +221,7 @@ class Registry:
 
         Raises Overtaken if somebody else made that version first; then nothing was kept."""
         move = [] if sync.status is Status.IN_PROGRESS else [moved(sync, None)]
-        await insist(lambda: self._keep(save(sync), sync, *move, *rest))
+        await retry_until_available(lambda: self._keep(save(sync), sync, *move, *rest))
 
     async def unfinished(self) -> list[Sync]:
         """What a process that is gone left running: to be submitted at the start."""

@@ -10,7 +10,7 @@ from service.plans import Plan
 from service.progress import CLAIMS, Checkpoint, DatasetProgress, window_to_read
 from service.store.connections import StoredConnection
 from service.store.ids import new_id
-from service.store.records import Landed
+from service.store.records import StoredDataset
 
 
 def new_sync(
@@ -19,7 +19,7 @@ def new_sync(
     connector: Connector,
     options: Options,
     plan: Plan,
-    landed: Mapping[str, Landed],
+    landed: Mapping[str, StoredDataset],
     now: datetime,
     last: str = "",
 ) -> Sync:
@@ -61,7 +61,7 @@ def _progress(dataset: Dataset, window: Window) -> DatasetProgress:
 
 
 def _window(
-    dataset: Dataset, options: Options, plan: Plan, known: Landed | None, now: datetime
+    dataset: Dataset, options: Options, plan: Plan, known: StoredDataset | None, now: datetime
 ) -> Window:
     """Computed once: it stays through every attempt. Unless told, from where the last sync ended;
     all that the dataset reaches back for a full refresh, and for a window that ends in the past."""

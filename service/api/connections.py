@@ -22,7 +22,7 @@ from service.progress import Outcome
 from service.registry import StartRequest
 from service.schedules import WantedSchedule
 from service.store.connections import StoredConnection
-from service.store.records import Landed
+from service.store.records import StoredDataset
 from service.wire import responses, serialize, shapes
 from service.wire.reading import (
     In,
@@ -228,7 +228,7 @@ async def sync_status(request: Request) -> Response:
     """Get the stored data of a connection, and whether a new sync is needed."""
     caller, connection_id = actor(request), request.path_params["connection_id"]
     connection = await parts(request).connections.get(caller, connection_id)
-    landed = await parts(request).records.landed(connection_id)
+    landed = await parts(request).records.datasets(connection_id)
     store = parts(request).store
     complete = await store.newest_of(caller.user, connection_id, Status.COMPLETE)
     newest = await store.newest_of(caller.user, connection_id)
@@ -255,7 +255,7 @@ def _why_needed(
     connection: StoredConnection,
     newest: Sync | None,
     datasets: Sequence[Dataset],
-    landed: Mapping[str, Landed],
+    landed: Mapping[str, StoredDataset],
     now: datetime,
 ) -> tuple[str, str]:
     """A reason for programs, and a sentence for people. The stored data decides: a dry run, or a

@@ -1,4 +1,4 @@
-"""Waiting for a database that is away: what a running sync does, for it has time."""
+"""Waiting until a database is available: what a running sync does, since it has time."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
@@ -16,12 +16,12 @@ T = TypeVar("T")
 log = structlog.get_logger()
 
 
-async def insist(call: Callable[[], Awaitable[T]]) -> T:
-    """Again and again until the database answers. Between two tries it can be cancelled."""
+async def retry_until_available(call: Callable[[], Awaitable[T]]) -> T:
+    """The result of the call, retried while the database is unavailable. Cancellable in between."""
     pause = FIRST_PAUSE
     while True:
         try:
-            found = await call()
+            result = await call()
         except Unavailable as error:
             if pause == FIRST_PAUSE and not error.logged:
                 log.error("database_away", reason=str(error))
@@ -30,11 +30,11 @@ async def insist(call: Callable[[], Awaitable[T]]) -> T:
         else:
             if pause > FIRST_PAUSE:
                 log.warning("database_back")
-            return found
+            return result
 
 
 class PatientEngine:
-    """An engine whose calls never raise Unavailable, however long it takes."""
+    """An engine whose calls wait instead of raising Unavailable; all but `ping`."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -43,18 +43,18 @@ class PatientEngine:
         await self._engine.ping()
 
     async def read(self, sql: str, values: Values) -> Sequence[Values]:
-        return await insist(lambda: self._engine.read(sql, values))
+        return await retry_until_available(lambda: self._engine.read(sql, values))
 
     async def fetch(
         self, sql: str, columns: Sequence[str], values: Values, table: Table | None = None
     ) -> Sequence[Sequence[Any]]:
-        return await insist(lambda: self._engine.fetch(sql, columns, values, table))
+        return await retry_until_available(lambda: self._engine.fetch(sql, columns, values, table))
 
     async def write(self, guard: Statement, rest: Sequence[Statement]) -> bool:
-        return await insist(lambda: self._engine.write(guard, rest))
+        return await retry_until_available(lambda: self._engine.write(guard, rest))
 
     async def wipe(self, thoroughly: bool) -> bool:
-        return await insist(lambda: self._engine.wipe(thoroughly))
+        return await retry_until_available(lambda: self._engine.wipe(thoroughly))
 
     async def close(self) -> None:
         await self._engine.close()

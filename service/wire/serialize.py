@@ -13,10 +13,10 @@ from sse_starlette import ServerSentEvent
 from service.links import sync_links
 from service.model import Attempt, Status, Sync
 from service.progress import CLAIMS, DatasetProgress
-from service.store.claims import Recovery
+from service.store.claims import StoredClaim
 from service.store.connections import Schedule, StoredConnection
 from service.store.engine import Values
-from service.store.records import Landed
+from service.store.records import StoredDataset
 from service.wire import shapes, sync_shapes
 from service.wire.fields import Out
 
@@ -206,7 +206,7 @@ def schedule(stored: Schedule | None) -> shapes.ScheduleOut | None:
     return shape_of(shapes.ScheduleOut, stored, next_run_at=time(stored.next))
 
 
-def landed(name: str, stored: Landed | None) -> shapes.LandedOut:
+def landed(name: str, stored: StoredDataset | None) -> shapes.LandedOut:
     coverage = stored.coverage if stored else None
     return shapes.LandedOut(
         name=name,
@@ -232,12 +232,12 @@ def record(row: Values) -> shapes.RecordOut:
     )
 
 
-def recovery(stored: Recovery) -> shapes.RecoveryOut:
+def recovery(stored: StoredClaim) -> shapes.RecoveryOut:
     return shape_of(shapes.RecoveryOut, stored.claim, **_recovery(stored))
 
 
 def proven_recovery(
-    stored: Recovery, evidence: Mapping[str, list[shapes.RecordOut]]
+    stored: StoredClaim, evidence: Mapping[str, list[shapes.RecordOut]]
 ) -> shapes.ProvenRecovery:
     """A claim with the records that prove it, by dataset."""
     return shape_of(
@@ -245,7 +245,7 @@ def proven_recovery(
     )
 
 
-def _recovery(stored: Recovery) -> Json:
+def _recovery(stored: StoredClaim) -> Json:
     return {
         "id": stored.id,
         "status": stored.status,

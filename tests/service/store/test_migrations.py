@@ -1,4 +1,4 @@
-"""A database of an older version: every row finds its user, and what was paused goes on."""
+"""Databases of older schemas: each row gets its user and settings, and paused syncs resume."""
 
 import sqlite3
 from pathlib import Path
@@ -15,6 +15,7 @@ from sqlalchemy import create_engine
 
 from service.app import rotate
 from service.credentials import decrypt, read_keys
+from service.errors import StartupError
 from service.model import user_id
 from service.store.migrations import FOLDER, migrate, newest
 from tests.service.api.answers import TINY, problem
@@ -29,7 +30,7 @@ PAUSED = "sync_00000000000000000000000000000001"
 
 
 def old_database(path: Path, revision: str = "0003") -> sqlite3.Connection:
-    """A database with the schema that it had at a revision."""
+    """An empty database of an older schema."""
     engine = create_engine(f"sqlite:///{path}", isolation_level="AUTOCOMMIT")
     config = Config()
     config.set_main_option("script_location", str(FOLDER).replace("%", "%%"))
@@ -65,7 +66,7 @@ def connection(
 def sync(
     database: sqlite3.Connection, id: str, sub: str, tenant: str, of: str, status: str = "complete"
 ) -> None:
-    """As the version before kept it: the sub alone is the user."""
+    """A sync as schema 0003 stored it: the `sub` alone is the user."""
     ended = None if status in ("pending", "in_progress", "paused") else AT
     span = {"since": "2026-08-20T12:00:00Z", "until": "2026-11-20T12:00:00Z"}
     datasets = [{"name": n, "label": n, "checkpoint": {"window": span}} for n in DATASETS]
@@ -118,7 +119,7 @@ def cost(database: sqlite3.Connection, sub: str, sku: str) -> None:
 
 
 def shared_sub(path: Path) -> None:
-    """One sub in two tenants, who share all that the version before kept by the sub alone."""
+    """One `sub` in two tenants, which share everything that was stored by the `sub` alone."""
     with old_database(path) as database:
         connection(database, "conn_a", "ann", "acme")
         connection(database, "conn_b", "ann", "other")
@@ -126,7 +127,7 @@ def shared_sub(path: Path) -> None:
         sync(database, "sync_00000000000000000000000000000002", "ann", "other", "conn_b")
         sync(
             database, "sync_00000000000000000000000000000003", "ann", "other", "conn_a"
-        )  # by one tenant, of the other's account
+        )  # started by one tenant with the other's account
         sync(database, "sync_00000000000000000000000000000004", "ann", "other", "conn_b", "paused")
         insert(database, "sync_counts", user_id="ann", total=4)
         for number, (tenant, of) in enumerate([("acme", "a"), ("other", "b"), ("other", "a")], 1):
@@ -162,7 +163,7 @@ def before_settings(path: Path) -> None:
 
 
 async def ids(user: User, path: str, of: str, name: str) -> set[str]:
-    return {each[name] for each in read(await user.get(path))[of]}
+    return {row[name] for row in read(await user.get(path))[of]}
 
 
 async def has(user: User) -> dict[str, set[str]]:
@@ -175,7 +176,7 @@ async def has(user: User) -> dict[str, set[str]]:
     }
 
 
-async def test_both_tenants_of_a_shared_sub_end_with_their_own(tmp_path: Path) -> None:
+async def test_each_tenant_of_a_shared_sub_gets_its_own_rows(tmp_path: Path) -> None:
     shared_sub(tmp_path / "sync.db")
     async with serve(tmp_path, RETENTION_DAYS="36500", **TINY) as service:
         acme, other = (service.user("ann", tenant=each) for each in ("acme", "other"))
@@ -210,7 +211,7 @@ async def test_both_tenants_of_a_shared_sub_end_with_their_own(tmp_path: Path) -
         assert (await has(bob))["costs"] == {"CUP"}
 
 
-async def test_a_sync_that_was_paused_goes_on_in_its_own_tenant(tmp_path: Path) -> None:
+async def test_a_paused_sync_resumes_in_its_own_tenant(tmp_path: Path) -> None:
     shared_sub(tmp_path / "sync.db")
     async with serve(tmp_path, RETENTION_DAYS="36500", **TINY) as service:
         acme, other = (service.user("ann", tenant=each) for each in ("acme", "other"))
@@ -220,7 +221,7 @@ async def test_a_sync_that_was_paused_goes_on_in_its_own_tenant(tmp_path: Path) 
             404,
             "not_found",
         )
-        assert (await acme.whole_sync())["status"] == "complete", "none is live in this tenant"
+        assert (await acme.whole_sync())["status"] == "complete", "no sync is live in this tenant"
         assert (
             await other.post("/api/sync/resume/sync_00000000000000000000000000000004")
         ).status_code == 202
@@ -279,7 +280,7 @@ def rows(path: Path, sql: str) -> list[tuple[Any, ...]]:
     return found
 
 
-def test_keys_counts_and_costs_follow_what_they_can_be_traced_to(tmp_path: Path) -> None:
+def test_keys_counts_and_costs_get_the_user_that_they_can_be_traced_to(tmp_path: Path) -> None:
     path = tmp_path / "sync.db"
     shared_sub(path)
     assert migrate(f"sqlite:///{path}") == newest()
@@ -288,7 +289,7 @@ def test_keys_counts_and_costs_follow_what_they_can_be_traced_to(tmp_path: Path)
     counts = rows(path, "SELECT user_id, total FROM sync_counts ORDER BY user_id")
     assert counts == [("acme/ann", 2), ("other/ann", 2)]
     costs = rows(path, "SELECT user_id, sku FROM costs ORDER BY sku")
-    assert costs == [("acme/bob", "CUP"), ("/ann", "MUG")], "nobody's, and not lost"
+    assert costs == [("acme/bob", "CUP"), ("/ann", "MUG")], "unassigned, and not lost"
     assert rows(path, "SELECT * FROM consents") == []
     for user, tenant, body in rows(path, "SELECT user_id, tenant_id, body FROM sync_progress"):
         whole = msgspec.json.decode(body)
@@ -301,10 +302,10 @@ names = st.text(st.sampled_from("a/%2F"), min_size=1, max_size=4)
 
 @settings(max_examples=25, deadline=None)
 @given(pairs=st.sets(st.tuples(names, names), min_size=1, max_size=6))
-def test_names_that_look_like_ids_of_others_stay_apart(
+def test_names_that_look_like_ids_of_other_users_stay_apart(
     tmp_path_factory: pytest.TempPathFactory, pairs: set[tuple[str, str]]
 ) -> None:
-    """A sub may read like another user's new id, half way through the migration too."""
+    """A `sub` may look like another user's new id, also during the migration."""
     path = tmp_path_factory.mktemp("old") / "sync.db"
     subs: set[str] = set()
     with old_database(path) as database:
@@ -328,3 +329,18 @@ def test_names_that_look_like_ids_of_others_stay_apart(
     alone = {sub: {t for t, s in pairs if s == sub} for sub in subs}
     owners = {user_id(min(t), sub) if len(t) == 1 else f"/{sub}" for sub, t in alone.items()}
     assert {each for (each,) in rows(path, "SELECT user_id FROM costs")} == owners
+
+
+def test_a_second_migration_changes_nothing(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'sync.db'}"
+    assert migrate(url) == migrate(url) == newest()
+
+
+def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'sync.db'}"
+    migrate(url)
+    with sqlite3.connect(tmp_path / "sync.db") as database:
+        database.execute("UPDATE alembic_version SET version_num = '9999'")
+    database.close()
+    with pytest.raises(StartupError, match="newer version"):
+        migrate(url)
