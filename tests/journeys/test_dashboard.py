@@ -213,7 +213,7 @@ def test_the_form_asks_for_the_settings_of_the_chosen_connector(page: Page, tmp_
         connectors = Select(form.find_element(By.NAME, "connector"))
         assert [option.text for option in connectors.options] == ["Amazon", "Demo"]
         regions = Select(form.find_element(By.NAME, "region"))
-        assert [option.text for option in regions.options][0] == "North America"
+        assert regions.first_selected_option.text == "North America"
         assert page.browser.find_element(By.ID, "authorise").is_displayed()
         connectors.select_by_visible_text("Demo")
         assert not page.browser.find_element(By.ID, "authorise").is_displayed()
