@@ -351,7 +351,7 @@ OWN: dict[str, str] = {
 }
 """Routes that list what a user has, and which of the user's things each must contain."""
 ACTIONS = {
-    *("/api/sync/start", "/api/sync/force", "/api/session", "/api/me"),
+    *("/api/sync/start", "/api/sync/force", "/api/session", "/api/me", "/api/connectors"),
     *("/api/connections/{connector}/authorize", "/api/connections/{connector}/callback"),
 }
 """Routes that name no thing of a user and list none."""
