@@ -69,8 +69,8 @@ class SettingsType:
         """The settings made of these values; later ones win. Values that the connector no longer
         declares are left out. Raises msgspec.ValidationError if the rest is not acceptable."""
         values = {name: value for part in parts for name, value in part.items()}
-        known = {name: value for name, value in values.items() if name in self._fields}
-        return msgspec.convert(known, self.struct)
+        declared = {name: value for name, value in values.items() if name in self._fields}
+        return msgspec.convert(declared, self.struct)
 
     def realm(self, public: Mapping[str, Any]) -> str:
         """The values that separate accounts of the same id, in one comparable text."""
@@ -103,9 +103,9 @@ def default(field: FieldInfo) -> Any:
 def _separating(struct: type[ConnectionSettings]) -> Sequence[str]:
     """The fields that are marked with SEPARATES_ACCOUNTS."""
     info = cast(StructType, msgspec.inspect.type_info(struct))
-    marked = [each for each in info.fields if isinstance(each.type, Metadata)]
+    annotated = [field for field in info.fields if isinstance(field.type, Metadata)]
     return [
         field.encode_name
-        for field in marked
+        for field in annotated
         if (cast(Metadata, field.type).extra or {}).get("separates_accounts")
     ]

@@ -1,6 +1,6 @@
 """Connections: connect, reconnect, schedule, list and forget accounts.
 
-Credentials are encrypted here and leave only towards their connector."""
+Credentials are encrypted here and are passed to their connector only."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -177,13 +177,13 @@ class Connections:
     # Schedules --------------------------------------------------------------------------------
 
     async def schedule(
-        self, actor: Actor, connection_id: str, wanted: WantedSchedule | None
+        self, actor: Actor, connection_id: str, requested: WantedSchedule | None
     ) -> StoredConnection:
         """Start syncs by this schedule, or by none. Raises Invalid naming the field."""
         stored = await self.get(actor, connection_id)
-        schedule = wanted.begun(self._clock.now(), actor.plan) if wanted else None
-        action = "scheduled" if wanted else "unscheduled"
-        details = {"cron": wanted.cron, "timezone": wanted.timezone} if wanted else {}
+        schedule = requested.begun(self._clock.now(), actor.plan) if requested else None
+        action = "scheduled" if requested else "unscheduled"
+        details = msgspec.to_builtins(requested) if requested else {}
         entry = self._note(actor, stored, action, details)
         if not await self._store.schedule(connection_id, schedule, entry):
             raise NotFound

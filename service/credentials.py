@@ -51,7 +51,7 @@ def decrypt(keys: MultiFernet, stored: str) -> dict[str, Any]:
 
 
 def digest(secrets: Mapping[str, Any]) -> str | None:
-    """Identifies credentials, which cannot be derived from it. None if there are none.
+    """Identifies credentials, which cannot be derived from it. None without any.
 
     One text alone is hashed as it is, so that digests from before schema 0008 stay valid."""
     if not secrets:

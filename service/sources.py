@@ -59,8 +59,8 @@ class Sources:
 
     def _check(self, name: str) -> None:
         if name not in self._connectors:
-            known = ", ".join(self.names)
-            raise Invalid.field("connector", f"Unknown connector {name!r}. Must be one of {known}.")
+            names = ", ".join(self.names)
+            raise Invalid.field("connector", f"Unknown connector {name!r}. Must be one of {names}.")
 
 
 @asynccontextmanager

@@ -119,27 +119,31 @@ class ClaimStore:
 
 
 def findings(
-    sync: Sync, found: Findings, at: datetime, twins: Sequence[str] = ()
+    sync: Sync, detected: Findings, at: datetime, twins: Sequence[str] = ()
 ) -> Sequence[Statement]:
     """The statements that store a detection. Claims are stored or settled; claims that their rule
     no longer finds are deleted. Claims of rules that did not run stay as they are.
 
     `twins` are other connections of the same account. A claim found here replaces theirs, and a
     claim settled here is settled for them, too."""
-    when, keys = {"sync_id": sync.id, "at": stamp(at)}, [claim.id for claim in found.claims]
+    when, keys = {"sync_id": sync.id, "at": stamp(at)}, [claim.id for claim in detected.claims]
     everywhere = (sync.connection_id, *twins)
     return [
-        Statement(_KEEP, [_row(sync, claim) | when for claim in found.claims]),
+        Statement(_KEEP, [_row(sync, claim) | when for claim in detected.claims]),
         Statement(_SUPERSEDE, [{"id": _id(twin, key)} for twin in twins for key in keys]),
         Statement(
             _SETTLE,
-            [{"id": _id(one, key)} | when for one in everywhere for key in found.settled],
+            [
+                {"id": _id(connection_id, key)} | when
+                for connection_id in everywhere
+                for key in detected.settled
+            ],
         ),
         Statement(
             _WITHDRAW,
             [
                 {"connection_id": sync.connection_id, "rule": rule, "sync_id": sync.id}
-                for rule in found.ran
+                for rule in detected.ran
             ],
         ),
     ]

@@ -158,7 +158,7 @@ class StoredConnection(msgspec.Struct, frozen=True):
     account_id: str | None = None
     #: Whether the source has named the account for these credentials.
     account_confirmed: bool = False
-    #: Identifies the credentials; None if there are none.
+    #: Identifies the credentials; None without any.
     token_digest: str | None = None
 
     @property

@@ -35,17 +35,17 @@ class Place:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._known: dict[str, Identity] = {}
+        self._identities: dict[str, Identity] = {}
         self._gone = False
 
     def remember(self) -> None:
         """Take the present files as the ones that were opened."""
         files = {name: _identity(name) for name in map(self._name, SUFFIXES)}
-        self._known = {name: identity for name, identity in files.items() if identity}
+        self._identities = {name: identity for name, identity in files.items() if identity}
 
     def check(self) -> None:
         """Raises Gone if a file is missing or another one; logs it once. A microsecond a file."""
-        gone = [name for name, known in self._known.items() if _identity(name) != known]
+        gone = [name for name, opened in self._identities.items() if _identity(name) != opened]
         if not gone:
             if self._gone:
                 log.warning("database_back")
@@ -149,5 +149,5 @@ def _in_use(path: Path, by: str) -> StartupError:
 def _make_private(path: Path) -> None:
     """Make the files readable by their owner only. SQLite gives new ones the database's mode."""
     for suffix in SUFFIXES:
-        with suppress(OSError):  # not there, or somebody else's
+        with suppress(OSError):  # missing, or another user's
             os.chmod(f"{path}{suffix}", PRIVATE_FILE)

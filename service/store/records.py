@@ -25,12 +25,12 @@ _SEE = """
 UPDATE records SET seen = :sync_id
  WHERE connection_id = :connection_id AND dataset = :dataset AND id IN (SELECT rows.id FROM {rows})
 """
-_KNOWN = """
+_STORED = """
 SELECT id, hash, seen FROM records
  WHERE connection_id = :connection_id AND dataset = :dataset
    AND id IN (SELECT rows.id FROM {rows})
 """
-_KNOWN_ITEMS = """
+_ITEMS_OF_SYNC = """
 SELECT record_id FROM sync_history_items
  WHERE sync_id = :sync_id AND dataset = :dataset
    AND record_id IN (SELECT rows.id FROM {rows})
@@ -90,7 +90,7 @@ class StoredDataset(msgspec.Struct, frozen=True):
 
     dataset: str
     records: int
-    #: The span that was read without a gap; None if none is known.
+    #: The span that was read without a gap; None if unknown.
     coverage: Coverage | None = None
     #: The sync that read it last.
     sync_id: str | None = None
@@ -117,27 +117,27 @@ class RecordStore:
         The comparison is safe outside of the write: only the owner of this sync writes these rows,
         and the guard of the write fails if the sync has another owner. `items` selects the records
         whose outcome is stored, unless the sync has that option: failed, or all."""
-        known, noted = await self._known(sync, dataset, records)
-        page = _Sorted(sync, known, noted, sync.options.items or items)
+        stored, with_items = await self._compare(sync, dataset, records)
+        page = _Sorted(sync, stored, with_items, sync.options.items or items)
         for record in {record.id: record for record in records}.values():
             page.add(record)
         return page.write(dataset, at)
 
-    async def _known(
+    async def _compare(
         self, sync: Sync, dataset: str, records: Sequence[Record]
     ) -> tuple[Mapping[str, tuple[str, str]], frozenset[str]]:
         """The hash and the last sync of each stored record; the ids with an item of this sync."""
         of = {"connection_id": sync.connection_id, "dataset": dataset}
         ids = [record.id for record in records]
-        rows = await self._engine.fetch(_KNOWN, ("id", "hash", "seen"), of, {"id": ids})
-        known = {row[0]: (row[1], row[2]) for row in rows}
+        rows = await self._engine.fetch(_STORED, ("id", "hash", "seen"), of, {"id": ids})
+        stored = {row[0]: (row[1], row[2]) for row in rows}
         if not sync.options.dry_run:
             ids = [record.id for record in records if record.error is not None]
         if not ids:
-            return known, frozenset()
+            return stored, frozenset()
         of = {"sync_id": sync.id, "dataset": dataset}
-        items = await self._engine.fetch(_KNOWN_ITEMS, ("record_id",), of, {"id": ids})
-        return known, frozenset(row[0] for row in items)
+        items = await self._engine.fetch(_ITEMS_OF_SYNC, ("record_id",), of, {"id": ids})
+        return stored, frozenset(row[0] for row in items)
 
     async def sweep(
         self, sync: Sync, dataset: DatasetProgress, at: datetime, items: str = "failed"
@@ -222,14 +222,14 @@ class _Sorted:
     def __init__(
         self,
         sync: Sync,
-        known: Mapping[str, tuple[str, str]],
-        noted: frozenset[str],
+        stored: Mapping[str, tuple[str, str]],
+        with_items: frozenset[str],
         items: str,
     ) -> None:
         self._sync = sync
         self._all = items == "all" or sync.options.dry_run
-        self._known = known
-        self._noted = noted
+        self._stored = stored
+        self._with_items = with_items
         self._counts = dict.fromkeys(("created", "updated", "unchanged", "failed"), 0)
         self._fresh: list[tuple[Record, str]] = []
         self._unchanged: list[str] = []
@@ -237,21 +237,21 @@ class _Sorted:
 
     def add(self, record: Record) -> None:
         """Sort one record. If this sync has read it before, it is stored but not counted again."""
-        if record.id in self._noted:
+        if record.id in self._with_items:
             return
         if record.error is not None:
             self._count(record, "failed")
             return
         digest = _hash(record)
-        stored, seen_by = self._known.get(record.id, (None, None))
+        stored_hash, seen_by = self._stored.get(record.id, (None, None))
         if seen_by == self._sync.id:
-            self._fresh += [] if stored == digest else [(record, digest)]
-        elif stored == digest:
+            self._fresh += [] if stored_hash == digest else [(record, digest)]
+        elif stored_hash == digest:
             self._unchanged.append(record.id)
             self._count(record, "unchanged")
         else:
             self._fresh.append((record, digest))
-            self._count(record, "created" if stored is None else "updated")
+            self._count(record, "created" if stored_hash is None else "updated")
 
     def _count(self, record: Record, outcome: str) -> None:
         self._counts[outcome] += 1

@@ -215,8 +215,9 @@ class SyncStore:
         syncs = [_sync(row) for row in rows]
         if before:
             return syncs, None
-        known = counted and rows
-        return syncs, rows[0]["total"] if known else await self.count(user, filters)
+        if counted and rows:
+            return syncs, rows[0]["total"]
+        return syncs, await self.count(user, filters)
 
     async def count(self, user: str, filters: Mapping[str, Any]) -> int | None:
         """The number of syncs: exact without filters; with filters up to COUNTED_AT_MOST, else

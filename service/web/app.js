@@ -9,12 +9,12 @@ import { ended } from "./progress.js";
 import { createRecords } from "./records.js";
 import { createRecoveries } from "./recoveries.js";
 import { createRun } from "./run.js";
-import { askWhoYouAre, demo, offerSignOut } from "./session.js";
+import { requestSignIn, demo, offerSignOut } from "./session.js";
 
 /** Shows what went wrong, in the words of the service; null removes it. */
 function onError(error) {
   if (error?.status === 401 && $("sign-in").hidden) {
-    askWhoYouAre(onError);
+    requestSignIn(onError);
     error = null;
   }
   const close = h("button", { class: "quiet", onclick: () => onError(null) }, "Close");
@@ -46,7 +46,7 @@ function onSync(sync) {
   if (begun || over) history.refresh().catch(onError);
   if (begun) recoveries.begun();
   if (over) for (const list of [records, recoveries]) list.refresh().catch(onError);
-  if (over || paused) accounts.refresh().catch(onError); // it may have been lost
+  if (over || paused) accounts.refresh().catch(onError); // the account may have been lost
 }
 
 async function open() {

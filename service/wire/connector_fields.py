@@ -45,16 +45,16 @@ class ConnectorFields:
 
     def _given(self, secret: bool | None) -> tuple[Json, Sequence[str]]:
         """The fields of requests; a field is required where every connector requires it."""
-        found = self._fields(secret, _without_titles)
+        properties = self._fields(secret, _without_titles)
         required = [set(schema.get("required", ())) for schema in self._schemas]
-        return found, [name for name in found if all(name in names for names in required)]
+        return properties, [name for name in properties if all(name in names for names in required)]
 
     def _shown(self) -> tuple[Json, Sequence[str]]:
         """The public fields of responses. Only their types are promised: a value may be stored
         since before its field had the limits that it has now."""
-        found = self._fields(False, _type_of)
+        properties = self._fields(False, _type_of)
         present = [schema["properties"] for schema in self._schemas]
-        return found, [name for name in found if all(name in names for names in present)]
+        return properties, [name for name in properties if all(name in names for names in present)]
 
     def _fields(self, secret: bool | None, view: Any) -> Json:
         """By name; where connectors differ about a field, any of its forms."""
@@ -63,10 +63,11 @@ class ConnectorFields:
             for name, field in schema["properties"].items():
                 if secret is None or secret == bool(field.get("writeOnly")):
                     form = view(field)
-                    known = forms.setdefault(name, [])
-                    known += [] if form in known else [form]
+                    if form not in forms.setdefault(name, []):
+                        forms[name].append(form)
         return {
-            name: known[0] if len(known) == 1 else {"anyOf": known} for name, known in forms.items()
+            name: different[0] if len(different) == 1 else {"anyOf": different}
+            for name, different in forms.items()
         }
 
 

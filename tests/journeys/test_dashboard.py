@@ -14,7 +14,7 @@ import pytest
 from selenium import webdriver
 from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver.common.by import By
-from selenium.webdriver.support.ui import WebDriverWait
+from selenium.webdriver.support.ui import Select, WebDriverWait
 
 from tests.journeys.browser import chromium
 
@@ -202,3 +202,27 @@ def test_claims_are_shown_with_the_totals_of_the_api_and_with_their_evidence(
         page.browser.find_element(By.CSS_SELECTOR, f"{body} .evidence summary").click()
         page.until(lambda: "{" in page.text(f"{body} .evidence pre"), "No evidence opened")
         assert page.complaints() == []
+
+
+@pytest.mark.timeout(120)
+def test_the_form_asks_for_the_settings_of_the_chosen_connector(page: Page, tmp_path: Path) -> None:
+    with demo(tmp_path / "data", "--orders", "10", "--speed", "600") as address:
+        page.browser.get(address)
+        page.click("nav button", "Connect another")
+        form = page.browser.find_element(By.ID, "connect")
+        connectors = Select(form.find_element(By.NAME, "connector"))
+        assert [option.text for option in connectors.options] == ["Amazon", "Demo"]
+        regions = Select(form.find_element(By.NAME, "region"))
+        assert regions.first_selected_option.text == "North America"
+        assert page.browser.find_element(By.ID, "authorise").is_displayed()
+        connectors.select_by_visible_text("Demo")
+        assert not page.browser.find_element(By.ID, "authorise").is_displayed()
+        token = form.find_element(By.NAME, "refreshToken")
+        assert token.get_attribute("type") == "password"
+        token.clear()
+        page.click("#connect button", "Connect")
+        page.shows("#connect .problem", "Must not be empty.")
+        token.send_keys("good")
+        page.click("#connect button", "Connect")
+        page.until(lambda: "Demo · NA · DEMO · production" in page.text("#accounts"), "Not listed")
+        assert len(httpx.get(f"{address}/api/connections").json()["connections"]) == 2

@@ -35,9 +35,9 @@ def migrate(url: str) -> str:
     )
     try:
         with engine.connect() as connection:
-            known = inspect(connection).has_table("alembic_version")
+            migrated = inspect(connection).has_table("alembic_version")
             query = text("SELECT version_num FROM alembic_version")
-            revision = connection.execute(query).scalar() if known else None
+            revision = connection.execute(query).scalar() if migrated else None
             _refuse_newer(revision)
             if revision != newest():
                 config = Config()
