@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, date, datetime, timedelta
-from typing import NewType, Protocol
+from typing import Any, NewType, Protocol
 
 import anyio
 import msgspec
@@ -37,6 +37,32 @@ class SystemClock:
         await anyio.sleep(seconds)
 
 
+# What a connector asks a user for --------------------------------------------------------------
+
+SECRET = msgspec.Meta(extra_json_schema={"writeOnly": True})
+"""Marks a field of a connector's settings as a credential: encrypted at rest, never returned."""
+
+SEPARATES_ACCOUNTS = msgspec.Meta(extra={"separates_accounts": True})
+"""Marks a public field whose value is part of an account's identity: the same account id under
+another value (an environment, say) is another account."""
+
+
+def choices(titles: Mapping[str, str]) -> msgspec.Meta:
+    """Lists the values of a field with their titles, for a form. It does not restrict the field."""
+    options = [{"const": value, "title": title} for value, title in titles.items()]
+    return msgspec.Meta(extra_json_schema={"oneOf": options})
+
+
+class ConnectionSettings(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
+    """What a user gives to connect an account. A connector declares its own fields in a subclass.
+
+    Fields are texts, numbers, booleans or lists of those. They are part of a flat JSON object, so
+    the names in `service.connection_settings.RESERVED` are not available."""
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"  # never the credentials
+
+
 class Dataset(msgspec.Struct, frozen=True):
     """One kind of record of a source.
 
@@ -54,6 +80,8 @@ class Dataset(msgspec.Struct, frozen=True):
     overlap: timedelta = timedelta(0)
     lasting: bool = False
     tells_account: bool = False
+    #: The columns of its records in a table, in order.
+    columns: Sequence[str] = ()
 
 
 class Window(msgspec.Struct, frozen=True):
@@ -72,10 +100,8 @@ class Connection(msgspec.Struct, frozen=True):
 
     id: str
     connector: str
-    region: str
-    marketplace_ids: tuple[str, ...]
-    environment: str
-    refresh_token: str
+    #: A value of the connector's `settings` type, its secrets in the clear.
+    settings: Any
     learned: Mapping[str, str] = {}
     account_id: str | None = None
 
@@ -91,7 +117,8 @@ class Account(msgspec.Struct, frozen=True):
     """
 
     name: str
-    marketplace_ids: tuple[str, ...]
+    #: The settings to store instead of the given ones, with what the user left open filled in.
+    settings: ConnectionSettings | None = None
     learned: Mapping[str, str] = {}
     id: str | None = None
 
@@ -204,11 +231,31 @@ class Records(Protocol):
         """What the user said that a unit costs."""
 
 
+class ClaimRule(msgspec.Struct, frozen=True):
+    """A rule by which a connector finds claims, as users see it."""
+
+    #: Its stable code, which claims carry.
+    code: str
+    title: str
+    #: One sentence on what it finds.
+    sentence: str
+
+
 class Connector(Protocol):
-    """Reads one kind of source. To add a source, write one of these in a folder of its own."""
+    """Reads one kind of source. To add a source, write one of these in a folder of its own.
+
+    A connector that finds claims also has `rules: Sequence[ClaimRule]`."""
 
     @property
     def name(self) -> str: ...
+
+    @property
+    def label(self) -> str:
+        """The name that users see."""
+
+    @property
+    def settings(self) -> type[ConnectionSettings]:
+        """What it needs to connect an account."""
 
     @property
     def datasets(self) -> Sequence[Dataset]: ...
@@ -239,9 +286,10 @@ class Connector(Protocol):
 
 
 class Granted(msgspec.Struct, frozen=True):
-    """What a consent brought: a refresh token, and the account's id if the source told it."""
+    """What a user or a consent grants: secret settings by their names in JSON, and the account's id
+    if the source names it."""
 
-    refresh_token: str
+    settings: Mapping[str, Any]
     account_id: str | None = None
 
     def __repr__(self) -> str:
@@ -251,8 +299,10 @@ class Granted(msgspec.Struct, frozen=True):
 class Consent(Protocol):
     """What a connector offers beside, if users can authorise it on a page of the source."""
 
-    def authorize_url(self, region: str, state: str, redirect_uri: str) -> str:
-        """Where to send the user. Raises InvalidConnection or Misconfigured."""
+    def authorize_url(self, settings: Mapping[str, Any], state: str, redirect_uri: str) -> str:
+        """Where to send the user; `settings` are the public ones, by their names in JSON.
+
+        Raises InvalidConnection or Misconfigured."""
 
     async def exchange(self, answer: Mapping[str, str], redirect_uri: str) -> Granted:
         """What is granted for what the source sent the user back with (a query's parameters).

@@ -297,17 +297,12 @@ def _demo_key(data: Path) -> str:
 async def connect_demo(parts: Parts, body: Json) -> None:
     """Make the sandbox's seller the demo user's only connection, unless it is already."""
     actor = Actor(DEMO_USER, DEMO_USER)
-    new = NewConnection(
-        connector=body["connector"],
-        region=body["region"],
-        marketplace_ids=tuple(body["marketplaceIds"]),
-        refresh_token=body["refreshToken"],
-        environment=body["environment"],
-    )
+    settings = parts.sources.settings(body["connector"])
+    new = NewConnection(body["connector"], settings.join(body))
     connected = False
     for connection in await parts.connections.list(actor):
         opened = await parts.connections.open(connection.id)
-        if opened.refresh_token == new.refresh_token:
+        if settings.split(opened.settings)[1] == settings.split(new.settings)[1]:
             connected = True
         else:
             await parts.connections.forget(actor, connection.id, erase=False)

@@ -23,7 +23,9 @@ import connectors
 from connectors.base import Clock, SystemClock
 from service.api.parts import Parts
 from service.api.routes import routes
-from service.connections import Connections, read_keys
+from service.connections import Connections
+from service.consents import Consents
+from service.credentials import read_keys
 from service.edge.authentication import AuthenticationMiddleware
 from service.edge.authenticator import Authenticator
 from service.edge.cors import ApiCors
@@ -183,10 +185,12 @@ def _assemble(
     audit, encoder = AuditStore(engine), serialize.Encoder()
     plans = Plans(read_plans(settings.plans), settings.max_syncs_per_tenant)
     registry = Registry(store, stored, bus, runner, clock, plans)
+    connections = Connections(stored, sources, keys, clock)
     return Parts(
         registry=registry,
         starter=Starter(registry, store, records, stored, sources, clock, plans),
-        connections=Connections(stored, sources, keys, clock),
+        connections=connections,
+        consents=Consents(stored, connections, sources, clock),
         store=store,
         records=records,
         recoveries=ClaimStore(engine),

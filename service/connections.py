@@ -1,16 +1,14 @@
-"""Connect, reconnect, schedule, see, forget. Credentials are encrypted here and leave only towards
-their connector."""
+"""Connections: connect, reconnect, schedule, list and forget accounts.
 
-import hashlib
-import re
-import secrets
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+Credentials are encrypted here and are passed to their connector only."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 
 import anyio
 import msgspec
-from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from cryptography.fernet import InvalidToken, MultiFernet
 from uuid_utils import uuid7
 
 from connectors.base import (
@@ -18,6 +16,7 @@ from connectors.base import (
     Clock,
     Connection,
     ConnectionLost,
+    ConnectionSettings,
     ConnectorError,
     Granted,
     InvalidConnection,
@@ -25,6 +24,8 @@ from connectors.base import (
     Retryable,
     Waiting,
 )
+from service.connection_settings import SettingsType, Values
+from service.credentials import decrypt, digest, encrypt
 from service.errors import (
     AlreadyConnected,
     ConnectionBusy,
@@ -36,7 +37,7 @@ from service.errors import (
     SourceUnavailable,
     StartupError,
 )
-from service.intake import fit_account, fit_text, reason
+from service.intake import fit_account, fit_settings, fit_text, reason
 from service.schedules import ScheduleRequest, next_run
 from service.sources import Sources
 from service.store.audit import note
@@ -48,37 +49,23 @@ CHECK_LASTS = timedelta(hours=1)
 """An account check that succeeded this recently is not repeated: sources count such calls too."""
 
 BACK_AT_MOST = timedelta(days=1)
-"""How long the clock may have been set back for a schedule to wait until it has caught up."""
+"""A run this far ahead of its schedule is left alone when the clock was set back."""
 ANSWERS_WITHIN = 50.0
-"""Seconds that a source may take for whatever a user waits for: connecting, or consenting."""
+"""Seconds that a source may take for a call that a user waits for: connecting or consenting."""
 
 
 class NewConnection(msgspec.Struct, frozen=True):
     """What a user gives to connect an account."""
 
     connector: str
-    region: str
-    marketplace_ids: tuple[str, ...]
-    refresh_token: str
-    environment: str
+    settings: ConnectionSettings
 
     def __repr__(self) -> str:
         return f"NewConnection({self.connector!r})"  # never the credentials
 
 
-class ConsentRequest(msgspec.Struct, frozen=True):
-    """What a user wants to connect by consenting on a page of the source."""
-
-    connector: str
-    region: str
-    marketplace_ids: tuple[str, ...]
-    environment: str
-    skip_historical_sync: bool = False
-    connection_id: str | None = None
-
-
 class Connections:
-    """The one door to every connection."""
+    """The only way to change a connection."""
 
     def __init__(
         self, store: ConnectionStore, sources: Sources, keys: MultiFernet, clock: Clock
@@ -88,67 +75,73 @@ class Connections:
         self._keys = keys
         self._clock = clock
 
+    # Connecting -------------------------------------------------------------------------------
+
     async def connect(
         self, actor: Actor, new: NewConnection, account_id: str | None = None
     ) -> StoredConnection:
-        """Check the account, then keep it; `account_id` is what a consent told of it. Raises
-        ConnectionRefused if the source refuses, AlreadyConnected if the user has this account."""
-        candidate = Connection(
-            id=f"conn_{uuid7().hex}",
-            connector=new.connector,
-            region=new.region,
-            marketplace_ids=new.marketplace_ids,
-            environment=new.environment,
-            refresh_token=new.refresh_token,
-        )
+        """Check the account, then store the connection; `account_id` is the one that a consent
+        named. Raises ConnectionRefused if the source refuses, AlreadyConnected if the user has
+        this account."""
+        candidate = Connection(f"conn_{uuid7().hex}", new.connector, new.settings)
         account = await self._account(candidate)
+        settings = self._sources.settings(new.connector)
+        public, secrets = settings.split(account.settings or new.settings)
+        public = fit_settings(public)
         now = self._clock.now()
         connection = StoredConnection(
             id=candidate.id,
             user=actor.user,
             tenant=actor.tenant,
             connector=new.connector,
-            region=new.region,
-            marketplace_ids=account.marketplace_ids,
-            environment=new.environment,
+            settings=public,
+            realm=settings.realm(public),
             name=account.name,
-            credentials=self._encrypt(new.refresh_token),
+            credentials=encrypt(self._keys, secrets),
             created_at=now,
             checked_at=now,
             account_id=account.id or account_id,
             account_confirmed=account.id is not None,
-            token_digest=_digest(new.refresh_token),
+            token_digest=digest(secrets),
         )
-        noted = self._note(actor, connection, "connected")
+        entry = self._note(actor, connection, "connected")
         await self._identify(actor)
         try:
-            await self._store.connect(connection, account.learned, noted)
+            await self._store.connect(connection, account.learned, entry)
         except Refused:
             raise await self._taken(connection) from None
         return connection
 
-    async def reconnect(self, actor: Actor, connection_id: str, given: Granted) -> StoredConnection:
+    async def reconnect(
+        self, actor: Actor, connection_id: str, granted: Granted
+    ) -> StoredConnection:
         """New credentials for the same account, checked before they replace the old ones. Raises
         OtherAccount or AlreadyConnected, and then nothing has changed."""
-        kept = await self.get(actor, connection_id)
-        account = await self._account(_opened(kept, given.refresh_token, {}))
-        told = account.id or given.account_id
-        if told and kept.account_id and told != kept.account_id:
+        stored = await self.get(actor, connection_id)
+        settings = self._sources.settings(stored.connector)
+        try:
+            joined = settings.join(stored.settings, granted.settings)
+        except msgspec.ValidationError:  # its text may hold a credential
+            raise ConnectionRefused("The credentials do not fit this connection.") from None
+        account = await self._account(Connection(stored.id, stored.connector, joined))
+        account_id = account.id or granted.account_id
+        if account_id and stored.account_id and account_id != stored.account_id:
             raise OtherAccount
+        _, secrets = settings.split(joined)
         now = self._clock.now()
         connection = msgspec.structs.replace(
-            kept,
-            credentials=self._encrypt(given.refresh_token),
-            name=account.name or kept.name,
+            stored,
+            credentials=encrypt(self._keys, secrets),
+            name=account.name or stored.name,
             checked_at=now,
             lost=None,
-            account_id=told or kept.account_id,
+            account_id=account_id or stored.account_id,
             account_confirmed=account.id is not None,
-            token_digest=_digest(given.refresh_token),
+            token_digest=digest(secrets),
         )
-        noted = self._note(actor, connection, "reconnected")
+        entry = self._note(actor, connection, "reconnected")
         try:
-            if not await self._store.reconnect(connection, now, account.learned, noted):
+            if not await self._store.reconnect(connection, now, account.learned, entry):
                 await self.get(actor, connection_id)  # forgotten meanwhile?
                 raise OtherAccount
         except Refused:
@@ -156,15 +149,15 @@ class Connections:
         return connection
 
     async def _identify(self, actor: Actor) -> None:
-        """Give the connections of an earlier release the digests of their tokens."""
-        for each in await self._store.of_user(actor.user):
-            if each.token_digest is None and each.credentials is not None:
+        """Give connections from before schema 0007 the digests of their credentials."""
+        for connection in await self._store.of_user(actor.user):
+            if connection.token_digest is None and connection.credentials is not None:
                 with suppress(ConnectionLost, Refused):  # no key, or the same token twice
-                    digest = _digest(self._decrypt(each.credentials))
-                    await self._store.identify(each.id, digest)
+                    if identity := digest(self._secrets(connection)):
+                        await self._store.identify(connection.id, identity)
 
     async def _taken(self, connection: StoredConnection) -> AlreadyConnected:
-        """Another connection of the user has the same account."""
+        """The refusal of an account that another connection of the user has."""
         holder = await self._store.holder(connection)
         if holder is None:  # forgotten just now
             return AlreadyConnected("This account was connected until just now. Try again.")
@@ -175,34 +168,34 @@ class Connections:
         return AlreadyConnected(text, more={"connectionId": holder})
 
     async def _account(self, candidate: Connection) -> Account:
-        """Who we would be connected as. Raises ConnectionRefused, Invalid or SourceUnavailable."""
+        """The account that the source names. Raises ConnectionRefused, Invalid or
+        SourceUnavailable."""
         connector = self._sources.get(candidate.connector)
-        try:
-            with anyio.fail_after(ANSWERS_WITHIN):
-                return fit_account(await connector.check(candidate, _impatient))
-        except (ConnectorError, TimeoutError) as error:
-            raise _refusal(error) from error
+        with asking(self._sources.settings(candidate.connector)):
+            return fit_account(await connector.check(candidate, _impatient))
+
+    # Schedules --------------------------------------------------------------------------------
 
     async def schedule(
-        self, actor: Actor, connection_id: str, wanted: ScheduleRequest | None
+        self, actor: Actor, connection_id: str, requested: ScheduleRequest | None
     ) -> StoredConnection:
-        """From now on syncs start by themselves, or no longer. Raises Invalid naming the field."""
-        kept = await self.get(actor, connection_id)
-        schedule = wanted.to_schedule(self._clock.now(), actor.plan) if wanted else None
-        action = "scheduled" if wanted else "unscheduled"
-        details = {"cron": wanted.cron, "timezone": wanted.timezone} if wanted else {}
-        noted = self._note(actor, kept, action, details)
-        if not await self._store.schedule(connection_id, schedule, noted):
+        """Start syncs by this schedule, or by none. Raises Invalid naming the field."""
+        stored = await self.get(actor, connection_id)
+        schedule = requested.to_schedule(self._clock.now(), actor.plan) if requested else None
+        action = "scheduled" if requested else "unscheduled"
+        details = msgspec.to_builtins(requested) if requested else {}
+        entry = self._note(actor, stored, action, details)
+        if not await self._store.schedule(connection_id, schedule, entry):
             raise NotFound
-        return msgspec.structs.replace(kept, schedule=schedule)
+        return msgspec.structs.replace(stored, schedule=schedule)
 
     async def due(self) -> Sequence[StoredConnection]:
-        """Those of which a scheduled sync should have begun by now."""
+        """The connections whose scheduled sync is due."""
         return await self._store.due(self._clock.now())
 
-    async def claim(self, due: StoredConnection, postponed: timedelta | None = None) -> bool:
-        """Take a due run, however many were missed; False if another process has taken it. The next
-        comes when the schedule says, or after the time by which it is postponed."""
+    async def take_run(self, due: StoredConnection, postponed: timedelta | None = None) -> bool:
+        """Take a due run, which stands for all that were missed; False if another process has it.
+        The next run is at the schedule's next time, or after `postponed`."""
         if due.schedule is None:
             return False
         now = self._clock.now()
@@ -211,72 +204,28 @@ class Connections:
         return await self._store.postpone(due.id, due.schedule.next, when)
 
     async def pull_back(self) -> None:
-        """Schedules that a clock set back has left far ahead: they run at their next time by the
-        clock as it is now. One less than a day ahead is left alone: its run of that time was made.
-        """
+        """Correct next runs that a clock set back has left far in the future. A run less than a day
+        ahead of its schedule is left alone: the run of that time was made."""
         now, after = self._clock.now(), ""
-        while found := await self._store.scheduled(after):
-            for kept in found:
-                due = kept.schedule and next_run(kept.schedule, now).next
-                if due and kept.schedule and kept.schedule.next > due + BACK_AT_MOST:
-                    await self._store.postpone(kept.id, kept.schedule.next, due)
-            after = found[-1].id
+        while page := await self._store.scheduled(after):
+            for connection in page:
+                schedule = connection.schedule
+                due = schedule and next_run(schedule, now).next
+                if schedule and due and schedule.next > due + BACK_AT_MOST:
+                    await self._store.postpone(connection.id, schedule.next, due)
+            after = page[-1].id
 
-    async def authorize(self, actor: Actor, asked: "ConsentRequest", redirect_uri: str) -> str:
-        """The page of the source where the user consents; it sends him back with our state."""
-        consent = self._sources.consent(asked.connector)
-        if asked.connection_id:
-            await self.get(actor, asked.connection_id)
-        state = secrets.token_urlsafe(32)
-        try:
-            url = consent.authorize_url(asked.region, state, redirect_uri)
-        except ConnectorError as error:
-            raise _refusal(error) from error
-        body = msgspec.json.encode((asked, redirect_uri)).decode()
-        await self._store.begin_consent(state, actor.user, self._clock.now(), body)
-        return url
-
-    async def consented(
-        self, actor: Actor, connector: str, answer: Mapping[str, str]
-    ) -> StoredConnection:
-        """The user came back with our state and the source's answer: exchanged, checked and kept.
-
-        Raises Invalid for a state that is not this user's, was used before, or is too old."""
-        body = await self._store.end_consent(answer["state"], actor.user, self._clock.now())
-        if body is None:
-            raise Invalid.field(
-                "state",
-                "This consent was not begun by you, was used before, or took too long. "
-                "Begin again.",
-            )
-        asked, redirect_uri = msgspec.json.decode(body, type=tuple[ConsentRequest, str])
-        if asked.connector != connector:
-            raise Invalid.field("state", "This consent was begun for another connector.")
-        try:
-            with anyio.fail_after(ANSWERS_WITHIN):
-                granted = await self._sources.consent(connector).exchange(answer, redirect_uri)
-        except (ConnectorError, TimeoutError) as error:
-            raise _refusal(error) from error
-        if asked.connection_id:
-            return await self.reconnect(actor, asked.connection_id, granted)
-        new = NewConnection(
-            connector,
-            asked.region,
-            tuple(asked.marketplace_ids),
-            granted.refresh_token,
-            asked.environment,
-        )
-        return await self.connect(actor, new, granted.account_id)
+    # Looking up and forgetting ----------------------------------------------------------------
 
     async def list(self, actor: Actor) -> Sequence[StoredConnection]:
         return await self._store.of_user(actor.user)
 
     async def ever(self, actor: Actor) -> Sequence[StoredConnection]:
-        """Also those that were forgotten: what they have landed may still be there."""
+        """Also the forgotten ones, whose records may still be stored."""
         return await self._store.of_user(actor.user, forgotten=True)
 
     async def get(self, actor: Actor, connection_id: str) -> StoredConnection:
-        """Raises NotFound, also for somebody else's."""
+        """Raises NotFound, also for another user's connection."""
         connection = await self._store.one(connection_id)
         if connection is None or connection.user != actor.user:
             raise NotFound(
@@ -287,81 +236,100 @@ class Connections:
     async def find(self, connection_id: str) -> StoredConnection | None:
         return await self._store.one(connection_id)
 
+    async def twins(self, connection_id: str) -> Sequence[str]:
+        """The other connections of the same account, including forgotten ones."""
+        return await self._store.twins(connection_id)
+
     async def forget(self, actor: Actor, connection_id: str, erase: bool) -> None:
-        """Erase the credentials; `erase` also what was landed. Refused while a sync is live."""
-        kept = await self.get(actor, connection_id)
-        noted = self._note(actor, kept, "disconnected", {"data": "erased" if erase else "kept"})
-        if not await self._store.forget(connection_id, self._clock.now(), erase, noted):
+        """Erase the credentials, and with `erase` the data, too. Raises ConnectionBusy while a
+        sync of the connection is live."""
+        stored = await self.get(actor, connection_id)
+        entry = self._note(actor, stored, "disconnected", {"data": "erased" if erase else "kept"})
+        if not await self._store.forget(connection_id, self._clock.now(), erase, entry):
             raise ConnectionBusy
 
+    # Using ------------------------------------------------------------------------------------
+
     async def open(self, connection_id: str) -> Connection:
-        """As its connector needs it. Raises ConnectionLost if it was forgotten meanwhile."""
-        kept = await self._store.one(connection_id)
-        if kept is None or kept.credentials is None:
+        """The connection as its connector needs it. Raises ConnectionLost if it was forgotten, or
+        if its credentials or settings cannot be used any longer."""
+        stored = await self._store.one(connection_id)
+        if stored is None or stored.credentials is None:
             raise ConnectionLost("This account is no longer connected. Connect it again.")
+        secrets = self._secrets(stored)
+        try:
+            settings = self._sources.settings(stored.connector).join(stored.settings, secrets)
+        except msgspec.ValidationError:  # its text may hold a credential
+            text = "The stored settings do not fit this version of the connector. Connect again."
+            raise ConnectionLost(text) from None
         learned = await self._store.learned(connection_id)
-        known = kept.account_id if kept.account_confirmed else None
-        return _opened(kept, self._decrypt(kept.credentials), learned, known)
+        account_id = stored.account_id if stored.account_confirmed else None
+        return Connection(stored.id, stored.connector, settings, learned, account_id)
 
     async def check(self, connection: Connection, waiting: Waiting) -> bool:
-        """Ask the source who we are, unless it told us within the last hour. False while it is not
-        known whether these credentials are of the account that was connected.
+        """Ask the source whose account this is, unless it answered within the last hour. False
+        while it is unknown whether these credentials are of the account that was connected.
 
-        Raises OtherAccount or AlreadyConnected, as `told` does."""
-        kept = await self._store.one(connection.id)
+        Raises OtherAccount or AlreadyConnected, as `confirm_account` does."""
+        stored = await self._store.one(connection.id)
         now = self._clock.now()
-        doubted = kept is not None and kept.doubted
-        fresh = kept and kept.checked_at and abs(now - kept.checked_at) < CHECK_LASTS
+        doubted = stored is not None and stored.doubted
+        fresh = stored and stored.checked_at and abs(now - stored.checked_at) < CHECK_LASTS
         if fresh and not doubted:
             return True
         connector = self._sources.get(connection.connector)
         account = fit_account(await connector.check(connection, waiting))
         if account.id and account.id != connection.account_id:
-            await self.told(connection, account.id)
+            await self.confirm_account(connection, account.id)
             doubted = False
         await self._store.checked(connection.id, now, None, account.learned)
         return not doubted
 
-    async def told(self, connection: Connection, account_id: str) -> None:
-        """The source named the account of these credentials: from now on it is known.
+    async def confirm_account(self, connection: Connection, account_id: str) -> None:
+        """Store the account that the source named for these credentials.
 
         Raises OtherAccount if it is not the connection's, AlreadyConnected if another connection
         of the user has it, Retryable if the connection has other credentials by now."""
-        kept = await self._store.one(connection.id)
-        if kept is None:
+        stored = await self._store.one(connection.id)
+        if stored is None:
             raise ConnectionLost("This account is no longer connected. Connect it again.")
-        named = msgspec.structs.replace(
-            kept, account_id=account_id, token_digest=_digest(connection.refresh_token)
-        )
+        _, secrets = self._sources.settings(connection.connector).split(connection.settings)
+        named = msgspec.structs.replace(stored, account_id=account_id, token_digest=digest(secrets))
         try:
-            if await self._store.told(named):
+            if await self._store.confirm_account(named):
                 return
         except Refused:
             raise await self._taken(named) from None
-        if kept.account_id not in (None, account_id):
+        if stored.account_id not in (None, account_id):
             raise OtherAccount
         raise Retryable("The account was reconnected meanwhile.")
 
-    async def twins(self, connection_id: str) -> Sequence[str]:
-        """The other connections of the same account, also those that were forgotten."""
-        return await self._store.twins(connection_id)
-
     async def lost(self, connection_id: str, why: str) -> None:
-        """The credentials are no longer valid: no sync starts until they are replaced."""
+        """The source refuses the credentials: no sync starts until they are replaced."""
         await self._store.checked(connection_id, self._clock.now(), why, {})
 
+    # Credentials ------------------------------------------------------------------------------
+
     async def rotate_keys(self) -> int:
-        """Encrypt all credentials with the newest key; how many. Raises StartupError, before
-        anything is changed, if some were encrypted with a key that is not there any more."""
-        everything = await self._store.all_credentials()
+        """Encrypt all credentials with the newest key; returns how many. Raises StartupError,
+        before anything is changed, if SECRETS_KEYS lacks a key that is in use."""
+        stored = await self._store.all_credentials()
         try:
-            turned = [(id, old, self._keys.rotate(old.encode()).decode()) for id, old in everything]
+            turned = [
+                (id, old, encrypt(self._keys, decrypt(self._keys, old))) for id, old in stored
+            ]
         except InvalidToken as error:
             raise StartupError(
                 "Some credentials were encrypted with a key that SECRETS_KEYS does not hold. Give "
                 "the new key first and all old ones after it."
             ) from error
         return sum([await self._store.rotate(id, old, new) for id, old, new in turned])
+
+    def _secrets(self, stored: StoredConnection) -> Values:
+        try:
+            return decrypt(self._keys, stored.credentials or "")
+        except (InvalidToken, msgspec.DecodeError) as error:
+            raise ConnectionLost(UNDECRYPTABLE) from error
 
     def _note(
         self,
@@ -370,7 +338,7 @@ class Connections:
         action: str,
         details: Mapping[str, object] | None = None,
     ) -> Statement:
-        told = {"connector": connection.connector, "name": connection.name}
+        about = {"connector": connection.connector, "name": connection.name}
         return note(
             AuditEntry(
                 at=self._clock.now(),
@@ -381,72 +349,27 @@ class Connections:
                 connection_id=connection.id,
                 address=actor.address,
                 user_agent=actor.user_agent,
-                details={**told, **(details or {})},
+                details={**about, **(details or {})},
             )
         )
 
-    def _encrypt(self, refresh_token: str) -> str:
-        return self._keys.encrypt(refresh_token.encode()).decode()
 
-    def _decrypt(self, credentials: str) -> str:
-        try:
-            return self._keys.decrypt(credentials.encode()).decode()
-        except InvalidToken as error:
-            raise ConnectionLost(UNDECRYPTABLE) from error
-
-
-def read_keys(text: str) -> MultiFernet:
-    """Fernet keys separated by commas, newest first. Raises StartupError for a malformed one.
-
-    None at all is for demo mode only (see settings): then a key that lives as long as the process,
-    so that what it kept must be connected again."""
-    if not text:
-        return MultiFernet([Fernet(Fernet.generate_key())])
+@contextmanager
+def asking(settings: SettingsType) -> Iterator[None]:
+    """While a source is asked and a user waits: bounded, and its errors become problems."""
     try:
-        return MultiFernet([_key(key.strip()) for key in text.split(",") if key.strip()])
-    except ValueError as error:
-        raise StartupError(
-            "SECRETS_KEYS holds a malformed key: each is 32 bytes in URL-safe base64. Make one "
-            "with: python -c 'from cryptography.fernet import Fernet; "
-            "print(Fernet.generate_key().decode())'."
-        ) from error
-
-
-def _key(text: str) -> Fernet:
-    # Python's base64 stops at the first `=`: of two keys with a blank between, one would be lost.
-    if not re.fullmatch("[A-Za-z0-9_-]{43}=", text):
-        raise ValueError("malformed")
-    return Fernet(text)
-
-
-def _opened(
-    kept: StoredConnection,
-    refresh_token: str,
-    learned: Mapping[str, str],
-    account_id: str | None = None,
-) -> Connection:
-    return Connection(
-        id=kept.id,
-        connector=kept.connector,
-        region=kept.region,
-        marketplace_ids=kept.marketplace_ids,
-        environment=kept.environment,
-        refresh_token=refresh_token,
-        learned=learned,
-        account_id=account_id,
-    )
-
-
-def _digest(refresh_token: str) -> str:
-    """Identifies a token, which cannot be found from it."""
-    return hashlib.blake2b(refresh_token.encode(), digest_size=16).hexdigest()
+        with anyio.fail_after(ANSWERS_WITHIN):
+            yield
+    except (ConnectorError, TimeoutError) as error:
+        raise _refusal(error, settings.secret) from error
 
 
 async def _impatient(until: datetime, why: str) -> None:
     raise Retryable(f"Busy: waiting for {why}. Try again after {until:%H:%M:%S} UTC.")
 
 
-def _refusal(error: ConnectorError | TimeoutError) -> Exception:
+def _refusal(error: ConnectorError | TimeoutError, secret: Sequence[str]) -> Exception:
+    """The problem to answer with; a refusal of the account is about the secret fields."""
     match error:
         case TimeoutError():
             return SourceUnavailable(
@@ -463,8 +386,5 @@ def _refusal(error: ConnectorError | TimeoutError) -> Exception:
         case Misconfigured():
             return ConnectorMisconfigured(reason(error))
         case _:
-            return ConnectionRefused(reason(error), errors=_about("refreshToken", reason(error)))
-
-
-def _about(field: str, message: str) -> Sequence[Mapping[str, str]]:
-    return ({"field": field, "message": message},)
+            errors = [{"field": name, "message": reason(error)} for name in secret]
+            return ConnectionRefused(reason(error), errors=errors)

@@ -90,8 +90,8 @@ class MethodNotAllowed(ServiceError):
 
 
 class NotConnected(ServiceError):
-    """No account is connected. Connect one first: POST /api/connections with connector, region,
-    marketplaceIds, refreshToken and environment."""
+    """No account is connected. Connect one first: POST /api/connections with a connector and its
+    settings, which GET /api/connectors lists."""
 
     status, code, title = 409, "not_connected", "Not connected"
 

@@ -73,7 +73,7 @@ class Housekeeping:
             await self._start(connection)
 
     async def _start(self, connection: StoredConnection) -> None:
-        if connection.schedule is None or not await self._connections.claim(connection):
+        if connection.schedule is None or not await self._connections.take_run(connection):
             return  # another process has started it
         if connection.refused:
             log.warning(
@@ -95,7 +95,7 @@ class Housekeeping:
     async def _postpone(self, connection: StoredConnection) -> None:
         claimed = await self._connections.find(connection.id)
         if claimed:
-            await self._connections.claim(claimed, POSTPONED_BY)
+            await self._connections.take_run(claimed, POSTPONED_BY)
 
     # Retention --------------------------------------------------------------------------------
 

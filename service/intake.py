@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from math import isfinite
+from typing import Any
 
 import msgspec
 from anyio.lowlevel import checkpoint
@@ -73,9 +74,19 @@ def fit_account(account: Account) -> Account:
         account,
         id=account.id and fit_text(account.id),
         name=fit_text(account.name, LONGEST_NAME),
-        marketplace_ids=tuple(fit_text(each) for each in account.marketplace_ids),
         learned=_fit_learned(account.learned),
     )
+
+
+def fit_settings(public: Mapping[str, Any]) -> dict[str, Any]:
+    """Public settings with the texts in them repaired, none cut off."""
+    return {name: _fit_value(value) for name, value in public.items()}
+
+
+def _fit_value(value: Any) -> Any:
+    if isinstance(value, str):
+        return _fit_id(value)
+    return [_fit_value(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def fit_findings(findings: Findings) -> Findings:

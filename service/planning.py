@@ -10,7 +10,7 @@ from service.plans import Plan
 from service.progress import CLAIMS, Checkpoint, DatasetProgress, window_to_read
 from service.store.connections import StoredConnection
 from service.store.ids import new_id
-from service.store.records import Landed
+from service.store.records import StoredDataset
 from service.users import Actor
 
 
@@ -49,7 +49,7 @@ def new_sync(
     connector: Connector,
     options: Options,
     plan: Plan,
-    landed: Mapping[str, Landed],
+    landed: Mapping[str, StoredDataset],
     now: datetime,
     newest_id: str = "",
 ) -> Sync:
@@ -91,7 +91,7 @@ def _progress(dataset: Dataset, window: Window) -> DatasetProgress:
 
 
 def _window(
-    dataset: Dataset, options: Options, plan: Plan, landed: Landed | None, now: datetime
+    dataset: Dataset, options: Options, plan: Plan, landed: StoredDataset | None, now: datetime
 ) -> Window:
     """The window to read, computed once and kept through every attempt. By default it begins where
     the last sync ended. A full refresh, and a window that ends in the past, begin as far back as

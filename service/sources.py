@@ -4,31 +4,47 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import cast
 
-from connectors.base import Clock, Connector, ConnectorError, Consent, Opener
+from connectors.base import ClaimRule, Clock, Connector, ConnectorError, Consent, Opener
+from service.connection_settings import SettingsType
 from service.errors import Invalid, NotFound, StartupError
 
 
 class Sources:
-    """Every connector there is, opened once and shared by all syncs."""
+    """Every connector, opened once and shared by all syncs."""
 
     def __init__(self, connectors: Mapping[str, Connector]) -> None:
+        """Raises StartupError for a connector whose settings the service cannot take."""
         self._connectors = connectors
+        self._settings = {
+            name: SettingsType(name, connector.settings) for name, connector in connectors.items()
+        }
 
     def get(self, name: str) -> Connector:
-        """Raises Invalid, naming those that there are."""
-        if name not in self._connectors:
-            known = ", ".join(self.names)
-            raise Invalid.field("connector", f"There is no connector {name!r}. There are: {known}.")
+        """Raises Invalid, naming the connectors of this service."""
+        self._check(name)
         return self._connectors[name]
 
+    def settings(self, name: str) -> SettingsType:
+        """What a connection needs. Raises Invalid, naming the connectors of this service."""
+        self._check(name)
+        return self._settings[name]
+
     def consent(self, name: str) -> Consent:
-        """The connector's page of consent. Raises NotFound if it has none."""
-        connector = self._connectors.get(name)
-        if connector is None or not hasattr(connector, "authorize_url"):
+        """The connector's consent page. Raises NotFound if it has none."""
+        if not self.consents(name):
             raise NotFound(
-                f"There is no page of consent of {name}. POST /api/connections connects an account."
+                f"Connector {name} has no consent page. POST /api/connections connects an account."
             )
-        return cast(Consent, connector)
+        return cast(Consent, self._connectors[name])
+
+    def consents(self, name: str) -> bool:
+        """Whether users can authorise this connector on a page of its source."""
+        return hasattr(self._connectors.get(name), "authorize_url")
+
+    def rules(self, name: str) -> Sequence[ClaimRule]:
+        """The rules by which a connector finds claims; none if it finds no claims."""
+        rules: Sequence[ClaimRule] = getattr(self.get(name), "rules", ())
+        return rules
 
     @property
     def names(self) -> Sequence[str]:
@@ -37,8 +53,14 @@ class Sources:
     @property
     def datasets(self) -> Sequence[str]:
         """The names of all datasets of all connectors."""
-        found = [each.name for one in self._connectors.values() for each in one.datasets]
-        return sorted(set(found))
+        connectors = self._connectors.values()
+        names = {dataset.name for connector in connectors for dataset in connector.datasets}
+        return sorted(names)
+
+    def _check(self, name: str) -> None:
+        if name not in self._connectors:
+            names = ", ".join(self.names)
+            raise Invalid.field("connector", f"Unknown connector {name!r}. Must be one of {names}.")
 
 
 @asynccontextmanager
@@ -48,6 +70,8 @@ async def open_sources(
     environ: Mapping[str, str],
     clock: Clock,
 ) -> AsyncIterator[Sources]:
+    """The connectors of these names, opened in order and closed in reverse. Raises StartupError
+    for one that cannot be opened."""
     async with AsyncExitStack() as stack:
         opened = {}
         for name in names:

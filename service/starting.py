@@ -135,7 +135,7 @@ class Starter:
         self, actor: Actor, request: StartRequest, connection: StoredConnection
     ) -> Sync:
         connector = self._sources.get(connection.connector)
-        plan, landed = self._plans.of(actor.plan), await self._records.landed(connection.id)
+        plan, landed = self._plans.of(actor.plan), await self._records.datasets(connection.id)
         now, newest = self._clock.now(), await self._store.newest_id(actor.user)
         return new_sync(actor, connection, connector, request.options, plan, landed, now, newest)
 

@@ -9,10 +9,15 @@ import httpx
 import jsonschema_rs
 import msgspec
 
+from connectors.amazon.connector import AmazonConnector
+from connectors.demo.connector import DemoConnector
 from service.api.routes import CALLS
 from service.wire.openapi import document
 
-DOCUMENT = msgspec.json.decode(msgspec.json.encode(document(CALLS, demo=False, names={})))
+SETTINGS = (AmazonConnector.settings, DemoConnector.settings)
+DOCUMENT = msgspec.json.decode(
+    msgspec.json.encode(document(CALLS, demo=False, names={}, settings=SETTINGS))
+)
 Json = dict[str, Any]
 
 

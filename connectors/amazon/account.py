@@ -30,7 +30,7 @@ async def seller_of(client: Client, clock: Clock, connection: Connection) -> str
 
     It never waits: the read of the transactions tells it, too. Amazon's static sandbox answers
     with the same example for everybody, so nobody is known by it."""
-    if connection.environment == "sandbox" or LOOK_BACK is None:
+    if connection.settings.environment == "sandbox" or LOOK_BACK is None:
         return None
     source, until = SOURCES[TRANSACTIONS.name], clock.now() - TRANSACTIONS.lag
     (part,) = source.parts(connection, Window(until - LOOK_BACK, until))
@@ -44,7 +44,7 @@ async def seller_of(client: Client, clock: Clock, connection: Connection) -> str
 async def naming(pages: AsyncIterator[Page], connection: Connection) -> AsyncIterator[Page]:
     """The pages of transactions, each with the seller that it names."""
     async for page in pages:
-        if connection.environment == "sandbox":
+        if connection.settings.environment == "sandbox":
             yield page
         else:
             seller = named((each.data for each in page.records), connection.account_id)

@@ -122,7 +122,7 @@ class Client:
                 return answer.body
             most = MOST_RENEWALS if _expired(answer) else 1
             if replays < most and _blames_token(answer):
-                self._tokens.forget(connection.refresh_token, token)
+                self._tokens.forget(connection.settings.refresh_token, token)
                 replays += 1
                 continue
             _refuse(operation, answer, role or operation.role)
@@ -134,9 +134,11 @@ class Client:
     def _call(self, connection: Connection, operation: Operation, request: Request) -> _Call:
         """As the connection's environment wants to be asked. Raises Unknowable where it has no
         answer."""
-        asked = profile(connection.environment).asked(operation.name, connection.region, request)
+        asked = profile(connection.settings.environment).asked(
+            operation.name, connection.settings.region, request
+        )
         return _Call(
-            self._settings.host(connection.region, connection.environment)
+            self._settings.host(connection.settings.region, connection.settings.environment)
             + operation.path.format(quote(asked.argument, safe="")),
             asked.params,
             None if asked.body is None else msgspec.json.encode(asked.body),
@@ -152,7 +154,7 @@ class Client:
     ) -> tuple[Answer, str]:
         """The answer, and the access token that was sent last."""
         # Who is no longer let in shall not wait for the quota first.
-        token = await self._tokens.get(connection.refresh_token, waiting)
+        token = await self._tokens.get(connection.settings.refresh_token, waiting)
         out = 0
 
         async def paced() -> Mapping[str, str]:
@@ -160,7 +162,7 @@ class Client:
             await bucket.take(waiting, _why(operation, bucket))
             out += 1
             # Again: it may have come to its end in the minutes of that pause.
-            token = await self._tokens.get(connection.refresh_token, waiting)
+            token = await self._tokens.get(connection.settings.refresh_token, waiting)
             return {"x-amz-access-token": token}
 
         try:
@@ -204,13 +206,13 @@ class Client:
 
 def _seller(connection: Connection) -> str:
     """Amazon counts calls by seller and application, whoever of ours made them."""
-    digest = hashlib.blake2b(connection.refresh_token.encode(), digest_size=16).hexdigest()
-    return f"{connection.region}:{connection.environment}:{digest}"
+    digest = hashlib.blake2b(connection.settings.refresh_token.encode(), digest_size=16).hexdigest()
+    return f"{connection.settings.region}:{connection.settings.environment}:{digest}"
 
 
 def _pace(connection: Connection, operation: Operation) -> Pace:
     own = Pace(operation.name, operation.rate, operation.burst)
-    return profile(connection.environment).pace or own
+    return profile(connection.settings.environment).pace or own
 
 
 def _memory(pace: Pace) -> str:

@@ -5,7 +5,7 @@ import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import urlencode
 
 import msgspec
@@ -16,6 +16,7 @@ from connectors.amazon.auth import Tokens
 from connectors.amazon.claims import RULES, find_claims, rule_windows
 from connectors.amazon.client import Client, Denied
 from connectors.amazon.clock import SourceClock
+from connectors.amazon.connection import SellerSettings
 from connectors.amazon.desk import LOOKS, REPORT_SECONDS, took
 from connectors.amazon.documents import Kind
 from connectors.amazon.marketplaces import REGIONS
@@ -31,6 +32,7 @@ from connectors.amazon.settings import (
 )
 from connectors.base import (
     Account,
+    ClaimRule,
     Clock,
     Connection,
     ConnectionLost,
@@ -61,6 +63,12 @@ class AmazonConnector:
     """A seller's account: what was ordered, stocked, paid and returned, and what became of it."""
 
     name = "amazon"
+    label = "Amazon"
+    settings = SellerSettings
+    rules: Sequence[ClaimRule] = tuple(
+        ClaimRule(rule.code, getattr(rule, "title", "") or rule.name, rule.sentence)
+        for rule in RULES
+    )
     datasets: Sequence[Dataset] = (
         datasets.ORDERS,
         datasets.INVENTORY,
@@ -91,35 +99,37 @@ class AmazonConnector:
         try:
             body = await self._client.call(connection, datasets.PARTICIPATIONS, {}, waiting)
         except Denied as error:
-            if not connection.marketplace_ids:
+            if not connection.settings.marketplace_ids:
                 raise SourceError(
                     f"{error} Or give marketplaceIds: then it is not needed."
                 ) from None
-            return Account("", connection.marketplace_ids, {UNSEEN: str(error)})
+            return Account("", learned={UNSEEN: str(error)})
         found = decode(body, _Participations, "the account").payload
         taking_part = [each for each in found if each.participation.isParticipating]
         marketplaces = (
             *(each.marketplace.id for each in taking_part),
-            *profile(connection.environment).places.get(connection.region, ()),
+            *profile(connection.settings.environment).places.get(connection.settings.region, ()),
         )
-        if absent := [each for each in connection.marketplace_ids if each not in marketplaces]:
+        if absent := [
+            each for each in connection.settings.marketplace_ids if each not in marketplaces
+        ]:
             raise InvalidConnection(
                 {
                     "marketplaceIds": f"The seller does not sell in {', '.join(absent)}; "
                     f"only in {', '.join(marketplaces) or 'none'}."
                 }
             )
-        chosen = connection.marketplace_ids or tuple(
-            each for each in marketplaces if each in REGIONS[connection.region]
+        chosen = connection.settings.marketplace_ids or tuple(
+            each for each in marketplaces if each in REGIONS[connection.settings.region]
         )
         if not chosen:
-            nowhere = f"The seller sells in no marketplace of region {connection.region}."
+            nowhere = f"The seller sells in no marketplace of region {connection.settings.region}."
             raise InvalidConnection({"region": nowhere})
         seller = connection.account_id
         return Account(
             id=seller or await account.seller_of(self._client, self._clock, connection),
             name=next((plain(each.storeName or "") for each in taking_part), ""),
-            marketplace_ids=chosen,
+            settings=msgspec.structs.replace(connection.settings, marketplace_ids=chosen),
             learned={
                 **self._client.learned(connection, [datasets.PARTICIPATIONS]),
                 **({UNSEEN: ""} if connection.learned.get(UNSEEN) else {}),
@@ -155,9 +165,9 @@ class AmazonConnector:
         there costs this dataset only."""
         waiting = self._clock.announcing(waiting)
         try:
-            if not self._clock.known and profile(connection.environment).cases is None:
+            if not self._clock.known and profile(connection.settings.environment).cases is None:
                 # The login tells Amazon's time, too.
-                await self._tokens.get(connection.refresh_token, waiting)
+                await self._tokens.get(connection.settings.refresh_token, waiting)
             window = self._clock.window(window)
             async for page in self._read(connection, dataset, window, cursor, waiting):
                 yield page if cursor else _with_unseen(connection, page)
@@ -197,8 +207,9 @@ class AmazonConnector:
             )
         return found
 
-    def authorize_url(self, region: str, state: str, redirect_uri: str) -> str:
+    def authorize_url(self, settings: Mapping[str, Any], state: str, redirect_uri: str) -> str:
         """The consent page of Seller Central (developer docs, "Website authorization workflow")."""
+        region = str(settings["region"]).upper()
         if region not in SELLER_CENTRAL:
             raise InvalidConnection({"region": f"Must be one of {', '.join(SELLER_CENTRAL)}."})
         if not self._settings.app_id:
@@ -215,7 +226,9 @@ class AmazonConnector:
         if not (code := answer.get("spapi_oauth_code")):
             raise ConnectionLost("Amazon sent no code: the consent was not given. Begin again.")
         token = await self._tokens.exchange(code, redirect_uri)
-        return Granted(token, account.acceptable(answer.get("selling_partner_id")))
+        return Granted(
+            {"refreshToken": token}, account.acceptable(answer.get("selling_partner_id"))
+        )
 
 
 @asynccontextmanager
@@ -250,17 +263,21 @@ def _user_agent(settings: AmazonSettings) -> str:
 def _validate(connection: Connection) -> None:
     """What can be told without asking Amazon. Raises InvalidConnection."""
     wrong = {}
-    if connection.region not in REGIONS:
+    if connection.settings.region not in REGIONS:
         wrong["region"] = f"Must be one of {', '.join(REGIONS)}."
     elif foreign := [
-        each for each in connection.marketplace_ids if each not in REGIONS[connection.region]
+        each
+        for each in connection.settings.marketplace_ids
+        if each not in REGIONS[connection.settings.region]
     ]:
-        wrong["marketplaceIds"] = f"{', '.join(foreign)} is not in region {connection.region}."
-    if connection.environment not in ENVIRONMENTS:
+        wrong["marketplaceIds"] = (
+            f"{', '.join(foreign)} is not in region {connection.settings.region}."
+        )
+    if connection.settings.environment not in ENVIRONMENTS:
         wrong["environment"] = f"Must be one of {', '.join(ENVIRONMENTS)}."
-    if not connection.refresh_token:
+    if not connection.settings.refresh_token:
         wrong["refreshToken"] = "Must not be empty."
-    elif not re.fullmatch("[!-~]{1,4096}", connection.refresh_token):
+    elif not re.fullmatch("[!-~]{1,4096}", connection.settings.refresh_token):
         wrong["refreshToken"] = "Must be visible ASCII, at most 4,096 characters."
     if wrong:
         raise InvalidConnection(wrong)

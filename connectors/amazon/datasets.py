@@ -69,7 +69,7 @@ def _order_parts(connection: Connection, window: Window) -> Sequence[Mapping[str
     # By the time of the last update, so that an old order that changed is read again.
     return [
         {
-            "marketplaceIds": ",".join(connection.marketplace_ids),
+            "marketplaceIds": ",".join(connection.settings.marketplace_ids),
             "lastUpdatedAfter": stamp(window.since),
             "lastUpdatedBefore": stamp(window.until),
             "includedData": ORDER_DATA,
@@ -119,7 +119,7 @@ def _inventory_parts(connection: Connection, _: Window) -> Sequence[Mapping[str,
             "marketplaceIds": marketplace,
             "details": "true",
         }
-        for marketplace in connection.marketplace_ids
+        for marketplace in connection.settings.marketplace_ids
     ]
 
 

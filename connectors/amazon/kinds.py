@@ -57,7 +57,7 @@ def account_wide(report_type: str) -> Callable[[Connection, Window], Sequence[Pa
     """One report for all marketplaces: asked for each, it would bring the same rows again."""
 
     def parts(connection: Connection, window: Window) -> Sequence[Part]:
-        return [Part(report_type, connection.marketplace_ids, window.since, window.until)]
+        return [Part(report_type, connection.settings.marketplace_ids, window.since, window.until)]
 
     return parts
 
@@ -65,14 +65,16 @@ def account_wide(report_type: str) -> Callable[[Connection, Window], Sequence[Pa
 def fees_parts(connection: Connection, window: Window) -> Sequence[Part]:
     """Account-wide too, but of today; Amazon wants a span of three days all the same."""
     report, until = "GET_FBA_ESTIMATED_FBA_FEES_TXT_DATA", window.until - SETTLED
-    return [Part(report, connection.marketplace_ids, window.until - timedelta(days=4), until)]
+    return [
+        Part(report, connection.settings.marketplace_ids, window.until - timedelta(days=4), until)
+    ]
 
 
 def by_marketplace(report_type: str) -> Callable[[Connection, Window], Sequence[Part]]:
     """A report of today for each marketplace: for several it would tell of one of them."""
 
     def parts(connection: Connection, window: Window) -> Sequence[Part]:
-        return [Part(report_type, (each,)) for each in connection.marketplace_ids]
+        return [Part(report_type, (each,)) for each in connection.settings.marketplace_ids]
 
     return parts
 
@@ -89,7 +91,8 @@ def orders_parts(connection: Connection, window: Window) -> Sequence[Part]:
     report = "GET_FLAT_FILE_ALL_ORDERS_DATA_BY_LAST_UPDATE_GENERAL"
     ends = [window.since + whole * number / count for number in range(count + 1)]
     return [
-        Part(report, connection.marketplace_ids, since, until) for since, until in pairwise(ends)
+        Part(report, connection.settings.marketplace_ids, since, until)
+        for since, until in pairwise(ends)
     ]
 
 

@@ -127,7 +127,7 @@ class _Reading:
         self._parts = source.parts(connection, window)
         self._mark = _opened(cursor, len(self._parts))
         self._warning = ""
-        self._single = profile(connection.environment).single(source.operation.name)
+        self._single = profile(connection.settings.environment).single(source.operation.name)
         self._begin()
 
     def _begin(self) -> None:

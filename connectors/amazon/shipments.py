@@ -93,7 +93,7 @@ async def read_shipments(
 ) -> AsyncIterator[Page]:
     """A page of shipments at a time, each with all of its items. Raises Endless after the last
     page where a marketplace named further pages without end."""
-    if not connection.marketplace_ids:
+    if not connection.settings.marketplace_ids:
         yield Page([], share=1.0)
         return
     async for page in _Reading(client, connection, window, cursor, waiting).pages():
@@ -115,11 +115,11 @@ class _Reading:
         self._connection = connection
         self._window = window
         self._waiting = waiting
-        self._places = connection.marketplace_ids
+        self._places = connection.settings.marketplace_ids
         self._mark = _opened(cursor, len(self._places))
         self._repeats = Repeats()
         self._restarts = 0
-        self._single = profile(connection.environment).single
+        self._single = profile(connection.settings.environment).single
 
     async def pages(self) -> AsyncIterator[Page]:
         while self._mark.marketplace < len(self._places):

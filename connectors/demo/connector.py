@@ -7,16 +7,21 @@ DEMO_BAD (0: every n-th order cannot be read)."""
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
+from msgspec import Meta
+from msgspec.structs import force_setattr
 
 from connectors.base import (
     ANNOUNCED,
+    SECRET,
+    SEPARATES_ACCOUNTS,
     Account,
     Clock,
     Connection,
     ConnectionLost,
+    ConnectionSettings,
     Cursor,
     Dataset,
     Findings,
@@ -47,10 +52,29 @@ class DemoSettings(msgspec.Struct, frozen=True):
     bad: Annotated[int, msgspec.Meta(ge=0)] = 0
 
 
+class DemoConnectionSettings(ConnectionSettings, frozen=True, kw_only=True):
+    """What a connection to the demo needs: a token. The rest is there to try a form with."""
+
+    region: Annotated[str, Meta(title="Region", max_length=50)] = "NA"
+    marketplace_ids: Annotated[
+        tuple[Annotated[str, Meta(max_length=50)], ...], Meta(title="Marketplaces", max_length=50)
+    ] = ()
+    environment: Annotated[
+        Literal["production", "sandbox"], Meta(title="Environment"), SEPARATES_ACCOUNTS
+    ] = "production"
+    refresh_token: Annotated[str, Meta(title="Token", max_length=4096), SECRET]
+
+    def __post_init__(self) -> None:
+        force_setattr(self, "region", self.region.upper())
+        force_setattr(self, "marketplace_ids", tuple(dict.fromkeys(self.marketplace_ids)))
+
+
 class DemoConnector:
     """Reads numbers. Its cursor is the number of the next record."""
 
     name = "demo"
+    label = "Demo"
+    settings = DemoConnectionSettings
     datasets: Sequence[Dataset] = (
         Dataset("orders", "orders", timedelta(days=90)),
         Dataset("inventory", "inventory"),
@@ -61,12 +85,15 @@ class DemoConnector:
         self._clock = clock
 
     async def check(self, connection: Connection, waiting: Waiting) -> Account:
-        if not connection.refresh_token:
+        settings: DemoConnectionSettings = connection.settings
+        if not settings.refresh_token:
             raise InvalidConnection({"refreshToken": "Must not be empty."})
-        if connection.refresh_token == REVOKED:
+        if settings.refresh_token == REVOKED:
             raise ConnectionLost("The demo account was disconnected. Connect it again.")
-        account = connection.refresh_token.partition(ACCOUNT)[2] or None
-        return Account("Demo store", connection.marketplace_ids or ("DEMO",), id=account)
+        account = settings.refresh_token.partition(ACCOUNT)[2] or None
+        places = settings.marketplace_ids or ("DEMO",)
+        chosen = msgspec.structs.replace(settings, marketplace_ids=places)
+        return Account("Demo store", chosen, id=account)
 
     def plan(self, connection: Connection, windows: Mapping[str, Window]) -> Plan:
         pages = {name: -(-self._size(name) // self._settings.page) for name in windows}

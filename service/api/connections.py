@@ -2,27 +2,37 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Annotated, Literal
+from functools import cache
+from typing import Literal, cast
 
 import anyio
+import msgspec
 import structlog
-from msgspec import Meta
 from starlette.requests import Request
 from starlette.responses import Response
 
 from connectors.base import Dataset, Granted
 from service.api.parts import actor, parts
-from service.connections import ConsentRequest, NewConnection
+from service.connection_settings import SettingsType, Values, default
+from service.connections import NewConnection
+from service.consents import ConsentRequest
 from service.errors import Invalid, ServiceError
 from service.model import Status, Sync
 from service.progress import Outcome
 from service.schedules import ScheduleRequest
 from service.starting import StartRequest
 from service.store.connections import StoredConnection
-from service.store.records import Landed
+from service.store.records import StoredDataset
 from service.users import Actor
 from service.wire import responses, serialize, shapes
-from service.wire.reading import In, Query, read_body, read_or_null, read_query
+from service.wire.reading import (
+    In,
+    Query,
+    fit,
+    read_object,
+    read_or_null,
+    read_query,
+)
 
 #: Seconds that a request waits for an erasure; after that, it continues in the background.
 ERASED_WITHIN = 10.0
@@ -31,42 +41,19 @@ STALE = timedelta(days=1)
 NEEDED = frozenset(
     {"never_synced", "last_failed", "last_cancelled", "incomplete", "stale", "last_paused"}
 )
-Token = Annotated[str, Meta(max_length=4096)]
-Name = Annotated[str, Meta(max_length=50)]
 
 log = structlog.get_logger()
 
 
 class ConnectIn(In, frozen=True):
-    """An account to connect."""
+    """An account to connect; the settings of its connector are further fields."""
 
     connector: str
-    refresh_token: Token
-    region: Name = "NA"
-    marketplace_ids: Annotated[tuple[Name, ...], Meta(max_length=50)] = ()
-    environment: Literal["production", "sandbox"] = "production"
     skip_historical_sync: bool = False
-
-    def __repr__(self) -> str:
-        return f"ConnectIn({self.connector!r})"  # never the credentials
-
-    def new(self) -> NewConnection:
-        return NewConnection(
-            connector=self.connector,
-            region=self.region.upper(),
-            marketplace_ids=tuple(dict.fromkeys(self.marketplace_ids)),
-            refresh_token=self.refresh_token,
-            environment=self.environment,
-        )
 
 
 class ReconnectIn(In, frozen=True):
-    """New credentials of an account."""
-
-    refresh_token: Token
-
-    def __repr__(self) -> str:
-        return "ReconnectIn()"  # never the credentials
+    """The new credentials: the secret settings of the connector."""
 
 
 class ScheduleIn(In, frozen=True):
@@ -79,11 +66,9 @@ class ScheduleIn(In, frozen=True):
 
 
 class AuthorizeQuery(Query, frozen=True):
-    """The account to connect by consent; with `connectionId`, the connection to reconnect."""
+    """The account to connect by consent: the public settings of the connector, with lists separated
+    by commas. With `connectionId`, that connection is reconnected."""
 
-    region: Name = "NA"
-    marketplace_ids: str = ""
-    environment: Literal["production", "sandbox"] = "production"
     connection_id: str = ""
 
 
@@ -101,76 +86,128 @@ class ForgetQuery(Query, frozen=True):
 
 async def connect(request: Request) -> Response:
     """Connect an account. It is checked and stored, and a first sync starts."""
-    who = actor(request)
-    body = await read_body(request, ConnectIn)
-    kept = await parts(request).connections.connect(who, body.new())
-    begun = None if body.skip_historical_sync else await _historical_sync(request, who, kept)
-    headers = {"Location": f"/api/connections/{kept.id}"}
-    return responses.JSON(serialize.connected(kept, begun), status_code=201, headers=headers)
+    caller = actor(request)
+    given = await read_object(request)
+    own = {name: given.pop(name) for name in _names(ConnectIn) & given.keys()}
+    body = fit(own, ConnectIn)
+    settings = fit(given, parts(request).sources.settings(body.connector).struct)
+    new = NewConnection(body.connector, settings)
+    connection = await parts(request).connections.connect(caller, new)
+    sync = (
+        None if body.skip_historical_sync else await _historical_sync(request, caller, connection)
+    )
+    headers = {"Location": f"/api/connections/{connection.id}"}
+    return responses.JSON(serialize.connected(connection, sync), status_code=201, headers=headers)
 
 
-async def _historical_sync(request: Request, who: Actor, kept: StoredConnection) -> Sync | str:
+async def _historical_sync(
+    request: Request, caller: Actor, connection: StoredConnection
+) -> Sync | str:
     """The first sync of a connection, or why it was not started. That does not fail the connection:
     the user can start a sync at any time."""
     try:
-        return await parts(request).starter.start(who, StartRequest(connection_id=kept.id))
+        return await parts(request).starter.start(caller, StartRequest(connection_id=connection.id))
     except ServiceError as error:
-        log.warning("historical_sync_not_started", connection_id=kept.id, code=error.code)
+        log.warning("historical_sync_not_started", connection_id=connection.id, code=error.code)
         return f"The historical sync was not started. {error.detail}"
     except Exception:
-        log.exception("historical_sync_not_started", connection_id=kept.id)
+        log.exception("historical_sync_not_started", connection_id=connection.id)
         return "The historical sync was not started. Start a sync to read the data."
 
 
 async def authorize(request: Request) -> Response:
     """Redirect the browser to the consent page of the source."""
-    who, connector = actor(request), request.path_params["connector"]
-    given = read_query(request, AuthorizeQuery)
-    asked = ConsentRequest(
+    caller, connector = actor(request), request.path_params["connector"]
+    parts(request).sources.consent(connector)
+    settings = parts(request).sources.settings(connector)
+    given = read_query(request, _authorize_query(settings))
+    consent = ConsentRequest(
         connector=connector,
-        region=given.region.upper(),
-        marketplace_ids=tuple(filter(None, given.marketplace_ids.split(","))),
-        environment=given.environment,
+        settings=_public(given, settings),
         connection_id=given.connection_id or None,
     )
     back = f"{request.base_url}api/connections/{connector}/callback"
-    url = await parts(request).connections.authorize(who, asked, back)
+    url = await parts(request).consents.authorize(caller, consent, back)
     return Response(status_code=302, headers={"Location": url, "Cache-Control": "no-store"})
+
+
+@cache
+def _authorize_query(settings: SettingsType) -> type[AuthorizeQuery]:
+    """The query of a consent for a connector: lists are texts in it."""
+    lists = _lists(settings)
+    public = msgspec.structs.fields(settings.public_struct)
+    query = msgspec.defstruct(
+        AuthorizeQuery.__name__,
+        [
+            (each.name, str, "")
+            if each.encode_name in lists
+            else (each.name, each.type, default(each))
+            for each in public
+        ],
+        bases=(AuthorizeQuery,),
+        kw_only=True,
+        rename={each.name: each.encode_name for each in public},
+    )
+    return cast(type[AuthorizeQuery], query)
+
+
+def _public(given: AuthorizeQuery, settings: SettingsType) -> Values:
+    """The public settings in a query. Raises Invalid naming the field."""
+    values: Values = msgspec.to_builtins(given)
+    public = {name: values[name] for name in settings.public}
+    split = {name: list(filter(None, public[name].split(","))) for name in _lists(settings)}
+    found: Values = msgspec.to_builtins(fit(public | split, settings.public_struct))
+    return found
+
+
+def _lists(settings: SettingsType) -> Sequence[str]:
+    properties = settings.schema["properties"]
+    return [name for name in settings.public if properties[name].get("type") == "array"]
+
+
+def _names(shape: type[msgspec.Struct]) -> frozenset[str]:
+    return frozenset(field.encode_name for field in msgspec.structs.fields(shape))
 
 
 async def callback(request: Request) -> Response:
     """Handle the return from the consent page. The account is connected, a first sync starts, and
     the browser is redirected to the dashboard."""
-    who, connector = actor(request), request.path_params["connector"]
+    caller, connector = actor(request), request.path_params["connector"]
     parts(request).sources.consent(connector)
     answer = dict(request.query_params)
     if not answer.get("state"):
         raise Invalid.field("state", "Missing: the consent was refused or not completed.")
-    kept = await parts(request).connections.consented(who, connector, answer)
-    if await _going_on(request, who, kept) is None:
-        await _historical_sync(request, who, kept)
+    connection = await parts(request).consents.complete(caller, connector, answer)
+    if await _resume_paused(request, caller, connection) is None:
+        await _historical_sync(request, caller, connection)
     return Response(status_code=303, headers={"Location": "/"})
 
 
 async def reconnect(request: Request) -> Response:
     """Replace the credentials of an account. A sync that was paused for them is resumed."""
-    who, wanted = actor(request), request.path_params["connection_id"]
-    await parts(request).connections.get(who, wanted)  # 404 before the body is read
-    body = await read_body(request, ReconnectIn)
-    given = Granted(body.refresh_token)
-    kept = await parts(request).connections.reconnect(who, wanted, given)
-    return responses.JSON(serialize.connected(kept, await _going_on(request, who, kept)))
+    caller, connection_id = actor(request), request.path_params["connection_id"]
+    # Before the body is read, so that an unknown connection is 404.
+    stored = await parts(request).connections.get(caller, connection_id)
+    secret = parts(request).sources.settings(stored.connector).secret_struct
+    body = fit(await read_object(request), secret)
+    granted = Granted(msgspec.to_builtins(body))
+    connection = await parts(request).connections.reconnect(caller, connection_id, granted)
+    return responses.JSON(
+        serialize.connected(connection, await _resume_paused(request, caller, connection))
+    )
 
 
-async def _going_on(request: Request, who: Actor, kept: StoredConnection) -> Sync | str | None:
+async def _resume_paused(
+    request: Request, caller: Actor, connection: StoredConnection
+) -> Sync | str | None:
     """The paused sync of this connection, resumed, or why it was not; None if no sync is paused. A
     failure to resume it does not fail the reconnect."""
     registry = parts(request).registry
-    live = registry.live_of(who.user)
-    if live is None or live.connection_id != kept.id or live.status is not Status.PAUSED:
+    live = registry.live_of(caller.user)
+    if live is None or live.connection_id != connection.id or live.status is not Status.PAUSED:
         return None
     try:
-        return await registry.resume(who, live.id)
+        return await registry.resume(caller, live.id)
     except ServiceError as error:
         log.warning("sync_not_resumed", sync_id=live.id, code=error.code)
         return f"The paused sync was not resumed. {error.detail}"
@@ -178,19 +215,19 @@ async def _going_on(request: Request, who: Actor, kept: StoredConnection) -> Syn
 
 async def schedule(request: Request) -> Response:
     """Set the schedule of a connection; null removes it."""
-    who, wanted = actor(request), request.path_params["connection_id"]
-    await parts(request).connections.get(who, wanted)
+    caller, connection_id = actor(request), request.path_params["connection_id"]
+    await parts(request).connections.get(caller, connection_id)
     body = await read_or_null(request, ScheduleIn)
-    asked = None if body is None else ScheduleRequest(body.cron, body.timezone)
-    kept = await parts(request).connections.schedule(who, wanted, asked)
-    return responses.JSON(serialize.connection(kept))
+    new = None if body is None else ScheduleRequest(body.cron, body.timezone)
+    connection = await parts(request).connections.schedule(caller, connection_id, new)
+    return responses.JSON(serialize.connection(connection))
 
 
 async def sync_status(request: Request) -> Response:
     """Get the stored data of a connection, and whether a new sync is needed."""
     caller, connection_id = actor(request), request.path_params["connection_id"]
     connection = await parts(request).connections.get(caller, connection_id)
-    landed = await parts(request).records.landed(connection_id)
+    landed = await parts(request).records.datasets(connection_id)
     store = parts(request).store
     complete = await store.newest_of(caller.user, connection_id, Status.COMPLETE)
     newest = await store.newest_of(caller.user, connection_id)
@@ -217,7 +254,7 @@ def _why_needed(
     connection: StoredConnection,
     newest: Sync | None,
     datasets: Sequence[Dataset],
-    landed: Mapping[str, Landed],
+    landed: Mapping[str, StoredDataset],
     now: datetime,
 ) -> tuple[str, str]:
     """A reason for programs, and a sentence for people. The stored data decides: a dry run, or a
@@ -248,7 +285,7 @@ async def list_all(request: Request) -> Response:
     """List the user's connections."""
     connections = await parts(request).connections.list(actor(request))
     return responses.JSON(
-        shapes.ConnectionsOut(connections=[serialize.connection(each) for each in connections])
+        {"connections": [serialize.connection(connection) for connection in connections]}
     )
 
 

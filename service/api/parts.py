@@ -7,6 +7,7 @@ from starlette.requests import HTTPConnection
 
 from connectors.base import Clock
 from service.connections import Connections
+from service.consents import Consents
 from service.edge.authentication import IDENTITY
 from service.edge.authenticator import Authenticator, Identity
 from service.edge.rates import Rates
@@ -29,6 +30,7 @@ class Parts(msgspec.Struct, frozen=True):
     registry: Registry
     starter: Starter
     connections: Connections
+    consents: Consents
     store: SyncStore
     records: RecordStore
     recoveries: ClaimStore

@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from service.api.parts import actor, parts
 from service.errors import NotFound
-from service.store.claims import Recovery
+from service.store.claims import StoredClaim
 from service.wire import responses, serialize, shapes
 from service.wire.csv_files import csv_line, download
 from service.wire.paging import Paged
@@ -80,7 +80,7 @@ async def _lines(request: Request, user: str, filters: Mapping[str, str]) -> Asy
         after = claims[-1].id
 
 
-def _cells(claim: Recovery) -> tuple[str, ...]:
+def _cells(claim: StoredClaim) -> tuple[str, ...]:
     shape = serialize.recovery(claim)
     values = (getattr(shape, name) for name in COLUMNS)
     return tuple("" if value is None else str(value) for value in values)

@@ -10,7 +10,18 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route
 
-from service.api import connections, costs, history, me, pages, recoveries, session, streams, syncs
+from service.api import (
+    connections,
+    connectors,
+    costs,
+    history,
+    me,
+    pages,
+    recoveries,
+    session,
+    streams,
+    syncs,
+)
 from service.api.parts import parts
 from service.errors import (
     AlreadyConnected,
@@ -62,14 +73,20 @@ RECONNECT = (*CONNECT, OtherAccount)
 async def contract(request: Request) -> Response:
     """Get this document."""
     demo, sources = parts(request).auth.demo, parts(request).sources
-    return responses.JSON(_document(demo, tuple(sources.names), tuple(sources.datasets)))
+    settings = tuple(sources.settings(name).struct for name in sources.names)
+    return responses.JSON(_document(demo, tuple(sources.names), tuple(sources.datasets), settings))
 
 
 @cache
-def _document(demo: bool, connectors: Sequence[str], datasets: Sequence[str]) -> bytes:
+def _document(
+    demo: bool,
+    connectors: Sequence[str],
+    datasets: Sequence[str],
+    settings: Sequence[type[msgspec.Struct]],
+) -> bytes:
     """The document, cached: it is the same for all clients and takes long to make."""
     names = {"connector": connectors, "dataset": datasets}
-    return msgspec.json.encode(openapi.document(CALLS, demo, names))
+    return msgspec.json.encode(openapi.document(CALLS, demo, names, settings))
 
 
 def start(path: str) -> Call:
@@ -148,6 +165,7 @@ CALLS: Sequence[Call] = (
         query=history.DataQuery,
         response=shapes.Records,
     ),
+    Call("GET", "/api/connectors", connectors.list_all, response=shapes.Connectors),
     Call("GET", "/api/connections", connections.list_all, response=shapes.ConnectionsOut),
     Call(
         *("POST", "/api/connections", connections.connect),

@@ -35,7 +35,7 @@ class Recognition:
     async def check(self, dataset: str, page: Page) -> None:
         """Call before a page is stored. Raises OtherAccount, AlreadyConnected or Retryable."""
         if page.account and page.account != self._account:
-            await self._connections.told(self._connection, page.account)
+            await self._connections.confirm_account(self._connection, page.account)
             self._account = page.account
             self._settled.set()
         if dataset not in self._naming:

@@ -143,7 +143,7 @@ class Reading:
         page = await fit_page(page, held.sync.dataset(dataset).checkpoint.cursor)
         async with held.exclusive():
             begun = self._clock.now()
-            landing = await resources.records.landing(
+            landing = await resources.records.page_write(
                 held.sync, dataset, page.records, begun, resources.items
             )
             sync = held.sync.advanced(dataset, page, landing.tally, begun)

@@ -1,1 +1,1 @@
-"""What is kept: one set of statements, an engine for each database."""
+"""The stores: one set of SQL statements, and an engine for each database."""

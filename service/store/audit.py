@@ -1,4 +1,4 @@
-"""The audit log: who did what. A row travels in the write of what it tells, and may fail alone."""
+"""The audit log: who did what. An entry is an optional part of the write that it records."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -25,7 +25,7 @@ UPDATE audit_logs SET details = json_remove(details, '$.message', '$.name') WHER
 RETURNING 1
 """
 ITSELF = "service"
-"""The actor of what nobody asked for."""
+"""The actor of changes that no user requested."""
 ACTIONS: Mapping[Status, str] = {
     Status.PENDING: "resumed",
     Status.PAUSED: "paused",
@@ -34,7 +34,7 @@ ACTIONS: Mapping[Status, str] = {
     Status.CANCELLED: "cancelled",
 }
 _ids = Ids()
-"""Of all that this process notes: the order of the log is that of what happened."""
+"""Ids of this process; they grow, so that the log is in the order of events."""
 _FILTERS = {
     "action": "action = :action",
     "sync_id": "sync_id = :sync_id",
@@ -44,16 +44,17 @@ _FILTERS = {
 
 
 def started(sync: Sync, actor: Actor, by: str = "") -> Statement:
-    """A user's sync began; `by` is what began it in his place."""
+    """A sync was started by its user, or by `by` in the user's name."""
     return note(_entry(sync, "started", actor, by))
 
 
 def moved(sync: Sync, actor: Actor | None) -> Statement:
-    """A sync came to the status that it has; without an actor, by itself."""
+    """A sync moved to its present status; without an actor, by itself."""
     return note(_entry(sync, ACTIONS[sync.status], actor))
 
 
 def note(entry: AuditEntry) -> Statement:
+    """The statement that adds an entry."""
     row = {
         "id": _ids.next(entry.at),
         "at": stamp(entry.at),
@@ -71,20 +72,20 @@ def note(entry: AuditEntry) -> Statement:
 
 
 class AuditStore:
-    """What was done to a user's syncs and connections."""
+    """The audit log of each user's syncs and connections."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
     async def go_on(self) -> None:
-        """Before the first entry: those of this process come after those that are there."""
+        """Make the ids of this process follow the stored ones. Call it before the first entry."""
         sql = "SELECT COALESCE(MAX(id), '') AS id FROM audit_logs"
         _ids.above((await self._engine.read(sql, {}))[0]["id"])
 
     async def page(
         self, user: str, filters: Mapping[str, Any], limit: int, before: str | None = None
     ) -> Sequence[Values]:
-        """Newest first; `before` is the id that the last page ended with."""
+        """A page of entries, newest first; `before` is the id that the last page ended with."""
         clauses = ["user_id = :user", *(_FILTERS[name] for name in filters)]
         clauses += ["id < :before"] if before else []
         sql = f"""SELECT * FROM audit_logs WHERE {" AND ".join(clauses)}
@@ -93,7 +94,8 @@ class AuditStore:
         return await self._engine.read(sql, values | ({"before": before} if before else {}))
 
     async def redact(self, user: str, connection_id: str, limit: int) -> bool:
-        """Take what the source said, and its name, out of some entries; False if there are none."""
+        """Remove the account's name and the source's messages from some entries; False if none has
+        any."""
         row = {"user": user, "connection_id": connection_id, "limit": limit}
         return await self._engine.write(Statement(_REDACT, [row]), [])
 
@@ -118,8 +120,8 @@ def _details(sync: Sync) -> Mapping[str, object]:
     if sync.error:
         details |= {"code": sync.error.code, "message": sync.error.message}
     if sync.status is Status.COMPLETE:
-        count = sum(each.processed for each in sync.sources)
+        count = sum(dataset.processed for dataset in sync.sources)
         details |= {"records": count, "claims": sync.claims_detected}
-    if given := msgspec.to_builtins(sync.options):
-        details["options"] = given
+    if options := msgspec.to_builtins(sync.options):
+        details["options"] = options
     return details

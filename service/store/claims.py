@@ -1,4 +1,4 @@
-"""Claims and costs of goods: what was found to be owed, and what the user says a unit cost."""
+"""Claims, and the costs of goods that users enter."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,7 @@ from service.model import Sync
 from service.store.engine import Engine, Statement, Values, bulk, stamp
 
 MOST_COSTS = 100_000
-"""Of one user."""
+"""Costs that one user may store."""
 STATUSES = ("waiting", "claimable", "expired", "reimbursed")
 
 _STATUS = """CASE WHEN reimbursed = 1 THEN 'reimbursed'
@@ -49,8 +49,8 @@ SELECT 1 WHERE (SELECT COUNT(*) FROM costs WHERE user_id = :user_id)
 """
 
 
-class Recovery(msgspec.Struct, frozen=True):
-    """A claim as it is kept, with its status on the day that was asked about."""
+class StoredClaim(msgspec.Struct, frozen=True):
+    """A claim as it is stored, with its status on the requested day."""
 
     id: str
     connection_id: str
@@ -61,31 +61,31 @@ class Recovery(msgspec.Struct, frozen=True):
 
 
 class ClaimStore:
-    """Reads go straight here; claims are written in the guarded write that ends their detection."""
+    """Reads claims and costs. Claims are written by `findings`, with the end of their detection."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
     async def page(
         self, user: str, filters: Mapping[str, str], today: date, limit: int, after: str = ""
-    ) -> list[Recovery]:
-        """In the order of their ids. Filters: status, rule, connection_id."""
+    ) -> list[StoredClaim]:
+        """A page of claims in the order of their ids. Filters: status, rule, connection_id."""
         where, values = _where(user, filters, today)
         sql = f"""SELECT id, connection_id, sync_id, updated_at, body, {_STATUS} AS status
                     FROM claims WHERE {where} AND id > :after ORDER BY id LIMIT :limit"""
         rows = await self._engine.read(sql, {**values, "after": after, "limit": limit})
-        return [_recovery(row) for row in rows]
+        return [_stored_claim(row) for row in rows]
 
-    async def one(self, user: str, claim_id: str, today: date) -> Recovery | None:
+    async def one(self, user: str, claim_id: str, today: date) -> StoredClaim | None:
         sql = f"""SELECT id, connection_id, sync_id, updated_at, body, {_STATUS} AS status
                     FROM claims WHERE id = :id AND user_id = :user"""
         values = {"id": claim_id, "user": user, "today": today.isoformat()}
         rows = await self._engine.read(sql, values)
-        return _recovery(rows[0]) if rows else None
+        return _stored_claim(rows[0]) if rows else None
 
     async def totals(self, user: str, filters: Mapping[str, str], today: date) -> list[Values]:
-        """How many, and how much, by currency and status. Amounts that are unknown count as none
-        and are told apart."""
+        """The number and the sum of claims by currency and status. Claims of an unknown amount are
+        counted in `unvalued` and add nothing to the sum."""
         where, values = _where(user, filters, today)
         sql = f"""SELECT currency, {_STATUS} AS status, COUNT(*) AS claims,
                          SUM(hundredths) AS hundredths,
@@ -99,14 +99,14 @@ class ClaimStore:
         return {row["sku"]: Money(row["amount"], row["currency"]) for row in rows}
 
     async def costs_page(self, user: str, limit: int, after: str = "") -> list[tuple[str, Money]]:
-        """In the order of their SKUs; `after` is the SKU that the last page ended with."""
+        """A page in the order of SKUs; `after` is the SKU that the last page ended with."""
         sql = """SELECT sku, amount, currency FROM costs WHERE user_id = :user AND sku > :after
                   ORDER BY sku LIMIT :limit"""
         rows = await self._engine.read(sql, {"user": user, "after": after, "limit": limit})
         return [(row["sku"], Money(row["amount"], row["currency"])) for row in rows]
 
     async def keep_costs(self, user: str, costs: Mapping[str, Money]) -> bool:
-        """False, and nothing kept, if the user would have more than MOST_COSTS."""
+        """Store costs. False, and nothing stored, if the user would have more than MOST_COSTS."""
         if not costs:
             return True
         table = {
@@ -119,27 +119,31 @@ class ClaimStore:
 
 
 def findings(
-    sync: Sync, found: Findings, at: datetime, twins: Sequence[str] = ()
+    sync: Sync, detected: Findings, at: datetime, twins: Sequence[str] = ()
 ) -> Sequence[Statement]:
-    """What a detection changes: claims are kept, settled or, where a rule does not find them any
-    more, withdrawn. Those of a rule that did not run stay as they were.
+    """The statements that store a detection. Claims are stored or settled; claims that their rule
+    no longer finds are deleted. Claims of rules that did not run stay as they are.
 
-    `twins` are other connections of the same account: a case that is found here is not kept there
-    as well, and one that is settled here is settled there."""
-    when, keys = {"sync_id": sync.id, "at": stamp(at)}, [claim.id for claim in found.claims]
+    `twins` are other connections of the same account. A claim found here replaces theirs, and a
+    claim settled here is settled for them, too."""
+    when, keys = {"sync_id": sync.id, "at": stamp(at)}, [claim.id for claim in detected.claims]
     everywhere = (sync.connection_id, *twins)
     return [
-        Statement(_KEEP, [_row(sync, claim) | when for claim in found.claims]),
+        Statement(_KEEP, [_row(sync, claim) | when for claim in detected.claims]),
         Statement(_SUPERSEDE, [{"id": _id(twin, key)} for twin in twins for key in keys]),
         Statement(
             _SETTLE,
-            [{"id": _id(each, key)} | when for each in everywhere for key in found.settled],
+            [
+                {"id": _id(connection_id, key)} | when
+                for connection_id in everywhere
+                for key in detected.settled
+            ],
         ),
         Statement(
             _WITHDRAW,
             [
                 {"connection_id": sync.connection_id, "rule": rule, "sync_id": sync.id}
-                for rule in found.ran
+                for rule in detected.ran
             ],
         ),
     ]
@@ -161,7 +165,7 @@ def _row(sync: Sync, claim: Claim) -> dict[str, Any]:
 
 
 def _id(connection_id: str, key: str) -> str:
-    """Of a claim, for the wire: the same whenever the same case is found, and free of slashes."""
+    """The id of a claim: the same whenever the same case is found, and without slashes."""
     case = f"{connection_id}\n{key}".encode()
     return f"claim_{hashlib.blake2b(case, digest_size=12).hexdigest()}"
 
@@ -173,8 +177,8 @@ def _where(user: str, filters: Mapping[str, str], today: date) -> tuple[str, dic
     return " AND ".join(clauses), values
 
 
-def _recovery(row: Values) -> Recovery:
-    return Recovery(
+def _stored_claim(row: Values) -> StoredClaim:
+    return StoredClaim(
         id=row["id"],
         connection_id=row["connection_id"],
         sync_id=row["sync_id"],

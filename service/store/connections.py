@@ -1,4 +1,4 @@
-"""What is kept of connections: credentials (encrypted), schedules, what was learned, consents."""
+"""Connections with their encrypted credentials and schedules, connectors' notes, and consents."""
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -13,18 +13,16 @@ UNDECRYPTABLE = (
     "The stored credentials cannot be decrypted: SECRETS_KEYS lacks the key that they were "
     "encrypted with. Restore it, or reconnect the account."
 )
-"""Why a connection is lost though its source has refused nothing."""
+"""Why a connection is lost although its source has not refused it."""
 CONSENT_LASTS = timedelta(minutes=15)
 
 _LIVE = ", ".join(f"'{status}'" for status in sorted(LIVE))
 
 _CONNECT = """
-INSERT INTO connections (id, user_id, tenant_id, connector, region, marketplace_ids, environment,
-                         name, credentials, created_at, checked_at, account_id,
-                         account_confirmed, token_digest)
-VALUES (:id, :user_id, :tenant_id, :connector, :region, :marketplace_ids, :environment,
-        :name, :credentials, :created_at, :created_at, :account_id,
-        :account_confirmed, :token_digest)
+INSERT INTO connections (id, user_id, tenant_id, connector, settings, realm, name, credentials,
+                         created_at, checked_at, account_id, account_confirmed, token_digest)
+VALUES (:id, :user_id, :tenant_id, :connector, :settings, :realm, :name, :credentials,
+        :created_at, :created_at, :account_id, :account_confirmed, :token_digest)
 RETURNING id
 """
 _RECONNECT = """
@@ -36,7 +34,7 @@ UPDATE connections
    AND (account_id IS NULL OR account_id = :account_id)
 RETURNING id
 """
-_TOLD = """
+_CONFIRM_ACCOUNT = """
 UPDATE connections
    SET account_id = :account_id, account_confirmed = 1, token_digest = :token_digest
  WHERE id = :id AND forgotten_at IS NULL
@@ -50,22 +48,21 @@ RETURNING id
 """
 _HOLDER = """
 SELECT id FROM connections
- WHERE user_id = :user_id AND connector = :connector AND environment = :environment
+ WHERE user_id = :user_id AND connector = :connector AND realm = :realm
    AND id <> :id AND forgotten_at IS NULL
    AND (account_id = :account_id OR token_digest = :token_digest)
  ORDER BY id LIMIT 1
 """
-# Of one account for certain; or, where one of the two was never told whose it is, by all signs.
+# The same account for certain; or, where the account of one is unknown, by all other signs.
 _TWINS = """
 SELECT twin.id FROM connections AS twin JOIN connections AS own
     ON twin.user_id = own.user_id AND twin.connector = own.connector
-   AND twin.environment = own.environment AND twin.id <> own.id
+   AND twin.realm = own.realm AND twin.id <> own.id
  WHERE own.id = :id
    AND (twin.account_id = own.account_id
         OR ((twin.account_id IS NULL OR own.account_id IS NULL)
             AND (twin.token_digest = own.token_digest
-                 OR (twin.name = own.name AND twin.region = own.region
-                     AND twin.marketplace_ids = own.marketplace_ids))))
+                 OR (twin.name = own.name AND twin.settings = own.settings))))
  ORDER BY twin.id
 """
 _ROTATE = """
@@ -125,51 +122,58 @@ RETURNING state
 
 
 class Schedule(msgspec.Struct, frozen=True):
-    """When syncs start by themselves: a cron expression in a time zone, and the next time (UTC);
-    and under which of the user's plans."""
+    """When syncs of a connection start by themselves."""
 
+    #: Five fields of cron, read in `timezone`.
     cron: str
+    #: The name of an IANA time zone.
     timezone: str
+    #: The next run, in UTC.
     next: datetime
+    #: The plan under which the user set it, and under which its syncs start.
     plan: str = ""
 
 
 class StoredConnection(msgspec.Struct, frozen=True):
-    """A connection as it is kept: its credentials still encrypted. `user` is a user's id.
-
-    `account_id` is the source's own id of the account, None until it is told; `account_confirmed`
-    whether it was told for these credentials. `token_digest` identifies the refresh token."""
+    """A connection as it is stored, its credentials encrypted."""
 
     id: str
+    #: The id of its user (`service.model.user_id`).
     user: str
     tenant: str
     connector: str
-    region: str
-    marketplace_ids: tuple[str, ...]
-    environment: str
+    #: The public settings, by their names in JSON.
+    settings: Mapping[str, Any]
+    #: Those of them that separate accounts of the same id, as one text.
+    realm: str
     name: str
+    #: The secret settings, encrypted; None once it is forgotten.
     credentials: str | None
     created_at: datetime
     checked_at: datetime | None = None
+    #: Why no sync can use it; None while it is usable.
     lost: str | None = None
     schedule: Schedule | None = None
+    #: The source's own id of the account; None until the source names it.
     account_id: str | None = None
+    #: Whether the source has named the account for these credentials.
     account_confirmed: bool = False
+    #: Identifies the credentials; None without any.
     token_digest: str | None = None
 
     @property
     def refused(self) -> str | None:
-        """Why its source refuses the credentials: as long as it does, a sync can only pause."""
+        """Why the source refuses the credentials; None if it does not. A sync could only pause."""
         return None if self.lost == UNDECRYPTABLE else self.lost
 
     @property
     def doubted(self) -> bool:
-        """Whether it is still to be seen that these credentials are the account's."""
+        """Whether the credentials may belong to another account than the connection."""
         return self.account_id is not None and not self.account_confirmed
 
 
 class ConnectionStore:
-    """Every connection. Writes are `service.connections`' alone to make."""
+    """Every connection. Only `service.connections` and `service.consents` write here."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -177,15 +181,14 @@ class ConnectionStore:
     async def connect(
         self, connection: StoredConnection, learned: Mapping[str, str], *rest: Statement
     ) -> None:
-        """A new one. Raises Refused if another connection of the user has its account."""
+        """Add one. Raises Refused if another connection of the user has its account."""
         row = {
             **_whose(connection),
             "user_id": connection.user,
             "tenant_id": connection.tenant,
             "connector": connection.connector,
-            "region": connection.region,
-            "marketplace_ids": msgspec.json.encode(connection.marketplace_ids).decode(),
-            "environment": connection.environment,
+            "settings": msgspec.json.encode(connection.settings, order="sorted").decode(),
+            "realm": connection.realm,
             "name": connection.name,
             "credentials": connection.credentials,
             "created_at": stamp(connection.created_at),
@@ -199,8 +202,8 @@ class ConnectionStore:
         learned: Mapping[str, str],
         *rest: Statement,
     ) -> bool:
-        """New credentials, just checked. False if it was forgotten meanwhile, or is now known to be
-        of another account; raises Refused if another connection of the user has its account."""
+        """Replace the credentials. False if the connection was forgotten or has another account;
+        raises Refused if another connection of the user has its account."""
         row = {
             **_whose(connection),
             "credentials": connection.credentials,
@@ -209,42 +212,42 @@ class ConnectionStore:
         }
         return await self._write(_RECONNECT, row, learn(connection.id, learned), *rest)
 
-    async def told(self, connection: StoredConnection) -> bool:
-        """The source has named the account of these credentials. False if the connection is of
-        another, has other credentials by now, or is forgotten; raises Refused if another
+    async def confirm_account(self, connection: StoredConnection) -> bool:
+        """Store the account that the source named for these credentials. False if the connection
+        has another account or other credentials, or was forgotten; raises Refused if another
         connection of the user has its account."""
-        return await self._write(_TOLD, _whose(connection))
+        return await self._write(_CONFIRM_ACCOUNT, _whose(connection))
 
     async def identify(self, connection_id: str, token_digest: str) -> bool:
-        """Keep the digest of a token that has none yet. Raises Refused if another connection of
-        the user has the same token."""
+        """Add the digest of credentials that have none. Raises Refused if another connection of the
+        user has the same credentials."""
         return await self._write(_IDENTIFY, {"id": connection_id, "token_digest": token_digest})
 
     async def holder(self, connection: StoredConnection) -> str | None:
-        """The other connection of the user that has the same account, or the same token."""
-        of = {
+        """The other connection of the user with the same account or the same credentials."""
+        owner = {
             "user_id": connection.user,
             "connector": connection.connector,
-            "environment": connection.environment,
+            "realm": connection.realm,
         }
-        rows = await self._engine.read(_HOLDER, _whose(connection) | of)
+        rows = await self._engine.read(_HOLDER, _whose(connection) | owner)
         return str(rows[0]["id"]) if rows else None
 
     async def twins(self, connection_id: str) -> list[str]:
-        """The other connections of the same account, also those that were forgotten."""
+        """The other connections of the same account, including forgotten ones."""
         return [row["id"] for row in await self._engine.read(_TWINS, {"id": connection_id})]
 
     async def rotate(self, connection_id: str, old: str, new: str) -> bool:
-        """The same credentials under another key. False if they have changed meanwhile."""
+        """Store the same credentials under another key. False if they have changed meanwhile."""
         return await self._write(_ROTATE, {"id": connection_id, "old": old, "new": new})
 
     async def all_credentials(self) -> list[tuple[str, str]]:
-        """Every connection's id with its encrypted credentials."""
+        """The id and the encrypted credentials of every connection that has any."""
         sql = "SELECT id, credentials FROM connections WHERE credentials IS NOT NULL ORDER BY id"
         return [(row["id"], row["credentials"]) for row in await self._engine.read(sql, {})]
 
     async def of_user(self, user: str, forgotten: bool = False) -> list[StoredConnection]:
-        """A user's connections; with `forgotten` also those whose landed data was kept."""
+        """A user's connections; with `forgotten` also those whose records were kept."""
         sql = f"""SELECT * FROM connections WHERE user_id = :user AND erasing IS NULL
                   {"" if forgotten else "AND forgotten_at IS NULL"} ORDER BY id"""
         return [_connection(row) for row in await self._engine.read(sql, {"user": user})]
@@ -265,8 +268,8 @@ class ConnectionStore:
         await self._write(_CHECKED, row, learn(connection_id, learned))
 
     async def forget(self, connection_id: str, at: datetime, erase: bool, *rest: Statement) -> bool:
-        """Erase the credentials; with `erase` the claims too, and its records are hidden until
-        they are erased (see `service.erasing`). False if a sync of it is live."""
+        """Erase the credentials. With `erase`, also erase the claims, and hide the records until
+        `service.erasing` has deleted them. False if a sync of the connection is live."""
         gone = [{"id": connection_id}]
         tables = ("learned", "landed", *(["claims"] if erase else []))
         deletes = [f"DELETE FROM {table} WHERE connection_id = :id" for table in tables]
@@ -281,16 +284,16 @@ class ConnectionStore:
     # Erasing ----------------------------------------------------------------------------------
 
     async def erasing(self) -> list[StoredConnection]:
-        """Those whose data is being erased, the longest asked for first."""
+        """The connections whose data is being erased, the oldest request first."""
         sql = "SELECT * FROM connections WHERE erasing IS NOT NULL ORDER BY erasing"
         return [_connection(row) for row in await self._engine.read(sql, {})]
 
     async def erase_some(self, connection_id: str, limit: int) -> bool:
-        """Delete some of its records; False if there are none."""
+        """Delete at most `limit` of its records; False if it has none."""
         return await self._write(_ERASE_SOME, {"id": connection_id, "limit": limit})
 
     async def erased(self, connection_id: str) -> None:
-        """Nothing of it is left."""
+        """End the erasing: no data of the connection is left."""
         await self._write(_ERASED, {"id": connection_id})
 
     # Schedules --------------------------------------------------------------------------------
@@ -298,7 +301,7 @@ class ConnectionStore:
     async def schedule(
         self, connection_id: str, schedule: Schedule | None, *rest: Statement
     ) -> bool:
-        """Set it, or end it. False if the connection was forgotten meanwhile."""
+        """Set or remove the schedule. False if the connection was forgotten meanwhile."""
         row = {"id": connection_id, "cron": None, "timezone": None, "next": None, "plan": None}
         if schedule:
             row |= {
@@ -310,26 +313,26 @@ class ConnectionStore:
         return await self._write(_SCHEDULE, row, *rest)
 
     async def due(self, now: datetime, limit: int = 100) -> list[StoredConnection]:
-        """Those whose time has come, the longest due first."""
+        """The connections whose run is due, the oldest first."""
         rows = await self._engine.read(_DUE, {"now": stamp(now), "limit": limit})
         return [_connection(row) for row in rows]
 
     async def scheduled(self, after: str, limit: int = 100) -> list[StoredConnection]:
-        """Those that have a schedule, by id; `after` is the last id of the page before."""
+        """A page of connections with a schedule, by id; `after` is the last id of the last page."""
         sql = """SELECT * FROM connections WHERE schedule_next IS NOT NULL AND id > :after
                   ORDER BY id LIMIT :limit"""
         rows = await self._engine.read(sql, {"after": after, "limit": limit})
         return [_connection(row) for row in rows]
 
     async def postpone(self, connection_id: str, due: datetime, next: datetime) -> bool:
-        """Claim a due schedule, and set its next time. False if somebody else did."""
+        """Replace the next run `due` by `next`. False if another process was first."""
         row = {"id": connection_id, "due": stamp(due), "next": stamp(next)}
         return await self._write(_POSTPONE, row)
 
     # Consents ---------------------------------------------------------------------------------
 
     async def begin_consent(self, state: str, user: str, at: datetime, body: str) -> None:
-        """And forget those that nobody came back from."""
+        """Store a consent, and delete those that have expired."""
         row = {"state": state, "user_id": user, "at": stamp(at), "body": body}
         old = [{"before": stamp(at - CONSENT_LASTS)}]
         await self._write(
@@ -339,17 +342,20 @@ class ConnectionStore:
         )
 
     async def end_consent(self, state: str, user: str, at: datetime) -> str | None:
-        """What was begun under this state: once, by the same user, and not for long."""
+        """Remove the consent of this state and return its body. None if it has expired, was used
+        before, or belongs to another user."""
         values = {"state": state, "user": user, "since": stamp(at - CONSENT_LASTS)}
         rows = await self._engine.read(_CONSENT, values)
         ours = await self._write(_END_CONSENT, values)
         return str(rows[0]["body"]) if rows and ours else None
 
     async def _write(self, sql: str, row: Values, *rest: Statement) -> bool:
-        return await self._engine.write(Statement(sql, [row]), [each for each in rest if each.rows])
+        more = [statement for statement in rest if statement.rows]
+        return await self._engine.write(Statement(sql, [row]), more)
 
 
 def learn(connection_id: str, learned: Mapping[str, str]) -> Statement:
+    """The statement that stores what a connector asked to keep about a connection."""
     rows = [{"connection_id": connection_id, "name": k, "value": v} for k, v in learned.items()]
     return Statement(_LEARN, rows)
 
@@ -360,9 +366,8 @@ def _connection(row: Values) -> StoredConnection:
         user=row["user_id"],
         tenant=row["tenant_id"],
         connector=row["connector"],
-        region=row["region"],
-        marketplace_ids=tuple(msgspec.json.decode(row["marketplace_ids"], type=list[str])),
-        environment=row["environment"],
+        settings=msgspec.json.decode(row["settings"], type=dict[str, Any]),
+        realm=row["realm"],
         name=row["name"],
         credentials=row["credentials"],
         created_at=datetime.fromisoformat(row["created_at"]),

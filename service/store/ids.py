@@ -1,18 +1,18 @@
-"""Ids that grow: uuid7 (RFC 9562), each above the one before, whatever the clock does."""
+"""Ids that grow: uuid7 (RFC 9562), each above the one before, even if the clock is set back."""
 
 from datetime import datetime
 
 from uuid_utils import uuid7
 
 _DIGITS = 12
-"""Of an id that tell its time: milliseconds since 1970."""
+"""Leading digits of an id that encode its time: milliseconds since 1970."""
 
 
 def new_id(at: datetime, last: str = "") -> str:
-    """An id of that moment; the next above `last`, if the clock was set back since that was made.
-    32 hexadecimal digits, which sort as time does."""
-    found = _of(milliseconds(at))
-    return found if found > last else _of(int(last[:_DIGITS], 16) + 1)
+    """An id of that moment: 32 hexadecimal digits, which sort as time does. If the clock was set
+    back since `last` was made, the next id above `last`."""
+    id = _of(milliseconds(at))
+    return id if id > last else _of(int(last[:_DIGITS], 16) + 1)
 
 
 def milliseconds(at: datetime) -> int:
@@ -20,7 +20,7 @@ def milliseconds(at: datetime) -> int:
 
 
 def time_of(id: str) -> int:
-    """The milliseconds that an id tells: not before the moment that it was made at."""
+    """The milliseconds in an id: at or after the moment when it was made."""
     return int(id[:_DIGITS], 16)
 
 
@@ -29,13 +29,13 @@ def _of(time: int) -> str:
 
 
 class Ids:
-    """A maker of ids; it remembers the last one."""
+    """Makes ids, each above the last one."""
 
     def __init__(self) -> None:
         self._last = ""
 
     def above(self, last: str) -> None:
-        """From now on only such as are above this one."""
+        """Make only ids above this one from now on."""
         self._last = max(self._last, last)
 
     def next(self, at: datetime) -> str:

@@ -1,4 +1,4 @@
-"""Waiting for a database that is away: what a running sync does, for it has time."""
+"""Waiting until a database is available: what a running sync does, since it has time."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
@@ -17,11 +17,11 @@ log = structlog.get_logger()
 
 
 async def retry_until_available(call: Callable[[], Awaitable[T]]) -> T:
-    """Again and again until the database answers. Between two tries it can be cancelled."""
+    """The result of the call, retried while the database is unavailable. Cancellable in between."""
     pause = FIRST_PAUSE
     while True:
         try:
-            found = await call()
+            result = await call()
         except Unavailable as error:
             if pause == FIRST_PAUSE and not error.logged:
                 log.error("database_away", reason=str(error))
@@ -30,11 +30,11 @@ async def retry_until_available(call: Callable[[], Awaitable[T]]) -> T:
         else:
             if pause > FIRST_PAUSE:
                 log.warning("database_back")
-            return found
+            return result
 
 
 class PatientEngine:
-    """An engine whose calls never raise Unavailable, however long it takes."""
+    """An engine whose calls wait instead of raising Unavailable; all but `ping`."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine

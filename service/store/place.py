@@ -1,4 +1,4 @@
-"""Where an SQLite database is: held by one process, private, and watched for files that go away."""
+"""The files of an SQLite database: locked by one process, private, and watched for deletion."""
 
 import errno
 import fcntl
@@ -15,9 +15,9 @@ from service.store.engine import Unavailable
 
 PRIVATE_FILE, PRIVATE_FOLDER = 0o600, 0o700
 SUFFIXES = ("", ".lock", "-wal", "-shm", "-journal")
-"""Of every file that belongs to a database, after its name."""
+"""Suffixes of the files that belong to a database."""
 _FAR_BYTE = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, 1 << 62, 1, 0)
-"""`struct flock` of a byte that SQLite never locks: its own are at 1 GiB."""
+"""`struct flock` of a byte that SQLite never locks: its own lock bytes are at 1 GiB."""
 
 log = structlog.get_logger()
 
@@ -25,35 +25,35 @@ Identity = tuple[int, int]
 
 
 class Gone(Unavailable):
-    """A file of the database was deleted or replaced. Nothing is written; it is logged already."""
+    """A file of the database was deleted or replaced. Nothing is written. It is in the log."""
 
     logged = True
 
 
 class Place:
-    """The files of one open database, and whether they are still the ones that were opened."""
+    """The files of an open database; detects when one is deleted or replaced."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._known: dict[str, Identity] = {}
+        self._identities: dict[str, Identity] = {}
         self._gone = False
 
     def remember(self) -> None:
-        """The files as they are now are the ones that were opened."""
-        found = {name: _identity(name) for name in map(self._name, SUFFIXES)}
-        self._known = {name: each for name, each in found.items() if each}
+        """Take the present files as the ones that were opened."""
+        files = {name: _identity(name) for name in map(self._name, SUFFIXES)}
+        self._identities = {name: identity for name, identity in files.items() if identity}
 
     def check(self) -> None:
-        """Costs a microsecond a file. Raises Gone; logs the first time."""
-        gone = [name for name, known in self._known.items() if _identity(name) != known]
+        """Raises Gone if a file is missing or another one; logs it once. A microsecond a file."""
+        gone = [name for name, opened in self._identities.items() if _identity(name) != opened]
         if not gone:
             if self._gone:
                 log.warning("database_back")
             self._gone = False
             return
         text = (
-            f"{gone[0]} was deleted or replaced while the service runs. Nothing is written any "
-            "more. Put the file back, or stop the service and start it again."
+            f"{gone[0]} was deleted or replaced while the service runs. Nothing more is written. "
+            "Put the file back, or stop the service and start it again."
         )
         if not self._gone:
             log.error("database_gone", reason=text)
@@ -66,20 +66,20 @@ class Place:
 
 def _identity(name: str) -> Identity | None:
     try:
-        found = os.stat(name)
+        status = os.stat(name)
     except OSError:
         return None
-    return found.st_dev, found.st_ino
+    return status.st_dev, status.st_ino
 
 
 @contextmanager
 def only_process(path: Path) -> Iterator[Place]:
-    """Holds the database at that path for the life of this process. Raises StartupError naming the
-    holder, or for a place that cannot be used.
+    """Lock the database at a path for this process. Raises StartupError naming the process that has
+    it, or for a path that cannot be used.
 
-    Two locks, since a file that was removed locks nobody out: one on `<database>.lock`, one on the
-    database itself, which also holds for another name of the same file. The folder is made if need
-    be; files are for their owner alone."""
+    It takes two locks, since a deleted file no longer excludes anybody: one on `<database>.lock`,
+    and one on the database itself, which also excludes other names of the same file. The folder is
+    created if it is missing; files are readable by their owner only."""
     path = _resolved(path)
     handles: list[int] = []
     try:
@@ -99,7 +99,7 @@ def only_process(path: Path) -> Iterator[Place]:
 
 
 def _resolved(path: Path) -> Path:
-    """Links followed, so that the lock is beside the database itself."""
+    """The path with links followed, so that the lock is beside the database itself."""
     try:
         return path.resolve()
     except (OSError, RuntimeError) as error:
@@ -107,7 +107,7 @@ def _resolved(path: Path) -> Path:
 
 
 def _opened(path: Path, suffix: str) -> int:
-    """A handle of one of the files, made if need be."""
+    """A handle of one of the files, which is created if it is missing."""
     try:
         if not path.parent.exists():
             path.parent.mkdir(PRIVATE_FOLDER, parents=True, exist_ok=True)
@@ -131,8 +131,8 @@ def _lock(handle: int, path: Path) -> None:
 
 
 def _lock_far_byte(handle: int, path: Path) -> None:
-    """A lock of this handle (Linux): unlike SQLite's own it is not lost when another handle of the
-    file is closed. Where there is no such lock, the lock file has to do."""
+    """Lock a byte by this handle (Linux). Unlike SQLite's locks, it survives when another handle of
+    the file is closed. Other systems only have the lock file."""
     if not hasattr(fcntl, "F_OFD_SETLK"):
         return
     try:
@@ -147,7 +147,7 @@ def _in_use(path: Path, by: str) -> StartupError:
 
 
 def _make_private(path: Path) -> None:
-    """SQLite gives the files beside a database the mode of the database."""
+    """Make the files readable by their owner only. SQLite gives new ones the database's mode."""
     for suffix in SUFFIXES:
-        with suppress(OSError):  # not there, or somebody else's
+        with suppress(OSError):  # missing, or another user's
             os.chmod(f"{path}{suffix}", PRIVATE_FILE)

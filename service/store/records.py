@@ -1,4 +1,4 @@
-"""Records: landing them, counting them, how far a dataset was read, what is no more."""
+"""Records: writing pages of them, counting them, coverage of datasets, and deletions."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ from service.model import Sync
 from service.progress import Coverage, DatasetProgress, Tally
 from service.store.engine import Engine, Statement, Table, Values, bulk, stamp
 
-_LAND = """
+_WRITE = """
 INSERT INTO records (connection_id, dataset, id, sync_id, seen, hash, updated_at, data, at)
 SELECT :connection_id, :dataset, rows.id, :sync_id, :sync_id, rows.hash, :updated_at, rows.data,
        rows.at
@@ -25,12 +25,12 @@ _SEE = """
 UPDATE records SET seen = :sync_id
  WHERE connection_id = :connection_id AND dataset = :dataset AND id IN (SELECT rows.id FROM {rows})
 """
-_KNOWN = """
+_STORED = """
 SELECT id, hash, seen FROM records
  WHERE connection_id = :connection_id AND dataset = :dataset
    AND id IN (SELECT rows.id FROM {rows})
 """
-_KNOWN_ITEMS = """
+_ITEMS_OF_SYNC = """
 SELECT record_id FROM sync_history_items
  WHERE sync_id = :sync_id AND dataset = :dataset
    AND record_id IN (SELECT rows.id FROM {rows})
@@ -51,8 +51,8 @@ VALUES (:connection_id, :dataset, 0, :since, :until, :sync_id)
     ON CONFLICT (connection_id, dataset) DO UPDATE
    SET since = excluded.since, until = excluded.until, sync_id = excluded.sync_id
 """
-# What a sync could have met: of the window that it read, or, where it read all there is, also what
-# has no time.
+# The records that a sync could have read: those in its window, and those without a time if it had
+# no limits.
 _IN_REACH = """connection_id = :connection_id AND dataset = :dataset
    AND (at BETWEEN :since AND :until OR (at IS NULL AND :whole))"""
 _GONE = f"{_IN_REACH} AND seen <> :sync_id"
@@ -67,78 +67,82 @@ SELECT :sync_id, dataset, id, '', 'deleted', NULL, :now FROM records WHERE {gone
 """
 
 
-class Landing(msgspec.Struct, frozen=True):
-    """What a page's records come to, and the statements that keep them."""
+class PageWrite(msgspec.Struct, frozen=True):
+    """The outcomes of a page's records, and the statements that store the page."""
 
     tally: Tally
     statements: Sequence[Statement]
 
 
 class Sweep(msgspec.Struct, frozen=True):
-    """How many records a sync could have met, how many of these it did not meet, and the statements
-    that delete those."""
+    """The records that a full read of a dataset no longer found, and how to delete them."""
 
+    #: How many records the sync could have read.
     reached: int
+    #: How many of those it did not read.
     gone: int
+    #: The statements that delete those.
     statements: Sequence[Statement]
 
 
-class Landed(msgspec.Struct, frozen=True):
-    """What is kept of a dataset of a connection."""
+class StoredDataset(msgspec.Struct, frozen=True):
+    """How many records of a dataset are stored, and how far it was read."""
 
     dataset: str
     records: int
+    #: The span that was read without a gap; None if unknown.
     coverage: Coverage | None = None
+    #: The sync that read it last.
     sync_id: str | None = None
 
 
 class RecordStore:
-    """What was landed. Its writes travel in the guarded write of a sync."""
+    """The records of all connections. Its writes are part of the guarded write of a sync."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    # Landing ----------------------------------------------------------------------------------
+    # Writing ----------------------------------------------------------------------------------
 
-    async def landing(
+    async def page_write(
         self,
         sync: Sync,
         dataset: str,
         records: Sequence[Record],
         at: datetime,
         items: str = "failed",
-    ) -> Landing:
-        """Compare a page with what is known, and say what must be written.
+    ) -> PageWrite:
+        """Compare a page with the stored records; the result stores it.
 
-        The look may come before the write and outside of it: only the owner of this sync writes
-        these rows, and its guard fails if it is the owner no more. `items` says of which records
-        the outcome is noted, unless the sync was told: failed, or all."""
-        known, noted = await self._known(sync, dataset, records)
-        page = _Sorted(sync, known, noted, sync.options.items or items)
-        for record in {each.id: each for each in records}.values():
+        The comparison is safe outside of the write: only the owner of this sync writes these rows,
+        and the guard of the write fails if the sync has another owner. `items` selects the records
+        whose outcome is stored, unless the sync has that option: failed, or all."""
+        stored, with_items = await self._compare(sync, dataset, records)
+        page = _Sorted(sync, stored, with_items, sync.options.items or items)
+        for record in {record.id: record for record in records}.values():
             page.add(record)
-        return page.landing(dataset, at)
+        return page.write(dataset, at)
 
-    async def _known(
+    async def _compare(
         self, sync: Sync, dataset: str, records: Sequence[Record]
     ) -> tuple[Mapping[str, tuple[str, str]], frozenset[str]]:
-        """The hash and last sight of each record that is kept; of which this sync has an item."""
+        """The hash and the last sync of each stored record; the ids with an item of this sync."""
         of = {"connection_id": sync.connection_id, "dataset": dataset}
-        ids = [each.id for each in records]
-        rows = await self._engine.fetch(_KNOWN, ("id", "hash", "seen"), of, {"id": ids})
-        known = {row[0]: (row[1], row[2]) for row in rows}
+        ids = [record.id for record in records]
+        rows = await self._engine.fetch(_STORED, ("id", "hash", "seen"), of, {"id": ids})
+        stored = {row[0]: (row[1], row[2]) for row in rows}
         if not sync.options.dry_run:
-            ids = [each.id for each in records if each.error is not None]
+            ids = [record.id for record in records if record.error is not None]
         if not ids:
-            return known, frozenset()
+            return stored, frozenset()
         of = {"sync_id": sync.id, "dataset": dataset}
-        items = await self._engine.fetch(_KNOWN_ITEMS, ("record_id",), of, {"id": ids})
-        return known, frozenset(row[0] for row in items)
+        items = await self._engine.fetch(_ITEMS_OF_SYNC, ("record_id",), of, {"id": ids})
+        return stored, frozenset(row[0] for row in items)
 
     async def sweep(
         self, sync: Sync, dataset: DatasetProgress, at: datetime, items: str = "failed"
     ) -> Sweep:
-        """What a faultless read of a dataset did not bring any more."""
+        """The stored records that a complete read of a dataset no longer contained."""
         window, options = dataset.checkpoint.window, sync.options
         of = {
             "connection_id": sync.connection_id,
@@ -165,7 +169,7 @@ class RecordStore:
     async def page(
         self, connection_id: str, dataset: str, limit: int, after: str = ""
     ) -> Sequence[Values]:
-        """In the order of their ids; `after` is the id that the last page ended with."""
+        """A page in the order of ids; `after` is the id that the last page ended with."""
         sql = """SELECT connection_id, id, sync_id, updated_at, data FROM records
                   WHERE connection_id = :connection_id AND dataset = :dataset AND id > :after
                   ORDER BY id LIMIT :limit"""
@@ -177,7 +181,7 @@ class RecordStore:
     async def raw_page(
         self, connection_id: str, dataset: str, limit: int, after: str = ""
     ) -> Sequence[tuple[str, str]]:
-        """Their ids and data alone: for those who read all of them."""
+        """A page of ids and data only, to read all records."""
         sql = """SELECT id, data FROM records
                   WHERE connection_id = :connection_id AND dataset = :dataset AND id > :after
                   ORDER BY id LIMIT :limit"""
@@ -186,6 +190,7 @@ class RecordStore:
         return [(row[0], row[1]) for row in rows]
 
     async def some(self, connection_id: str, dataset: str, ids: Sequence[str]) -> Sequence[Values]:
+        """The records of these ids, in the order of ids."""
         columns = ("connection_id", "id", "sync_id", "updated_at", "data")
         sql = f"""SELECT {", ".join(columns)} FROM records
                   WHERE connection_id = :connection_id AND dataset = :dataset
@@ -194,81 +199,82 @@ class RecordStore:
         rows = await self._engine.fetch(sql, columns, of, {"id": list(ids)})
         return [dict(zip(columns, row, strict=True)) for row in rows]
 
-    async def landed(self, connection_id: str) -> Mapping[str, Landed]:
-        """What is kept, by dataset."""
+    async def datasets(self, connection_id: str) -> Mapping[str, StoredDataset]:
+        """The datasets of a connection that were written or read, by name."""
         sql = "SELECT * FROM landed WHERE connection_id = :id ORDER BY dataset"
         rows = await self._engine.read(sql, {"id": connection_id})
-        return {row["dataset"]: _landed(row) for row in rows}
+        return {row["dataset"]: _stored_dataset(row) for row in rows}
 
 
 def covered(sync: Sync, coverages: Mapping[str, Coverage]) -> Statement:
-    """How far the datasets of a connection have been read."""
+    """The statement that stores how far the datasets of a connection have been read."""
     of = {"connection_id": sync.connection_id, "sync_id": sync.id}
     rows = [
-        {**of, "dataset": name, "since": stamp(each.since), "until": stamp(each.until)}
-        for name, each in coverages.items()
+        {**of, "dataset": name, "since": stamp(span.since), "until": stamp(span.until)}
+        for name, span in coverages.items()
     ]
     return Statement(_COVER, rows)
 
 
 class _Sorted:
-    """The records of a page by what becomes of them."""
+    """The records of a page, sorted by outcome."""
 
     def __init__(
         self,
         sync: Sync,
-        known: Mapping[str, tuple[str, str]],
-        noted: frozenset[str],
+        stored: Mapping[str, tuple[str, str]],
+        with_items: frozenset[str],
         items: str,
     ) -> None:
         self._sync = sync
         self._all = items == "all" or sync.options.dry_run
-        self._known = known
-        self._noted = noted
+        self._stored = stored
+        self._with_items = with_items
         self._counts = dict.fromkeys(("created", "updated", "unchanged", "failed"), 0)
         self._fresh: list[tuple[Record, str]] = []
         self._unchanged: list[str] = []
         self._items: list[tuple[Record, str]] = []
 
     def add(self, record: Record) -> None:
-        """One that this sync has met before is kept, but not counted twice."""
-        if record.id in self._noted:
+        """Sort one record. If this sync has read it before, it is stored but not counted again."""
+        if record.id in self._with_items:
             return
         if record.error is not None:
             self._count(record, "failed")
             return
         digest = _hash(record)
-        kept, seen_by = self._known.get(record.id, (None, None))
+        stored_hash, seen_by = self._stored.get(record.id, (None, None))
         if seen_by == self._sync.id:
-            self._fresh += [] if kept == digest else [(record, digest)]
-        elif kept == digest:
+            self._fresh += [] if stored_hash == digest else [(record, digest)]
+        elif stored_hash == digest:
             self._unchanged.append(record.id)
             self._count(record, "unchanged")
         else:
             self._fresh.append((record, digest))
-            self._count(record, "created" if kept is None else "updated")
+            self._count(record, "created" if stored_hash is None else "updated")
 
     def _count(self, record: Record, outcome: str) -> None:
         self._counts[outcome] += 1
         if outcome == "failed" or self._all:
             self._items.append((record, outcome))
 
-    def landing(self, dataset: str, at: datetime) -> Landing:
+    def write(self, dataset: str, at: datetime) -> PageWrite:
+        """The write of the page."""
         sync, created = self._sync, self._counts["created"]
         of = {"connection_id": sync.connection_id, "dataset": dataset, "sync_id": sync.id}
-        # In a dry run the items are all that is kept, and what tells that a record comes again.
+        # A dry run stores items only; by them it recognises a record that comes again.
         dry = sync.options.dry_run
         items = bulk(_ITEM, of | {"at": stamp(at)}, _item_table(self._items), optional=not dry)
-        kept = [
-            bulk(_LAND, of | {"updated_at": stamp(at)}, _record_table(self._fresh)),
+        writes = [
+            bulk(_WRITE, of | {"updated_at": stamp(at)}, _record_table(self._fresh)),
             bulk(_SEE, of, {"id": self._unchanged}),
             Statement(_COUNT, [{**of, "more": created}] if created else []),
         ]
-        return Landing(Tally(**self._counts), [*([] if dry else kept), items])
+        return PageWrite(Tally(**self._counts), [*([] if dry else writes), items])
 
 
 def _hash(record: Record) -> str:
-    """Of what tells whether a record has changed."""
+    """A digest by which a change of a record is recognised."""
     version = record.version.encode(errors="surrogatepass")
     return hashlib.blake2b(version or record.data, digest_size=12).hexdigest()
 
@@ -291,10 +297,10 @@ def _item_table(items: Sequence[tuple[Record, str]]) -> Table:
     }
 
 
-def _landed(row: Values) -> Landed:
+def _stored_dataset(row: Values) -> StoredDataset:
     since: Any = row["since"]
     coverage = None
     if since is not None:
         ends = (datetime.fromisoformat(since), datetime.fromisoformat(row["until"]))
         coverage = Coverage(*ends)
-    return Landed(row["dataset"], row["records"], coverage, row["sync_id"])
+    return StoredDataset(row["dataset"], row["records"], coverage, row["sync_id"])

@@ -1,4 +1,4 @@
-"""SQLite, the fast way: one held writer that does a whole write in one hop, a few held readers."""
+"""SQLite: one open connection that runs a whole write in one hop, and a few that read."""
 
 import sqlite3
 from collections.abc import Iterator, Sequence
@@ -20,11 +20,11 @@ from service.store.place import Place
 
 READERS = 3
 SMALL = 128 * 1024 * 1024
-"""Bytes in use up to which a database is rebuilt to erase what is in unused parts of pages: SQLite
-leaves copies there when it splits a page. It takes less than a second."""
+"""Bytes in use up to which a database is rebuilt to erase unused parts of pages, where SQLite
+leaves copies when it splits a page. It takes less than a second."""
 BUSY_MILLISECONDS = 1000
-"""How long a write waits for another program that holds the file (a backup, say)."""
-AWAY = frozenset(
+"""How long a write waits for another program that has locked the file (a backup, say)."""
+TEMPORARY = frozenset(
     {
         sqlite3.SQLITE_BUSY,
         sqlite3.SQLITE_LOCKED,
@@ -35,13 +35,13 @@ AWAY = frozenset(
         sqlite3.SQLITE_PROTOCOL,
     }
 )
-"""Result codes of what may pass: the file is locked, out of reach, or the disk is full."""
+"""Result codes of faults that may pass: the file is locked or unreachable, or the disk is full."""
 
 log = structlog.get_logger()
 
 
 class _TunedConnection(sqlite3.Connection):
-    """Pragmas belong to a connection, so they are set where one is made."""
+    """Sets its pragmas when it is made: they belong to a connection."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -50,18 +50,18 @@ class _TunedConnection(sqlite3.Connection):
             "journal_mode = WAL",
             "synchronous = NORMAL",
             "foreign_keys = ON",
-            "secure_delete = ON",  # pages that become free are zeroed; landing is no slower
+            "secure_delete = ON",  # freed pages are zeroed; writes are not slower
         ):
             self.execute(f"PRAGMA {pragma}")
 
 
 class _Held:
-    """One `Database` for one connection: inside a task `connection()` is always the same one."""
+    """One `Database` with one connection: inside a task, `connection()` is always the same."""
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
-        self.asked = 0
-        """How many reads are under way or wait for their turn."""
+        #: How many reads are running or waiting.
+        self.pending = 0
 
     @classmethod
     async def open(cls, path: Path) -> Self:
@@ -93,26 +93,26 @@ class SqliteEngine:
 
     @classmethod
     async def open(cls, path: Path, place: Place | None = None) -> Self:
-        """`place` is asked before each write whether its files are still the ones opened here."""
+        """`place` checks before each write that the files are still the ones opened here."""
         place = place or Place(path)
-        held = [await _Held.open(path) for _ in range(1 + READERS)]
-        await held[0].raw.execute_fetchall("SELECT COUNT(*) FROM sqlite_master")  # makes -wal, -shm
+        writer, *readers = [await _Held.open(path) for _ in range(1 + READERS)]
+        await writer.raw.execute_fetchall("SELECT COUNT(*) FROM sqlite_master")  # makes -wal, -shm
         place.remember()
-        return cls(held[0], held[1:], place)
+        return cls(writer, readers, place)
 
     async def ping(self) -> None:
         self._place.check()
         await self.read("SELECT 1", {})
 
     async def read(self, sql: str, values: Values) -> Sequence[Values]:
-        reader = min(self._readers, key=lambda each: each.asked)
-        reader.asked += 1
-        # Past `databases`, whose rows cost more than the query: one hop, rows straight from SQLite.
+        reader = min(self._readers, key=lambda reader: reader.pending)
+        reader.pending += 1
+        # Not through `databases`, whose rows cost more than the query: one hop, SQLite's own rows.
         try:
-            with _told():
+            with _temporary_faults():
                 rows = await reader.raw.execute_fetchall(sql, values)
         finally:
-            reader.asked -= 1
+            reader.pending -= 1
         return cast(Sequence[Values], rows)
 
     async def fetch(
@@ -126,16 +126,16 @@ class SqliteEngine:
         return msgspec.json.decode(row["rows"], type=list[list[Any]])
 
     async def write(self, guard: Statement, rest: Sequence[Statement]) -> bool:
-        # Shielded: cancelled between BEGIN and COMMIT it would leave everyone waiting. One hop to
-        # the connection's thread: aiosqlite has no public call for that, _execute is what each of
-        # its own methods does.
-        with anyio.CancelScope(shield=True), _told():
+        # Shielded: cancelled between BEGIN and COMMIT, it would block every other write. One hop to
+        # the connection's thread: aiosqlite has no public call for that; its own methods all use
+        # _execute.
+        with anyio.CancelScope(shield=True), _temporary_faults():
             raw = self._writer.raw
-            kept: bool = await raw._execute(self._write, raw._conn, guard, rest)  # type: ignore[no-untyped-call]
-        return kept
+            written: bool = await raw._execute(self._write, raw._conn, guard, rest)  # type: ignore[no-untyped-call]
+        return written
 
     async def wipe(self, thoroughly: bool) -> bool:
-        with anyio.CancelScope(shield=True), _told():
+        with anyio.CancelScope(shield=True), _temporary_faults():
             raw = self._writer.raw
             done: bool = await raw._execute(self._wipe, raw._conn, thoroughly)  # type: ignore[no-untyped-call]
         return done
@@ -156,12 +156,12 @@ class SqliteEngine:
 
 
 @contextmanager
-def _told() -> Iterator[None]:
-    """Faults of the database that may pass are Unavailable; others are mistakes of ours."""
+def _temporary_faults() -> Iterator[None]:
+    """Turns temporary faults of the database into Unavailable. Others are bugs of this service."""
     try:
         yield
     except sqlite3.OperationalError as error:
-        if getattr(error, "sqlite_errorcode", 0) & 0xFF not in AWAY:
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF not in TEMPORARY:
             raise
         raise Unavailable(str(error)) from error
 
@@ -186,14 +186,14 @@ def _write(connection: sqlite3.Connection, guard: Statement, rest: Sequence[Stat
 
 
 def _wipe(connection: sqlite3.Connection, thoroughly: bool) -> bool:
-    """Others who read hold back the end of it, and must not hold up writes meanwhile."""
+    """Other programs that read may prevent the end of it; writes must not wait for them."""
     try:
         if thoroughly and _bytes_in_use(connection) <= SMALL:
             connection.execute("VACUUM")
     except sqlite3.OperationalError as error:
         if error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
             return False
-        log.warning("database_not_rebuilt", reason=str(error))  # no room for it, say
+        log.warning("database_not_rebuilt", reason=str(error))  # for lack of room, say
     connection.execute("PRAGMA busy_timeout = 100")
     try:
         busy, _, _ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
@@ -217,7 +217,7 @@ def _run(connection: sqlite3.Connection, statement: Statement) -> None:
     try:
         connection.executemany(sql, rows)
     except sqlite3.Error as error:
-        if not connection.in_transaction:  # a full disk has ended all of it
+        if not connection.in_transaction:  # a full disk has ended the transaction
             raise
         connection.execute("ROLLBACK TO optional")
         log.error("optional_rows_lost", rows=len(statement.rows), reason=str(error))
@@ -232,8 +232,8 @@ def _with_table(statement: Statement) -> tuple[str, Sequence[Values]]:
 
 
 def _inlined(table: Table) -> tuple[str, Values]:
-    """The table as something to select from, and the parameters that it is made of. Text goes as
-    JSON; bytes, which are long and need no quoting, lie end to end in one blob."""
+    """The table as a subquery, and its parameters. Text is passed as JSON; bytes, which are long
+    and need no quoting, are passed end to end in one blob."""
     values: dict[str, Any] = {}
     cells: list[Sequence[Any]] = []
     names = []
@@ -242,7 +242,7 @@ def _inlined(table: Table) -> tuple[str, Values]:
             names.append(f"json_extract(value, '$[{len(cells)}]') AS {name}")
             cells.append(column)
             continue
-        lengths = [len(each or b"") for each in column]
+        lengths = [len(cell or b"") for cell in column]
         first = f"json_extract(value, '$[{len(cells)}]')"
         length = f"json_extract(value, '$[{len(cells) + 1}]')"
         names.append(f"CAST(substr(:_{name}, {first} + 1, {length}) AS TEXT) AS {name}")

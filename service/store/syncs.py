@@ -1,4 +1,4 @@
-"""Syncs: what runs, what has been, their items, and what of it is old."""
+"""Syncs: live ones, their history and items, idempotency keys, and retention."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -11,16 +11,16 @@ from service.store.engine import Engine, Refused, Statement, Values, stamp
 from service.store.ids import milliseconds, time_of
 
 COUNTED_AT_MOST = 10_000
-"""Beyond it a filtered history has no total: counting would cost more than it tells."""
+"""Beyond this a filtered history has no total, since counting it would cost too much."""
 _LAST = "sync_~"
-"""Behind every id."""
+"""Above every id."""
 KEYS_LAST = timedelta(hours=24)
 """How long the same Idempotency-Key means the same start."""
 
 _LIVE = ", ".join(f"'{status}'" for status in sorted(LIVE))
 _ENDED = ", ".join(f"'{status}'" for status in sorted(set(Status) - LIVE))
 
-# Forgotten by now is gone: a live sync of it would wait for an account that cannot come back.
+# A live sync of a forgotten connection would wait for an account that cannot come back.
 _CONNECTED = """NOT EXISTS (
     SELECT 1 FROM connections WHERE id = :connection_id AND forgotten_at IS NOT NULL)"""
 
@@ -39,7 +39,7 @@ _SAVE = """
 UPDATE sync_progress
    SET status = :status, stage = :stage, progress = :progress, message = :message,
        version = :version, completed_at = :completed_at, updated_at = :updated_at, body = :body
- WHERE id = :id AND version = :version - 1  -- no row touched: somebody was here before us
+ WHERE id = :id AND version = :version - 1  -- no row: another process was first
 RETURNING id
 """
 _REVIVE = _SAVE.replace(
@@ -74,7 +74,7 @@ _HISTORY_FILTERS = {
     "since": "started_at >= :since AND id >= :since_id",
     "until": "started_at < :until AND id <= :until_id",
 }
-# Old: ended long ago, and its connection has a newer one, which has the better checkpoints.
+# Old: ended long ago, and its connection has a newer sync, whose checkpoints are better.
 _OLD = f"""
 SELECT id, user_id FROM sync_progress AS old
  WHERE status IN ({_ENDED}) AND completed_at < :before
@@ -93,28 +93,30 @@ _UNCOUNT = "UPDATE sync_counts SET total = total - 1 WHERE user_id = :user_id"
 
 
 class Key(msgspec.Struct, frozen=True):
-    """What a client gave to make a start idempotent, and the digest of what it asked for."""
+    """The idempotency key of a start."""
 
+    #: The key as the client sent it.
     key: str
+    #: The digest of the request that it was sent with.
     request: str
 
 
 class SyncStore:
-    """What the rooms above ask for. Writes of a sync are the registry's alone to make."""
+    """Every sync. Only the registry writes syncs."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
     async def ping(self) -> None:
-        """Raises Unavailable where nothing could be written now."""
+        """Raises Unavailable if nothing could be written now."""
         await self._engine.ping()
 
     async def write(self, guard: Statement, *rest: Statement) -> bool:
-        """All of it or nothing; False if the guard touched no row."""
-        return await self._engine.write(guard, [each for each in rest if each.rows])
+        """Write everything or nothing; False if the guard returned no row."""
+        return await self._engine.write(guard, [one for one in rest if one.rows])
 
     async def wipe(self, thoroughly: bool = False) -> bool:
-        """What was deleted is in no file any more; False if that is held back for the moment."""
+        """Remove deleted data from the files; False if another program prevents it for now."""
         return await self._engine.wipe(thoroughly)
 
     # Syncs ------------------------------------------------------------------------------------
@@ -122,27 +124,27 @@ class SyncStore:
     async def create(
         self, sync: Sync, most_of_tenant: int, key: Key | None = None, *rest: Statement
     ) -> bool:
-        """A new sync. False if its tenant has too many or its connection was forgotten; raises
-        Refused if its user has one, or a newer one, or has used the key."""
+        """Add a sync. False if its tenant has too many live ones or its connection was forgotten;
+        raises Refused if its user has a live or a newer one, or has used the key."""
         guard = Statement(_CREATE, [{**_row(sync), "most_of_tenant": most_of_tenant}])
         keys = [_key_row(sync, key, sync.started_at)] if key else []
-        kept = await self.write(
+        created = await self.write(
             guard,
             Statement(_COUNT_SYNC, [{"user_id": sync.user, "ahead": _ahead(sync)}]),
             Statement(_FORGET_KEY, keys),
             Statement(_KEEP_KEY, keys),
             *rest,
         )
-        if not kept and await self.newest_id(sync.user) >= sync.id:
+        if not created and await self.newest_id(sync.user) >= sync.id:
             raise Refused("The user has a newer sync.")
-        return kept
+        return created
 
     async def keep_key(self, sync: Sync, key: Key, at: datetime) -> bool:
-        """From now on it means this sync, which it did not start. False if it means one already."""
+        """Assign the key to a sync that was started without it. False if the key is in use."""
         return await self.write(Statement(_KEEP_UNUSED_KEY, [_key_row(sync, key, at)]))
 
     async def used_key(self, user: str, key: str, at: datetime) -> tuple[str, str] | None:
-        """What was asked for under a key within the last day: its digest, and the sync's id."""
+        """The digest of the request and the sync's id for a key of the last day; None if unused."""
         sql = """SELECT request, sync_id FROM idempotency_keys
                   WHERE user_id = :user AND key = :key AND at >= :old"""
         values = {"user": user, "key": key, "old": stamp(at - KEYS_LAST)}
@@ -161,7 +163,7 @@ class SyncStore:
         return await self._one(sql, {"user": user})
 
     async def newest_id(self, user: str) -> str:
-        """The id of a user's newest sync, which is the greatest; empty if there is none."""
+        """The greatest id of a user's syncs, which is the newest; empty if the user has none."""
         sql = "SELECT COALESCE(MAX(id), '') AS id FROM sync_progress WHERE user_id = :user"
         return str((await self._engine.read(sql, {"user": user}))[0]["id"])
 
@@ -170,11 +172,11 @@ class SyncStore:
     ) -> Sync | None:
         """The newest sync of a connection, or the newest that has this status."""
         filters = {"connection_id": connection_id} | ({"statuses": [status]} if status else {})
-        found, _ = await self.history(user, filters, 1, before=_LAST)
-        return found[0] if found else None
+        syncs, _ = await self.history(user, filters, 1, before=_LAST)
+        return syncs[0] if syncs else None
 
     async def unfinished(self) -> list[Sync]:
-        """Every sync that somebody should be running, oldest first; and the paused ones."""
+        """Every live sync, paused ones included, oldest first."""
         sql = f"SELECT body FROM sync_progress WHERE status IN ({_LIVE}) ORDER BY id"
         return [_sync(row) for row in await self._engine.read(sql, {})]
 
@@ -184,7 +186,7 @@ class SyncStore:
         return int((await self._engine.read(sql, {"tenant": tenant}))[0]["n"])
 
     async def started_between(self, user: str, since: datetime, until: datetime) -> int:
-        """How many syncs a user has started from then on and before then."""
+        """How many syncs a user has started from `since` on and before `until`."""
         sql = """SELECT COUNT(*) AS n FROM sync_progress WHERE user_id = :user
                     AND id >= :first AND started_at >= :since AND started_at < :until"""
         values = {"first": first_id(since), "since": stamp(since), "until": stamp(until)}
@@ -200,8 +202,8 @@ class SyncStore:
         before: str | None = None,
         offset: int = 0,
     ) -> tuple[list[Sync], int | None]:
-        """Newest first, and how many there are in all (see `count`); `before` is the id that the
-        last page ended with, and then they are not counted."""
+        """A page of syncs, newest first, and the number of all (see `count`). `before` is the id
+        that the last page ended with; with it the number is None."""
         where, values = await self._where(user, filters)
         if before:
             where, values = f"{where} AND id < :before", {**values, "before": before}
@@ -213,11 +215,13 @@ class SyncStore:
         syncs = [_sync(row) for row in rows]
         if before:
             return syncs, None
-        known = counted and rows
-        return syncs, rows[0]["total"] if known else await self.count(user, filters)
+        if counted and rows:
+            return syncs, rows[0]["total"]
+        return syncs, await self.count(user, filters)
 
     async def count(self, user: str, filters: Mapping[str, Any]) -> int | None:
-        """How many syncs: exact without filters, with them up to COUNTED_AT_MOST, else None."""
+        """The number of syncs: exact without filters; with filters up to COUNTED_AT_MOST, else
+        None."""
         if not filters:
             rows = await self._engine.read(_TOTAL, {"user": user})
             return int(rows[0]["total"]) if rows else 0
@@ -256,28 +260,28 @@ class SyncStore:
     # Retention --------------------------------------------------------------------------------
 
     async def old_syncs(self, before: datetime, limit: int) -> list[tuple[str, str]]:
-        """Ids and users of syncs that ended before then and that nobody needs any more."""
+        """The ids and users of syncs that ended before then and are no longer needed."""
         rows = await self._engine.read(_OLD, {"before": stamp(before), "limit": limit})
         return [(row["id"], row["user_id"]) for row in rows]
 
     async def prune_items(self, sync_id: str, limit: int) -> bool:
-        """Delete some items of a sync; False if it has none."""
+        """Delete at most `limit` items of a sync; False if it has none."""
         return await self.write(Statement(_PRUNE_ITEMS, [{"id": sync_id, "limit": limit}]))
 
     async def prune(self, sync_id: str, user: str) -> None:
-        """Delete a sync whose items are gone."""
+        """Delete a sync without items."""
         row = {"id": sync_id, "user_id": user}
         await self.write(Statement(_PRUNE, [row]), Statement(_UNCOUNT, [row]))
 
     async def prune_table(self, table: str, before: datetime, limit: int) -> bool:
-        """Delete some rows that are older; False if there is none."""
+        """Delete at most `limit` older rows of a table; False if it has none."""
         sql = f"""DELETE FROM {table} WHERE rowid IN (
                       SELECT rowid FROM {table} WHERE at < :before LIMIT :limit) RETURNING 1"""
         return await self.write(Statement(sql, [{"before": stamp(before), "limit": limit}]))
 
     async def no_later(self, table: str, column: str, now: datetime) -> None:
-        """A time that a clock set back has left in the future becomes now, so that what is kept for
-        a time is kept no longer than that from now on."""
+        """Set times in the future to now. A clock set back leaves such times, and rows with a
+        limited life would otherwise outlive it."""
         sql = f"UPDATE {table} SET {column} = :now WHERE {column} > :now RETURNING 1"
         await self.write(Statement(sql, [{"now": stamp(now)}]))
 
@@ -287,26 +291,26 @@ class SyncStore:
 
 
 def save(sync: Sync) -> Statement:
-    """The guarded write of a sync: it passes only if the version before is the one that is kept."""
+    """The guarded write of a sync: it succeeds only if the version before is the stored one."""
     return Statement(_SAVE, [_row(sync)])
 
 
 def revive(sync: Sync, most_of_tenant: int) -> Statement:
-    """The guarded write that makes a sync live again: only if its tenant may have one more, and its
-    connection was not forgotten."""
+    """The guarded write that makes a sync live again: it succeeds only if its tenant may have one
+    more live sync and its connection was not forgotten."""
     return Statement(_REVIVE, [{**_row(sync), "most_of_tenant": most_of_tenant}])
 
 
 def first_id(moment: datetime) -> str:
-    """Below the id of every sync that was started at that moment or later (uuid7, RFC 9562)."""
+    """The least id of a sync that starts at that moment or later (uuid7, RFC 9562)."""
     return f"sync_{milliseconds(moment):012x}"
 
 
 def _ahead(sync: Sync) -> int:
-    """Milliseconds by which its id is above its start."""
+    """Milliseconds by which the time in its id is after its start."""
     try:
         return max(0, time_of(sync.id.removeprefix("sync_")) - milliseconds(sync.started_at))
-    except ValueError:  # no id of ours
+    except ValueError:  # an id that was not made here
         return 0
 
 
@@ -345,15 +349,15 @@ def _sync(row: Values) -> Sync:
 
 
 def _where(user: str, filters: Mapping[str, Any], ahead: timedelta) -> tuple[str, dict[str, Any]]:
-    """`ahead` is how far an id of the user may be above the start of its sync."""
+    """`ahead` is how far the time in an id of this user may be after the start of its sync."""
     values = {"user": user, **filters}
-    # Named one by one, or the index of a rare status would not be used.
-    statuses = {f"status{n}": each for n, each in enumerate(values.pop("statuses", ()))}
+    # One parameter for each, since else SQLite does not use the index of a rare status.
+    statuses = {f"status{n}": status for n, status in enumerate(values.pop("statuses", ()))}
     clauses = ["user_id = :user", *(_HISTORY_FILTERS[name] for name in values if name != "user")]
     if statuses:
         clauses.append(f"status IN ({', '.join(f':{name}' for name in statuses)})")
     values |= statuses
-    # Ids grow with time, so a span of time is also one of the index: wider by what ids are ahead.
+    # Ids grow with time, so a span of time is a span of the index, widened by `ahead`.
     if "since" in filters:
         values["since_id"] = first_id(datetime.fromisoformat(filters["since"]))
     if "until" in filters:

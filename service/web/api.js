@@ -1,11 +1,11 @@
-// Talking to the service: JSON in, JSON out, and a problem in words when it goes wrong.
+// Requests to the service: JSON in, JSON out, and a Problem if it refuses.
 
 let skew = 0;
 
-/** The service's time, in milliseconds: what countdowns are measured against. */
+/** The service's time in milliseconds, for countdowns. */
 export const now = () => Date.now() + skew;
 
-/** A refusal of the service (RFC 9457). Its message is the `detail`: what to do. */
+/** A refusal by the service (RFC 9457). Its message is the `detail`, which says what to do. */
 export class Problem extends Error {
   constructor(status, body) {
     super(body.detail || body.title || `The service answered ${status}.`);
@@ -13,7 +13,7 @@ export class Problem extends Error {
   }
 }
 
-/** The answer as it comes; raises the Problem of a refusal. A redirect that is not followed is none. */
+/** The response as it is; throws a Problem if it is a refusal. A redirect is not a refusal. */
 export async function ask(method, path, init = {}) {
   let answer;
   try {
@@ -43,7 +43,7 @@ function search(query) {
   return given.length ? `?${new URLSearchParams(given)}` : "";
 }
 
-/** The Date header has whole seconds; clocks that agree so far are left alone. */
+/** Compares the clocks. The Date header has whole seconds, so smaller differences are ignored. */
 function measure(answer) {
   const theirs = Date.parse(answer.headers.get("date") ?? "");
   if (!Number.isNaN(theirs)) {

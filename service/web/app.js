@@ -1,6 +1,7 @@
-// Where the parts of the page meet: what is read when it opens, and who hears of what.
+// Connects the parts of the page: what is read when it opens, and which part reacts to what.
 import { get } from "./api.js";
 import { createAccounts } from "./connect.js";
+import { loadConnectors, rules } from "./connectors.js";
 import { $, h } from "./dom.js";
 import { createCosts } from "./costs.js";
 import { createHistory } from "./history.js";
@@ -8,12 +9,12 @@ import { ended } from "./progress.js";
 import { createRecords } from "./records.js";
 import { createRecoveries } from "./recoveries.js";
 import { createRun } from "./run.js";
-import { askWhoYouAre, demo, offerSignOut } from "./session.js";
+import { requestSignIn, demo, offerSignOut } from "./session.js";
 
-/** Says what went wrong, in the service's own words; null takes it back. */
+/** Shows what went wrong, in the words of the service; null removes it. */
 function onError(error) {
   if (error?.status === 401 && $("sign-in").hidden) {
-    askWhoYouAre(onError);
+    requestSignIn(onError);
     error = null;
   }
   const close = h("button", { class: "quiet", onclick: () => onError(null) }, "Close");
@@ -34,7 +35,7 @@ createCosts();
 const run = createRun({ onSync, onError, account: () => accounts.chosen() });
 let last = null;
 
-/** Every version of the sync that is shown. Its begin and its end change the lists. */
+/** Handles each version of the sync that is shown. Its start and its end change the lists. */
 function onSync(sync) {
   const begun = last?.syncId !== sync.syncId;
   const over = !begun && ended(sync) && !ended(last);
@@ -45,10 +46,12 @@ function onSync(sync) {
   if (begun || over) history.refresh().catch(onError);
   if (begun) recoveries.begun();
   if (over) for (const list of [records, recoveries]) list.refresh().catch(onError);
-  if (over || paused) accounts.refresh().catch(onError); // it may have been lost
+  if (over || paused) accounts.refresh().catch(onError); // the account may have been lost
 }
 
 async function open() {
+  accounts.offer(await loadConnectors());
+  recoveries.offer(rules());
   const [, syncs] = await Promise.all([accounts.refresh(), history.refresh()]);
   $("dashboard").hidden = false;
   offerSignOut(onError);

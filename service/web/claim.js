@@ -1,30 +1,17 @@
-// One claim: its row, and the drawer with what it rests on.
+// One claim: its row, and the drawer with its evidence.
+import { ruleTitle } from "./connectors.js";
 import { badge, h } from "./dom.js";
 import { day, daysUntil, money, number, title } from "./format.js";
 import { entry } from "./records.js";
 
 const SOON = 14; // days
 
-/** Amazon's rules in words. One that is not here goes by its code. */
-export const RULES = {
-  R1: "Lost in the warehouse",
-  R2: "Damaged in the warehouse",
-  R3: "Disposed of unasked",
-  R4: "Refunded, not returned",
-  R5: "Return damaged by Amazon",
-  R6: "Return not restocked",
-  R7: "Fulfilment fee too high",
-  R8: "Missing from a shipment",
-  R9: "Payment taken back",
-  R10: "Paid below cost",
-};
-
 export function row(claim, onToggle) {
   const { amount, currency, units } = claim;
   const details = h("button", { class: "quiet details", "aria-expanded": "false", onclick: onToggle }, "Details");
   return h("tr", {},
     h("th", { scope: "row" }, claim.title,
-      h("span", { class: "rule muted small" }, [claim.rule, RULES[claim.rule]].filter(Boolean).join(" "),
+      h("span", { class: "rule muted small" }, [claim.rule, ruleTitle(claim.rule)].filter(Boolean).join(" "),
         claim.confidence === "low" && h("span", { class: "low" }, "low confidence"))),
     h("td", { class: "state" }, badge(claim.status, claim.status)),
     h("td", { class: "num", "data-label": units === 1 ? "unit" : "units" }, number(units)),
@@ -43,7 +30,7 @@ function soon({ status, closes }) {
   return h("span", { class: "soon small" }, words);
 }
 
-/** What fills the drawer: a claim with its evidence. */
+/** The content of the drawer: a claim with its evidence. */
 export function drawer(claim) {
   const facts = [
     ["Claimable", `${day(claim.opens)} to ${day(claim.closes)}`],
@@ -57,7 +44,7 @@ export function drawer(claim) {
       h("h3", {}, `Evidence: ${title(dataset).toLowerCase()}`),
       records.length
         ? h("div", { class: "evidence", "data-evidence": dataset }, ...records.map(entry))
-        : h("p", { class: "muted" }, "These records are not kept any more."),
+        : h("p", { class: "muted" }, "These records are no longer stored."),
     ]),
   ];
 }

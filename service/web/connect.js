@@ -1,6 +1,10 @@
-// The connected accounts: which one is read, a form to connect one, a dialog to forget one.
+// The connected accounts: the list to choose from, the form to connect one, the dialog to forget one.
 import { ask, call, get, post } from "./api.js";
+import { connector, field, fill, settings, summary, value } from "./connectors.js";
 import { $, badge, busy, h } from "./dom.js";
+
+/** The credentials of the demo's only seller, whose sandbox listens on this machine alone. */
+const DEMO = { refreshToken: "Atzr|sandbox-1" };
 
 export function createAccounts({ demo, onChange, onConnected, onForgotten, onError }) {
   const form = $("connect");
@@ -8,18 +12,18 @@ export function createAccounts({ demo, onChange, onConnected, onForgotten, onErr
   let accounts = [];
   let chosen = null;
   let leaving = null;
-  let again = null; // the account that is connected again
+  let lost = null; // the account that the form reconnects
 
   async function refresh() {
     accounts = (await get("/api/connections")).connections;
-    if (!accounts.some((each) => each.id === chosen)) chosen = accounts[0]?.id ?? null;
+    if (!accounts.some((account) => account.id === chosen)) chosen = accounts[0]?.id ?? null;
     $("accounts").replaceChildren(...accounts.map(row));
     if (!accounts.length || form.hidden) open(!accounts.length); // a form in use stays open
     onChange();
   }
 
   function row(account) {
-    const { id, connector, region, marketplaceIds, environment, reason } = account;
+    const { id, reason } = account;
     const name = account.name || "Account without a name";
     const pick = h("input", { type: "radio", name: "account", value: id, checked: id === chosen, "aria-label": name });
     pick.addEventListener("change", () => { chosen = id; onChange(); });
@@ -27,90 +31,114 @@ export function createAccounts({ demo, onChange, onConnected, onForgotten, onErr
       accounts.length > 1 && pick,
       h("div", { class: "who" },
         h("p", {}, h("strong", {}, name), " ", badge(account.status, account.status)),
-        h("p", { class: "muted small" }, [connector, region, ...marketplaceIds, environment].join(" · ")),
+        h("p", { class: "muted small" }, summary(account)),
         reason && h("p", { class: "problem" }, reason)),
       account.status === "lost" && h("button", { onclick: () => open(true, account, account) }, "Connect again"),
       h("button", { class: "quiet", onclick: () => leave(account) }, "Forget…"));
   }
 
-  /** Opens the form, filled with what is known: another account's values, in the demo its door. To
-   * connect one again only its credentials are asked for. */
-  function open(wanted, like = accounts[0], lost = null) {
+  /** Offers the connectors in the form. */
+  function offer(connectors) {
+    const options = connectors.map(({ name, label }) => h("option", { value: name }, label));
+    form.elements.connector.replaceChildren(...options);
+    build();
+  }
+
+  /** Builds the fields of the chosen connector. */
+  function build() {
+    const name = form.elements.connector.value;
+    for (const old of form.querySelectorAll("[data-setting]")) old.remove();
+    const labels = settings(name).map(([setting, schema]) => [setting, field(setting, schema)]);
+    labels.sort(([, a], [, b]) => a.classList.contains("wide") - b.classList.contains("wide"));
+    for (const [setting, label] of labels) {
+      label.dataset.setting = setting;
+      $("connect-fields").append(label);
+      if (demo && DEMO[setting]) fill(form.elements[setting], DEMO[setting]);
+    }
+    $("authorise").hidden = !connector(name)?.consent;
+  }
+
+  /** Opens the form with the public settings of another account. To reconnect an account, only its
+   * credentials can be given. */
+  function open(wanted, like = accounts[0], account = null) {
     form.hidden = !wanted;
-    again = lost;
+    lost = account;
     form.querySelector("h2").textContent = lost ? `Connect ${lost.name || "the account"} again` : "Connect an account";
-    for (const name of ["connector", "region", "environment", "marketplaceIds", "startAtOnce"])
-      form.elements[name].disabled = Boolean(lost);
     $("connect-close").hidden = accounts.length === 0;
     $("connect-more").hidden = wanted;
     clear();
-    if (!wanted || !like) return;
-    form.elements.connector.value = like.connector;
-    form.elements.region.value = like.region;
-    form.elements.environment.value = like.environment;
-    form.elements.marketplaceIds.value = like.marketplaceIds.join(", ");
+    if (!wanted) return;
+    if (like && connector(like.connector)) {
+      choose(like.connector);
+      for (const [name] of settings(like.connector, false)) fill(form.elements[name], like[name]);
+    }
+    for (const name of ["connector", "startAtOnce", ...publicNames()]) form.elements[name].disabled = Boolean(lost);
   }
 
-  /** What earlier syncs were read with: the connectors that this service is known to have. */
+  function choose(name) {
+    if (form.elements.connector.value === name) return;
+    form.elements.connector.value = name;
+    build();
+  }
+
+  const publicNames = () => settings(form.elements.connector.value, false).map(([name]) => name);
+
+  /** Without an account, the form begins with the connector of the newest sync. */
   function suggest(syncs) {
-    const names = [...new Set([...accounts, ...syncs].map((each) => each.connector))];
-    $("connectors").replaceChildren(...names.map((name) => h("option", { value: name })));
-    form.elements.connector.value ||= names[0] ?? "";
+    const name = syncs[0]?.connector;
+    if (!accounts.length && connector(name)) choose(name);
+  }
+
+  /** The values of the form: all settings, or with `secret` one kind of them. */
+  function values(secret) {
+    const found = settings(form.elements.connector.value, secret).map(([name, schema]) => [name, value(form.elements[name], schema)]);
+    return Object.fromEntries(found.filter(([, given]) => given !== undefined));
   }
 
   async function connect() {
     clear();
-    const given = form.elements;
-    const refreshToken = given.refreshToken.value.trim();
     try {
-      const answer = again
-        ? await post(`/api/connections/${again.id}/reconnect`, { refreshToken })
+      const answer = lost
+        ? await post(`/api/connections/${lost.id}/reconnect`, values(true))
         : await post("/api/connections", {
-            connector: given.connector.value.trim(),
-            region: given.region.value,
-            environment: given.environment.value,
-            marketplaceIds: marketplaces(),
-            refreshToken,
-            skipHistoricalSync: !given.startAtOnce.checked,
+            connector: form.elements.connector.value,
+            ...values(),
+            skipHistoricalSync: !form.elements.startAtOnce.checked,
           });
-      given.refreshToken.value = "";
+      for (const [name] of settings(form.elements.connector.value, true)) form.elements[name].value = "";
       chosen = answer.id;
       await refresh();
       open(false);
       if (answer.warning) onError(new Error(answer.warning));
       if (answer.sync) await onConnected(answer.sync.syncId);
     } catch (problem) {
-      told(problem);
+      showProblem(problem);
     }
   }
 
-  /** Leaves for the source's page of consent, which sends the browser back. It is asked for first,
-   * so that a refusal is said here and not on a page of its own. */
+  /** Leaves for the consent page of the source, which sends the browser back. The page is requested
+   * here first, so that a refusal is shown in the form. */
   async function authorise() {
     clear();
-    const { connector, region, environment } = form.elements;
-    const query = new URLSearchParams({ region: region.value, marketplaceIds: marketplaces().join(), environment: environment.value });
-    if (again) query.set("connectionId", again.id);
-    const name = connector.value.trim();
-    if (!name) return point({ field: "connector", message: "Say which." });
+    const query = new URLSearchParams(values(false)); // lists are joined by commas
+    if (lost) query.set("connectionId", lost.id);
+    const name = form.elements.connector.value;
     const path = `/api/connections/${encodeURIComponent(name)}/authorize?${query}`;
     try {
       await ask("GET", path, { redirect: "manual" });
       location.assign(path);
     } catch (problem) {
-      told(problem);
+      showProblem(problem);
     }
   }
 
-  const marketplaces = () => form.elements.marketplaceIds.value.split(/[\s,]+/).filter(Boolean);
-
-  /** Says what is wrong beside its field; raises what has none. */
-  function told(problem) {
-    const elsewhere = (problem.errors ?? []).filter((each) => !point(each));
+  /** Shows each error beside its field; raises the problem if an error has no field here. */
+  function showProblem(problem) {
+    const elsewhere = (problem.errors ?? []).filter((error) => !point(error));
     if (!problem.errors?.length || elsewhere.length) throw problem;
   }
 
-  /** Says an error beside its field. False if the form has no such field. */
+  /** Shows an error beside its field. False if the form has no such field. */
   function point({ field, message }) {
     const input = form.elements[field.split("[")[0]]; // marketplaceIds[1] is one of marketplaceIds
     if (!input) return false;
@@ -137,8 +165,8 @@ export function createAccounts({ demo, onChange, onConnected, onForgotten, onErr
   }
 
   async function forget() {
-    const kept = dialog.querySelector("form").elements.data.value;
-    await call("DELETE", `/api/connections/${leaving.id}?data=${kept}`);
+    const data = dialog.querySelector("form").elements.data.value;
+    await call("DELETE", `/api/connections/${leaving.id}?data=${data}`);
     dialog.close();
     const last = leaving;
     await refresh();
@@ -157,17 +185,17 @@ export function createAccounts({ demo, onChange, onConnected, onForgotten, onErr
     });
   });
   dialog.querySelector("[value=close]").addEventListener("click", () => dialog.close());
+  form.elements.connector.addEventListener("change", () => { clear(); build(); });
   $("authorise").addEventListener("click", () => busy($("authorise"), authorise, onError));
   $("connect-more").addEventListener("click", () => { open(true); form.elements.connector.focus(); });
   $("connect-close").addEventListener("click", () => open(false));
-  if (demo) form.elements.refreshToken.value = "Atzr|sandbox-1"; // the demo's seller, behind a fixed door
 
-  /** Of an account: null if there is none such, "" if there is no other to tell it from. */
+  /** The name of an account: null if it is unknown, "" if it is the only one. */
   function name(id) {
-    const found = accounts.find((each) => each.id === id);
-    if (!found) return null;
-    return accounts.length > 1 ? found.name || id : "";
+    const account = accounts.find((each) => each.id === id);
+    if (!account) return null;
+    return accounts.length > 1 ? account.name || id : "";
   }
 
-  return { refresh, suggest, name, chosen: () => chosen };
+  return { refresh, offer, suggest, name, chosen: () => chosen };
 }

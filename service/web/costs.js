@@ -1,4 +1,4 @@
-// What units cost the seller: CSV in, and which of its lines were not right.
+// The costs of units: CSV in, and the lines of it that were rejected.
 import { ask } from "./api.js";
 import { $, busy, h } from "./dom.js";
 import { number } from "./format.js";
@@ -11,16 +11,16 @@ export function createCosts() {
   const say = (...nodes) => answer.replaceChildren(...nodes);
   const wrong = ({ errors = [], message }) =>
     say(h("p", { class: "problem" }, errors.length ? "Nothing was saved." : message),
-      h("ul", { class: "wrong-lines" }, ...errors.map((each) => h("li", {}, each.message))));
+      h("ul", { class: "wrong-lines" }, ...errors.map((error) => h("li", {}, error.message))));
 
   async function send() {
     say();
     const given = { body: lines.value, headers: { Accept: "application/json", "Content-Type": "text/csv" } };
-    const found = await (await ask("PUT", "/api/costs", given)).json();
+    const result = await (await ask("PUT", "/api/costs", given)).json();
     const count = (many, word) => `${number(many)} ${many === 1 ? "line" : "lines"} ${word}`;
-    const next = found.accepted ? " They count from the next sync on." : "";
-    say(h("p", {}, h("strong", {}, `${count(found.accepted, "accepted")}, ${number(found.rejected)} rejected.`), next),
-      h("ul", { class: "wrong-lines" }, ...found.errors.map(({ line, sku, message }) =>
+    const next = result.accepted ? " They apply from the next sync on." : "";
+    say(h("p", {}, h("strong", {}, `${count(result.accepted, "accepted")}, ${number(result.rejected)} rejected.`), next),
+      h("ul", { class: "wrong-lines" }, ...result.errors.map(({ line, sku, message }) =>
         h("li", {}, h("span", { class: "muted" }, `Line ${line}${sku ? `, ${sku}` : ""}: `), message))));
   }
 

@@ -1,4 +1,4 @@
-// A sync's datasets as a table, and its warnings: shown live and in the history.
+// A sync's datasets as a table, and its warnings; for the live sync and for the history.
 import { badge, h } from "./dom.js";
 import { number, read, status, title } from "./format.js";
 
@@ -13,7 +13,7 @@ export function datasets(sync) {
 
 function row(dataset, sync) {
   const known = !["pending", "unknown"].includes(dataset.status);
-  const counted = known && dataset.name !== "claims"; // claims are found, not compared
+  const counted = known && dataset.name !== "claims"; // claims are not compared with stored ones
   const [kind, words] = state(dataset, sync);
   return h("tr", { "data-dataset": dataset.name },
     h("th", { scope: "row" }, title(dataset.name)),
@@ -26,7 +26,7 @@ function row(dataset, sync) {
     }));
 }
 
-/** How its badge looks and what it says; a dataset that is being read may stand still. */
+/** The style and the text of a dataset's badge; a dataset in progress may be paused or waiting. */
 function state(dataset, sync) {
   if (dataset.code === "not_read") return ["unknown", "not read"];
   if (dataset.status !== "in_progress") return [dataset.status, status(dataset.status)];
@@ -34,13 +34,13 @@ function state(dataset, sync) {
   return ["in_progress", dataset.waitingUntil ? "waiting" : "reading"];
 }
 
-/** The warnings, and what no warning says already: why a dataset or the sync broke off. */
+/** The warnings, and the errors of datasets and of the sync that no warning contains. */
 export function warnings(sync) {
-  const said = [...sync.warnings];
+  const texts = [...sync.warnings];
   for (const { name, error, code } of sync.datasets) {
-    if (error && code !== "not_read" && !said.some((words) => words.includes(error))) said.push(`${title(name)}: ${error}`);
+    if (error && code !== "not_read" && !texts.some((words) => words.includes(error))) texts.push(`${title(name)}: ${error}`);
   }
-  const notes = said.map((words) => h("li", { class: "notice warn" }, words));
+  const notes = texts.map((words) => h("li", { class: "notice warn" }, words));
   if (sync.error && sync.error.message !== sync.message) {
     notes.unshift(h("li", { class: "notice bad" }, sync.error.message));
   }

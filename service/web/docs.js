@@ -1,4 +1,4 @@
-// The page at /docs: the contract of /openapi.json in words and tables.
+// The page at /docs: /openapi.json as text and tables.
 
 import { $, h } from "./dom.js";
 
@@ -7,7 +7,7 @@ const { schemas, responses } = contract.components;
 
 const last = (ref) => ref.slice(ref.lastIndexOf("/") + 1);
 
-/** A schema in a few words; what has a name is a link to it. */
+/** A schema in a few words; a named schema is a link. */
 function words(schema) {
   if (schema.contentSchema) return [...words(schema.contentSchema), ` as ${schema.contentMediaType}`];
   if (schema.$ref) return [h("a", { href: `#${last(schema.$ref)}` }, last(schema.$ref))];
@@ -30,7 +30,7 @@ function bounds({ minimum, maximum, maxLength }) {
 const preset = ({ default: value }) =>
   value === undefined || value === null || value === "" || value.length === 0 ? "" : `, ${JSON.stringify(value)} if missing`;
 
-/** A list of names and what they mean: `[name, needed, ...parts]`. */
+/** A list of terms with their meanings: `[name, needed, ...parts]`. */
 const table = (rows) =>
   h("dl", { class: "terms" }, ...rows.map(([name, needed, ...parts]) =>
     h("div", {}, h("dt", { class: needed && "needed" }, name), h("dd", {}, ...parts))));
@@ -55,14 +55,14 @@ function answered(call) {
   });
 }
 
-function call(method, path, told) {
-  return h("details", { class: "call", id: told.operationId },
+function call(method, path, operation) {
+  return h("details", { class: "call", id: operation.operationId },
     h("summary", {},
       h("span", { class: `method ${method}` }, method.toUpperCase()), h("span", { class: "path" }, path),
-      h("span", { class: "muted" }, told.summary)),
-    h("div", { class: "told" },
-      told.description && h("p", {}, told.description.replaceAll("`", "")),
-      ...titled("Asked with", asked(told)), ...titled("Answers", answered(told))));
+      h("span", { class: "muted" }, operation.summary)),
+    h("div", { class: "description" },
+      operation.description && h("p", {}, operation.description.replaceAll("`", "")),
+      ...titled("Parameters", asked(operation)), ...titled("Responses", answered(operation))));
 }
 
 function shape(name, schema) {
@@ -72,10 +72,10 @@ function shape(name, schema) {
   if (schema.enum) rows.push(["one of", false, schema.enum.join(" | ")]);
   return h("details", { class: "shape", id: name },
     h("summary", {}, h("span", { class: "path" }, name)),
-    h("div", { class: "told" }, schema.description && h("p", {}, schema.description.replaceAll("`", "")), table(rows)));
+    h("div", { class: "description" }, schema.description && h("p", {}, schema.description.replaceAll("`", "")), table(rows)));
 }
 
-/** Opens what the address points to. */
+/** Opens the element that the fragment of the address names. */
 function reveal() {
   const found = location.hash && $(decodeURIComponent(location.hash.slice(1)));
   if (found instanceof HTMLDetailsElement) {
@@ -86,9 +86,9 @@ function reveal() {
 
 const groups = new Map();
 for (const [path, methods] of Object.entries(contract.paths)) {
-  for (const [method, told] of Object.entries(methods)) {
-    const [tag] = told.tags;
-    groups.set(tag, [...(groups.get(tag) ?? []), call(method, path, told)]);
+  for (const [method, operation] of Object.entries(methods)) {
+    const [tag] = operation.tags;
+    groups.set(tag, [...(groups.get(tag) ?? []), call(method, path, operation)]);
   }
 }
 $("about").textContent = contract.info.description.replaceAll("`", "");

@@ -1,4 +1,4 @@
-// Building elements. Data only ever becomes text: nothing here parses markup.
+// Building elements. Data becomes text only; nothing here parses markup.
 
 export const $ = (id) => document.getElementById(id);
 
@@ -14,14 +14,14 @@ export function h(tag, props = {}, ...children) {
   return node;
 }
 
-/** Sets a text only if it changed, so that a selection survives. */
+/** Sets a text only if it has changed, which keeps a selection. */
 export function text(node, words) {
   if (node.textContent !== words) node.textContent = words;
 }
 
 export const badge = (status, words) => h("span", { class: `badge ${status}` }, words);
 
-/** Runs `work` with the button disabled; what goes wrong is said. */
+/** Runs `work` with the button disabled; `say` shows an error. */
 export async function busy(button, work, say) {
   if (button.getAttribute("aria-busy")) return;
   const focused = document.activeElement === button;

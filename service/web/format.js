@@ -1,4 +1,4 @@
-// How values read: numbers, times, durations, and the words for each status.
+// Values as text: numbers, times, durations, and the words for each status.
 
 import { now } from "./api.js";
 
@@ -9,14 +9,14 @@ const DAY = { day: "numeric", month: "short" };
 
 export const number = (value) => NUMBER.format(value);
 
-/** For example: 22 Nov, 04:41; with the year, if that is another one. */
+/** For example: 22 Nov, 04:41; with the year if it is not this one. */
 export function moment(iso) {
   const at = new Date(iso);
   const year = at.getFullYear() === new Date().getFullYear() ? {} : { year: "numeric" };
   return `${at.toLocaleDateString("en-GB", { ...DAY, ...year })}, ${TIME.format(at)}`;
 }
 
-/** A date without a time, the same everywhere. For example: 22 Nov; with the year, if that is another one. */
+/** A date in UTC. For example: 22 Nov; with the year if it is not this one. */
 export function day(iso) {
   const at = new Date(iso);
   const year = at.getUTCFullYear() === new Date(now()).getUTCFullYear() ? {} : { year: "numeric" };
@@ -26,7 +26,7 @@ export function day(iso) {
 /** Days from today (in UTC, as the service counts) to a date. */
 export const daysUntil = (iso) => Math.round((Date.parse(iso) - Math.floor(now() / DAYS) * DAYS) / DAYS);
 
-/** An amount, which is text: its own decimals, the thousands apart, no rounding. Null is not a number. */
+/** An amount, which is text: with its own decimals, thousands separated, not rounded; a dash for null. */
 export function money(amount) {
   if (amount === null) return "—";
   const [whole, rest] = amount.split(".");
@@ -45,7 +45,7 @@ export function duration(seconds) {
   return minutes % 60 ? `${Math.floor(minutes / 60)} h ${minutes % 60} min` : `${minutes / 60} h`;
 }
 
-/** A time that is still to come, never more exact than it can be. */
+/** The time until something, rounded up: to minutes from ten minutes on. */
 export function ahead(seconds) {
   const whole = Math.ceil(seconds);
   if (whole < 60) return `${whole} s`;
@@ -57,7 +57,7 @@ export const status = (word) => STATUS[word] ?? word;
 
 export const title = (name) => name.charAt(0).toUpperCase() + name.slice(1).replaceAll("_", " ");
 
-/** How much of a dataset was read; what cannot be known is not a number. */
+/** How much of a dataset was read; in words if it is unknown. */
 export function read(dataset) {
   if (dataset.code === "not_read") return "—";
   if (dataset.status === "unknown") return "unknown";
@@ -67,8 +67,8 @@ export function read(dataset) {
   return number(dataset.processed) + (dataset.status === "in_progress" ? " so far" : "");
 }
 
-/** The number of claims, or null where nobody can tell. */
+/** The number of claims, or null if it is unknown. */
 export function claims(sync) {
-  const known = sync.datasets.find((each) => each.name === "claims");
-  return known?.status === "complete" ? sync.claimsDetected : null;
+  const dataset = sync.datasets.find(({ name }) => name === "claims");
+  return dataset?.status === "complete" ? sync.claimsDetected : null;
 }

@@ -1,4 +1,4 @@
-// The history: a row for each sync, newest first; its datasets, warnings and failures on demand.
+// The history: a row for each sync, newest first, with its datasets, warnings and failures on demand.
 import { get } from "./api.js";
 import { datasets, warnings } from "./datasets.js";
 import { $, badge, busy, h, text } from "./dom.js";
@@ -11,7 +11,7 @@ export function createHistory({ onResume, onError }) {
   const shown = new Map(); // syncId -> its body in the table
   let cursor = null;
 
-  /** Reads the first page again; what was opened stays open. */
+  /** Reads the first page again; open rows stay open. */
   async function refresh() {
     const open = new Set([...shown].filter(([, body]) => body.rows.length > 1).map(([id]) => id));
     const page = await get("/api/sync/history", { limit: 20, status: $("history-filter").value });
@@ -42,7 +42,7 @@ export function createHistory({ onResume, onError }) {
     text($("history-empty"), filter ? `No sync is ${status(filter)}.` : "No sync has been started yet.");
   }
 
-  /** A newer version of a sync that may be in the list. */
+  /** Shows a newer version of a sync, if it is in the list. */
   function update(sync) {
     const body = shown.get(sync.syncId);
     if (!body) return;
@@ -60,7 +60,7 @@ export function createHistory({ onResume, onError }) {
   }
 
   function cells(sync) {
-    const found = claims(sync);
+    const count = claims(sync);
     const none = h("span", {}, h("span", { "aria-hidden": "true", title: "Unknown" }, "—"),
       h("span", { class: "unseen" }, "unknown"));
     return [
@@ -69,7 +69,7 @@ export function createHistory({ onResume, onError }) {
       h("td", { class: sync.duration === null ? "num none" : "num", "data-label": "" }, duration(sync.duration)),
       h("td", { class: "num", "data-label": "orders" }, number(sync.ordersProcessed)),
       h("td", { class: "num", "data-label": "records" }, number(sync.recordsProcessed)),
-      h("td", { class: "num", "data-label": "claims" }, found === null ? none : number(found)),
+      h("td", { class: "num", "data-label": "claims" }, count === null ? none : number(count)),
     ];
   }
 

@@ -1,15 +1,15 @@
-// Following one sync: its EventSource, from the first event to the last.
+// Follows one sync by an EventSource, from the first event to the last.
 import { get } from "./api.js";
 
 const KINDS = ["progress", "paused", "complete", "failed", "cancelled"];
 const ENDED = new Set(["complete", "failed", "cancelled"]);
 const RETRY = 5000;
-const PATIENCE = 4000; // a stream that ended in order is back after three seconds
+const PATIENCE = 4000; // a stream that ended normally is back after three seconds
 
 export const ended = (sync) => ENDED.has(sync.status);
 
-/** Calls `onSync` with each newer version and `onLink` with "" or what is wrong with the stream;
- * `onError` if the sync cannot be seen any more. Returns what ends it. */
+/** Calls `onSync` with each newer version, `onLink` with the state of the stream ("" is connected),
+ * and `onError` if the sync is no longer accessible. Returns a function that stops it. */
 export function follow(syncId, { onSync, onLink, onError }) {
   const id = encodeURIComponent(syncId);
   let source = null;
@@ -43,7 +43,7 @@ export function follow(syncId, { onSync, onLink, onError }) {
   function cut() {
     if (stopped) return;
     doubt ||= setTimeout(() => onLink("Reconnecting…"), PATIENCE);
-    // Still connecting: EventSource comes back by itself. Closed: it was refused for good.
+    // Still connecting: EventSource reconnects by itself. Closed: the stream was refused for good.
     if (source.readyState === EventSource.CLOSED) look();
   }
 

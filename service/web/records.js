@@ -1,9 +1,9 @@
-// A look at the landed records: a tab for each dataset, the JSON of each record on demand.
+// The records: a tab for each dataset, and the JSON of each record on demand.
 import { get } from "./api.js";
 import { $, busy, h } from "./dom.js";
 import { moment, title } from "./format.js";
 
-/** A record: its id, and its JSON on demand. */
+/** A record: its id and time, and its JSON on demand. */
 export function entry(record) {
   const json = h("pre", { tabindex: "0" });
   return h("details", {
@@ -37,7 +37,7 @@ export function createRecords({ onError }) {
     loading = true;
     const page = await get(`/api/data/${encodeURIComponent(dataset)}`, { limit: 20 })
       .finally(() => { loading = mine !== asked; });
-    if (mine !== asked) return; // another tab was chosen meanwhile
+    if (mine !== asked) return; // another tab was chosen
     $("records").replaceChildren();
     append(page);
   }
@@ -55,7 +55,7 @@ export function createRecords({ onError }) {
     $("records-empty").hidden = $("records").childElementCount > 0;
   }
 
-  /** Shows these datasets, as the newest sync names them; the claims are not records. */
+  /** Shows a tab for each dataset of the newest sync; claims are not records. */
   function offer(names) {
     const wanted = names.filter((name) => name !== "claims");
     if (wanted.join() === [...tabs.children].map((tab) => tab.dataset.name).join()) return;
@@ -66,7 +66,7 @@ export function createRecords({ onError }) {
     choose(wanted.includes(dataset) ? dataset : wanted[0]).catch(onError);
   }
 
-  /** A newer version of a sync: its datasets, and the first records as soon as there are some. */
+  /** Shows a newer version of a sync: its datasets, and the first records as soon as it has any. */
   function update(sync) {
     offer(sync.datasets.map((each) => each.name));
     const landed = sync.datasets.find((each) => each.name === dataset)?.processed;

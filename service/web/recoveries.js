@@ -1,33 +1,33 @@
-// What is owed: totals by currency, what is not known about them, and the claims one by one.
+// Recoveries: totals by currency, why they may be incomplete, and the list of claims.
 import { ask, get } from "./api.js";
-import { drawer, row, RULES } from "./claim.js";
+import { drawer, row } from "./claim.js";
 import { $, busy, h } from "./dom.js";
 import { money, number } from "./format.js";
 import { ended } from "./progress.js";
 
 const STATUSES = ["claimable", "waiting", "expired", "reimbursed"];
 
-/** `name` tells an account by its id: null if it was forgotten, "" if there is only one. */
+/** `name` returns the name of an account: null if it was forgotten, "" if it is the only one. */
 export function createRecoveries({ onError, name }) {
   const table = $("claims");
   const shown = new Map(); // id -> its body in the table
   let cursor = null;
   let asked = 0;
-  let over = false; // whether a sync has ended yet
+  let over = false; // whether any sync has ended
 
   const filters = () => ({ status: $("claims-status").value, rule: $("claims-rule").value });
   const filtered = () => Object.values(filters()).some(Boolean);
 
-  /** Reads the totals, the first page and what the last syncs could tell; what was opened stays open. */
+  /** Reads the totals, the first page and the newest syncs; open rows stay open. */
   async function refresh() {
     const mine = ++asked;
     const first = get("/api/recoveries", { limit: 20, ...filters() });
     const [page, { totals }, { syncs }] = await Promise.all([
       first,
-      filtered() ? get("/api/recoveries", { limit: 1 }) : first, // a page's totals are of its filter
+      filtered() ? get("/api/recoveries", { limit: 1 }) : first, // the totals of a page are those of its filter
       get("/api/sync/history", { limit: 50 }),
     ]);
-    if (mine !== asked) return; // asked again meanwhile
+    if (mine !== asked) return; // a newer refresh is running
     const open = [...shown].filter(([, body]) => body.rows.length > 1).map(([id]) => id);
     for (const body of shown.values()) body.remove();
     shown.clear();
@@ -73,7 +73,7 @@ export function createRecoveries({ onError, name }) {
       .catch((problem) => inside.replaceChildren(h("p", { class: "problem" }, problem.message)));
   }
 
-  /** All claims of the filter, as a file. */
+  /** Downloads all claims of the filter as CSV. */
   async function download() {
     const given = new URLSearchParams(Object.entries(filters()).filter(([, value]) => value));
     const answer = await ask("GET", `/api/recoveries?${given}`, { headers: { Accept: "text/csv" } });
@@ -82,19 +82,23 @@ export function createRecoveries({ onError, name }) {
     setTimeout(() => URL.revokeObjectURL(url), 10_000);
   }
 
-  /** A sync has begun: before the first one ends, the words say so. */
+  /** Offers the rules in the filter. */
+  function offer(rules) {
+    $("claims-rule").append(...rules.map((rule) => h("option", { value: rule.code }, `${rule.code} ${rule.title}`)));
+  }
+
+  /** Shows that a sync is running, until the first one has ended. */
   const begun = () => over || refresh().catch(onError);
 
-  $("claims-rule").append(...Object.entries(RULES).map(([rule, words]) => h("option", { value: rule }, `${rule} ${words}`)));
   for (const filter of [$("claims-status"), $("claims-rule")]) {
     filter.addEventListener("change", () => refresh().catch(onError));
   }
   $("claims-more").addEventListener("click", () => busy($("claims-more"), more, onError));
   $("claims-download").addEventListener("click", () => busy($("claims-download"), download, onError));
-  return { refresh, begun };
+  return { refresh, begun, offer };
 }
 
-/** A line of figures for each currency; where there is none, why not. Nothing unknown is a zero. */
+/** A line of sums for each currency, or why there is none. An unknown sum is never shown as 0. */
 function headline(totals, syncs, gaps) {
   const lines = [...new Set(totals.map((row) => row.currency))].filter(Boolean).map((currency) => {
     const of = (status) => totals.find((row) => row.currency === currency && row.status === status);
@@ -105,7 +109,7 @@ function headline(totals, syncs, gaps) {
     return count && `${number(count)} ${status}`;
   }).filter(Boolean);
   if (unvalued.length) {
-    lines.push(h("p", { class: "muted small" }, `Without a known amount, and in no sum: ${unvalued.join(", ")}.`));
+    lines.push(h("p", { class: "muted small" }, `Not in these sums, since their amount is unknown: ${unvalued.join(", ")}.`));
   }
   if (lines.length) return lines;
   return [h("p", { class: "muted" }, nothing(syncs, gaps))];
@@ -120,13 +124,13 @@ function sum(status, row, currency) {
 }
 
 function nothing(syncs, gaps) {
-  if (!syncs.length) return "Nothing has been synced yet. At the end of each sync, claims are looked for.";
-  if (!syncs.some(ended)) return "The first sync is under way. At its end, claims are looked for.";
-  if (gaps) return "It is not known what is owed.";
-  return "Nothing is owed: the last sync looked, and found no claim.";
+  if (!syncs.length) return "Nothing has been synced yet. Each sync ends with a search for claims.";
+  if (!syncs.some(ended)) return "The first sync is running. It ends with a search for claims.";
+  if (gaps) return "The claims are unknown.";
+  return "The last sync found no claims.";
 }
 
-/** What the newest ended sync of each account could not tell. */
+/** For each account, why its newest ended sync could not determine the claims. */
 function unknowns(syncs, name, older) {
   const newest = new Map();
   for (const sync of syncs) {
@@ -137,8 +141,8 @@ function unknowns(syncs, name, older) {
     const claims = sync.datasets.find((each) => each.name === "claims");
     if (name(id) === null || claims?.status === "complete") continue;
     const how = claims?.status === "partial"
-      ? "The claims are known only in part."
-      : `The last sync could not tell the claims${older ? "; those shown are from before" : ""}.`;
+      ? "Some claims are unknown."
+      : `The last sync could not determine the claims${older ? "; those shown are from an earlier sync" : ""}.`;
     found.push([name(id) && `${name(id)}:`, how, claims?.error].filter(Boolean).join(" "));
   }
   return found;

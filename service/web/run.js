@@ -1,4 +1,4 @@
-// The sync that is shown: its button, its bar, its datasets, what it waits for, what went wrong.
+// The current sync: its buttons, its progress, its datasets, its waits and errors.
 import { now, post } from "./api.js";
 import { datasets, warnings } from "./datasets.js";
 import { $, busy, text } from "./dom.js";
@@ -7,7 +7,7 @@ import { ended, follow } from "./progress.js";
 
 const GUARD = 700; // a double click on start is not a cancel
 
-/** `onSync` hears of every version, `account` gives the id of the account to read. */
+/** Calls `onSync` with every version; `account` returns the id of the account to sync. */
 export function createRun({ onSync, onError, account }) {
   let sync = null;
   let stop = () => {};
@@ -51,7 +51,7 @@ export function createRun({ onSync, onError, account }) {
     await new Promise((done) => setTimeout(done, GUARD));
   }
 
-  const ways = {
+  const actions = {
     start: ["Start sync", start],
     cancel: ["Cancel", cancel],
     resume: ["Resume", () => resume()],
@@ -64,12 +64,12 @@ export function createRun({ onSync, onError, account }) {
 
   function render() {
     const [first, second] = choices();
-    for (const [button, way] of [[$("action"), first], [$("second"), second]]) {
-      button.hidden = !way;
-      if (!way) continue;
-      text(button, ways[way][0]);
-      button.dataset.way = way;
-      if (!button.getAttribute("aria-busy")) button.disabled = way === "start" && !account();
+    for (const [button, name] of [[$("action"), first], [$("second"), second]]) {
+      button.hidden = !name;
+      if (!name) continue;
+      text(button, actions[name][0]);
+      button.dataset.action = name;
+      if (!button.getAttribute("aria-busy")) button.disabled = name === "start" && !account();
     }
     $("action").classList.toggle("calm", first === "cancel");
     text($("headline"), headline(sync));
@@ -95,7 +95,7 @@ export function createRun({ onSync, onError, account }) {
   for (const button of [$("action"), $("second")]) {
     button.addEventListener("click", async () => {
       onError(null);
-      await busy(button, () => ways[button.dataset.way][1](), onError);
+      await busy(button, () => actions[button.dataset.action][1](), onError);
       render();
     });
   }
@@ -117,7 +117,7 @@ function message(sync, account) {
 const spoken = (sync) =>
   ended(sync) ? `${headline(sync)}. ${sync.message}` : `${headline(sync)}, ${sync.progress} percent`;
 
-/** What the line beside the percent says: the rest of the time, or how long it took. */
+/** The line beside the percentage: the remaining time, or how long the sync took. */
 function times(sync) {
   if (ended(sync)) {
     const failed = sync.recordsFailed > 0 && `${number(sync.recordsFailed)} could not be read`;
@@ -126,7 +126,7 @@ function times(sync) {
   if (sync.status === "paused") return [`Paused since ${moment(sync.updatedAt)}`];
   const found = [];
   const wait = (Date.parse(sync.waitingUntil) - now()) / 1000;
-  if (wait > 0) found.push(`Goes on in ${ahead(wait)}`);
+  if (wait > 0) found.push(`Continues in ${ahead(wait)}`);
   const since = (now() - Date.parse(sync.updatedAt)) / 1000;
   const left = sync.estimatedSecondsRemaining - Math.max(since, 0);
   if (sync.estimatedSecondsRemaining !== null && left > 0) found.push(`about ${ahead(left)} left`);

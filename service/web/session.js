@@ -1,16 +1,16 @@
-// Who is asking: a pasted token becomes a cookie, which EventSource can carry.
+// Sign-in: a pasted token becomes a cookie, which EventSource can send.
 import { call } from "./api.js";
 import { $, busy } from "./dom.js";
 
 const MARK = "signed-in";
 
-/** Whether a token was ever pasted here; in demo mode nobody needs one. */
+/** Whether a token was ever pasted in this browser; demo mode needs none. */
 export const signedIn = () => localStorage.getItem(MARK) !== null;
 
 const local = ["localhost", "127.0.0.1", "[::1]"].includes(location.hostname);
 export const demo = () => local && !signedIn();
 
-export function askWhoYouAre(onError) {
+export function requestSignIn(onError) {
   const form = $("sign-in");
   if (!form.hidden) return;
   $("dashboard").hidden = $("connect-more").hidden = $("sign-out").hidden = true;
@@ -27,7 +27,7 @@ async function signIn(token) {
   await call("POST", "/api/session", { headers: { Authorization: `Bearer ${token.trim()}` } });
   await call("GET", "/api/connections").catch((problem) => {
     if (problem.status !== 401) throw problem;
-    throw new Error("The browser did not keep the cookie. It does so over HTTPS, or on localhost.");
+    throw new Error("The browser did not store the cookie. It does so over HTTPS or on localhost.");
   });
   localStorage.setItem(MARK, "yes");
   location.reload();

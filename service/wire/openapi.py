@@ -13,6 +13,7 @@ from msgspec.structs import fields
 
 from service.model import Fault, Options
 from service.wire import shapes
+from service.wire.connector_fields import ConnectorFields
 from service.wire.contract import JSON, Call, ErrorType
 from service.wire.fields import Out
 from service.wire.reading import In, Query, parameters
@@ -76,16 +77,20 @@ Json = dict[str, Any]
 Names = Mapping[str, Sequence[str]]
 
 
-def document(calls: Sequence[Call], demo: bool, names: Names) -> Json:
+def document(
+    calls: Sequence[Call], demo: bool, names: Names, settings: Sequence[type[msgspec.Struct]]
+) -> Json:
     """The whole document. `names` lists the values of path parameters that have a fixed set of
-    them; in demo mode requests are not authenticated."""
+    them, `settings` the settings of each connector. In demo mode requests are not authenticated."""
     components: Json = {"schemas": {}, "responses": {}}
     _schema(shapes.Problem, components)
     paths: Json = {}
+    connector_fields = ConnectorFields(settings)
     for call in calls:
-        operation = _operation(call, components, names)
+        operation = _operation(call, components, names, connector_fields)
         operation["security"] = [] if demo else [{scheme: []} for scheme in _security(call)]
         paths.setdefault(call.path, {})[call.method.lower()] = operation
+    connector_fields.add_to(components["schemas"])
     for path, status, name, field in LINKS:
         link = {"parameters": {name: f"$response.body#/{field}"}}
         users = [_operation_id(call) for call in calls if name in call.path_parameters]
@@ -110,7 +115,9 @@ def _security(call: Call) -> Sequence[str]:
 # Operations -----------------------------------------------------------------------------------
 
 
-def _operation(call: Call, components: Json, names: Names) -> Json:
+def _operation(
+    call: Call, components: Json, names: Names, connector_fields: ConnectorFields
+) -> Json:
     text = " ".join((inspect.getdoc(call.endpoint) or "").split())
     summary, _, description = text.partition(". ")
     operation: Json = {
@@ -118,7 +125,7 @@ def _operation(call: Call, components: Json, names: Names) -> Json:
         "tags": [call.path.split("/")[2] if call.private else "operations"],
         "summary": summary.rstrip("."),
         "description": description,
-        "parameters": list(_parameters(call, names)),
+        "parameters": list(_parameters(call, names, connector_fields)),
         "responses": _responses(call, components),
     }
     if call.body is not None:
@@ -133,7 +140,7 @@ def _operation_id(call: Call) -> str:
     return call.method.lower() + "".join(word.title() for word in words)
 
 
-def _parameters(call: Call, names: Names) -> Iterator[Json]:
+def _parameters(call: Call, names: Names, connector_fields: ConnectorFields) -> Iterator[Json]:
     for name in call.path_parameters:
         values = {"enum": names[name]} if name in names else {}
         schema: Json = {"type": "string", **values}
@@ -141,6 +148,8 @@ def _parameters(call: Call, names: Names) -> Iterator[Json]:
     if call.query:
         required = {field.encode_name for field in fields(call.query) if field.required}
         texts = _comments(call.query)
+        for name, field in connector_fields.parameters(call.query.__name__):
+            yield {"name": name, "in": "query", "required": False, "schema": field}
         for name, described in parameters(call.query).items():
             schema = _without_null(described)
             text = {"description": texts[name]} if name in texts else {}

@@ -49,6 +49,19 @@ async def read_body(request: Request, shape: type[T], empty: T | None = None) ->
     return _decode(raw, shape)
 
 
+async def read_object(request: Request) -> dict[str, Any]:
+    """The body as a JSON object, for `fit`. Raises InvalidJSON, Invalid or BodyTooLarge."""
+    return _decode(await read_bytes(request), dict[str, Any])
+
+
+def fit(values: Mapping[str, Any], shape: type[T]) -> T:
+    """Values of a JSON object as a shape. Raises Invalid naming the field."""
+    try:
+        return msgspec.convert(values, shape)
+    except msgspec.ValidationError as error:
+        raise _invalid(error, shape) from error
+
+
 async def read_or_null(request: Request, shape: type[T]) -> T | None:
     """Like `read_body`; None if the body is `null`."""
     raw = await read_bytes(request)
@@ -150,6 +163,8 @@ def _requirement(schema: Mapping[str, Any]) -> str:
         return f"Must be one of {', '.join(choices)}."
     if "maxLength" in schema:
         return f"Must be at most {schema['maxLength']} characters long."
+    if not {"minimum", "maximum"} <= schema.keys():
+        return f"Must be a valid {schema.get('type', 'value')}."
     return f"Must be a whole number from {schema['minimum']} to {schema['maximum']}."
 
 

@@ -14,10 +14,10 @@ from sse_starlette import ServerSentEvent
 from service.links import sync_links
 from service.model import Attempt, Status, Sync
 from service.progress import CLAIMS, DatasetProgress
-from service.store.claims import Recovery
+from service.store.claims import StoredClaim
 from service.store.connections import Schedule, StoredConnection
 from service.store.engine import Values
-from service.store.records import Landed
+from service.store.records import StoredDataset
 from service.wire import shapes, sync_shapes
 from service.wire.fields import Out
 
@@ -182,24 +182,23 @@ def audit_entry(row: Values) -> sync_shapes.AuditEntryOut:
 # Connections ----------------------------------------------------------------------------------
 
 
-def connection(stored: StoredConnection) -> shapes.Connection:
-    """A connection without its credentials."""
-    return shape_of(shapes.Connection, stored, **_connection(stored))
+def connection(stored: StoredConnection) -> Json:
+    """A connection with its public settings, without its credentials."""
+    shape = shape_of(
+        shapes.Connection,
+        stored,
+        status="lost" if stored.lost else "connected",
+        reason=stored.lost,
+        schedule=schedule(stored.schedule),
+    )
+    return {**msgspec.to_builtins(shape), **stored.settings}
 
 
-def connected(stored: StoredConnection, sync: Sync | str | None) -> shapes.Connected:
+def connected(stored: StoredConnection, sync: Sync | str | None) -> Json:
     """A connection with the sync that was started or resumed on it, or the reason why none was."""
+    links = msgspec.to_builtins(addresses(sync)) if isinstance(sync, Sync) else None
     warning = {"warning": sync} if isinstance(sync, str) else {}
-    links = addresses(sync) if isinstance(sync, Sync) else None
-    return shape_of(shapes.Connected, stored, **_connection(stored), **warning, sync=links)
-
-
-def _connection(stored: StoredConnection) -> Mapping[str, Any]:
-    return {
-        "status": "lost" if stored.lost else "connected",
-        "reason": stored.lost,
-        "schedule": schedule(stored.schedule),
-    }
+    return {**connection(stored), "sync": links, **warning}
 
 
 def schedule(stored: Schedule | None) -> shapes.ScheduleOut | None:
@@ -208,7 +207,7 @@ def schedule(stored: Schedule | None) -> shapes.ScheduleOut | None:
     return shape_of(shapes.ScheduleOut, stored, next_run_at=time(stored.next))
 
 
-def landed(name: str, stored: Landed | None) -> shapes.LandedOut:
+def landed(name: str, stored: StoredDataset | None) -> shapes.LandedOut:
     coverage = stored.coverage if stored else None
     return shapes.LandedOut(
         name=name,
@@ -234,12 +233,12 @@ def record(row: Values) -> shapes.RecordOut:
     )
 
 
-def recovery(stored: Recovery) -> shapes.RecoveryOut:
+def recovery(stored: StoredClaim) -> shapes.RecoveryOut:
     return shape_of(shapes.RecoveryOut, stored.claim, **_recovery(stored))
 
 
 def proven_recovery(
-    stored: Recovery, evidence: Mapping[str, list[shapes.RecordOut]]
+    stored: StoredClaim, evidence: Mapping[str, list[shapes.RecordOut]]
 ) -> shapes.ProvenRecovery:
     """A claim with the records that prove it, by dataset."""
     return shape_of(
@@ -247,7 +246,7 @@ def proven_recovery(
     )
 
 
-def _recovery(stored: Recovery) -> Json:
+def _recovery(stored: StoredClaim) -> Json:
     return {
         "id": stored.id,
         "status": stored.status,

@@ -6,7 +6,7 @@ decimal numbers as text, with an ISO 4217 currency beside them."""
 
 from collections.abc import Mapping, Sequence
 from datetime import date
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 
@@ -41,6 +41,44 @@ class Me(Out, frozen=True):
     plan: PlanOfMe
 
 
+# Connectors -----------------------------------------------------------------------------------
+
+
+class ConnectorDataset(Out, frozen=True):
+    """A dataset that a connector reads, and the columns of its records in a table."""
+
+    name: str
+    label: str
+    columns: Sequence[str]
+
+
+class ClaimRule(Out, frozen=True):
+    """A rule by which a connector finds claims."""
+
+    code: str
+    title: str
+    sentence: str
+
+
+class Connector(Out, frozen=True):
+    """A connector: what it needs, what it reads, and which claims it detects."""
+
+    name: str
+    label: str
+    #: Whether users can authorise it on a page of the source.
+    consent: bool
+    #: A JSON Schema of the fields of POST /api/connections. Secrets are `writeOnly`.
+    settings: Mapping[str, Any]
+    datasets: Sequence[ConnectorDataset]
+    rules: Sequence[ClaimRule]
+
+
+class Connectors(Out, frozen=True):
+    """The connectors of this service."""
+
+    connectors: Sequence[Connector]
+
+
 # Connections ----------------------------------------------------------------------------------
 
 
@@ -53,15 +91,13 @@ class ScheduleOut(Out, frozen=True):
 
 
 class Connection(Out, frozen=True):
-    """An authorised account, without its credentials."""
+    """An authorised account, without its credentials. It also has the public settings of the
+    connector."""
 
     id: str
     connector: str
     #: The source's id of the account; null until the source has returned it.
     account_id: str | None
-    region: str
-    marketplace_ids: Sequence[str]
-    environment: str
     name: str
     status: Annotated[str, one_of("connected", "lost")]
     #: Why the connection is lost.

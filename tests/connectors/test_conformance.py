@@ -13,6 +13,7 @@ import pytest
 
 import connectors
 from connectors import amazon_sandbox
+from connectors.amazon.connection import SellerSettings
 from connectors.amazon_sandbox.operations import NAMES
 from connectors.base import (
     Claim,
@@ -28,6 +29,8 @@ from connectors.base import (
     Undetectable,
     Window,
 )
+from connectors.demo.connector import DemoConnectionSettings
+from service.connection_settings import SettingsType
 
 from .clocks import NOW, JumpingClock
 from .serving import serving
@@ -51,11 +54,18 @@ class Case(NamedTuple):
     spoilt: Callable[[JumpingClock], AbstractAsyncContextManager[Environ]]
     down: Environ
     repeating: Sequence[str] = ()
+    #: A good connection that leaves a choice to the source; None if there is nothing to choose.
+    undecided: Connection | None = None
 
 
-def connection(connector: str, refresh_token: str, **changes: Any) -> Connection:
-    plain = Connection("conn_1", connector, "NA", (US,), "production", refresh_token)
-    return msgspec.structs.replace(plain, **changes)
+def amazon_connection(refresh_token: str, **changes: Any) -> Connection:
+    settings = SellerSettings(refresh_token=refresh_token, **{"marketplace_ids": (US,), **changes})
+    return Connection("conn_1", "amazon", settings)
+
+
+def demo_connection(refresh_token: str, *marketplaces: str) -> Connection:
+    settings = DemoConnectionSettings(refresh_token=refresh_token, marketplace_ids=marketplaces)
+    return Connection("conn_1", "demo", settings)
 
 
 # The demo -----------------------------------------------------------------------------------------
@@ -99,29 +109,31 @@ async def amazon_spoilt(clock: JumpingClock) -> AsyncIterator[Environ]:
 
 CASES = {
     "amazon": Case(
-        connection=connection("amazon", SELLER),
-        revoked=connection("amazon", "Atzr|somebody-else"),
+        connection=amazon_connection(SELLER),
+        revoked=amazon_connection("Atzr|somebody-else"),
         wrong=[
-            ("region", connection("amazon", SELLER, region="na")),
-            ("region", connection("amazon", SELLER, region="")),
-            ("marketplaceIds", connection("amazon", SELLER, region="EU")),
-            ("marketplaceIds", connection("amazon", SELLER, marketplace_ids=("A1PA6795UKMFR9",))),
+            ("region", amazon_connection(SELLER, region="XX")),
+            ("region", amazon_connection(SELLER, region="")),
+            ("marketplaceIds", amazon_connection(SELLER, region="EU")),
+            ("marketplaceIds", amazon_connection(SELLER, marketplace_ids=("A1PA6795UKMFR9",))),
             # Of the region, but not this seller's.
-            ("marketplaceIds", connection("amazon", SELLER, marketplace_ids=("A2Q3Y263D00KWC",))),
+            ("marketplaceIds", amazon_connection(SELLER, marketplace_ids=("A2Q3Y263D00KWC",))),
             # The region is right, but the seller sells nowhere in it.
-            ("region", connection("amazon", SELLER, region="EU", marketplace_ids=())),
-            ("environment", connection("amazon", SELLER, environment="test")),
-            ("refreshToken", connection("amazon", "")),
+            ("region", amazon_connection(SELLER, region="EU", marketplace_ids=())),
+            ("environment", amazon_connection(SELLER, environment="test")),
+            ("refreshToken", amazon_connection("")),
         ],
         up=amazon_up,
         spoilt=amazon_spoilt,
         down=amazon_sandbox.environ("http://127.0.0.1:1"),
         repeating=["returns"],  # the same parcel under two dates
+        undecided=amazon_connection(SELLER, marketplace_ids=()),
     ),
     "demo": Case(
-        connection=connection("demo", "good"),
-        revoked=connection("demo", "revoked"),
-        wrong=[("refreshToken", connection("demo", ""))],
+        connection=demo_connection("good", US),
+        revoked=demo_connection("revoked", US),
+        wrong=[("refreshToken", demo_connection("", US))],
+        undecided=demo_connection("good"),
         up=lambda clock: nullcontext(DEMO),
         spoilt=lambda clock: nullcontext(DEMO | {"DEMO_BAD": "250"}),
         down=DEMO,
@@ -252,17 +264,21 @@ async def test_opening_and_planning_need_no_network(name: str) -> None:
 # The account --------------------------------------------------------------------------------------
 
 
-async def test_a_good_connection_has_a_name_and_marketplaces(bench: Bench) -> None:
+async def test_a_good_connection_has_a_name_and_keeps_its_settings(bench: Bench) -> None:
     account = await bench.connector.check(bench.case.connection, bench.waiting)
     assert account.name
-    assert account.marketplace_ids == bench.case.connection.marketplace_ids
+    assert account.settings in (None, bench.case.connection.settings)
     assert all(isinstance(each, str) for each in account.learned.values())
 
 
-async def test_without_a_choice_the_account_names_its_marketplaces(bench: Bench) -> None:
-    open_choice = msgspec.structs.replace(bench.case.connection, marketplace_ids=())
-    account = await bench.connector.check(open_choice, bench.waiting)
-    assert account.marketplace_ids
+async def test_a_choice_that_was_left_open_is_made_with_the_account(bench: Bench) -> None:
+    if (undecided := bench.case.undecided) is None:
+        pytest.skip("nothing to choose")
+    account = await bench.connector.check(undecided, bench.waiting)
+    assert account.settings and account.settings != undecided.settings
+    decided = msgspec.structs.replace(undecided, settings=account.settings)
+    again = await bench.connector.check(decided, bench.waiting)
+    assert again.settings in (None, account.settings)
 
 
 async def test_revoked_credentials_are_lost(bench: Bench) -> None:
@@ -283,13 +299,14 @@ async def test_a_connection_that_is_wrong_names_the_field(bench: Bench) -> None:
 
 async def test_an_error_never_tells_the_credentials(bench: Bench) -> None:
     for each in (bench.case.revoked, *(wrong for _, wrong in bench.case.wrong)):
-        if len(each.refresh_token) < 8:
-            continue  # a word like any other
+        texts = [repr(each), repr(each.settings)]
         try:
             await bench.connector.check(each, bench.waiting)
         except ConnectorError as error:
-            assert each.refresh_token not in f"{error!r} {error}"
-        assert each.refresh_token not in repr(each)
+            texts.append(f"{error!r} {error}")
+        _, secrets = SettingsType(each.connector, type(each.settings)).split(each.settings)
+        for secret in filter(lambda secret: len(str(secret)) >= 8, secrets.values()):
+            assert not [text for text in texts if str(secret) in text]
 
 
 # Reading ------------------------------------------------------------------------------------------

@@ -14,18 +14,18 @@ import pytest
 from selenium import webdriver
 from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver.common.by import By
-from selenium.webdriver.support.ui import WebDriverWait
+from selenium.webdriver.support.ui import Select, WebDriverWait
 
 from tests.journeys.browser import chromium
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 40
 SANDBOXES: dict[str, str] = {}
-"""Of each demo that runs, by its address."""
+"""The address of each running demo's sandbox, by the address of the demo."""
 
 
 class Page:
-    """The dashboard as its reader sees it."""
+    """The dashboard as its user sees it."""
 
     def __init__(self, browser: webdriver.Chrome) -> None:
         self.browser = browser
@@ -38,14 +38,14 @@ class Page:
         self.until(lambda: self.text(selector) == words, f"{selector} never read {words!r}")
 
     def press(self, words: str) -> None:
-        """The big button, as soon as it says so and can be pressed."""
+        """Press the big button as soon as it has this label and is enabled."""
         button = self.browser.find_element(By.ID, "action")
         ready = f"The button never offered {words!r}"
         self.until(lambda: button.is_enabled() and button.text == words, ready)
         button.click()
 
     def click(self, selector: str, words: str) -> None:
-        """The button there that says so, as soon as there is one."""
+        """Click the button with this label as soon as there is one."""
 
         def found() -> bool:
             for button in self.browser.find_elements(By.CSS_SELECTOR, selector):
@@ -67,7 +67,7 @@ class Page:
         def holds(_: webdriver.Chrome) -> bool:
             try:
                 return condition()
-            except StaleElementReferenceException:  # drawn anew while we looked
+            except StaleElementReferenceException:  # replaced while it was read
                 return False
 
         WebDriverWait(self.browser, PATIENCE, poll_frequency=0.1).until(holds, otherwise)
@@ -75,7 +75,7 @@ class Page:
 
 @contextmanager
 def demo(data: Path, *options: str) -> Iterator[str]:
-    """The service in demo mode, in a process of its own. Gives its address."""
+    """The service in demo mode in its own process; yields its address."""
     command = [sys.executable, "-m", "service", "demo", "--port", "0", "--no-browser"]
     with subprocess.Popen(
         [*command, "--data", str(data), *options],
@@ -131,18 +131,18 @@ def test_pressing_start_shows_a_sync_to_its_end_and_a_reload_shows_the_same(
 
 def _processed(address: str) -> int:
     answer = httpx.get(f"{address}/api/sync/status")
-    processed: int = answer.json().get("recordsProcessed", 0)
+    processed: int = answer.json().get("ordersProcessed", 0)
     return processed
 
 
 @pytest.mark.timeout(120)
-def test_pressing_cancel_ends_a_running_sync_and_keeps_what_was_read(
+def test_pressing_cancel_ends_a_running_sync_and_keeps_its_records(
     page: Page, tmp_path: Path
 ) -> None:
     with demo(tmp_path / "data", "--orders", "3000", "--speed", "20") as address:
         page.browser.get(address)
         page.press("Start sync")
-        page.until(lambda: _processed(address) > 0, "No record was read")
+        page.until(lambda: _processed(address) > 0, "No order was read")
         page.press("Cancel")
         page.shows("#headline", "Cancelled")
         page.shows("#history tbody .badge", "cancelled")
@@ -156,9 +156,7 @@ def test_pressing_cancel_ends_a_running_sync_and_keeps_what_was_read(
 
 
 @pytest.mark.timeout(120)
-def test_an_account_that_was_lost_is_connected_again_and_its_sync_goes_on(
-    page: Page, tmp_path: Path
-) -> None:
+def test_a_lost_account_is_reconnected_and_its_sync_resumes(page: Page, tmp_path: Path) -> None:
     with demo(tmp_path / "data", "--orders", "300", "--speed", "600") as address:
         far = SANDBOXES[address]
         page.browser.get(address)
@@ -178,7 +176,7 @@ def test_an_account_that_was_lost_is_connected_again_and_its_sync_goes_on(
 
 
 @pytest.mark.timeout(120)
-def test_what_was_found_is_shown_with_the_same_totals_as_the_api_and_with_its_evidence(
+def test_claims_are_shown_with_the_totals_of_the_api_and_with_their_evidence(
     page: Page, tmp_path: Path
 ) -> None:
     with demo(tmp_path / "data", "--orders", "300", "--speed", "600") as address:
@@ -204,3 +202,27 @@ def test_what_was_found_is_shown_with_the_same_totals_as_the_api_and_with_its_ev
         page.browser.find_element(By.CSS_SELECTOR, f"{body} .evidence summary").click()
         page.until(lambda: "{" in page.text(f"{body} .evidence pre"), "No evidence opened")
         assert page.complaints() == []
+
+
+@pytest.mark.timeout(120)
+def test_the_form_asks_for_the_settings_of_the_chosen_connector(page: Page, tmp_path: Path) -> None:
+    with demo(tmp_path / "data", "--orders", "10", "--speed", "600") as address:
+        page.browser.get(address)
+        page.click("nav button", "Connect another")
+        form = page.browser.find_element(By.ID, "connect")
+        connectors = Select(form.find_element(By.NAME, "connector"))
+        assert [option.text for option in connectors.options] == ["Amazon", "Demo"]
+        regions = Select(form.find_element(By.NAME, "region"))
+        assert regions.first_selected_option.text == "North America"
+        assert page.browser.find_element(By.ID, "authorise").is_displayed()
+        connectors.select_by_visible_text("Demo")
+        assert not page.browser.find_element(By.ID, "authorise").is_displayed()
+        token = form.find_element(By.NAME, "refreshToken")
+        assert token.get_attribute("type") == "password"
+        token.clear()
+        page.click("#connect button", "Connect")
+        page.shows("#connect .problem", "Must not be empty.")
+        token.send_keys("good")
+        page.click("#connect button", "Connect")
+        page.until(lambda: "Demo · NA · DEMO · production" in page.text("#accounts"), "Not listed")
+        assert len(httpx.get(f"{address}/api/connections").json()["connections"]) == 2

@@ -26,6 +26,7 @@ from connectors.base import (
     Way,
     Window,
 )
+from connectors.demo.connector import DemoConnectionSettings
 
 ORDERS = Dataset("orders", "orders", timedelta(days=90), overlap=timedelta(days=1))
 STOCK = Dataset("stock", "stock levels")
@@ -79,6 +80,8 @@ class ScriptedConnector:
     """Returns ten records a page. The cursor is the index of the next record."""
 
     name = "demo"
+    label = "Scripted"
+    settings = DemoConnectionSettings
 
     @property
     def datasets(self) -> Sequence[Dataset]:
@@ -89,12 +92,14 @@ class ScriptedConnector:
         self._script = script
 
     async def check(self, connection: Connection, waiting: Waiting) -> Account:
-        self._script.tokens.append(connection.refresh_token)
-        if error := self._script.refused.get(connection.refresh_token):
+        token = connection.settings.refresh_token
+        self._script.tokens.append(token)
+        if error := self._script.refused.get(token):
             raise error
-        owner = self._script.owners.get(connection.refresh_token)
-        named = owner if self._script.check_tells else None
-        return Account(self._script.store, self._script.marketplaces, id=named)
+        owner = self._script.owners.get(token) if self._script.check_tells else None
+        marketplaces = self._script.marketplaces
+        settings = msgspec.structs.replace(connection.settings, marketplace_ids=marketplaces)
+        return Account(self._script.store, settings, id=owner)
 
     def plan(self, connection: Connection, windows: Mapping[str, Window]) -> Plan:
         return {name: Way("as scripted") for name in windows}
@@ -119,7 +124,8 @@ class ScriptedConnector:
             script.pages += 1
             end = begin + 10
             more = end < len(records)
-            owner = script.owners.get(connection.refresh_token) if dataset.tells_account else None
+            token = connection.settings.refresh_token
+            owner = script.owners.get(token) if dataset.tells_account else None
             page = Page(records[begin:end], Cursor(str(end)) if more else None, account=owner)
             yield script.edit(page)
             if not more:

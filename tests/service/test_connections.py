@@ -1,30 +1,23 @@
-"""Credentials at rest: their keys, and who gets to see them."""
+"""Connections: their credentials are encrypted at rest and opened only by a key in use."""
 
 from pathlib import Path
 
 import pytest
 from cryptography.fernet import Fernet
 
-from connectors.base import ConnectionLost, SystemClock
+from connectors.base import ConnectionLost, Granted, SystemClock
+from connectors.demo.connector import DemoConnectionSettings
 from service.app import open_parts
-from service.connections import NewConnection, read_keys
-from service.errors import StartupError
+from service.connections import NewConnection
+from service.errors import ConnectionRefused, StartupError
+from service.store.engine import Statement
 from service.users import Actor
 from tests.serving import KEY, settings
 
 pytestmark = pytest.mark.anyio
 
 ANN = Actor("ann", "ann")
-NEW = NewConnection("demo", "NA", (), "good", "production")
-
-
-@pytest.mark.parametrize(
-    "text", ["x", ",", " , ", KEY[:-1], f"{KEY},x", f"{KEY};{KEY}", "é" * 44, KEY + "\0"]
-)
-def test_a_malformed_key_is_named(text: str) -> None:
-    with pytest.raises(StartupError, match="SECRETS_KEYS") as caught:
-        read_keys(text)
-    assert KEY not in str(caught.value)
+NEW = NewConnection("demo", DemoConnectionSettings(refresh_token="good"))
 
 
 async def test_a_service_does_not_open_with_a_malformed_key(tmp_path: Path) -> None:
@@ -39,16 +32,16 @@ async def test_demo_mode_needs_no_key(tmp_path: Path) -> None:
     chosen = settings(tmp_path, AUTH_MODE="demo", SECRETS_KEYS="")
     async with open_parts(chosen, SystemClock()) as parts:
         kept = await parts.connections.connect(ANN, NEW)
-        assert (await parts.connections.open(kept.id)).refresh_token == "good"
+        assert (await parts.connections.open(kept.id)).settings.refresh_token == "good"
 
 
-async def test_keys_can_be_exchanged_as_long_as_the_old_one_stays(tmp_path: Path) -> None:
+async def test_a_new_key_opens_old_credentials_only_beside_the_old_key(tmp_path: Path) -> None:
     async with open_parts(settings(tmp_path), SystemClock()) as parts:
         kept = await parts.connections.connect(ANN, NEW)
     newer = Fernet.generate_key().decode()
     both = settings(tmp_path, SECRETS_KEYS=f"{newer}, {KEY}")
     async with open_parts(both, SystemClock()) as parts:
-        assert (await parts.connections.open(kept.id)).refresh_token == "good"
+        assert (await parts.connections.open(kept.id)).settings.refresh_token == "good"
     async with open_parts(settings(tmp_path, SECRETS_KEYS=newer), SystemClock()) as parts:
         with pytest.raises(ConnectionLost, match="SECRETS_KEYS"):
             await parts.connections.open(kept.id)
@@ -64,5 +57,28 @@ async def test_a_forgotten_connection_cannot_be_opened(tmp_path: Path) -> None:
         assert row.credentials is None
 
 
-def test_credentials_are_not_in_how_a_value_is_written() -> None:
+def test_the_text_form_of_a_new_connection_has_no_credentials() -> None:
     assert "good" not in repr(NEW) and "good" not in f"{NEW}"
+
+
+async def test_settings_that_the_connector_no_longer_accepts_lose_the_connection(
+    tmp_path: Path,
+) -> None:
+    async with open_parts(settings(tmp_path), SystemClock()) as parts:
+        stored = await parts.connections.connect(ANN, NEW)
+        sql = "UPDATE connections SET settings = :settings WHERE id = :id RETURNING id"
+        row = {"id": stored.id, "settings": '{"environment":"gone","dropped":1}'}
+        assert await parts.store.write(Statement(sql, [row]))
+        with pytest.raises(ConnectionLost, match="do not fit this version"):
+            await parts.connections.open(stored.id)
+        with pytest.raises(ConnectionRefused, match="do not fit this connection"):
+            await parts.connections.reconnect(ANN, stored.id, Granted({"refreshToken": "good"}))
+
+
+async def test_a_setting_that_the_connector_no_longer_declares_is_ignored(tmp_path: Path) -> None:
+    async with open_parts(settings(tmp_path), SystemClock()) as parts:
+        stored = await parts.connections.connect(ANN, NEW)
+        sql = "UPDATE connections SET settings = :settings WHERE id = :id RETURNING id"
+        row = {"id": stored.id, "settings": '{"region":"EU","dropped":1}'}
+        assert await parts.store.write(Statement(sql, [row]))
+        assert (await parts.connections.open(stored.id)).settings.region == "EU"

@@ -118,7 +118,7 @@ class World:
         total = (None, 3, 20, 400)[number % 4]
         last = number % 11 == 0
         page = Page(records, None if last else Cursor(str(number)), total, share=number % 100 / 99)
-        landing = await self.records.landing(sync, name, records, self.clock.now())
+        landing = await self.records.page_write(sync, name, records, self.clock.now())
         await self.change(
             user,
             lambda sync: sync.advanced(name, page, landing.tally, self.clock.now()),
@@ -282,9 +282,8 @@ def _connection(user: str) -> StoredConnection:
         user=user,
         tenant="acme",
         connector="demo",
-        region="",
-        marketplace_ids=(),
-        environment="",
+        settings={},
+        realm="{}",
         name="",
         credentials="x",
         created_at=FastClock().now(),

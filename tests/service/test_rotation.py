@@ -6,6 +6,7 @@ import pytest
 from cryptography.fernet import Fernet
 
 from connectors.base import ConnectionLost, SystemClock
+from connectors.demo.connector import DemoConnectionSettings
 from service.app import open_parts, rotate_credentials
 from service.connections import NewConnection
 from service.errors import StartupError
@@ -19,13 +20,14 @@ ANN = Actor("ann", "ann")
 
 async def connected(folder: Path, count: int) -> list[str]:
     async with open_parts(settings(folder), SystemClock()) as parts:
-        new = [NewConnection("demo", "NA", (), f"secret-{n}", "production") for n in range(count)]
+        tokens = [f"secret-{number}" for number in range(count)]
+        new = [NewConnection("demo", DemoConnectionSettings(refresh_token=t)) for t in tokens]
         return [(await parts.connections.connect(ANN, connection)).id for connection in new]
 
 
 async def opened(folder: Path, keys: str, connection_id: str) -> str:
     async with open_parts(settings(folder, SECRETS_KEYS=keys), SystemClock()) as parts:
-        return (await parts.connections.open(connection_id)).refresh_token
+        return str((await parts.connections.open(connection_id)).settings.refresh_token)
 
 
 async def test_after_a_rotation_the_new_key_decrypts_everything(tmp_path: Path) -> None:

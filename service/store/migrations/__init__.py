@@ -1,4 +1,4 @@
-"""The schema's history, run by alembic: at start on SQLite, and by `python -m service migrate`."""
+"""The schema's migrations, run by alembic at start and by `python -m service migrate`."""
 
 import sqlite3
 from pathlib import Path
@@ -17,15 +17,15 @@ FOLDER = Path(__file__).parent
 
 
 def newest() -> str:
-    """The revision that this version of the service works with."""
+    """The revision that this version of the service needs."""
     return ScriptDirectory(str(FOLDER)).get_current_head() or ""
 
 
 def migrate(url: str) -> str:
-    """Bring a database to the newest schema; the revision it then has. Raises StartupError for a
-    database that a newer version of the service has already changed, or that cannot be opened.
+    """Migrate a database to the newest schema and return its revision. Raises StartupError for a
+    database that cannot be opened, or that a newer version of the service has migrated.
 
-    `sqlite:///path`: the path is taken as it is, whatever characters it holds."""
+    `url` is `sqlite:///path`; the path may contain any character."""
     path = url.removeprefix("sqlite:///")
     engine = create_engine(
         "sqlite://",
@@ -35,15 +35,15 @@ def migrate(url: str) -> str:
     )
     try:
         with engine.connect() as connection:
-            known = inspect(connection).has_table("alembic_version")
+            migrated = inspect(connection).has_table("alembic_version")
             query = text("SELECT version_num FROM alembic_version")
-            revision = connection.execute(query).scalar() if known else None
+            revision = connection.execute(query).scalar() if migrated else None
             _refuse_newer(revision)
             if revision != newest():
                 config = Config()
                 config.set_main_option("script_location", str(FOLDER).replace("%", "%%"))
                 config.attributes["connection"] = connection
-                # One transaction of our own: broken off half way, nothing has changed.
+                # One transaction for all revisions: if one fails, nothing has changed.
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
                 command.upgrade(config, "head")
                 connection.exec_driver_sql("COMMIT")

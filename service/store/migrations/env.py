@@ -1,4 +1,4 @@
-"""What alembic runs: every revision, over the connection that it was handed."""
+"""The script that alembic runs: every revision, over the given connection."""
 
 from alembic import context
 

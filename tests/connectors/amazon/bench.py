@@ -13,6 +13,7 @@ from connectors.amazon import datasets, desk, pages
 from connectors.amazon.auth import Tokens
 from connectors.amazon.client import Client
 from connectors.amazon.clock import SourceClock
+from connectors.amazon.connection import SellerSettings
 from connectors.amazon.connector import AmazonConnector
 from connectors.amazon.settings import read_settings
 from connectors.amazon_sandbox import Settings, create_app, environ
@@ -106,14 +107,14 @@ class Bench:
 
     def knowing(self, connection: Connection) -> Connection:
         """With what was kept of which reports are ours."""
-        learned = {**self.ours.get(connection.refresh_token, {}), **connection.learned}
+        learned = {**self.ours.get(connection.settings.refresh_token, {}), **connection.learned}
         return msgspec.structs.replace(connection, learned=learned)
 
     async def keeping(
         self, connection: Connection, pages: AsyncIterator[Page]
     ) -> AsyncIterator[Page]:
         """What the service keeps with each page: here only which reports are ours."""
-        kept = self.ours.setdefault(connection.refresh_token, {})
+        kept = self.ours.setdefault(connection.settings.refresh_token, {})
         async for page in pages:
             kept |= {k: v for k, v in page.learned.items() if k.startswith("ordered:")}
             yield page
@@ -186,15 +187,19 @@ class Bench:
 
 
 def connect(seller: str = "1", marketplaces: Sequence[str] = (US,), **learned: str) -> Connection:
-    return Connection(
-        id="conn_1",
-        connector="amazon",
+    settings = SellerSettings(
         region="NA",
         marketplace_ids=tuple(marketplaces),
         environment="production",
         refresh_token=f"Atzr|sandbox-{seller}",
-        learned=learned,
     )
+    return Connection("conn_1", "amazon", settings, learned)
+
+
+def with_settings(connection: Connection, **changes: Any) -> Connection:
+    """The same connection with other settings."""
+    settings = msgspec.structs.replace(connection.settings, **changes)
+    return msgspec.structs.replace(connection, settings=settings)
 
 
 def ids(pages: Sequence[Page]) -> list[str]:

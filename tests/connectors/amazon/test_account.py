@@ -10,11 +10,11 @@ from connectors.amazon.account import named
 from connectors.amazon.datasets import LIST_TRANSACTIONS, TRANSACTIONS
 from connectors.amazon_sandbox.generator.identity import Identity
 
-from .bench import Bench, connect, edited, rows
+from .bench import Bench, connect, edited, rows, with_settings
 
 pytestmark = pytest.mark.anyio
 
-SELLER = Identity.of_token(connect().refresh_token, 120)
+SELLER = Identity.of_token(connect().settings.refresh_token, 120)
 assert SELLER
 ID = SELLER.partner_id
 
@@ -89,7 +89,7 @@ async def test_pages_of_transactions_name_the_seller_and_no_other_dataset_does(
 
 
 async def test_amazons_own_static_sandbox_names_nobody(bench: Bench) -> None:
-    example = msgspec.structs.replace(connect(), environment="sandbox")
+    example = with_settings(connect(), environment="sandbox")
     assert (await bench.connector.check(example, bench.waiting)).id is None
     assert await bench.calls(LIST_TRANSACTIONS.name) == []
 
@@ -97,7 +97,7 @@ async def test_amazons_own_static_sandbox_names_nobody(bench: Bench) -> None:
 async def test_a_consent_tells_the_sellers_id(bench: Bench) -> None:
     answer = {"spapi_oauth_code": "sandbox-1-120", "selling_partner_id": ID}
     granted = await bench.connector.exchange(answer, "http://sandbox/back")
-    assert (granted.account_id, granted.refresh_token in repr(granted)) == (ID, False)
+    assert (granted.account_id, granted.settings["refreshToken"] in repr(granted)) == (ID, False)
     granted = await bench.connector.exchange(answer | {"selling_partner_id": "a b"}, "http://x/y")
     assert granted.account_id is None
 

@@ -84,7 +84,7 @@ async def test_a_token_is_not_used_that_died_while_we_waited_for_the_quota() -> 
     bench = Bench(Settings(orders=120))
     kept = Quota(SEARCH_ORDERS.rate, SEARCH_ORDERS.burst, 0.0, NOW)
     connection = connect(**{"quota:searchOrders": msgspec.json.encode(kept).decode()})
-    await bench.tokens.get(connection.refresh_token)
+    await bench.tokens.get(connection.settings.refresh_token)
     bench.jumping.time += timedelta(seconds=3_500)
     bench.client.bucket(connection, SEARCH_ORDERS)._at = bench.clock.now()
     await bench.read(ORDERS, connection)
@@ -356,7 +356,7 @@ async def test_a_call_that_is_cancelled_is_no_longer_out() -> None:
     async with Timeline().running() as clock:
         bench = Bench(SMALL, clock)
         await bench.count("orders")
-        await bench.tokens.get(connect().refresh_token)
+        await bench.tokens.get(connect().settings.refresh_token)
         bench.wire.delay = 1_000
         with anyio.CancelScope() as scope:
             async with anyio.create_task_group() as group:

@@ -7,7 +7,6 @@ from datetime import timedelta
 from typing import Any
 
 import httpx
-import msgspec
 import pytest
 
 from connectors.amazon import connector, datasets, desk, shipments
@@ -19,7 +18,7 @@ from connectors.quota import SLOWEST
 from tests.connectors.clocks import JumpingClock
 from tests.connectors.hostile import FarSide, listening
 
-from .bench import SMALL, Bench, connect
+from .bench import SMALL, Bench, connect, with_settings
 
 pytestmark = pytest.mark.anyio
 
@@ -319,7 +318,7 @@ async def test_whatever_the_login_answers_is_an_error_in_our_words(
 
 @pytest.mark.parametrize("token", ["a\nb", "ä", "\ud800", LONG, " "])
 async def test_a_refresh_token_that_cannot_be_one_is_refused(bench: Bench, token: str) -> None:
-    connection = msgspec.structs.replace(connect(), refresh_token=token)
+    connection = with_settings(connect(), refresh_token=token)
     with pytest.raises(InvalidConnection) as caught:
         await bench.connector.check(connection, bench.waiting)
     assert "refreshToken" in caught.value.fields

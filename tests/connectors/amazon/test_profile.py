@@ -1,7 +1,6 @@
 """Amazon's static sandbox: what it offers is read, by its literal requests; what it does not offer
 is said to be unknown, at once."""
 
-import msgspec
 import pytest
 
 from connectors.amazon.datasets import INVENTORY, ORDERS, TRANSACTIONS
@@ -11,7 +10,7 @@ from connectors.amazon.shipments import SHIPMENTS
 from connectors.amazon_sandbox import Settings
 from connectors.base import Connection, InvalidConnection, Unknowable
 
-from .bench import DATASETS, US, Bench, connect, ids
+from .bench import DATASETS, US, Bench, connect, ids, with_settings
 
 pytestmark = pytest.mark.anyio
 
@@ -27,7 +26,7 @@ def bench() -> Bench:
 
 
 def sandboxed(region: str = "NA", *marketplaces: str) -> Connection:
-    return msgspec.structs.replace(
+    return with_settings(
         connect(),
         environment="sandbox",
         region=region,
@@ -37,10 +36,10 @@ def sandboxed(region: str = "NA", *marketplaces: str) -> Connection:
 
 @REGIONS
 async def test_an_account_can_be_connected_in_every_region(bench: Bench, region: str) -> None:
-    chosen = msgspec.structs.replace(sandboxed(region), marketplace_ids=())
+    chosen = with_settings(sandboxed(region), marketplace_ids=())
     account = await bench.connector.check(chosen, bench.waiting)
     assert account.name == "BestSellerStore"
-    assert account.marketplace_ids == (HOME[region],)
+    assert account.settings == sandboxed(region, HOME[region]).settings
     await bench.connector.check(sandboxed(region), bench.waiting)
 
 

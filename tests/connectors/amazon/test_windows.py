@@ -235,7 +235,7 @@ async def test_a_report_that_may_end_before_one_that_was_read_is_not_used(
     }
     answer = await bench.client.call(connect(), CREATE_REPORT, {}, bench.waiting, body=body)
     kept = {"ordered:GET_LEDGER_DETAIL_VIEW_DATA": json.loads(answer)["reportId"]}
-    bench.ours[connect().refresh_token] = kept
+    bench.ours[connect().settings.refresh_token] = kept
     await bench.clock.sleep(120)
     found = await landed(bench, LEDGER, bench.window(LEDGER))
     assert bool(found) == used  # else one that ends later is asked for, too soon

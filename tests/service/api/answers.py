@@ -78,11 +78,11 @@ async def paused_sync(service: Serving, user: User) -> str:
 
 async def replace_token(service: Serving, connection_id: str, token: str = "revoked") -> None:
     """Replace the stored token, as if the seller had revoked it. Only the source notices."""
-    from service.connections import read_keys
+    from service.credentials import encrypt, read_keys
     from service.store.engine import Statement
     from tests.serving import KEY
 
-    secret = read_keys(KEY).encrypt(token.encode()).decode()
+    secret = encrypt(read_keys(KEY), {"refreshToken": token})
     sql = "UPDATE connections SET credentials = :secret, lost = NULL WHERE id = :id RETURNING id"
     row = {"secret": secret, "id": connection_id}
     assert await service.parts.store.write(Statement(sql, [row]))

@@ -69,7 +69,7 @@ async def test_a_start_without_a_connection_explains_how_to_connect(service: Ser
     bob = service.user("bob")
     for path in (START, "/api/sync/force"):
         body = problem(await bob.post(path), 409, "not_connected")
-        for word in ("POST /api/connections", "connector", "refreshToken", "marketplaceIds"):
+        for word in ("POST /api/connections", "GET /api/connectors"):
             assert word in body["detail"]
     assert await visible_state(bob) == (0, [], {"connections": []})
 

@@ -239,7 +239,7 @@ OWN: dict[str, str] = {
 }
 """Routes that list things of a user, and the id that each list must contain."""
 ACTIONS = {
-    *("/api/sync/start", "/api/sync/force", "/api/session", "/api/me"),
+    *("/api/sync/start", "/api/sync/force", "/api/session", "/api/me", "/api/connectors"),
     *("/api/connections/{connector}/authorize", "/api/connections/{connector}/callback"),
 }
 """Routes that neither name nor list things of a user."""

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from cryptography.fernet import Fernet
 
-from service.connections import read_keys
+from service.credentials import read_keys
 from service.edge.tickets import Ticket, Tickets
 from service.users import Actor
 from tests.service.advancing import AdvancingClock

@@ -5,7 +5,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from service.connections import read_keys
+from service.credentials import encrypt, read_keys
 from service.progress import Stage
 from service.store.engine import Statement
 from tests.serving import KEY, Json, Serving, json_of, serve
@@ -130,7 +130,7 @@ async def test_events_show_what_a_poll_shows(service: Serving) -> None:
 
 async def _spoil_credentials(service: Serving, connection_id: str) -> None:
     """Replace the refresh token by one that the source refuses."""
-    secret = read_keys(KEY).encrypt(b"revoked").decode()
+    secret = encrypt(read_keys(KEY), {"refreshToken": "revoked"})
     sql = "UPDATE connections SET credentials = :secret WHERE id = :id RETURNING id"
     assert await service.parts.store.write(
         Statement(sql, [{"secret": secret, "id": connection_id}])

@@ -1,4 +1,4 @@
-"""A database of an older version: every row finds its user, and what was paused goes on."""
+"""Databases of older schemas: each row gets its user and settings, and paused syncs resume."""
 
 import sqlite3
 from pathlib import Path
@@ -8,24 +8,29 @@ import msgspec
 import pytest
 from alembic import command
 from alembic.config import Config
+from cryptography.fernet import Fernet
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import create_engine
 
-from service.connections import read_keys
+from service.app import rotate_credentials
+from service.credentials import decrypt, read_keys
+from service.errors import StartupError
 from service.store.migrations import FOLDER, migrate, newest
 from service.users import user_id
 from tests.service.api.answers import TINY, problem
 from tests.serving import KEY, Json, User, read, serve
+from tests.serving import settings as serving_settings
 
 pytestmark = pytest.mark.anyio
 
 AT = "2026-11-20T12:00:00.000000Z"
 DATASETS = ("orders", "inventory", "claims")
+PAUSED = "sync_00000000000000000000000000000001"
 
 
 def old_database(path: Path, revision: str = "0003") -> sqlite3.Connection:
-    """A database with the schema that it had at a revision."""
+    """An empty database of an older schema."""
     engine = create_engine(f"sqlite:///{path}", isolation_level="AUTOCOMMIT")
     config = Config()
     config.set_main_option("script_location", str(FOLDER).replace("%", "%%"))
@@ -41,20 +46,27 @@ def insert(database: sqlite3.Connection, table: str, **row: Any) -> None:
     database.execute(f"INSERT INTO {table} ({names}) VALUES ({marks})", tuple(row.values()))
 
 
-def connection(database: sqlite3.Connection, id: str, sub: str, tenant: str) -> None:
+def connection(
+    database: sqlite3.Connection,
+    id: str,
+    sub: str,
+    tenant: str,
+    token: str = "good",
+    region: str = "NA",
+) -> None:
     insert(
         database,
         "connections",
-        **{"id": id, "user_id": sub, "tenant_id": tenant, "connector": "demo", "region": "NA"},
+        **{"id": id, "user_id": sub, "tenant_id": tenant, "connector": "demo", "region": region},
         **{"marketplace_ids": '["DEMO"]', "environment": "production", "name": f"Shop of {id}"},
-        **{"credentials": read_keys(KEY).encrypt(b"good").decode(), "created_at": AT},
+        **{"credentials": read_keys(KEY).encrypt(token.encode()).decode(), "created_at": AT},
     )
 
 
 def sync(
     database: sqlite3.Connection, id: str, sub: str, tenant: str, of: str, status: str = "complete"
 ) -> None:
-    """As the version before kept it: the sub alone is the user."""
+    """A sync as schema 0003 stored it: the `sub` alone is the user."""
     ended = None if status in ("pending", "in_progress", "paused") else AT
     span = {"since": "2026-08-20T12:00:00Z", "until": "2026-11-20T12:00:00Z"}
     datasets = [{"name": n, "label": n, "checkpoint": {"window": span}} for n in DATASETS]
@@ -107,7 +119,7 @@ def cost(database: sqlite3.Connection, sub: str, sku: str) -> None:
 
 
 def shared_sub(path: Path) -> None:
-    """One sub in two tenants, who share all that the version before kept by the sub alone."""
+    """One `sub` in two tenants, which share everything that was stored by the `sub` alone."""
     with old_database(path) as database:
         connection(database, "conn_a", "ann", "acme")
         connection(database, "conn_b", "ann", "other")
@@ -115,7 +127,7 @@ def shared_sub(path: Path) -> None:
         sync(database, "sync_00000000000000000000000000000002", "ann", "other", "conn_b")
         sync(
             database, "sync_00000000000000000000000000000003", "ann", "other", "conn_a"
-        )  # by one tenant, of the other's account
+        )  # started by one tenant with the other's account
         sync(database, "sync_00000000000000000000000000000004", "ann", "other", "conn_b", "paused")
         insert(database, "sync_counts", user_id="ann", total=4)
         for number, (tenant, of) in enumerate([("acme", "a"), ("other", "b"), ("other", "a")], 1):
@@ -133,8 +145,25 @@ def shared_sub(path: Path) -> None:
     database.close()
 
 
+def before_settings(path: Path) -> None:
+    """A database of schema 0007, with columns for Amazon's settings and a paused sync."""
+    with old_database(path, "0007") as database:
+        connection(database, "conn_a", "acme/ann", "acme")
+        connection(database, "conn_b", "acme/ann", "acme", token="other", region="EU")
+        connection(database, "conn_c", "acme/ann", "acme", token="gone")
+        sync(database, PAUSED, "acme/ann", "acme", "conn_a", "paused")
+        insert(database, "sync_counts", user_id="acme/ann", total=1)
+        insert(database, "consents", state="x", user_id="acme/ann", begun_at=AT, body="{}")
+        database.execute("UPDATE connections SET account_id = 'shop' WHERE id = 'conn_a'")
+        forgotten = (
+            "UPDATE connections SET credentials = NULL, forgotten_at = ? WHERE id = 'conn_c'"
+        )
+        database.execute(forgotten, (AT,))
+    database.close()
+
+
 async def ids(user: User, path: str, of: str, name: str) -> set[str]:
-    return {each[name] for each in read(await user.get(path))[of]}
+    return {row[name] for row in read(await user.get(path))[of]}
 
 
 async def has(user: User) -> dict[str, set[str]]:
@@ -147,7 +176,7 @@ async def has(user: User) -> dict[str, set[str]]:
     }
 
 
-async def test_both_tenants_of_a_shared_sub_end_with_their_own(tmp_path: Path) -> None:
+async def test_each_tenant_of_a_shared_sub_gets_its_own_rows(tmp_path: Path) -> None:
     shared_sub(tmp_path / "sync.db")
     async with serve(tmp_path, RETENTION_DAYS="36500", **TINY) as service:
         acme, other = (service.user("ann", tenant=each) for each in ("acme", "other"))
@@ -182,7 +211,7 @@ async def test_both_tenants_of_a_shared_sub_end_with_their_own(tmp_path: Path) -
         assert (await has(bob))["costs"] == {"CUP"}
 
 
-async def test_a_sync_that_was_paused_goes_on_in_its_own_tenant(tmp_path: Path) -> None:
+async def test_a_paused_sync_resumes_in_its_own_tenant(tmp_path: Path) -> None:
     shared_sub(tmp_path / "sync.db")
     async with serve(tmp_path, RETENTION_DAYS="36500", **TINY) as service:
         acme, other = (service.user("ann", tenant=each) for each in ("acme", "other"))
@@ -192,7 +221,7 @@ async def test_a_sync_that_was_paused_goes_on_in_its_own_tenant(tmp_path: Path) 
             404,
             "not_found",
         )
-        assert (await acme.whole_sync())["status"] == "complete", "none is live in this tenant"
+        assert (await acme.whole_sync())["status"] == "complete", "no sync is live in this tenant"
         assert (
             await other.post("/api/sync/resume/sync_00000000000000000000000000000004")
         ).status_code == 202
@@ -205,6 +234,45 @@ async def test_a_sync_that_was_paused_goes_on_in_its_own_tenant(tmp_path: Path) 
         assert {each["actor"] for each in entries} == {"ann", "service"}
 
 
+async def test_settings_of_before_are_shown_and_a_paused_sync_resumes(tmp_path: Path) -> None:
+    before_settings(tmp_path / "sync.db")
+    async with serve(tmp_path, RETENTION_DAYS="36500", **TINY) as service:
+        ann = service.user("ann", tenant="acme")
+        first, second = read(await ann.get("/api/connections"))["connections"]
+        shown = [first[name] for name in ("id", "region", "marketplaceIds", "environment")]
+        assert shown == ["conn_a", "NA", ["DEMO"], "production"]
+        assert (first["accountId"], second["region"]) == ("shop", "EU")
+        assert (await ann.status(PAUSED))["status"] == "paused"
+        assert (await ann.post(f"/api/sync/resume/{PAUSED}")).status_code == 202
+        assert (await ann.until(PAUSED))["status"] == "complete"
+
+
+async def test_accounts_of_before_cannot_be_connected_twice(tmp_path: Path) -> None:
+    before_settings(tmp_path / "sync.db")
+    async with serve(tmp_path, RETENTION_DAYS="36500", **TINY) as service:
+        ann = service.user("ann", tenant="acme")
+        for token, holder in (("other", "conn_b"), ("new@shop", "conn_a")):
+            body = {"connector": "demo", "refreshToken": token, "skipHistoricalSync": True}
+            answer = await ann.post("/api/connections", body)
+            assert problem(answer, 409, "already_connected")["connectionId"] == holder
+        await ann.connect(refreshToken="new@shop", environment="sandbox")
+        answer = await ann.post("/api/connections/conn_b/reconnect", {"refreshToken": "newer"})
+        assert (answer.status_code, answer.json()["region"]) == (200, "EU")
+
+
+async def test_credentials_of_before_are_rotated_into_the_new_form(tmp_path: Path) -> None:
+    path = tmp_path / "sync.db"
+    before_settings(path)
+    newer = Fernet.generate_key().decode()
+    assert await rotate_credentials(serving_settings(tmp_path, SECRETS_KEYS=f"{newer},{KEY}")) == 2
+    sql = "SELECT credentials FROM connections ORDER BY id"
+    stored = [value for (value,) in rows(path, sql)]
+    opened = [decrypt(read_keys(newer), value) for value in stored if value]
+    assert opened == [{"refreshToken": "good"}, {"refreshToken": "other"}]
+    assert stored[2] is None and not any(":" in value for value in stored if value)
+    assert rows(path, "SELECT * FROM consents") == []
+
+
 def rows(path: Path, sql: str) -> list[tuple[Any, ...]]:
     with sqlite3.connect(path) as database:
         found = database.execute(sql).fetchall()
@@ -212,7 +280,7 @@ def rows(path: Path, sql: str) -> list[tuple[Any, ...]]:
     return found
 
 
-def test_keys_counts_and_costs_follow_what_they_can_be_traced_to(tmp_path: Path) -> None:
+def test_keys_counts_and_costs_get_the_user_that_they_can_be_traced_to(tmp_path: Path) -> None:
     path = tmp_path / "sync.db"
     shared_sub(path)
     assert migrate(f"sqlite:///{path}") == newest()
@@ -221,7 +289,7 @@ def test_keys_counts_and_costs_follow_what_they_can_be_traced_to(tmp_path: Path)
     counts = rows(path, "SELECT user_id, total FROM sync_counts ORDER BY user_id")
     assert counts == [("acme/ann", 2), ("other/ann", 2)]
     costs = rows(path, "SELECT user_id, sku FROM costs ORDER BY sku")
-    assert costs == [("acme/bob", "CUP"), ("/ann", "MUG")], "nobody's, and not lost"
+    assert costs == [("acme/bob", "CUP"), ("/ann", "MUG")], "unassigned, and not lost"
     assert rows(path, "SELECT * FROM consents") == []
     for user, tenant, body in rows(path, "SELECT user_id, tenant_id, body FROM sync_progress"):
         whole = msgspec.json.decode(body)
@@ -234,10 +302,10 @@ names = st.text(st.sampled_from("a/%2F"), min_size=1, max_size=4)
 
 @settings(max_examples=25, deadline=None)
 @given(pairs=st.sets(st.tuples(names, names), min_size=1, max_size=6))
-def test_names_that_look_like_ids_of_others_stay_apart(
+def test_names_that_look_like_ids_of_other_users_stay_apart(
     tmp_path_factory: pytest.TempPathFactory, pairs: set[tuple[str, str]]
 ) -> None:
-    """A sub may read like another user's new id, half way through the migration too."""
+    """A `sub` may look like another user's new id, also during the migration."""
     path = tmp_path_factory.mktemp("old") / "sync.db"
     subs: set[str] = set()
     with old_database(path) as database:
@@ -261,3 +329,18 @@ def test_names_that_look_like_ids_of_others_stay_apart(
     alone = {sub: {t for t, s in pairs if s == sub} for sub in subs}
     owners = {user_id(min(t), sub) if len(t) == 1 else f"/{sub}" for sub, t in alone.items()}
     assert {each for (each,) in rows(path, "SELECT user_id FROM costs")} == owners
+
+
+def test_a_second_migration_changes_nothing(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'sync.db'}"
+    assert migrate(url) == migrate(url) == newest()
+
+
+def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'sync.db'}"
+    migrate(url)
+    with sqlite3.connect(tmp_path / "sync.db") as database:
+        database.execute("UPDATE alembic_version SET version_num = '9999'")
+    database.close()
+    with pytest.raises(StartupError, match="newer version"):
+        migrate(url)

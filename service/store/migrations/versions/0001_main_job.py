@@ -1,6 +1,6 @@
-"""The main job: connections, syncs, their items, the records.
+"""Connections, syncs with their items, and records.
 
-Times are text, RFC 3339 in UTC; ids of syncs grow with time, so they are also the order of history.
+Times are text, RFC 3339 in UTC. Ids of syncs grow with time, so they also order the history.
 """
 
 from alembic import op
@@ -9,7 +9,7 @@ revision = "0001"
 down_revision = None
 
 TABLES = (
-    # Credentials are encrypted; null once forgotten, while what was landed may stay.
+    # Credentials are encrypted; null once the connection is forgotten, whose records may stay.
     """
     CREATE TABLE connections (
         id TEXT PRIMARY KEY,
@@ -28,7 +28,7 @@ TABLES = (
     )
     """,
     "CREATE INDEX connections_of_user ON connections (user_id)",
-    # What a connector learned about a connection: its quotas.
+    # What a connector asked to keep about a connection, such as its quotas.
     """
     CREATE TABLE learned (
         connection_id TEXT NOT NULL,
@@ -37,7 +37,7 @@ TABLES = (
         PRIMARY KEY (connection_id, name)
     )
     """,
-    # `body` is the whole sync; the columns are what is searched by, and what a person reads.
+    # `body` is the whole sync; the columns are for searches and for people.
     """
     CREATE TABLE sync_progress (
         id TEXT PRIMARY KEY,
@@ -65,7 +65,7 @@ TABLES = (
         WHERE status IN ('pending', 'in_progress', 'paused')
     """,
     "CREATE INDEX history ON sync_progress (user_id, id)",
-    # How many syncs a user ever had, counted where they are made: no COUNT over the history.
+    # How many syncs a user has, counted as they are created instead of by COUNT.
     "CREATE TABLE sync_counts (user_id TEXT PRIMARY KEY, total INTEGER NOT NULL)",
     """
     CREATE TABLE sync_history_items (
@@ -79,7 +79,7 @@ TABLES = (
         PRIMARY KEY (sync_id, dataset, record_id)
     )
     """,
-    # `sync_id` changed the record last, `seen` met it last; `hash` tells whether it changed.
+    # `sync_id` changed the record last, `seen` read it last; `hash` shows whether it changed.
     """
     CREATE TABLE records (
         connection_id TEXT NOT NULL,

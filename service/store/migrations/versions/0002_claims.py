@@ -1,4 +1,4 @@
-"""Claims, what the user says that goods cost, and consents that are under way."""
+"""Claims, the costs of goods that users enter, and consents in progress."""
 
 from alembic import op
 
@@ -6,8 +6,8 @@ revision = "0002"
 down_revision = "0001"
 
 TABLES = (
-    # Whether a claim is waiting, claimable or expired is a matter of the day one looks, so only
-    # its dates are kept. `hundredths` is the amount as a whole number: sums of it are exact.
+    # Whether a claim is waiting, claimable or expired depends on the day, so only its dates are
+    # stored. `hundredths` is the amount as a whole number, so that sums are exact.
     """
     CREATE TABLE claims (
         id TEXT PRIMARY KEY,
@@ -35,7 +35,7 @@ TABLES = (
         PRIMARY KEY (user_id, sku)
     )
     """,
-    # A consent that was begun: its state is good once, and not for long.
+    # A consent in progress: its state is valid once, and for a short time.
     """
     CREATE TABLE consents (
         state TEXT PRIMARY KEY,

@@ -1,4 +1,4 @@
-"""Control and history: schedules, idempotency keys, the audit log, how far datasets were read."""
+"""Schedules, idempotency keys, the audit log, and the coverage of datasets."""
 
 from alembic import op
 
@@ -9,12 +9,12 @@ STATEMENTS = (
     "ALTER TABLE connections ADD COLUMN schedule_cron TEXT",
     "ALTER TABLE connections ADD COLUMN schedule_timezone TEXT",
     "ALTER TABLE connections ADD COLUMN schedule_next TEXT",
-    "ALTER TABLE connections ADD COLUMN schedule_plan TEXT",  # under which its syncs start
+    "ALTER TABLE connections ADD COLUMN schedule_plan TEXT",  # the plan under which its syncs start
     "CREATE INDEX schedules ON connections (schedule_next) WHERE schedule_next IS NOT NULL",
-    # The moment that decides into which window a record falls; null where it has none.
+    # The moment that decides into which window a record falls; null if it has none.
     "ALTER TABLE records ADD COLUMN at TEXT",
-    # How many records are kept of a dataset, counted where they are written; from when to when it
-    # was read without a gap (null: not known), and by which sync last.
+    # How many records of a dataset are stored, counted as they are written; the span that was read
+    # without a gap (null: unknown), and the sync that read it last.
     """
     CREATE TABLE landed (
         connection_id TEXT NOT NULL,
@@ -30,8 +30,8 @@ STATEMENTS = (
     INSERT INTO landed (connection_id, dataset, records)
     SELECT connection_id, dataset, COUNT(*) FROM records GROUP BY connection_id, dataset
     """,
-    "DROP TABLE watermarks",  # which did not say from when: the next sync reads all there is
-    # The digest of what was asked for under a key, for a day.
+    "DROP TABLE watermarks",  # it had no beginning of a span: the next sync reads everything
+    # The digest of the request of each key, for a day.
     """
     CREATE TABLE idempotency_keys (
         user_id TEXT NOT NULL,
@@ -43,7 +43,7 @@ STATEMENTS = (
     )
     """,
     "CREATE INDEX old_keys ON idempotency_keys (at)",
-    # Ids grow with time, so they are also the order.
+    # Ids grow with time, so they also order the log.
     """
     CREATE TABLE audit_logs (
         id TEXT PRIMARY KEY,
@@ -62,7 +62,7 @@ STATEMENTS = (
     "CREATE INDEX audit_of_user ON audit_logs (user_id, id)",
     "CREATE INDEX audit_of_sync ON audit_logs (sync_id, id)",
     "CREATE INDEX old_audit ON audit_logs (at)",
-    # Every filter of a list has its index: a rare status among a million is found at once.
+    # Each filter of a list has an index, so that a rare status among a million is found at once.
     "CREATE INDEX history_by_status ON sync_progress (user_id, status, id)",
     "CREATE INDEX history_by_connection ON sync_progress (user_id, connection_id, id)",
     "CREATE INDEX history_by_connector ON sync_progress (user_id, connector, id)",

@@ -1,18 +1,19 @@
-"""A user is a tenant and a `sub` together; until now the `sub` alone was the key of every row.
+"""A user is a tenant and a `sub` together. Before, the `sub` alone was the key of every row.
 
-Each row goes to the user whom it can be traced to:
+Each row is assigned to the user that it can be traced to:
 
 * connections have a tenant. Syncs, claims and audit entries follow their connection: before this
   revision a user could sync a connection of the same `sub` in another tenant, and such a sync holds
   the account of the connection's owner, not of the user who started it. Without a connection a sync
   or an entry keeps its own tenant.
-* Idempotency keys follow their sync; those of a sync that was deleted go.
+* Idempotency keys follow their sync; those of deleted syncs are deleted.
 * The count of syncs is computed again for each user.
 * Costs have no tenant. They follow a `sub` that was seen in one tenant only. Costs of a `sub` seen
-  in several tenants, or in none, may be anybody's: to show them to each would mix users. They stay
-  in the table under "/" and the `sub`, which is no user's id, until an operator assigns them
+  in several tenants, or in none, cannot be assigned: to show them to each would mix users. They
+  stay in the table under "/" and the `sub`, which no user has as an id, until an operator assigns
+  them
   (`UPDATE costs SET user_id = 'tenant/sub' WHERE user_id = '/sub'`) or the user sends them again.
-* Consents that were begun go: they last 15 minutes, and the user can begin again.
+* Consents in progress are deleted: they last 15 minutes, and the user can begin again.
 """
 
 from typing import Any
@@ -28,7 +29,7 @@ down_revision = "0003"
 
 AT_ONCE = 500
 
-# Every pair that was ever seen, with its new id.
+# Every pair of tenant and `sub` in the database, with its new id.
 OWNERS = """
 CREATE TEMPORARY TABLE owners (
     sub TEXT NOT NULL, tenant TEXT NOT NULL, id TEXT NOT NULL, PRIMARY KEY (sub, tenant)
@@ -55,7 +56,7 @@ TENANTS = (
             AND sync_progress.user_id = audit_logs.user_id), tenant_id)
     """,
 )
-# A new key may equal the old one of another row, so rows with unique keys are taken out first.
+# A new key may equal the old key of another row, so rows with unique keys are removed first.
 KEYS = (
     """
     CREATE TEMPORARY TABLE moved AS
@@ -140,12 +141,12 @@ def upgrade() -> None:
 
 
 def _user_id(tenant: str, sub: str) -> str:
-    """As `service.model.user_id` was at this revision: it must not change with later versions."""
+    """`service.model.user_id` as of this revision: it must not change with later versions."""
     return f"{quote(tenant, safe='')}/{sub}"
 
 
 def _rewrite_bodies(connection: sa.Connection) -> None:
-    """The whole sync is kept as JSON, too; only its user and its tenant change."""
+    """Replace the user and the tenant in the JSON of each sync."""
     after = ""
     while rows := connection.execute(sa.text(BODIES), {"after": after, "limit": AT_ONCE}).all():
         changed = [{"id": row.id, "body": _body(row)} for row in rows]

@@ -1,5 +1,5 @@
-"""How far the ids of a user's syncs are ahead of the moments at which they started: it happens
-where the clock was set back, and a search by time has to know."""
+"""How far the times in the ids of a user's syncs are after their starts. A clock set back causes
+this, and a search by time must allow for it."""
 
 from alembic import op
 

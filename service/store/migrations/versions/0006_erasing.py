@@ -1,4 +1,4 @@
-"""Since when the data of a forgotten connection is being erased; null once that is done."""
+"""The time since when the data of a forgotten connection is being erased; null once it is done."""
 
 from alembic import op
 

@@ -1,4 +1,4 @@
-"""Accounts: whose a connection is, so that one account is connected once."""
+"""The account of each connection, so that a user connects an account only once."""
 
 from alembic import op
 
@@ -6,11 +6,11 @@ revision = "0007"
 down_revision = "0006"
 
 STATEMENTS = (
-    # The source's own id of the account; null until the source has told it. It is confirmed where
-    # the source told it for the credentials that are kept now.
+    # The source's own id of the account; null until the source names it. It is confirmed if the
+    # source named it for the present credentials.
     "ALTER TABLE connections ADD COLUMN account_id TEXT",
     "ALTER TABLE connections ADD COLUMN account_confirmed INTEGER NOT NULL DEFAULT 0",
-    # A digest of the refresh token: the same token is certainly of the same account.
+    # A digest of the refresh token: the same token certainly belongs to the same account.
     "ALTER TABLE connections ADD COLUMN token_digest TEXT",
     """
     CREATE UNIQUE INDEX one_connection_per_account

@@ -1,0 +1,62 @@
+"""Credentials at rest: the keys that encrypt them, and the form in which they are stored."""
+
+import hashlib
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from cryptography.fernet import Fernet, MultiFernet
+
+from service.errors import StartupError
+
+
+def read_keys(text: str) -> MultiFernet:
+    """Fernet keys separated by commas, newest first. Raises StartupError for a malformed one.
+
+    Only demo mode may have none (see the settings): then a key is made that lives as long as the
+    process, and stored accounts must be connected again after a restart."""
+    if not text:
+        return MultiFernet([Fernet(Fernet.generate_key())])
+    try:
+        return MultiFernet([_key(key.strip()) for key in text.split(",") if key.strip()])
+    except ValueError as error:
+        raise StartupError(
+            "SECRETS_KEYS holds a malformed key: each is 32 bytes in URL-safe base64. Make one "
+            "with: python -c 'from cryptography.fernet import Fernet; "
+            "print(Fernet.generate_key().decode())'."
+        ) from error
+
+
+def _key(text: str) -> Fernet:
+    # Python's base64 stops at the first `=`: of two keys with a blank between, one would be lost.
+    if not re.fullmatch("[A-Za-z0-9_-]{43}=", text):
+        raise ValueError("malformed")
+    return Fernet(text)
+
+
+def encrypt(keys: MultiFernet, secrets: Mapping[str, Any]) -> str:
+    """The secret settings as one encrypted value, under the newest key."""
+    return keys.encrypt(msgspec.json.encode(secrets)).decode()
+
+
+def decrypt(keys: MultiFernet, stored: str) -> dict[str, Any]:
+    """The secret settings of a stored value. Raises InvalidToken if no key fits.
+
+    A value from before schema 0008 is one bare text; the migration put its field's name before it
+    (`name:token`), since it has no keys. A Fernet token contains no colon."""
+    field, _, token = stored.rpartition(":")
+    text = keys.decrypt(token.encode())
+    return {field: text.decode()} if field else msgspec.json.decode(text, type=dict[str, Any])
+
+
+def digest(secrets: Mapping[str, Any]) -> str | None:
+    """Identifies credentials, which cannot be derived from it. None without any.
+
+    One text alone is hashed as it is, so that digests from before schema 0008 stay valid."""
+    if not secrets:
+        return None
+    values = list(secrets.values())
+    alone = values[0] if len(values) == 1 and isinstance(values[0], str) else None
+    text = msgspec.json.encode(secrets, order="sorted") if alone is None else alone.encode()
+    return hashlib.blake2b(text, digest_size=16).hexdigest()

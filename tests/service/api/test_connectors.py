@@ -1,0 +1,240 @@
+"""The list of connectors, and a connector that declares what no other one has."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import httpx
+import jsonschema_rs
+import pytest
+from msgspec import Meta
+
+import connectors
+from connectors.base import (
+    SECRET,
+    Account,
+    Clock,
+    Connection,
+    ConnectionLost,
+    ConnectionSettings,
+    Cursor,
+    Dataset,
+    Findings,
+    InvalidConnection,
+    Page,
+    Plan,
+    Record,
+    Records,
+    Waiting,
+    Way,
+    Window,
+)
+from service.errors import StartupError
+from tests.service.api.answers import problem
+from tests.serving import Json, Serving, read, serve, token
+
+pytestmark = pytest.mark.anyio
+
+
+class ShelfSettings(ConnectionSettings, frozen=True, kw_only=True):
+    """No region, no marketplaces, two secrets."""
+
+    shelf: Annotated[int, Meta(title="Shelf", ge=1)]
+    fragile: bool = False
+    login: Annotated[str, Meta(title="Login"), SECRET]
+    password: Annotated[str, Meta(title="Password"), SECRET]
+
+
+class Shelf:
+    """A toy: one record."""
+
+    name = "shelf"
+    label = "A shelf"
+    settings: type[ConnectionSettings] = ShelfSettings
+    datasets: Sequence[Dataset] = (Dataset("books", "books", columns=("title",)),)
+
+    async def check(self, connection: Connection, waiting: Waiting) -> Account:
+        if connection.settings.password == "revoked":
+            raise ConnectionLost("Locked.")
+        if connection.settings.shelf > 9:
+            raise InvalidConnection({"shelf": "There are nine."})
+        return Account("My shelf", id=connection.settings.login)
+
+    def plan(self, connection: Connection, windows: Mapping[str, Window]) -> Plan:
+        return {name: Way("look", 0.0) for name in windows}
+
+    async def read(
+        self,
+        connection: Connection,
+        dataset: Dataset,
+        window: Window,
+        cursor: Cursor | None,
+        waiting: Waiting,
+    ) -> AsyncIterator[Page]:
+        await self.check(connection, waiting)
+        yield Page([Record(str(connection.settings.shelf), b"{}")])
+
+    def detect(self, records: Records, as_of: datetime) -> Findings:
+        return Findings((), ())
+
+
+class Consenting(Shelf):
+    """A shelf whose owner can consent."""
+
+    def authorize_url(self, settings: Mapping[str, Any], state: str, redirect_uri: str) -> str:
+        return f"https://shelf/{settings['shelf']}?state={state}"
+
+
+@asynccontextmanager
+async def serving(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, connector: Shelf
+) -> AsyncIterator[tuple[Serving, httpx.AsyncClient]]:
+    """A service with this connector alone, whose contract is its own."""
+
+    @asynccontextmanager
+    async def opened(environ: Mapping[str, str], clock: Clock) -> AsyncIterator[Shelf]:
+        yield connector
+
+    monkeypatch.setattr(connectors, "names", lambda: ("shelf",))
+    monkeypatch.setattr(connectors, "find", lambda name: opened)
+    headers = {"Authorization": f"Bearer {token()}"}
+    async with (
+        serve(folder) as service,
+        httpx.AsyncClient(base_url=service.url, headers=headers) as ann,
+    ):
+        yield service, ann
+
+
+NEW: Json = {"connector": "shelf", "shelf": 3, "login": "ann", "password": "a secret"}
+
+
+async def test_each_connector_is_listed_with_what_it_needs_and_finds(service: Serving) -> None:
+    listed = read(await service.user().get("/api/connectors"))["connectors"]
+    amazon, demo = listed
+    assert (amazon["name"], amazon["label"], amazon["consent"]) == ("amazon", "Amazon", True)
+    assert (demo["name"], demo["label"], demo["consent"], demo["rules"]) == (
+        *("demo", "Demo", False, []),
+    )
+    properties = amazon["settings"]["properties"]
+    assert set(properties) == {"region", "marketplaceIds", "environment", "refreshToken"}
+    assert amazon["settings"]["required"] == ["refreshToken"]
+    secret = [name for name, field in properties.items() if field.get("writeOnly")]
+    assert secret == ["refreshToken"]
+    assert {"const": "EU", "title": "Europe"} in properties["region"]["oneOf"]
+    assert all(each["title"] for each in properties["marketplaceIds"]["items"]["oneOf"])
+    assert [each["code"] for each in amazon["rules"]] == [f"R{n}" for n in range(1, 11)]
+    assert all(each["title"] and each["sentence"] for each in amazon["rules"])
+    datasets = {each["name"]: each["label"] for each in amazon["datasets"]}
+    assert datasets["orders"] == "orders" and len(datasets) == 10
+
+
+async def test_a_body_that_fits_the_listed_schema_connects(service: Serving) -> None:
+    ann = service.user()
+    listed = read(await ann.get("/api/connectors"))["connectors"]
+    demo = next(each for each in listed if each["name"] == "demo")
+    given = {"region": "EU", "refreshToken": "good"}
+    assert jsonschema_rs.is_valid(demo["settings"], given)
+    assert (await ann.connect(**given))["region"] == "EU"
+
+
+async def test_a_connector_without_regions_or_marketplaces_is_connected_and_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with serving(tmp_path, monkeypatch, Shelf()) as (service, ann):
+        answer = await ann.post("/api/connections", json=NEW)
+        assert answer.status_code == 201, answer.text
+        made = answer.json()
+        assert (made["shelf"], made["fragile"], made["accountId"]) == (3, False, "ann")
+        assert "region" not in made and "a secret" not in answer.text
+        done = await service.user().until(made["sync"]["syncId"])
+        assert (done["status"], done["recordsProcessed"]) == ("complete", 1)
+        again = await ann.post("/api/connections", json={**NEW, "shelf": 4, "password": "other"})
+        assert problem(again, 409, "already_connected")["connectionId"] == made["id"]
+        contract = (await ann.get("/openapi.json")).json()["components"]["schemas"]
+        assert "region" not in contract["Connection"]["properties"]
+        assert contract["Connection"]["properties"]["shelf"] == {"type": "integer"}
+        assert contract["ConnectIn"]["required"] == ["connector", "shelf", "login", "password"]
+        assert contract["ReconnectIn"]["required"] == ["login", "password"]
+        stored = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+        assert b"a secret" not in stored
+
+
+async def test_new_credentials_are_all_the_secret_settings_and_no_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with serving(tmp_path, monkeypatch, Shelf()) as (service, ann):
+        made = (await ann.post("/api/connections", json=NEW)).json()
+        path = f"/api/connections/{made['id']}/reconnect"
+        secrets = {"login": "ann", "password": "newer"}
+        for body, field in (
+            ({"login": "ann"}, "password"),
+            ({**secrets, "shelf": 4}, "shelf"),
+            ({**secrets, "login": 1}, "login"),
+        ):
+            found = problem(await ann.post(path, json=body), 422, "invalid")
+            assert [each["field"] for each in found["errors"]] == [field]
+        answer = await ann.post(path, json={**secrets, "password": "revoked"})
+        found = problem(answer, 422, "connection_refused")
+        assert [each["field"] for each in found["errors"]] == ["login", "password"]
+        answer = await ann.post(path, json={**secrets, "login": "bob"})
+        problem(answer, 409, "other_account")
+        assert (await ann.post(path, json=secrets)).json()["shelf"] == 3
+        opened = await service.parts.connections.open(made["id"])
+        assert (opened.settings.password, opened.settings.shelf) == ("newer", 3)
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"shelf": "3"}, "shelf"),
+        ({"shelf": 0}, "shelf"),
+        ({"shelf": 10}, "shelf"),
+        ({"region": "NA"}, "region"),
+        ({"password": None}, "password"),
+    ],
+)
+async def test_settings_are_validated_as_their_connector_declares(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: Json, field: str
+) -> None:
+    async with serving(tmp_path, monkeypatch, Shelf()) as (_, ann):
+        answer = await ann.post("/api/connections", json=NEW | changes)
+        found = problem(answer, 422, "invalid")
+        assert [each["field"] for each in found["errors"]] == [field]
+
+
+async def test_a_consent_is_begun_with_the_public_settings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with serving(tmp_path, monkeypatch, Consenting()) as (_, ann):
+        path = "/api/connections/shelf/authorize"
+        answer = await ann.get(path, params={"shelf": "3", "fragile": "true"})
+        assert answer.headers["location"].startswith("https://shelf/3?state=")
+        for query, field in (
+            ({}, "shelf"),
+            ({"shelf": "x"}, "shelf"),
+            ({"shelf": "3", "fragile": "?"}, "fragile"),
+            ({"shelf": "3", "password": "x"}, "password"),
+        ):
+            found = problem(await ann.get(path, params=query), 422, "invalid")
+            assert [each["field"] for each in found["errors"]] == [field]
+
+
+async def test_a_setting_that_has_the_name_of_another_field_stops_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Named(ConnectionSettings, frozen=True):
+        status: str
+
+    class Wrong(Shelf):
+        settings = Named
+
+    with pytest.raises(StartupError, match="shelf cannot have a setting status"):
+        async with serving(tmp_path, monkeypatch, Wrong()):
+            pass
+
+
+def test_credentials_are_not_in_how_settings_are_written() -> None:
+    settings = ShelfSettings(shelf=1, login="ann", password="a secret")
+    assert "secret" not in repr(settings) + repr(Connection("c", "shelf", settings))
