@@ -197,7 +197,7 @@ class _Run:
         """The account is checked; what its pages tell of it is compared as they come."""
         known = await self._p.connections.check(connection, self._waiting_for(None))
         unread = [each.name for each in self.sync.sources if not each.ended]
-        telling = [name for name in unread if _find(self._connector, name).tells_account]
+        telling = [name for name in unread if _find(self._connector, name).names_account]
         return Recognition(self._p.connections, connection, telling, known)
 
     # Reading ------------------------------------------------------------------------------------

@@ -30,7 +30,7 @@ from connectors.base import (
 ORDERS = Dataset("orders", "orders", timedelta(days=90), overlap=timedelta(days=1))
 STOCK = Dataset("stock", "stock levels")
 CASES = Dataset("cases", "cases", lasting=True)
-PAYMENTS = Dataset("payments", "payments", tells_account=True)
+PAYMENTS = Dataset("payments", "payments", names_account=True)
 
 
 class Script:
@@ -113,7 +113,7 @@ class ScriptedConnector:
             script.pages += 1
             end = begin + 10
             more = end < len(records)
-            owner = script.owners.get(connection.refresh_token) if dataset.tells_account else None
+            owner = script.owners.get(connection.refresh_token) if dataset.names_account else None
             page = Page(records[begin:end], Cursor(str(end)) if more else None, account=owner)
             yield script.edit(page)
             if not more:

@@ -1,4 +1,5 @@
-"""Datasets that come as reports: reuse a fresh one or order one (desk.py), wait for it, read it."""
+"""Reads datasets of reports: uses a fresh report or orders one, waits for it, reads its
+document."""
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import closing
@@ -6,8 +7,21 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
-from connectors.amazon.client import Client, Unknown
-from connectors.amazon.desk import (
+from connectors.amazon.client import AmazonClient, Unknown
+from connectors.amazon.context import AmazonDataset, ReadContext
+from connectors.amazon.marketplaces import COUNTRIES
+from connectors.amazon.reports.bookmark import (
+    MOST_AGAIN,
+    OrderedReport,
+    PendingOrder,
+    ReportBookmark,
+    added,
+    asked_again,
+    opened,
+    repeated,
+    with_part,
+)
+from connectors.amazon.reports.desk import (
     CREATE_REPORT,
     DONE,
     GET_DOCUMENT,
@@ -15,73 +29,74 @@ from connectors.amazon.desk import (
     GET_REPORTS,
     LOOKS,
     MARGIN,
-    Desk,
+    REPORT_SECONDS,
     Report,
+    ReportDesk,
+    took,
 )
-from connectors.amazon.documents import Kind, Part, Rows, whole_days
-from connectors.amazon.marketplaces import COUNTRIES
-from connectors.amazon.marks import (
-    MOST_AGAIN,
-    Asked,
-    Mark,
-    Order,
-    added,
-    asked_again,
-    opened,
-    planned,
-    repeated,
-)
-from connectors.amazon.pages import SETTLED
-from connectors.amazon.tables import lines, unpacked
-from connectors.amazon.watch import PATIENCE, Failed, Watch
+from connectors.amazon.reports.documents import DocumentRows, Part, ReportKind, whole_days
+from connectors.amazon.reports.tables import lines, unpacked
+from connectors.amazon.reports.watch import PATIENCE, Failed, ReportWatch
+from connectors.amazon.times import SETTLED
 from connectors.base import (
-    Clock,
     Connection,
     Cursor,
+    Dataset,
     Page,
     Record,
     Retryable,
     SourceError,
     Unknowable,
-    Waiting,
+    Way,
     Window,
 )
 from connectors.http import Gone
 
 ROWS_A_PAGE = 500
 TRIES = 3
-"""How often a document that comes damaged is downloaded."""
+"""How often a damaged document is downloaded."""
+
+Steps = AsyncIterator[tuple[Page, ReportBookmark]]
+"""The pages of a step, each with the bookmark after it."""
 
 
-class Reader:
+def reported(about: Dataset, kind: ReportKind) -> AmazonDataset:
+    """The dataset of a kind of report."""
+
+    def read(context: ReadContext, cursor: Cursor | None) -> AsyncIterator[Page]:
+        return ReportReader(context, kind).read(cursor)
+
+    def plan(client: AmazonClient, connection: Connection, window: Window) -> Way:
+        """As long as the last reports took, else the usual time; all reports are made in
+        parallel."""
+        types = {part.type for part in kind.parts(connection, window)}
+        durations = [seconds for type in types if (seconds := took(connection, type))]
+        return Way("report", max(durations, default=REPORT_SECONDS / client.speed) * LOOKS)
+
+    return AmazonDataset(about, read, plan)
+
+
+class ReportReader:
     """Reads one dataset of reports for one connection."""
 
-    def __init__(
-        self,
-        client: Client,
-        clock: Clock,
-        kind: Kind,
-        connection: Connection,
-        window: Window,
-        waiting: Waiting,
-    ) -> None:
-        self._client = client
-        self._clock = clock
+    def __init__(self, context: ReadContext, kind: ReportKind) -> None:
+        self._context = context
+        self._clock = context.clock
         self._kind = kind
-        self._connection = connection
-        self._waiting = waiting
-        self._desk = Desk(client, clock, kind, connection, waiting)
-        span = whole_days(window, clock.now() - SETTLED) if kind.whole_days else window
-        self._parts = kind.parts(connection, span)
-        self.watch = Watch(client, clock, kind, connection, waiting, self._desk, self._parts)
+        self._desk = ReportDesk(context, kind)
+        newest = context.clock.now() - SETTLED
+        span = whole_days(context.window, newest) if kind.whole_days else context.window
+        self._parts = kind.parts(context.connection, span)
+        self.watch = ReportWatch(context, kind, self._desk, self._parts)
 
     async def read(self, cursor: Cursor | None) -> AsyncIterator[Page]:
-        """Order every part first, so that Amazon makes them side by side; then read each."""
+        """Order the reports of all parts first, so that Amazon makes them in parallel; then read
+        each."""
         if not self._parts:
             yield Page([], share=1.0)
             return
         mark = opened(cursor, self.parts)
-        if mark.lacking:  # a sync that goes on later may have more luck
+        if mark.lacking:  # a sync that resumes later may be able to get them
             mark = msgspec.structs.replace(mark, again=mark.lacking, lacking=())
         async for page, ordered in self.order(mark):
             mark = ordered
@@ -93,41 +108,41 @@ class Reader:
     def parts(self) -> int:
         return len(self._parts)
 
-    def span(self, mark: Mark) -> Part:
-        """What the report in work is about."""
+    def span(self, mark: ReportBookmark) -> Part:
+        """The part of the current report."""
         return self._parts[mark.orders[mark.at].part]
 
-    def passed(self, mark: Mark) -> Mark:
-        """The mark behind the report in work."""
+    def passed(self, mark: ReportBookmark) -> ReportBookmark:
+        """The bookmark behind the current report."""
         return msgspec.structs.replace(mark, at=mark.at + 1, rows=0)
 
-    def ends(self, mark: Mark) -> float | None:
-        """Seconds until the last of the reports is seen; None: all are."""
-        seconds = max((self.watch.takes(each) for each in self._parts), default=0.0) * LOOKS
+    def ends(self, mark: ReportBookmark) -> float | None:
+        """Seconds until the last report is expected; None if all are finished."""
+        seconds = max((self.watch.takes(part) for part in self._parts), default=0.0) * LOOKS
         now = self._clock.now()
-        made = [each.made_at for each in mark.orders[mark.at :] if each.document is None]
+        made = [order.made_at for order in mark.orders[mark.at :] if order.document is None]
         made += [mark.asking.at] if mark.asking else []
         return max(0.0, seconds - (now - max(made)).total_seconds()) if made else None
 
-    async def order(self, mark: Mark) -> AsyncIterator[tuple[Page, Mark]]:
-        """Find or order what is not ordered yet. Each is kept at once, as a page without records:
-        a crash must not order it again."""
+    async def order(self, mark: ReportBookmark) -> Steps:
+        """Find or order the reports that are not ordered yet. Each one is followed by a page
+        without records, so that a crash does not order it again."""
         if mark.planned < len(self._parts):
             listed = await self._desk.listed(self._parts[0].type)
             for number in self._unplanned(mark, listed):
-                found, enough = self._usable(number, listed)
+                usable, enough = self._usable(number, listed)
                 if enough:
-                    mark = planned(mark, found)
+                    mark = with_part(mark, usable)
                     yield self._page([], mark), mark
                     continue
-                async for page, ordered in self._ask(mark, number, added(found)):
+                async for page, ordered in self._ask(mark, number, added(usable)):
                     mark = ordered
                     yield page, mark
 
-    async def documents(self, mark: Mark) -> AsyncIterator[tuple[Page, Mark]]:
-        """Read the reports, one after the other; one that fails is ordered again, as often as its
-        counts allow. Raises Unknowable for what is not told; where each is of a marketplace, after
-        all others are read."""
+    async def documents(self, mark: ReportBookmark) -> Steps:
+        """Read the reports one after the other. One that fails is ordered again as often as its
+        counters allow. Raises Unknowable for one that is missing; if each part is a marketplace,
+        only after all others are read."""
         while mark.at < len(mark.orders) or mark.again:
             steps = self._report if mark.at < len(mark.orders) else self._ask_again
             try:
@@ -139,10 +154,10 @@ class Reader:
                     mark = read
                     yield page, mark
         if mark.lacking:
-            raise Unknowable(self._lack(mark.lacking))
+            raise Unknowable(self._missing(mark.lacking))
 
-    async def _report(self, mark: Mark) -> AsyncIterator[tuple[Page, Mark]]:
-        """The report in work. Raises Failed if it will not come."""
+    async def _report(self, mark: ReportBookmark) -> Steps:
+        """Read the current report. Raises Failed if it does not arrive."""
         try:
             mark = await self.watch.made(mark)
             async for page, read in self._document(mark):
@@ -154,31 +169,31 @@ class Reader:
         except Unknowable as error:
             if self._kind.interval is None or isinstance(error, Failed):
                 raise
-            mark = await self._put_off(mark, self._kind.interval)
+            mark = await self._put_off(mark)
             yield self._page([], mark), mark
 
-    async def _failed(self, mark: Mark, failed: Failed) -> AsyncIterator[tuple[Page, Mark]]:
-        """Behind a report that failed: it is ordered again, passed over or put off. Raises
-        Failed."""
+    async def _failed(self, mark: ReportBookmark, failed: Failed) -> Steps:
+        """Continue after a failed report: skip it, order it again or put it off. Raises Failed."""
         order = mark.orders[mark.at]
-        if self._kind.all_finished and order.part in {e.part for e in mark.orders[mark.at + 1 :]}:
-            mark = self.passed(mark)  # it was of an earlier day, which no new one tells of
+        later = {other.part for other in mark.orders[mark.at + 1 :]}
+        if self._kind.all_finished and order.part in later:
+            mark = self.passed(mark)  # it was of an earlier day, which no new report contains
             yield self._page([], mark, failed.text), mark
         elif await self._may_repeat(mark, failed):
-            said = f"{failed.text} It is ordered again." if failed.why in ("fatal", "stuck") else ""
+            text = f"{failed.text} It is ordered again." if failed.why in ("fatal", "stuck") else ""
             async for page, read in self._ask(mark, order.part, repeated(failed.why)):
                 mark = read
-                yield msgspec.structs.replace(page, warning=said), mark
+                yield msgspec.structs.replace(page, warning=text), mark
         elif self._kind.interval is None:
             raise failed
         else:
-            mark = await self._put_off(mark, self._kind.interval)
-            # Why one was cancelled is known: what is lacking in the end is said of all together.
+            mark = await self._put_off(mark)
+            # No warning for cancelled ones: the final error names all missing marketplaces.
             yield self._page([], mark, "" if failed.why == "cancelled" else failed.text), mark
 
-    async def _may_repeat(self, mark: Mark, failed: Failed) -> bool:
-        """Whether the report in work may be ordered again. After FATAL only if no other of the type
-        was made in its interval: Amazon would cancel it."""
+    async def _may_repeat(self, mark: ReportBookmark, failed: Failed) -> bool:
+        """Whether the current report may be ordered again. After FATAL only if no other report of
+        the type was made in the interval: Amazon would cancel the order."""
         order = mark.orders[mark.at]
         if failed.why not in MOST_AGAIN or getattr(order, failed.why) >= MOST_AGAIN[failed.why]:
             return False
@@ -186,55 +201,59 @@ class Reader:
 
     # Finding and ordering -----------------------------------------------------------------------
 
-    def _usable(self, number: int, listed: Sequence[Report]) -> tuple[list[Order], bool]:
-        """Reports of the same scope that are listed; whether one of them is fresh enough."""
-        found = self._desk.covering(listed, self._parts[number])
-        done = [each for each in found if each.processingStatus == DONE]
-        fresh = self._desk.fresh(found)
+    def _usable(self, number: int, listed: Sequence[Report]) -> tuple[list[OrderedReport], bool]:
+        """The listed reports of a part to read, and whether one of them is fresh enough."""
+        covering = self._desk.covering(listed, self._parts[number])
+        done = [report for report in covering if report.processingStatus == DONE]
+        fresh = self._desk.fresh(covering)
         usable = done if self._kind.all_finished else fresh[-1:]
         if self._kind.all_finished and fresh and fresh[-1] not in done:
             usable = [*done, fresh[-1]]
         orders = [
-            Order(number, each.createdTime, each.reportId, each.reportDocumentId) for each in usable
+            OrderedReport(number, report.createdTime, report.reportId, report.reportDocumentId)
+            for report in usable
         ]
         return orders, bool(fresh)
 
     async def _ask(
-        self, mark: Mark, number: int, then: Callable[[Mark, Order], Mark]
-    ) -> AsyncIterator[tuple[Page, Mark]]:
-        """Order a part's report; `then` makes the mark with it. That it is about to be ordered is
-        kept before: after a crash it is looked for in the list, not ordered twice."""
+        self,
+        mark: ReportBookmark,
+        number: int,
+        then: Callable[[ReportBookmark, OrderedReport], ReportBookmark],
+    ) -> Steps:
+        """Order a part's report; `then` adds it to the bookmark. The pending order is stored first:
+        after a crash it is looked for in the list instead of being ordered twice."""
         part, asked, report = self._parts[number], mark.asking, None
         if asked and asked.part == number:
             listed = await self._list_since(asked.at)
-            known = {each.report for each in mark.orders} | self.watch.ended
+            seen = {order.report for order in mark.orders} | self.watch.ended
             sent = self._desk.sent(listed, part, asked)
-            report = next((each for each in sent if each.reportId not in known), None)
+            report = next((report for report in sent if report.reportId not in seen), None)
         if not asked or not report:
-            asked = Asked(number, self._clock.now(), part.until)
+            asked = PendingOrder(number, self._clock.now(), part.until)
             mark = msgspec.structs.replace(mark, asking=asked)
             yield self._page([], mark), mark
         id = report.reportId if report else await self._desk.order(part)
         self._desk.keep(part.type, id)
         made_at = report.createdTime if report else self._clock.now()
-        mark = then(mark, Order(number, made_at, id, asked=asked))
+        mark = then(mark, OrderedReport(number, made_at, id, asked=asked))
         mark = msgspec.structs.replace(mark, asking=None)
         yield self._page([], mark), mark
 
     async def _list_since(self, moment: datetime) -> Sequence[Report]:
-        """For whichever part: all are of one type."""
+        """The list for any part: all parts have the same type."""
         return await self._desk.listed_since(self._parts[0].type, moment)
 
-    # A report for each marketplace ----------------------------------------------------------------
+    # One report per marketplace -------------------------------------------------------------------
 
-    def _unplanned(self, mark: Mark, listed: Sequence[Report]) -> Sequence[int]:
-        """The parts that are to be ordered. If Amazon will make only the first of them, it shall be
-        the one that was not made for the longest time."""
+    def _unplanned(self, mark: ReportBookmark, listed: Sequence[Report]) -> Sequence[int]:
+        """The parts to order. Amazon may make only the first one, so the part whose last report is
+        the oldest comes first."""
         planned = {order.part for order in mark.orders}
-        numbers = [each for each in range(len(self._parts)) if each not in planned]
+        numbers = [number for number in range(len(self._parts)) if number not in planned]
         if self._kind.interval is None or len(numbers) < 2:
             return numbers
-        if asking := mark.asking:  # which may have been sent before a crash
+        if asking := mark.asking:  # it may have been sent before a crash
             return sorted(numbers, key=lambda number: number != asking.part)
         never = datetime.min.replace(tzinfo=UTC)
 
@@ -244,16 +263,16 @@ class Reader:
 
         return sorted(numbers, key=last)
 
-    async def _put_off(self, mark: Mark, interval: timedelta) -> Mark:
-        """Behind a report that was not made. If Amazon made another one of the type at the time, it
-        made that one instead, and this will be asked for again; else there is no telling why."""
+    async def _put_off(self, mark: ReportBookmark) -> ReportBookmark:
+        """The bookmark behind a report that was not made. If Amazon made another report of the type
+        at the time, this one is ordered again later; else the reason is unknown."""
         order = mark.orders[mark.at]
         if await self.watch.others(mark):
             return msgspec.structs.replace(self.passed(mark), again=(*mark.again, order.part))
         return msgspec.structs.replace(self.passed(mark), lacking=(*mark.lacking, order.part))
 
-    async def _ask_again(self, mark: Mark) -> AsyncIterator[tuple[Page, Mark]]:
-        """A new order for the next part, once Amazon will make it; none if it will not soon."""
+    async def _ask_again(self, mark: ReportBookmark) -> Steps:
+        """Order the next part again once Amazon accepts it; give up if that takes too long."""
         number = mark.again[0]
         due, now = await self._due(), self._clock.now()
         sent = mark.asking is not None and mark.asking.part == number
@@ -272,54 +291,55 @@ class Reader:
         """When Amazon makes another report of the type."""
         interval = self._kind.interval or timedelta(0)
         listed = await self._list_since(self._clock.now() - PATIENCE)
-        made = [each.createdTime for each in listed]
+        made = [report.createdTime for report in listed]
         return max(made) + interval + MARGIN if made else self._clock.now()
 
     async def _pause(self, until: datetime) -> None:
         report, interval = self._parts[0].type, self._kind.interval or timedelta(0)
         minutes = interval / timedelta(minutes=1)
         why = f"the next report {report}, which Amazon makes once in {minutes:.0f} minutes"
-        await self._waiting(until, f"{why} for all marketplaces")
+        await self._context.waiting(until, f"{why} for all marketplaces")
         await self._clock.sleep((until - self._clock.now()).total_seconds())
 
-    def _lack(self, lacking: Sequence[int]) -> str:
-        parts = [self._parts[each] for each in lacking]
-        places = [place for part in parts for place in part.marketplaces]
-        named = ", ".join(f"{COUNTRIES.get(each, '?')} ({each})" for each in places)
+    def _missing(self, lacking: Sequence[int]) -> str:
+        parts = [self._parts[number] for number in lacking]
+        marketplaces = [marketplace for part in parts for marketplace in part.marketplaces]
+        named = ", ".join(f"{COUNTRIES.get(id, '?')} ({id})" for id in marketplaces)
         minutes = (self._kind.interval or timedelta(0)) / timedelta(minutes=1)
         return (
             f"Amazon made no report {parts[0].type} for {named}. It makes one in {minutes:.0f} "
-            "minutes, for all marketplaces together. What it would have told is unknown; a later "
-            "sync asks again."
+            "minutes, for all marketplaces together. What it contains is unknown; a later sync "
+            "asks again."
         )
 
     # Reading ------------------------------------------------------------------------------------
 
-    async def _document(self, mark: Mark) -> AsyncIterator[tuple[Page, Mark]]:
-        """The pages of one document. One that comes damaged is fetched again, and read on."""
-        for tried in range(1, TRIES + 1):
+    async def _document(self, mark: ReportBookmark) -> Steps:
+        """The pages of one document. If it is damaged, it is downloaded again and the read
+        continues."""
+        for attempt in range(1, TRIES + 1):
             try:
                 async for page, read in self._rows(mark):
                     mark = read
                     yield page, mark
                 return
             except Retryable:
-                if tried == TRIES:
+                if attempt == TRIES:
                     raise
 
-    async def _rows(self, mark: Mark) -> AsyncIterator[tuple[Page, Mark]]:
-        order = mark.orders[mark.at]
+    async def _rows(self, mark: ReportBookmark) -> Steps:
+        order, client = mark.orders[mark.at], self._context.client
         part = self._parts[order.part]
         document = await self._desk.document(order.document or "")
-        async with self._client.download(document.url) as download:
+        async with client.download(document.url) as download:
             packed = document.compressionAlgorithm == "GZIP"
             text = lines(unpacked(download.chunks, packed), download.charset)
             batch: list[Record] = []
-            found = Rows(self._kind, part, order.part, order.made_at, self._client.turns)
+            content = DocumentRows(self._kind, part, order.part, order.made_at, client.turns)
             rows = 0
-            with closing(found):
+            with closing(content):
                 try:
-                    async for rows, records in found.records(text):
+                    async for rows, records in content.records(text):
                         if rows <= mark.rows:
                             continue
                         batch += records
@@ -327,7 +347,7 @@ class Reader:
                             mark = msgspec.structs.replace(mark, rows=rows)
                             yield self._page(batch, mark), mark
                             batch = []
-                except SourceError:  # of a document that does not end: what it told is kept
+                except SourceError:  # the document does not end: its records so far are kept
                     if batch:
                         mark = msgspec.structs.replace(mark, rows=rows)
                         yield self._page(batch, mark), mark
@@ -335,7 +355,7 @@ class Reader:
         mark = self.passed(mark)
         yield self._page(batch, mark), mark
 
-    def _page(self, records: Sequence[Record], mark: Mark, warning: str = "") -> Page:
+    def _page(self, records: Sequence[Record], mark: ReportBookmark, warning: str = "") -> Page:
         ended = mark.planned == len(self._parts) and mark.at == len(mark.orders)
         ended = ended and not mark.again and not mark.lacking
         whole = len(mark.orders) + len(mark.again)
@@ -345,8 +365,8 @@ class Reader:
             share=mark.at / whole if whole else 0.0,
             seconds_left=self.ends(mark),
             learned={
-                **self._client.learned(
-                    self._connection, [CREATE_REPORT, GET_REPORTS, GET_REPORT, GET_DOCUMENT]
+                **self._context.client.learned(
+                    self._context.connection, [CREATE_REPORT, GET_REPORTS, GET_REPORT, GET_DOCUMENT]
                 ),
                 **self.watch.took,
                 **self._desk.learned,
