@@ -12,7 +12,7 @@ SANDBOX = "_sandbox"
 
 
 def names() -> tuple[str, ...]:
-    """The names of all connectors: the packages beside this file that are not sandboxes."""
+    """The names of all connectors: the packages in this folder that are not sandboxes."""
     return tuple(name for name in _packages() if not name.endswith(SANDBOX))
 
 

@@ -105,7 +105,7 @@ class Bucket:
         return missing / self.rate + self._closed_for()
 
     async def take(self, waiting: Waiting, why: str) -> None:
-        """Wait for a token. The call is in flight from then on, until `back`.
+        """Wait for a token. The call is in flight from then on, until `finished`.
 
         Raises Retryable after REFUSED_FOR of refusals without a success."""
         self._refill()
@@ -120,7 +120,7 @@ class Bucket:
         self._judge_burst()
         self._out += 1
 
-    def back(self, calls: int = 1) -> None:
+    def finished(self, calls: int = 1) -> None:
         """These calls are no longer in flight, however they ended."""
         self._refill()
         self._out -= calls
@@ -160,7 +160,7 @@ class Bucket:
             "application may be using up the quota. Try again later."
         )
 
-    def answered(self, rate: float | None) -> None:
+    def admitted(self, rate: float | None) -> None:
         """The call was admitted. `rate` is the rate that the response announced."""
         self._refusals = 0
         self._refused_at = None

@@ -43,28 +43,28 @@ async def seller_of(client: AmazonClient, clock: Clock, connection: Connection) 
     (part,) = source.parts(connection, Window(until - LOOK_BACK, until))
     try:
         body = await client.call(connection, source.operation, part, _refuse_to_wait)
-        return named(bytes(record) for record in source.slice(body).records)
+        return seller_in(bytes(record) for record in source.slice(body).records)
     except (ConnectorError, ValueError, RecursionError):
         return None
 
 
-async def naming(pages: AsyncIterator[Page], connection: Connection) -> AsyncIterator[Page]:
+async def with_sellers(pages: AsyncIterator[Page], connection: Connection) -> AsyncIterator[Page]:
     """Pages of transactions, each with the seller that it names."""
     async for page in pages:
         if connection.environment == "sandbox":
             yield page
         else:
-            seller = named((record.data for record in page.records), connection.account_id)
+            seller = seller_in((record.data for record in page.records), connection.account_id)
             yield msgspec.structs.replace(page, account=seller)
 
 
-def named(records: Iterable[bytes], expected: str | None = None) -> str | None:
+def seller_in(records: Iterable[bytes], expected: str | None = None) -> str | None:
     """The seller whom transactions name: the expected one if it is among them, else the first."""
     sellers = list(filter(None, map(_seller, records)))
     return expected if expected in sellers else next(iter(sellers), None)
 
 
-def acceptable(seller: str | None) -> str | None:
+def valid_seller(seller: str | None) -> str | None:
     """A valid seller id, or None."""
     return seller if seller and _ID.fullmatch(seller) else None
 
@@ -85,7 +85,7 @@ def _seller(transaction: bytes) -> str | None:
         partner = _decoder.decode(transaction).sellingPartnerMetadata
     except (ValueError, RecursionError):
         return None
-    return acceptable(partner.sellingPartnerId) if partner else None
+    return valid_seller(partner.sellingPartnerId) if partner else None
 
 
 async def _refuse_to_wait(*_: object) -> NoReturn:

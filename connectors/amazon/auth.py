@@ -105,7 +105,7 @@ class Tokens:
 
     async def exchange(self, code: str, redirect_uri: str) -> str:
         """The refresh token for a code of the consent page, which is valid for five minutes."""
-        answer = await self._ask(
+        answer = await self._post(
             {"grant_type": "authorization_code", "code": code, "redirect_uri": redirect_uri}
         )
         try:
@@ -125,13 +125,13 @@ class Tokens:
     async def _refresh(self, refresh_token: str, waiting: Waiting | None) -> str:
         requested = self._clock.now()
         form = {"grant_type": "refresh_token", "refresh_token": refresh_token}
-        token = _granted(await self._ask(form, waiting), requested)
+        token = _granted(await self._post(form, waiting), requested)
         self._tokens[refresh_token] = token
         while len(self._tokens) > MOST_TOKENS:
             self._tokens.popitem(last=False)
         return token.value
 
-    async def _ask(self, form: Mapping[str, str], waiting: Waiting | None = None) -> Answer:
+    async def _post(self, form: Mapping[str, str], waiting: Waiting | None = None) -> Answer:
         """Send a form with the application's credentials. Returns the response if it is a 200."""
         settings = self._settings
         if missing := settings.missing:

@@ -118,7 +118,7 @@ class AmazonClient:
             if answer.status == 429:
                 bucket.refused()
                 continue
-            bucket.answered(_announced_rate(answer))
+            bucket.admitted(_announced_rate(answer))
             if answer.status in (200, 201, 202):
                 return answer.body
             most = MOST_RENEWALS if _expired(answer) else 1
@@ -172,7 +172,7 @@ class AmazonClient:
             else:
                 answer = await self._http.post(call.url, call.body, paced, waiting)
         finally:
-            bucket.back(out)
+            bucket.finished(out)
         return answer, token
 
     def bucket(self, connection: Connection, operation: Operation) -> Bucket:

@@ -31,7 +31,7 @@ class SourceClock:
     async def sleep(self, seconds: float) -> None:
         await self._clock.sleep(seconds)
 
-    def heard(self, date: str, took: float) -> None:
+    def observe(self, date: str, took: float) -> None:
         """Update the difference by the Date header of a response that took `took` seconds. It
         changes only as far as the header requires, and not at all while both clocks agree."""
         self.known = True

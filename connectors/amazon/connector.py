@@ -174,7 +174,7 @@ class AmazonConnector:
         if not (code := answer.get("spapi_oauth_code")):
             raise ConnectionLost("Amazon sent no code: consent was not given. Start again.")
         token = await self._tokens.exchange(code, redirect_uri)
-        return Granted(token, account.acceptable(answer.get("selling_partner_id")))
+        return Granted(token, account.valid_seller(answer.get("selling_partner_id")))
 
 
 @asynccontextmanager
@@ -186,7 +186,7 @@ async def open_connector(
     settings = read_settings(environ)
     source, public = SourceClock(clock), not settings.sp_api_url
     agent = _user_agent(settings)
-    async with open_http(source, agent, public=public, dated=source.heard) as http:
+    async with open_http(source, agent, public=public, dated=source.observe) as http:
         tokens = Tokens(settings, http, source)
         client = AmazonClient(settings, http, tokens, Buckets(source), source)
         yield AmazonConnector(settings, client, tokens, source)

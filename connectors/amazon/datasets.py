@@ -14,7 +14,9 @@ from connectors.base import Cursor, Page
 
 
 def _read_transactions(context: ReadContext, cursor: Cursor | None) -> AsyncIterator[Page]:
-    return account.naming(pages.read(context, transactions.SOURCE, cursor), context.connection)
+    return account.with_sellers(
+        pages.read(context, transactions.SOURCE, cursor), context.connection
+    )
 
 
 DATASETS: Mapping[str, AmazonDataset] = {

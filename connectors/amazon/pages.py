@@ -30,7 +30,7 @@ has."""
 Params = Mapping[str, str]
 
 
-class Malformed(Retryable):
+class MalformedResponse(Retryable):
     """A response does not have the documented shape."""
 
 
@@ -262,7 +262,7 @@ class _PagedRead:
     # Progress -------------------------------------------------------------------------------------
 
     def _advance(self, token: str | None, records: Sequence[Record]) -> None:
-        """Move the bookmark behind the page that was read."""
+        """Move the bookmark past the page that was read."""
         following = token if not self._single else None
         why = self._repeats.note(record.id for record in records) if following else ""
         if not following or why:
@@ -339,7 +339,7 @@ def _decode(source: PagedSource, body: bytes) -> Slice:
     try:
         return tolerant(source.slice, body)
     except (ValueError, RecursionError) as error:  # not JSON, not UTF-8, endless nesting
-        raise Malformed(
+        raise MalformedResponse(
             f"{source.operation.name}: the response does not have the documented shape ({error})."
         ) from error
 

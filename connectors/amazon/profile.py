@@ -41,7 +41,7 @@ class Profile(msgspec.Struct, frozen=True):
     free: frozenset[str] = frozenset()
     #: Why an operation has no example.
     lacks: Mapping[str, str] = {}
-    #: Marketplaces of the seller, by region, beside those that the environment reports.
+    #: Marketplaces of the seller, by region, in addition to those that the environment reports.
     places: Mapping[str, Sequence[str]] = {}
 
     def accepted(self, operation: str, region: str, request: Request) -> Request:

@@ -10,7 +10,14 @@ import msgspec
 from connectors.amazon import pages
 from connectors.amazon.client import FULFILLMENT, Operation, Refused
 from connectors.amazon.context import ReadContext
-from connectors.amazon.pages import Malformed, PagedSource, Params, Slice, TokensExpire, present
+from connectors.amazon.pages import (
+    MalformedResponse,
+    PagedSource,
+    Params,
+    Slice,
+    TokensExpire,
+    present,
+)
 from connectors.amazon.profile import profile
 from connectors.amazon.repeats import Endless, endless
 from connectors.amazon.times import stamp
@@ -107,7 +114,7 @@ class ShipmentItems:
         try:
             listed = self._listed.get(shipment.id) if _is_final(shipment) else None
             items = listed or await self._read(shipment.id)
-        except (Refused, Endless, Malformed, TokensExpire, ValueError) as error:
+        except (Refused, Endless, MalformedResponse, TokensExpire, ValueError) as error:
             why = f"Its items cannot be read: {error}"
             return msgspec.structs.replace(shipment, error=why)
         fields = msgspec.json.decode(shipment.data, type=dict[str, object])
@@ -131,12 +138,12 @@ class ShipmentItems:
                     # A page of one shipment: its items take as many calls as by shipment.
                     if page.cursor and (calls >= most or len(listed) < 2):
                         return {}
-        except (Refused, Endless, Malformed, TokensExpire):
+        except (Refused, Endless, MalformedResponse, TokensExpire):
             return {}
         return listed
 
     async def _read(self, shipment: str) -> Counter[bytes]:
-        """The items of one shipment. Raises Refused, Endless, Malformed, TokensExpire or
+        """The items of one shipment. Raises Refused, Endless, MalformedResponse, TokensExpire or
         ValueError."""
         items: dict[str, Counter[bytes]] = {}
         count = 0

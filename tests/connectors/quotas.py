@@ -47,5 +47,5 @@ def bucket_of(
 
 async def call(bucket: Bucket) -> None:
     await bucket.take(wait_quietly, "the quota")
-    bucket.back()
-    bucket.answered(None)
+    bucket.finished()
+    bucket.admitted(None)

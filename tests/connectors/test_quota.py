@@ -36,8 +36,8 @@ async def test_a_reader_is_never_refused_at_any_latency(
         await clock.sleep(outward)
         assert source.admits()
         await clock.sleep(homeward)
-        bucket.back()
-        bucket.answered(rate)
+        bucket.finished()
+        bucket.admitted(rate)
         await clock.sleep(idle)
 
 
@@ -57,8 +57,8 @@ async def test_concurrent_readers_are_never_refused_if_the_burst_holds_them_all(
                 await clock.sleep(outward)
                 refused.extend([] if source.admits() else [clock.now()])
                 await clock.sleep(homeward)
-                bucket.back()
-                bucket.answered(rate)
+                bucket.finished()
+                bucket.admitted(rate)
                 await clock.sleep(idle)
 
         async with anyio.create_task_group() as group:
@@ -86,7 +86,7 @@ async def test_a_slow_call_costs_only_its_own_token() -> None:
     bucket = bucket_of(clock, rate=2, burst=2)
     await bucket.take(wait_quietly, "")
     await clock.sleep(29)
-    bucket.back()
+    bucket.finished()
     assert bucket.level == 1
 
 
@@ -151,10 +151,10 @@ async def test_a_caller_that_refuses_to_wait_returns_its_token() -> None:
 async def test_an_announced_rate_is_used_from_then_on() -> None:
     clock = JumpingClock()
     bucket = bucket_of(clock, rate=1, level=0)
-    bucket.answered(4)
+    bucket.admitted(4)
     await call(bucket)
     assert clock.slept == [0.25]
-    bucket.answered(None)
+    bucket.admitted(None)
     assert bucket.rate == 4
 
 
@@ -172,14 +172,14 @@ async def test_sleeping_callers_adopt_a_new_rate(rate: float, times: list[float]
             for _ in range(3):
                 group.start_soon(take)
             await clock.sleep(5)
-            bucket.answered(rate)
+            bucket.admitted(rate)
     assert left == pytest.approx(times, abs=0.6)
 
 
 async def test_after_a_restart_a_bucket_continues_from_its_state() -> None:
     clock = JumpingClock()
     before = bucket_of(clock, rate=0.01, burst=3)
-    before.answered(0.02)
+    before.admitted(0.02)
     for _ in range(3):
         await call(before)
     clock.time += timedelta(seconds=20)
@@ -212,7 +212,7 @@ async def test_a_clock_that_is_set_during_a_call_does_not_change_the_level(hours
     bucket = bucket_of(clock, rate=1, burst=4)
     await bucket.take(wait_quietly, "")
     clock.time += timedelta(hours=hours)
-    bucket.back()
+    bucket.finished()
     assert bucket.level == 3
 
 

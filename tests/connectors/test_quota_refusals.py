@@ -25,7 +25,7 @@ async def test_each_refusal_in_a_row_doubles_the_pause_up_to_five_minutes() -> N
         except Retryable:  # refused for long: the pause is the same for a later caller
             await clock.sleep(bucket.seconds_for(0))
             await bucket.take(wait_quietly, "")
-        bucket.back()
+        bucket.finished()
     foreseen = [10, 20, 40, 80, 160, 300, 300]
     for slept, least in zip(clock.slept, foreseen, strict=False):
         assert least <= slept <= least * 1.1
@@ -51,8 +51,8 @@ async def test_after_long_refusals_callers_fail_at_once_and_one_call_per_pause_i
     assert len(clock.slept) == waited
     await clock.sleep(bucket.seconds_for(0))
     await bucket.take(wait_quietly, "a quota")
-    bucket.answered(None)
-    bucket.back()
+    bucket.admitted(None)
+    bucket.finished()
     await bucket.take(wait_quietly, "a quota")
 
 
@@ -66,7 +66,7 @@ async def test_sleeping_callers_are_woken_after_long_refusals() -> None:
             try:
                 while True:
                     await bucket.take(wait_quietly, "a quota")
-                    bucket.back()
+                    bucket.finished()
                     bucket.refused()
             except Retryable:
                 refused.append(clock.now())
@@ -111,9 +111,9 @@ async def test_a_source_with_a_smaller_burst_refuses_only_once() -> None:
     for _ in range(10):
         await bucket.take(wait_quietly, "")
         admitted.append(source.admits())
-        bucket.back()
+        bucket.finished()
         if admitted[-1]:
-            bucket.answered(0.1)
+            bucket.admitted(0.1)
         else:
             bucket.refused()
     assert admitted == [True, False] + [True] * 8
@@ -126,9 +126,9 @@ async def burst(bucket: Bucket, source: SourceBucket, calls: int) -> int:
         while True:
             await bucket.take(wait_quietly, "")
             admitted = source.admits()
-            bucket.back()
+            bucket.finished()
             if admitted:
-                bucket.answered(source.quota.rate)
+                bucket.admitted(source.quota.rate)
                 break
             bucket.refused()
             refused += 1
@@ -161,7 +161,7 @@ async def test_a_smaller_burst_is_used_for_a_day() -> None:
 async def test_a_refusal_of_the_first_call_does_not_change_the_burst() -> None:
     bucket = bucket_of(JumpingClock(), rate=0.1, burst=10)
     await bucket.take(wait_quietly, "")
-    bucket.back()
+    bucket.finished()
     bucket.refused()
     assert bucket.burst == 10
 
@@ -172,9 +172,9 @@ async def test_calls_that_are_refused_together_count_as_one() -> None:
     for _ in range(9):
         await bucket.take(wait_quietly, "")
     for admitted in [source.admits() for _ in range(9)]:
-        bucket.back()
+        bucket.finished()
         if admitted:
-            bucket.answered(0.1)
+            bucket.admitted(0.1)
         else:
             bucket.refused()
     assert bucket.burst == 3
@@ -186,13 +186,13 @@ async def test_calls_that_are_admitted_after_a_refusal_count_too() -> None:
     bucket = bucket_of(JumpingClock(), rate=0.1, burst=10)
     for _ in range(6):
         await bucket.take(wait_quietly, "")
-    bucket.back()
-    bucket.answered(None)
-    bucket.back()
+    bucket.finished()
+    bucket.admitted(None)
+    bucket.finished()
     bucket.refused()
     for _ in range(4):
-        bucket.back()
-        bucket.answered(None)
+        bucket.finished()
+        bucket.admitted(None)
     assert bucket.burst == 5
 
 
@@ -200,10 +200,10 @@ async def test_a_call_without_a_response_does_not_delay_the_measured_burst() -> 
     bucket = bucket_of(JumpingClock(), rate=0.1, burst=10)
     for _ in range(4):
         await bucket.take(wait_quietly, "")
-    bucket.back(2)
-    bucket.answered(None)
-    bucket.answered(None)
-    bucket.back()
+    bucket.finished(2)
+    bucket.admitted(None)
+    bucket.admitted(None)
+    bucket.finished()
     bucket.refused()
     await call(bucket)
     assert bucket.burst == 2

@@ -51,7 +51,7 @@ def opened(cursor: Cursor | None, window: Window) -> OrdersBookmark | None:
     return mark if mark and window.since <= mark.turn <= window.until else None
 
 
-def looked(mark: OrdersBookmark, first: Page, window: Window) -> OrdersBookmark:
+def with_density(mark: OrdersBookmark, first: Page, window: Window) -> OrdersBookmark:
     """With the density of orders that the first page of the search shows. The search starts later
     if the planned span has more pages than the burst allows."""
     orders = [_times(record) for record in first.records if not record.error]

@@ -76,7 +76,7 @@ def _both_seconds(window: Window, turn: datetime, density: float, figures: Figur
 
 
 def recent_span(density: float) -> timedelta:
-    """The span that is searched beside reports; shorter if it has more pages than the burst
+    """The span that is searched in addition to reports; shorter if it has more pages than the burst
     allows."""
     at_once = timedelta(days=SEARCHED * SEARCH_ORDERS.burst * PAGE / max(density, 1.0))
     return min(RECENT, max(LEAST_RECENT, at_once))

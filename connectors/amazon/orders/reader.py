@@ -10,7 +10,7 @@ from connectors.amazon import pages
 from connectors.amazon.client import AmazonClient
 from connectors.amazon.context import AmazonDataset, ReadContext
 from connectors.amazon.orders import search
-from connectors.amazon.orders.bookmark import OrdersBookmark, looked, opened, with_new
+from connectors.amazon.orders.bookmark import OrdersBookmark, opened, with_density, with_new
 from connectors.amazon.orders.plan import (
     ROWS_AN_ORDER,
     USUAL_ORDERS_A_DAY,
@@ -78,7 +78,7 @@ async def read_orders(context: ReadContext, cursor: Cursor | None) -> AsyncItera
     Unknowable after the last page if orders may be missing."""
     reading = _OrdersRead(context, cursor)
     if not cursor:
-        await reading.look()
+        await reading.estimate()
     for step in (reading.order, reading.search, reading.documents):
         async for page in step():
             yield page
@@ -94,7 +94,7 @@ class _OrdersRead:
         self._client = context.client
         self._connection = context.connection
         self._window = context.window
-        self._started: AsyncIterator[Page] | None = None  # the search that `look` has started
+        self._started: AsyncIterator[Page] | None = None  # the search that `estimate` has started
         self._refusal: SourceError | None = None  # of the search
         self._has_reports = True
         first = opened(cursor, context.window)
@@ -118,7 +118,7 @@ class _OrdersRead:
     def lacking(self) -> str:
         return self._mark.lacking
 
-    async def look(self) -> None:
+    async def estimate(self) -> None:
         """If the number of orders is unknown, estimate it by the first page of the search. If the
         search would take too long, reports cover more of the window."""
         if not self._by_report or _orders_a_day(self._connection) is not None:
@@ -131,7 +131,7 @@ class _OrdersRead:
         except SourceError as error:
             self._refuse(error)
             return
-        mark = looked(self._mark, first, self._window)
+        mark = with_density(self._mark, first, self._window)
         if mark.turn == self._mark.turn:
             self._mark, self._started = mark, _after(first, pages_found)
         else:
@@ -169,7 +169,7 @@ class _OrdersRead:
             except Misconfigured:
                 raise
             except Endless as error:
-                self._lack(str(error), searched=True, search=None)
+                self._mark_incomplete(str(error), searched=True, search=None)
                 return
             except SourceError as error:
                 if not self._has_reports:
@@ -199,7 +199,7 @@ class _OrdersRead:
         except SourceError as error:
             if not self._by_report:
                 raise self._refusal or error from None
-            self._lack(str(error), searched=True, search=None)
+            self._mark_incomplete(str(error), searched=True, search=None)
 
     def _beside_reports(self, page: Page) -> Page:
         if self._by_report:
@@ -210,9 +210,9 @@ class _OrdersRead:
         """The search is refused: from now on reports take its place."""
         self._refusal = error
         lag = "The newest orders come from a report, which may not contain all of them yet."
-        self._lack(f"{error} {lag}", refused=True, search=None)
+        self._mark_incomplete(f"{error} {lag}", refused=True, search=None)
 
-    def _lack(self, why: str, **changes: object) -> None:
+    def _mark_incomplete(self, why: str, **changes: object) -> None:
         lacking = self._mark.lacking or why
         self._mark = msgspec.structs.replace(self._mark, lacking=lacking, **changes)
 
@@ -251,7 +251,7 @@ class _OrdersRead:
         except SourceError as other:
             self._reports = self._reader.passed(self._reports)
             cursor = msgspec.json.encode(self._reports).decode()
-            self._lack(str(other), search=None, reports=cursor)
+            self._mark_incomplete(str(other), search=None, reports=cursor)
 
     def _search(self, span: Window) -> AsyncIterator[Page]:
         cursor = Cursor(self._mark.search) if self._mark.search else None

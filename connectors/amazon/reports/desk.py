@@ -188,10 +188,10 @@ class ReportDesk:
         quota that refills once in 45 seconds."""
         if self._listed_at is None or self._listed_at < moment:
             now = self._clock.now()
-            self._listed, self._listed_at = await self.listed(type), now
+            self._listed, self._listed_at = await self.list_reports(type), now
         return self._listed
 
-    async def listed(self, type: str) -> list[Report]:
+    async def list_reports(self, type: str) -> list[Report]:
         """Fetch the finished and unfinished reports of a type."""
         back = max(self._kind.fresh, self._kind.stale, DEADLINE)
         back = LISTED if self._kind.all_finished else back
@@ -238,11 +238,11 @@ class ReportDesk:
         answer = await self._call(CREATE_REPORT, body=body)
         return _decode(answer, _CreatedReport).reportId
 
-    async def look(self, report: str) -> Report:
+    async def status(self, report: str) -> Report:
         """The report as it is now."""
         return _decode(await self._call(GET_REPORT, argument=report), Report)
 
-    async def complaint(self, report: Report) -> str:
+    async def failure_reason(self, report: Report) -> str:
         """Why a report ended as FATAL, from its document; empty if that is missing or unreadable.
         The document is `{"errorDetails": text}` (Reports API use case guide, "Verify that the
         report processing is complete")."""

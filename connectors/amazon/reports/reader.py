@@ -36,7 +36,7 @@ from connectors.amazon.reports.desk import (
 )
 from connectors.amazon.reports.documents import DocumentRows, Part, ReportKind, whole_days
 from connectors.amazon.reports.tables import lines, unpacked
-from connectors.amazon.reports.watch import PATIENCE, Failed, ReportWatch
+from connectors.amazon.reports.watch import PATIENCE, ReportFailed, ReportWatch
 from connectors.amazon.times import SETTLED
 from connectors.base import (
     Connection,
@@ -113,7 +113,7 @@ class ReportReader:
         return self._parts[mark.orders[mark.at].part]
 
     def passed(self, mark: ReportBookmark) -> ReportBookmark:
-        """The bookmark behind the current report."""
+        """The bookmark after the current report."""
         return msgspec.structs.replace(mark, at=mark.at + 1, rows=0)
 
     def ends(self, mark: ReportBookmark) -> float | None:
@@ -128,14 +128,14 @@ class ReportReader:
         """Find or order the reports that are not ordered yet. Each one is followed by a page
         without records, so that a crash does not order it again."""
         if mark.planned < len(self._parts):
-            listed = await self._desk.listed(self._parts[0].type)
+            listed = await self._desk.list_reports(self._parts[0].type)
             for number in self._unplanned(mark, listed):
                 usable, enough = self._usable(number, listed)
                 if enough:
                     mark = with_part(mark, usable)
                     yield self._page([], mark), mark
                     continue
-                async for page, ordered in self._ask(mark, number, added(usable)):
+                async for page, ordered in self._order_part(mark, number, added(usable)):
                     mark = ordered
                     yield page, mark
 
@@ -144,12 +144,12 @@ class ReportReader:
         counters allow. Raises Unknowable for one that is missing; if each part is a marketplace,
         only after all others are read."""
         while mark.at < len(mark.orders) or mark.again:
-            steps = self._report if mark.at < len(mark.orders) else self._ask_again
+            steps = self._report if mark.at < len(mark.orders) else self._order_again
             try:
                 async for page, read in steps(mark):
                     mark = read
                     yield page, mark
-            except Failed as failed:
+            except ReportFailed as failed:
                 async for page, read in self._failed(mark, failed):
                     mark = read
                     yield page, mark
@@ -157,31 +157,33 @@ class ReportReader:
             raise Unknowable(self._missing(mark.lacking))
 
     async def _report(self, mark: ReportBookmark) -> Steps:
-        """Read the current report. Raises Failed if it does not arrive."""
+        """Read the current report. Raises ReportFailed if it does not arrive."""
         try:
-            mark = await self.watch.made(mark)
+            mark = await self.watch.wait(mark)
             async for page, read in self._document(mark):
                 mark = read
                 yield page, mark
         except (Unknown, Gone) as error:
-            self.watch.given_up(mark.orders[mark.at])
-            raise Failed("lost", str(error)) from error
+            self.watch.give_up(mark.orders[mark.at])
+            raise ReportFailed("lost", str(error)) from error
         except Unknowable as error:
-            if self._kind.interval is None or isinstance(error, Failed):
+            if self._kind.interval is None or isinstance(error, ReportFailed):
                 raise
             mark = await self._put_off(mark)
             yield self._page([], mark), mark
 
-    async def _failed(self, mark: ReportBookmark, failed: Failed) -> Steps:
-        """Continue after a failed report: skip it, order it again or put it off. Raises Failed."""
+    async def _failed(self, mark: ReportBookmark, failed: ReportFailed) -> Steps:
+        """Continue after a failed report: skip it, order it again or put it off. Raises
+        ReportFailed."""
         order = mark.orders[mark.at]
         later = {other.part for other in mark.orders[mark.at + 1 :]}
         if self._kind.all_finished and order.part in later:
             mark = self.passed(mark)  # it was of an earlier day, which no new report contains
             yield self._page([], mark, failed.text), mark
         elif await self._may_repeat(mark, failed):
-            text = f"{failed.text} It is ordered again." if failed.why in ("fatal", "stuck") else ""
-            async for page, read in self._ask(mark, order.part, repeated(failed.why)):
+            text = f"{failed.text} It is ordered again." if failed.why != "lost" else ""
+            again = repeated(failed.why)
+            async for page, read in self._order_part(mark, order.part, again):
                 mark = read
                 yield msgspec.structs.replace(page, warning=text), mark
         elif self._kind.interval is None:
@@ -191,7 +193,7 @@ class ReportReader:
             # No warning for cancelled ones: the final error names all missing marketplaces.
             yield self._page([], mark, "" if failed.why == "cancelled" else failed.text), mark
 
-    async def _may_repeat(self, mark: ReportBookmark, failed: Failed) -> bool:
+    async def _may_repeat(self, mark: ReportBookmark, failed: ReportFailed) -> bool:
         """Whether the current report may be ordered again. After FATAL only if no other report of
         the type was made in the interval: Amazon would cancel the order."""
         order = mark.orders[mark.at]
@@ -215,7 +217,7 @@ class ReportReader:
         ]
         return orders, bool(fresh)
 
-    async def _ask(
+    async def _order_part(
         self,
         mark: ReportBookmark,
         number: int,
@@ -264,14 +266,14 @@ class ReportReader:
         return sorted(numbers, key=last)
 
     async def _put_off(self, mark: ReportBookmark) -> ReportBookmark:
-        """The bookmark behind a report that was not made. If Amazon made another report of the type
+        """The bookmark after a report that was not made. If Amazon made another report of the type
         at the time, this one is ordered again later; else the reason is unknown."""
         order = mark.orders[mark.at]
         if await self.watch.others(mark):
             return msgspec.structs.replace(self.passed(mark), again=(*mark.again, order.part))
         return msgspec.structs.replace(self.passed(mark), lacking=(*mark.lacking, order.part))
 
-    async def _ask_again(self, mark: ReportBookmark) -> Steps:
+    async def _order_again(self, mark: ReportBookmark) -> Steps:
         """Order the next part again once Amazon accepts it; give up if that takes too long."""
         number = mark.again[0]
         due, now = await self._due(), self._clock.now()
@@ -283,7 +285,7 @@ class ReportReader:
             return
         if due > now and not sent:
             await self._pause(due)
-        async for page, ordered in self._ask(mark, number, asked_again):
+        async for page, ordered in self._order_part(mark, number, asked_again):
             mark = ordered
             yield page, mark
 

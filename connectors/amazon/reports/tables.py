@@ -131,7 +131,7 @@ async def lines(chunks: AsyncIterator[bytes], charset: str | None) -> AsyncItera
     """Yield the complete lines of each chunk, without blank ones. The default charset is
     Windows-1252, as in Amazon's older flat files."""
     decoder = codecs.getincrementaldecoder(_codec(charset))(errors="replace")
-    rest, blank, tabs = _Rest(), 0, 0
+    rest, blank, tabs = _PartialLine(), 0, 0
     async for chunk in chunks:
         whole = rest.add(decoder.decode(chunk))
         blank = 0 if whole else blank + len(chunk)
@@ -147,7 +147,7 @@ async def lines(chunks: AsyncIterator[bytes], charset: str | None) -> AsyncItera
         yield [last.rstrip("\r")]
 
 
-class _Rest:
+class _PartialLine:
     """The pieces of a line whose end has not arrived yet."""
 
     def __init__(self) -> None:
@@ -220,7 +220,7 @@ class Table:
         if header.lstrip("\ufeff ").startswith("<"):
             raise Retryable("Amazon sent a web page instead of the report. Try again later.")
         header = header.removeprefix("\ufeff")
-        self.columns = [key(bare(cell)) for cell in header.split("\t", MOST_COLUMNS)]
+        self.columns = [key(unquoted(cell)) for cell in header.split("\t", MOST_COLUMNS)]
         if missing := self._wanted - set(self.columns):
             raise SourceError(
                 "The document is not the expected report: it has no column "
@@ -241,14 +241,14 @@ class Table:
         if len(cells) < self._least:
             missing = [name for name in self.columns[len(cells) :] if name in self._needed]
             return BadRow(f"the row ends before {', '.join(sorted(missing))}", line)
-        return dict(zip(self.columns, map(bare, cells), strict=False))
+        return dict(zip(self.columns, map(unquoted, cells), strict=False))
 
     @property
     def _needed(self) -> set[str]:
         return self._wanted | self._filled
 
 
-def bare(cell: str) -> str:
+def unquoted(cell: str) -> str:
     """A cell without its enclosing quotation marks, whether or not those inside it are doubled.
     Amazon quotes some reports, sometimes only the header or only the rows, and mostly without
     escaping: `"Monitor 24""` means `Monitor 24"`."""

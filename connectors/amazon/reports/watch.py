@@ -31,7 +31,7 @@ PATIENCE = timedelta(minutes=10)
 document of a finished report."""
 
 
-class Failed(Unknowable):
+class ReportFailed(Unknowable):
     """A report will not arrive. `why` names the counter of OrderedReport that limits new orders."""
 
     def __init__(self, why: str, text: str) -> None:
@@ -59,13 +59,13 @@ class ReportWatch:
         #: estimate.
         self.guess = 0.0
 
-    async def made(self, mark: ReportBookmark) -> ReportBookmark:
+    async def wait(self, mark: ReportBookmark) -> ReportBookmark:
         """Wait for the document of the current report. Raises Unknowable if it will not come."""
         order = mark.orders[mark.at]
         part = self._parts[order.part]
         announced = self._clock.now()
         while order.document is None:
-            report = await self._desk.look(order.report)
+            report = await self._desk.status(order.report)
             if report.reportType != part.type:  # a source that lost our report may reuse its id
                 raise Unknown(f"The report {order.report} is of another type than the one ordered.")
             if report.processingStatus == DONE and report.reportDocumentId:
@@ -78,15 +78,15 @@ class ReportWatch:
                 self._remember(report)
                 break
             if report.processingStatus in (CANCELLED, FATAL):
-                self.given_up(order)
+                self.give_up(order)
                 if other := await self._instead(order):
                     order = other
                     continue
                 raise await self._failure(report, mark)
             now = self._clock.now()
             if now - order.made_at > (PATIENCE if report.processingStatus == DONE else DEADLINE):
-                self.given_up(order)
-                raise Failed("stuck", _unfinished(report, part, now - order.made_at))
+                self.give_up(order)
+                raise ReportFailed("stuck", _unfinished(report, part, now - order.made_at))
             if now >= announced:
                 due = order.made_at + timedelta(seconds=self.takes(part))
                 overdue = now + timedelta(seconds=LONGEST_POLL / self._context.client.speed)
@@ -104,25 +104,25 @@ class ReportWatch:
         rate = context.client.bucket(context.connection, GET_REPORT).rate
         await self._clock.sleep(pause(passed, self._learned(part) > 0, self.takes(part), rate))
 
-    def given_up(self, order: OrderedReport) -> None:
+    def give_up(self, order: OrderedReport) -> None:
         """Note that a report failed."""
         self.ended.add(order.report)
         self._desk.drop(self._parts[order.part].type, order.report)
 
-    async def _failure(self, report: Report, mark: ReportBookmark) -> Failed:
+    async def _failure(self, report: Report, mark: ReportBookmark) -> ReportFailed:
         """The error for a report that Amazon ended, with Amazon's reason if it gives one."""
         part = self._parts[mark.orders[mark.at].part]
         text = f"Amazon ended the report {part.type} as {report.processingStatus}"
         if report.processingStatus == FATAL:
-            why = await self._desk.complaint(report)
-            return Failed("fatal", f"{text}: {why}" if why else f"{text}, without a reason.")
+            why = await self._desk.failure_reason(report)
+            return ReportFailed("fatal", f"{text}: {why}" if why else f"{text}, without a reason.")
         if self._kind.interval is None and await self.others(mark):
-            return Failed(
+            return ReportFailed(
                 "cancelled",
                 f"{text}, since another report of the type was ordered shortly before. This "
                 "application did not order that one, so it may contain less and is not used.",
             )
-        return Failed("cancelled", f"{text}, without a reason.")
+        return ReportFailed("cancelled", f"{text}, without a reason.")
 
     async def _instead(self, order: OrderedReport) -> OrderedReport | None:
         """Another report to use in place of a cancelled one. Amazon cancels orders that come too
@@ -160,11 +160,11 @@ class ReportWatch:
         """Other reports of the type that were ordered within the interval of the current one. If
         each part has a span of its own, the reports of the other parts do not count."""
         order, interval = mark.orders[mark.at], self._kind.interval
-        beside = {order.report} if interval else {other.report for other in mark.orders}
+        own = {order.report} if interval else {other.report for other in mark.orders}
         return [
             report
             for report in await self._desk.listed_since(self._parts[0].type, order.made_at)
-            if report.reportId not in self.ended | beside
+            if report.reportId not in self.ended | own
             and abs(report.createdTime - order.made_at) < (interval or self._kind.fresh)
         ]
 

@@ -91,7 +91,7 @@ class Bench:
     def restart(self) -> None:
         """Start a new connector process, which has only the stored state."""
         clock = self.source = SourceClock(self.clock)
-        http = Http(lambda _: self.http, clock, dated=clock.heard)
+        http = Http(lambda _: self.http, clock, dated=clock.observe)
         self.tokens = Tokens(self.settings, http, clock)
         self.client = AmazonClient(self.settings, http, self.tokens, Buckets(clock), clock)
         self.connector = AmazonConnector(self.settings, self.client, self.tokens, clock)
@@ -104,7 +104,7 @@ class Bench:
         span = timedelta(**reach) if reach else dataset.reach or timedelta(0)
         return Window(until - span, until)
 
-    def turn_pages(
+    def read_pages(
         self,
         connection: Connection,
         dataset: Dataset,
@@ -113,16 +113,16 @@ class Bench:
         waiting: Waiting,
     ) -> AsyncIterator[Page]:
         """Read like the connector, but orders by search alone."""
-        connection = self.knowing(connection)
+        connection = self.with_stored(connection)
         pages = self._pages(connection, dataset, window, cursor, waiting)
-        return self.keeping(connection, pages)
+        return self.storing(connection, pages)
 
-    def knowing(self, connection: Connection) -> Connection:
+    def with_stored(self, connection: Connection) -> Connection:
         """With the stored ids of ordered reports."""
         learned = {**self.ours.get(connection.refresh_token, {}), **connection.learned}
         return msgspec.structs.replace(connection, learned=learned)
 
-    async def keeping(
+    async def storing(
         self, connection: Connection, pages: AsyncIterator[Page]
     ) -> AsyncIterator[Page]:
         """Store what the service stores with each page; here only the ids of ordered reports."""
@@ -152,7 +152,7 @@ class Bench:
         cursor: Cursor | None = None,
     ) -> list[Page]:
         window = window or self.window(dataset)
-        reading = self.turn_pages(connection or connect(), dataset, window, cursor, self.waiting)
+        reading = self.read_pages(connection or connect(), dataset, window, cursor, self.waiting)
         return [page async for page in reading]
 
     async def sync(
@@ -164,9 +164,9 @@ class Bench:
     ) -> list[Page]:
         """Read as the connector plans it."""
         window = window or self.window(dataset)
-        connection = self.knowing(connection or connect())
+        connection = self.with_stored(connection or connect())
         reading = self.connector.read(connection, dataset, window, cursor, self.waiting)
-        return [page async for page in self.keeping(connection, reading)]
+        return [page async for page in self.storing(connection, reading)]
 
     async def control(self, name: str, body: object = None) -> None:
         answer = await self.controls.post(name, json=body)
@@ -254,7 +254,7 @@ async def reading(
     bench: Bench, dataset: Dataset, between: Callable[[int], float]
 ) -> AsyncIterator[Page]:
     """The pages, with some seconds between them."""
-    pages = bench.turn_pages(connect(), dataset, bench.window(dataset), None, bench.waiting)
+    pages = bench.read_pages(connect(), dataset, bench.window(dataset), None, bench.waiting)
     number = 0
     async for page in pages:
         yield page

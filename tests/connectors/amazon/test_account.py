@@ -6,7 +6,7 @@ import httpx
 import msgspec
 import pytest
 
-from connectors.amazon.account import named
+from connectors.amazon.account import seller_in
 from connectors.amazon.transactions import LIST_TRANSACTIONS, TRANSACTIONS
 from connectors.amazon_sandbox.generator.identity import Identity
 
@@ -107,9 +107,13 @@ def test_of_several_sellers_the_expected_one_is_named() -> None:
         msgspec.json.encode({"sellingPartnerMetadata": {"sellingPartnerId": seller}})
         for seller in ("A", "B")
     ]
-    assert (named(transactions), named(transactions, "B"), named(transactions, "C")) == (
+    assert (
+        seller_in(transactions),
+        seller_in(transactions, "B"),
+        seller_in(transactions, "C"),
+    ) == (
         "A",
         "B",
         "A",
     )
-    assert named([b"{", b"[]", b"\xff", b"{}", b'{"sellingPartnerMetadata": 5}']) is None
+    assert seller_in([b"{", b"[]", b"\xff", b"{}", b'{"sellingPartnerMetadata": 5}']) is None

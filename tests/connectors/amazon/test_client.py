@@ -50,7 +50,7 @@ def refusal(status: int, details: str = "", code: str = "Unauthorized") -> httpx
 async def test_a_token_that_expires_midway_is_renewed_and_the_call_repeated_once() -> None:
     bench = Bench(Settings(orders=350, quotas=UNLIMITED))
     read = []
-    async for page in bench.turn_pages(
+    async for page in bench.read_pages(
         connect(), ORDERS, bench.window(ORDERS), None, bench.waiting
     ):
         read += ids([page])
@@ -168,7 +168,7 @@ async def test_endless_429s_are_retryable(bench: Bench, method: str) -> None:
 @pytest.mark.parametrize("rate", [0.5, 0.001])
 async def test_the_rate_is_learned_within_two_responses(rate: float) -> None:
     bench = Bench(Settings(orders=350, quotas={**UNLIMITED, "searchOrders": (rate, 20)}))
-    reading = bench.turn_pages(connect(), ORDERS, bench.window(ORDERS), None, bench.waiting)
+    reading = bench.read_pages(connect(), ORDERS, bench.window(ORDERS), None, bench.waiting)
     await anext(reading)
     await anext(reading)
     assert bench.client.bucket(connect(), SEARCH_ORDERS).rate == rate

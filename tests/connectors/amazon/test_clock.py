@@ -60,7 +60,7 @@ def test_the_end_of_a_window_is_never_in_amazons_future(
     for latency in latencies:
         date = dated(amazon.now())
         amazon.time += timedelta(seconds=latency)
-        source.heard(date, latency)
+        source.observe(date, latency)
         wrong = (source.now() - amazon.now()).total_seconds()
         assert abs(wrong) <= 4 + latency
     until = ours.now() - SETTLED
@@ -76,7 +76,7 @@ def test_clocks_that_agree_change_nothing(late: float, fraction: float) -> None:
     """A server may compute its Date header once in two seconds."""
     clock = JumpingClock(NOW + timedelta(seconds=fraction))
     source = SourceClock(clock)
-    source.heard(dated(clock.now() + timedelta(seconds=min(late, 0))), 0.1)
+    source.observe(dated(clock.now() + timedelta(seconds=min(late, 0))), 0.1)
     assert source.difference == timedelta(0)
     window = Window(NOW - timedelta(days=1), NOW)
     assert source.window(window) == window
@@ -86,10 +86,10 @@ def test_a_corrected_clock_is_trusted_again() -> None:
     amazon = JumpingClock()
     ours = Shifted(amazon, 3_600)
     source = SourceClock(ours)
-    source.heard(dated(amazon.now()), 0.1)
+    source.observe(dated(amazon.now()), 0.1)
     assert abs(source.difference + timedelta(hours=1)) <= timedelta(seconds=4)
     ours.ahead = timedelta(0)
-    source.heard(dated(amazon.now()), 0.1)
+    source.observe(dated(amazon.now()), 0.1)
     assert source.difference == timedelta(0)
 
 
@@ -105,14 +105,14 @@ def test_a_corrected_clock_is_trusted_again() -> None:
 )
 def test_an_invalid_date_is_ignored(date: str) -> None:
     source = SourceClock(JumpingClock())
-    source.heard(date, 0.1)
+    source.observe(date, 0.1)
     assert source.difference == timedelta(0)
 
 
 async def test_waits_are_announced_in_this_computers_time() -> None:
     clock = JumpingClock()
     source = SourceClock(clock)
-    source.heard(dated(NOW - timedelta(hours=1)), 0.1)
+    source.observe(dated(NOW - timedelta(hours=1)), 0.1)
     announced: list[datetime] = []
 
     async def waiting(until: datetime, why: str) -> None:

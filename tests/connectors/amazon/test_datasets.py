@@ -258,7 +258,7 @@ async def test_half_way_the_estimated_end_is_within_a_tenth(
         bench.wire.spoil = mirrored(bench)
     seen = []
     window = bench.window(ORDERS, days=days)
-    async for page in bench.turn_pages(connect(), ORDERS, window, None, bench.waiting):
+    async for page in bench.read_pages(connect(), ORDERS, window, None, bench.waiting):
         seen.append((bench.clock.now(), page.seconds_left))
     assert len(seen) == pages
     assert set(await bench.statuses("searchOrders")) == {200}

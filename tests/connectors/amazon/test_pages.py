@@ -188,7 +188,7 @@ async def test_orders_are_read_without_a_refused_optional_parameter_and_the_user
     large.wire.requests.clear()
     pages: list[Page] = []
     with pytest.raises(Endless, match="searchOrders refused includedData"):
-        reading = large.turn_pages(connect(), ORDERS, large.window(ORDERS), None, large.waiting)
+        reading = large.read_pages(connect(), ORDERS, large.window(ORDERS), None, large.waiting)
         async for page in reading:
             pages.append(page)
     assert ids(pages) == [record.id for record in whole]
@@ -272,7 +272,7 @@ def most(dataset: Dataset) -> int:
 async def until_endless(bench: Bench, dataset: Dataset) -> list[Page]:
     """The pages until Endless; the last one has share 1 and a cursor."""
     pages = []
-    reading = bench.turn_pages(connect(), dataset, bench.window(dataset), None, bench.waiting)
+    reading = bench.read_pages(connect(), dataset, bench.window(dataset), None, bench.waiting)
     with pytest.raises(Endless, match="names further pages without end"):
         async for page in reading:
             pages.append(page)
@@ -348,7 +348,7 @@ async def test_an_endless_part_does_not_affect_the_next_one() -> None:
     with pytest.raises(Endless):
         connection = connect(marketplaces=(US, CANADA))
         window = bench.window(INVENTORY)
-        async for page in bench.turn_pages(connection, INVENTORY, window, None, bench.waiting):
+        async for page in bench.read_pages(connection, INVENTORY, window, None, bench.waiting):
             pages.append(page)
     assert number == 2 and len(ids(pages)) > 10
 

@@ -140,7 +140,7 @@ async def test_account_wide_reports_are_ordered_once_and_others_per_marketplace(
         [order] = bench.ordered()[-1:]
         assert order["marketplaceIds"] == list(places)
     assert len(bench.ordered()) == len(WIDE)
-    pages = bench.turn_pages(connection, STOCK, bench.window(STOCK), None, bench.waiting)
+    pages = bench.read_pages(connection, STOCK, bench.window(STOCK), None, bench.waiting)
     for _ in range(2 * len(places)):  # the pending order is stored first, then its id
         await anext(pages)
     assert [order["marketplaceIds"] for order in bench.ordered()[-3:]] == [

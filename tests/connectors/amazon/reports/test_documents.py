@@ -200,7 +200,7 @@ async def test_the_records_of_an_endless_document_are_kept_and_resuming_ends_too
     seen = documents(bench, endless)
     window, pages = bench.window(LEDGER), list[Page]()
     with pytest.raises(SourceError, match="not read to its end"):
-        async for page in bench.turn_pages(connect(), LEDGER, window, None, bench.waiting):
+        async for page in bench.read_pages(connect(), LEDGER, window, None, bench.waiting):
             pages.append(page)
     assert {record.id for record in whole} <= {page.id for page in everything(pages)}
     assert len(everything(pages)) < 2 * len(whole) + 100

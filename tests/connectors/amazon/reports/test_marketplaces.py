@@ -38,11 +38,11 @@ GERMANY, FRANCE, ITALY, BRITAIN = (
 SOUTH = (GERMANY, FRANCE, ITALY)
 
 
-def northern() -> Bench:
+def american_bench() -> Bench:
     return Bench(Settings(orders=120, marketplaces=NORTH, quotas=UNLIMITED))
 
 
-def willing() -> Bench:
+def without_report_limit() -> Bench:
     """As if Amazon made reports of the same type at any time."""
     bench = Bench(Settings(orders=120, marketplaces=NORTH, quotas=UNLIMITED, speed=1e5))
     bench.wire.delay = 0.1
@@ -56,7 +56,7 @@ async def stocked(
     pages: list[Page] = []
     connection, window = connect(marketplaces=places), bench.window(STOCK)
     try:
-        async for page in bench.turn_pages(connection, STOCK, window, cursor, bench.waiting):
+        async for page in bench.read_pages(connection, STOCK, window, cursor, bench.waiting):
             pages.append(page)
     except Unknowable as unknown:
         return pages, str(unknown)
@@ -68,7 +68,7 @@ def marketplaces(pages: Sequence[Page]) -> set[str]:
 
 
 async def test_fee_previews_are_in_one_report_with_their_marketplaces() -> None:
-    bench = northern()
+    bench = american_bench()
     pages = await bench.read(FEES, connect(marketplaces=NORTH))
     assert [order["marketplaceIds"] for order in bench.ordered()] == [list(NORTH)]
     assert {row["marketplaceid"] for row in rows(pages)} == {US}  # by the column amazon-store
@@ -129,20 +129,20 @@ async def test_stock_of_all_marketplaces_is_complete_after_several_reads(
 
 async def test_the_list_of_reports_is_fetched_twice_for_any_number_of_marketplaces() -> None:
     """Once before the orders, and once more if some were not made."""
-    bench = northern()
+    bench = american_bench()
     await stocked(bench)
     assert len(await bench.calls("getReports")) == 2
 
 
 async def test_if_amazon_makes_all_reports_all_are_read_at_once() -> None:
-    bench = willing()
+    bench = without_report_limit()
     pages, error = await stocked(bench)
     assert (marketplaces(pages), error) == (set(NORTH), "")
     assert len(bench.ordered()) == 3
 
 
 async def test_a_report_that_amazon_will_make_soon_is_awaited() -> None:
-    bench = northern()
+    bench = american_bench()
     await bench.read(STOCK, connect(marketplaces=(US,)))
     bench.jumping.time += timedelta(minutes=25)
     bench.waits.clear()
@@ -154,7 +154,7 @@ async def test_a_report_that_amazon_will_make_soon_is_awaited() -> None:
 
 
 async def test_a_read_of_several_marketplaces_resumes_from_any_cursor() -> None:
-    bench = northern()
+    bench = american_bench()
     bench.restart()
     pages, error = await stocked(bench)
     for number, page in enumerate(pages, 1):
@@ -168,7 +168,7 @@ async def test_a_read_of_several_marketplaces_resumes_from_any_cursor() -> None:
 
 
 async def test_a_sync_that_resumes_later_orders_missing_reports_again() -> None:
-    bench = northern()
+    bench = american_bench()
     pages, _ = await stocked(bench)
     bench.jumping.time += timedelta(minutes=31)
     rest, error = await stocked(bench, cursor=pages[-1].cursor)
@@ -181,7 +181,7 @@ async def test_a_marketplace_without_a_report_is_named_and_fails_alone(
     status: str,
 ) -> None:
     """Also if the limit is not the cause."""
-    bench = willing()
+    bench = without_report_limit()
 
     def spoil(request: httpx.Request, response: httpx.Response) -> httpx.Response | None:
         if request.method != "GET" or not request.url.path.startswith(desk.GET_REPORTS.path):
@@ -239,7 +239,7 @@ async def test_failed_reports_that_may_be_ours_are_tried_once_each(
 
 
 async def test_stock_that_is_too_old_is_not_used() -> None:
-    bench = northern()
+    bench = american_bench()
     await stocked(bench)
     bench.jumping.time += timedelta(days=3, minutes=31)
     pages, error = await stocked(bench, (CANADA, US))

@@ -99,7 +99,7 @@ async def test_a_report_that_is_lost_repeatedly_is_given_up(bench: Bench) -> Non
     looked(bench, lambda body, number: body.update(status=404, errors=[{"code": "NotFound"}]))
     pages: list[Page] = []
     with pytest.raises(Unknowable, match="404"):
-        async for page in bench.turn_pages(
+        async for page in bench.read_pages(
             connect(), LEDGER, bench.window(LEDGER), None, bench.waiting
         ):
             pages.append(page)
@@ -151,7 +151,7 @@ async def test_simulated_download_faults_lose_no_rows(large: Bench, fault: str) 
 
 async def test_an_expired_address_is_requested_again(large: Bench) -> None:
     window = large.window(LEDGER)
-    reading = large.turn_pages(connect(), LEDGER, window, None, large.waiting)
+    reading = large.read_pages(connect(), LEDGER, window, None, large.waiting)
     first = [await anext(reading) for _ in range(3)]
     assert ids(first)
     large.jumping.time += timedelta(minutes=20)

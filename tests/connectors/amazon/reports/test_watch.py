@@ -95,7 +95,7 @@ async def test_the_reason_of_a_fatal_report_is_shown_and_it_is_ordered_once_more
     complaining(bench, pack(json.dumps({"errorDetails": why}).encode()), times=9)
     pages: list[Page] = []
     with pytest.raises(Unknowable, match=r"FATAL: The dates are in the future\. x") as raised:
-        async for page in bench.turn_pages(
+        async for page in bench.read_pages(
             connect(), LEDGER, bench.window(LEDGER), None, bench.waiting
         ):
             pages.append(page)
