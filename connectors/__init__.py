@@ -1,4 +1,4 @@
-"""The connectors, a folder each, and their sandboxes. Only this module knows which exist."""
+"""The connectors, one package each, and their sandboxes. Only this module knows which exist."""
 
 import importlib
 import pkgutil
@@ -8,29 +8,29 @@ from typing import cast
 from connectors.base import Opener
 
 SANDBOX = "_sandbox"
-"""The folder `amazon_sandbox` holds the local stand-in for the source of the connector `amazon`."""
+"""The package `amazon_sandbox` is the local stand-in for the source of the connector `amazon`."""
 
 
 def names() -> tuple[str, ...]:
-    """The names of all connectors: the packages beside this file that are not sandboxes."""
+    """The names of all connectors: the packages in this folder that are not sandboxes."""
     return tuple(name for name in _packages() if not name.endswith(SANDBOX))
 
 
 def find(name: str) -> Opener:
     """The opener of a connector. Raises LookupError if no connector has this name."""
     if name not in names():
-        raise LookupError(f"There is no connector {name!r}. There are: {', '.join(names())}.")
+        raise LookupError(f"Unknown connector {name!r}. Available: {', '.join(names())}.")
     return cast(Opener, importlib.import_module(f"connectors.{name}").open_connector)
 
 
 def sandbox(name: str | None = None) -> ModuleType:
-    """The sandbox of a connector; without a name, the first sandbox there is.
+    """The sandbox of a connector; without a name, the first one.
 
     Raises LookupError if the connector has no sandbox."""
     for package in _packages():
         if package.endswith(SANDBOX) and name in (None, package.removesuffix(SANDBOX)):
             return importlib.import_module(f"connectors.{package}")
-    raise LookupError(f"There is no sandbox of {name or 'any connector'}.")
+    raise LookupError(f"No sandbox exists for {name or 'any connector'}.")
 
 
 def _packages() -> tuple[str, ...]:

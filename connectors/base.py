@@ -1,4 +1,4 @@
-"""What a connector is, its nouns, and the errors it may raise. Nothing here waits or connects."""
+"""The interface of a connector, its data types and its errors. Nothing here does I/O."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -9,18 +9,19 @@ import anyio
 import msgspec
 
 Cursor = NewType("Cursor", str)
-"""A connector's own bookmark inside a dataset. Nobody else reads it. An empty one, or one that the
-connector cannot read, is where the dataset begins."""
+"""A connector's own bookmark inside a dataset; opaque to everybody else. An empty cursor, or one
+that the connector cannot read, starts the dataset from the beginning."""
 
 Waiting = Callable[[datetime, str], Awaitable[None]]
-"""Called before a pause of more than a second: until when (UTC), and why, in words for the user."""
+"""Called before a pause of more than a second with its end (UTC) and the reason, as text for the
+user."""
 
 ANNOUNCED = 1.0
 """Seconds: a pause longer than this is announced by `Waiting` before it begins."""
 
 
 class Clock(Protocol):
-    """The time, passed in, so that a test or a simulation can bring its own."""
+    """The current time and sleep, passed in so that tests and simulations can replace them."""
 
     def now(self) -> datetime: ...
 
@@ -28,7 +29,7 @@ class Clock(Protocol):
 
 
 class SystemClock:
-    """The clock on the wall."""
+    """The system's own clock."""
 
     def now(self) -> datetime:
         return datetime.now(UTC)
@@ -64,38 +65,38 @@ class ConnectionSettings(msgspec.Struct, frozen=True, rename="camel", forbid_unk
 
 
 class Dataset(msgspec.Struct, frozen=True):
-    """One kind of record of a source.
+    """One kind of record of a source."""
 
-    `reach` is how far back it is read by default (None: a snapshot of today, without a window);
-    `lag` is how long before now its newest record can be asked for; `overlap` is how much of what a
-    finished sync has read the next one reads again, for records that come late or still change.
-    What a read of a `lasting` one did not bring need not be gone: it may have changed, and so lie
-    in a later window. The pages of one that `tells_account` name the account (`Page.account`).
-    """
-
+    #: Unique within its connector.
     name: str
+    #: The name shown to users.
     label: str
+    #: How far back it is read by default; None for a snapshot of today, which has no window.
     reach: timedelta | None = None
+    #: How long before now its newest record can be requested.
     lag: timedelta = timedelta(0)
+    #: How much of the last window is read again, for records that arrive late or still change.
     overlap: timedelta = timedelta(0)
+    #: A record that a read does not return may still exist: it may have moved to a later window.
     lasting: bool = False
-    tells_account: bool = False
+    #: Its pages name the account (`Page.account`).
+    names_account: bool = False
     #: The columns of its records in a table, in order.
     columns: Sequence[str] = ()
 
 
 class Window(msgspec.Struct, frozen=True):
-    """The span of time to read, computed once per sync: from `since` up to `until`, both UTC."""
+    """The time span to read, fixed once per sync: from `since` to `until`, both UTC."""
 
     since: datetime
     until: datetime
 
 
 class Connection(msgspec.Struct, frozen=True):
-    """A user's authorised link to one account, as a connector sees it: credentials in the clear.
+    """A user's authorised link to one account, with its credentials decrypted.
 
-    `learned` is what the connector asked to keep about this connection (`Page.learned`).
-    `account_id` is the account that the source named for these credentials; None until it did.
+    `learned` holds what the connector asked to keep about this connection (`Page.learned`).
+    `account_id` is the account that the source named for these credentials; None until then.
     """
 
     id: str
@@ -110,10 +111,11 @@ class Connection(msgspec.Struct, frozen=True):
 
 
 class Account(msgspec.Struct, frozen=True):
-    """Who a connection is connected as.
+    """The account behind a connection.
 
     `id` is the source's own id of the account, the same for every authorisation of it; None where
-    the source does not tell it. A name is no id: two accounts may share it, and it may change.
+    the source does not report it. The name does not identify an account: two accounts may share a
+    name, and it may change.
     """
 
     name: str
@@ -124,111 +126,112 @@ class Account(msgspec.Struct, frozen=True):
 
 
 class Record(msgspec.Struct, frozen=True, gc=False):
-    """One record as it came: `data` holds the bytes of its JSON; or `error`, why it is unreadable.
+    """One record as received.
 
-    `id` is unique in its dataset and the same whenever the record is read again. `version` is the
-    source's own word for its last change, where it has one: a record of the same version is
-    unchanged, whichever way it was read; without it, its bytes decide. `at` is the moment that
-    decides into which window it falls; None for a record of a snapshot.
-
-    A record that cannot be kept fails on its own, with the reason: an id that is empty, longer than
-    1,000 characters or not valid text, data over 4 MiB or not valid JSON, a time outside the years
-    1 to 9999 in UTC.
+    A record that cannot be stored fails on its own, with the reason: an id that is empty, longer
+    than 1,000 characters or not valid text, data over 4 MiB or not valid JSON, a time outside the
+    years 1 to 9999 in UTC.
     """
 
+    #: Unique within its dataset, and the same at every read.
     id: str
+    #: Its JSON, as received.
     data: bytes
+    #: A name to show to the user.
     name: str = ""
+    #: Why it cannot be read; None if it can.
     error: str | None = None
+    #: The source's mark of its last change: the same version means unchanged, however the record
+    #: was read. Empty where the source has none: then the bytes are compared.
     version: str = ""
+    #: The time that decides in which window it belongs; None for a record of a snapshot.
     at: datetime | None = None
 
 
 class Page(msgspec.Struct, frozen=True):
-    """What one call brought.
-
-    `cursor` is where to read on, None after the last page. `total` counts the records of the whole
-    dataset, if the source tells. `share` (0 to 1) is how much of the dataset lies behind this page,
-    `seconds_left` how long the rest will take. `learned` is kept with the page and comes back in
-    `Connection.learned`, after a restart too. `warning` is for the user; a sync shows the same text
-    once. `account` is the id of the account that the records belong to, if they name it.
-    """
+    """The result of one call."""
 
     records: Sequence[Record]
+    #: Where to continue; None after the last page.
     cursor: Cursor | None = None
+    #: Number of records in the whole dataset, if the source reports it.
     total: int | None = None
+    #: How much of the dataset has been read after this page, from 0 to 1.
     share: float | None = None
+    #: Estimated time for the rest.
     seconds_left: float | None = None
+    #: Stored with the page and passed back in `Connection.learned`, also after a restart.
     learned: Mapping[str, str] = {}
+    #: Shown to the user; a sync shows the same text once.
     warning: str = ""
+    #: The id of the account that the records belong to, if they name it.
     account: str | None = None
 
 
 class Way(msgspec.Struct, frozen=True):
-    """How a dataset will be read, and how many seconds that will take (None: cannot be told)."""
+    """How a dataset will be read."""
 
     name: str
+    #: Estimated duration; None if it cannot be estimated.
     seconds: float | None = None
 
 
 Plan = Mapping[str, Way]
-"""The chosen way of each dataset, by its name."""
+"""How each dataset will be read, by the dataset's name."""
 
 
 class Money(msgspec.Struct, frozen=True):
-    """An amount as a decimal number in text, and its ISO 4217 currency."""
+    """A decimal amount as text, and its ISO 4217 currency."""
 
     amount: str
     currency: str
 
 
 class Claim(msgspec.Struct, frozen=True):
-    """Money the other side owes the user, with what proves it.
+    """Money that the other side owes the user, with its evidence."""
 
-    `id` is made of the rule and the natural key of the case, so that the same case found again is
-    the same claim. `status` is waiting (until `opens`), claimable (until `closes`) or expired.
-    `amount` is None where it cannot be told; `valuation` says how it was reckoned. `evidence` names
-    the proving records: their ids by dataset.
-    """
-
+    #: Made of the rule and the natural key of the case: finding a case again yields the same id.
     id: str
     rule: str
     title: str
+    #: waiting (until `opens`), claimable (until `closes`) or expired.
     status: str
     units: int
+    #: None if it cannot be determined.
     amount: str | None
     currency: str | None
     opens: date
     closes: date
     confidence: str
+    #: How the amount was computed.
     valuation: str
+    #: The ids of the proving records, by dataset.
     evidence: Mapping[str, Sequence[str]]
     details: Mapping[str, str] = {}
 
 
 class Findings(msgspec.Struct, frozen=True):
-    """What a detection came to.
-
-    `ran` are the rules that had all their inputs: what they do not find any more is no claim any
-    more. `settled` are the ids of cases that were paid. `skipped` says of each other rule why.
-    """
+    """The result of a detection."""
 
     claims: Sequence[Claim]
+    #: The rules that had all their inputs: a case that they no longer find is no longer a claim.
     ran: Sequence[str]
+    #: The ids of cases that have been paid.
     settled: Sequence[str] = ()
+    #: Why each other rule did not run.
     skipped: Mapping[str, str] = {}
 
 
 class Records(Protocol):
-    """What has been landed, read lazily and synchronously, for `Connector.detect`."""
+    """The stored records, read lazily and synchronously, for `Connector.detect`."""
 
     def read(self, dataset: str) -> Iterable[Record]: ...
 
     def complete(self, dataset: str) -> bool:
-        """Whether all of a dataset was read: else nothing can be concluded from what is missing."""
+        """Whether the whole dataset was read; if not, a missing record proves nothing."""
 
     def cost(self, sku: str) -> Money | None:
-        """What the user said that a unit costs."""
+        """What a unit costs, as entered by the user."""
 
 
 class ClaimRule(msgspec.Struct, frozen=True):
@@ -242,7 +245,7 @@ class ClaimRule(msgspec.Struct, frozen=True):
 
 
 class Connector(Protocol):
-    """Reads one kind of source. To add a source, write one of these in a folder of its own.
+    """Reads one kind of source. To add a source, implement this in a package of its own.
 
     A connector that finds claims also has `rules: Sequence[ClaimRule]`."""
 
@@ -261,13 +264,13 @@ class Connector(Protocol):
     def datasets(self) -> Sequence[Dataset]: ...
 
     async def check(self, connection: Connection, waiting: Waiting) -> Account:
-        """Who we are connected as; with the account's id, where the source tells it at little cost
-        and `connection.account_id` is not known yet.
+        """The account behind the connection; with its id, where the source reports it at little
+        cost and `connection.account_id` is not set yet.
 
         Raises ConnectionLost if the credentials no longer work."""
 
     def plan(self, connection: Connection, windows: Mapping[str, Window]) -> Plan:
-        """Which way to read each dataset, and how long it will take. No network."""
+        """How each dataset will be read, and for how long. No network."""
 
     def read(
         self,
@@ -277,12 +280,13 @@ class Connector(Protocol):
         cursor: Cursor | None,
         waiting: Waiting,
     ) -> AsyncIterator[Page]:
-        """Yield the pages of a dataset, from `cursor` on; `waiting` precedes a pause over 1 s."""
+        """Yield the pages of a dataset from `cursor` on; `waiting` is called before a pause of
+        more than a second."""
 
     def detect(self, records: Records, as_of: datetime) -> Findings:
-        """Find claims in what was read. Pure: no network, no clock.
+        """Find claims in the stored records. Pure: no network, no clock.
 
-        Raises Undetectable where its inputs do not allow to say anything."""
+        Raises Undetectable if the inputs allow no conclusion."""
 
 
 class Granted(msgspec.Struct, frozen=True):
@@ -297,26 +301,27 @@ class Granted(msgspec.Struct, frozen=True):
 
 
 class Consent(Protocol):
-    """What a connector offers beside, if users can authorise it on a page of the source."""
+    """Implemented as well by a connector that users can authorise on a page of the source."""
 
     def authorize_url(self, settings: Mapping[str, Any], state: str, redirect_uri: str) -> str:
-        """Where to send the user; `settings` are the public ones, by their names in JSON.
+        """The address to send the user to; `settings` are the public ones, by their names in JSON.
 
         Raises InvalidConnection or Misconfigured."""
 
     async def exchange(self, answer: Mapping[str, str], redirect_uri: str) -> Granted:
-        """What is granted for what the source sent the user back with (a query's parameters).
-        Raises ConnectionLost if that is not valid any more."""
+        """Exchange the query parameters that the source sent the user back with for a grant.
+
+        Raises ConnectionLost if they are no longer valid."""
 
 
 Opener = Callable[[Mapping[str, str], Clock], AbstractAsyncContextManager[Connector]]
-"""What a connector's package offers as `open_connector`. It is opened once a process."""
+"""The type of `open_connector` in a connector's package, which is called once per process."""
 
 
 class ConnectorError(Exception):
-    """What a connector may raise, sorted by what its caller can do.
+    """The base of a connector's errors; the subclasses differ in what the caller can do.
 
-    The text is for the user: what is wrong and what to do. Never credentials."""
+    The text is for the user: what is wrong and what to do. It never contains credentials."""
 
     code = "connector_error"
 
@@ -328,7 +333,7 @@ class ConnectionLost(ConnectorError):
 
 
 class InvalidConnection(ConnectorError):
-    """What the user gave cannot be a connection. `fields` says what is wrong with which."""
+    """The user's input is not a valid connection. `fields` maps each wrong field to the reason."""
 
     code = "invalid_connection"
 
@@ -338,36 +343,30 @@ class InvalidConnection(ConnectorError):
 
 
 class Retryable(ConnectorError):
-    """The source is out of reach or overloaded for now: try again later."""
+    """The source cannot be reached or is overloaded: try again later."""
 
     code = "source_unavailable"
 
 
 class SourceError(ConnectorError):
-    """The source refuses, and will again: this dataset cannot be read."""
+    """The source refuses permanently: this dataset cannot be read."""
 
     code = "source_error"
 
 
 class Unknowable(SourceError):
-    """The source will not say what a dataset holds: it is unknown, which is not empty."""
+    """The source does not report what a dataset holds. Unknown does not mean empty."""
 
     code = "source_unknown"
 
 
 class Misconfigured(SourceError):
-    """The application's own credentials or settings are refused: the operator must mend them."""
+    """The application's own credentials or settings are refused: the operator must fix them."""
 
     code = "connector_misconfigured"
 
 
-class RecordError(ConnectorError):
-    """One record cannot be read. It costs that record, not its page."""
-
-    code = "record_error"
-
-
 class Undetectable(ConnectorError):
-    """Claims cannot be computed from what was read."""
+    """Claims cannot be computed from the stored records."""
 
     code = "claims_unknown"

@@ -1,4 +1,4 @@
-"""The turns of calls at their host, and how long a call may take."""
+"""Limits of HTTP calls: how many run at once per host, and how long one may take."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -10,17 +10,17 @@ import anyio
 from connectors.base import ConnectorError, Retryable
 
 DEADLINE = 60.0
-"""Seconds that a call may spend on the network, all tries together. Pauses between them and the
-wait for a turn are not counted. The HTTP library limits each read, not the whole."""
+"""Seconds that a call may spend on the network, all attempts together. Pauses between attempts and
+the wait for a slot do not count. The HTTP library limits each read, not the whole call."""
 SLOW = 5.0
-"""Seconds after which a call returns the turn of its host and is announced to the user."""
+"""Seconds after which a call gives its slot back and is announced to the user."""
 CALLS_AT_ONCE = 16
-"""Calls on their way to one host: more would only take turns at this process's one processor, and
-what else it has to answer would wait for all of them. A slow host holds up nobody but its own."""
+"""Concurrent calls per host. More would only compete for the one processor of this process and
+delay its other requests. The limit is per host, so that a slow host delays only its own calls."""
 
 
 class Client(Protocol):
-    """What a call is sent with."""
+    """An HTTP client of any library."""
 
     async def aclose(self) -> None: ...
 
@@ -28,47 +28,47 @@ class Client(Protocol):
 C = TypeVar("C", bound=Client)
 
 
-class Turn(Generic[C]):
-    """The place of one call among those of its host, and the client that it uses."""
+class CallSlot(Generic[C]):
+    """The slot of one call among those of its host, and the client that it uses."""
 
-    def __init__(self, turns: anyio.Semaphore, client: C) -> None:
-        self._turns: anyio.Semaphore | None = turns
+    def __init__(self, slots: anyio.Semaphore, client: C) -> None:
+        self._slots: anyio.Semaphore | None = slots
         self.client = client
 
     def give_back(self) -> None:
-        turns, self._turns = self._turns, None
-        if turns:
-            turns.release()
+        slots, self._slots = self._slots, None
+        if slots:
+            slots.release()
 
 
 class Host(Generic[C]):
-    """One host's connections: a client of its own for each call under way, the warmest one first.
+    """The connections to one host: one client per concurrent call, the last used one first.
 
-    (One pool for all calls would search all its connections, and ask the system about each idle
-    one, at the beginning and at the end of every call.)"""
+    One pool for all calls would be slower: it searches all its connections, and polls the system
+    about each idle one, at the start and at the end of every call."""
 
     def __init__(self, new_client: Callable[[], C]) -> None:
         self._new_client = new_client
-        self._turns = anyio.Semaphore(CALLS_AT_ONCE)
+        self._slots = anyio.Semaphore(CALLS_AT_ONCE)
         self.idle: list[C] = []
 
     @asynccontextmanager
-    async def turn(self) -> AsyncIterator[Turn[C]]:
-        await self._turns.acquire()
+    async def slot(self) -> AsyncIterator[CallSlot[C]]:
+        await self._slots.acquire()
         client = self.idle.pop() if self.idle else self._new_client()
-        turn = Turn(self._turns, client)
+        slot = CallSlot(self._slots, client)
         try:
-            yield turn
+            yield slot
         finally:
-            turn.give_back()
+            slot.give_back()
             if len(self.idle) < CALLS_AT_ONCE:
                 self.idle.append(client)
-            else:  # slow calls had returned their turns to others
+            else:  # slow calls gave their slots to others, which have brought clients of their own
                 with anyio.CancelScope(shield=True):
                     await client.aclose()
 
 
-class Patience:
+class TimeBudget:
     """The time that a call may spend on the network."""
 
     def __init__(self, host: str) -> None:
@@ -77,7 +77,7 @@ class Patience:
 
     @contextmanager
     def spending(self) -> Iterator[None]:
-        """Raises Retryable when the time is over."""
+        """Raises Retryable when the time is used up."""
         begun = anyio.current_time()
         try:
             with anyio.fail_after(max(self.left, 0.0)):
@@ -89,29 +89,29 @@ class Patience:
             self.left -= anyio.current_time() - begun
 
 
-class Slow:
-    """When a call takes long, its turn is returned at once and the user is informed, once."""
+class SlowCall:
+    """Watches for a slow call: gives its slot back at once and announces it to the user, once."""
 
     def __init__(self, announce: Callable[[], Awaitable[None]]) -> None:
         self._announce = announce
-        self._told: asyncio.Task[None] | None = None
+        self._announcement: asyncio.Task[None] | None = None
 
     @asynccontextmanager
-    async def watching(self, turn: Turn[C]) -> AsyncIterator[None]:
+    async def watching(self, slot: CallSlot[C]) -> AsyncIterator[None]:
         loop = asyncio.get_running_loop()
-        timer = loop.call_later(SLOW, self._happen, turn)
+        timer = loop.call_later(SLOW, self._on_slow, slot)
         try:
             yield
         finally:
             timer.cancel()
-            if self._told:
-                await self._told
+            if self._announcement:
+                await self._announcement
 
-    def _happen(self, turn: Turn[C]) -> None:
-        turn.give_back()
-        if self._told is None:
-            self._told = asyncio.get_running_loop().create_task(self._tell())
+    def _on_slow(self, slot: CallSlot[C]) -> None:
+        slot.give_back()
+        if self._announcement is None:
+            self._announcement = asyncio.get_running_loop().create_task(self._announce_once())
 
-    async def _tell(self) -> None:
-        with suppress(ConnectorError):  # a caller that refuses to wait has a deadline of its own
+    async def _announce_once(self) -> None:
+        with suppress(ConnectorError):  # a caller that refuses to wait has its own deadline
             await self._announce()

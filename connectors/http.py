@@ -1,6 +1,6 @@
-"""A polite HTTP client: pooled, patient with faults of the way, its errors in our words.
+"""The HTTP client of the connectors: pooled, with retries and time limits.
 
-The only file that knows the HTTP library."""
+The only module that imports the HTTP library. It raises the errors of `connectors.base`."""
 
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -17,42 +17,43 @@ from anyio.lowlevel import checkpoint
 
 from connectors.addresses import resolve_public
 from connectors.base import ANNOUNCED, Clock, Retryable, SourceError, Waiting
-from connectors.calls import SLOW, Host, Patience, Slow
+from connectors.calls import SLOW, Host, SlowCall, TimeBudget
 
 TRIES = 5
-"""How often one request is sent at most, faults of the way and 5xx answers counted together."""
+"""Attempts per request, network failures and 5xx responses counted together."""
 TIMEOUT = 30.0
 FIRST_PAUSE = 0.5
 LONGEST_PAUSE = 20.0
-LONGEST_ASKED_PAUSE = 120.0
+LONGEST_RETRY_AFTER = 120.0
 LARGEST_BODY = 32 * 1024 * 1024
 UNPACKED_AT_ONCE = 1024 * 1024
 PIECE = 256 * 1024
 PIECE_SECONDS = 30.0
-"""A document must bring a piece in this time: at least 8.7 KB/s."""
+"""Seconds within which a document must deliver its next piece: at least 8.7 KB/s."""
 LONGEST_ADDRESS = 16_384
 """Characters of a document's address. Amazon's have about 1,500."""
-UNUSABLE = "The document has an address that is not valid, or not one of HTTPS."
+UNUSABLE = "The document's address is not valid or does not use HTTPS."
 MOST_ADDRESSES = 4
 """How many addresses of a document's host are tried."""
 ONE = httpx.Limits(max_connections=1)
 DOCUMENT_LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=0)
-"""Documents come from addresses of their own that do not live long enough to wait for a turn."""
+"""Document downloads are not limited: their addresses would expire while they wait for a slot."""
 
 Before = Callable[[], Awaitable[Mapping[str, str]]]
-"""Awaited ahead of every try, which may cost a call of a quota; gives the headers of that try."""
+"""Awaited before every attempt, so that each one is counted against a quota. Returns the headers of
+the attempt."""
 
 
 GONE = (403, 404, 410)
-"""How a document is refused that is deleted, or whose address has expired."""
+"""The statuses of a document that was deleted, or whose address has expired."""
 
 
 class Gone(Retryable):
-    """A document is not at its address. It may be at another, if the source gives one."""
+    """A document is no longer at its address. The source may offer a new address."""
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """A whole answer: status, headers by lower-case name, bytes."""
+    """A complete response: status, headers by lower-case name, body."""
 
     status: int
     headers: Mapping[str, str]
@@ -60,21 +61,21 @@ class Answer(msgspec.Struct, frozen=True):
 
 
 class Download(msgspec.Struct, frozen=True):
-    """A document that is coming in: what its Content-Type says of its charset, and its bytes."""
+    """A document in transfer: the charset from its Content-Type, and its bytes."""
 
     charset: str | None
     chunks: AsyncIterator[bytes]
 
 
 Dated = Callable[[str, float], None]
-"""Called with the Date header of an answer, and how many seconds it took."""
+"""Called with the Date header of a response, and how many seconds the response took."""
 NewClient = Callable[[httpx.Limits], httpx.AsyncClient]
-"""Makes a client with a pool of that size."""
+"""Creates a client with these limits of its pool."""
 
 
 class Http:
-    """Sends requests. 5xx and a broken way are tried again with growing, jittered pauses; every
-    other answer is the caller's to judge.
+    """Sends requests. Retries 5xx responses and network failures with growing, jittered pauses;
+    returns every other response to the caller.
 
     With `public`, documents are read from public addresses by HTTPS only."""
 
@@ -87,7 +88,7 @@ class Http:
         dated: Dated | None = None,
     ) -> None:
         self._new_client = new_client
-        self._client = new_client(DOCUMENT_LIMITS)  # makes every request, and sends for documents
+        self._client = new_client(DOCUMENT_LIMITS)  # builds every request, sends only documents
         self._hosts: dict[str, Host[httpx.AsyncClient]] = {}
         self._clock = clock
         self._tries = tries
@@ -96,22 +97,21 @@ class Http:
         self._random = Random()  # noqa: S311 - jitter, not secrecy
 
     async def close(self) -> None:
-        for client in (
-            self._client,
-            *(each for host in self._hosts.values() for each in host.idle),
-        ):
+        idle = (client for host in self._hosts.values() for client in host.idle)
+        for client in (self._client, *idle):
             await client.aclose()
 
     async def get(
         self, url: str, params: Mapping[str, str], before: Before, waiting: Waiting
     ) -> Answer:
-        """The answer, whatever its status. Raises Retryable where there was none, SourceError
-        where what is asked for cannot be put into a request."""
+        """The response, whatever its status. Raises Retryable if none arrived, SourceError if the
+        parameters cannot be sent."""
         request = self._request("GET", url, params=dict(params))
         return await self._send(request, before, waiting)
 
     async def post(self, url: str, body: bytes, before: Before, waiting: Waiting) -> Answer:
-        """Like get, with a body of JSON. What is posted may be done twice if the way breaks."""
+        """Like `get`, with a JSON body. After a network failure the request is sent again, so the
+        source may execute it twice."""
         headers = {"Content-Type": "application/json"}
         request = self._request("POST", url, content=body, headers=headers)
         return await self._send(request, before, waiting)
@@ -124,9 +124,9 @@ class Http:
 
     @asynccontextmanager
     async def download(self, url: str) -> AsyncIterator["Download"]:
-        """A document of any size, as it comes: no identity is sent with it, no redirect followed.
+        """Stream a document of any size. No credentials are sent, and no redirect is followed.
 
-        Raises Retryable; SourceError for an address that is not used."""
+        Raises Retryable, or SourceError for an address that may not be used."""
         response = await self._open(self._document(url))
         try:
             if response.status_code != 200:
@@ -141,12 +141,12 @@ class Http:
             return self._client.build_request(method, url, **parts)
         except (httpx.InvalidURL, UnicodeError) as error:  # a token of 70 KB, say
             raise SourceError(
-                "The source gave an identifier that cannot be sent back to it: it is too long or "
-                f"has characters that no address may have ({type(error).__name__})."
+                "The source returned an identifier that cannot be sent back: it is too long or "
+                f"contains characters that are not allowed in an address ({type(error).__name__})."
             ) from None
 
     def _document(self, url: str) -> httpx.URL:
-        """Raises SourceError for an address that is not used."""
+        """Parse and check an address. Raises SourceError if it may not be used."""
         try:
             address = httpx.URL(url) if len(url) <= LONGEST_ADDRESS else httpx.URL()
             usable = bool(address.host) and url.isascii() and (address.port or 1) < 65_536
@@ -157,9 +157,9 @@ class Http:
         return address
 
     async def _open(self, address: httpx.URL) -> httpx.Response:
-        """The head of the answer, from the first address that can be reached."""
-        with Patience(address.host).spending():
-            *others, last = await self._ways(address)
+        """The start of the response, from the first address of the host that can be reached."""
+        with TimeBudget(address.host).spending():
+            *others, last = await self._requests(address)
             for request in others:
                 with suppress(httpx.ConnectError, httpx.ConnectTimeout):
                     return await self._client.send(request, stream=True)
@@ -167,21 +167,23 @@ class Http:
                 return await self._client.send(last, stream=True)
             except httpx.RequestError as error:
                 raise Retryable(_unreachable(address.host, error)) from error
-            except UnicodeError:  # a name that no resolver takes: an empty label, a long one
+            except UnicodeError:  # a name that no resolver accepts: an empty label, a long one
                 raise SourceError(UNUSABLE) from None
 
-    async def _ways(self, address: httpx.URL) -> Sequence[httpx.Request]:
-        """Requests for a document. Where only public addresses are allowed, the connection goes to
-        an address that was checked: the name is not resolved a second time, which could give
-        another (DNS rebinding). TLS still verifies the name."""
+    async def _requests(self, address: httpx.URL) -> Sequence[httpx.Request]:
+        """One request for each IP address of a document's host.
+
+        Where only public addresses are allowed, the name is resolved and checked here, and the
+        connection goes to the checked IP address. Resolving the name again when connecting could
+        return a private address (DNS rebinding). TLS still verifies the certificate's name."""
         headers = {"Accept": "*/*", "Host": address.netloc.decode("ascii")}
         if not self._public:
             return [self._request("GET", address, headers=headers)]
-        found = await resolve_public(address.host, address.port or 443)
+        hosts = await resolve_public(address.host, address.port or 443)
         name = {"sni_hostname": address.raw_host.decode("ascii")}
         return [
-            self._request("GET", address.copy_with(host=each), headers=headers, extensions=name)
-            for each in found[:MOST_ADDRESSES]
+            self._request("GET", address.copy_with(host=host), headers=headers, extensions=name)
+            for host in hosts[:MOST_ADDRESSES]
         ]
 
     def _host(self, url: httpx.URL) -> Host[httpx.AsyncClient]:
@@ -194,29 +196,29 @@ class Http:
         name = request.url.host
 
         async def announce() -> None:
-            until = self._clock.now() + timedelta(seconds=max(patience.left - SLOW, 0.0))
+            until = self._clock.now() + timedelta(seconds=max(budget.left - SLOW, 0.0))
             await waiting(until, f"{name}, which is slow to answer")
 
-        host, patience, slow = self._host(request.url), Patience(name), Slow(announce)
-        for tried in range(1, self._tries + 1):
+        host, budget, slow = self._host(request.url), TimeBudget(name), SlowCall(announce)
+        for attempt in range(1, self._tries + 1):
             request.headers.update(await before())
-            pause = min(FIRST_PAUSE * 2**tried, LONGEST_PAUSE) * self._random.uniform(0.5, 1.0)
+            pause = min(FIRST_PAUSE * 2**attempt, LONGEST_PAUSE) * self._random.uniform(0.5, 1.0)
             try:
-                async with host.turn() as turn, slow.watching(turn):
-                    with patience.spending():
-                        answer = await self._once(turn.client, request)
-            except httpx.RequestError as error:  # also one that cannot be decompressed
-                if tried == self._tries or patience.left <= 0:
+                async with host.slot() as slot, slow.watching(slot):
+                    with budget.spending():
+                        answer = await self._once(slot.client, request)
+            except httpx.RequestError as error:  # includes a body that cannot be decompressed
+                if attempt == self._tries or budget.left <= 0:
                     raise Retryable(_unreachable(name, error)) from error
             else:
-                if answer.status < 500 or tried == self._tries or patience.left <= 0:
+                if answer.status < 500 or attempt == self._tries or budget.left <= 0:
                     return answer
-                pause = max(pause, _asked_pause(answer))
+                pause = max(pause, _retry_after(answer))
             if pause > ANNOUNCED:
                 until = self._clock.now() + timedelta(seconds=pause)
                 await waiting(until, f"{name} to answer again")
             await self._clock.sleep(pause)
-        raise AssertionError("the last try returns or raises")
+        raise AssertionError("the last attempt returns or raises")
 
     async def _once(self, client: httpx.AsyncClient, request: httpx.Request) -> Answer:
         begun = anyio.current_time()
@@ -229,7 +231,7 @@ class Http:
                 body += piece
                 if len(body) > LARGEST_BODY:
                     raise Retryable(
-                        f"{request.url.host} sent more than {LARGEST_BODY} bytes at once."
+                        f"{request.url.host} sent a response of more than {LARGEST_BODY} bytes."
                     )
         finally:
             await response.aclose()
@@ -237,8 +239,10 @@ class Http:
 
 
 async def _unpacked(response: httpx.Response) -> AsyncIterator[bytes]:
-    """The body without its compression, in pieces of a bounded size: the HTTP library would unpack
-    gzip inside gzip at once, to any size. Raises httpx.DecodingError."""
+    """The decompressed body, in pieces of at most UNPACKED_AT_ONCE bytes.
+
+    The HTTP library would decompress a whole chunk at once, and gzip inside gzip too: a response
+    of a few kilobytes could fill the memory. Raises httpx.DecodingError."""
     stream = cast(httpx.AsyncByteStream, response.stream)
     match response.headers.get("content-encoding", "").strip().lower():
         case "" | "identity":
@@ -248,7 +252,7 @@ async def _unpacked(response: httpx.Response) -> AsyncIterator[bytes]:
         case "gzip" | "x-gzip":
             unpacker = zlib.decompressobj(wbits=31)
         case other:
-            raise httpx.DecodingError(f"Nobody asked for the encoding {other[:40]!r}.")
+            raise httpx.DecodingError(f"Unexpected content encoding {other[:40]!r}.")
     async for chunk in stream:
         data, more = chunk, False
         while (data or more) and not unpacker.eof:
@@ -261,12 +265,12 @@ async def _unpacked(response: httpx.Response) -> AsyncIterator[bytes]:
             if more:
                 await checkpoint()
     if not unpacker.eof:
-        raise httpx.DecodingError("The body broke off before its end.")
+        raise httpx.DecodingError("The body ended before it was complete.")
 
 
 async def _chunks(response: httpx.Response) -> AsyncIterator[bytes]:
-    """As stored: a document that is packed is the reader's to unpack. Only the time spent waiting
-    for the source counts, not the reader's own."""
+    """The document as stored; the reader decompresses it if it is compressed. The time limit of a
+    piece covers only the wait for the source, not the time that the reader takes."""
     pieces = response.aiter_raw(PIECE)
     while True:
         piece = None
@@ -274,27 +278,29 @@ async def _chunks(response: httpx.Response) -> AsyncIterator[bytes]:
             with anyio.fail_after(PIECE_SECONDS):
                 piece = await anext(pieces, None)
         except TimeoutError as error:
-            raise Retryable("The document came too slowly. Try again later.") from error
+            raise Retryable("The document arrived too slowly. Try again later.") from error
         except httpx.RequestError as error:
-            raise Retryable("The document broke off before its end. Try again later.") from error
+            raise Retryable(
+                "The document ended before it was complete. Try again later."
+            ) from error
         if piece is None:
             return
         yield piece
 
 
 async def _at_once() -> Mapping[str, str]:
-    """Nothing to wait for, nothing to add."""
+    """A `Before` that waits for nothing and adds no headers."""
     return {}
 
 
 async def _silently(until: datetime, why: str) -> None:
-    """Nobody in particular waits for this."""
+    """A `Waiting` that announces nothing."""
 
 
-def _asked_pause(answer: Answer) -> float:
-    """Retry-After in seconds (RFC 9110); 0 where there is none, or a date."""
-    asked = answer.headers.get("retry-after", "")
-    return min(float(asked), LONGEST_ASKED_PAUSE) if asked.isdecimal() else 0.0
+def _retry_after(answer: Answer) -> float:
+    """Retry-After in seconds (RFC 9110); 0 if it is missing or a date."""
+    seconds = answer.headers.get("retry-after", "")
+    return min(float(seconds), LONGEST_RETRY_AFTER) if seconds.isdecimal() else 0.0
 
 
 def _unreachable(host: str, error: httpx.RequestError) -> str:
@@ -309,8 +315,8 @@ async def open_http(
     public: bool = False,
     dated: Dated | None = None,
 ) -> AsyncIterator[Http]:
-    """Clients for the life of a process: their connections are pooled."""
-    context = httpx.create_ssl_context()  # made once: it takes 30 ms
+    """An `Http` for the life of a process: its connections are pooled."""
+    context = httpx.create_ssl_context()  # created once, since it takes 30 ms
 
     def new_client(limits: httpx.Limits) -> httpx.AsyncClient:
         return httpx.AsyncClient(
@@ -321,7 +327,7 @@ async def open_http(
                 "Accept": "application/json",
                 "Accept-Encoding": "gzip",
             },
-            # No cookies: what one account's answer set would be sent for all others.
+            # No cookies: one set for one account would be sent with the requests of all others.
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
             verify=context,
         )

@@ -1,4 +1,4 @@
-"""Token buckets, one per seller and operation, kept in step with the far side's own."""
+"""Token buckets, one per seller and operation, which follow the source's own buckets."""
 
 import math
 from collections import OrderedDict
@@ -13,52 +13,55 @@ import msgspec
 from connectors.base import ANNOUNCED, Clock, Retryable, Waiting
 
 LONGEST_PENALTY = 300.0
-"""Seconds: the most that one refusal (429) makes us wait, give or take a tenth."""
+"""Seconds of the longest pause after a refusal (HTTP 429); jitter adds up to a tenth."""
 REFUSED_FOR = timedelta(minutes=10)
-"""Where a bucket met nothing but refusals for so long, nobody waits for the end of the next pause:
-a caller may come back when it is over."""
+"""After refusals for this long without a success, callers fail at once instead of waiting for the
+next pause to end; they may try again after it."""
 FORGOTTEN = timedelta(hours=1)
-"""So long after the pause of a refusal, the next one is the first of its row."""
+"""A refusal this long after the last pause counts as the first of a new series."""
 MOST_BUCKETS = 20_000
 BELIEVED = timedelta(days=1)
-"""How long a burst that turned out to be smaller than published is believed to be so."""
+"""How long a measured burst that is smaller than the published one is used."""
 SLOWEST = 8.0
-"""So many times slower than published is the slowest rate that an announcement can set."""
+"""An announced rate is at most this many times slower than the published one."""
 SILENT = 2
-"""After so many answers in a row without an announcement a slower rate is no longer believed."""
+"""After this many responses in a row without an announced rate, a slower rate is dropped."""
 MOMENT = 1e-6
-"""Seconds that no clock can tell: what is left to sleep of less than that is rounding."""
+"""Seconds below the resolution of a clock: a shorter remaining sleep is a rounding error."""
 
 Positive = Annotated[float, msgspec.Meta(gt=0)]
 Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
 class Quota(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What a bucket knows: calls a second, the most saved up, how many were left, and when.
+    """The state of a bucket. It is stored between processes: a new process that assumed a full
+    bucket would be refused."""
 
-    `usual` is the published rate. `published` is the published burst, where a refusal taught a
-    smaller one, at `lowered_at`. Kept between processes: one that forgets it would burst into
-    refusals."""
-
+    #: Calls per second.
     rate: Positive
+    #: The most tokens that the bucket holds.
     burst: Positive
+    #: Tokens that were left at `at`.
     level: float
     at: Moment
+    #: The published burst, if a refusal has shown that the real one is smaller.
     published: Positive | None = None
+    #: When the smaller burst was measured.
     lowered_at: Moment | None = None
+    #: The published rate.
     usual: Positive | None = None
 
 
 class Bucket:
     """Paces the calls of one operation for one seller.
 
-    A taker reserves its token at once and sleeps until it exists, so takers leave in the order in
-    which they came; `level` below zero is how many of them still sleep. A token is known by how
-    many have grown before it: whoever sleeps for one is woken when they begin to grow faster, and
-    sleeps on when they were put off.
+    Tokens are numbered. A caller takes the next number at once and sleeps until that token has
+    been refilled, so callers leave in order of arrival. They are woken early when the rate rises
+    and sleep longer after a refusal. A negative `level` is the number of callers that sleep.
 
-    A call that is out keeps its place in the bucket: the far side may count it only just before it
-    answers, and until then its own bucket may be full and grow no more.
+    A call in flight keeps its place in the bucket. The source may count the call only just before
+    it responds; until then the source's bucket may be full and not refill, so this one must not
+    refill either.
     """
 
     def __init__(self, quota: Quota, clock: Clock, random: Random) -> None:
@@ -67,18 +70,18 @@ class Bucket:
         self._usual = quota.usual
         self.rate = self._bounded(quota.rate)
         self.burst = quota.burst
-        self._silent = 0  # answers in a row that did not announce a rate
+        self._silent = 0  # responses in a row that did not announce a rate
         self._published = quota.published or quota.burst
         self._lowered_at = quota.lowered_at
         self._level = min(quota.level, quota.burst)
         self._at = quota.at
         self._closed_until = quota.at
         self._refusals = 0
-        self._refused_at: datetime | None = None  # the first of those in a row
-        self._out = 0
-        self._passed = 0  # of a burst that was refused: how many were let in,
-        self._doubtful = 0  # and how many are out that may have been, too
-        self._grown = 0.0
+        self._refused_at: datetime | None = None  # the first refusal of the series
+        self._out = 0  # calls in flight
+        self._passed = 0  # calls of a refused burst that were admitted,
+        self._doubtful = 0  # and those in flight whose result is still unknown
+        self._grown = 0.0  # tokens refilled so far: the number of the newest one
         self._asleep: set[anyio.CancelScope] = set()
 
     @property
@@ -86,46 +89,49 @@ class Bucket:
         self._refill()
         return self._level
 
-    def known(self) -> Quota:
+    def state(self) -> Quota:
+        """The state to store."""
         self._refill()
-        known = Quota(self.rate, self.burst, self._level, self._at, usual=self._usual)
+        state = Quota(self.rate, self.burst, self._level, self._at, usual=self._usual)
         if self._lowered_at is None:
-            return known
+            return state
         return msgspec.structs.replace(
-            known, published=self._published, lowered_at=self._lowered_at
+            state, published=self._published, lowered_at=self._lowered_at
         )
 
     def seconds_for(self, calls: float) -> float:
-        """How long that many calls will take from now on, as far as the quota decides it."""
-        short = max(0.0, calls - max(0.0, self.level))
-        return short / self.rate + self._closed_for()
+        """How long the quota makes this many calls take from now on."""
+        missing = max(0.0, calls - max(0.0, self.level))
+        return missing / self.rate + self._closed_for()
 
     async def take(self, waiting: Waiting, why: str) -> None:
-        """Wait for a token. The call is out from then on, until `back`. Raises Retryable while all
-        calls are refused, and have been for REFUSED_FOR."""
+        """Wait for a token. The call is in flight from then on, until `finished`.
+
+        Raises Retryable after REFUSED_FOR of refusals without a success."""
         self._refill()
         self._level -= 1
-        mine = self._grown - self._level
+        number = self._grown - self._level
         try:
-            await self._sleep_until(mine, waiting, why)
+            await self._sleep_until(number, waiting, why)
         except BaseException:
-            self._level += 1  # cancelled in its sleep: the token was never used
+            self._level += 1  # cancelled while it slept: the token was not used
             raise
-        self._doubtful = 0  # who has not told by now will not tell any more
+        self._doubtful = 0  # a call of that burst without a result by now is not waited for
         self._judge_burst()
         self._out += 1
 
-    def back(self, calls: int = 1) -> None:
-        """So many calls are out no more, however they ended."""
+    def finished(self, calls: int = 1) -> None:
+        """These calls are no longer in flight, however they ended."""
         self._refill()
         self._out -= calls
 
-    async def _sleep_until(self, grown: float, waiting: Waiting, why: str) -> None:
+    async def _sleep_until(self, number: float, waiting: Waiting, why: str) -> None:
+        """Sleep until the token of this number has been refilled."""
         announced = self._clock.now()
         while True:
             self._refill()
             self._raise_if_hopeless(why)
-            seconds = max((grown - self._grown) / self.rate, self._closed_for())
+            seconds = max((number - self._grown) / self.rate, self._closed_for())
             if seconds <= MOMENT:
                 return
             until = self._clock.now() + timedelta(seconds=seconds)
@@ -140,7 +146,7 @@ class Bucket:
                     self._asleep.remove(nap)
 
     def _hopeless(self) -> bool:
-        """Whether calls were refused for long, and the next one may not leave yet."""
+        """Whether all calls were refused for REFUSED_FOR, and the pause has not ended yet."""
         since = self._refused_at
         long = since is not None and self._clock.now() - since >= REFUSED_FOR
         return long and self._closed_for() > MOMENT
@@ -150,12 +156,12 @@ class Bucket:
             return
         minutes = (self._clock.now() - self._refused_at) / timedelta(minutes=1)
         raise Retryable(
-            f"All calls have been refused for {minutes:.0f} minutes (HTTP 429): {why}. Perhaps "
-            "another application uses it up. Try again later."
+            f"All calls have been refused for {minutes:.0f} minutes (HTTP 429): {why}. Another "
+            "application may be using up the quota. Try again later."
         )
 
-    def answered(self, rate: float | None) -> None:
-        """The call went through. `rate` is what the answer announced."""
+    def admitted(self, rate: float | None) -> None:
+        """The call was admitted. `rate` is the rate that the response announced."""
         self._refusals = 0
         self._refused_at = None
         self._refill()
@@ -163,35 +169,35 @@ class Bucket:
             self._doubtful -= 1
             self._passed += 1
             self._judge_burst()
-        self._hear(rate if rate and rate > 0 else None)
+        self._adopt(rate if rate and rate > 0 else None)
 
-    def _hear(self, rate: float | None) -> None:
-        """A rate that was announced. One below the published rate could stop a reader for hours: it
-        is believed only while answers repeat it, and only down to a bound."""
+    def _adopt(self, rate: float | None) -> None:
+        """Use an announced rate. A wrong rate below the published one could stop a reader for
+        hours: it is used only while responses repeat it, and not below a bound."""
         self._silent = 0 if rate else self._silent + 1
         if rate is None and self._usual and self._silent >= SILENT:
             rate = max(self.rate, self._usual)
         if rate is not None:
-            self._turn(self._bounded(rate))
+            self._set_rate(self._bounded(rate))
 
     def _bounded(self, rate: float) -> float:
         return max(rate, (self._usual or 0.0) / SLOWEST)
 
-    def _turn(self, rate: float) -> None:
+    def _set_rate(self, rate: float) -> None:
         if rate != self.rate:
             self.rate = rate
             for nap in self._asleep:
                 nap.cancel()
 
     def refused(self) -> None:
-        """429: the far side's bucket is empty whatever ours says. Each one in a row waits twice as
-        long; a little chance keeps callers apart."""
+        """A 429: the source's bucket is empty, whatever this one holds. Each refusal of a series
+        doubles the pause; jitter keeps callers apart."""
         self._refill()
-        if self._closed_for() > MOMENT:  # it left before another was refused: that told the same
+        if self._closed_for() > MOMENT:  # it was sent before an earlier refusal: nothing new
             self._doubtful = max(0, self._doubtful - 1)
             self._judge_burst()
             return
-        if self._level >= 0:  # there should have been a token
+        if self._level >= 0:  # this bucket expected a token
             self._passed = math.ceil(self.burst - self._level - 1 - self._out - MOMENT)
             self._doubtful = self._out
             self._judge_burst()
@@ -201,8 +207,9 @@ class Bucket:
         seconds = max(1 / self.rate, 1.0) * 2.0 ** min(self._refusals, 16)
         seconds = min(seconds, LONGEST_PENALTY) * (1 + self._random.random() / 10)
         self._refusals += 1
-        # One token grows meanwhile, for the next taker: the first of those who sleep, or the one
-        # refused. What grows beyond it does not count: what we believe of the far side is wrong.
+        # The level is set so that just one token has been refilled when the pause ends: for the
+        # first caller that sleeps, else for the refused one. More tokens must not be assumed,
+        # since this bucket was wrong about the source's.
         level = min(self._level, 0.0, 1 - seconds * self.rate - len(self._asleep))
         self._grown -= self._level - level
         self._level = level
@@ -212,8 +219,8 @@ class Bucket:
                 nap.cancel()
 
     def _judge_burst(self) -> None:
-        """The burst is no larger than what was let in of one that was refused. If nothing was, the
-        bucket was not full, which tells nothing of its size."""
+        """Lower the burst to the number of admitted calls of a refused burst. If none was admitted,
+        the source's bucket was not full, so nothing is known about its size."""
         if self._doubtful or not self._passed:
             return
         if 1 <= self._passed < self.burst:
@@ -222,7 +229,7 @@ class Bucket:
 
     def _closed_for(self) -> float:
         seconds = (self._closed_until - self._clock.now()).total_seconds()
-        # More than the longest penalty is a clock that was set back.
+        # A pause above the longest penalty means that the clock was set back.
         return seconds if 0 < seconds <= LONGEST_PENALTY * 1.1 else 0.0
 
     def _refill(self) -> None:
@@ -231,13 +238,13 @@ class Bucket:
             self.burst, self._lowered_at = self._published, None
         grown = max(0.0, (now - self._at).total_seconds()) * self.rate
         room = max(0.0, self.burst - self._out)
-        self._grown += grown  # nothing, if the clock was set back
+        self._grown += grown  # zero if the clock was set back
         self._level = min(room, self._level + grown)
         self._at = now
 
 
 class Buckets:
-    """Every bucket of this process, found by a key of seller and operation."""
+    """The buckets of this process, by a key of seller and operation."""
 
     def __init__(self, clock: Clock, random: Random | None = None) -> None:
         self._clock = clock
@@ -245,7 +252,7 @@ class Buckets:
         self._buckets: OrderedDict[Hashable, Bucket] = OrderedDict()
 
     def get(self, key: Hashable, first: Callable[[], Quota]) -> Bucket:
-        """The bucket of that key; made from what `first` tells when it is not known yet."""
+        """The bucket of that key, created from the state that `first` returns."""
         if (bucket := self._buckets.get(key)) is None:
             bucket = self._buckets[key] = Bucket(first(), self._clock, self._random)
             self._forget_idle()

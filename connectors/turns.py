@@ -1,17 +1,17 @@
-"""Fair turns on the event loop: reading a page or a slice of a report is work, and the work of a
-hundred syncs at once must not keep a poll or a start waiting."""
+"""Fair use of the event loop: parsing a page or a piece of a report takes milliseconds, and a
+hundred syncs at once must not delay a status request or a start."""
 
 import anyio
 from anyio.lowlevel import checkpoint
 
 
 class FairTurns:
-    """Lets one after the other go on, at most one in each round of the loop."""
+    """Admits one piece of work per iteration of the event loop, in order of arrival."""
 
     def __init__(self) -> None:
         self._lock = anyio.Lock()
 
     async def take(self) -> None:
-        """Before a few milliseconds of work."""
+        """Await before a few milliseconds of work."""
         async with self._lock:
             await checkpoint()

@@ -1,6 +1,6 @@
-"""Which seller an account belongs to.
+"""The account behind a connection.
 
-Of the operations we may call only listTransactions names the seller, in
+Of the operations in use, only listTransactions names the seller, in
 `sellingPartnerMetadata.sellingPartnerId` (Amazon's model finances_2024-06-19.json)."""
 
 import re
@@ -9,8 +9,8 @@ from typing import NoReturn
 
 import msgspec
 
-from connectors.amazon.client import Client
-from connectors.amazon.datasets import LIST_TRANSACTIONS, SOURCES, TRANSACTIONS
+from connectors.amazon import transactions
+from connectors.amazon.client import INSIGHTS, AmazonClient, Operation
 from connectors.base import (
     Clock,
     Connection,
@@ -20,45 +20,52 @@ from connectors.base import (
     Window,
 )
 
-LOOK_BACK = TRANSACTIONS.reach
+PARTICIPATIONS = Operation(
+    "getMarketplaceParticipations",
+    "/sellers/v1/marketplaceParticipations",
+    0.016,
+    15,
+    role=INSIGHTS,
+)
+LOOK_BACK = transactions.TRANSACTIONS.reach
 """How far back a transaction is looked for, in one call."""
 _ID = re.compile("[!-~]{1,64}")
 
 
-async def seller_of(client: Client, clock: Clock, connection: Connection) -> str | None:
-    """The seller's id, by one call; None where Amazon does not tell it now, for whatever reason.
+async def seller_of(client: AmazonClient, clock: Clock, connection: Connection) -> str | None:
+    """The seller's id, by one call; None if Amazon does not report it now, for whatever reason.
 
-    It never waits: the read of the transactions tells it, too. Amazon's static sandbox answers
-    with the same example for everybody, so nobody is known by it."""
+    It never waits, since reading the transactions finds the id too. In Amazon's static sandbox the
+    same example is returned to every caller, so that it identifies nobody."""
     if connection.settings.environment == "sandbox" or LOOK_BACK is None:
         return None
-    source, until = SOURCES[TRANSACTIONS.name], clock.now() - TRANSACTIONS.lag
+    source, until = transactions.SOURCE, clock.now() - transactions.TRANSACTIONS.lag
     (part,) = source.parts(connection, Window(until - LOOK_BACK, until))
     try:
-        body = await client.call(connection, LIST_TRANSACTIONS, part, _impatient)
-        return named(bytes(each) for each in source.slice(body).records)
+        body = await client.call(connection, source.operation, part, _refuse_to_wait)
+        return seller_in(bytes(record) for record in source.slice(body).records)
     except (ConnectorError, ValueError, RecursionError):
         return None
 
 
-async def naming(pages: AsyncIterator[Page], connection: Connection) -> AsyncIterator[Page]:
-    """The pages of transactions, each with the seller that it names."""
+async def with_sellers(pages: AsyncIterator[Page], connection: Connection) -> AsyncIterator[Page]:
+    """Pages of transactions, each with the seller that it names."""
     async for page in pages:
         if connection.settings.environment == "sandbox":
             yield page
         else:
-            seller = named((each.data for each in page.records), connection.account_id)
+            seller = seller_in((record.data for record in page.records), connection.account_id)
             yield msgspec.structs.replace(page, account=seller)
 
 
-def named(transactions: Iterable[bytes], expected: str | None = None) -> str | None:
+def seller_in(records: Iterable[bytes], expected: str | None = None) -> str | None:
     """The seller whom transactions name: the expected one if it is among them, else the first."""
-    found = list(filter(None, map(_seller, transactions)))
-    return expected if expected in found else next(iter(found), None)
+    sellers = list(filter(None, map(_seller, records)))
+    return expected if expected in sellers else next(iter(sellers), None)
 
 
-def acceptable(seller: str | None) -> str | None:
-    """An id as Amazon gives it out, or None."""
+def valid_seller(seller: str | None) -> str | None:
+    """A valid seller id, or None."""
     return seller if seller and _ID.fullmatch(seller) else None
 
 
@@ -66,11 +73,11 @@ class _Partner(msgspec.Struct):
     sellingPartnerId: str | None = None
 
 
-class _Transaction(msgspec.Struct):
+class _WithSeller(msgspec.Struct):
     sellingPartnerMetadata: _Partner | None = None
 
 
-_decoder = msgspec.json.Decoder(_Transaction)
+_decoder = msgspec.json.Decoder(_WithSeller)
 
 
 def _seller(transaction: bytes) -> str | None:
@@ -78,8 +85,8 @@ def _seller(transaction: bytes) -> str | None:
         partner = _decoder.decode(transaction).sellingPartnerMetadata
     except (ValueError, RecursionError):
         return None
-    return acceptable(partner.sellingPartnerId) if partner else None
+    return valid_seller(partner.sellingPartnerId) if partner else None
 
 
-async def _impatient(*_: object) -> NoReturn:
-    raise Retryable("Amazon does not tell at once whose account this is.")
+async def _refuse_to_wait(*_: object) -> NoReturn:
+    raise Retryable("Amazon does not report at once whose account this is.")

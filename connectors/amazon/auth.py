@@ -1,4 +1,4 @@
-"""Login with Amazon: access tokens from refresh tokens, each asked for once at a time."""
+"""Login with Amazon: exchanges refresh tokens for access tokens, one request at a time for each."""
 
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -22,14 +22,14 @@ from connectors.base import (
 from connectors.http import Answer, Http
 
 MARGIN = timedelta(seconds=60)
-"""A token this close to its end is not used any more (or a tenth of its life, if that is less)."""
+"""A token is renewed this long before it expires, or a tenth of its life if that is less."""
 LONGEST_LIFE = timedelta(days=1)
-"""A token is not believed to live longer, whatever the login says."""
+"""Upper bound of a token's life, whatever the login reports."""
 MOST_TOKENS = 10_000
 
 
 class Token(msgspec.Struct, frozen=True):
-    """An access token and when to stop using it."""
+    """An access token, and until when to use it."""
 
     value: str
     until: datetime
@@ -39,29 +39,28 @@ class Token(msgspec.Struct, frozen=True):
 
 
 Credential = Annotated[str, msgspec.Meta(pattern=r"^[!-~]{1,4096}\Z")]
-"""What can be sent in a header: visible ASCII. Amazon's tokens have at most 2,048 bytes."""
+"""Visible ASCII, which can be sent in a header. Amazon's tokens have at most 2,048 bytes."""
 
 
-class _Granted(msgspec.Struct):
+class _AccessGrant(msgspec.Struct):
     access_token: Credential
     expires_in: float
 
 
-class _Exchanged(msgspec.Struct):
+class _RefreshGrant(msgspec.Struct):
     refresh_token: Credential
 
 
-class _Denied(msgspec.Struct):
+class _LoginError(msgspec.Struct):
     error: str = ""
-    error_description: str = ""
 
 
-class _Flight:
-    """One request for a token, and all who wait for what it brings."""
+class _SharedRequest:
+    """One request for a token, shared by all callers that wait for it."""
 
     def __init__(self) -> None:
         self.lock = anyio.Lock()
-        self.passengers = 0
+        self.callers = 0
         self.error: ConnectorError | None = None
 
 
@@ -73,47 +72,49 @@ class Tokens:
         self._http = http
         self._clock = clock
         self._tokens: OrderedDict[str, Token] = OrderedDict()
-        self._flights: dict[str, _Flight] = {}
+        self._requests: dict[str, _SharedRequest] = {}
 
     async def get(self, refresh_token: str, waiting: Waiting | None = None) -> str:
-        """A token that is good for a while. However many ask at once, one request is made; if it
-        fails, it fails for all of them."""
+        """A valid access token. Concurrent callers share one request; if it fails, it fails for all
+        of them."""
         if token := self._usable(refresh_token):
             return token
-        flight = self._flights.setdefault(refresh_token, _Flight())
-        flight.passengers += 1
+        request = self._requests.setdefault(refresh_token, _SharedRequest())
+        request.callers += 1
         try:
-            async with flight.lock:
-                return self._usable(refresh_token) or await self._land(
-                    flight, refresh_token, waiting
+            async with request.lock:
+                return self._usable(refresh_token) or await self._send(
+                    request, refresh_token, waiting
                 )
         finally:
-            flight.passengers -= 1
-            if not flight.passengers:
-                del self._flights[refresh_token]
+            request.callers -= 1
+            if not request.callers:
+                del self._requests[refresh_token]
 
-    async def _land(self, flight: _Flight, refresh_token: str, waiting: Waiting | None) -> str:
-        """If one caller is cancelled here, the next tries; an error of the login is for all."""
-        if flight.error:
-            raise flight.error
+    async def _send(
+        self, request: _SharedRequest, refresh_token: str, waiting: Waiting | None
+    ) -> str:
+        """If one caller is cancelled here, the next sends the request. An error is for all."""
+        if request.error:
+            raise request.error
         try:
             return await self._refresh(refresh_token, waiting)
         except ConnectorError as error:
-            flight.error = error
+            request.error = error
             raise
 
     async def exchange(self, code: str, redirect_uri: str) -> str:
-        """The refresh token for a code of the consent page, which is good for five minutes."""
-        answer = await self._ask(
+        """The refresh token for a code of the consent page, which is valid for five minutes."""
+        answer = await self._post(
             {"grant_type": "authorization_code", "code": code, "redirect_uri": redirect_uri}
         )
         try:
-            return msgspec.json.decode(answer.body, type=_Exchanged).refresh_token
-        except UNREADABLE:  # its cause would carry the token into a traceback
-            raise Retryable("Amazon's login gave an answer that cannot be read.") from None
+            return msgspec.json.decode(answer.body, type=_RefreshGrant).refresh_token
+        except UNREADABLE:  # the cause would carry the token into a traceback
+            raise Retryable("The response of Amazon's login cannot be read.") from None
 
     def forget(self, refresh_token: str, value: str) -> None:
-        """The far side says that this token is no good. A newer one is kept."""
+        """Drop an access token that the source has rejected, unless it was renewed already."""
         if (token := self._tokens.get(refresh_token)) and token.value == value:
             del self._tokens[refresh_token]
 
@@ -122,16 +123,16 @@ class Tokens:
         return token.value if token and self._clock.now() < token.until else None
 
     async def _refresh(self, refresh_token: str, waiting: Waiting | None) -> str:
-        asked = self._clock.now()
+        requested = self._clock.now()
         form = {"grant_type": "refresh_token", "refresh_token": refresh_token}
-        token = _granted(await self._ask(form, waiting), asked)
+        token = _granted(await self._post(form, waiting), requested)
         self._tokens[refresh_token] = token
         while len(self._tokens) > MOST_TOKENS:
             self._tokens.popitem(last=False)
         return token.value
 
-    async def _ask(self, form: Mapping[str, str], waiting: Waiting | None = None) -> Answer:
-        """A 200 of the login, asked as our application."""
+    async def _post(self, form: Mapping[str, str], waiting: Waiting | None = None) -> Answer:
+        """Send a form with the application's credentials. Returns the response if it is a 200."""
         settings = self._settings
         if missing := settings.missing:
             raise Misconfigured(f"The operator must set {' and '.join(missing)}.")
@@ -142,22 +143,22 @@ class Tokens:
         return answer
 
 
-def _granted(answer: Answer, asked: datetime) -> Token:
+def _granted(answer: Answer, requested: datetime) -> Token:
     try:
-        granted = msgspec.json.decode(answer.body, type=_Granted)
-        life = timedelta(seconds=max(granted.expires_in, 0.0))
-    except UNREADABLE:  # its cause would carry the token into a traceback
-        raise Retryable("Amazon's login gave an answer that cannot be read.") from None
+        grant = msgspec.json.decode(answer.body, type=_AccessGrant)
+        life = timedelta(seconds=max(grant.expires_in, 0.0))
+    except UNREADABLE:  # the cause would carry the token into a traceback
+        raise Retryable("The response of Amazon's login cannot be read.") from None
     life = min(life, LONGEST_LIFE)
-    return Token(granted.access_token, asked + life - min(MARGIN, life / 10))
+    return Token(grant.access_token, requested + life - min(MARGIN, life / 10))
 
 
 def _denied(answer: Answer) -> Exception:
-    """What a refusal means to the caller (RFC 6749, section 5.2, as Amazon uses it)."""
+    """The error for a refusal (RFC 6749, section 5.2, as Amazon uses it)."""
     try:
-        denied = msgspec.json.decode(answer.body, type=_Denied)
+        denied = msgspec.json.decode(answer.body, type=_LoginError)
     except UNREADABLE:
-        denied = _Denied()
+        denied = _LoginError()
     match denied.error:
         case "invalid_grant" | "unauthorized_client":
             return ConnectionLost(
@@ -167,7 +168,7 @@ def _denied(answer: Answer) -> Exception:
         case "invalid_client":
             return Misconfigured(
                 "Amazon refuses the application's own credentials. The operator must renew "
-                "AMAZON_CLIENT_SECRET (it expires every 180 days) or mend AMAZON_CLIENT_ID."
+                "AMAZON_CLIENT_SECRET (it expires every 180 days) or correct AMAZON_CLIENT_ID."
             )
     if answer.status >= 500 or answer.status == 429 or denied.error == "temporarily_unavailable":
         return Retryable(

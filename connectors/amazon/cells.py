@@ -1,4 +1,5 @@
-"""Cells of reports as values: text, numbers, days. What cannot be read is None and never raises."""
+"""Converts cells of reports to text, numbers and dates. Invalid cells yield None and never
+raise."""
 
 import re
 from datetime import UTC, date, datetime
@@ -10,20 +11,20 @@ AMERICAN = re.compile(r"([0-9]{1,2})/([0-9]{1,2})/([0-9]{4})([ T].*)?")
 THOUSANDS = re.compile(r"[+-]?[1-9][0-9]{0,2},[0-9]{3}")
 TOO_MUCH = 10**12
 YEARS = range(2000, 2200)
-"""Outside of it a date is a mistake, and arithmetic with it may leave the calendar."""
+"""A date outside these years is a mistake, and arithmetic with it may overflow the calendar."""
 
 
 def text(value: object) -> str:
-    """A cell without the space around it; empty where there is none."""
+    """A cell without surrounding space; empty if it is missing."""
     if isinstance(value, str):
         return value.strip()
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else ""
 
 
 def decimal(value: object) -> Decimal | None:
-    """A number as text or as JSON's, with a decimal point or a decimal comma.
+    """A number, as text or as JSON, with a decimal point or a decimal comma.
 
-    A lone comma before exactly three digits parts thousands: no amount has three decimals."""
+    A single comma before exactly three digits separates thousands: no amount has three decimals."""
     if isinstance(value, str):
         return _decimal(value)
     return _number(value) if type(value) in (int, float) else None
@@ -59,7 +60,7 @@ def whole(value: object) -> int | None:
 
 
 def moment(value: object) -> datetime | None:
-    """An ISO time in UTC; without an offset it is taken to be UTC already."""
+    """An ISO time in UTC; one without an offset is UTC already."""
     return _moment(text(value))
 
 
@@ -92,5 +93,6 @@ def _moment(cell: str) -> datetime | None:
 
 @lru_cache(maxsize=4096)
 def label(cell: str) -> str:
-    """A word of Amazon's however it is spelled: Lost_Warehouse, lost-warehouse, LostWarehouse."""
+    """The normalised form of a label: Lost_Warehouse, lost-warehouse and LostWarehouse are the
+    same."""
     return re.sub(r"[^a-z0-9]", "", cell.lower())

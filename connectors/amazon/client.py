@@ -1,5 +1,5 @@
-"""One call of the Selling Partner API: paced by its quota, signed with a fresh token, replayed when
-that token dies, its refusals in our words."""
+"""Calls of the Selling Partner API: paced by quotas, authorised by access tokens, repeated when a
+token expires; refusals become the errors of `connectors.base`."""
 
 import hashlib
 from collections.abc import Iterable, Mapping
@@ -22,32 +22,33 @@ FINANCE = "Finance and Accounting"
 FULFILLMENT = "Amazon Fulfillment"
 TRACKING = "Inventory and Order Tracking"
 INSIGHTS = "Selling Partner Insights"
-"""Roles that an application asks for and a seller agrees to (developer docs, "Roles")."""
+"""Roles that an application requests and a seller agrees to (developer docs, "Roles")."""
 MOST_RENEWALS = 3
-"""How often a call is sent again because its token expired, before it is put off."""
+"""How often a call is repeated because its access token expired."""
 SLOWEST, FASTEST = 0.01, 100_000.0
 """The speeds that the project's sandbox can have (its `--speed`)."""
 
 
 class Operation(msgspec.Struct, frozen=True):
-    """An operation with its published usage plan: calls a second, and the burst. A `{}` in its
-    path is the one argument that belongs there. `role` is what it needs; reports have no role of
-    their own, each type has."""
+    """An operation with its published usage plan."""
 
     name: str
+    #: A `{}` stands for the argument of a call.
     path: str
+    #: Calls per second.
     rate: float
     burst: float
+    #: The role that it requires; empty for reports, where it depends on the report type.
     role: str = ""
 
 
 class Refused(SourceError):
-    """400: the parameters are refused, or the answer to them would be too large: Amazon calls both
+    """400: the parameters are refused, or the response would be too large. Amazon reports both as
     InvalidInput."""
 
 
 class Expired(Refused):
-    """400 that names the pagination token: it is good no more."""
+    """400 that names the pagination token: it is no longer valid."""
 
 
 class Denied(SourceError):
@@ -55,11 +56,11 @@ class Denied(SourceError):
 
 
 class Unknown(SourceError):
-    """404: the source does not know what was asked for, or no longer does."""
+    """404: the requested resource does not exist, or no longer exists."""
 
 
 class _Call(msgspec.Struct, frozen=True):
-    """What goes out, whichever token and how often it takes."""
+    """A call without its access token, which may be renewed between attempts."""
 
     url: str
     params: Mapping[str, str]
@@ -76,8 +77,8 @@ class _Faults(msgspec.Struct):
     errors: list[_Fault] = []
 
 
-class Client:
-    """Calls operations for connections. Quotas and tokens are shared by the whole process."""
+class AmazonClient:
+    """Calls operations for connections. All syncs of the process share its quotas and tokens."""
 
     def __init__(
         self, settings: AmazonSettings, http: Http, tokens: Tokens, buckets: Buckets, clock: Clock
@@ -88,8 +89,8 @@ class Client:
         self._buckets = buckets
         self._clock = clock
         self.turns = FairTurns()
+        #: How many times faster than Amazon the source is. Only a sandbox announces it.
         self.speed = 1.0
-        """How many times faster than Amazon the other side is. Only a stand-in announces it."""
 
     async def call(
         self,
@@ -101,9 +102,9 @@ class Client:
         body: Mapping[str, object] | None = None,
         role: str = "",
     ) -> bytes:
-        """The body of a 2xx. Waits for the quota, and announces each wait by `waiting`; not for one
-        that is refused without end. `role` is what this call needs, where the operation does not
-        tell.
+        """The body of a 2xx response. Waits for the quota and announces each wait by `waiting`;
+        gives up on an operation that refuses all calls. `role` is the role that this call requires,
+        if the operation names none.
 
         Raises Refused, Unknown, Unknowable, SourceError, ConnectionLost, Misconfigured or
         Retryable."""
@@ -117,7 +118,7 @@ class Client:
             if answer.status == 429:
                 bucket.refused()
                 continue
-            bucket.answered(_announced_rate(answer))
+            bucket.admitted(_announced_rate(answer))
             if answer.status in (200, 201, 202):
                 return answer.body
             most = MOST_RENEWALS if _expired(answer) else 1
@@ -128,20 +129,20 @@ class Client:
             _refuse(operation, answer, role or operation.role)
 
     def download(self, url: str) -> AbstractAsyncContextManager[Download]:
-        """A report's document. Its address is its own permission: no token goes with it."""
+        """Stream a report's document. Its address is authorised by itself: no token is sent."""
         return self._http.download(url)
 
     def _call(self, connection: Connection, operation: Operation, request: Request) -> _Call:
-        """As the connection's environment wants to be asked. Raises Unknowable where it has no
-        answer."""
-        asked = profile(connection.settings.environment).asked(
+        """The call in the form that the connection's environment accepts. Raises Unknowable if it
+        has no response to it."""
+        accepted = profile(connection.settings.environment).accepted(
             operation.name, connection.settings.region, request
         )
         return _Call(
             self._settings.host(connection.settings.region, connection.settings.environment)
-            + operation.path.format(quote(asked.argument, safe="")),
-            asked.params,
-            None if asked.body is None else msgspec.json.encode(asked.body),
+            + operation.path.format(quote(accepted.argument, safe="")),
+            accepted.params,
+            None if accepted.body is None else msgspec.json.encode(accepted.body),
         )
 
     async def _send(
@@ -152,8 +153,8 @@ class Client:
         bucket: Bucket,
         waiting: Waiting,
     ) -> tuple[Answer, str]:
-        """The answer, and the access token that was sent last."""
-        # Who is no longer let in shall not wait for the quota first.
+        """The response, and the access token that was sent last."""
+        # First, so that a revoked connection fails at once instead of waiting for the quota.
         token = await self._tokens.get(connection.settings.refresh_token, waiting)
         out = 0
 
@@ -161,7 +162,7 @@ class Client:
             nonlocal token, out
             await bucket.take(waiting, _why(operation, bucket))
             out += 1
-            # Again: it may have come to its end in the minutes of that pause.
+            # Once more, since the token may have expired while the call waited for the quota.
             token = await self._tokens.get(connection.settings.refresh_token, waiting)
             return {"x-amz-access-token": token}
 
@@ -171,41 +172,43 @@ class Client:
             else:
                 answer = await self._http.post(call.url, call.body, paced, waiting)
         finally:
-            bucket.back(out)
+            bucket.finished(out)
         return answer, token
 
     def bucket(self, connection: Connection, operation: Operation) -> Bucket:
-        """Made, after a restart, from what the connection remembers of it."""
+        """The bucket of an operation. After a restart it starts from the state that the connection
+        remembers."""
         pace = _pace(connection, operation)
 
         def first() -> Quota:
-            if kept := connection.learned.get(_memory(pace)):
-                with suppress(ValueError):  # another version kept it
-                    known = msgspec.json.decode(kept, type=Quota)
-                    return msgspec.structs.replace(known, usual=pace.rate)
+            if stored := connection.learned.get(_quota_key(pace)):
+                with suppress(ValueError):  # another version stored it
+                    state = msgspec.json.decode(stored, type=Quota)
+                    return msgspec.structs.replace(state, usual=pace.rate)
             now = self._clock.now()
             return Quota(pace.rate, pace.burst, pace.burst, now, usual=pace.rate)
 
         return self._buckets.get((_seller(connection), pace.name), first)
 
     def rate(self, connection: Connection, operation: Operation) -> float:
-        """Calls a second: as an answer announced, else as published, at the other side's speed."""
+        """Calls per second: the announced rate, else the published one times the source's speed."""
         rate = self.bucket(connection, operation).rate
         published = _pace(connection, operation).rate
         return published * self.speed if rate == published else rate
 
     def learned(self, connection: Connection, operations: Iterable[Operation]) -> Mapping[str, str]:
-        """What the quotas of these operations have come to, to be kept with the page."""
+        """The state of these operations' quotas, to be stored with a page."""
         return {
-            _memory(_pace(connection, operation)): msgspec.json.encode(
-                self.bucket(connection, operation).known()
+            _quota_key(_pace(connection, operation)): msgspec.json.encode(
+                self.bucket(connection, operation).state()
             ).decode()
             for operation in operations
         }
 
 
 def _seller(connection: Connection) -> str:
-    """Amazon counts calls by seller and application, whoever of ours made them."""
+    """A key of the seller: Amazon counts calls per seller and application, whichever user of ours
+    makes them."""
     digest = hashlib.blake2b(connection.settings.refresh_token.encode(), digest_size=16).hexdigest()
     return f"{connection.settings.region}:{connection.settings.environment}:{digest}"
 
@@ -215,7 +218,7 @@ def _pace(connection: Connection, operation: Operation) -> Pace:
     return profile(connection.settings.environment).pace or own
 
 
-def _memory(pace: Pace) -> str:
+def _quota_key(pace: Pace) -> str:
     return f"quota:{pace.name}"
 
 
@@ -226,22 +229,22 @@ def _why(operation: Operation, bucket: Bucket) -> str:
 
 
 def _blames_token(answer: Answer) -> bool:
-    """Whether a new token may help. Where a role is missing it would not, and the call that finds
-    this out again would cost a quota that may grow by one in 45 seconds."""
+    """Whether a new token may help. It does not help if a role is missing, and a repeated call
+    would cost a token of a quota that may refill once in 45 seconds."""
     if answer.status not in (401, 403):
         return False
     fault = _fault(answer)
-    said = f"{fault.message} {fault.details}".lower()
-    return answer.status == 401 or "token" in said or "expired" in said
+    text = f"{fault.message} {fault.details}".lower()
+    return answer.status == 401 or "token" in text or "expired" in text
 
 
 def _expired(answer: Answer) -> bool:
-    """Whether the token was good, but is no more: then another one will do."""
+    """Whether the access token has expired: a new one will be accepted."""
     return answer.status in (401, 403) and "expired" in (_fault(answer).details or "").lower()
 
 
 def _announced_rate(answer: Answer) -> float | None:
-    """x-amzn-RateLimit-Limit, where it is a number: some gateways send words."""
+    """x-amzn-RateLimit-Limit; None if it is not a number, since some gateways send words."""
     try:
         rate = float(answer.headers.get("x-amzn-ratelimit-limit", ""))
     except ValueError:
@@ -250,7 +253,7 @@ def _announced_rate(answer: Answer) -> float | None:
 
 
 def _announced_speed(answer: Answer) -> float:
-    """x-sandbox-speed of the project's own sandbox; 1 without it, which is Amazon's."""
+    """x-sandbox-speed of the project's own sandbox; 1, the speed of Amazon, without it."""
     try:
         speed = float(answer.headers.get("x-sandbox-speed", "1"))
     except ValueError:
@@ -259,28 +262,28 @@ def _announced_speed(answer: Answer) -> float:
 
 
 def _refuse(operation: Operation, answer: Answer, role: str) -> NoReturn:
-    """Every answer that is neither 200 nor 429, sorted by what the caller can do."""
+    """Raise the error for a response that is neither a success nor a 429."""
     fault = _fault(answer)
-    said = ": ".join(plain(text) for text in (fault.code, fault.message, fault.details) if text)
+    reason = ": ".join(plain(text) for text in (fault.code, fault.message, fault.details) if text)
     request = plain(answer.headers.get("x-amzn-requestid", "none"), 100)
-    text = f"{operation.name}: HTTP {answer.status} {said} (request id {request})"
+    text = f"{operation.name}: HTTP {answer.status} {reason} (request id {request})"
     if answer.status >= 500:
-        raise Retryable(f"Amazon cannot answer now. {text}")
+        raise Retryable(f"Amazon is not available. {text}")
     if answer.status == 400:
-        kind = Expired if "token" in said.lower() else Refused
+        kind = Expired if "token" in reason.lower() else Refused
         raise kind(f"Amazon refused the request. {text}")
     if answer.status in (401, 403):
         if "revoked" in (fault.details or "").lower():
             raise ConnectionLost(f"Amazon no longer accepts this connection. {text}")
         if _expired(answer):
             raise Retryable(f"Amazon's access tokens expire before they can be used. {text}")
-        raise Denied(f"{_lacking(role)} {text}")
+        raise Denied(f"{_missing_role(role)} {text}")
     if answer.status == 404:
-        raise Unknown(f"Amazon refused. {text}")
-    raise SourceError(f"Amazon refused. {text}")
+        raise Unknown(f"Amazon refused the request. {text}")
+    raise SourceError(f"Amazon refused the request. {text}")
 
 
-def _lacking(role: str) -> str:
+def _missing_role(role: str) -> str:
     if not role:
         return "The connection lacks a role or permission for this."
     return (
@@ -290,7 +293,7 @@ def _lacking(role: str) -> str:
 
 
 def _fault(answer: Answer) -> _Fault:
-    """The first error of the body, whichever of Amazon's two shapes it has."""
+    """The first error of the body, in either of Amazon's two shapes."""
     with suppress(*UNREADABLE):
         if errors := msgspec.json.decode(answer.body, type=_Faults).errors:
             return errors[0]

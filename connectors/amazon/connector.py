@@ -1,4 +1,4 @@
-"""The connector: what it reads, how it checks an account, and how it is opened."""
+"""The Amazon connector: its datasets, account check, claims and consent, and how it is opened."""
 
 import platform
 import re
@@ -10,20 +10,17 @@ from urllib.parse import urlencode
 
 import msgspec
 
-from connectors.amazon import account, datasets, kinds, pages, shipments
+from connectors.amazon import account
 from connectors.amazon.answers import UNREADABLE, decode, plain
 from connectors.amazon.auth import Tokens
 from connectors.amazon.claims import RULES, find_claims, rule_windows
-from connectors.amazon.client import Client, Denied
+from connectors.amazon.client import AmazonClient, Denied
 from connectors.amazon.clock import SourceClock
 from connectors.amazon.connection import SellerSettings
-from connectors.amazon.desk import LOOKS, REPORT_SECONDS, took
-from connectors.amazon.documents import Kind
+from connectors.amazon.context import ReadContext
+from connectors.amazon.datasets import DATASETS
 from connectors.amazon.marketplaces import REGIONS
-from connectors.amazon.orders import planned, read_orders
-from connectors.amazon.plan import way
 from connectors.amazon.profile import profile
-from connectors.amazon.reports import Reader
 from connectors.amazon.settings import (
     ENVIRONMENTS,
     SELLER_CENTRAL,
@@ -48,7 +45,6 @@ from connectors.base import (
     SourceError,
     Undetectable,
     Waiting,
-    Way,
     Window,
 )
 from connectors.http import open_http
@@ -56,34 +52,22 @@ from connectors.quota import Buckets
 
 VERSION = "0.1"
 UNSEEN = "account:unseen"
-"""What is learned of a connection whose account may not be read: why."""
+"""The key under which a connection remembers why its account may not be read."""
 
 
 class AmazonConnector:
-    """A seller's account: what was ordered, stocked, paid and returned, and what became of it."""
+    """Reads a seller's account through the Selling Partner API."""
 
     name = "amazon"
     label = "Amazon"
     settings = SellerSettings
     rules: Sequence[ClaimRule] = tuple(
-        ClaimRule(rule.code, getattr(rule, "title", "") or rule.name, rule.sentence)
-        for rule in RULES
+        ClaimRule(rule.code, rule.title, rule.sentence) for rule in RULES
     )
-    datasets: Sequence[Dataset] = (
-        datasets.ORDERS,
-        datasets.INVENTORY,
-        datasets.TRANSACTIONS,
-        kinds.REIMBURSEMENTS,
-        kinds.LEDGER,
-        kinds.RETURNS,
-        kinds.REMOVALS,
-        kinds.FEES,
-        kinds.STOCK,
-        shipments.SHIPMENTS,
-    )
+    datasets: Sequence[Dataset] = tuple(dataset.about for dataset in DATASETS.values())
 
     def __init__(
-        self, settings: AmazonSettings, client: Client, tokens: Tokens, clock: SourceClock
+        self, settings: AmazonSettings, client: AmazonClient, tokens: Tokens, clock: SourceClock
     ) -> None:
         self._settings = settings
         self._client = client
@@ -92,27 +76,25 @@ class AmazonConnector:
         self._windows = rule_windows(settings.claim_windows)
 
     async def check(self, connection: Connection, waiting: Waiting) -> Account:
-        """The seller's store and marketplaces, by getMarketplaceParticipations; and the seller's
-        id, unless it is known, by listTransactions."""
-        _validate(connection)
+        """The seller's store and marketplaces by getMarketplaceParticipations; and the seller's id
+        by listTransactions, unless it is known already."""
+        _validate(connection.settings)
         waiting = self._clock.announcing(waiting)
         try:
-            body = await self._client.call(connection, datasets.PARTICIPATIONS, {}, waiting)
+            body = await self._client.call(connection, account.PARTICIPATIONS, {}, waiting)
         except Denied as error:
             if not connection.settings.marketplace_ids:
                 raise SourceError(
-                    f"{error} Or give marketplaceIds: then it is not needed."
+                    f"{error} Or give marketplaceIds: then the role is not needed."
                 ) from None
             return Account("", learned={UNSEEN: str(error)})
-        found = decode(body, _Participations, "the account").payload
-        taking_part = [each for each in found if each.participation.isParticipating]
+        payload = decode(body, _Participations, "the account").payload
+        stores = [store for store in payload if store.participation.isParticipating]
         marketplaces = (
-            *(each.marketplace.id for each in taking_part),
+            *(store.marketplace.id for store in stores),
             *profile(connection.settings.environment).places.get(connection.settings.region, ()),
         )
-        if absent := [
-            each for each in connection.settings.marketplace_ids if each not in marketplaces
-        ]:
+        if absent := [id for id in connection.settings.marketplace_ids if id not in marketplaces]:
             raise InvalidConnection(
                 {
                     "marketplaceIds": f"The seller does not sell in {', '.join(absent)}; "
@@ -120,38 +102,27 @@ class AmazonConnector:
                 }
             )
         chosen = connection.settings.marketplace_ids or tuple(
-            each for each in marketplaces if each in REGIONS[connection.settings.region]
+            id for id in marketplaces if id in REGIONS[connection.settings.region]
         )
         if not chosen:
-            nowhere = f"The seller sells in no marketplace of region {connection.settings.region}."
+            nowhere = f"The seller has no marketplace in region {connection.settings.region}."
             raise InvalidConnection({"region": nowhere})
         seller = connection.account_id
         return Account(
             id=seller or await account.seller_of(self._client, self._clock, connection),
-            name=next((plain(each.storeName or "") for each in taking_part), ""),
+            name=next((plain(store.storeName or "") for store in stores), ""),
             settings=msgspec.structs.replace(connection.settings, marketplace_ids=chosen),
             learned={
-                **self._client.learned(connection, [datasets.PARTICIPATIONS]),
+                **self._client.learned(connection, [account.PARTICIPATIONS]),
                 **({UNSEEN: ""} if connection.learned.get(UNSEEN) else {}),
             },
         )
 
     def plan(self, connection: Connection, windows: Mapping[str, Window]) -> Plan:
-        return {name: self._way(connection, name, window) for name, window in windows.items()}
-
-    def _way(self, connection: Connection, name: str, window: Window) -> Way:
-        if name == datasets.ORDERS.name:
-            return way(planned(self._client, connection, window))
-        if kind := kinds.KINDS.get(name):
-            return Way("report", self._report_seconds(connection, kind, window))
-        return Way("pages")
-
-    def _report_seconds(self, connection: Connection, kind: Kind, window: Window) -> float:
-        """As long as the last ones of the dataset took, else what one usually takes: it is made
-        beside the others."""
-        types = {part.type for part in kind.parts(connection, window)}
-        known = [seconds for each in types if (seconds := took(connection, each))]
-        return max(known, default=REPORT_SECONDS / self._client.speed) * LOOKS
+        return {
+            name: DATASETS[name].plan(self._client, connection, window)
+            for name, window in windows.items()
+        }
 
     async def read(
         self,
@@ -161,54 +132,38 @@ class AmazonConnector:
         cursor: Cursor | None,
         waiting: Waiting,
     ) -> AsyncIterator[Page]:
-        """Values are validated where they are read; whatever an answer holds that was not foreseen
-        there costs this dataset only."""
+        """Readers validate the values that they use. An invalid value that they do not expect fails
+        this dataset only."""
         waiting = self._clock.announcing(waiting)
         try:
             if not self._clock.known and profile(connection.settings.environment).cases is None:
-                # The login tells Amazon's time, too.
+                # The response of the login also carries Amazon's time.
                 await self._tokens.get(connection.settings.refresh_token, waiting)
-            window = self._clock.window(window)
-            async for page in self._read(connection, dataset, window, cursor, waiting):
+            context = ReadContext(
+                self._client, self._clock, connection, self._clock.window(window), waiting
+            )
+            async for page in DATASETS[dataset.name].read(context, cursor):
                 yield page if cursor else _with_unseen(connection, page)
-        except UNREADABLE as error:  # a TypeError or a KeyError would be a fault of ours
+        except UNREADABLE as error:  # not TypeError or KeyError, which are bugs of our own
             text = plain(f"{type(error).__name__}: {error}", 200)
             raise SourceError(
-                f"Amazon's answers about {dataset.label} hold a value that cannot be used ({text})."
+                f"Amazon's responses about {dataset.label} contain an invalid value ({text})."
             ) from error
 
-    def _read(
-        self,
-        connection: Connection,
-        dataset: Dataset,
-        window: Window,
-        cursor: Cursor | None,
-        waiting: Waiting,
-    ) -> AsyncIterator[Page]:
-        client, clock = self._client, self._clock
-        if dataset.name == datasets.ORDERS.name:
-            return read_orders(client, clock, connection, window, cursor, waiting)
-        if dataset.name == shipments.SHIPMENTS.name:
-            return shipments.read_shipments(client, connection, window, cursor, waiting)
-        if kind := kinds.KINDS.get(dataset.name):
-            return Reader(client, clock, kind, connection, window, waiting).read(cursor)
-        source = datasets.SOURCES[dataset.name]
-        found = pages.read(client, source, connection, window, cursor, waiting)
-        return account.naming(found, connection) if dataset.tells_account else found
-
     def detect(self, records: Records, as_of: datetime) -> Findings:
-        found = find_claims(records, as_of, self._windows)
-        if not found.ran:
+        findings = find_claims(records, as_of, self._windows)
+        if not findings.ran:
             needed = dict.fromkeys(name for rule in RULES for name in rule.inputs)
             lacks = ", ".join(name for name in needed if not records.complete(name))
             raise Undetectable(
-                "Claims are unknown, which is not a count of zero: no rule has all that it needs, "
-                f"since not all was read of {lacks}."
+                "Claims are unknown, which does not mean that there are none: no rule has all its "
+                f"inputs. Not completely read: {lacks}."
             )
-        return found
+        return findings
 
     def authorize_url(self, settings: Mapping[str, Any], state: str, redirect_uri: str) -> str:
-        """The consent page of Seller Central (developer docs, "Website authorization workflow")."""
+        """The address of Seller Central's consent page (developer docs, "Website authorization
+        workflow")."""
         region = str(settings["region"]).upper()
         if region not in SELLER_CENTRAL:
             raise InvalidConnection({"region": f"Must be one of {', '.join(SELLER_CENTRAL)}."})
@@ -224,29 +179,29 @@ class AmazonConnector:
 
     async def exchange(self, answer: Mapping[str, str], redirect_uri: str) -> Granted:
         if not (code := answer.get("spapi_oauth_code")):
-            raise ConnectionLost("Amazon sent no code: the consent was not given. Begin again.")
+            raise ConnectionLost("Amazon sent no code: consent was not given. Start again.")
         token = await self._tokens.exchange(code, redirect_uri)
-        return Granted(
-            {"refreshToken": token}, account.acceptable(answer.get("selling_partner_id"))
-        )
+        seller = account.valid_seller(answer.get("selling_partner_id"))
+        return Granted({"refreshToken": token}, seller)
 
 
 @asynccontextmanager
 async def open_connector(
     environ: Mapping[str, str], clock: Clock
 ) -> AsyncIterator[AmazonConnector]:
-    """Open once a process: HTTP connections, tokens and quotas are shared by every sync."""
+    """Open the connector once per process: all syncs share its HTTP connections, tokens and
+    quotas."""
     settings = read_settings(environ)
     source, public = SourceClock(clock), not settings.sp_api_url
     agent = _user_agent(settings)
-    async with open_http(source, agent, public=public, dated=source.heard) as http:
+    async with open_http(source, agent, public=public, dated=source.observe) as http:
         tokens = Tokens(settings, http, source)
-        client = Client(settings, http, tokens, Buckets(source), source)
+        client = AmazonClient(settings, http, tokens, Buckets(source), source)
         yield AmazonConnector(settings, client, tokens, source)
 
 
 def _with_unseen(connection: Connection, page: Page) -> Page:
-    """A sync says once why the account could not be seen when it was connected."""
+    """The page with a warning if the account could not be read when it was connected."""
     if page.warning or not (why := connection.learned.get(UNSEEN)):
         return page
     text = f"The account's name and marketplaces could not be read. {why}"
@@ -254,30 +209,24 @@ def _with_unseen(connection: Connection, page: Page) -> Page:
 
 
 def _user_agent(settings: AmazonSettings) -> str:
-    """In the form that Amazon asks for: AppId/Version (Language=…; Platform=…)."""
+    """In the form that Amazon requires: AppId/Version (Language=…; Platform=…)."""
     application = settings.app_id or "seller-sync"
     language = f"Language=Python/{platform.python_version()}"
     return f"{application}/{VERSION} ({language}; Platform={platform.system()})"
 
 
-def _validate(connection: Connection) -> None:
-    """What can be told without asking Amazon. Raises InvalidConnection."""
-    wrong = {}
-    if connection.settings.region not in REGIONS:
+def _validate(settings: SellerSettings) -> None:
+    """Check what can be checked without a call. Raises InvalidConnection."""
+    wrong, region = {}, settings.region
+    if region not in REGIONS:
         wrong["region"] = f"Must be one of {', '.join(REGIONS)}."
-    elif foreign := [
-        each
-        for each in connection.settings.marketplace_ids
-        if each not in REGIONS[connection.settings.region]
-    ]:
-        wrong["marketplaceIds"] = (
-            f"{', '.join(foreign)} is not in region {connection.settings.region}."
-        )
-    if connection.settings.environment not in ENVIRONMENTS:
+    elif foreign := [id for id in settings.marketplace_ids if id not in REGIONS[region]]:
+        wrong["marketplaceIds"] = f"{', '.join(foreign)} is not in region {region}."
+    if settings.environment not in ENVIRONMENTS:
         wrong["environment"] = f"Must be one of {', '.join(ENVIRONMENTS)}."
-    if not connection.settings.refresh_token:
+    if not settings.refresh_token:
         wrong["refreshToken"] = "Must not be empty."
-    elif not re.fullmatch("[!-~]{1,4096}", connection.settings.refresh_token):
+    elif not re.fullmatch("[!-~]{1,4096}", settings.refresh_token):
         wrong["refreshToken"] = "Must be visible ASCII, at most 4,096 characters."
     if wrong:
         raise InvalidConnection(wrong)

@@ -1,4 +1,4 @@
-"""Amazon's marketplaces, and the country a row belongs to. One table for reading and for claims."""
+"""The table of Amazon's marketplaces, and the country of a row. Used for reading and for claims."""
 
 from collections.abc import Mapping
 from functools import lru_cache
@@ -7,7 +7,7 @@ import msgspec
 
 
 class Marketplace(msgspec.Struct, frozen=True):
-    """A store of Amazon's: its country (ISO 3166), regional endpoint and currency (ISO 4217)."""
+    """A marketplace with its country (ISO 3166), regional endpoint and currency (ISO 4217)."""
 
     id: str
     country: str
@@ -43,21 +43,21 @@ MARKETPLACES = (
 )
 
 EUROPE = "EU"
-"""Stands for a country of the European Union where only the euro is known."""
+"""Stands for any country of the European Union, for rows of which only the euro is known."""
 
 UNION = frozenset({EUROPE, "AT", "BE", "DE", "ES", "FR", "IE", "IT", "NL", "PL", "SE"})
 
 REGIONS: Mapping[str, frozenset[str]] = {
-    region: frozenset(each.id for each in MARKETPLACES if each.region == region)
+    region: frozenset(entry.id for entry in MARKETPLACES if entry.region == region)
     for region in ("NA", "EU", "FE")
 }
 """The ids of the marketplaces that each regional endpoint serves."""
 
-COUNTRIES: Mapping[str, str] = {each.id: each.country for each in MARKETPLACES}
+COUNTRIES: Mapping[str, str] = {entry.id: entry.country for entry in MARKETPLACES}
 """The country of each marketplace, by its id."""
 
-_BY_CURRENCY = {each.currency: each.country for each in MARKETPLACES} | {"EUR": EUROPE}
-_CURRENCIES = {each.country: each.currency for each in MARKETPLACES} | dict.fromkeys(
+_BY_CURRENCY = {entry.currency: entry.country for entry in MARKETPLACES} | {"EUR": EUROPE}
+_CURRENCIES = {entry.country: entry.currency for entry in MARKETPLACES} | dict.fromkeys(
     UNION - {"SE", "PL"}, "EUR"
 )
 
@@ -66,8 +66,8 @@ _CURRENCIES = {each.country: each.currency for each in MARKETPLACES} | dict.from
 def place(marketplace: str = "", country: str = "", currency: str = "") -> str:
     """The country of a row, by the first argument that determines one; empty if none does."""
     code = country.upper()
-    known = "GB" if code == "UK" else code if len(code) == 2 and code.isalpha() else ""
-    return COUNTRIES.get(marketplace) or known or _BY_CURRENCY.get(currency.upper(), "")
+    given = "GB" if code == "UK" else code if len(code) == 2 and code.isalpha() else ""
+    return COUNTRIES.get(marketplace) or given or _BY_CURRENCY.get(currency.upper(), "")
 
 
 def currency_of(country: str) -> str:

@@ -1,178 +1,191 @@
-"""An operation read page by page: its parts, its bookmark, what to do when a token expires or an
-answer is too large."""
+"""Reads an operation page by page. The only implementation of page tokens: what happens when a
+token expires or repeats, and when a response is too large."""
 
 import hashlib
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
-from typing import Annotated
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from datetime import datetime, timedelta
 
 import msgspec
 
 from connectors.amazon.answers import tolerant
-from connectors.amazon.client import Client, Expired, Operation, Refused
+from connectors.amazon.client import AmazonClient, Expired, Operation, Refused
+from connectors.amazon.context import AmazonDataset, ReadContext
+from connectors.amazon.page_bookmark import MOST_SHARE, PageBookmark, advanced, opened
 from connectors.amazon.profile import profile
 from connectors.amazon.repeats import MOST_STALE, Endless, Repeats, endless
-from connectors.base import Connection, Cursor, Page, Record, Retryable, Waiting, Window
+from connectors.amazon.times import stamp
+from connectors.base import Connection, Cursor, Dataset, Page, Record, Retryable, Way, Window
 
 MOST_RESTARTS = 5
-"""How often a part is begun again, because the token of its next page died, without getting any
-further than before."""
-SETTLED = timedelta(minutes=2, seconds=5)
-"""Amazon wants every "before" to be over two minutes ago; a little more forgives a clock."""
-LARGEST_PAGE = 100
+"""How often a part is restarted because the token of its next page expired, without getting further
+than before."""
 HAD = "had:{}"
-"""What is learned of a connection for which an operation has brought a record."""
+"""The key under which a connection remembers that an operation has returned a record."""
 SMALL_PAGE = 5
 SMALL_STRETCH = timedelta(hours=1)
-"""What is asked for where more was refused: it may have been too large. There is no third size: an
-answer of Amazon has 10 MB at most, which one order or one hour never has."""
-MOST_SHARE = 0.99
-"""What lies behind a page that is not the last."""
+"""What is requested after a larger request was refused: its response may have been too large. A
+third, smaller size is not needed: Amazon's limit is 10 MB, which one order or one hour never
+has."""
 
-Moment = Annotated[datetime, msgspec.Meta(tz=True)]
-Count = Annotated[int, msgspec.Meta(ge=1, le=10**8)]
+Params = Mapping[str, str]
 
 
-class Bookmark(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Our cursor: which part of the dataset (a marketplace, a span of time), the token of its next
-    page, and what the estimate is computed from: the pages so far, the share of the dataset that
-    lies behind, and the span of time that the part's records cover.
+class MalformedResponse(Retryable):
+    """A response does not have the documented shape."""
 
-    Where an answer was too large: how many records are asked for at once (`size`), or how many
-    `seconds` of the part, from `since` on. `bare`: without what the source calls optional. `cut`:
-    why the dataset is not whole, although its parts are read."""
 
-    part: Annotated[int, msgspec.Meta(ge=0)] = 0
-    token: str | None = None
-    pages: int = 0
-    share: float = 0.0
-    oldest: Moment | None = None
-    newest: Moment | None = None
-    size: Count | None = None
-    since: Moment | None = None
-    seconds: Count | None = None
-    bare: bool = False
-    cut: str = ""
+class TokensExpire(Retryable):
+    """The tokens of an operation expire before they can be used."""
 
 
 class Slice(msgspec.Struct, frozen=True):
-    """What one answer held: the raw records, the token of the next page."""
+    """The content of one response: the raw records, and the token of the next page."""
 
     records: Sequence[msgspec.Raw]
     token: str | None
 
 
-class Source(msgspec.Struct, frozen=True):
-    """One dataset's way of being read. Each part has its own parameters and its own tokens.
+class Pagination(msgspec.Struct):
+    """The `pagination` object of responses."""
 
-    `nothing` says what a refusal (400) of a part's first page means, where it means that the part
-    is empty; "" where it does not, None where it never does.
+    nextToken: str | None = None
 
-    What makes an answer smaller: the parameter that says how many records it may hold, or the two
-    between whose moments they lie. `optional` is a parameter that asks for more than there must be.
-    `most_empty` is how many pages in a row may be empty before the next one that is not."""
+
+class PagedSource(msgspec.Struct, frozen=True):
+    """How a dataset is read page by page. Each part has its own parameters and its own tokens."""
 
     operation: Operation
+    #: The parameter that carries the token of the next page.
     token_parameter: str
-    parts: Callable[[Connection, Window], Sequence[Mapping[str, str]]]
+    #: The parameters of the first page of each part.
+    parts: Callable[[Connection, Window], Sequence[Params]]
+    #: Splits a response.
     slice: Callable[[bytes], Slice]
-    record: Callable[[msgspec.Raw, Mapping[str, str]], Record]
+    #: Reads one raw record. Raises ValueError if it is unreadable.
+    record: Callable[[msgspec.Raw, Params], Record]
+    #: The parameters of further pages, made of the part's; the token is added.
+    following: Callable[[Params], Params] = lambda part: part
+    #: The operation of further pages, where it is another one.
+    next_operation: Operation | None = None
+    #: What replaces the `{}` in the operation's path.
+    argument: str = ""
+    #: The parameter that limits the records of a response; smaller values make it smaller.
     size_parameter: str = ""
+    #: The parameters that limit the time span of a response, where no size can be given.
     span_parameters: tuple[str, str] | None = None
-    nothing: Callable[[Connection], str] | None = None
+    #: A parameter that requests additional data and may be omitted.
     optional: str = ""
+    #: Interprets a refused first page (400): the message for the user if it means that the part is
+    #: empty, else "". None if it never means that.
+    nothing: Callable[[Connection], str] | None = None
+    #: How many pages in a row may be empty before one that is not.
     most_empty: int = MOST_STALE
+    #: Completes the records of a page by further calls. Also receives whether a page follows.
+    completed: Callable[[Params, Sequence[Record], bool], Awaitable[Sequence[Record]]] | None = None
+    #: The operations of these calls: their quotas are remembered too.
+    others: Sequence[Operation] = ()
+
+
+def paged(about: Dataset, source: PagedSource) -> AmazonDataset:
+    """The dataset of a source."""
+
+    def read_source(context: ReadContext, cursor: Cursor | None) -> AsyncIterator[Page]:
+        return read(context, source, cursor)
+
+    return AmazonDataset(about, read_source, by_pages)
+
+
+def by_pages(client: AmazonClient, connection: Connection, window: Window) -> Way:
+    """The plan of a dataset whose number of pages is unknown."""
+    return Way("pages")
 
 
 async def read(
-    client: Client,
-    source: Source,
-    connection: Connection,
-    window: Window,
-    cursor: Cursor | None,
-    waiting: Waiting,
-) -> AsyncIterator[Page]:
-    """Every page from the cursor on. A token that expired means that its part is read again from
-    the start (the same records come again).
+    context: ReadContext, source: PagedSource, cursor: Cursor | None
+) -> AsyncGenerator[Page, None]:
+    """Yield every page from the cursor on.
 
-    A call that is refused for another reason is made once with much less asked for, since its
-    answer may be too large (10 MB are the most); then twice as much each time that goes well. A
-    first page is then asked for once without what is optional, a later one once more from the start
-    of its part. If that is refused too, raises Refused.
+    If a token has expired, its part is read again from the start, and the same records come again.
 
-    A part whose pages bring nothing new ends, whatever token they name. Raises Endless after the
-    last page, where a part ended so or what is optional was refused."""
-    reading = _Reading(client, source, connection, window, cursor, waiting)
-    async for page in reading.pages():
+    If a call is refused for another reason, its response may be too large (the limit is 10 MB). It
+    is repeated once with a much smaller size, which then doubles with each success. Next, a first
+    page is requested without the optional parameter, and for a later page the part is restarted
+    once. If that is refused too, raises Refused.
+
+    A part whose pages bring nothing new is ended, even if it names a further token. In this case,
+    and if the optional parameter was refused, raises Endless after the last page."""
+    async for page in _PagedRead(context, source, cursor).pages():
         yield page
 
 
-class _Reading:
-    """One reading: `repeats` is of this part, or of its stretch, since it was begun."""
+class _PagedRead:
+    """The state of one read. `_repeats` belongs to the current part, or to its current stretch."""
 
-    def __init__(
-        self,
-        client: Client,
-        source: Source,
-        connection: Connection,
-        window: Window,
-        cursor: Cursor | None,
-        waiting: Waiting,
-    ) -> None:
-        self._client = client
+    def __init__(self, context: ReadContext, source: PagedSource, cursor: Cursor | None) -> None:
+        self._client = context.client
+        self._connection = context.connection
+        self._window = context.window
+        self._waiting = context.waiting
         self._source = source
-        self._connection = connection
-        self._window = window
-        self._waiting = waiting
-        self._parts = source.parts(connection, window)
-        self._mark = _opened(cursor, len(self._parts))
+        self._parts = source.parts(context.connection, context.window)
+        self._mark = opened(cursor, len(self._parts))
         self._warning = ""
-        self._single = profile(connection.settings.environment).single(source.operation.name)
+        self._single = profile(context.connection.settings.environment).single(
+            source.operation.name
+        )
         self._begin()
 
     def _begin(self) -> None:
-        """A part, or a stretch of it."""
+        """Start a part, or a stretch of it."""
         self._repeats = Repeats(self._source.most_empty)
         self._furthest = self._restarts = 0
 
     async def pages(self) -> AsyncIterator[Page]:
+        source = self._source
         if not self._parts:
             yield Page([], share=1.0)
         while self._mark.part < len(self._parts):
             part = self._parts[self._mark.part]
             body = await self._body()
-            found = Slice([], None) if body is None else _decode(self._source, body)
+            content = Slice([], None) if body is None else _decode(source, body)
             await self._client.turns.take()
-            records = [_record(self._source, raw, part) for raw in found.records]
+            records: Sequence[Record] = [_record(source, raw, part) for raw in content.records]
             if self._mark.bare:
-                records = [_bare(each) for each in records]
-            self._turn(found.token, records)
+                records = [_bare(record) for record in records]
+            if source.completed:
+                records = await source.completed(part, records, bool(content.token))
+            self._advance(content.token, records)
             yield self._page(records)
         if self._mark.cut:
             raise Endless(self._mark.cut)
 
     async def _body(self) -> bytes | None:
-        """The answer to the next call; None where the part is empty."""
+        """The response to the next call; None if the part is empty."""
+        source = self._source
         while True:
+            operation, argument = source.operation, source.argument
+            if self._mark.token and source.next_operation:
+                operation, argument = source.next_operation, ""
             try:
                 return await self._client.call(
-                    self._connection, self._source.operation, self._params(), self._waiting
+                    self._connection, operation, self._params(), self._waiting, argument
                 )
             except Refused as refused:
-                other = None if isinstance(refused, Expired) else self._otherwise(refused)
-                if other:
-                    self._mark = other
+                reduced = None if isinstance(refused, Expired) else self._reduced(refused)
+                if reduced:
+                    self._mark = reduced
                 elif self._mark.token:
-                    self._begin_again(refused)
-                elif self._source.nothing and (why := self._source.nothing(self._connection)):
+                    self._restart(refused)
+                elif source.nothing and (why := source.nothing(self._connection)):
                     self._warning = why
                     return None
                 else:
                     raise
 
-    def _params(self) -> Mapping[str, str]:
+    def _params(self) -> Params:
         source, mark = self._source, self._mark
-        params = dict(self._parts[mark.part])
+        part = self._parts[mark.part]
+        params = dict(source.following(part) if mark.token else part)
         if mark.size and source.size_parameter:
             params[source.size_parameter] = str(mark.size)
         if mark.seconds and source.span_parameters:
@@ -184,19 +197,22 @@ class _Reading:
             params[source.token_parameter] = mark.token
         return params
 
-    def _otherwise(self, refused: Refused) -> Bookmark | None:
-        """The bookmark from which less is asked for; None where that was done already."""
+    # Refused requests -----------------------------------------------------------------------------
+
+    def _reduced(self, refused: Refused) -> PageBookmark | None:
+        """The bookmark for a smaller request; None if the request was reduced already."""
         mark, optional = self._mark, self._source.optional
         if mark.token or not optional:
             return self._smaller()
         if mark.bare:
             return None
         if optional.lower() in str(refused).lower():
-            return self._without()
-        return self._smaller() or self._without()
+            return self._without_optional()
+        return self._smaller() or self._without_optional()
 
-    def _smaller(self) -> Bookmark | None:
-        """Smaller pages go on with the same token, a shorter stretch begins with a first page."""
+    def _smaller(self) -> PageBookmark | None:
+        """A smaller page continues with the same token; a shorter stretch starts with a first
+        page."""
         mark = self._mark
         if self._source.size_parameter:
             return None if mark.size == SMALL_PAGE else _replaced(mark, size=SMALL_PAGE)
@@ -209,173 +225,130 @@ class _Reading:
         seconds = int(SMALL_STRETCH.total_seconds())
         return _replaced(mark, token=None, since=span.since, seconds=seconds)
 
-    def _without(self) -> Bookmark:
-        """The parameters of a reading may not change while its tokens are in use: this is for all
-        pages of the part."""
+    def _without_optional(self) -> PageBookmark:
+        """For all pages of the part, since parameters must not change while tokens are in use."""
         name, optional = self._source.operation.name, self._source.optional
-        why = f"{name} refused {optional}: what that asks for is missing in what was read."
+        why = f"{name} refused {optional}: the data that it requests is missing in what was read."
         return _replaced(self._mark, bare=True, size=None, cut=why)
 
-    def _part(self) -> Window:
-        """The span of time of the part in work."""
-        part = self._parts[self._mark.part]
-        since, until = (part[name] for name in self._source.span_parameters or ())
-        return Window(datetime.fromisoformat(since), datetime.fromisoformat(until))
-
-    def _span(self) -> Window:
-        """The stretch of it that is in work: all of it, unless an answer was too large."""
-        part, mark = self._part(), self._mark
-        since = mark.since or part.since
-        until = since + timedelta(seconds=mark.seconds) if mark.seconds else part.until
-        return Window(since, min(until, part.until))
-
-    def _begin_again(self, refused: Refused) -> None:
-        """The part, from its first page. Where no token is blamed, that is done once."""
+    def _restart(self, refused: Refused) -> None:
+        """Restart the part from its first page; only once if the refusal does not name the
+        token."""
         operation = self._source.operation.name
         self._restarts += 1
         if not isinstance(refused, Expired) and self._restarts > 1:
             raise refused
         if self._restarts > MOST_RESTARTS:
-            raise Retryable(
+            raise TokensExpire(
                 f"{operation}: the next page's token expired {self._restarts} times before it "
                 "could be used. Try again later."
             ) from None
         self._mark = _replaced(self._mark, token=None, size=None)
         self._repeats = Repeats(self._source.most_empty)
 
-    def _turn(self, token: str | None, records: Sequence[Record]) -> None:
-        """The bookmark goes behind the page that was read."""
-        more = token if not self._single else None
-        why = self._repeats.note(each.id for each in records) if more else ""
-        if not more or why:
+    # Time spans -----------------------------------------------------------------------------------
+
+    def _part_span(self) -> Window:
+        """The time span of the current part."""
+        part = self._parts[self._mark.part]
+        since, until = (part[name] for name in self._source.span_parameters or ())
+        return Window(datetime.fromisoformat(since), datetime.fromisoformat(until))
+
+    def _span(self) -> Window:
+        """The current stretch of the part: all of it, unless a response was too large."""
+        part, mark = self._part_span(), self._mark
+        since = mark.since or part.since
+        until = since + timedelta(seconds=mark.seconds) if mark.seconds else part.until
+        return Window(since, min(until, part.until))
+
+    # Progress -------------------------------------------------------------------------------------
+
+    def _advance(self, token: str | None, records: Sequence[Record]) -> None:
+        """Move the bookmark past the page that was read."""
+        following = token if not self._single else None
+        why = self._repeats.note(record.id for record in records) if following else ""
+        if not following or why:
             if why and not self._mark.cut:
                 self._mark = _replaced(self._mark, cut=endless(self._source.operation.name, why))
             self._mark = self._next_stretch() or self._next_part()
             self._begin()
             return
-        times = [each.at for each in records if each.at]
-        self._mark = _turned(self._mark, more, times, self._window, len(self._parts))
+        times = [record.at for record in records if record.at]
+        self._mark = advanced(self._mark, following, times, self._window, len(self._parts))
         if self._repeats.count > self._furthest:
             self._furthest, self._restarts = self._repeats.count, 0
 
-    def _next_part(self) -> Bookmark:
+    def _next_part(self) -> PageBookmark:
         mark, parts = self._mark, len(self._parts)
         share = (mark.part + 1) / parts
-        return Bookmark(mark.part + 1, None, mark.pages + 1, share, cut=mark.cut)
+        return PageBookmark(mark.part + 1, None, mark.pages + 1, share, cut=mark.cut)
 
-    def _next_stretch(self) -> Bookmark | None:
-        """The one behind the stretch that was read, and twice as long; None behind the last."""
+    def _next_stretch(self) -> PageBookmark | None:
+        """The next stretch, twice as long as the one that was read; None after the last."""
         mark = self._mark
         if not mark.seconds:
             return None
-        done, part = self._span().until, self._part()
+        done, part = self._span().until, self._part_span()
         if done >= part.until:
             return None
         within = (done - part.since) / (part.until - part.since)
         share = max(mark.share, min((mark.part + within) / len(self._parts), MOST_SHARE))
-        at = Bookmark(mark.part, None, mark.pages + 1, share, cut=mark.cut)
-        return _replaced(at, since=done, seconds=mark.seconds * 2)
+        start = PageBookmark(mark.part, None, mark.pages + 1, share, cut=mark.cut)
+        return _replaced(start, since=done, seconds=mark.seconds * 2)
 
     def _page(self, records: Sequence[Record]) -> Page:
         mark, operation = self._mark, self._source.operation
         more = mark.part < len(self._parts)
         left = mark.pages * (1 - mark.share) / mark.share if mark.share else None
         bucket = self._client.bucket(self._connection, operation)
+        quotas = self._client.learned(self._connection, [operation, *self._source.others])
+        had = {HAD.format(operation.name): "1"} if self._source.nothing and records else {}
         return Page(
             records=records,
             cursor=Cursor(msgspec.json.encode(mark).decode()) if more or mark.cut else None,
             share=mark.share,
             seconds_left=bucket.seconds_for(max(left, 1.0)) if more and left is not None else None,
-            learned={
-                **self._client.learned(self._connection, [operation]),
-                **({HAD.format(operation.name): "1"} if self._source.nothing and records else {}),
-            },
+            learned={**quotas, **had},
             warning=self._warning,
         )
 
 
-def stretch(window: Window, part: int, parts: int) -> Window:
-    """The span of time of a part. (Parts that are marketplaces carry no times.)"""
-    whole = window.until - window.since
-    return Window(window.since + whole * part / parts, window.since + whole * (part + 1) / parts)
-
-
 def unreadable(raw: msgspec.Raw, error: Exception) -> Record:
-    """A record that costs itself only. Its id is made from its bytes, the same at every reading."""
+    """The record of raw data that cannot be read. Its id is a hash of the data, so that it is the
+    same at every read."""
     data = bytes(raw)
     digest = hashlib.blake2b(data, digest_size=8).hexdigest()
     return Record(f"unreadable-{digest}", data, error=f"Cannot be read: {error}")
 
 
-def utc(moment: datetime) -> datetime | None:
-    """The moment in UTC, which one without an offset is in already; None beyond the calendar."""
-    try:
-        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
-    except OverflowError:
-        return None
-
-
-def stamp(moment: datetime) -> str:
-    """UTC with a Z: an offset's plus sign would arrive as a space."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _opened(cursor: Cursor | None, parts: int) -> Bookmark:
-    """Where the cursor says. What another version wrote and this one cannot read means: from the
-    beginning."""
-    try:
-        mark = msgspec.json.decode(cursor, type=Bookmark) if cursor else Bookmark()
-    except ValueError:
-        return Bookmark()
-    ended = mark.part == parts and mark.cut
-    return mark if mark.part < parts or ended else Bookmark()
-
-
-def _turned(
-    mark: Bookmark, token: str, times: Sequence[datetime], window: Window, parts: int
-) -> Bookmark:
-    """The bookmark after a page that is not the last of its part.
-
-    The share is of time, where records carry one: what they cover, of that and what lies ahead.
-    Which way they are ordered shows in which end moved."""
-    size = mark.size * 2 if mark.size and mark.size * 2 < LARGEST_PAGE else None
-    turned = _replaced(mark, token=token, pages=mark.pages + 1, size=size)
-    span = stretch(window, mark.part, parts)
-    times = [each for each in times if span.since <= each <= span.until]
-    if not times:
-        return turned
-    oldest = min(mark.oldest or times[0], *times)
-    newest = max(mark.newest or times[0], *times)
-    earlier = (mark.oldest or times[0]) - oldest
-    later = newest - (mark.newest or times[0])
-    ahead = span.until - newest if later >= earlier else oldest - span.since
-    whole = newest - oldest + ahead
-    within = (newest - oldest) / whole if whole and (earlier or later) else 0.0
-    share = max(mark.share, min((mark.part + within) / parts, MOST_SHARE))
-    return _replaced(turned, share=share, oldest=oldest, newest=newest)
+def present(value: str, field: str) -> str:
+    """A value that must not be empty. Raises ValueError."""
+    if not value:
+        raise ValueError(f"{field} is empty")
+    return value
 
 
 _replaced = msgspec.structs.replace
 
 
 def _bare(record: Record) -> Record:
-    """Not the same version as the whole record, which may be read later."""
+    """With another version than the complete record, which may be read later."""
     version = f"{record.version} without options" if record.version else ""
     return _replaced(record, version=version)
 
 
-def _decode(source: Source, body: bytes) -> Slice:
+def _decode(source: PagedSource, body: bytes) -> Slice:
     try:
         return tolerant(source.slice, body)
-    except (ValueError, RecursionError) as error:  # no JSON, no UTF-8, nested without end
-        raise Retryable(
-            f"{source.operation.name}: the answer is not what the API promises ({error})."
+    except (ValueError, RecursionError) as error:  # not JSON, not UTF-8, endless nesting
+        raise MalformedResponse(
+            f"{source.operation.name}: the response does not have the documented shape ({error})."
         ) from error
 
 
-def _record(source: Source, raw: msgspec.Raw, params: Mapping[str, str]) -> Record:
+def _record(source: PagedSource, raw: msgspec.Raw, params: Params) -> Record:
     try:
-        bytes(raw).decode()  # the decoders look only at what they name
+        bytes(raw).decode()  # decoders check only the fields that they read
         return source.record(raw, params)
     except (ValueError, RecursionError) as error:
         return unreadable(raw, error)

@@ -1,9 +1,9 @@
-"""How each environment wants to be asked: production whatever one needs, Amazon's static sandbox a
-few literal requests.
+"""What each environment accepts: production every request, Amazon's static sandbox only a few
+literal ones.
 
-Those are written in Amazon's official models (github.com/amzn/selling-partner-api-models), at each
-answer under `x-amzn-api-sandbox`. The answers are fixed examples: of nobody's account, and the same
-for every caller."""
+Those are defined in Amazon's official models (github.com/amzn/selling-partner-api-models), at each
+response under `x-amzn-api-sandbox`. The responses are fixed examples, which belong to no account
+and are the same for every caller."""
 
 from collections.abc import Mapping, Sequence
 
@@ -15,7 +15,7 @@ UK, JAPAN, BRAZIL, US = "A1F83G8C2ARO7P", "A1VC38T7YXB528", "A2Q3Y263D00KWC", "A
 
 
 class Request(msgspec.Struct, frozen=True):
-    """What an operation is asked: its query, the argument of its path, its body."""
+    """The parameters of a call: its query, the argument of its path, its body."""
 
     params: Mapping[str, str]
     argument: str = ""
@@ -23,7 +23,7 @@ class Request(msgspec.Struct, frozen=True):
 
 
 class Pace(msgspec.Struct, frozen=True):
-    """A usage plan, and the name that its calls are counted under."""
+    """A usage plan, and the name under which its calls are counted."""
 
     name: str
     rate: float
@@ -31,37 +31,35 @@ class Pace(msgspec.Struct, frozen=True):
 
 
 class Profile(msgspec.Struct, frozen=True):
-    """An environment.
+    """An environment."""
 
-    `pace` is the usage plan that all operations share (None: each has its own). `cases` are the
-    only requests that are answered, by operation and region ("" for any); None: all are. `free` are
-    operations that answer to all the same; `lacks` says of others why they do not. `places` are
-    marketplaces by region in which its seller sells beside those that it tells."""
-
+    #: The usage plan that all operations share; None if each has its own.
     pace: Pace | None = None
+    #: The only accepted requests, by operation and region ("" for any); None if all are accepted.
     cases: Mapping[str, Mapping[str, Request]] | None = None
+    #: Operations that accept any request all the same.
     free: frozenset[str] = frozenset()
+    #: Why an operation has no example.
     lacks: Mapping[str, str] = {}
+    #: Marketplaces of the seller, by region, in addition to those that the environment reports.
     places: Mapping[str, Sequence[str]] = {}
 
-    def asked(self, operation: str, region: str, request: Request) -> Request:
-        """What is asked for a request. Raises Unknowable if nothing answers to it."""
+    def accepted(self, operation: str, region: str, request: Request) -> Request:
+        """The request to send in place of a request. Raises Unknowable if none is accepted."""
         if self.cases is None or operation in self.free:
             return request
         cases = self.cases.get(operation, {})
         if case := cases.get(region) or cases.get(""):
             return case
-        why = (
-            f"Amazon's static sandbox has no example of {operation}: what it would tell is unknown."
-        )
+        why = f"Amazon's static sandbox has no example of {operation}: its data is unknown."
         raise Unknowable(self.lacks.get(operation, why))
 
     def single(self, operation: str) -> bool:
-        """Whether its only answer is an example: the token of a next page in it leads nowhere."""
+        """Whether the operation has a single example: a page token in it leads nowhere."""
         return self.cases is not None and operation not in self.free
 
 
-# Without these words there is no match. The persons in the answers are Amazon's invention.
+# The sandbox matches these values literally. The persons in its examples are fictitious.
 _PERSONS = "BUYER,RECIPIENT,PROCEEDS"
 _WHOLE_ORDER = f"{_PERSONS},EXPENSE,PROMOTION,CANCELLATION,FULFILLMENT,PACKAGES"
 
@@ -76,7 +74,7 @@ SANDBOX = Profile(
     pace=Pace("sandbox", 5, 15),
     free=frozenset({"getMarketplaceParticipations", "getInventorySummaries"}),
     cases={
-        # None is of the United States; each region has one of its own.
+        # Each region has its own example; none is of the United States.
         "searchOrders": {
             "NA": _search(BRAZIL, "2024-12-20T00:00:00Z", f"{_PERSONS},FULFILLMENT,TAX,PAYMENT"),
             "EU": _search(
@@ -87,19 +85,19 @@ SANDBOX = Profile(
             ),
             "FE": _search(JAPAN, "2024-12-25T00:00:00Z", _WHOLE_ORDER),
         },
-        # It wants a token, though there was no page before.
+        # The example requires a token although no page precedes it.
         "listTransactions": {
             "": Request({"postedAfter": "2023-03-07", "nextToken": "jehgri34yo7jr9e8f984tr9i4o"})
         },
         "getShipments": {"": Request({"MarketplaceId": US, "QueryType": "SHIPMENT"})},
-        # Of another shipment than the one that is listed.
+        # The example is of another shipment than the one that getShipments returns.
         "getShipmentItemsByShipmentId": {"": Request({"MarketplaceId": US}, "FBA15DJ9SVVD")},
     },
     lacks=dict.fromkeys(
         ("getReports", "createReport", "getReport", "getReportDocument"),
-        "Amazon's static sandbox makes no such report: what it would tell is unknown there.",
+        "Amazon's static sandbox makes no such report: its data is unknown there.",
     ),
-    # Whichever region is asked, it tells of the United States only.
+    # In every region, the sandbox reports the United States only.
     places={"EU": (UK,), "FE": (JAPAN,)},
 )
 

@@ -1,4 +1,4 @@
-"""Whether pages still bring something new: a source may name next pages without end."""
+"""Detection of lists that never end: a source may name further pages without new records."""
 
 from collections import OrderedDict
 from collections.abc import Iterable
@@ -6,22 +6,23 @@ from collections.abc import Iterable
 from connectors.base import Unknowable
 
 MOST_STALE = 2
-"""Pages in a row without a new record, after which nothing new is expected."""
+"""Pages in a row without a new record, after which a list is ended."""
 MOST_PAGES = 100_000
-"""Pages of one part. At the quotas of Amazon they take half a day."""
+"""Pages of one list. At Amazon's quotas they take half a day."""
 REMEMBERED = 10_000
-"""Records whose ids are compared with those of later pages. Of older ones only whole pages are."""
+"""Record ids that are compared with those of later pages. Older records are compared by page."""
 
 
 class Endless(Unknowable):
-    """A part was ended, although the source named further pages: what they hold is unknown."""
+    """A list was ended although the source named further pages: what they hold is unknown."""
 
 
 class Repeats:
-    """Of one part, from its first page on. Keeps hashes only: at most REMEMBERED and MOST_PAGES.
+    """The pages of one list, from the first page on. Stores hashes only, at most REMEMBERED of ids
+    and MOST_PAGES of pages.
 
-    `most_empty` is how many pages in a row may be empty, of an operation that answers so before it
-    goes on."""
+    `most_empty` is how many pages in a row may be empty, for an operation that returns empty pages
+    between others."""
 
     def __init__(self, most_empty: int = MOST_STALE) -> None:
         self._most_empty = most_empty
@@ -31,17 +32,18 @@ class Repeats:
         self.count = self._stale = 0
 
     def note(self, ids: Iterable[str]) -> str:
-        """Why the part ends with this page, although there is a next one; empty if it goes on."""
-        found = {hash(each) for each in ids}
+        """Add a page that names a further one. Returns why the list ends here all the same; empty
+        if it continues."""
+        hashes = {hash(id) for id in ids}
         self.count += 1
-        self._stale = 0 if self._is_new(found) else self._stale + 1
-        self._remember(found)
-        if self._stale >= (MOST_STALE if found else self._most_empty):
+        self._stale = 0 if self._is_new(hashes) else self._stale + 1
+        self._remember(hashes)
+        if self._stale >= (MOST_STALE if hashes else self._most_empty):
             return f"the last {self._stale} brought nothing new"
         return f"{self.count:,} were read" if self.count >= MOST_PAGES else ""
 
-    def _is_new(self, ids: set[int]) -> bool:
-        return not ids <= self._ids.keys() and hash(frozenset(ids)) not in self._pages
+    def _is_new(self, hashes: set[int]) -> bool:
+        return not hashes <= self._ids.keys() and hash(frozenset(hashes)) not in self._pages
 
     def _remember(self, ids: set[int]) -> None:
         self._pages.add(hash(frozenset(ids)))
@@ -53,8 +55,8 @@ class Repeats:
 
 
 def endless(operation: str, why: str) -> str:
-    """For the user."""
+    """The message for the user."""
     return (
-        f"{operation} names further pages without end ({why}). What they would hold is unknown; a "
+        f"{operation} names further pages without end ({why}). What they contain is unknown; a "
         "later sync asks again."
     )

@@ -1,4 +1,4 @@
-"""The application's own settings, and Amazon's fixed addresses: hosts and consent pages."""
+"""The operator's settings of the connector, and Amazon's fixed addresses."""
 
 from collections.abc import Mapping
 from urllib.parse import urlsplit
@@ -15,27 +15,33 @@ SELLER_CENTRAL: Mapping[str, str] = {
     "EU": "https://sellercentral-europe.amazon.com",
     "FE": "https://sellercentral.amazon.co.jp",
 }
-"""Where a seller of each region consents; one consent is good for one region."""
+"""The site where a seller of each region consents. One consent is valid for one region."""
 
 ENVIRONMENTS = tuple(PROFILES)
 
 
 class Days(msgspec.Struct, frozen=True):
-    """Days after an event: the first and the last day on which a claim can be made."""
+    """The first and the last day after an event on which a claim can be made."""
 
     opens: int
     closes: int
 
 
 class AmazonSettings(msgspec.Struct, frozen=True):
-    """Read once from AMAZON_… in the environment; empty where unset."""
+    """The environment variables AMAZON_…; empty if unset."""
 
+    #: The application's credentials for Login with Amazon.
     client_id: str = ""
     client_secret: str = ""
+    #: The application's id in Seller Central.
     app_id: str = ""
+    #: Replaces the hosts of the API, for a sandbox.
     sp_api_url: str = ""
+    #: The address of Login with Amazon.
     lwa_url: str = ""
+    #: Replaces the sites of Seller Central, for a sandbox.
     consent_url: str = ""
+    #: Claim windows that replace the defaults, by country (or EU) and rule.
     claim_windows: Mapping[str, Mapping[str, Days]] = {}
 
     def __repr__(self) -> str:
@@ -43,6 +49,7 @@ class AmazonSettings(msgspec.Struct, frozen=True):
 
     @property
     def missing(self) -> tuple[str, ...]:
+        """The names of required variables that are not set."""
         needed = {"AMAZON_CLIENT_ID": self.client_id, "AMAZON_CLIENT_SECRET": self.client_secret}
         return tuple(name for name, value in needed.items() if not value)
 
@@ -55,7 +62,7 @@ class AmazonSettings(msgspec.Struct, frozen=True):
 
 
 def read_settings(environ: Mapping[str, str]) -> AmazonSettings:
-    """Raises Misconfigured, naming the variable."""
+    """Read the environment. Raises Misconfigured with the name of an invalid variable."""
     for name in ("AMAZON_SP_API_URL", "AMAZON_LWA_URL", "AMAZON_CONSENT_URL"):
         if environ.get(name) and not _is_address(environ[name]):
             raise Misconfigured(f"{name} must be an address like https://example.com.")
@@ -74,21 +81,23 @@ def _is_address(text: str) -> bool:
     try:
         given = urlsplit(text)
         return given.scheme in ("http", "https") and bool(given.hostname) and given.port != 0
-    except ValueError:  # a port that is none, or http://[
+    except ValueError:  # an invalid port, or http://[
         return False
 
 
 def _claim_windows(text: str) -> Mapping[str, Mapping[str, Days]]:
-    """Days in which claims open and close, by country (or EU) and rule: {"DE":{"R4":[45,105]}}."""
+    """Parse AMAZON_CLAIM_WINDOWS: the days when claims open and close, by country (or EU) and rule,
+    such as {"DE":{"R4":[45,105]}}."""
     if not text:
         return {}
     try:
-        found = msgspec.json.decode(text, type=dict[str, dict[str, tuple[int, int]]])
+        windows = msgspec.json.decode(text, type=dict[str, dict[str, tuple[int, int]]])
     except ValueError as error:
         raise Misconfigured(
             'AMAZON_CLAIM_WINDOWS must be JSON like {"DE":{"R4":[45,105]}}: by country and rule, '
             f"the days after the event when claims open and close ({error})."
         ) from error
     return {
-        place: {rule: Days(*days) for rule, days in rules.items()} for place, rules in found.items()
+        place: {rule: Days(*days) for rule, days in rules.items()}
+        for place, rules in windows.items()
     }

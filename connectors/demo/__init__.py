@@ -1,4 +1,5 @@
-"""A source in memory: the template for a new connector, and a quick one for tests."""
+"""The demo connector: an in-memory source, a template for new connectors and a fast one for
+tests."""
 
 from connectors.demo.connector import open_connector
 

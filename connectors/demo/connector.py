@@ -1,8 +1,8 @@
-"""The connector: three small datasets made of nothing but their numbers.
+"""The demo connector: two small datasets of generated, numbered records.
 
-Copy this folder to begin a new source. What it reads is set by DEMO_… in the environment:
-DEMO_ORDERS (250), DEMO_PAGE (100), DEMO_PAUSE (0: seconds before each page, as a slow source),
-DEMO_BAD (0: every n-th order cannot be read)."""
+Copy this package to start a new connector. These environment variables configure it:
+DEMO_ORDERS (250 orders), DEMO_PAGE (100 records per page), DEMO_PAUSE (0 seconds before each page,
+to simulate a slow source), DEMO_BAD (0; n makes every n-th order unreadable)."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -37,18 +37,22 @@ from connectors.base import (
 )
 
 ACCOUNT = "@"
-"""What stands behind it in a refresh token is the account: `new@shop` is a token of `shop`. Of one
-without it the demo does not tell whose it is."""
+"""Separates the account in a refresh token: `new@shop` is a token of the account `shop`. A token
+without it names no account."""
 REVOKED = "revoked"
-"""The refresh token that a test uses for an account whose authorisation was withdrawn."""
+"""The refresh token of an account whose authorisation was revoked."""
 
 
 class DemoSettings(msgspec.Struct, frozen=True):
-    """How much there is to read, and how slowly."""
+    """The settings of the demo connector."""
 
+    #: Number of orders.
     orders: Annotated[int, msgspec.Meta(ge=0)] = 250
+    #: Records per page.
     page: Annotated[int, msgspec.Meta(ge=1)] = 100
+    #: Seconds before each page.
     pause: Annotated[float, msgspec.Meta(ge=0)] = 0.0
+    #: Every n-th order is unreadable; 0 for none.
     bad: Annotated[int, msgspec.Meta(ge=0)] = 0
 
 
@@ -70,7 +74,7 @@ class DemoConnectionSettings(ConnectionSettings, frozen=True, kw_only=True):
 
 
 class DemoConnector:
-    """Reads numbers. Its cursor is the number of the next record."""
+    """Generates numbered records. Its cursor is the number of the next record."""
 
     name = "demo"
     label = "Demo"
@@ -109,7 +113,7 @@ class DemoConnector:
     ) -> AsyncIterator[Page]:
         await self.check(connection, waiting)
         size = self._size(dataset.name)
-        # What another version wrote and this one cannot read means: from the beginning.
+        # A cursor of another version that this one cannot read starts from the beginning.
         begin = int(cursor) if cursor and cursor.isdecimal() else 0
         while True:
             await self._pause(waiting)
@@ -126,7 +130,7 @@ class DemoConnector:
                 return
 
     def detect(self, records: Records, as_of: datetime) -> Findings:
-        """The other side of this source owes nothing: a known zero."""
+        """No claims: the source of the demo never owes money."""
         return Findings(claims=(), ran=())
 
     async def _pause(self, waiting: Waiting) -> None:
@@ -144,7 +148,7 @@ class DemoConnector:
         data = msgspec.json.encode({"id": key, "number": number})
         bad = self._settings.bad
         if dataset == "orders" and bad and number % bad == bad - 1:
-            return Record(key, data, error="Cannot be read: the demo wants this one to fail.")
+            return Record(key, data, error="Cannot be read: made unreadable by DEMO_BAD.")
         return Record(key, data, name=f"{dataset} {number}")
 
 
@@ -160,4 +164,4 @@ def _settings(environ: Mapping[str, str]) -> DemoSettings:
     try:
         return msgspec.convert(given, DemoSettings, strict=False)
     except msgspec.ValidationError as error:
-        raise Misconfigured(f"One of {', '.join(names)} is not acceptable: {error}.") from error
+        raise Misconfigured(f"One of {', '.join(names)} is not valid: {error}.") from error

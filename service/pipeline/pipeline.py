@@ -133,5 +133,5 @@ class _Run:
         connections, held = self._resources.connections, self._held
         confirmed = await connections.check(connection, held.announcer(None))
         unread = [dataset.name for dataset in held.sync.sources if not dataset.ended]
-        naming = [name for name in unread if held.dataset(name).tells_account]
+        naming = [name for name in unread if held.dataset(name).names_account]
         return Recognition(connections, connection, naming, confirmed)

@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 
-from connectors.amazon.datasets import ORDERS
+from connectors.amazon.orders.search import ORDERS
 from connectors.amazon_sandbox import Settings
 from connectors.base import Page
 from tests.connectors.amazon.bench import Bench, connect, ids

@@ -10,7 +10,7 @@ import anyio
 
 from connectors import amazon_sandbox
 from connectors.amazon.connector import open_connector
-from connectors.amazon.kinds import LEDGER
+from connectors.amazon.reports.kinds import LEDGER
 from connectors.base import SystemClock, Window
 from tests.benchmarks.child import child
 from tests.connectors.amazon.bench import connect

@@ -1,4 +1,4 @@
-"""Clocks that make waiting free: one jumps, one moves when everybody waits."""
+"""Simulated clocks: one for a single sleeper, one for many."""
 
 import asyncio
 import heapq
@@ -21,7 +21,7 @@ def _span(seconds: float) -> timedelta:
 
 
 class JumpingClock:
-    """For one sleeper at a time: sleeping takes no time, the clock jumps."""
+    """For one sleeper at a time: a sleep moves the clock and takes no time."""
 
     def __init__(self, now: datetime = NOW) -> None:
         self.time = now
@@ -29,7 +29,7 @@ class JumpingClock:
         self._fell: list[datetime] = []
 
     def pauses(self) -> list[tuple[datetime, float]]:
-        """When each began, and its seconds."""
+        """The start and the seconds of each sleep."""
         return list(zip(self._fell, self.slept, strict=True))
 
     def now(self) -> datetime:
@@ -43,7 +43,7 @@ class JumpingClock:
 
 
 class Timeline:
-    """For many sleepers: when no task can go on, the clock moves to whoever is to wake first."""
+    """For many sleepers: when no task can run, the clock moves to the next one that wakes."""
 
     def __init__(self, now: datetime = NOW) -> None:
         self.time = now
@@ -78,4 +78,4 @@ def _all_wait() -> bool:
         return False  # work in a thread takes no time
     others = asyncio.all_tasks() - {asyncio.current_task()}
     waiters = [getattr(task, "_fut_waiter", None) for task in others]
-    return all(each is not None and not each.done() for each in waiters)
+    return all(waiter is not None and not waiter.done() for waiter in waiters)

@@ -1,4 +1,4 @@
-"""A far side that answers as slowly and as wrongly as a test wants: plain TCP."""
+"""A TCP server that responds as slowly and as wrongly as a test needs."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
@@ -7,10 +7,10 @@ import anyio
 from anyio.abc import SocketStream
 from anyio.streams.buffered import BufferedByteReceiveStream
 
-Answer = Callable[[bytes, "FarSide"], Awaitable[None]]
+Answer = Callable[[bytes, "ServerConnection"], Awaitable[None]]
 
 
-class FarSide:
+class ServerConnection:
     """One connection of a client."""
 
     def __init__(self, stream: SocketStream, received: BufferedByteReceiveStream) -> None:
@@ -30,14 +30,14 @@ class FarSide:
             await anyio.sleep(pause)
 
     async def hang(self) -> None:
-        """Says nothing until the client hangs up."""
+        """Send nothing until the client closes the connection."""
         while True:
             await self.received.receive()
 
 
 @asynccontextmanager
 async def listening(answer: Answer) -> AsyncIterator[str]:
-    """Its base address. `answer` is given the request line of each request."""
+    """Yield the base address. `answer` receives the request line of each request."""
 
     async def accept(stream: SocketStream) -> None:
         received = BufferedByteReceiveStream(stream)
@@ -47,10 +47,10 @@ async def listening(answer: Answer) -> AsyncIterator[str]:
                 while True:
                     head = await received.receive_until(b"\r\n\r\n", 1_000_000)
                     lines = head.lower().split(b"\r\n")
-                    [*length] = [each for each in lines if each.startswith(b"content-length:")]
+                    [*length] = [line for line in lines if line.startswith(b"content-length:")]
                     if length:
                         await received.receive_exactly(int(length[0].split(b":")[1]))
-                    await answer(head.split(b"\r\n")[0], FarSide(stream, received))
+                    await answer(head.split(b"\r\n")[0], ServerConnection(stream, received))
 
     async with (
         await anyio.create_tcp_listener(local_host="127.0.0.1") as listener,

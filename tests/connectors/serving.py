@@ -1,4 +1,4 @@
-"""An application on a real loopback port of its own."""
+"""Serves an application on a loopback port."""
 
 import socket
 from collections.abc import AsyncIterator, Iterator
@@ -10,7 +10,7 @@ import uvicorn
 
 
 class _Server(uvicorn.Server):
-    """Ends when it is told to, not at the next tick: these tests open many."""
+    """Stops at once instead of at the next tick, since tests start many."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
@@ -22,13 +22,14 @@ class _Server(uvicorn.Server):
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        yield  # Ctrl-C is pytest's
+        yield  # pytest handles Ctrl-C
 
 
 @asynccontextmanager
 async def serving(app: Any) -> AsyncIterator[str]:
-    """Its address."""
-    # Named as TCP, or asyncio would not switch Nagle off and every answer would take 40 ms.
+    """Yield its address."""
+    # With IPPROTO_TCP, since asyncio would not disable Nagle's algorithm otherwise, which delays
+    # every response by 40 ms.
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
         listener.bind(("127.0.0.1", 0))
         config = uvicorn.Config(app, lifespan="off", log_config=None, access_log=False)

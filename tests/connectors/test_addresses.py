@@ -1,4 +1,4 @@
-"""Documents are read from public addresses only, whatever an answer names."""
+"""Documents are read from public addresses only, whatever address a response names."""
 
 import socket
 from collections.abc import AsyncIterator
@@ -85,17 +85,17 @@ PUBLIC = ["1.1.1.1", "52.95.110.1", "2606:4700::1111", "::ffff:1.1.1.1", "64:ff9
 
 
 @pytest.mark.parametrize("address", PRIVATE)
-def test_an_address_inside_is_not_public(address: str) -> None:
+def test_a_special_address_is_not_public(address: str) -> None:
     assert not public(address)
 
 
 @pytest.mark.parametrize("address", PUBLIC)
-def test_an_address_of_the_internet_is_public(address: str) -> None:
+def test_an_internet_address_is_public(address: str) -> None:
     assert public(address)
 
 
 class Internet:
-    """Keeps every request that leaves, and says what names resolve to."""
+    """Records every request, and resolves names."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.requests: list[httpx.Request] = []
@@ -108,12 +108,15 @@ class Internet:
             self.asked.append(host)
             if host not in self.names:
                 return await real(host, port, **options)
-            found = self.names[host]
-            if len(found) > 1 and found[0] == "then":  # another address each time it is asked
-                found = [found.pop(1)]
-            if not found:
+            addresses = self.names[host]
+            if len(addresses) > 1 and addresses[0] == "then":  # another address each time
+                addresses = [addresses.pop(1)]
+            if not addresses:
                 raise socket.gaierror("unknown")
-            return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (each, port)) for each in found]
+            return [
+                (socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port))
+                for address in addresses
+            ]
 
         monkeypatch.setattr(anyio, "getaddrinfo", resolve)
 
@@ -138,7 +141,10 @@ def internet(monkeypatch: pytest.MonkeyPatch) -> Internet:
 @pytest.mark.parametrize(
     "url",
     [
-        *(f"https://{'[' + each + ']' if ':' in each else each}/" for each in PRIVATE[:-2]),
+        *(
+            f"https://{'[' + address + ']' if ':' in address else address}/"
+            for address in PRIVATE[:-2]
+        ),
         "https://localhost/",
         "https://2130706433/",
         "https://0x7f.1/",
@@ -152,15 +158,17 @@ def internet(monkeypatch: pytest.MonkeyPatch) -> Internet:
         "https://both/",
     ],
 )
-async def test_a_document_inside_is_not_asked_for(internet: Internet, url: str) -> None:
+async def test_a_document_on_a_private_address_is_not_requested(
+    internet: Internet, url: str
+) -> None:
     internet.names = {"inside": ["10.0.0.1"], "both": ["1.1.1.1", "10.0.0.1"]}
     with pytest.raises(ConnectorError):
         await internet.download(url)
     assert internet.requests == []
 
 
-async def test_a_name_is_resolved_once_and_that_address_is_asked(internet: Internet) -> None:
-    """A name that resolves to another address the second time (DNS rebinding) gains nothing."""
+async def test_a_name_is_resolved_once_and_the_checked_address_is_used(internet: Internet) -> None:
+    """A name that resolves to another address the second time (DNS rebinding) has no effect."""
     internet.names = {"documents.example": ["then", "1.1.1.1", "127.0.0.1"]}
     await internet.download("https://documents.example/report?X-Amz-Signature=a%2Fb")
     [request] = internet.requests
@@ -170,13 +178,13 @@ async def test_a_name_is_resolved_once_and_that_address_is_asked(internet: Inter
     assert internet.asked == ["documents.example"]
 
 
-async def test_a_host_that_does_not_answer_is_asked_at_its_other_address(
+async def test_the_next_address_of_a_host_is_tried_if_the_first_fails(
     internet: Internet,
 ) -> None:
     internet.names = {"documents.example": ["52.0.0.1", "1.1.1.1"]}
     await internet.download("https://documents.example:444/report")
-    assert [each.url.host for each in internet.requests] == ["52.0.0.1", "1.1.1.1"]
-    assert {each.headers["host"] for each in internet.requests} == {"documents.example:444"}
+    assert [request.url.host for request in internet.requests] == ["52.0.0.1", "1.1.1.1"]
+    assert {request.headers["host"] for request in internet.requests} == {"documents.example:444"}
 
 
 async def test_a_redirect_is_not_followed(internet: Internet) -> None:
@@ -187,22 +195,22 @@ async def test_a_redirect_is_not_followed(internet: Internet) -> None:
     assert len(internet.requests) == 1
 
 
-async def test_a_name_that_nobody_knows_is_tried_again_later(internet: Internet) -> None:
+async def test_an_unknown_name_is_retryable(internet: Internet) -> None:
     internet.names = {"documents.example": []}
     with pytest.raises(Retryable, match="cannot be resolved"):
         await internet.download("https://documents.example/")
 
 
-async def test_the_addresses_of_a_stand_in_are_allowed(internet: Internet) -> None:
+async def test_private_addresses_are_allowed_for_a_sandbox(internet: Internet) -> None:
     await internet.download("http://127.0.0.1:9/report", public=False)
-    assert [str(each.url) for each in internet.requests] == ["http://127.0.0.1:9/report"]
+    assert [str(request.url) for request in internet.requests] == ["http://127.0.0.1:9/report"]
 
 
 # With TLS -----------------------------------------------------------------------------------------
 
 
 def certified(name: str, folder: Path) -> tuple[SSLContext, SSLContext]:
-    """A server's context for a name, and a client's that trusts it."""
+    """The TLS contexts of a server with a name, and of a client that trusts it."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
     now = datetime.now(UTC)
@@ -235,7 +243,7 @@ def certified(name: str, folder: Path) -> tuple[SSLContext, SSLContext]:
 
 @asynccontextmanager
 async def documents(context: SSLContext, heads: list[bytes]) -> AsyncIterator[int]:
-    """A server of one document; its port."""
+    """Serve one document. Yields the port."""
 
     async def answer(stream: Any) -> None:
         async with stream:
@@ -253,7 +261,7 @@ async def documents(context: SSLContext, heads: list[bytes]) -> AsyncIterator[in
 async def test_the_certificate_must_be_that_of_the_name(
     internet: Internet, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, served: bool
 ) -> None:
-    """The connection goes to an address, but TLS still asks for the name and verifies it."""
+    """The connection goes to an IP address, but TLS verifies the name."""
     monkeypatch.setattr(addresses, "public", lambda address: address == "127.0.0.1")
     server, trusting = certified("ours.example", tmp_path)
     internet.names = {name: ["127.0.0.1"]}
@@ -266,8 +274,8 @@ async def test_the_certificate_must_be_that_of_the_name(
         body = b""
         try:
             async with http.download(f"https://{name}:{port}/report") as download:
-                body = b"".join([each async for each in download.chunks])
+                body = b"".join([chunk async for chunk in download.chunks])
         except Retryable:
             assert not served
     assert (body, len(heads)) == ((b"rows", 1) if served else (b"", 0))
-    assert all(f"Host: {name}:{port}".encode() in each for each in heads)
+    assert all(f"Host: {name}:{port}".encode() in head for head in heads)

@@ -1,6 +1,6 @@
-"""The laws of every connector. Each folder beside `connectors/base.py` is held to them by itself.
+"""The contract of every connector, checked for each package beside `connectors/base.py`.
 
-A new connector needs one entry in CASES: how to open it here, and what can be wrong with it."""
+A new connector needs one entry in CASES: how it is opened here, and what can be wrong with it."""
 
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
@@ -42,17 +42,21 @@ US = "ATVPDKIKX0DER"
 
 
 class Case(NamedTuple):
-    """How a connector is tried: a good connection, a revoked one, others with the field at fault;
-    its environment while its source is up, the same with one record that cannot be read, and one
-    in which nothing answers. `repeating` are datasets whose source itself tells some things twice:
-    the later record replaces the earlier."""
+    """How a connector is tested."""
 
+    #: A valid connection.
     connection: Connection
+    #: One whose credentials were revoked.
     revoked: Connection
+    #: Invalid ones, each with the name of the wrong field.
     wrong: Sequence[tuple[str, Connection]]
+    #: The environment with a running source.
     up: Callable[[JumpingClock], AbstractAsyncContextManager[Environ]]
+    #: The same with one unreadable record.
     spoilt: Callable[[JumpingClock], AbstractAsyncContextManager[Environ]]
+    #: The environment without a source.
     down: Environ
+    #: Datasets whose source returns some records twice: the later one replaces the earlier.
     repeating: Sequence[str] = ()
     #: A good connection that leaves a choice to the source; None if there is nothing to choose.
     undecided: Connection | None = None
@@ -87,7 +91,7 @@ async def amazon_up(clock: JumpingClock) -> AsyncIterator[Environ]:
 
 @asynccontextmanager
 async def amazon_spoilt(clock: JumpingClock) -> AsyncIterator[Environ]:
-    """The sandbox behind a gateway that loses the id of the first order it sees."""
+    """The sandbox behind a gateway that corrupts the id of the first order."""
     app = amazon_sandbox.create_app(amazon_sandbox.Settings(orders=120, quotas=UNLIMITED), clock)
     spoilt = False
 
@@ -97,7 +101,7 @@ async def amazon_spoilt(clock: JumpingClock) -> AsyncIterator[Environ]:
             body = message.get("body", b"")
             if not spoilt and b'"orderId":"' in body:
                 spoilt = True
-                # As long as before: the length was announced.
+                # Of the same length, which was announced already.
                 message = {**message, "body": body.replace(b'"orderId":"', b'"ordexId":"', 1)}
             await send(message)
 
@@ -116,9 +120,9 @@ CASES = {
             ("region", amazon_connection(SELLER, region="")),
             ("marketplaceIds", amazon_connection(SELLER, region="EU")),
             ("marketplaceIds", amazon_connection(SELLER, marketplace_ids=("A1PA6795UKMFR9",))),
-            # Of the region, but not this seller's.
+            # In the region, but not one of this seller's.
             ("marketplaceIds", amazon_connection(SELLER, marketplace_ids=("A2Q3Y263D00KWC",))),
-            # The region is right, but the seller sells nowhere in it.
+            # A valid region in which the seller has no marketplace.
             ("region", amazon_connection(SELLER, region="EU", marketplace_ids=())),
             ("environment", amazon_connection(SELLER, environment="test")),
             ("refreshToken", amazon_connection("")),
@@ -126,7 +130,7 @@ CASES = {
         up=amazon_up,
         spoilt=amazon_spoilt,
         down=amazon_sandbox.environ("http://127.0.0.1:1"),
-        repeating=["returns"],  # the same parcel under two dates
+        repeating=["returns"],  # the same return with two dates
         undecided=amazon_connection(SELLER, marketplace_ids=()),
     ),
     "demo": Case(
@@ -142,7 +146,7 @@ CASES = {
 
 
 class Bench:
-    """One opened connector, and how it is read here."""
+    """An opened connector and its test case."""
 
     def __init__(self, case: Case, connector: Connector, clock: JumpingClock) -> None:
         self.case = case
@@ -159,19 +163,21 @@ class Bench:
         self, dataset: Dataset, cursor: Cursor | None = None, connection: Connection | None = None
     ) -> list[Page]:
         connection = connection or self.case.connection
-        known = {**self.learned, **connection.learned}
-        connection = msgspec.structs.replace(connection, learned=known)
+        learned = {**self.learned, **connection.learned}
+        connection = msgspec.structs.replace(connection, learned=learned)
         pages = []
         async for page in self.connector.read(
             connection, dataset, window(dataset), cursor, self.waiting
         ):
-            # Not the rest, by which the next reading may take another way.
+            # Only this, since the rest may change how the next read is planned.
             self.learned |= {k: v for k, v in page.learned.items() if k.startswith("ordered:")}
             pages.append(page)
         return pages
 
     async def everything(self) -> dict[str, list[Record]]:
-        return {each.name: records(await self.pages(each)) for each in self.connector.datasets}
+        return {
+            dataset.name: records(await self.pages(dataset)) for dataset in self.connector.datasets
+        }
 
 
 @asynccontextmanager
@@ -179,7 +185,7 @@ async def opened(
     name: str, environ: Callable[[JumpingClock], AbstractAsyncContextManager[Environ]]
 ) -> AsyncIterator[Bench]:
     clock = JumpingClock()
-    async with environ(clock) as found, connectors.find(name)(found, clock) as connector:
+    async with environ(clock) as variables, connectors.find(name)(variables, clock) as connector:
         yield Bench(CASES[name], connector, clock)
 
 
@@ -190,8 +196,8 @@ def name(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 async def bench(name: str) -> AsyncIterator[Bench]:
-    async with opened(name, CASES[name].up) as found:
-        yield found
+    async with opened(name, CASES[name].up) as opened_bench:
+        yield opened_bench
 
 
 def window(dataset: Dataset) -> Window:
@@ -204,7 +210,7 @@ def records(pages: Iterable[Page]) -> list[Record]:
 
 
 class Landed:
-    """What was read, as `detect` finds it."""
+    """The stored records for `detect`."""
 
     def __init__(self, everything: Mapping[str, Sequence[Record]]) -> None:
         self.everything = everything
@@ -216,41 +222,41 @@ class Landed:
         return dataset in self.everything
 
     def cost(self, sku: str) -> None:
-        """Nobody said what anything costs."""
+        """No costs were entered."""
 
 
-def claims(found: Any) -> list[Claim]:
-    """Of what `detect` gave, be it claims or findings that hold them."""
-    return list(getattr(found, "claims", found))
+def claims(result: Any) -> list[Claim]:
+    """The claims in the result of `detect`."""
+    return list(getattr(result, "claims", result))
 
 
 # Opening ------------------------------------------------------------------------------------------
 
 
-def test_every_folder_is_tried_here() -> None:
+def test_every_connector_has_a_case() -> None:
     assert set(connectors.names()) == CASES.keys()
 
 
-def test_there_is_no_connector_of_another_name() -> None:
+def test_an_unknown_connector_raises_lookup_error() -> None:
     with pytest.raises(LookupError, match="amazon, demo"):
         connectors.find("ebay")
 
 
-async def test_a_connector_is_called_as_its_folder_is(bench: Bench, name: str) -> None:
+async def test_a_connector_has_the_name_of_its_package(bench: Bench, name: str) -> None:
     assert bench.connector.name == name
 
 
-async def test_datasets_have_names_of_their_own_and_words_for_the_user(bench: Bench) -> None:
+async def test_datasets_have_unique_names_and_labels(bench: Bench) -> None:
     datasets = bench.connector.datasets
-    assert len({each.name for each in datasets}) == len(datasets) > 0
-    assert all(each.name.isidentifier() and each.label for each in datasets)
-    assert "claims" not in {each.name for each in datasets}  # the service's own
+    assert len({dataset.name for dataset in datasets}) == len(datasets) > 0
+    assert all(dataset.name.isidentifier() and dataset.label for dataset in datasets)
+    assert "claims" not in {dataset.name for dataset in datasets}  # a name of the service
 
 
 async def test_opening_and_planning_need_no_network(name: str) -> None:
     case = CASES[name]
     async with connectors.find(name)(case.down, JumpingClock()) as connector:
-        windows = {each.name: window(each) for each in connector.datasets}
+        windows = {dataset.name: window(dataset) for dataset in connector.datasets}
         plan = connector.plan(case.connection, windows)
         assert plan == connector.plan(case.connection, windows)
         assert plan.keys() == windows.keys()
@@ -264,14 +270,14 @@ async def test_opening_and_planning_need_no_network(name: str) -> None:
 # The account --------------------------------------------------------------------------------------
 
 
-async def test_a_good_connection_has_a_name_and_keeps_its_settings(bench: Bench) -> None:
+async def test_a_valid_connection_has_a_name_and_keeps_its_settings(bench: Bench) -> None:
     account = await bench.connector.check(bench.case.connection, bench.waiting)
     assert account.name
     assert account.settings in (None, bench.case.connection.settings)
-    assert all(isinstance(each, str) for each in account.learned.values())
+    assert all(isinstance(value, str) for value in account.learned.values())
 
 
-async def test_a_choice_that_was_left_open_is_made_with_the_account(bench: Bench) -> None:
+async def test_an_open_choice_is_filled_in_from_the_account(bench: Bench) -> None:
     if (undecided := bench.case.undecided) is None:
         pytest.skip("nothing to choose")
     account = await bench.connector.check(undecided, bench.waiting)
@@ -281,7 +287,7 @@ async def test_a_choice_that_was_left_open_is_made_with_the_account(bench: Bench
     assert again.settings in (None, account.settings)
 
 
-async def test_revoked_credentials_are_lost(bench: Bench) -> None:
+async def test_revoked_credentials_raise_connection_lost(bench: Bench) -> None:
     with pytest.raises(ConnectionLost):
         await bench.connector.check(bench.case.revoked, bench.waiting)
     for dataset in bench.connector.datasets:
@@ -289,7 +295,7 @@ async def test_revoked_credentials_are_lost(bench: Bench) -> None:
             await bench.pages(dataset, connection=bench.case.revoked)
 
 
-async def test_a_connection_that_is_wrong_names_the_field(bench: Bench) -> None:
+async def test_an_invalid_connection_names_the_field(bench: Bench) -> None:
     for field, wrong in bench.case.wrong:
         with pytest.raises(InvalidConnection) as caught:
             await bench.connector.check(wrong, bench.waiting)
@@ -297,14 +303,16 @@ async def test_a_connection_that_is_wrong_names_the_field(bench: Bench) -> None:
         assert field in str(caught.value)
 
 
-async def test_an_error_never_tells_the_credentials(bench: Bench) -> None:
-    for each in (bench.case.revoked, *(wrong for _, wrong in bench.case.wrong)):
-        texts = [repr(each), repr(each.settings)]
+async def test_an_error_never_contains_the_credentials(bench: Bench) -> None:
+    for connection in (bench.case.revoked, *(wrong for _, wrong in bench.case.wrong)):
+        texts = [repr(connection), repr(connection.settings)]
         try:
-            await bench.connector.check(each, bench.waiting)
+            await bench.connector.check(connection, bench.waiting)
         except ConnectorError as error:
             texts.append(f"{error!r} {error}")
-        _, secrets = SettingsType(each.connector, type(each.settings)).split(each.settings)
+        _, secrets = SettingsType(connection.connector, type(connection.settings)).split(
+            connection.settings
+        )
         for secret in filter(lambda secret: len(str(secret)) >= 8, secrets.values()):
             assert not [text for text in texts if str(secret) in text]
 
@@ -312,7 +320,7 @@ async def test_an_error_never_tells_the_credentials(bench: Bench) -> None:
 # Reading ------------------------------------------------------------------------------------------
 
 
-async def test_from_any_cursor_comes_the_rest_and_only_the_rest(bench: Bench) -> None:
+async def test_a_read_resumes_from_any_cursor(bench: Bench) -> None:
     for dataset in bench.connector.datasets:
         whole = await bench.pages(dataset)
         for number, page in enumerate(whole[:-1], 1):
@@ -321,7 +329,7 @@ async def test_from_any_cursor_comes_the_rest_and_only_the_rest(bench: Bench) ->
             assert records(rest) == records(whole[number:])
 
 
-async def test_a_cursor_is_good_for_a_new_process(name: str) -> None:
+async def test_a_cursor_is_valid_in_a_new_process(name: str) -> None:
     case, clock = CASES[name], JumpingClock()
     async with case.up(clock) as environ:
         async with connectors.find(name)(environ, clock) as connector:
@@ -334,7 +342,7 @@ async def test_a_cursor_is_good_for_a_new_process(name: str) -> None:
             assert records(await again.pages(dataset, first.cursor)) == records(rest)
 
 
-async def test_a_cursor_that_cannot_be_read_means_from_the_beginning(bench: Bench) -> None:
+async def test_an_invalid_cursor_starts_from_the_beginning(bench: Bench) -> None:
     for dataset in bench.connector.datasets:
         whole = records(await bench.pages(dataset))
         for cursor in ("?", "-5", '{"v":99}'):
@@ -348,25 +356,25 @@ async def test_only_the_last_page_has_no_cursor(bench: Bench) -> None:
         assert all(page.cursor is not None for page in before)
 
 
-async def test_ids_are_unique_in_a_dataset_and_the_same_at_every_reading(bench: Bench) -> None:
+async def test_ids_are_unique_in_a_dataset_and_the_same_at_every_read(bench: Bench) -> None:
     first, again = await bench.everything(), await bench.everything()
-    for dataset, found in first.items():
-        ids = [each.id for each in found]
+    for dataset, read in first.items():
+        ids = [record.id for record in read]
         assert len(set(ids)) > 0
         if dataset not in bench.case.repeating:
             assert len(ids) == len(set(ids))
-        assert again[dataset] == found
+        assert again[dataset] == read
 
 
 async def test_records_are_json(bench: Bench) -> None:
-    for found in (await bench.everything()).values():
-        for record in found:
+    for read in (await bench.everything()).values():
+        for record in read:
             msgspec.json.decode(record.data)
             assert record.id
             assert record.error is None
 
 
-async def test_pages_tell_what_lies_behind_and_what_is_left(bench: Bench) -> None:
+async def test_pages_report_progress_and_remaining_time(bench: Bench) -> None:
     for dataset in bench.connector.datasets:
         pages = await bench.pages(dataset)
         shares = [page.share for page in pages if page.share is not None]
@@ -377,27 +385,27 @@ async def test_pages_tell_what_lies_behind_and_what_is_left(bench: Bench) -> Non
         assert totals <= {len(records(pages))}
 
 
-async def test_every_pause_of_more_than_a_second_was_announced(bench: Bench) -> None:
-    """One announcement may stand for several pauses, such as looks at a report being made."""
+async def test_every_pause_of_more_than_a_second_is_announced(bench: Bench) -> None:
+    """One announcement may cover several pauses, such as the polls of a report."""
     await bench.everything()
     assert all(until > at for at, until in bench.waits)
     for at, seconds in bench.clock.pauses():
         if seconds > 1:
-            assert any(said <= at < until for said, until in bench.waits)
+            assert any(announced <= at < until for announced, until in bench.waits)
 
 
-async def test_a_record_that_cannot_be_read_costs_one_record(name: str) -> None:
+async def test_an_unreadable_record_fails_alone(name: str) -> None:
     async with opened(name, CASES[name].up) as bench:
         whole = await bench.everything()
     async with opened(name, CASES[name].spoilt) as bench:
         spoilt = await bench.everything()
-    broken = {each.id for found in spoilt.values() for each in found if each.error}
+    broken = {record.id for read in spoilt.values() for record in read if record.error}
     assert len(broken) == 1
-    for dataset, found in whole.items():
-        assert len(spoilt[dataset]) == len(found)
-    good = [each for found in spoilt.values() for each in found if each.error is None]
+    for dataset, read in whole.items():
+        assert len(spoilt[dataset]) == len(read)
+    good = [record for read in spoilt.values() for record in read if record.error is None]
     assert len(set(map(_key, good))) == sum(map(len, whole.values())) - 1
-    assert set(map(_key, good)) < {_key(each) for found in whole.values() for each in found}
+    assert set(map(_key, good)) < {_key(record) for read in whole.values() for record in read}
 
 
 def _key(record: Record) -> tuple[str, bytes]:
@@ -407,9 +415,9 @@ def _key(record: Record) -> tuple[str, bytes]:
 # Claims -------------------------------------------------------------------------------------------
 
 
-async def test_detecting_is_pure(bench: Bench) -> None:
-    """The same records, the same answer: claims, or why they are unknown. In a thread, as in life,
-    without the clock: as of then."""
+async def test_detection_is_pure(bench: Bench) -> None:
+    """The same records yield the same result, whether claims or an error; in a thread, without the
+    clock."""
     landed = Landed(await bench.everything())
     before = bench.clock.now(), list(bench.clock.slept)
 
@@ -426,7 +434,7 @@ async def test_detecting_is_pure(bench: Bench) -> None:
     assert (bench.clock.now() - timedelta(days=400), bench.clock.slept) == before
 
 
-async def test_from_nothing_no_claim_follows(bench: Bench) -> None:
+async def test_without_records_no_claim_is_found(bench: Bench) -> None:
     try:
         assert claims(bench.connector.detect(Landed({}), NOW)) == []
     except Undetectable as unknown:

@@ -1,4 +1,4 @@
-"""A source that is slow holds up nobody for longer than the deadline of a call."""
+"""A slow source delays other calls at most for the deadline of a call."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -12,28 +12,28 @@ from connectors import http as polite
 from connectors.base import Retryable, SystemClock
 from connectors.http import Answer, Http, open_http
 
-from .hostile import FarSide, listening
+from .hostile import ServerConnection, listening
 
 pytestmark = pytest.mark.anyio
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n"
 
 
-async def slow_head(far: FarSide) -> None:
-    await far.trickle(b"HTTP/1.1 200 OK\r\nX-Filler: " + b"x" * 100_000, 0.02)
+async def slow_head(server: ServerConnection) -> None:
+    await server.trickle(b"HTTP/1.1 200 OK\r\nX-Filler: " + b"x" * 100_000, 0.02)
 
 
-async def slow_body(far: FarSide) -> None:
-    await far.send(HEAD)
-    await far.trickle(b"x" * 100_000, 0.02)
+async def slow_body(server: ServerConnection) -> None:
+    await server.send(HEAD)
+    await server.trickle(b"x" * 100_000, 0.02)
 
 
-async def silent_body(far: FarSide) -> None:
-    await far.send(HEAD)
-    await far.hang()
+async def silent_body(server: ServerConnection) -> None:
+    await server.send(HEAD)
+    await server.hang()
 
 
-SLOW = [slow_head, slow_body, silent_body, FarSide.hang]
+SLOW = [slow_head, slow_body, silent_body, ServerConnection.hang]
 
 
 class Asker:
@@ -53,22 +53,22 @@ class Asker:
 
 
 @asynccontextmanager
-async def asking(slow: Callable[[FarSide], object]) -> AsyncIterator[Asker]:
-    """A far side that answers /quick at once and everything else slowly."""
+async def asking(slow: Callable[[ServerConnection], object]) -> AsyncIterator[Asker]:
+    """A server that responds to /quick at once and to everything else slowly."""
 
-    async def answer(line: bytes, far: FarSide) -> None:
+    async def answer(line: bytes, server: ServerConnection) -> None:
         if b"/quick" in line:
-            await far.reply(b"{}")
+            await server.reply(b"{}")
         else:
-            await slow(far)  # type: ignore[misc]
+            await slow(server)  # type: ignore[misc]
 
     async with listening(answer) as url, open_http(SystemClock(), "test") as http:
         yield Asker(http, url)
 
 
 @pytest.mark.parametrize("slow", SLOW)
-async def test_a_call_ends_at_its_deadline_however_the_answer_trickles(
-    monkeypatch: pytest.MonkeyPatch, slow: Callable[[FarSide], object]
+async def test_a_call_ends_at_its_deadline_even_if_bytes_keep_arriving(
+    monkeypatch: pytest.MonkeyPatch, slow: Callable[[ServerConnection], object]
 ) -> None:
     monkeypatch.setattr(calls, "DEADLINE", 0.3)
     async with asking(slow) as asker:
@@ -77,17 +77,17 @@ async def test_a_call_ends_at_its_deadline_however_the_answer_trickles(
         assert (await asker.get("/quick")).status == 200
 
 
-async def test_all_tries_of_a_call_share_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A host that is silent for half of the time at each try is not tried five times."""
+async def test_all_attempts_of_a_call_share_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A host that times out with every attempt is not tried five times."""
     monkeypatch.setattr(calls, "DEADLINE", 0.5)
     monkeypatch.setattr(polite, "TIMEOUT", 0.3)
     monkeypatch.setattr(polite, "FIRST_PAUSE", 0.01)
     tries = 0
 
-    async def slow(far: FarSide) -> None:
+    async def slow(server: ServerConnection) -> None:
         nonlocal tries
         tries += 1
-        await far.hang()
+        await server.hang()
 
     async with asking(slow) as asker:
         with pytest.raises(Retryable):
@@ -96,10 +96,10 @@ async def test_all_tries_of_a_call_share_its_time(monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.parametrize("slow", SLOW)
-async def test_calls_that_are_slow_leave_their_turns_to_others(
-    monkeypatch: pytest.MonkeyPatch, slow: Callable[[FarSide], object]
+async def test_slow_calls_give_their_slots_to_others(
+    monkeypatch: pytest.MonkeyPatch, slow: Callable[[ServerConnection], object]
 ) -> None:
-    """More slow answers than there are turns: a quick one comes while they still trickle."""
+    """With more slow responses than slots, a quick one still arrives."""
     monkeypatch.setattr(calls, "SLOW", 0.2)
     async with asking(slow) as asker, anyio.create_task_group() as group:
         for _ in range(calls.CALLS_AT_ONCE + 1):
@@ -110,12 +110,12 @@ async def test_calls_that_are_slow_leave_their_turns_to_others(
         group.cancel_scope.cancel()
 
 
-async def test_the_clients_kept_are_no_more_than_the_turns(
+async def test_no_more_clients_are_kept_than_slots(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(calls, "SLOW", 0.05)
     monkeypatch.setattr(calls, "DEADLINE", 0.5)
-    async with asking(FarSide.hang) as asker:
+    async with asking(ServerConnection.hang) as asker:
 
         async def once() -> None:
             with pytest.raises(Retryable):
@@ -126,10 +126,10 @@ async def test_the_clients_kept_are_no_more_than_the_turns(
                 group.start_soon(once)
         [host] = asker.http._hosts.values()
         assert len(host.idle) == calls.CALLS_AT_ONCE
-        assert host._turns.value == calls.CALLS_AT_ONCE
+        assert host._slots.value == calls.CALLS_AT_ONCE
 
 
-async def test_a_slow_call_is_announced_once_and_a_quick_one_not(
+async def test_a_slow_call_is_announced_once_and_a_quick_one_is_not(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(calls, "SLOW", 0.1)
@@ -141,14 +141,14 @@ async def test_a_slow_call_is_announced_once_and_a_quick_one_not(
         assert asker.waits == ["127.0.0.1, which is slow to answer"]
 
 
-async def test_a_caller_that_refuses_to_wait_still_gets_a_slow_answer(
+async def test_a_caller_that_refuses_to_wait_still_gets_a_slow_response(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(calls, "SLOW", 0.05)
 
-    async def slow(far: FarSide) -> None:
+    async def slow(server: ServerConnection) -> None:
         await anyio.sleep(0.3)
-        await far.reply(b"{}")
+        await server.reply(b"{}")
 
     async def refuses(until: datetime, why: str) -> None:
         raise Retryable("Busy.")
@@ -158,15 +158,15 @@ async def test_a_caller_that_refuses_to_wait_still_gets_a_slow_answer(
         assert (await asker.get("/slow")).status == 200
 
 
-async def test_what_an_announcement_raises_ends_the_call(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As when another process has taken the sync."""
+async def test_an_error_of_an_announcement_ends_the_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if another process had taken over the sync."""
     monkeypatch.setattr(calls, "SLOW", 0.05)
     monkeypatch.setattr(calls, "DEADLINE", 0.3)
 
     async def overtaken(until: datetime, why: str) -> None:
         raise LookupError
 
-    async with asking(FarSide.hang) as asker:
+    async with asking(ServerConnection.hang) as asker:
         asker.waiting = overtaken  # type: ignore[method-assign]
         with pytest.raises(LookupError):
             await asker.get("/slow")
@@ -185,8 +185,8 @@ async def read(http: Http, url: str, pause: float = 0.0) -> int:
 
 
 @pytest.mark.parametrize("slow", SLOW)
-async def test_a_document_that_trickles_is_given_up(
-    monkeypatch: pytest.MonkeyPatch, slow: Callable[[FarSide], object]
+async def test_a_document_that_arrives_too_slowly_is_given_up(
+    monkeypatch: pytest.MonkeyPatch, slow: Callable[[ServerConnection], object]
 ) -> None:
     monkeypatch.setattr(calls, "DEADLINE", 0.3)
     monkeypatch.setattr(polite, "PIECE_SECONDS", 0.3)
@@ -195,29 +195,29 @@ async def test_a_document_that_trickles_is_given_up(
             await read(asker.http, asker.url + "/slow")
 
 
-async def test_a_document_may_take_longer_than_a_call_if_it_keeps_its_rate(
+async def test_a_document_may_take_longer_than_a_call(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(calls, "DEADLINE", 0.3)
     monkeypatch.setattr(polite, "PIECE", 10)
     monkeypatch.setattr(polite, "PIECE_SECONDS", 10)
 
-    async def steady(far: FarSide) -> None:
-        await far.send(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n")
-        await far.trickle(b"x" * 100, 0.01)
+    async def steady(server: ServerConnection) -> None:
+        await server.send(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n")
+        await server.trickle(b"x" * 100, 0.01)
 
     async with asking(steady) as asker:
         assert await read(asker.http, asker.url + "/slow") == 100
 
 
-async def test_the_time_of_a_document_s_reader_is_not_that_of_the_source(
+async def test_the_time_that_the_reader_takes_does_not_count(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(polite, "PIECE", 10)
     monkeypatch.setattr(polite, "PIECE_SECONDS", 0.3)
 
-    async def quick(far: FarSide) -> None:
-        await far.reply(b"x" * 50)
+    async def quick(server: ServerConnection) -> None:
+        await server.reply(b"x" * 50)
 
     async with asking(quick) as asker:
         assert await read(asker.http, asker.url + "/slow", pause=0.4) == 50

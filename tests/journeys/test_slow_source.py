@@ -10,7 +10,7 @@ import pytest
 from connectors import amazon_sandbox as amazon
 from connectors import calls
 from service import connections
-from tests.connectors.hostile import FarSide, listening
+from tests.connectors.hostile import ServerConnection, listening
 from tests.service.api.answers import problem
 from tests.serving import read, serve
 
@@ -18,27 +18,27 @@ pytestmark = pytest.mark.anyio
 
 LOGIN = b"POST /auth/o2/token"
 TOKEN = b'{"access_token":"Atza|1","refresh_token":"Atzr|1","expires_in":3600}'
-Slow = Callable[[FarSide], Awaitable[None]]
+Slow = Callable[[ServerConnection], Awaitable[None]]
 
 
-async def trickles(far: FarSide) -> None:
+async def trickles(far: ServerConnection) -> None:
     await far.send(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
     await far.trickle(b"x" * 100_000, 0.02)
 
 
-async def throttles(far: FarSide) -> None:
+async def throttles(far: ServerConnection) -> None:
     await far.reply(b"{}", b"503 Service Unavailable", b"Retry-After: 120")
 
 
 @pytest.mark.parametrize("where", ["login", "call"])
-@pytest.mark.parametrize("slow", [FarSide.hang, trickles, throttles])
+@pytest.mark.parametrize("slow", [ServerConnection.hang, trickles, throttles])
 async def test_connecting_ends_in_bounded_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str, slow: Slow
 ) -> None:
     monkeypatch.setattr(connections, "ANSWERS_WITHIN", 1.0)
     monkeypatch.setattr(calls, "SLOW", 0.1)
 
-    async def answer(line: bytes, far: FarSide) -> None:
+    async def answer(line: bytes, far: ServerConnection) -> None:
         if where == "call" and line.startswith(LOGIN):
             await far.reply(TOKEN)
         else:
@@ -61,7 +61,7 @@ async def test_a_consent_ends_in_bounded_time(
 ) -> None:
     monkeypatch.setattr(connections, "ANSWERS_WITHIN", 1.0)
 
-    async def answer(line: bytes, far: FarSide) -> None:
+    async def answer(line: bytes, far: ServerConnection) -> None:
         await trickles(far)
 
     async with (

@@ -31,7 +31,7 @@ from connectors.demo.connector import DemoConnectionSettings
 ORDERS = Dataset("orders", "orders", timedelta(days=90), overlap=timedelta(days=1))
 STOCK = Dataset("stock", "stock levels")
 CASES = Dataset("cases", "cases", lasting=True)
-PAYMENTS = Dataset("payments", "payments", tells_account=True)
+PAYMENTS = Dataset("payments", "payments", names_account=True)
 
 
 class Script:
@@ -125,7 +125,7 @@ class ScriptedConnector:
             end = begin + 10
             more = end < len(records)
             token = connection.settings.refresh_token
-            owner = script.owners.get(token) if dataset.tells_account else None
+            owner = script.owners.get(token) if dataset.names_account else None
             page = Page(records[begin:end], Cursor(str(end)) if more else None, account=owner)
             yield script.edit(page)
             if not more:

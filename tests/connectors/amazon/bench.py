@@ -1,4 +1,5 @@
-"""The connector before the sandbox, without a network: requests are kept, answers can be spoilt."""
+"""The connector against the sandbox, without a network. Requests are recorded, responses can be
+edited."""
 
 import json
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -8,13 +9,17 @@ from typing import Any
 
 import httpx
 import msgspec
+import pytest
 
-from connectors.amazon import datasets, desk, pages
+from connectors.amazon import inventory, pages, transactions
 from connectors.amazon.auth import Tokens
-from connectors.amazon.client import Client
+from connectors.amazon.client import AmazonClient
 from connectors.amazon.clock import SourceClock
 from connectors.amazon.connection import SellerSettings
 from connectors.amazon.connector import AmazonConnector
+from connectors.amazon.context import ReadContext
+from connectors.amazon.orders import search
+from connectors.amazon.reports import desk
 from connectors.amazon.settings import read_settings
 from connectors.amazon_sandbox import Settings, create_app, environ
 from connectors.amazon_sandbox.operations import NAMES
@@ -27,15 +32,23 @@ US, CANADA, MEXICO = "ATVPDKIKX0DER", "A2EUQ1WTGCTBG2", "A1AM78C64UM0Y8"
 UNLIMITED = {name: (1e5, 1e5) for name in NAMES}
 SMALL = Settings(orders=120, quotas=UNLIMITED)
 DATASETS: Sequence[Dataset] = AmazonConnector.datasets
-PAGED: Sequence[Dataset] = (datasets.ORDERS, datasets.INVENTORY, datasets.TRANSACTIONS)
-"""Those that come page by page, from an operation of their own."""
+PAGED: Sequence[Dataset] = (search.ORDERS, inventory.INVENTORY, transactions.TRANSACTIONS)
+"""The datasets that are read page by page."""
+SOURCES = {
+    "orders": search.SOURCE,
+    "inventory": inventory.SOURCE,
+    "transactions": transactions.SOURCE,
+}
+
+EACH = pytest.mark.parametrize("dataset", PAGED, ids=lambda dataset: dataset.name)
 
 Spoil = Callable[[httpx.Request, httpx.Response], httpx.Response | None]
-"""What comes instead of an answer; None: the answer itself."""
+"""Replaces a response; None leaves it unchanged."""
 
 
 class Wire(httpx.AsyncBaseTransport):
-    """The way to the sandbox. `delay` seconds pass on the clock before each request arrives."""
+    """The transport to the sandbox. `delay` seconds pass on the clock before each request
+    arrives."""
 
     def __init__(self, sandbox: httpx.ASGITransport, clock: Clock) -> None:
         self.sandbox = sandbox
@@ -48,20 +61,20 @@ class Wire(httpx.AsyncBaseTransport):
         headers, content = request.headers, await request.aread()
         if request.method == "GET":
             self.requests.append(httpx.Request(request.method, request.url, headers=headers))
-        else:  # a copy: the same one may be sent again with other headers
+        else:  # a copy, since the request may be sent again with other headers
             self.requests.append(
                 httpx.Request(request.method, request.url, headers=headers, content=content)
             )
         if self.delay:
             await self.clock.sleep(self.delay)
         response = await self.sandbox.handle_async_request(request)
-        if not request.url.path.startswith("/_documents/"):  # which is read as it comes
+        if not request.url.path.startswith("/_documents/"):  # documents are streamed
             await response.aread()
         return self.spoil(request, response) or response
 
 
 class Bench:
-    """One sandbox, and processes of ours that read it."""
+    """A sandbox, and connector processes that read it."""
 
     def __init__(self, settings: Settings = SMALL, clock: Clock | None = None) -> None:
         self.jumping = JumpingClock()
@@ -69,19 +82,19 @@ class Bench:
         transport = httpx.ASGITransport(create_app(settings, self.clock))
         self.wire = Wire(transport, self.clock)
         self.http = httpx.AsyncClient(transport=self.wire)
-        self.doors = httpx.AsyncClient(transport=transport, base_url="http://sandbox/_sandbox/")
+        self.controls = httpx.AsyncClient(transport=transport, base_url="http://sandbox/_sandbox/")
         self.settings = read_settings(environ("http://sandbox"))
         self.waits: list[tuple[datetime, str]] = []
         self.ours: dict[str, dict[str, str]] = {}
-        """What is kept, by refresh token, of the reports that were ordered."""
+        """The stored ids of ordered reports, by refresh token."""
         self.restart()
 
     def restart(self) -> None:
-        """A new process of ours: nothing is remembered but what is kept elsewhere."""
+        """Start a new connector process, which has only the stored state."""
         clock = self.source = SourceClock(self.clock)
-        http = Http(lambda _: self.http, clock, dated=clock.heard)
+        http = Http(lambda _: self.http, clock, dated=clock.observe)
         self.tokens = Tokens(self.settings, http, clock)
-        self.client = Client(self.settings, http, self.tokens, Buckets(clock), clock)
+        self.client = AmazonClient(self.settings, http, self.tokens, Buckets(clock), clock)
         self.connector = AmazonConnector(self.settings, self.client, self.tokens, clock)
 
     async def waiting(self, until: datetime, why: str) -> None:
@@ -92,7 +105,7 @@ class Bench:
         span = timedelta(**reach) if reach else dataset.reach or timedelta(0)
         return Window(until - span, until)
 
-    def turn_pages(
+    def read_pages(
         self,
         connection: Connection,
         dataset: Dataset,
@@ -100,23 +113,23 @@ class Bench:
         cursor: Cursor | None,
         waiting: Waiting,
     ) -> AsyncIterator[Page]:
-        """As the connector reads: but what has an operation of its own by that alone."""
-        connection = self.knowing(connection)
+        """Read like the connector, but orders by search alone."""
+        connection = self.with_stored(connection)
         pages = self._pages(connection, dataset, window, cursor, waiting)
-        return self.keeping(connection, pages)
+        return self.storing(connection, pages)
 
-    def knowing(self, connection: Connection) -> Connection:
-        """With what was kept of which reports are ours."""
+    def with_stored(self, connection: Connection) -> Connection:
+        """With the stored ids of ordered reports."""
         learned = {**self.ours.get(connection.settings.refresh_token, {}), **connection.learned}
         return msgspec.structs.replace(connection, learned=learned)
 
-    async def keeping(
+    async def storing(
         self, connection: Connection, pages: AsyncIterator[Page]
     ) -> AsyncIterator[Page]:
-        """What the service keeps with each page: here only which reports are ours."""
-        kept = self.ours.setdefault(connection.settings.refresh_token, {})
+        """Store what the service stores with each page; here only the ids of ordered reports."""
+        stored = self.ours.setdefault(connection.settings.refresh_token, {})
         async for page in pages:
-            kept |= {k: v for k, v in page.learned.items() if k.startswith("ordered:")}
+            stored |= {k: v for k, v in page.learned.items() if k.startswith("ordered:")}
             yield page
 
     def _pages(
@@ -127,8 +140,9 @@ class Bench:
         cursor: Cursor | None,
         waiting: Waiting,
     ) -> AsyncIterator[Page]:
-        if source := datasets.SOURCES.get(dataset.name):
-            return pages.read(self.client, source, connection, window, cursor, waiting)
+        if source := SOURCES.get(dataset.name):
+            context = ReadContext(self.client, self.source, connection, window, waiting)
+            return pages.read(context, source, cursor)
         return self.connector.read(connection, dataset, window, cursor, waiting)
 
     async def read(
@@ -139,7 +153,7 @@ class Bench:
         cursor: Cursor | None = None,
     ) -> list[Page]:
         window = window or self.window(dataset)
-        reading = self.turn_pages(connection or connect(), dataset, window, cursor, self.waiting)
+        reading = self.read_pages(connection or connect(), dataset, window, cursor, self.waiting)
         return [page async for page in reading]
 
     async def sync(
@@ -149,36 +163,36 @@ class Bench:
         window: Window | None = None,
         cursor: Cursor | None = None,
     ) -> list[Page]:
-        """The way that the connector chooses."""
+        """Read as the connector plans it."""
         window = window or self.window(dataset)
-        connection = self.knowing(connection or connect())
+        connection = self.with_stored(connection or connect())
         reading = self.connector.read(connection, dataset, window, cursor, self.waiting)
-        return [page async for page in self.keeping(connection, reading)]
+        return [page async for page in self.storing(connection, reading)]
 
-    async def door(self, name: str, body: object = None) -> None:
-        answer = await self.doors.post(name, json=body)
+    async def control(self, name: str, body: object = None) -> None:
+        answer = await self.controls.post(name, json=body)
         assert answer.status_code == 200, answer.text
 
     async def calls(self, operation: str | None = None) -> list[dict[str, Any]]:
-        """What the sandbox wrote down, oldest first."""
-        calls: list[dict[str, Any]] = (await self.doors.get("log")).json()["calls"]
-        return [each for each in calls if operation in (None, each["operation"])]
+        """The calls in the sandbox's log, oldest first."""
+        calls: list[dict[str, Any]] = (await self.controls.get("log")).json()["calls"]
+        return [call for call in calls if operation in (None, call["operation"])]
 
     async def statuses(self, operation: str) -> list[int]:
-        return [each["status"] for each in await self.calls(operation)]
+        return [call["status"] for call in await self.calls(operation)]
 
     async def count(self, dataset: str, seller: str = "1") -> int:
-        counts = (await self.doors.get(f"sellers/{seller}")).json()["counts"]
+        counts = (await self.controls.get(f"sellers/{seller}")).json()["counts"]
         total: int = counts[dataset]["total"]
         return total
 
     async def rows(self, seller: str = "1") -> dict[str, int]:
-        """How many rows the reports of a seller have, and its shipments."""
-        found: dict[str, int] = (await self.doors.get(f"sellers/{seller}")).json()["rows"]
-        return found
+        """The number of rows in a seller's reports, and of their shipments."""
+        counts: dict[str, int] = (await self.controls.get(f"sellers/{seller}")).json()["rows"]
+        return counts
 
     def ordered(self) -> list[dict[str, Any]]:
-        """What was asked of createReport, oldest first."""
+        """The bodies of createReport requests, oldest first."""
         return [
             json.loads(request.content)
             for request in self.wire.requests
@@ -207,7 +221,7 @@ def ids(pages: Sequence[Page]) -> list[str]:
 
 
 def edited(response: httpx.Response, edit: Callable[[Any], None]) -> httpx.Response:
-    """The same answer with other JSON in it."""
+    """A copy of a response with edited JSON."""
     body = json.loads(response.content)
     edit(body)
     headers = {k: v for k, v in response.headers.items() if k != "content-length"}
@@ -215,7 +229,7 @@ def edited(response: httpx.Response, edit: Callable[[Any], None]) -> httpx.Respo
 
 
 def raw(response: httpx.Response, old: bytes, new: bytes) -> httpx.Response:
-    """The same answer with some of its bytes replaced once."""
+    """A copy of a response with some bytes replaced once."""
     assert old in response.content
     headers = {k: v for k, v in response.headers.items() if k != "content-length"}
     content = response.content.replace(old, new, 1)
@@ -223,19 +237,31 @@ def raw(response: httpx.Response, old: bytes, new: bytes) -> httpx.Response:
 
 
 def rows(body: Any) -> list[Any]:
-    """The records of an answer, whichever dataset's it is."""
+    """The records in a response of any dataset."""
     with suppress(KeyError):
         return list_of(body["payload"])
     return list_of(body)
 
 
 def list_of(holder: Any) -> list[Any]:
-    found: list[Any] = next(
+    records: list[Any] = next(
         holder[name] for name in ("orders", "inventorySummaries", "transactions") if name in holder
     )
-    return found
+    return records
 
 
 def is_data(request: httpx.Request) -> bool:
-    """A request for a page, not for a token."""
-    return any(request.url.path == source.operation.path for source in datasets.SOURCES.values())
+    """Whether a request is for a page, not for a token."""
+    return any(request.url.path == source.operation.path for source in SOURCES.values())
+
+
+async def reading(
+    bench: Bench, dataset: Dataset, between: Callable[[int], float]
+) -> AsyncIterator[Page]:
+    """The pages, with some seconds between them."""
+    pages = bench.read_pages(connect(), dataset, bench.window(dataset), None, bench.waiting)
+    number = 0
+    async for page in pages:
+        yield page
+        number += 1
+        bench.jumping.time += timedelta(seconds=between(number))

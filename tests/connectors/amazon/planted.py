@@ -1,4 +1,4 @@
-"""A claim as it was planted and as it was found: the same text for the same claim."""
+"""Planted and found claims as text: equal claims have equal texts."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,7 +15,7 @@ PLANTED: Mapping[str, tuple[str, ...]] = {
     "R9": ("referenceId", "fnsku"),
     "R10": ("referenceId", "fnsku"),
 }
-"""What a claim is about, as the generator tells it."""
+"""The identifying fields of a claim in the generator."""
 
 FOUND: Mapping[str, tuple[str, ...]] = {
     "R1": ("fnsku", "reference"),
@@ -29,7 +29,7 @@ FOUND: Mapping[str, tuple[str, ...]] = {
     "R9": ("reversal", "fnsku"),
     "R10": ("reimbursement", "fnsku"),
 }
-"""The same, among the details of what the rules find."""
+"""The identifying fields among the details of a found claim."""
 
 
 def as_planted(claim: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""Whose account it is: what tells the seller's id, and that nothing fails where nothing does."""
+"""The seller's id: where it comes from, and that nothing fails without it."""
 
 from typing import Any
 
@@ -6,8 +6,8 @@ import httpx
 import msgspec
 import pytest
 
-from connectors.amazon.account import named
-from connectors.amazon.datasets import LIST_TRANSACTIONS, TRANSACTIONS
+from connectors.amazon.account import seller_in
+from connectors.amazon.transactions import LIST_TRANSACTIONS, TRANSACTIONS
 from connectors.amazon_sandbox.generator.identity import Identity
 
 from .bench import Bench, connect, edited, rows, with_settings
@@ -19,30 +19,30 @@ assert SELLER
 ID = SELLER.partner_id
 
 
-async def test_a_check_tells_the_sellers_id_by_one_call(bench: Bench) -> None:
+async def test_a_check_finds_the_sellers_id_by_one_call(bench: Bench) -> None:
     account = await bench.connector.check(connect(), bench.waiting)
     assert (account.id, account.name) == (ID, "Sandbox Store 1")
     assert await bench.statuses(LIST_TRANSACTIONS.name) == [200]
 
 
-async def test_two_tokens_of_one_seller_tell_one_id_and_those_of_two_sellers_two(
+async def test_tokens_of_one_seller_yield_one_id_and_of_two_sellers_two(
     bench: Bench,
 ) -> None:
-    found = [
-        (await bench.connector.check(connect(each), bench.waiting)).id
-        for each in ("1", "1-120", "2", "2-300")
+    sellers = [
+        (await bench.connector.check(connect(seller), bench.waiting)).id
+        for seller in ("1", "1-120", "2", "2-300")
     ]
-    assert found[0] == found[1] and len(set(found)) == 3
+    assert sellers[0] == sellers[1] and len(set(sellers)) == 3
 
 
-async def test_a_seller_who_is_known_is_not_asked_for(bench: Bench) -> None:
-    known = msgspec.structs.replace(connect(), account_id=ID)
-    assert (await bench.connector.check(known, bench.waiting)).id == ID
+async def test_a_known_seller_is_not_looked_up(bench: Bench) -> None:
+    connection = msgspec.structs.replace(connect(), account_id=ID)
+    assert (await bench.connector.check(connection, bench.waiting)).id == ID
     assert await bench.calls(LIST_TRANSACTIONS.name) == []
 
 
 @pytest.mark.parametrize("status", [400, 403, 404, 429, 500, 503])
-async def test_a_refusal_to_tell_the_seller_neither_fails_the_check_nor_holds_it_up(
+async def test_a_refused_seller_lookup_neither_fails_nor_delays_the_check(
     bench: Bench, status: int
 ) -> None:
     def refuse(request: httpx.Request, response: httpx.Response) -> httpx.Response:
@@ -60,15 +60,15 @@ async def test_a_refusal_to_tell_the_seller_neither_fails_the_check_nor_holds_it
 HOSTILE: list[Any] = [None, "", 5, [], {}, "x" * 65, "a b", "\u0000", "é", {"sellingPartnerId": ID}]
 
 
-@pytest.mark.parametrize("told", HOSTILE)
-async def test_what_is_no_id_is_not_believed(bench: Bench, told: Any) -> None:
+@pytest.mark.parametrize("odd", HOSTILE)
+async def test_an_invalid_seller_id_is_ignored(bench: Bench, odd: Any) -> None:
     def edit(request: httpx.Request, response: httpx.Response) -> httpx.Response:
         if request.url.path != LIST_TRANSACTIONS.path:
             return response
 
         def other(body: Any) -> None:
-            for each in rows(body):
-                each["sellingPartnerMetadata"] = {"sellingPartnerId": told}
+            for row in rows(body):
+                row["sellingPartnerMetadata"] = {"sellingPartnerId": odd}
 
         return edited(response, other)
 
@@ -79,22 +79,22 @@ async def test_what_is_no_id_is_not_believed(bench: Bench, told: Any) -> None:
     assert sum(len(page.records) for page in pages) == await bench.count("transactions")
 
 
-async def test_pages_of_transactions_name_the_seller_and_no_other_dataset_does(
+async def test_only_pages_of_transactions_name_the_seller(
     bench: Bench,
 ) -> None:
     for dataset in bench.connector.datasets:
-        assert dataset.tells_account == (dataset is TRANSACTIONS)
+        assert dataset.names_account == (dataset is TRANSACTIONS)
     for page in await bench.sync(TRANSACTIONS):
         assert page.account == (ID if page.records else None)
 
 
-async def test_amazons_own_static_sandbox_names_nobody(bench: Bench) -> None:
+async def test_amazons_static_sandbox_names_no_seller(bench: Bench) -> None:
     example = with_settings(connect(), environment="sandbox")
     assert (await bench.connector.check(example, bench.waiting)).id is None
     assert await bench.calls(LIST_TRANSACTIONS.name) == []
 
 
-async def test_a_consent_tells_the_sellers_id(bench: Bench) -> None:
+async def test_a_consent_returns_the_sellers_id(bench: Bench) -> None:
     answer = {"spapi_oauth_code": "sandbox-1-120", "selling_partner_id": ID}
     granted = await bench.connector.exchange(answer, "http://sandbox/back")
     assert (granted.account_id, granted.settings["refreshToken"] in repr(granted)) == (ID, False)
@@ -103,9 +103,17 @@ async def test_a_consent_tells_the_sellers_id(bench: Bench) -> None:
 
 
 def test_of_several_sellers_the_expected_one_is_named() -> None:
-    told = [
-        msgspec.json.encode({"sellingPartnerMetadata": {"sellingPartnerId": each}})
-        for each in ("A", "B")
+    transactions = [
+        msgspec.json.encode({"sellingPartnerMetadata": {"sellingPartnerId": seller}})
+        for seller in ("A", "B")
     ]
-    assert (named(told), named(told, "B"), named(told, "C")) == ("A", "B", "A")
-    assert named([b"{", b"[]", b"\xff", b"{}", b'{"sellingPartnerMetadata": 5}']) is None
+    assert (
+        seller_in(transactions),
+        seller_in(transactions, "B"),
+        seller_in(transactions, "C"),
+    ) == (
+        "A",
+        "B",
+        "A",
+    )
+    assert seller_in([b"{", b"[]", b"\xff", b"{}", b'{"sellingPartnerMetadata": 5}']) is None

@@ -1,4 +1,4 @@
-"""Logging in: once for all who ask, early, and with clear words when it fails."""
+"""Login: one request for concurrent callers, early renewal, clear errors."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -28,7 +28,7 @@ SETTINGS = read_settings({"AMAZON_CLIENT_ID": "client", "AMAZON_CLIENT_SECRET": 
 
 
 class Login:
-    """A login that answers as it is told, and waits until it is allowed to."""
+    """A login with given responses, which it sends once it is opened."""
 
     def __init__(self, answer: Callable[[int], httpx.Response]) -> None:
         self.answer = answer
@@ -58,7 +58,7 @@ def denied(status: int, error: str) -> Callable[[int], httpx.Response]:
 
 
 async def ask(login: Login, tokens: Tokens, askers: int) -> list[str | ConnectorError]:
-    """What each of so many at once gets; the login opens when all have asked."""
+    """The results of concurrent callers; the login opens when all are waiting."""
     got: list[str | ConnectorError] = []
 
     async def one() -> None:
@@ -75,25 +75,26 @@ async def ask(login: Login, tokens: Tokens, askers: int) -> list[str | Connector
     return got
 
 
-async def test_a_hundred_who_ask_at_once_make_one_request() -> None:
+async def test_a_hundred_concurrent_callers_share_one_request() -> None:
     login = Login(granted)
     assert await ask(login, login.tokens(), 100) == ["Atza|1"] * 100
     assert login.requests == 1
 
 
-async def test_a_hundred_who_ask_at_once_are_refused_by_one_answer() -> None:
+async def test_a_hundred_concurrent_callers_share_one_refusal() -> None:
     login = Login(denied(400, "invalid_grant"))
     tokens = login.tokens()
     got = await ask(login, tokens, 100)
-    assert all(isinstance(each, ConnectionLost) for each in got)
+    assert all(isinstance(result, ConnectionLost) for result in got)
     assert login.requests == 1
-    with pytest.raises(ConnectionLost):  # but the next one asks again
+    with pytest.raises(ConnectionLost):  # the next caller sends a request again
         await tokens.get(ANN)
     assert login.requests == 2
 
 
-async def test_there_are_never_two_requests_under_way_for_one_account() -> None:
-    """Tokens that die at once, askers that come whenever one leaves, some of them cancelled."""
+async def test_one_account_never_has_two_requests_in_flight() -> None:
+    """Tokens that expire at once, and callers that start whenever one ends, some of them
+    cancelled."""
     under_way = most = 0
 
     async def answer(request: httpx.Request) -> httpx.Response:
@@ -124,10 +125,10 @@ async def test_there_are_never_two_requests_under_way_for_one_account() -> None:
         for number in range(30):
             group.start_soon(asker, number)
     assert most == 1
-    assert tokens._flights == {}
+    assert tokens._requests == {}
 
 
-async def test_when_the_first_is_cancelled_the_next_asks() -> None:
+async def test_if_the_first_caller_is_cancelled_the_next_sends_the_request() -> None:
     login = Login(granted)
     tokens = login.tokens()
     got = []
@@ -159,7 +160,7 @@ async def test_accounts_do_not_wait_for_each_other() -> None:
 
 
 @pytest.mark.parametrize(("life", "early"), [(3_600, 60), (600, 60), (100, 10), (10, 1)])
-async def test_a_token_is_renewed_before_it_ends(life: int, early: int) -> None:
+async def test_a_token_is_renewed_before_it_expires(life: int, early: int) -> None:
     login = Login(lambda number: granted(number, life))
     login.open.set()
     tokens = login.tokens()
@@ -170,7 +171,7 @@ async def test_a_token_is_renewed_before_it_ends(life: int, early: int) -> None:
     assert await tokens.get(ANN) == "Atza|2"
 
 
-async def test_the_life_of_a_token_begins_when_it_is_asked_for() -> None:
+async def test_the_life_of_a_token_starts_with_its_request() -> None:
     clock = JumpingClock()
 
     async def slow(request: httpx.Request) -> httpx.Response:
@@ -183,7 +184,7 @@ async def test_the_life_of_a_token_begins_when_it_is_asked_for() -> None:
     assert tokens._tokens[ANN].until == NOW + timedelta(seconds=90)
 
 
-async def test_a_token_that_was_refused_is_forgotten_but_not_a_newer_one() -> None:
+async def test_a_rejected_token_is_dropped_but_not_a_newer_one() -> None:
     login = Login(granted)
     login.open.set()
     tokens = login.tokens()
@@ -195,7 +196,7 @@ async def test_a_token_that_was_refused_is_forgotten_but_not_a_newer_one() -> No
     assert [old, new, await tokens.get(ANN)] == ["Atza|1", "Atza|2", "Atza|2"]
 
 
-async def test_the_tokens_kept_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_number_of_tokens_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("connectors.amazon.auth.MOST_TOKENS", 3)
     login = Login(granted)
     login.open.set()
@@ -220,7 +221,7 @@ async def test_the_tokens_kept_are_bounded(monkeypatch: pytest.MonkeyPatch) -> N
         (302, "", SourceError),
     ],
 )
-async def test_a_refusal_says_what_can_be_done(
+async def test_a_refusal_raises_the_right_error(
     status: int, error: str, kind: type[ConnectorError]
 ) -> None:
     login = Login(denied(status, error))
@@ -245,9 +246,7 @@ async def test_a_refusal_says_what_can_be_done(
         b'{"access_token": "Atza|x", "expires_in": 999999999999999999}',
     ],
 )
-async def test_an_answer_that_makes_no_sense_is_an_error_in_our_words(
-    status: int, body: bytes
-) -> None:
+async def test_an_invalid_response_raises_a_connector_error(status: int, body: bytes) -> None:
     login = Login(lambda number: httpx.Response(status, content=body))
     login.open.set()
     with pytest.raises(ConnectorError) as caught:
@@ -264,18 +263,18 @@ async def test_an_answer_that_makes_no_sense_is_an_error_in_our_words(
         ({"AMAZON_CLIENT_SECRET": "secret"}, ["AMAZON_CLIENT_ID"]),
     ],
 )
-async def test_missing_settings_are_named_and_nobody_is_asked(
+async def test_missing_settings_are_named_without_a_request(
     given: dict[str, str], named: list[str]
 ) -> None:
     login = Login(granted)
     with pytest.raises(Misconfigured) as caught:
         await login.tokens(read_settings(given)).get(ANN)
     words = str(caught.value).replace(".", "").split()
-    assert [each for each in words if each.startswith("AMAZON_")] == named
+    assert [word for word in words if word.startswith("AMAZON_")] == named
     assert login.requests == 0
 
 
-async def test_the_sandbox_lets_us_in_and_says_no_as_amazon_does(bench: Bench) -> None:
+async def test_the_sandbox_accepts_and_refuses_logins_like_amazon(bench: Bench) -> None:
     assert (await bench.tokens.get(ANN)).startswith("Atza|")
     with pytest.raises(ConnectionLost, match="Connect the account again"):
         await bench.tokens.get("Atzr|somebody-else")
@@ -305,7 +304,7 @@ async def test_no_secret_is_in_the_text_of_an_error(status: int, error: str) -> 
     assert ANN not in text
 
 
-async def test_no_secret_is_in_what_is_shown_of_anything(bench: Bench) -> None:
+async def test_no_secret_is_in_any_repr(bench: Bench) -> None:
     access = await bench.tokens.get(ANN)
     shown = f"{Token(access, NOW)!r} {bench.tokens!r} {bench.tokens._tokens!r} {bench.client!r}"
     shown += f"{bench.settings!r}"

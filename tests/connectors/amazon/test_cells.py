@@ -1,4 +1,4 @@
-"""Cells: every spelling that Amazon has for a number or a day, and what is neither."""
+"""Cells: all formats of numbers and dates, and invalid ones."""
 
 from datetime import date
 from decimal import Decimal
@@ -31,7 +31,7 @@ from connectors.amazon import cells
         (-0.05, "-0.05"),
     ],
 )
-def test_a_number_is_read_however_it_is_spelled(cell: Any, number: str) -> None:
+def test_a_number_is_read_in_every_format(cell: Any, number: str) -> None:
     assert cells.decimal(cell) == Decimal(number)
 
 
@@ -42,7 +42,7 @@ def test_a_number_is_read_however_it_is_spelled(cell: Any, number: str) -> None:
         *(None, True, [], {}, float("nan"), float("inf"), 1e300),
     ],
 )
-def test_what_is_no_number_is_none(cell: Any) -> None:
+def test_an_invalid_number_is_none(cell: Any) -> None:
     assert cells.decimal(cell) is None
 
 
@@ -68,7 +68,7 @@ def test_a_count_is_whole(cell: Any, count: int | None) -> None:
         "2026-07-07T01:00:00+0900",
     ],
 )
-def test_a_day_is_read_however_it_is_spelled(cell: str) -> None:
+def test_a_day_is_read_in_every_format(cell: str) -> None:
     assert cells.day(cell) == date(2026, 7, 6)
 
 
@@ -76,7 +76,7 @@ def test_a_day_is_read_however_it_is_spelled(cell: str) -> None:
     "cell",
     ["", "07/2026", "13/32/2026", "02/30/2026", "0001-01-01", "9999-12-31", "soon", None, 5, 0.5],
 )
-def test_what_is_no_day_is_none(cell: Any) -> None:
+def test_an_invalid_day_is_none(cell: Any) -> None:
     assert cells.day(cell) is None
     assert cells.moment(cell) is None
 
@@ -84,7 +84,7 @@ def test_what_is_no_day_is_none(cell: Any) -> None:
 @pytest.mark.parametrize(
     "cell", ["Lost_Warehouse", "lost-warehouse", "LostWarehouse", "Lost Warehouse"]
 )
-def test_a_word_is_the_same_however_it_is_spelled(cell: str) -> None:
+def test_a_label_is_normalised(cell: str) -> None:
     assert cells.label(cell) == "lostwarehouse"
 
 

@@ -1,4 +1,4 @@
-"""One call: paced, signed, replayed, and refused in words that say what can be done."""
+"""One call: paced, authorised, repeated, and refused with clear errors."""
 
 from contextlib import suppress
 from datetime import timedelta
@@ -8,18 +8,13 @@ import httpx
 import msgspec
 import pytest
 
+from connectors.amazon.account import PARTICIPATIONS
 from connectors.amazon.client import Denied, Operation, Refused, Unknown
 from connectors.amazon.connector import open_connector
-from connectors.amazon.datasets import (
-    INVENTORY,
-    INVENTORY_SUMMARIES,
-    LIST_TRANSACTIONS,
-    ORDERS,
-    PARTICIPATIONS,
-    SEARCH_ORDERS,
-    TRANSACTIONS,
-)
-from connectors.amazon.desk import CREATE_REPORT, GET_REPORTS
+from connectors.amazon.inventory import INVENTORY, INVENTORY_SUMMARIES
+from connectors.amazon.orders.search import ORDERS, SEARCH_ORDERS
+from connectors.amazon.reports.desk import CREATE_REPORT, GET_REPORTS
+from connectors.amazon.transactions import LIST_TRANSACTIONS, TRANSACTIONS
 from connectors.amazon_sandbox import Settings, create_app, environ
 from connectors.base import Connection, ConnectionLost, Retryable, SourceError
 from connectors.quota import REFUSED_FOR, Quota
@@ -38,7 +33,7 @@ async def ask(bench: Bench, connection: Connection | None = None) -> bytes:
 
 
 def always(bench: Bench, response: httpx.Response) -> None:
-    """Whatever is asked (but a token), this is the answer."""
+    """Every request except for a token gets this response."""
     bench.wire.spoil = lambda request, _: None if "auth" in request.url.path else response
 
 
@@ -52,38 +47,38 @@ def refusal(status: int, details: str = "", code: str = "Unauthorized") -> httpx
 # The access token ---------------------------------------------------------------------------------
 
 
-async def test_a_token_that_dies_midway_is_renewed_and_the_call_replayed_once() -> None:
+async def test_a_token_that_expires_midway_is_renewed_and_the_call_repeated_once() -> None:
     bench = Bench(Settings(orders=350, quotas=UNLIMITED))
-    found = []
-    async for page in bench.turn_pages(
+    read = []
+    async for page in bench.read_pages(
         connect(), ORDERS, bench.window(ORDERS), None, bench.waiting
     ):
-        found += ids([page])
-        if len(found) == 200:
-            await bench.door("expire")
-    assert len(found) == len(set(found)) == 350
+        read += ids([page])
+        if len(read) == 200:
+            await bench.control("expire")
+    assert len(read) == len(set(read)) == 350
     assert await bench.statuses("searchOrders") == [200, 200, 403, 200, 200]
     assert await bench.statuses("token") == [200, 200]
 
 
-async def test_tokens_that_die_one_after_the_other_are_no_missing_role() -> None:
-    """Some are renewed; at some time it is put off, and said why."""
+async def test_tokens_that_expire_repeatedly_are_retryable_and_not_a_missing_role() -> None:
+    """Some are renewed; then the call is given up with the reason."""
     bench = Bench(SMALL)
-    await bench.door("faults", {"expireTokens": 1})
+    await bench.control("faults", {"expireTokens": 1})
     with pytest.raises(Retryable, match="expire before they can be used"):
         await ask(bench)
     assert await bench.statuses(PARTICIPATIONS.name) == [403] * 4
-    await bench.door("faults", {"expireTokens": 0.4})
+    await bench.control("faults", {"expireTokens": 0.4})
     for _ in range(20):
         with suppress(Retryable):
             await ask(bench)
 
 
-async def test_a_token_is_not_used_that_died_while_we_waited_for_the_quota() -> None:
-    """Three minutes between two calls, and a token that is good for one more."""
+async def test_a_token_that_expired_while_waiting_for_the_quota_is_not_used() -> None:
+    """Calls are three minutes apart, and the token is valid for one more."""
     bench = Bench(Settings(orders=120))
-    kept = Quota(SEARCH_ORDERS.rate, SEARCH_ORDERS.burst, 0.0, NOW)
-    connection = connect(**{"quota:searchOrders": msgspec.json.encode(kept).decode()})
+    stored = Quota(SEARCH_ORDERS.rate, SEARCH_ORDERS.burst, 0.0, NOW)
+    connection = connect(**{"quota:searchOrders": msgspec.json.encode(stored).decode()})
     await bench.tokens.get(connection.settings.refresh_token)
     bench.jumping.time += timedelta(seconds=3_500)
     bench.client.bucket(connection, SEARCH_ORDERS)._at = bench.clock.now()
@@ -92,40 +87,40 @@ async def test_a_token_is_not_used_that_died_while_we_waited_for_the_quota() -> 
     assert await bench.statuses("token") == [200, 200]
 
 
-async def test_a_refusal_that_stays_is_a_missing_role_and_ends_the_dataset(bench: Bench) -> None:
+async def test_a_permanent_403_is_a_missing_role(bench: Bench) -> None:
     always(bench, refusal(403))
     with pytest.raises(SourceError, match="lacks the role Selling Partner Insights") as caught:
         await ask(bench)
     assert type(caught.value) is Denied
     assert "request-7" in str(caught.value)
-    assert len(bench.wire.requests) == 2  # a token, and one call: a new token would not help
+    assert len(bench.wire.requests) == 2  # a token and one call; a new token would not help
 
 
-async def test_the_replay_is_made_with_another_token(bench: Bench) -> None:
+async def test_the_repeated_call_uses_another_token(bench: Bench) -> None:
     always(bench, refusal(401))
     with pytest.raises(SourceError):
         await ask(bench)
-    used = [each.headers.get("x-amz-access-token") for each in bench.wire.requests]
+    used = [request.headers.get("x-amz-access-token") for request in bench.wire.requests]
     assert len(set(used) - {None}) == 2
 
 
-async def test_a_revoked_account_is_lost(bench: Bench) -> None:
+async def test_a_revoked_account_raises_connection_lost(bench: Bench) -> None:
     await ask(bench)
-    await bench.door("revoke", {"refreshToken": "Atzr|sandbox-1"})
+    await bench.control("revoke", {"refreshToken": "Atzr|sandbox-1"})
     with pytest.raises(ConnectionLost, match="Connect the account again"):
         await ask(bench)
 
 
-async def test_an_access_that_amazon_calls_revoked_is_lost_too(bench: Bench) -> None:
+async def test_a_revoked_access_token_raises_connection_lost(bench: Bench) -> None:
     always(bench, refusal(403, "The access token you provided is revoked, malformed or invalid."))
     with pytest.raises(ConnectionLost):
         await ask(bench)
 
 
-async def test_who_is_let_in_no_more_does_not_wait_for_the_quota_first(bench: Bench) -> None:
-    kept = Quota(PARTICIPATIONS.rate, 15, 0.0, NOW)
-    learned = {f"quota:{PARTICIPATIONS.name}": msgspec.json.encode(kept).decode()}
-    await bench.door("revoke", {"refreshToken": "Atzr|sandbox-1"})
+async def test_a_revoked_account_does_not_wait_for_the_quota(bench: Bench) -> None:
+    stored = Quota(PARTICIPATIONS.rate, 15, 0.0, NOW)
+    learned = {f"quota:{PARTICIPATIONS.name}": msgspec.json.encode(stored).decode()}
+    await bench.control("revoke", {"refreshToken": "Atzr|sandbox-1"})
     with pytest.raises(ConnectionLost):
         await ask(bench, connect(**learned))
     assert bench.jumping.slept == []
@@ -134,29 +129,29 @@ async def test_who_is_let_in_no_more_does_not_wait_for_the_quota_first(bench: Be
 # The quota ----------------------------------------------------------------------------------------
 
 
-async def test_429_is_waited_out_and_said() -> None:
+async def test_a_429_is_waited_out_and_announced() -> None:
     bench = Bench(Settings(orders=350, quotas={**UNLIMITED, "searchOrders": (0.1, 1)}))
     pages = await bench.read(ORDERS)
     assert len(set(ids(pages))) == 350
     statuses = await bench.statuses("searchOrders")
     assert statuses.count(200) == 4
     assert statuses[:2] == [200, 429]
-    assert statuses.count(429) == 1  # once we know that our bucket is not theirs
+    assert statuses.count(429) == 1  # afterwards the bucket follows the source's
     until, why = bench.waits[0]
     assert 10 <= (until - NOW).total_seconds() <= 11
     assert why == "Amazon's quota for searchOrders (one call in 10 s)"
 
 
-async def test_a_storm_of_429_is_outlasted(bench: Bench) -> None:
-    await bench.door("faults", {"throttle": 0.7})
+async def test_many_429s_are_waited_out(bench: Bench) -> None:
+    await bench.control("faults", {"throttle": 0.7})
     for _ in range(10):
         await ask(bench)
     assert (await bench.statuses("getMarketplaceParticipations")).count(200) == 10
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
-async def test_refusals_without_end_are_given_up_as_retryable(bench: Bench, method: str) -> None:
-    """An operation that answers nothing but 429, whatever is waited in between."""
+async def test_endless_429s_are_retryable(bench: Bench, method: str) -> None:
+    """The operation responds 429 to every call, whatever the pause."""
     begun = bench.clock.now()
     bench.wire.spoil = lambda request, response: (
         httpx.Response(429, json={}) if request.url.path.startswith("/reports/") else None
@@ -171,16 +166,16 @@ async def test_refusals_without_end_are_given_up_as_retryable(bench: Bench, meth
 
 
 @pytest.mark.parametrize("rate", [0.5, 0.001])
-async def test_the_rate_is_learned_within_two_answers(rate: float) -> None:
+async def test_the_rate_is_learned_within_two_responses(rate: float) -> None:
     bench = Bench(Settings(orders=350, quotas={**UNLIMITED, "searchOrders": (rate, 20)}))
-    reading = bench.turn_pages(connect(), ORDERS, bench.window(ORDERS), None, bench.waiting)
+    reading = bench.read_pages(connect(), ORDERS, bench.window(ORDERS), None, bench.waiting)
     await anext(reading)
     await anext(reading)
     assert bench.client.bucket(connect(), SEARCH_ORDERS).rate == rate
 
 
 @pytest.mark.parametrize("header", ["string", "", "nan", "inf", "-1", "0", "1e-300", "1e300"])
-async def test_a_rate_that_is_no_rate_is_ignored(bench: Bench, header: str) -> None:
+async def test_an_invalid_announced_rate_is_ignored(bench: Bench, header: str) -> None:
     def spoil(request: httpx.Request, response: httpx.Response) -> None:
         response.headers["x-amzn-RateLimit-Limit"] = header
 
@@ -192,14 +187,14 @@ async def test_a_rate_that_is_no_rate_is_ignored(bench: Bench, header: str) -> N
 
 
 async def use_up(bench: Bench) -> dict[str, str]:
-    """Use twelve tokens of ten, at a rate that is not the published one; what is remembered."""
+    """Use twelve tokens of ten at an unpublished rate. Returns the state to store."""
     params = {"postedAfter": "2026-02-01T00:00:00Z"}
     for _ in range(12):
         await bench.client.call(connect(), LIST_TRANSACTIONS, params, bench.waiting)
     return dict(bench.client.learned(connect(), [LIST_TRANSACTIONS]))
 
 
-async def test_what_was_learned_survives_a_restart() -> None:
+async def test_the_learned_quota_survives_a_restart() -> None:
     bench = Bench(Settings(orders=120, quotas={"listTransactions": (0.2, 10)}))
     learned = await use_up(bench)
     bench.restart()
@@ -209,7 +204,7 @@ async def test_what_was_learned_survives_a_restart() -> None:
     assert bench.client.bucket(connect(), LIST_TRANSACTIONS).rate == 0.2
 
 
-async def test_without_what_was_learned_a_restart_bursts_into_refusals() -> None:
+async def test_without_the_learned_quota_a_restart_is_refused() -> None:
     bench = Bench(Settings(orders=120, quotas={"listTransactions": (0.2, 10)}))
     await use_up(bench)
     bench.restart()
@@ -217,17 +212,17 @@ async def test_without_what_was_learned_a_restart_bursts_into_refusals() -> None
     assert 429 in await bench.statuses("listTransactions")
 
 
-async def test_every_page_carries_what_its_quota_has_come_to(bench: Bench) -> None:
+async def test_every_page_carries_the_state_of_its_quota(bench: Bench) -> None:
     for dataset, operation in ((ORDERS, SEARCH_ORDERS), (INVENTORY, INVENTORY_SUMMARIES)):
         [*_, page] = await bench.read(dataset)
-        kept = msgspec.json.decode(page.learned[f"quota:{operation.name}"], type=Quota)
-        assert kept == bench.client.bucket(connect(), operation).known()
+        stored = msgspec.json.decode(page.learned[f"quota:{operation.name}"], type=Quota)
+        assert stored == bench.client.bucket(connect(), operation).state()
     account = await bench.connector.check(connect(), bench.waiting)
     assert account.learned.keys() == {"quota:getMarketplaceParticipations"}
 
 
 @pytest.mark.parametrize(
-    "kept",
+    "stored",
     [
         "",
         "{",
@@ -237,24 +232,26 @@ async def test_every_page_carries_what_its_quota_has_come_to(bench: Bench) -> No
         '{"rate":1,"burst":1,"level":1,"at":"2026-01-01T00:00:00"}',
     ],
 )
-async def test_what_another_version_kept_is_no_harm(bench: Bench, kept: str) -> None:
-    connection = connect(**{"quota:getMarketplaceParticipations": kept})
+async def test_a_stored_quota_of_another_version_is_ignored(bench: Bench, stored: str) -> None:
+    connection = connect(**{"quota:getMarketplaceParticipations": stored})
     await ask(bench, connection)
     assert bench.client.bucket(connection, PARTICIPATIONS).burst == 15
 
 
 @pytest.mark.parametrize(("count", "factor"), [(50, 1), (15, 0.5), (15, 3)])
 async def test_fifty_sellers_side_by_side_are_never_refused(count: int, factor: float) -> None:
-    """At true quotas and at others than published; with calls that take their time to arrive."""
+    """At the published quotas and at others, with calls that take time to arrive."""
     sellers = [f"{number}-20" for number in range(1, count + 1)]
     async with Timeline().running() as clock:
         quotas = {
-            each.name: (each.rate * factor, each.burst)
-            for each in (PARTICIPATIONS, INVENTORY_SUMMARIES)
+            operation.name: (operation.rate * factor, operation.burst)
+            for operation in (PARTICIPATIONS, INVENTORY_SUMMARIES)
         }
         bench = Bench(Settings(orders=20, quotas=quotas), clock)
         for seller in sellers:
-            await bench.count("orders", seller)  # made now: a thread that works is no waiting
+            await bench.count(
+                "orders", seller
+            )  # now, since work in a thread does not count as waiting
         bench.wire.delay = 0.3
 
         async def work(seller: str, operation: Operation, params: dict[str, str]) -> None:
@@ -294,7 +291,7 @@ async def test_one_seller_does_not_wait_for_another(bench: Bench) -> None:
         (504, Retryable),
     ],
 )
-async def test_a_refusal_says_what_can_be_done_and_where(
+async def test_a_refusal_raises_the_right_error_with_its_details(
     bench: Bench, status: int, kind: type[Exception]
 ) -> None:
     always(bench, refusal(status, "the details", "InvalidInput"))
@@ -307,7 +304,7 @@ async def test_a_refusal_says_what_can_be_done_and_where(
 
 
 @pytest.mark.parametrize(
-    ("body", "said"),
+    ("body", "text"),
     [
         (b'{"errors":[{"code":"InvalidInput","message":null,"details":""}]}', "InvalidInput"),
         (b'{"errors":[{"code":null,"message":"No."}]}', "No."),
@@ -320,22 +317,22 @@ async def test_a_refusal_says_what_can_be_done_and_where(
         (b"", "HTTP 400"),
     ],
 )
-async def test_a_refusal_of_any_shape_is_read(bench: Bench, body: bytes, said: str) -> None:
+async def test_a_refusal_of_any_shape_is_read(bench: Bench, body: bytes, text: str) -> None:
     always(bench, httpx.Response(400, content=body))
     with pytest.raises(Refused) as caught:
         await ask(bench)
-    assert said in str(caught.value)
+    assert text in str(caught.value)
 
 
-async def test_a_long_refusal_is_cut(bench: Bench) -> None:
+async def test_a_long_refusal_is_truncated(bench: Bench) -> None:
     always(bench, refusal(400, "x" * 100_000))
     with pytest.raises(Refused) as caught:
         await ask(bench)
     assert len(str(caught.value)) < 1_000
 
 
-async def test_a_passing_fault_is_tried_again(bench: Bench) -> None:
-    await bench.door("faults", {"error500": 0.3})
+async def test_a_temporary_failure_is_retried(bench: Bench) -> None:
+    await bench.control("faults", {"error500": 0.3})
     for _ in range(10):
         await ask(bench)
     statuses = await bench.statuses("getMarketplaceParticipations")
@@ -343,16 +340,16 @@ async def test_a_passing_fault_is_tried_again(bench: Bench) -> None:
     assert 500 in statuses
 
 
-async def test_every_try_costs_a_call_of_the_quota(bench: Bench) -> None:
+async def test_every_attempt_counts_against_the_quota(bench: Bench) -> None:
     always(bench, httpx.Response(503))
     with pytest.raises(Retryable):
         await ask(bench)
-    calls = sum("auth" not in each.url.path for each in bench.wire.requests)
+    calls = sum("auth" not in request.url.path for request in bench.wire.requests)
     level = bench.client.bucket(connect(), PARTICIPATIONS).level
     assert level == pytest.approx(PARTICIPATIONS.burst - calls, abs=1)
 
 
-async def test_a_call_that_is_cancelled_is_no_longer_out() -> None:
+async def test_a_cancelled_call_is_no_longer_in_flight() -> None:
     async with Timeline().running() as clock:
         bench = Bench(SMALL, clock)
         await bench.count("orders")
@@ -370,7 +367,7 @@ async def test_a_call_that_is_cancelled_is_no_longer_out() -> None:
 # Who we say we are --------------------------------------------------------------------------------
 
 
-async def test_the_real_client_names_the_application_and_never_more_than_amazon_reads() -> None:
+async def test_the_user_agent_names_the_application_within_amazons_limit() -> None:
     agents = []
     clock = JumpingClock()
     app = create_app(SMALL, clock)
@@ -393,7 +390,7 @@ async def test_the_real_client_names_the_application_and_never_more_than_amazon_
         assert len(agent) <= 500
 
 
-async def test_only_pages_and_tokens_are_asked_for(bench: Bench) -> None:
+async def test_only_pages_and_tokens_are_requested(bench: Bench) -> None:
     await bench.read(ORDERS)
-    paths = {each.url.path for each in bench.wire.requests if not is_data(each)}
+    paths = {request.url.path for request in bench.wire.requests if not is_data(request)}
     assert paths == {"/auth/o2/token"}

@@ -1,4 +1,4 @@
-"""A computer whose clock is wrong reads what Amazon has, by Amazon's time."""
+"""Reading with a wrong clock, by Amazon's time."""
 
 from datetime import datetime, timedelta
 from email.utils import format_datetime
@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from connectors.amazon import datasets
 from connectors.amazon.clock import BELIEVED, SourceClock
 from connectors.amazon.connector import AmazonConnector
-from connectors.amazon.pages import SETTLED
+from connectors.amazon.orders.search import ORDERS
+from connectors.amazon.times import SETTLED
+from connectors.amazon.transactions import TRANSACTIONS
 from connectors.amazon_sandbox import Settings, create_app
 from connectors.base import Dataset, Window
 from tests.connectors.clocks import NOW, JumpingClock
@@ -27,7 +28,7 @@ LATENCIES = st.lists(st.floats(0, 4), min_size=1, max_size=5)
 
 
 class Shifted:
-    """A clock that is ahead of another by so many seconds."""
+    """A clock that is ahead of another one by some seconds."""
 
     def __init__(self, clock: JumpingClock, seconds: float) -> None:
         self.clock = clock
@@ -52,14 +53,14 @@ def dated(moment: datetime) -> str:
 def test_the_end_of_a_window_is_never_in_amazons_future(
     ahead: float, latencies: list[float], fraction: float
 ) -> None:
-    """`ahead` is this computer's clock before Amazon's."""
+    """`ahead` is how far this computer's clock is ahead of Amazon's."""
     amazon = JumpingClock(NOW + timedelta(seconds=fraction))
     ours = Shifted(amazon, ahead)
     source = SourceClock(ours)
     for latency in latencies:
         date = dated(amazon.now())
         amazon.time += timedelta(seconds=latency)
-        source.heard(date, latency)
+        source.observe(date, latency)
         wrong = (source.now() - amazon.now()).total_seconds()
         assert abs(wrong) <= 4 + latency
     until = ours.now() - SETTLED
@@ -72,23 +73,23 @@ def test_the_end_of_a_window_is_never_in_amazons_future(
 
 @given(st.floats(-2, 1.9), st.floats(0, 1))
 def test_clocks_that_agree_change_nothing(late: float, fraction: float) -> None:
-    """A server may compute its Date once in two seconds."""
+    """A server may compute its Date header once in two seconds."""
     clock = JumpingClock(NOW + timedelta(seconds=fraction))
     source = SourceClock(clock)
-    source.heard(dated(clock.now() + timedelta(seconds=min(late, 0))), 0.1)
+    source.observe(dated(clock.now() + timedelta(seconds=min(late, 0))), 0.1)
     assert source.difference == timedelta(0)
     window = Window(NOW - timedelta(days=1), NOW)
     assert source.window(window) == window
 
 
-def test_a_clock_that_is_corrected_is_believed_again() -> None:
+def test_a_corrected_clock_is_trusted_again() -> None:
     amazon = JumpingClock()
     ours = Shifted(amazon, 3_600)
     source = SourceClock(ours)
-    source.heard(dated(amazon.now()), 0.1)
+    source.observe(dated(amazon.now()), 0.1)
     assert abs(source.difference + timedelta(hours=1)) <= timedelta(seconds=4)
     ours.ahead = timedelta(0)
-    source.heard(dated(amazon.now()), 0.1)
+    source.observe(dated(amazon.now()), 0.1)
     assert source.difference == timedelta(0)
 
 
@@ -102,35 +103,35 @@ def test_a_clock_that_is_corrected_is_believed_again() -> None:
     ],
     ids=lambda date: ascii(date)[:30],
 )
-def test_a_date_that_is_none_or_absurd_is_ignored(date: str) -> None:
+def test_an_invalid_date_is_ignored(date: str) -> None:
     source = SourceClock(JumpingClock())
-    source.heard(date, 0.1)
+    source.observe(date, 0.1)
     assert source.difference == timedelta(0)
 
 
 async def test_waits_are_announced_in_this_computers_time() -> None:
     clock = JumpingClock()
     source = SourceClock(clock)
-    source.heard(dated(NOW - timedelta(hours=1)), 0.1)
-    told: list[datetime] = []
+    source.observe(dated(NOW - timedelta(hours=1)), 0.1)
+    announced: list[datetime] = []
 
     async def waiting(until: datetime, why: str) -> None:
-        told.append(until)
+        announced.append(until)
 
     await source.announcing(waiting)(source.now() + timedelta(seconds=30), "")
-    assert told == [NOW + timedelta(seconds=30)]
+    assert announced == [NOW + timedelta(seconds=30)]
 
 
 # Reading ------------------------------------------------------------------------------------------
 
 
 class Wrong(Bench):
-    """A bench whose own clock is so many seconds ahead of the sandbox's."""
+    """A bench whose clock is ahead of the sandbox's by some seconds."""
 
-    def __init__(self, ahead: float, far: Settings) -> None:
+    def __init__(self, ahead: float, settings: Settings) -> None:
         self.amazon = JumpingClock()
-        super().__init__(far, Shifted(self.amazon, ahead))
-        self.wire.sandbox = httpx.ASGITransport(create_app(far, self.amazon))
+        super().__init__(settings, Shifted(self.amazon, ahead))
+        self.wire.sandbox = httpx.ASGITransport(create_app(settings, self.amazon))
 
         def date(request: httpx.Request, response: httpx.Response) -> None:
             response.headers["date"] = dated(self.amazon.now())
@@ -138,9 +139,9 @@ class Wrong(Bench):
         self.wire.spoil = date
 
     async def syncs(self, dataset: Dataset, *pauses: float, days: int = 20) -> set[str]:
-        """One sync after the other, as the service chooses their windows; the ids of what they
-        brought."""
-        found: set[str] = set()
+        """Run syncs one after the other, with windows as the service chooses them. Returns the ids
+        of all records."""
+        read: set[str] = set()
         read_until = None
         for pause in pauses:
             self.amazon.time += timedelta(seconds=pause)
@@ -148,20 +149,20 @@ class Wrong(Bench):
             since = until - timedelta(days=days)
             if read_until:
                 since = read_until - dataset.overlap
-            found |= set(ids(await self.sync(dataset, None, Window(since, until))))
+            read |= set(ids(await self.sync(dataset, None, Window(since, until))))
             read_until = until
-        return found
+        return read
 
 
 FAR = Settings(orders=150, quotas=UNLIMITED)
 
 
-@pytest.mark.parametrize("dataset", [datasets.ORDERS, datasets.TRANSACTIONS], ids=str)
+@pytest.mark.parametrize("dataset", [ORDERS, TRANSACTIONS], ids=str)
 @settings(max_examples=12, deadline=None)
 @given(ahead=OFFSETS)
-async def test_syncs_lose_nothing_whatever_the_clock_shows(dataset: Dataset, ahead: float) -> None:
-    """Compared with a right clock: but for what is so new that a clock that is behind by a day sees
-    it in the next sync only."""
+async def test_syncs_with_a_wrong_clock_lose_nothing(dataset: Dataset, ahead: float) -> None:
+    """Compared with a correct clock, except for what is so new that a clock that is a day behind
+    sees it in the next sync."""
     pauses = (0.0, 86_400.0, 3_600.0)
     wrong, right = Wrong(ahead, FAR), Wrong(0.0, FAR)
     brought = await wrong.syncs(dataset, *pauses, 2 * DAY)
@@ -169,7 +170,7 @@ async def test_syncs_lose_nothing_whatever_the_clock_shows(dataset: Dataset, ahe
 
 
 @pytest.mark.parametrize("ahead", [60.0, 3_600.0, -60.0, -3_600.0])
-@pytest.mark.parametrize("dataset", AmazonConnector.datasets, ids=lambda each: each.name)
+@pytest.mark.parametrize("dataset", AmazonConnector.datasets, ids=lambda value: value.name)
 async def test_every_dataset_is_read_with_a_wrong_clock(dataset: Dataset, ahead: float) -> None:
     wrong, right = Wrong(ahead, FAR), Wrong(0.0, FAR)
     assert len(await wrong.syncs(dataset, 0.0, days=150)) == pytest.approx(
@@ -179,9 +180,9 @@ async def test_every_dataset_is_read_with_a_wrong_clock(dataset: Dataset, ahead:
     assert all(ours <= until <= ours + timedelta(hours=2) for until, _ in wrong.waits[-1:])
 
 
-async def test_amazons_time_is_known_before_the_first_window_is_asked_for() -> None:
-    """A process that has just begun, with an hour that is wrong: no call is refused."""
+async def test_amazons_time_is_known_before_the_first_window_is_requested() -> None:
+    """A new process whose clock is an hour off: no call is refused."""
     bench = Wrong(3_600.0, FAR)
-    await bench.syncs(datasets.TRANSACTIONS, 0.0)
+    await bench.syncs(TRANSACTIONS, 0.0)
     statuses = {request.url.path for request in bench.wire.requests}
     assert "/auth/o2/token" in statuses

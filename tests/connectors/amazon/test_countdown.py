@@ -1,4 +1,4 @@
-"""How long a sync is said to take: as long as it takes, before Amazon and before its stand-in."""
+"""The estimated duration of a sync is right, with Amazon and with the sandbox."""
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
@@ -7,39 +7,39 @@ import httpx
 import msgspec
 import pytest
 
-from connectors.amazon.datasets import ORDERS
-from connectors.amazon.kinds import KINDS
+from connectors.amazon.orders.search import ORDERS
+from connectors.amazon.reports.kinds import KINDS
 from connectors.amazon_sandbox import Settings
 from connectors.base import Connection, Dataset, Page
 from tests.connectors.amazon.bench import DATASETS, Bench, connect
 
 pytestmark = pytest.mark.anyio
 
-BY_REPORT: Sequence[Dataset] = [each for each in DATASETS if each.name in KINDS]
-LEDGER = next(each for each in BY_REPORT if each.name == "ledger")
+BY_REPORT: Sequence[Dataset] = [dataset for dataset in DATASETS if dataset.name in KINDS]
+LEDGER = next(dataset for dataset in BY_REPORT if dataset.name == "ledger")
 
 
 @pytest.mark.parametrize("speed", [0.5, 1, 15, 60, 600])
-@pytest.mark.parametrize("dataset", [ORDERS, LEDGER], ids=lambda each: each.name)
-async def test_the_first_countdown_is_true_whatever_the_speed_of_the_stand_in(
+@pytest.mark.parametrize("dataset", [ORDERS, LEDGER], ids=lambda value: value.name)
+async def test_the_first_estimate_is_right_at_any_speed_of_the_sandbox(
     dataset: Dataset, speed: float
 ) -> None:
     bench = Bench(Settings(orders=2_500, speed=speed))
     await bench.connector.check(connect(), bench.waiting)
     planned = seconds(bench, connect(), dataset)
     begun = bench.clock.now()
-    pages, said = await watched(bench, connect(), dataset)
+    pages, estimates = await watched(bench, connect(), dataset)
     took = (bench.clock.now() - begun).total_seconds()
     assert took / 3 - 2 <= planned <= took * 1.5 + 2
-    assert max(said) <= took * 1.5 + 2
+    assert max(estimates) <= took * 1.5 + 2
     assert pages
 
 
 @pytest.mark.parametrize("speed", [0.25, 4])
-async def test_where_no_speed_is_announced_the_second_countdown_is_better_than_the_first(
+async def test_without_an_announced_speed_the_second_estimate_is_better_than_the_first(
     speed: float,
 ) -> None:
-    """As before Amazon, whose reports may take any time."""
+    """As with Amazon, whose reports may take any time."""
     bench = Bench(Settings(orders=2_500, speed=speed))
     bench.wire.spoil = silent
     for dataset in (ORDERS, LEDGER):
@@ -50,7 +50,7 @@ async def test_where_no_speed_is_announced_the_second_countdown_is_better_than_t
         assert second < first / 3, f"{dataset.name} took {took} s"
 
 
-async def test_amazons_own_figures_hold_where_nothing_is_known() -> None:
+async def test_the_published_figures_apply_if_nothing_is_known() -> None:
     bench = Bench(Settings(orders=120))
     await bench.connector.check(connect(), bench.waiting)
     for dataset in BY_REPORT:
@@ -58,7 +58,7 @@ async def test_amazons_own_figures_hold_where_nothing_is_known() -> None:
 
 
 @pytest.mark.parametrize("announced", ["nan", "inf", "-1", "0", "1e-9", "1e12", "fast", ""])
-async def test_a_speed_that_no_sandbox_has_is_not_believed(announced: str) -> None:
+async def test_an_impossible_announced_speed_is_ignored(announced: str) -> None:
     bench = Bench(Settings(orders=120, speed=60))
 
     def spoil(request: httpx.Request, response: httpx.Response) -> None:
@@ -71,7 +71,7 @@ async def test_a_speed_that_no_sandbox_has_is_not_believed(announced: str) -> No
 
 async def test_amazon_itself_cannot_change_the_speed() -> None:
     bench = Bench(Settings(orders=120, speed=60))
-    bench.settings = msgspec.structs.replace(bench.settings, sp_api_url="")  # Amazon's own
+    bench.settings = msgspec.structs.replace(bench.settings, sp_api_url="")  # the address of Amazon
     bench.restart()
     await bench.connector.check(connect(), bench.waiting)
     assert bench.client.speed == 1.0
@@ -90,18 +90,18 @@ def seconds(bench: Bench, connection: Connection, dataset: Dataset) -> float:
 async def watched(
     bench: Bench, connection: Connection, dataset: Dataset
 ) -> tuple[list[Page], list[float]]:
-    """A reading, and what was said of the seconds left while it went on: by pages and by waits."""
+    """The pages of a read, and the remaining seconds that pages and waits announced."""
     bench.waits.clear()
     begun = bench.clock.now()
     pages = await bench.sync(dataset, connection)
-    said = [page.seconds_left or 0.0 for page in pages]
-    return pages, said + [(until - begun).total_seconds() for until, _ in bench.waits]
+    estimates = [page.seconds_left or 0.0 for page in pages]
+    return pages, estimates + [(until - begun).total_seconds() for until, _ in bench.waits]
 
 
 async def errors(
     bench: Bench, connection: Connection, dataset: Dataset
 ) -> tuple[float, float, Mapping[str, str]]:
-    """How far the countdown of a reading was off, in seconds; what it took; what it taught."""
+    """The error of a read's estimate in seconds, its duration, and what was learned."""
     planned = seconds(bench, connection, dataset)
     begun = bench.clock.now()
     pages, _ = await watched(bench, connection, dataset)

@@ -1,6 +1,5 @@
-"""Answers that no API should give: each costs one dataset at most, and never a fault of ours."""
+"""Invalid responses: each one fails one dataset at most, with a connector error."""
 
-import gzip
 import json
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -9,14 +8,18 @@ from typing import Any
 import httpx
 import pytest
 
-from connectors.amazon import connector, datasets, desk, shipments
+from connectors.amazon import connector, shipment_items, shipments
+from connectors.amazon.account import PARTICIPATIONS
 from connectors.amazon.client import Operation
-from connectors.amazon.tables import _codec
+from connectors.amazon.inventory import INVENTORY, INVENTORY_SUMMARIES
+from connectors.amazon.orders.search import ORDERS, SEARCH_ORDERS
+from connectors.amazon.reports import desk
+from connectors.amazon.reports.tables import _codec
+from connectors.amazon.transactions import LIST_TRANSACTIONS, TRANSACTIONS
 from connectors.base import ConnectorError, InvalidConnection, Retryable, SourceError
 from connectors.http import open_http
 from connectors.quota import SLOWEST
 from tests.connectors.clocks import JumpingClock
-from tests.connectors.hostile import FarSide, listening
 
 from .bench import SMALL, Bench, connect, with_settings
 
@@ -58,11 +61,11 @@ HEADERS: dict[str, list[tuple[bytes, bytes]]] = {
 }
 
 OPERATIONS = {
-    datasets.SEARCH_ORDERS: datasets.ORDERS,
-    datasets.INVENTORY_SUMMARIES: datasets.INVENTORY,
-    datasets.LIST_TRANSACTIONS: datasets.TRANSACTIONS,
+    SEARCH_ORDERS: ORDERS,
+    INVENTORY_SUMMARIES: INVENTORY,
+    LIST_TRANSACTIONS: TRANSACTIONS,
     shipments.GET_SHIPMENTS: shipments.SHIPMENTS,
-    shipments.GET_SHIPMENT_ITEMS: shipments.SHIPMENTS,
+    shipment_items.GET_SHIPMENT_ITEMS: shipments.SHIPMENTS,
     desk.CREATE_REPORT: connector.AmazonConnector.datasets[3],
     desk.GET_REPORTS: connector.AmazonConnector.datasets[3],
     desk.GET_REPORT: connector.AmazonConnector.datasets[3],
@@ -80,12 +83,12 @@ def is_of(operation: Operation, request: httpx.Request) -> bool:
 
 
 def spoilt(bench: Bench, operation: Operation, response: Callable[[], httpx.Response]) -> None:
-    """Whatever is asked of this operation, this is the answer."""
+    """Every call of this operation gets this response."""
     bench.wire.spoil = lambda request, _: response() if is_of(operation, request) else None
 
 
 async def reads(bench: Bench, operation: Operation) -> None:
-    """Read the dataset that needs the operation: to its end, or to an error in our words."""
+    """Read the dataset that needs the operation, to its end or to a connector error."""
     try:
         await bench.sync(OPERATIONS[operation])
     except ConnectorError as error:
@@ -111,7 +114,7 @@ def table() -> Iterator[Any]:
 
 
 @pytest.mark.parametrize(("operation", "status", "headers", "body"), list(table()))
-async def test_whatever_an_operation_answers_is_an_error_in_our_words(
+async def test_any_response_is_read_or_raises_a_connector_error(
     operation: Operation, status: int, headers: list[tuple[bytes, bytes]], body: bytes
 ) -> None:
     bench = Bench(SMALL)
@@ -124,7 +127,7 @@ async def test_whatever_an_operation_answers_is_an_error_in_our_words(
 
 
 class Bytes(httpx.AsyncByteStream):
-    """A body as it comes from the network: the library has not looked at it."""
+    """A body that the HTTP library has not decoded yet."""
 
     def __init__(self, body: bytes) -> None:
         self.body = body
@@ -143,32 +146,33 @@ VALUES: list[Any] = [
 
 
 def replaced(value: Any, new: Any) -> Iterator[Any]:
-    """The same JSON with each field in turn replaced; the first of a list stands for all."""
+    """Copies of a JSON value with one field replaced in each; the first item of a list stands for
+    all."""
     if isinstance(value, dict):
         for name, inner in value.items():
             yield {**value, name: new}
-            for each in replaced(inner, new):
-                yield {**value, name: each}
+            for variant in replaced(inner, new):
+                yield {**value, name: variant}
     elif isinstance(value, list) and value:
-        for each in replaced(value[0], new):
-            yield [each, *value[1:]]
+        for variant in replaced(value[0], new):
+            yield [variant, *value[1:]]
 
 
 @pytest.mark.parametrize("new", VALUES, ids=lambda value: ascii(value)[:20])
 @pytest.mark.parametrize("operation", list(OPERATIONS), ids=lambda operation: operation.name)
-async def test_a_value_of_another_kind_costs_one_dataset_at_most(
+async def test_a_value_of_another_type_fails_one_dataset_at_most(
     operation: Operation, new: Any
 ) -> None:
-    kept: list[httpx.Response] = []
+    answers: list[httpx.Response] = []
     bench = Bench(SMALL)
 
     def keep(request: httpx.Request, response: httpx.Response) -> None:
         if is_of(operation, request) and response.status_code < 300:
-            kept.append(response)
+            answers.append(response)
 
     bench.wire.spoil = keep
     await bench.sync(OPERATIONS[operation])
-    answer = json.loads(kept[-1].content) if kept else {}
+    answer = json.loads(answers[-1].content) if answers else {}
     for body in shortened(replaced(short(answer), new)):
         bench = Bench(SMALL)
         content = json.dumps(body).encode()
@@ -177,16 +181,16 @@ async def test_a_value_of_another_kind_costs_one_dataset_at_most(
 
 
 def short(value: Any) -> Any:
-    """One record is enough."""
+    """With one item per list."""
     if isinstance(value, dict):
         return {name: short(inner) for name, inner in value.items()}
-    return [short(each) for each in value[:1]] if isinstance(value, list) else value
+    return [short(first) for first in value[:1]] if isinstance(value, list) else value
 
 
 def shortened(bodies: Iterator[Any]) -> list[Any]:
-    """At most a dozen, spread over all: a record has many fields that nobody reads."""
-    found = list(bodies)
-    return found[:: max(1, len(found) // 12)]
+    """At most a dozen, spread over all: most fields of a record are not read."""
+    variants = list(bodies)
+    return variants[:: max(1, len(variants) // 12)]
 
 
 # Documents ----------------------------------------------------------------------------------------
@@ -219,8 +223,10 @@ ADDRESSES = [
 ]
 
 
-@pytest.mark.parametrize("address", ADDRESSES, ids=lambda each: ascii(each)[:30])
-async def test_an_address_that_cannot_be_used_costs_one_dataset(bench: Bench, address: str) -> None:
+@pytest.mark.parametrize("address", ADDRESSES, ids=lambda value: ascii(value)[:30])
+async def test_an_invalid_address_of_a_document_fails_one_dataset(
+    bench: Bench, address: str
+) -> None:
     body = json.dumps({"reportDocumentId": "1", "url": address, "compressionAlgorithm": "GZIP"})
     spoilt(bench, desk.GET_DOCUMENT, lambda: httpx.Response(200, content=body.encode()))
     with pytest.raises(ConnectorError):
@@ -228,8 +234,8 @@ async def test_an_address_that_cannot_be_used_costs_one_dataset(bench: Bench, ad
 
 
 @pytest.mark.parametrize("address", ["http://a..b/", "http://" + "a" * 70 + ".example/"])
-async def test_a_host_that_no_resolver_takes_costs_one_dataset(address: str) -> None:
-    """By the real client, without a wire of the tests."""
+async def test_a_host_name_that_no_resolver_accepts_fails_one_dataset(address: str) -> None:
+    """With the real HTTP client."""
     async with open_http(JumpingClock(), "test") as http:
         with pytest.raises(ConnectorError):
             async with http.download(address):
@@ -244,9 +250,9 @@ async def test_a_host_that_no_resolver_takes_costs_one_dataset(address: str) -> 
         *("oem", "string_escape", "x" * 70_000, "\0", "a\0b", "..", "utf_8\0", "\ud800", "ä", " "),
         *("utf-7", "unknown"),
     ],
-    ids=lambda each: ascii(each)[:20],
+    ids=lambda value: ascii(value)[:20],
 )
-async def test_a_charset_that_is_none_is_taken_for_windows_own(charset: str) -> None:
+async def test_a_name_that_is_not_a_charset_is_read_as_windows_1252(charset: str) -> None:
     assert _codec(charset) == "cp1252"
 
 
@@ -258,12 +264,12 @@ async def test_a_charset_that_is_none_is_taken_for_windows_own(charset: str) -> 
         *(("GB18030", "gb18030"), ("EUC-JP", "euc_jp"), ("Big5", "big5"), ("us-ascii", "ascii")),
     ],
 )
-async def test_a_charset_of_text_is_used(charset: str | None, codec: str) -> None:
+async def test_a_known_charset_is_used(charset: str | None, codec: str) -> None:
     assert _codec(charset) == codec
 
 
 @pytest.mark.parametrize("charset", ["undefined", "idna", "zlib", "hex", "*=zlib''x", "\xff"])
-async def test_a_document_of_an_odd_charset_is_read(bench: Bench, charset: str) -> None:
+async def test_a_document_with_an_unusual_charset_is_read(bench: Bench, charset: str) -> None:
     def spoil(request: httpx.Request, response: httpx.Response) -> None:
         if request.url.path.startswith("/_documents/"):
             response.headers["content-type"] = f"text/plain; charset={charset}"
@@ -278,14 +284,14 @@ async def test_a_document_of_an_odd_charset_is_read(bench: Bench, charset: str) 
 LIVES: list[Any] = [1e12, -1, -1e300, 1e300, 10**40, 0, 1e-9, 3600.0, "3600", None, True, [], {}]
 TOKENS: list[Any] = ["", "ä", "a\r\nX: y", "a b", "a\0", LONG, None, 1, []]
 GRANTS: list[Any] = [
-    *({"expires_in": each} for each in LIVES),
-    *({"access_token": each} for each in TOKENS),
+    *({"expires_in": life} for life in LIVES),
+    *({"access_token": token} for token in TOKENS),
     {"access_token": "\ud800"},
 ]
 
 
-@pytest.mark.parametrize("grant", GRANTS, ids=lambda each: ascii(each)[:40])
-async def test_a_grant_that_makes_no_sense_is_no_fault_of_ours(bench: Bench, grant: Any) -> None:
+@pytest.mark.parametrize("grant", GRANTS, ids=lambda value: ascii(value)[:40])
+async def test_an_invalid_grant_is_retryable(bench: Bench, grant: Any) -> None:
     body = json.dumps({"access_token": "Atza|1", "token_type": "bearer", "expires_in": 9, **grant})
 
     def spoil(request: httpx.Request, response: httpx.Response) -> httpx.Response | None:
@@ -306,7 +312,7 @@ async def test_a_grant_that_makes_no_sense_is_no_fault_of_ours(bench: Bench, gra
 
 @pytest.mark.parametrize("body", list(BODIES.values()), ids=list(BODIES))
 @pytest.mark.parametrize("status", [200, 400, 401, 500])
-async def test_whatever_the_login_answers_is_an_error_in_our_words(
+async def test_any_response_of_the_login_raises_a_connector_error(
     bench: Bench, status: int, body: bytes
 ) -> None:
     bench.wire.spoil = lambda request, _: httpx.Response(status, content=body)
@@ -317,7 +323,7 @@ async def test_whatever_the_login_answers_is_an_error_in_our_words(
 
 
 @pytest.mark.parametrize("token", ["a\nb", "ä", "\ud800", LONG, " "])
-async def test_a_refresh_token_that_cannot_be_one_is_refused(bench: Bench, token: str) -> None:
+async def test_an_invalid_refresh_token_is_refused(bench: Bench, token: str) -> None:
     connection = with_settings(connect(), refresh_token=token)
     with pytest.raises(InvalidConnection) as caught:
         await bench.connector.check(connection, bench.waiting)
@@ -328,32 +334,32 @@ async def test_a_refresh_token_that_cannot_be_one_is_refused(bench: Bench, token
 
 
 @pytest.mark.parametrize("body", list(BODIES.values()), ids=list(BODIES))
-async def test_whatever_the_account_answers_is_an_error_in_our_words(
+async def test_any_response_about_the_account_raises_a_connector_error(
     bench: Bench, body: bytes
 ) -> None:
-    spoilt(bench, datasets.PARTICIPATIONS, lambda: httpx.Response(200, content=body))
+    spoilt(bench, PARTICIPATIONS, lambda: httpx.Response(200, content=body))
     with pytest.raises(ConnectorError):
         await bench.connector.check(connect(), bench.waiting)
 
 
-async def test_an_id_too_long_to_be_asked_for_costs_one_dataset(bench: Bench) -> None:
-    """A report's number, and a page's token, of 70 KB."""
+async def test_an_id_that_is_too_long_to_send_fails_one_dataset(bench: Bench) -> None:
+    """A report id and a page token of 70 KB."""
     spoilt(bench, desk.CREATE_REPORT, lambda: httpx.Response(202, json={"reportId": LONG}))
     with pytest.raises(SourceError):
         await bench.sync(OPERATIONS[desk.CREATE_REPORT])
     page = {"orders": [], "pagination": {"nextToken": LONG}}
-    spoilt(bench, datasets.SEARCH_ORDERS, lambda: httpx.Response(200, json=page))
+    spoilt(bench, SEARCH_ORDERS, lambda: httpx.Response(200, json=page))
     with pytest.raises(SourceError):
-        await bench.read(datasets.ORDERS)
+        await bench.read(ORDERS)
 
 
 # The announced rate -------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("rate", ["0.0001", "0.00002", "1e-9", "1e9", "100000", "nan"])
-async def test_an_announced_rate_neither_stops_a_reader_nor_floods_the_source(rate: str) -> None:
+async def test_an_announced_rate_neither_stalls_a_reader_nor_floods_the_source(rate: str) -> None:
     bench = Bench(SMALL)
-    operation = datasets.SEARCH_ORDERS
+    operation = SEARCH_ORDERS
 
     def spoil(request: httpx.Request, response: httpx.Response) -> None:
         response.headers["x-amzn-RateLimit-Limit"] = rate
@@ -372,66 +378,3 @@ async def test_an_announced_rate_neither_stops_a_reader_nor_floods_the_source(ra
     for _ in range(3):
         await bench.client.call(connect(), operation, params, bench.waiting)
     assert bucket.rate >= operation.rate
-
-
-# Bodies that unpack without end -------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("layers", [1, 2, 3])
-async def test_a_small_answer_that_unpacks_to_more_than_it_may_is_refused(layers: int) -> None:
-    bomb = b"\0" * 100_000_000
-    for _ in range(layers):
-        bomb = gzip.compress(bomb, 9)
-    encoding = b"Content-Encoding: " + b", ".join([b"gzip"] * layers)
-
-    async def answer(line: bytes, far: FarSide) -> None:
-        await far.reply(bomb, b"200 OK", encoding)
-
-    async def before() -> dict[str, str]:
-        return {}
-
-    async def waiting(until: object, why: str) -> None: ...
-
-    async with listening(answer) as url, open_http(JumpingClock(), "test", tries=1) as http:
-        with pytest.raises(Retryable):
-            await http.get(url, {}, before, waiting)
-
-
-@pytest.mark.parametrize(
-    "head",
-    [
-        b"",
-        b"nonsense\r\n\r\n",
-        b"HTTP/1.1 099 No\r\n\r\n",
-        b"HTTP/1.1 600 No\r\nContent-Length: 0\r\n\r\n",
-        b"HTTP/1.1 999 No\r\nContent-Length: 0\r\n\r\n",
-        b"HTTP/1.1 1000 No\r\nContent-Length: 0\r\n\r\n",
-        b"HTTP/1.1 101 Switching\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n",
-        b"HTTP/1.1 103 Early\r\n\r\n" * 100 + b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
-        b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n",
-        b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab",
-        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nZZ\r\n",
-        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: rot13\r\n\r\n",
-        b"HTTP/1.1 200 OK\r\nX: " + b"x" * 200_000 + b"\r\n\r\n",
-        b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 50_000 + b"\r\n",
-        b"HTTP/1.1 200 OK\r\nX: \xff\x00\r\nContent-Length: 2\r\n\r\n{}",
-        b"HTTP/2.0 200 OK\r\nContent-Length: 2\r\n\r\n{}",
-        b"\x15\x03\x01\x00\x02\x02\x46",
-    ],
-    ids=lambda head: ascii(head)[:40],
-)
-async def test_a_head_that_is_no_http_is_an_error_in_our_words(head: bytes) -> None:
-    async def answer(line: bytes, far: FarSide) -> None:
-        await far.send(head)
-        await far.stream.send_eof()
-
-    async def before() -> dict[str, str]:
-        return {}
-
-    async def waiting(until: object, why: str) -> None: ...
-
-    async with listening(answer) as url, open_http(JumpingClock(), "test", tries=2) as http:
-        try:
-            await http.get(url, {}, before, waiting)
-        except ConnectorError as error:
-            assert str(error).isprintable()

@@ -1,10 +1,11 @@
-"""A role that the application has not: what needs it says which it is, the rest is read."""
+"""A missing role: the datasets that need it name it, and the others are read."""
 
 import pytest
 
+from connectors.amazon.account import PARTICIPATIONS
 from connectors.amazon.client import FINANCE, FULFILLMENT, TRACKING, Denied
-from connectors.amazon.datasets import ORDERS, PARTICIPATIONS
-from connectors.amazon.orders import A_DAY
+from connectors.amazon.orders.reader import A_DAY
+from connectors.amazon.orders.search import ORDERS
 from connectors.base import SourceError
 
 from .bench import DATASETS, Bench, connect, ids
@@ -25,11 +26,11 @@ NEEDS = {
 
 
 @pytest.mark.parametrize("role", [FINANCE, FULFILLMENT, TRACKING])
-async def test_what_needs_a_missing_role_names_it_and_the_rest_is_read(
+async def test_a_missing_role_is_named_and_the_other_datasets_are_read(
     bench: Bench, role: str
 ) -> None:
-    await bench.door("faults", {"missingRoles": [role]})
-    assert NEEDS.keys() == {each.name for each in DATASETS}
+    await bench.control("faults", {"missingRoles": [role]})
+    assert NEEDS.keys() == {dataset.name for dataset in DATASETS}
     for dataset in DATASETS:
         if NEEDS[dataset.name] != role:
             assert ids(await bench.sync(dataset))
@@ -40,25 +41,25 @@ async def test_what_needs_a_missing_role_names_it_and_the_rest_is_read(
         assert "HTTP 403" in str(caught.value)
 
 
-@pytest.mark.parametrize("known", [{}, {A_DAY: "3"}], ids=["reports", "search"])
-async def test_orders_need_the_same_role_whichever_way_they_are_read(
-    bench: Bench, known: dict[str, str]
+@pytest.mark.parametrize("hints", [{}, {A_DAY: "3"}], ids=["reports", "search"])
+async def test_orders_need_the_same_role_by_report_and_search(
+    bench: Bench, hints: dict[str, str]
 ) -> None:
-    await bench.door("faults", {"missingRoles": [FINANCE, FULFILLMENT]})
-    assert len(ids(await bench.sync(ORDERS, connect(**known)))) == 120
-    await bench.door("faults", {"missingRoles": [TRACKING]})
+    await bench.control("faults", {"missingRoles": [FINANCE, FULFILLMENT]})
+    assert len(ids(await bench.sync(ORDERS, connect(**hints)))) == 120
+    await bench.control("faults", {"missingRoles": [TRACKING]})
     with pytest.raises(SourceError, match=f"lacks the role {TRACKING}"):
-        await bench.sync(ORDERS, connect(**known))
+        await bench.sync(ORDERS, connect(**hints))
 
 
-async def test_a_missing_role_is_asked_about_once(bench: Bench) -> None:
-    await bench.door("faults", {"missingRoles": [FINANCE]})
+async def test_a_missing_role_costs_one_call(bench: Bench) -> None:
+    await bench.control("faults", {"missingRoles": [FINANCE]})
     with pytest.raises(SourceError):
-        await bench.sync(next(each for each in DATASETS if each.name == "transactions"))
+        await bench.sync(next(dataset for dataset in DATASETS if dataset.name == "transactions"))
     assert await bench.statuses("listTransactions") == [403]
     assert len(await bench.calls("token")) == 1
 
 
 async def test_the_account_can_be_checked_without_any_of_them(bench: Bench) -> None:
-    await bench.door("faults", {"missingRoles": [FINANCE, FULFILLMENT, TRACKING]})
+    await bench.control("faults", {"missingRoles": [FINANCE, FULFILLMENT, TRACKING]})
     await bench.client.call(connect(), PARTICIPATIONS, {}, bench.waiting)

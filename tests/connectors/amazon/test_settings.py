@@ -1,4 +1,4 @@
-"""The application's settings, and Amazon's addresses."""
+"""The operator's settings and Amazon's addresses."""
 
 import pytest
 
@@ -21,12 +21,12 @@ def test_each_region_and_environment_has_its_host(region: str, environment: str,
 
 
 @pytest.mark.parametrize(("region", "environment", "_"), HOSTS)
-def test_a_given_address_replaces_every_host(region: str, environment: str, _: str) -> None:
+def test_a_configured_address_replaces_every_host(region: str, environment: str, _: str) -> None:
     settings = read_settings({"AMAZON_SP_API_URL": "http://127.0.0.1:9000/"})
     assert settings.host(region, environment) == "http://127.0.0.1:9000"
 
 
-def test_there_is_one_login_for_all_regions_unless_another_is_given() -> None:
+def test_all_regions_share_one_login_unless_another_is_configured() -> None:
     assert read_settings({}).lwa_url == "https://api.amazon.com/auth/o2/token" == LWA_URL
     assert read_settings({"AMAZON_LWA_URL": ""}).lwa_url == LWA_URL
     given = "http://127.0.0.1:9000/auth/o2/token"
@@ -42,9 +42,7 @@ def test_there_is_one_login_for_all_regions_unless_another_is_given() -> None:
         ({"AMAZON_CLIENT_ID": "id", "AMAZON_CLIENT_SECRET": "secret"}, ()),
     ],
 )
-def test_it_is_known_which_settings_are_missing(
-    environ: dict[str, str], missing: tuple[str, ...]
-) -> None:
+def test_missing_settings_are_named(environ: dict[str, str], missing: tuple[str, ...]) -> None:
     assert read_settings(environ).missing == missing
 
 
@@ -54,6 +52,9 @@ def test_the_secret_is_not_shown() -> None:
 
 
 def test_every_marketplace_is_in_one_region() -> None:
-    everywhere = [each for region in REGIONS.values() for each in region]
+    everywhere = [marketplace for region in REGIONS.values() for marketplace in region]
     assert len(everywhere) == len(set(everywhere)) == 23
-    assert all(set(each) <= set("ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789") for each in everywhere)
+    assert all(
+        set(marketplace) <= set("ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789")
+        for marketplace in everywhere
+    )

@@ -1,4 +1,4 @@
-"""Reading again later: two windows that overlap land what one reading of the whole span lands."""
+"""Later syncs: two overlapping windows yield what one read of the whole span yields."""
 
 import json
 from collections.abc import Sequence
@@ -7,21 +7,21 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from connectors.amazon.desk import CREATE_REPORT
-from connectors.amazon.documents import whole_days
-from connectors.amazon.kinds import FEES, KINDS, LEDGER, REMOVALS, RETURNS, STOCK
-from connectors.amazon.orders import A_DAY
-from connectors.amazon.pages import stamp
+from connectors.amazon.orders.reader import A_DAY
+from connectors.amazon.reports.desk import CREATE_REPORT
+from connectors.amazon.reports.documents import whole_days
+from connectors.amazon.reports.kinds import FEES, KINDS, LEDGER, REMOVALS, RETURNS, STOCK
 from connectors.amazon.shipments import SHIPMENTS
+from connectors.amazon.times import stamp
 from connectors.amazon_sandbox import Settings
 from connectors.base import Connection, Dataset, Page, Record, Unknowable, Window
 
 from .bench import DATASETS, UNLIMITED, US, Bench, connect
-from .test_reports import documents, ledger, plain, text
+from .reports.documents import documents, ledger, plain, text
 
 pytestmark = pytest.mark.anyio
 
-SPANNED: Sequence[Dataset] = [each for each in DATASETS if each.reach]
+SPANNED: Sequence[Dataset] = [dataset for dataset in DATASETS if dataset.reach]
 EACH = pytest.mark.parametrize("dataset", SPANNED, ids=lambda dataset: dataset.name)
 WAYS = {"new": connect(), "few": connect(**{A_DAY: "3"}), "many": connect(**{A_DAY: "900"})}
 
@@ -34,20 +34,20 @@ async def landed(
     bench: Bench, dataset: Dataset, window: Window, connection: Connection | None = None
 ) -> dict[str, Record]:
     pages: list[Page] = []
-    with suppress(Unknowable):  # which may mean that there is none
+    with suppress(Unknowable):  # the report may have no rows
         pages = await bench.sync(dataset, connection, window)
-    bench.jumping.time += timedelta(hours=4, minutes=10)  # until the next report may be asked for
+    bench.jumping.time += timedelta(hours=4, minutes=10)  # until the next report may be ordered
     return {record.id: record for page in pages for record in page.records}
 
 
 def dated(window: Window, records: dict[str, Record]) -> set[str]:
-    """Those that are of that window: if one of them is not read in it, it is gone."""
-    return {key for key, each in records.items() if each.at and _in(window, each.at)}
+    """The ids of records that must be in a read of the window."""
+    return {key for key, record in records.items() if record.at and _in(window, record.at)}
 
 
 def inside(window: Window, records: dict[str, Record]) -> set[str]:
-    """Those, and the ones that do not tell when they are of."""
-    return {key for key, each in records.items() if not each.at or _in(window, each.at)}
+    """These ids, and those of records without a time."""
+    return {key for key, record in records.items() if not record.at or _in(window, record.at)}
 
 
 def _in(window: Window, at: datetime) -> bool:
@@ -56,10 +56,10 @@ def _in(window: Window, at: datetime) -> bool:
 
 @pytest.mark.parametrize("part", [0.31, 0.5, 0.977])
 @EACH
-async def test_two_windows_that_overlap_land_the_same_ids_as_the_whole(
+async def test_two_overlapping_windows_yield_the_same_ids_as_the_whole(
     dataset: Dataset, part: float
 ) -> None:
-    """Both begin in the middle of a day, and each has all that is of it."""
+    """Both windows start in the middle of a day, and each one is complete."""
     bench = seller()
     window = bench.window(dataset)
     middle = window.since + part * (window.until - window.since)
@@ -75,43 +75,43 @@ async def test_two_windows_that_overlap_land_the_same_ids_as_the_whole(
 
 @pytest.mark.parametrize("days", [0.4, 3.21, 20])
 @EACH
-async def test_a_later_sync_that_reads_only_its_overlap_misses_nothing(
+async def test_a_later_sync_that_reads_its_overlap_misses_nothing(
     dataset: Dataset, days: float
 ) -> None:
-    """Nothing that is new, nothing that came late, and nothing that changed."""
+    """No new, late or changed record is missed."""
     bench, fresh = seller(), seller()
     before = bench.window(dataset)
-    kept = await landed(bench, dataset, before)
+    stored = await landed(bench, dataset, before)
     bench.jumping.time = fresh.jumping.time = bench.clock.now() + timedelta(days=days)
     bench.restart()
     now = bench.window(dataset)
     later = Window(max(now.since, before.until - dataset.overlap), now.until)
-    kept |= await landed(bench, dataset, later)
+    stored |= await landed(bench, dataset, later)
     whole = await landed(fresh, dataset, now)
-    assert whole.keys() <= kept.keys()
+    assert whole.keys() <= stored.keys()
     for key, record in whole.items():
-        assert (kept[key].version, kept[key].at) == (record.version, record.at)
-        assert record.version or kept[key].data == record.data
+        assert (stored[key].version, stored[key].at) == (record.version, record.at)
+        assert record.version or stored[key].data == record.data
 
 
 @pytest.mark.parametrize("way", WAYS)
-async def test_an_order_has_the_same_moment_whichever_way_it_is_read(way: str) -> None:
+async def test_an_order_has_the_same_time_by_report_and_search(way: str) -> None:
     bench = seller()
-    orders = next(each for each in DATASETS if each.name == "orders")
-    found = await landed(bench, orders, bench.window(orders), WAYS[way])
-    assert len(found) == 600
-    for record in found.values():
-        told = datetime.fromisoformat(json.loads(record.data)["lastUpdatedTime"])
-        assert record.at == told
+    orders = next(dataset for dataset in DATASETS if dataset.name == "orders")
+    records = await landed(bench, orders, bench.window(orders), WAYS[way])
+    assert len(records) == 600
+    for record in records.values():
+        changed = datetime.fromisoformat(json.loads(record.data)["lastUpdatedTime"])
+        assert record.at == changed
 
 
 @EACH
-async def test_a_moment_is_in_utc_and_of_the_time_that_was_asked_for(dataset: Dataset) -> None:
+async def test_times_are_in_utc_and_within_the_window(dataset: Dataset) -> None:
     bench = seller()
     window = bench.window(dataset, days=60)
-    found = await landed(bench, dataset, window)
-    assert found
-    for record in found.values():
+    records = await landed(bench, dataset, window)
+    assert records
+    for record in records.values():
         if dataset is SHIPMENTS:
             assert record.at is None
             continue
@@ -119,34 +119,34 @@ async def test_a_moment_is_in_utc_and_of_the_time_that_was_asked_for(dataset: Da
         assert window.since - timedelta(days=2) <= record.at <= window.until + timedelta(hours=1)
 
 
-async def test_what_is_of_today_has_no_moment_but_a_preview_has_its_own() -> None:
+async def test_snapshots_have_no_time_except_fee_previews() -> None:
     bench = seller()
-    for dataset in (each for each in DATASETS if each.reach is None):
-        found = await landed(bench, dataset, bench.window(dataset))
-        moments = {record.at for record in found.values()}
+    for dataset in (dataset for dataset in DATASETS if dataset.reach is None):
+        records = await landed(bench, dataset, bench.window(dataset))
+        moments = {record.at for record in records.values()}
         if dataset is FEES:
             assert len(moments) > 1 and None not in moments
         else:
             assert moments == {None}
 
 
-def test_what_changes_for_weeks_is_read_again_and_snapshots_have_nothing_to_overlap() -> None:
-    overlaps = {each.name: each.overlap for each in DATASETS}
+def test_datasets_that_change_for_weeks_are_read_again_and_snapshots_do_not_overlap() -> None:
+    overlaps = {dataset.name: dataset.overlap for dataset in DATASETS}
     assert overlaps["transactions"] >= timedelta(hours=48)
     assert timedelta(0) < overlaps["orders"] <= timedelta(days=2)
     for dataset in DATASETS:
         assert dataset.overlap <= (dataset.reach or timedelta(0))
     for name in ("ledger", "returns", "removals", "reimbursements", "shipments"):
-        assert overlaps[name] == next(each.reach for each in DATASETS if each.name == name)
+        assert overlaps[name] == next(dataset.reach for dataset in DATASETS if dataset.name == name)
 
 
 # Whole days ---------------------------------------------------------------------------------------
 
 
-def test_days_are_whole_in_every_time_zone_but_never_later_than_now() -> None:
+def test_days_are_complete_in_every_time_zone_and_not_in_the_future() -> None:
     since, until, now = (
-        datetime.fromisoformat(f"2026-{each}:00Z")
-        for each in ("02-01T09:30", "02-20T23:59", "03-02T09:30")
+        datetime.fromisoformat(f"2026-{time}:00Z")
+        for time in ("02-01T09:30", "02-20T23:59", "03-02T09:30")
     )
     asked = whole_days(Window(since, until), now)
     for zone in range(-12, 15):
@@ -157,8 +157,8 @@ def test_days_are_whole_in_every_time_zone_but_never_later_than_now() -> None:
     assert whole_days(Window(since, now), now - timedelta(minutes=1)).until == now
 
 
-async def test_equal_rows_of_one_day_have_the_same_ids_wherever_a_window_begins() -> None:
-    """As if Amazon cut a report at the very moment, and something equal happened every hour."""
+async def test_equal_rows_of_a_day_keep_their_ids_wherever_a_window_starts() -> None:
+    """As if Amazon cut reports at the exact time, with an equal event every hour."""
     bench = seller(120)
     plain(bench)
     event: list[str] = []
@@ -196,7 +196,7 @@ async def test_equal_rows_of_one_day_have_the_same_ids_wherever_a_window_begins(
 
 
 @pytest.mark.parametrize("dataset", [LEDGER, REMOVALS, RETURNS], ids=lambda dataset: dataset.name)
-async def test_a_report_is_asked_for_from_the_beginning_of_a_day(dataset: Dataset) -> None:
+async def test_a_report_is_ordered_from_the_start_of_a_day(dataset: Dataset) -> None:
     bench = seller(120)
     await landed(bench, dataset, bench.window(dataset, days=30, hours=7))
     [order] = bench.ordered()
@@ -214,17 +214,19 @@ async def test_a_report_is_asked_for_from_the_beginning_of_a_day(dataset: Datase
         ({}, None),
     ],
 )
-def test_a_ledger_event_is_of_the_day_that_it_tells(cells: dict[str, str], at: str | None) -> None:
-    found = KINDS["ledger"].at(cells, datetime.now(UTC))
-    assert found == (datetime.fromisoformat(f"{at}:00Z") if at else None)
+def test_the_time_of_a_ledger_event_is_the_start_of_its_day(
+    cells: dict[str, str], at: str | None
+) -> None:
+    time = KINDS["ledger"].at(cells, datetime.now(UTC))
+    assert time == (datetime.fromisoformat(f"{at}:00Z") if at else None)
 
 
 @pytest.mark.parametrize(("hours", "used"), [(3, True), (5, False)])
-async def test_a_report_that_may_end_before_one_that_was_read_is_not_used(
+async def test_a_report_that_may_contain_less_than_an_earlier_one_is_not_used(
     hours: float, used: bool
 ) -> None:
-    """One that is fresh enough, but somebody asked for less. What another told of the hours that it
-    lacks would seem to be gone."""
+    """It is fresh enough, but has a shorter span: records of the missing hours would seem to be
+    deleted."""
     bench = seller(120)
     now = bench.clock.now()
     body: dict[str, object] = {
@@ -234,13 +236,13 @@ async def test_a_report_that_may_end_before_one_that_was_read_is_not_used(
         "dataEndTime": stamp(now - timedelta(hours=hours)),
     }
     answer = await bench.client.call(connect(), CREATE_REPORT, {}, bench.waiting, body=body)
-    kept = {"ordered:GET_LEDGER_DETAIL_VIEW_DATA": json.loads(answer)["reportId"]}
-    bench.ours[connect().settings.refresh_token] = kept
+    stored = {"ordered:GET_LEDGER_DETAIL_VIEW_DATA": json.loads(answer)["reportId"]}
+    bench.ours[connect().settings.refresh_token] = stored
     await bench.clock.sleep(120)
-    found = await landed(bench, LEDGER, bench.window(LEDGER))
-    assert bool(found) == used  # else one that ends later is asked for, too soon
+    records = await landed(bench, LEDGER, bench.window(LEDGER))
+    assert bool(records) == used  # otherwise another one is ordered, too soon
     assert len(bench.ordered()) == (1 if used else 2)
 
 
-def test_stock_has_no_moment_since_what_is_not_listed_is_not_there() -> None:
+def test_stock_has_no_time() -> None:
     assert KINDS[STOCK.name].at({"sku": "SKU-1"}, datetime.now(UTC)) is None

@@ -1,4 +1,4 @@
-"""Report documents as rows: every encoding, layout and damage that Amazon is known for."""
+"""Parsing of report documents: the charsets, layouts and defects that Amazon is known for."""
 
 import gzip
 from collections.abc import AsyncIterator, Coroutine
@@ -10,8 +10,8 @@ from anyio.lowlevel import checkpoint
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.amazon import tables
-from connectors.amazon.tables import Malformed, Row, Table, lines, unpacked
+from connectors.amazon.reports import tables
+from connectors.amazon.reports.tables import BadRow, Row, Table, lines, unpacked
 from connectors.base import Retryable, SourceError
 
 pytestmark = pytest.mark.anyio
@@ -31,22 +31,22 @@ async def read(
     packed: bool = False,
     charset: str | None = None,
     wanted: tuple[str, ...] = ("sku", "quantity"),
-) -> list[Row | Malformed]:
+) -> list[Row | BadRow]:
     table = Table(wanted)
     return [
         row
-        async for found in lines(unpacked(in_chunks(data, size), packed), charset)
-        for row in table.rows(found)
+        async for chunk in lines(unpacked(in_chunks(data, size), packed), charset)
+        for row in table.rows(chunk)
     ]
 
 
-async def test_a_row_is_a_dictionary_by_normalised_titles() -> None:
+async def test_a_row_is_a_dictionary_with_normalised_keys() -> None:
     rows = await read(f"{HEADER}\nA-1\tLamp\t3\n".encode())
     assert rows == [{"sku": "A-1", "productname": "Lamp", "quantity": "3"}]
 
 
 @pytest.mark.parametrize("title", ["Event Type", "EventType", "event-type", '"Event Type"'])
-async def test_a_title_is_the_same_however_it_is_spelled(title: str) -> None:
+async def test_a_title_is_normalised(title: str) -> None:
     assert await read(f"{title}\nReceipts".encode(), wanted=("eventtype",)) == [
         {"eventtype": "Receipts"}
     ]
@@ -58,13 +58,13 @@ async def test_gzip_is_unpacked_by_flag_or_by_its_first_bytes(packed: bool) -> N
     assert len(await read(data, packed=packed)) == 1
 
 
-async def test_a_truncated_gzip_is_told_apart_from_its_end() -> None:
+async def test_a_truncated_gzip_is_detected() -> None:
     data = gzip.compress(f"{HEADER}\nA-1\tLamp\t3".encode() * 50)
-    with pytest.raises(Retryable, match="broke off"):
+    with pytest.raises(Retryable, match="ended before it was complete"):
         await read(data[:-9])
 
 
-async def test_damaged_gzip_is_worth_another_try() -> None:
+async def test_damaged_gzip_is_retryable() -> None:
     data = bytearray(gzip.compress(f"{HEADER}\nA-1\tLamp\t3".encode() * 50))
     data[20:24] = b"\xff\xff\xff\xff"
     with pytest.raises(Retryable):
@@ -75,7 +75,7 @@ async def test_damaged_gzip_is_worth_another_try() -> None:
     ("charset", "codec"),
     [("Cp1252", "cp1252"), ("UTF-8", "utf-8"), ("windows-31j", "cp932"), (None, "cp1252")],
 )
-async def test_the_charset_is_the_one_that_is_said_else_windows_own(
+async def test_the_announced_charset_is_used_or_windows_1252(
     charset: str | None, codec: str
 ) -> None:
     name = "ランプ" if codec == "cp932" else "Stühle für 5 £"
@@ -83,12 +83,12 @@ async def test_the_charset_is_the_one_that_is_said_else_windows_own(
     assert rows == [{"sku": "A-1", "productname": name, "quantity": "3"}]
 
 
-async def test_a_byte_order_mark_is_no_part_of_the_first_title() -> None:
+async def test_a_byte_order_mark_is_not_part_of_the_first_title() -> None:
     rows = await read(f"\ufeff{HEADER}\nA-1\tLamp\t3".encode(), charset="utf-8")
     assert isinstance(rows[0], dict) and rows[0]["sku"] == "A-1"
 
 
-async def test_an_unknown_charset_is_read_as_windows_own() -> None:
+async def test_an_unknown_charset_is_read_as_windows_1252() -> None:
     rows = await read(f"{HEADER}\nA-1\tStühle\t3".encode("cp1252"), charset="x-klingon")
     assert isinstance(rows[0], dict) and rows[0]["productname"] == "Stühle"
 
@@ -108,7 +108,7 @@ async def test_an_unknown_charset_is_read_as_windows_own() -> None:
         ('"Lamp" ', "Lamp"),
     ],
 )
-async def test_one_quotation_mark_goes_from_each_end_of_a_cell_whatever_the_header_has(
+async def test_one_quotation_mark_is_removed_from_each_end_of_a_cell(
     header: str, cell: str, name: str
 ) -> None:
     rows = await read(f'{header}\r\n"A-1"\t{cell}\t3\r\nA-2\tLamp\t"4"\r\n'.encode())
@@ -127,26 +127,26 @@ async def test_a_row_that_lacks_only_optional_cells_is_read() -> None:
     assert await read(data) == [{"sku": "A-1", "quantity": "3"}]
 
 
-async def test_a_row_with_too_few_or_too_many_cells_costs_itself() -> None:
+async def test_a_row_with_too_few_or_too_many_cells_fails_alone() -> None:
     rows = await read(f"{HEADER}\nA-1\nA-2\tx\t1\tmore\nA-3\tLamp\t3\t\n".encode())
-    assert [type(row) for row in rows] == [Malformed, Malformed, dict]
+    assert [type(row) for row in rows] == [BadRow, BadRow, dict]
 
 
-async def test_a_document_that_ends_in_the_middle_of_a_row_is_worth_another_try() -> None:
+async def test_a_document_that_ends_in_the_middle_of_a_row_is_retryable() -> None:
     with pytest.raises(Retryable, match="middle of a row"):
         await read(f"{HEADER}\nA-1\tLamp\t3\nA-2\tCha".encode())
 
 
-async def test_a_header_alone_is_an_empty_report() -> None:
+async def test_a_header_without_rows_is_an_empty_report() -> None:
     assert await read(f"{HEADER}\n".encode()) == []
 
 
-async def test_a_web_page_is_no_report_and_worth_another_try() -> None:
+async def test_a_web_page_instead_of_a_report_is_retryable() -> None:
     with pytest.raises(Retryable, match="web page"):
         await read(b"<html><body>Service unavailable</body></html>")
 
 
-async def test_another_report_is_not_taken_for_this_one() -> None:
+async def test_another_report_is_rejected() -> None:
     with pytest.raises(SourceError, match="has no column quantity"):
         await read(b"sku\tprice\nA-1\t3")
 
@@ -161,7 +161,7 @@ async def test_bytes_without_lines_do_not_fill_the_memory() -> None:
     size=st.integers(1, 50),
     packed=st.booleans(),
 )
-async def test_wherever_the_chunks_end_the_rows_are_the_same(
+async def test_the_rows_do_not_depend_on_the_chunks(
     names: list[str], size: int, packed: bool
 ) -> None:
     text = "\r\n".join([HEADER, *(f"A-{n}\t{name}\t1" for n, name in enumerate(names))])
@@ -180,30 +180,30 @@ async def test_gzip_of_several_members_is_read_to_its_end() -> None:
         assert len(await read(data, size=size)) == 2
 
 
-async def test_little_that_unpacks_to_much_comes_in_small_pieces() -> None:
+async def test_gzip_of_a_high_ratio_is_decompressed_in_small_pieces() -> None:
     data = gzip.compress(b"x\ty\n" * 5_000_000)
     sizes = [len(piece) async for piece in unpacked(in_chunks(data, 65536), True)]
     assert sum(sizes) == 20_000_000
     assert max(sizes) <= 256 * 1024
 
 
-async def test_a_tab_inside_quotation_marks_costs_its_row_and_shifts_nothing() -> None:
+async def test_a_tab_inside_quotation_marks_fails_its_row_and_shifts_no_cells() -> None:
     data = '"sku"\t"product-name"\t"quantity"\n"A-1"\t"a\tb"\t"3"\n"A-2"\t""\t"5"\n'
     bad, good = await read(data.encode())
-    assert isinstance(bad, Malformed) and str(bad) == "4 cells under 3 columns"
+    assert isinstance(bad, BadRow) and str(bad) == "4 cells under 3 columns"
     assert good == {"sku": "A-2", "productname": "", "quantity": "5"}
 
 
-async def test_a_row_that_is_cut_off_before_a_column_that_is_always_filled_costs_itself() -> None:
+async def test_a_row_that_ends_before_a_filled_column_fails_alone() -> None:
     table = Table(("sku",), ("quantity", "currency"))
-    found = ["sku\tquantity\tnote", "A-1\t3", "A-2", "A-3\t\t"]
-    first, second, third = table.rows(found)
+    chunk = ["sku\tquantity\tnote", "A-1\t3", "A-2", "A-3\t\t"]
+    first, second, third = table.rows(chunk)
     assert first == {"sku": "A-1", "quantity": "3"}
-    assert isinstance(second, Malformed) and str(second) == "the row ends before quantity"
+    assert isinstance(second, BadRow) and str(second) == "the row ends before quantity"
     assert third == {"sku": "A-3", "quantity": "", "note": ""}
 
 
-async def test_a_header_of_very_many_columns_is_no_report() -> None:
+async def test_a_header_of_too_many_columns_is_rejected() -> None:
     with pytest.raises(SourceError, match="more than 500 columns"):
         await read(b"sku\tquantity" + b"\tx" * 400_000 + b"\n", size=65536)
 
@@ -221,7 +221,7 @@ HOSTILE = {
 
 
 async def rounds(reading: Coroutine[Any, Any, Any]) -> int:
-    """How often another task of the event loop has its turn while this is read."""
+    """How often another task runs during the read."""
     count = 0
 
     async def tick() -> None:
@@ -240,41 +240,39 @@ async def rounds(reading: Coroutine[Any, Any, Any]) -> int:
 
 @pytest.mark.parametrize("packed", [True, False])
 @pytest.mark.parametrize("line", HOSTILE.values(), ids=HOSTILE.keys())
-async def test_others_have_their_turn_at_every_piece_of_a_document(
-    line: bytes, packed: bool
-) -> None:
+async def test_other_tasks_run_between_the_pieces_of_a_document(line: bytes, packed: bool) -> None:
     data = HEADER.encode() + b"\n" + line * (4_000_000 // len(line))
     whole = gzip.compress(data) if packed else data
 
     async def consume() -> None:
         chunks = in_chunks(whole, len(whole))
-        async for found in lines(unpacked(chunks, packed), None):
-            assert len(found) <= 64 * 1024
+        async for chunk in lines(unpacked(chunks, packed), None):
+            assert len(chunk) <= 64 * 1024
 
     assert await rounds(consume()) >= len(data) // (64 * 1024)
 
 
 @pytest.mark.parametrize("packed", [True, False])
 @pytest.mark.parametrize("head", [b"", HEADER.encode(), HEADER.encode() + b"\nA-1\tLamp\t3"])
-async def test_a_document_that_goes_on_with_blank_lines_holds_no_rows(
+async def test_a_document_that_continues_with_blank_lines_has_no_rows(
     head: bytes, packed: bool
 ) -> None:
     data = head + b"\r\n" * 9_000_000
     data = gzip.compress(data, 1) if packed else data
-    with pytest.raises(SourceError, match="holds no rows"):
+    with pytest.raises(SourceError, match="has no rows"):
         await read(data, packed=packed, size=65536)
 
 
-async def test_members_that_unpack_to_nothing_have_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_gzip_members_without_content_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tables, "MOST_BLANK", 1_000_000, raising=False)
     data = gzip.compress(b"") * 60_000
-    with pytest.raises(SourceError, match="unpack to nothing"):
+    with pytest.raises(SourceError, match="decompress to nothing"):
         await read(data, packed=True, size=65536)
     assert await rounds(read(data[:400_000], packed=True, size=400_000)) >= 10_000
 
 
 @pytest.mark.parametrize("packed", [True, False])
-async def test_a_document_without_end_is_read_up_to_a_bound(
+async def test_an_endless_document_is_read_up_to_a_limit(
     packed: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tables, "MOST_BYTES", 1_000_000, raising=False)
@@ -283,13 +281,13 @@ async def test_a_document_without_end_is_read_up_to_a_bound(
         await read(gzip.compress(data) if packed else data, packed=packed, size=65536)
 
 
-async def test_a_packed_document_that_was_packed_before_is_no_report() -> None:
+async def test_gzip_inside_gzip_is_rejected() -> None:
     data = gzip.compress(gzip.compress(f"{HEADER}\nA-1\tLamp\t3\n".encode()))
     with pytest.raises(SourceError):
         await read(data, packed=True, size=65536)
 
 
-async def test_a_long_line_that_comes_byte_by_byte_is_put_together_once() -> None:
+async def test_a_long_line_that_arrives_byte_by_byte_is_joined_once() -> None:
     name = "x" * 200_000
     [row] = await read(f"{HEADER}\nA-1\t{name}\t3\n".encode(), size=1)
     assert isinstance(row, dict) and row["productname"] == name

@@ -1,5 +1,4 @@
-"""What must be known of a whole document while it is read: on disk, for it may have millions of
-rows."""
+"""Temporary storage on disk for reading a document, which may have millions of rows."""
 
 import hashlib
 import sqlite3
@@ -9,14 +8,14 @@ FETCHED = 50
 
 
 class Numbers:
-    """How often each key was met in a document."""
+    """Counts the occurrences of each key in a document."""
 
     def __init__(self) -> None:
         self._database = _temporary()
         self._database.execute("CREATE TABLE met (key BLOB PRIMARY KEY, n INTEGER) WITHOUT ROWID")
 
     def next(self, key: str) -> int:
-        """0 for a key that is new."""
+        """How often the key occurred before: 0 for a new one."""
         sql = """INSERT INTO met VALUES (?, 0)
                      ON CONFLICT (key) DO UPDATE SET n = n + 1 RETURNING n"""
         number: int = self._database.execute(sql, (_digest(key),)).fetchone()[0]
@@ -27,8 +26,8 @@ class Numbers:
 
 
 class Groups:
-    """Values by their group: the groups in the order of their first values, with their values in
-    the order in which they came, however far apart."""
+    """Collects values by group. Groups are read in the order of their first values, and the values
+    of a group in order of arrival."""
 
     def __init__(self) -> None:
         self._database = _temporary()
@@ -40,7 +39,7 @@ class Groups:
         )
 
     def add(self, key: str, n: int, value: bytes) -> int:
-        """Keep the value that came as number `n`. How many bytes its group has now."""
+        """Add the value that arrived as number `n`. Returns the bytes of its group."""
         sql = """INSERT INTO groups VALUES (?1, ?2, ?3)
                      ON CONFLICT (key) DO UPDATE SET size = size + ?3 RETURNING first, size"""
         first, size = self._database.execute(sql, (_digest(key), n, len(value))).fetchone()
@@ -48,13 +47,13 @@ class Groups:
         return int(size)
 
     def alone(self, n: int, value: bytes) -> None:
-        """Keep a value that belongs to no group."""
+        """Add a value that belongs to no group."""
         self._database.execute("INSERT INTO kept VALUES (?, ?, ?)", (n, n, value))
 
     def read(self) -> Iterator[list[tuple[int, int, bytes]]]:
-        """Some at a time: the number of the first of its group, its own number, the value."""
-        found = self._database.execute("SELECT first, n, value FROM kept ORDER BY first, n")
-        while some := found.fetchmany(FETCHED):
+        """Some values at a time, each with the number of its group's first value and its own."""
+        rows = self._database.execute("SELECT first, n, value FROM kept ORDER BY first, n")
+        while some := rows.fetchmany(FETCHED):
             yield some
 
     def close(self) -> None:
@@ -62,7 +61,7 @@ class Groups:
 
 
 def _temporary() -> sqlite3.Connection:
-    database = sqlite3.connect("", isolation_level=None)  # a file that is gone when it is closed
+    database = sqlite3.connect("", isolation_level=None)  # a file that is deleted on close
     database.execute("PRAGMA journal_mode = OFF")
     database.execute("PRAGMA synchronous = OFF")
     database.execute("BEGIN")

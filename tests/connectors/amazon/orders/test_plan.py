@@ -1,4 +1,4 @@
-"""Which way the orders are read, and how long that is said to take."""
+"""How orders are read, and the estimated duration."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -6,15 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.amazon.datasets import SEARCH_ORDERS
-from connectors.amazon.desk import LOOKS
-from connectors.amazon.plan import (
+from connectors.amazon.orders.plan import (
     ROWS_AN_ORDER,
     Figures,
     plan_orders,
     report_seconds,
     search_seconds,
 )
+from connectors.amazon.orders.search import SEARCH_ORDERS
+from connectors.amazon.reports.desk import LOOKS
 from connectors.base import Window
 
 NOW = datetime(2026, 1, 15, 12, tzinfo=UTC)
@@ -34,23 +34,23 @@ def test_a_small_seller_is_searched_within_the_burst() -> None:
     assert not plan.by_report and plan.seconds == 0
 
 
-def test_bulk_comes_by_reports_and_the_last_days_by_search() -> None:
+def test_many_orders_are_read_by_reports_and_the_last_days_by_search() -> None:
     plan = plan_orders(window(90), 400)
     assert plan.by_report
     assert plan.search_from == NOW - timedelta(days=2)
 
 
-def test_the_last_days_are_not_more_than_what_can_be_searched_at_once() -> None:
+def test_the_searched_span_fits_into_the_burst() -> None:
     plan = plan_orders(window(90), 2_000)
     assert NOW - plan.search_from == timedelta(hours=12)
     assert plan.seconds == LOOKS * report_seconds(timedelta(days=30), 2_000 * ROWS_AN_ORDER)
 
 
-def test_a_seller_of_whom_nothing_is_known_is_read_by_reports() -> None:
+def test_an_unknown_seller_is_read_by_reports() -> None:
     assert plan_orders(window(90), None).by_report
 
 
-def test_fifty_thousand_orders_come_fifty_times_sooner_than_by_search_alone() -> None:
+def test_fifty_thousand_orders_are_read_fifty_times_faster_than_by_search_alone() -> None:
     density = 50_000 / 90
     alone = search_seconds(timedelta(days=90), density)
     assert alone > 50 * plan_orders(window(90), density).seconds
@@ -67,14 +67,14 @@ def test_the_plan_is_never_slower_than_either_way_alone(days: float, density: fl
         assert plan.seconds >= report_seconds(past, density)
 
 
-def test_what_was_learned_changes_the_seconds_and_not_the_way() -> None:
+def test_learned_figures_change_the_estimate_and_not_the_choice() -> None:
     learned = Figures(search_rate=1e5, report_seconds=20.0)
     plan, published = plan_orders(window(90), 400, learned), plan_orders(window(90), 400)
     assert (plan.by_report, plan.search_from) == (True, published.search_from)
     assert plan.seconds == 20.0 * LOOKS
 
 
-def test_a_stand_in_at_sixty_times_the_speed_takes_a_sixtieth() -> None:
+def test_a_sandbox_at_sixty_times_the_speed_takes_a_sixtieth_of_the_time() -> None:
     fast = Figures(search_rate=SEARCH_ORDERS.rate * 60, speed=60.0)
     for days, density in ((90, 400), (1, 5_000)):
         usual = plan_orders(window(days), density).seconds

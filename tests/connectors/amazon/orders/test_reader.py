@@ -1,4 +1,4 @@
-"""Orders by reports and search together: every one, once, from each cursor the rest."""
+"""Orders by reports and search: every order once, and a read resumes from any cursor."""
 
 import json
 from collections.abc import Sequence
@@ -9,18 +9,26 @@ import httpx
 import msgspec
 import pytest
 
-from connectors.amazon.datasets import ORDERS, SEARCH_ORDERS
-from connectors.amazon.orders import A_DAY
-from connectors.amazon.pages import stamp
+from connectors.amazon.orders.reader import A_DAY
+from connectors.amazon.orders.search import ORDERS, SEARCH_ORDERS
+from connectors.amazon.times import stamp
 from connectors.amazon_sandbox import Settings
 from connectors.base import Connection, Cursor, Page, SourceError, Unknowable, Window
-
-from .bench import CANADA, MEXICO, UNLIMITED, US, Bench, connect, ids, is_data
+from tests.connectors.amazon.bench import (
+    CANADA,
+    MEXICO,
+    UNLIMITED,
+    US,
+    Bench,
+    connect,
+    ids,
+    is_data,
+)
 
 pytestmark = pytest.mark.anyio
 
 MANY = {A_DAY: "500"}
-"""So much was learned that reports are the way."""
+"""A learned number of orders for which reports are faster."""
 
 
 def data(pages: Sequence[Page]) -> dict[str, dict[str, Any]]:
@@ -32,35 +40,35 @@ def learned(pages: Sequence[Page]) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("size", [0, 1, 300, 2_500])
-@pytest.mark.parametrize("known", [{}, MANY, {A_DAY: "3"}], ids=["new", "many", "few"])
-async def test_every_order_comes_once_whichever_way(size: int, known: dict[str, str]) -> None:
+@pytest.mark.parametrize("hints", [{}, MANY, {A_DAY: "3"}], ids=["new", "many", "few"])
+async def test_every_order_is_read_once_by_either_way(size: int, hints: dict[str, str]) -> None:
     bench = Bench(Settings(quotas=UNLIMITED))
-    found = ids(await bench.sync(ORDERS, connect(f"1-{size}", **known)))
-    assert len(found) == len(set(found)) == size
-    assert bool(bench.ordered()) == (known != {A_DAY: "3"})
+    order_ids = ids(await bench.sync(ORDERS, connect(f"1-{size}", **hints)))
+    assert len(order_ids) == len(set(order_ids)) == size
+    assert bool(bench.ordered()) == (hints != {A_DAY: "3"})
 
 
-async def test_what_is_learned_chooses_the_next_way() -> None:
+async def test_the_learned_number_of_orders_changes_the_next_plan() -> None:
     bench = Bench(Settings(quotas=UNLIMITED))
     pages = await bench.sync(ORDERS, connect("1-300"))
-    told = learned(pages)
-    assert float(told[A_DAY]) == pytest.approx(300 / 90, abs=0.1)
+    facts = learned(pages)
+    assert float(facts[A_DAY]) == pytest.approx(300 / 90, abs=0.1)
     windows = {"orders": bench.window(ORDERS)}
     before = bench.connector.plan(connect("1-300"), windows)["orders"]
-    after = bench.connector.plan(connect("1-300", **told), windows)["orders"]
+    after = bench.connector.plan(connect("1-300", **facts), windows)["orders"]
     assert (before.name, after.name) == ("reports and searchOrders", "searchOrders")
 
 
-async def test_a_few_hours_teach_nothing_of_a_day() -> None:
+async def test_a_window_of_hours_does_not_estimate_the_orders_per_day() -> None:
     bench = Bench(Settings(quotas=UNLIMITED))
     window = bench.window(ORDERS, hours=3)
     assert A_DAY not in learned(await bench.sync(ORDERS, connect("1-300"), window))
 
 
-@pytest.mark.parametrize("known", [{}, {A_DAY: "3"}], ids=["reports", "search"])
-async def test_from_every_cursor_comes_the_rest(known: dict[str, str]) -> None:
+@pytest.mark.parametrize("hints", [{}, {A_DAY: "3"}], ids=["reports", "search"])
+async def test_a_read_resumes_from_any_cursor(hints: dict[str, str]) -> None:
     bench = Bench(Settings(quotas=UNLIMITED))
-    connection = connect("1-1250", **known)
+    connection = connect("1-1250", **hints)
     window = bench.window(ORDERS)
     pages = await bench.sync(ORDERS, connection, window)
     ordered = len(bench.ordered())
@@ -77,31 +85,31 @@ async def test_from_every_cursor_comes_the_rest(known: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize("fault", ["cancelledReports", "fatalReports", "headerOnlyReports"])
-async def test_where_a_report_tells_nothing_search_does(fault: str) -> None:
+async def test_the_span_of_a_failed_report_is_searched(fault: str) -> None:
     bench = Bench(Settings(orders=600, quotas=UNLIMITED))
-    await bench.door("faults", {fault: 0.6})
+    await bench.control("faults", {fault: 0.6})
     window = bench.window(ORDERS)
     pages = await bench.sync(ORDERS, connect(), window)
     assert len(set(ids(pages))) == 600
     for number, page in enumerate(pages[:-1], 1):
-        if number < 6:  # two pages for each
-            continue  # not all are ordered yet: what was cancelled is asked for again
+        if number < 6:  # two pages per report
+            continue  # not all are ordered yet, and cancelled ones are ordered again
         bench.restart()
         rest = await bench.sync(ORDERS, connect(), window, page.cursor)
         assert ids(rest) == ids(pages[number:])
 
 
 @pytest.mark.parametrize("days", [33, 62, 93, 200])
-async def test_long_windows_are_split_and_nothing_is_missing_or_double(days: int) -> None:
+async def test_long_windows_are_split_without_missing_or_duplicate_orders(days: int) -> None:
     bench = Bench(Settings(orders=600, quotas=UNLIMITED))
     window = bench.window(ORDERS, days=days)
-    found = ids(await bench.sync(ORDERS, connect(**MANY), window))
+    order_ids = ids(await bench.sync(ORDERS, connect(**MANY), window))
     alone = ids(await bench.read(ORDERS, connect(), window))
-    assert sorted(found) == sorted(alone)
+    assert sorted(order_ids) == sorted(alone)
     assert len(bench.ordered()) == -(-(days - 2) // 30)
 
 
-async def test_orders_have_the_shape_of_search_and_no_place_of_a_buyer() -> None:
+async def test_orders_of_reports_have_the_shape_of_searched_ones_without_addresses() -> None:
     bench = Bench(Settings(orders=300, quotas=UNLIMITED))
     by_report = data(await bench.sync(ORDERS, connect(**MANY)))
     by_search = data(await bench.read(ORDERS))
@@ -120,18 +128,18 @@ async def test_orders_have_the_shape_of_search_and_no_place_of_a_buyer() -> None
     assert several
 
 
-async def test_several_marketplaces_come_in_one_report_and_only_those_asked_for() -> None:
+async def test_one_report_contains_the_marketplaces_of_the_connection_only() -> None:
     places = (US, CANADA, MEXICO)
     bench = Bench(Settings(orders=600, marketplaces=places, quotas=UNLIMITED))
-    found = ids(await bench.sync(ORDERS, connect(marketplaces=places)))
-    assert len(found) == len(set(found)) == 600
+    order_ids = ids(await bench.sync(ORDERS, connect(marketplaces=places)))
+    assert len(order_ids) == len(set(order_ids)) == 600
     assert len(bench.ordered()) == 3
     some = ids(await bench.sync(ORDERS, connect(marketplaces=(CANADA,), **MANY)))
     alone = ids(await bench.read(ORDERS, connect(marketplaces=(CANADA,))))
     assert sorted(some) == sorted(alone)
 
 
-async def test_an_order_that_cannot_be_read_costs_itself_and_keeps_no_place() -> None:
+async def test_an_unreadable_order_fails_alone_and_contains_no_address() -> None:
     bench = Bench(Settings(orders=120, quotas=UNLIMITED))
     done: list[httpx.Request] = []
 
@@ -150,7 +158,7 @@ async def test_an_order_that_cannot_be_read_costs_itself_and_keeps_no_place() ->
 
 
 class _Spoilt(httpx.AsyncByteStream):
-    """A document whose second line has a quantity that is no number."""
+    """A document whose second line has an invalid quantity."""
 
     def __init__(self, response: httpx.Response) -> None:
         self.response = response
@@ -172,10 +180,10 @@ class _Spoilt(httpx.AsyncByteStream):
         (0.1, False, timedelta(days=2)),
     ],
 )
-async def test_a_seller_of_very_many_orders_is_not_searched_for_two_days(
+async def test_for_a_seller_of_many_orders_the_search_is_shorter_than_two_days(
     bench: Bench, hours: float, more: bool, searched: timedelta
 ) -> None:
-    """What the first page of a hundred shows: how many hours it covers, whether there is more."""
+    """By the first page of a hundred: the hours that it covers, and whether a page follows."""
     window = bench.window(ORDERS)
     turn = window.until - timedelta(days=2)
 
@@ -193,14 +201,14 @@ async def test_a_seller_of_very_many_orders_is_not_searched_for_two_days(
     answer = {"pagination": {"nextToken": "more"}} if more else {}
     bench.wire.spoil = spoil
     reading = bench.connector.read(connect(), ORDERS, window, None, bench.waiting)
-    for _ in range(6):  # three reports, each announced and ordered
+    for _ in range(6):  # two pages for each of three reports
         await anext(reading)
-    assert len([each for each in bench.wire.requests if is_data(each)]) == 1
+    assert len([request for request in bench.wire.requests if is_data(request)]) == 1
     assert bench.ordered()[-1]["dataEndTime"] == stamp(window.until - searched)
 
 
 async def timed(bench: Bench, connection: Connection) -> tuple[list[tuple[float, Page]], float]:
-    """Each page with the seconds since the beginning, and the whole time."""
+    """Each page with the seconds since the start, and the total duration."""
     begun = bench.clock.now()
     pages = []
     window = bench.window(ORDERS)
@@ -209,15 +217,15 @@ async def timed(bench: Bench, connection: Connection) -> tuple[list[tuple[float,
     return pages, (bench.clock.now() - begun) / timedelta(seconds=1)
 
 
-@pytest.mark.parametrize("known", [{}, MANY], ids=["new", "many"])
-async def test_a_backfill_takes_about_as_long_as_said(known: dict[str, str]) -> None:
-    """Six thousand orders at true quotas; alone, searchOrders takes two hours."""
+@pytest.mark.parametrize("hints", [{}, MANY], ids=["new", "many"])
+async def test_a_backfill_takes_about_as_long_as_estimated(hints: dict[str, str]) -> None:
+    """Six thousand orders at the published quotas; searchOrders alone takes two hours."""
     bench = Bench(Settings(orders=6_000))
-    pages, seconds = await timed(bench, connect(**known))
+    pages, seconds = await timed(bench, connect(**hints))
     assert len(set(ids([page for _, page in pages]))) == 6_000
     assert seconds < 120
     assert {call["status"] for call in await bench.calls()} == {200, 202}
-    at, page = [each for each in pages if each[0] <= seconds / 2][-1]
+    at, page = [page for page in pages if page[0] <= seconds / 2][-1]
     assert at + (page.seconds_left or 0.0) == pytest.approx(seconds, rel=0.1)
 
 
@@ -227,7 +235,7 @@ async def test_a_backfill_takes_about_as_long_as_said(known: dict[str, str]) -> 
 async def until_lacking(
     bench: Bench, connection: Connection, window: Window, cursor: Cursor | None = None
 ) -> tuple[list[Page], str]:
-    """The pages, and what is said to be missing in the end."""
+    """The pages, and the final error about what is missing."""
     pages: list[Page] = []
     with pytest.raises(Unknowable) as raised:
         async for page in bench.connector.read(connection, ORDERS, window, cursor, bench.waiting):
@@ -236,7 +244,7 @@ async def until_lacking(
 
 
 def refuses(bench: Bench, status: int, *paths: str) -> None:
-    """From now on these are refused, whatever is asked."""
+    """Refuse every request to these paths from now on."""
     error = {"code": "InvalidInput", "message": "Invalid Input"}
     bench.wire.spoil = lambda request, _: (
         httpx.Response(status, json={"errors": [error]})
@@ -246,37 +254,37 @@ def refuses(bench: Bench, status: int, *paths: str) -> None:
 
 
 @pytest.mark.parametrize(("status", "calls"), [(400, 3), (403, 1)])
-@pytest.mark.parametrize("known", [{}, MANY, {A_DAY: "3"}], ids=["new", "many", "few"])
-async def test_where_search_is_refused_reports_tell_of_the_orders(
-    status: int, calls: int, known: dict[str, str]
+@pytest.mark.parametrize("hints", [{}, MANY, {A_DAY: "3"}], ids=["new", "many", "few"])
+async def test_if_the_search_is_refused_reports_take_its_place(
+    status: int, calls: int, hints: dict[str, str]
 ) -> None:
-    """Not all of them, perhaps: a report may lack the newest ones, and that is said."""
+    """A report may lack the newest orders, which the error says."""
     bench = Bench(Settings(orders=600, quotas=UNLIMITED))
     refuses(bench, status, SEARCH_ORDERS.path)
-    connection, window = connect(**known), bench.window(ORDERS)
+    connection, window = connect(**hints), bench.window(ORDERS)
     pages, why = await until_lacking(bench, connection, window)
-    found = ids(pages)
-    assert len(found) == len(set(found)) > 580
-    assert "searchOrders: HTTP" in why and "may not hold all" in why
-    asked = [each for each in bench.wire.requests if is_data(each)]
+    order_ids = ids(pages)
+    assert len(order_ids) == len(set(order_ids)) > 580
+    assert "searchOrders: HTTP" in why and "may not contain all" in why
+    asked = [request for request in bench.wire.requests if is_data(request)]
     assert len(asked) == calls
     assert all(page.cursor for page in pages)
     for number in {1, len(pages) // 2, len(pages)}:
         bench.restart()
         rest, again = await until_lacking(bench, connection, window, pages[number - 1].cursor)
         assert (ids(rest), again) == (ids(pages[number:]), why)
-    asked = [each for each in bench.wire.requests if is_data(each)]
-    assert len(asked) <= 3 * calls, "again only where the refusal was not kept yet"
+    asked = [request for request in bench.wire.requests if is_data(request)]
+    assert len(asked) <= 3 * calls, "only repeated if the refusal was not stored yet"
 
 
-async def test_where_search_and_reports_are_refused_the_first_refusal_is_told(bench: Bench) -> None:
+async def test_if_search_and_reports_are_refused_the_first_refusal_is_raised(bench: Bench) -> None:
     refuses(bench, 400, SEARCH_ORDERS.path, "/reports/")
     with pytest.raises(SourceError, match="searchOrders: HTTP 400"):
         await bench.sync(ORDERS)
-    assert len([each for each in bench.wire.requests if is_data(each)]) == 3
+    assert len([request for request in bench.wire.requests if is_data(request)]) == 3
 
 
-async def test_a_search_without_end_does_not_cost_the_past() -> None:
+async def test_an_endless_search_does_not_affect_the_reports() -> None:
     bench = Bench(Settings(orders=600, quotas=UNLIMITED))
     count = 0
 
@@ -294,9 +302,9 @@ async def test_a_search_without_end_does_not_cost_the_past() -> None:
     assert len(set(ids(pages))) > 550
 
 
-async def test_what_neither_report_nor_search_tells_does_not_cost_the_other_reports() -> None:
+async def test_a_span_without_report_and_search_does_not_affect_the_other_reports() -> None:
     bench = Bench(Settings(orders=600, quotas=UNLIMITED))
-    await bench.door("faults", {"fatalReports": 0.5})
+    await bench.control("faults", {"fatalReports": 0.5})
     refuses(bench, 400, SEARCH_ORDERS.path)
     pages, why = await until_lacking(bench, connect(**MANY), bench.window(ORDERS))
     assert 100 < len(set(ids(pages))) < 600

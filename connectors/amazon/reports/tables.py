@@ -1,6 +1,6 @@
-"""Report documents as rows: bytes in any of Amazon's encodings, lines, cells, one dictionary a row.
+"""Parses report documents: decompression, charset, lines, cells, one dictionary per row.
 
-Everything streams: a document of any size is read in a bounded memory."""
+Everything is streamed: a document of any size is read in bounded memory."""
 
 import codecs
 import re
@@ -16,24 +16,24 @@ TEXT = (
     r"ascii|utf-8(-sig)?|utf-(16|32)(-[bl]e)?|iso8859-\d+|cp125\d|cp(932|936|949|950)"
     r"|shift_jis(x0213|_2004)?|euc_jp|euc_kr|iso2022_jp|big5|gb2312|gbk|gb18030|koi8-[ru]|mac-roman"
 )
-"""The encodings of text, by Python's names, that a document may have."""
+"""The charsets that a document may have, by Python's names."""
 GZIP_MAGIC = b"\x1f\x8b"
 LONGEST_LINE = 1_000_000
 PIECE = 64 * 1024
-"""Bytes that are unpacked and split before others on the event loop get their turn."""
+"""Bytes that are decompressed and split before other tasks of the event loop run."""
 MOST_COLUMNS = 500
-"""The widest report of those that are read here has 40 columns."""
+"""The widest of these reports has 40 columns."""
 MOST_BLANK = 16 * 1024 * 1024
-"""Bytes of blank lines in a row, or packed bytes that unpack to nothing; a report has none."""
+"""Bytes of blank lines in a row, or compressed bytes without content; a report has none."""
 MOST_BYTES = 4 * 1024**3
-"""Of one document, packed or unpacked. A seller with 100,000 ledger events a day has 10,000,000 of
-them in the longest report, of 400 bytes each."""
+"""Bytes of one document, compressed or not. The longest report of a seller with 100,000 ledger
+events a day has 10,000,000 rows of 400 bytes."""
 
 Row = dict[str, str]
 
 
-class Malformed(ValueError):
-    """A row that does not fit its header; and the line that it came as."""
+class BadRow(ValueError):
+    """A row that does not match the header; `line` is its text."""
 
     def __init__(self, why: str, line: str = "") -> None:
         super().__init__(why)
@@ -41,8 +41,10 @@ class Malformed(ValueError):
 
 
 async def unpacked(chunks: AsyncIterator[bytes], packed: bool) -> AsyncIterator[bytes]:
-    """Without gzip, where it is announced or its first bytes show it; a turn for others before each
-    piece. Raises Retryable if it breaks off, SourceError if it does not end or holds nothing."""
+    """Decompress a document if it is announced as gzip or starts like it. Lets other tasks run
+    before each piece.
+
+    Raises Retryable if the document is truncated, SourceError if it does not end or is empty."""
     head, unpacker = b"", None
     started = False
     bounds = _Bounds()
@@ -56,51 +58,51 @@ async def unpacked(chunks: AsyncIterator[bytes], packed: bool) -> AsyncIterator[
                 unpacker = _Unpacker()
         for start in range(0, len(chunk), PIECE):
             part = chunk[start : start + PIECE]
-            bounds.came(len(part))
+            bounds.received(len(part))
             for piece in unpacker.unpack(part) if unpacker else (part,):
                 await checkpoint()
                 if piece:
-                    bounds.gave(len(piece))
+                    bounds.produced(len(piece))
                     yield piece
     if not started and head:
         yield head
     if unpacker is not None and not unpacker.ended:
-        raise Retryable("The document broke off before its end. Try again later.")
+        raise Retryable("The document ended before it was complete. Try again later.")
 
 
 class _Bounds:
-    """How much of a document came, and what it unpacked to. Raises SourceError beyond any real
-    report."""
+    """Counts the bytes of a document, compressed and decompressed. Raises SourceError beyond the
+    size of any real report."""
 
     def __init__(self) -> None:
-        self._came = 0
-        self._gave = 0
-        self._idle = 0  # bytes that came since anything was unpacked
+        self._received = 0
+        self._produced = 0
+        self._idle = 0  # bytes received since anything was decompressed
 
-    def came(self, size: int) -> None:
-        self._came += size
+    def received(self, size: int) -> None:
+        self._received += size
         self._idle += size
         if self._idle > MOST_BLANK:
             raise SourceError(
-                f"The document holds no rows: {self._idle:,} bytes of it unpack to nothing."
+                f"The document has no rows: {self._idle:,} bytes of it decompress to nothing."
             )
-        self._check(self._came)
+        self._check(self._received)
 
-    def gave(self, size: int) -> None:
-        self._gave += size
+    def produced(self, size: int) -> None:
+        self._produced += size
         self._idle = 0
-        self._check(self._gave)
+        self._check(self._produced)
 
     def _check(self, size: int) -> None:
         if size > MOST_BYTES:
             raise SourceError(
-                f"The document does not end: it has more than {MOST_BYTES:,} bytes. What follows "
-                "is not read."
+                f"The document does not end: it has more than {MOST_BYTES:,} bytes. The rest is "
+                "not read."
             )
 
 
 class _Unpacker:
-    """Gzip in small pieces, however much a few bytes unpack to; one member or several."""
+    """Decompresses gzip of one or several members in small pieces, whatever its ratio."""
 
     def __init__(self) -> None:
         self._member = zlib.decompressobj(wbits=31)
@@ -110,7 +112,7 @@ class _Unpacker:
         return self._member.eof
 
     def unpack(self, data: bytes) -> Iterator[bytes]:
-        more = False  # what is unpacked, but had no room in the piece
+        more = False  # whether output is left that did not fit into the piece
         while data or more:
             if self._member.eof:
                 if not data.strip(b"\0"):
@@ -126,27 +128,27 @@ class _Unpacker:
 
 
 async def lines(chunks: AsyncIterator[bytes], charset: str | None) -> AsyncIterator[list[str]]:
-    """Whole lines that are not blank, as many as each chunk ends. Without a known charset it is
-    Windows' own for the West, as Amazon's flat files have always been."""
+    """Yield the complete lines of each chunk, without blank ones. The default charset is
+    Windows-1252, as in Amazon's older flat files."""
     decoder = codecs.getincrementaldecoder(_codec(charset))(errors="replace")
-    rest, blank, tabs = _Rest(), 0, 0
+    rest, blank, tabs = _PartialLine(), 0, 0
     async for chunk in chunks:
         whole = rest.add(decoder.decode(chunk))
         blank = 0 if whole else blank + len(chunk)
         if blank > MOST_BLANK + LONGEST_LINE:
-            raise SourceError(f"The document holds no rows: {blank:,} bytes of it are blank lines.")
+            raise SourceError(f"The document has no rows: {blank:,} bytes of it are blank lines.")
         if whole:
             tabs = whole[-1].count("\t")
             yield whole
     last = rest.text() + decoder.decode(b"", final=True)
     if last.strip("\r\x00\x1a "):
         if last.count("\t") < tabs:
-            raise Retryable("The document broke off in the middle of a row. Try again later.")
+            raise Retryable("The document ended in the middle of a row. Try again later.")
         yield [last.rstrip("\r")]
 
 
-class _Rest:
-    """The beginning of a line that has not ended yet, in the pieces that it came in."""
+class _PartialLine:
+    """The pieces of a line whose end has not arrived yet."""
 
     def __init__(self) -> None:
         self._parts: list[str] = []
@@ -156,8 +158,8 @@ class _Rest:
         return "".join(self._parts)
 
     def add(self, text: str) -> list[str]:
-        """The lines that end in `text`, without blank ones. Raises SourceError for one without
-        end."""
+        """The lines that end in `text`, without blank ones. Raises SourceError for an endless
+        line."""
         before, end, after = text.rpartition("\n")
         whole: list[str] = []
         if end:
@@ -169,13 +171,13 @@ class _Rest:
             self._parts.append(after)
             self._size += len(after)
         if self._size > LONGEST_LINE:
-            raise SourceError("The document has no lines: it is no report.")
+            raise SourceError("The document has no lines: it is not a report.")
         return whole
 
 
 def _codec(charset: str | None) -> str:
-    """Python's name of a charset. One that is unknown, or is no charset (as zlib, hex or idna are
-    none, though Python has codecs of these names), is taken for Windows' own for the West."""
+    """Python's name of a charset. Windows-1252 for an unknown one, and for names such as zlib, hex
+    and idna, which Python accepts as codecs but which are not charsets."""
     named = (charset or "")[:40].lower()
     try:
         name = CHARSETS.get(named) or codecs.lookup(named).name
@@ -187,15 +189,15 @@ def _codec(charset: str | None) -> str:
 
 
 def key(title: str) -> str:
-    """A column's name whichever way it is spelled: `Event Type`, `EventType`, `event-type`."""
+    """The normalised name of a column: `Event Type`, `EventType` and `event-type` are the same."""
     return re.sub(r"[^a-z0-9]", "", title.lower())
 
 
 class Table:
-    """Reads the lines of one document: the first is its header.
+    """Parses the lines of one document; the first is the header.
 
-    Each row has the `wanted` columns, and reaches those that are `filled` if the header has them:
-    Amazon leaves out no more than optional cells at the end."""
+    A row must have the `wanted` columns, and the `filled` ones if the header has them: Amazon omits
+    only optional cells at the end."""
 
     def __init__(self, wanted: Sequence[str], filled: Sequence[str] = ()) -> None:
         self._wanted = set(wanted)
@@ -203,51 +205,53 @@ class Table:
         self._least = 0
         self.columns: list[str] = []
 
-    def rows(self, found: Sequence[str]) -> Iterator[Row | Malformed]:
-        """A dictionary for each line. Raises SourceError if this is not the report it should be,
-        Retryable if it is a web page."""
-        for line in found:
+    def rows(self, lines: Sequence[str]) -> Iterator[Row | BadRow]:
+        """One dictionary per line. Raises SourceError if the document is another report, Retryable
+        if it is a web page."""
+        for line in lines:
             if not line.strip():
                 continue
             if self.columns:
                 yield self._row(line)
             else:
-                self._begin(line)
+                self._read_header(line)
 
-    def _begin(self, header: str) -> None:
+    def _read_header(self, header: str) -> None:
         if header.lstrip("\ufeff ").startswith("<"):
-            raise Retryable("A web page came instead of the report. Try again later.")
+            raise Retryable("Amazon sent a web page instead of the report. Try again later.")
         header = header.removeprefix("\ufeff")
-        self.columns = [key(bare(cell)) for cell in header.split("\t", MOST_COLUMNS)]
+        self.columns = [key(unquoted(cell)) for cell in header.split("\t", MOST_COLUMNS)]
         if missing := self._wanted - set(self.columns):
             raise SourceError(
-                "This is no such report but another document: it has no column "
+                "The document is not the expected report: it has no column "
                 f"{', '.join(sorted(missing))}."
             )
         if len(self.columns) > MOST_COLUMNS:
-            raise SourceError(f"This is no report: it has more than {MOST_COLUMNS} columns.")
+            raise SourceError(
+                f"The document is not a report: it has more than {MOST_COLUMNS} columns."
+            )
         needed = [n for n, name in enumerate(self.columns, 1) if name in self._needed]
         self._least = max(needed, default=0)
 
-    def _row(self, line: str) -> Row | Malformed:
+    def _row(self, line: str) -> Row | BadRow:
         cells = line.split("\t", len(self.columns))
         if len(cells) > len(self.columns) and cells.pop().strip('\t\r "'):
             count = line.count("\t") + 1
-            return Malformed(f"{count} cells under {len(self.columns)} columns", line)
+            return BadRow(f"{count} cells under {len(self.columns)} columns", line)
         if len(cells) < self._least:
-            missing = [each for each in self.columns[len(cells) :] if each in self._needed]
-            return Malformed(f"the row ends before {', '.join(sorted(missing))}", line)
-        return dict(zip(self.columns, map(bare, cells), strict=False))
+            missing = [name for name in self.columns[len(cells) :] if name in self._needed]
+            return BadRow(f"the row ends before {', '.join(sorted(missing))}", line)
+        return dict(zip(self.columns, map(unquoted, cells), strict=False))
 
     @property
     def _needed(self) -> set[str]:
         return self._wanted | self._filled
 
 
-def bare(cell: str) -> str:
-    """A cell without the quotation marks around it, whether or not those inside it are doubled.
-    Amazon quotes some reports, and in some only the header or only the rows, mostly without
-    escaping: `"Monitor 24""` is `Monitor 24"`."""
+def unquoted(cell: str) -> str:
+    """A cell without its enclosing quotation marks, whether or not those inside it are doubled.
+    Amazon quotes some reports, sometimes only the header or only the rows, and mostly without
+    escaping: `"Monitor 24""` means `Monitor 24"`."""
     cell = cell.strip()
     if len(cell) < 2 or cell[0] != '"' or cell[-1] != '"':
         return cell

@@ -1,39 +1,38 @@
-"""Which way to read the orders: search page by page, or reports for the past and search for the
-last days. Decided from the published quotas, by what is sooner done; the seconds are those that
-earlier answers taught."""
+"""Decides how orders are read: by search alone, or by reports for the past and search for the last
+days. The faster way by Amazon's published quotas is chosen; the estimate of its duration uses what
+earlier responses have shown."""
 
 import math
 from datetime import datetime, timedelta
 
 import msgspec
 
-from connectors.amazon.datasets import SEARCH_ORDERS
-from connectors.amazon.desk import LOOKS, REPORT_SECONDS
-from connectors.amazon.kinds import LONGEST_ORDERS
+from connectors.amazon.orders.report import LONGEST_SPAN
+from connectors.amazon.orders.search import SEARCH_ORDERS
+from connectors.amazon.reports.desk import LOOKS, REPORT_SECONDS
 from connectors.base import Way, Window
 
 PAGE = 100
 USUAL_ORDERS_A_DAY = 50.0
-"""What is assumed of a seller of whom nothing is known yet."""
+"""Assumed for a seller about whom nothing is known yet."""
 RECENT = timedelta(days=2)
-"""What a report may not hold yet is searched for."""
+"""The span that is searched because a report may not contain it yet."""
 LEAST_RECENT = timedelta(hours=6)
 SEARCHED = 0.5
-"""How much of searchOrders' burst the last days may take: search goes by the last change, which
-many orders have that are not new, and not every day is like the others."""
+"""Share of searchOrders' burst that the last days may use. The search is by last update, so it also
+returns older orders that changed, and days differ."""
 REPORT_SECONDS_A_ROW = 0.001
 ROWS_AN_ORDER = 1.25
 
 
 class Figures(msgspec.Struct, frozen=True):
-    """How fast the other side is: Amazon's published figures, unless others were learned.
+    """How fast the source is: Amazon's published figures unless others have been learned."""
 
-    `search_rate` is searchOrders' calls a second; `report_seconds` is what the last report of
-    orders took (None: unknown); `speed` divides what an unknown report takes.
-    """
-
+    #: Calls of searchOrders per second.
     search_rate: float = SEARCH_ORDERS.rate
+    #: Duration of the last report of orders; None if unknown.
     report_seconds: float | None = None
+    #: Divides the expected duration of a report if that is unknown.
     speed: float = 1.0
 
     def search(self, span: timedelta, density: float) -> float:
@@ -49,8 +48,9 @@ PUBLISHED = Figures()
 
 
 class OrdersPlan(msgspec.Struct, frozen=True):
-    """Up to `search_from` by reports (None: no reports), from there on by searchOrders."""
+    """How the orders of a window are read."""
 
+    #: Start of the search; orders before it come from reports.
     search_from: datetime
     by_report: bool
     seconds: float
@@ -59,8 +59,8 @@ class OrdersPlan(msgspec.Struct, frozen=True):
 def plan_orders(
     window: Window, orders_a_day: float | None, figures: Figures = PUBLISHED
 ) -> OrdersPlan:
-    """The sooner of the two ways by what Amazon publishes, and the seconds by what is learned: an
-    answer that announces an odd quota changes no way."""
+    """Choose by the published figures and estimate by the learned ones: a response that announces
+    an unusual quota does not change the choice."""
     density = USUAL_ORDERS_A_DAY if orders_a_day is None else orders_a_day
     turn = window.until - recent_span(density)
     if turn > window.since:
@@ -76,21 +76,23 @@ def _both_seconds(window: Window, turn: datetime, density: float, figures: Figur
 
 
 def recent_span(density: float) -> timedelta:
-    """How much is searched for beside reports: less, where it would be more pages than come at
-    once."""
+    """The span that is searched in addition to reports; shorter if it has more pages than the burst
+    allows."""
     at_once = timedelta(days=SEARCHED * SEARCH_ORDERS.burst * PAGE / max(density, 1.0))
     return min(RECENT, max(LEAST_RECENT, at_once))
 
 
 def search_seconds(span: timedelta, density: float, rate: float = SEARCH_ORDERS.rate) -> float:
-    """The burst is free; each page beyond it waits for the quota."""
+    """Duration of a search: the pages of the burst take no time, each further one waits for the
+    quota."""
     pages = max(1, math.ceil(density * (span / timedelta(days=1)) / PAGE))
     return max(0.0, pages - SEARCH_ORDERS.burst) / rate
 
 
 def report_seconds(span: timedelta, rows_a_day: float) -> float:
-    """Until they are there: reports of a month each are made side by side."""
-    rows = rows_a_day * (min(span, LONGEST_ORDERS) / timedelta(days=1))
+    """Duration until the reports of a span are available. They are made in parallel, one a
+    month."""
+    rows = rows_a_day * (min(span, LONGEST_SPAN) / timedelta(days=1))
     return REPORT_SECONDS + rows * REPORT_SECONDS_A_ROW
 
 

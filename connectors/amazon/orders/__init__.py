@@ -1,0 +1,1 @@
+"""Orders: by search, by reports, or by both."""

@@ -1,0 +1,1 @@
+"""Datasets that Amazon delivers as reports: ordered, waited for, downloaded and parsed."""

@@ -1,0 +1,377 @@
+"""Reads datasets of reports: uses a fresh report or orders one, waits for it, reads its
+document."""
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+
+from connectors.amazon.client import AmazonClient, Unknown
+from connectors.amazon.context import AmazonDataset, ReadContext
+from connectors.amazon.marketplaces import COUNTRIES
+from connectors.amazon.reports.bookmark import (
+    MOST_AGAIN,
+    OrderedReport,
+    PendingOrder,
+    ReportBookmark,
+    added,
+    asked_again,
+    opened,
+    repeated,
+    with_part,
+)
+from connectors.amazon.reports.desk import (
+    CREATE_REPORT,
+    DONE,
+    GET_DOCUMENT,
+    GET_REPORT,
+    GET_REPORTS,
+    LOOKS,
+    MARGIN,
+    REPORT_SECONDS,
+    Report,
+    ReportDesk,
+    took,
+)
+from connectors.amazon.reports.documents import DocumentRows, Part, ReportKind, whole_days
+from connectors.amazon.reports.tables import lines, unpacked
+from connectors.amazon.reports.watch import PATIENCE, ReportFailed, ReportWatch
+from connectors.amazon.times import SETTLED
+from connectors.base import (
+    Connection,
+    Cursor,
+    Dataset,
+    Page,
+    Record,
+    Retryable,
+    SourceError,
+    Unknowable,
+    Way,
+    Window,
+)
+from connectors.http import Gone
+
+ROWS_A_PAGE = 500
+TRIES = 3
+"""How often a damaged document is downloaded."""
+
+Steps = AsyncIterator[tuple[Page, ReportBookmark]]
+"""The pages of a step, each with the bookmark after it."""
+
+
+def reported(about: Dataset, kind: ReportKind) -> AmazonDataset:
+    """The dataset of a kind of report."""
+
+    def read(context: ReadContext, cursor: Cursor | None) -> AsyncIterator[Page]:
+        return ReportReader(context, kind).read(cursor)
+
+    def plan(client: AmazonClient, connection: Connection, window: Window) -> Way:
+        """As long as the last reports took, else the usual time; all reports are made in
+        parallel."""
+        types = {part.type for part in kind.parts(connection, window)}
+        durations = [seconds for type in types if (seconds := took(connection, type))]
+        return Way("report", max(durations, default=REPORT_SECONDS / client.speed) * LOOKS)
+
+    return AmazonDataset(about, read, plan)
+
+
+class ReportReader:
+    """Reads one dataset of reports for one connection."""
+
+    def __init__(self, context: ReadContext, kind: ReportKind) -> None:
+        self._context = context
+        self._clock = context.clock
+        self._kind = kind
+        self._desk = ReportDesk(context, kind)
+        newest = context.clock.now() - SETTLED
+        span = whole_days(context.window, newest) if kind.whole_days else context.window
+        self._parts = kind.parts(context.connection, span)
+        self.watch = ReportWatch(context, kind, self._desk, self._parts)
+
+    async def read(self, cursor: Cursor | None) -> AsyncIterator[Page]:
+        """Order the reports of all parts first, so that Amazon makes them in parallel; then read
+        each."""
+        if not self._parts:
+            yield Page([], share=1.0)
+            return
+        mark = opened(cursor, self.parts)
+        if mark.lacking:  # a sync that resumes later may be able to get them
+            mark = msgspec.structs.replace(mark, again=mark.lacking, lacking=())
+        async for page, ordered in self.order(mark):
+            mark = ordered
+            yield page
+        async for page, _ in self.documents(mark):
+            yield page
+
+    @property
+    def parts(self) -> int:
+        return len(self._parts)
+
+    def span(self, mark: ReportBookmark) -> Part:
+        """The part of the current report."""
+        return self._parts[mark.orders[mark.at].part]
+
+    def passed(self, mark: ReportBookmark) -> ReportBookmark:
+        """The bookmark after the current report."""
+        return msgspec.structs.replace(mark, at=mark.at + 1, rows=0)
+
+    def ends(self, mark: ReportBookmark) -> float | None:
+        """Seconds until the last report is expected; None if all are finished."""
+        seconds = max((self.watch.takes(part) for part in self._parts), default=0.0) * LOOKS
+        now = self._clock.now()
+        made = [order.made_at for order in mark.orders[mark.at :] if order.document is None]
+        made += [mark.asking.at] if mark.asking else []
+        return max(0.0, seconds - (now - max(made)).total_seconds()) if made else None
+
+    async def order(self, mark: ReportBookmark) -> Steps:
+        """Find or order the reports that are not ordered yet. Each one is followed by a page
+        without records, so that a crash does not order it again."""
+        if mark.planned < len(self._parts):
+            listed = await self._desk.list_reports(self._parts[0].type)
+            for number in self._unplanned(mark, listed):
+                usable, enough = self._usable(number, listed)
+                if enough:
+                    mark = with_part(mark, usable)
+                    yield self._page([], mark), mark
+                    continue
+                async for page, ordered in self._order_part(mark, number, added(usable)):
+                    mark = ordered
+                    yield page, mark
+
+    async def documents(self, mark: ReportBookmark) -> Steps:
+        """Read the reports one after the other. One that fails is ordered again as often as its
+        counters allow. Raises Unknowable for one that is missing; if each part is a marketplace,
+        only after all others are read."""
+        while mark.at < len(mark.orders) or mark.again:
+            steps = self._report if mark.at < len(mark.orders) else self._order_again
+            try:
+                async for page, read in steps(mark):
+                    mark = read
+                    yield page, mark
+            except ReportFailed as failed:
+                async for page, read in self._failed(mark, failed):
+                    mark = read
+                    yield page, mark
+        if mark.lacking:
+            raise Unknowable(self._missing(mark.lacking))
+
+    async def _report(self, mark: ReportBookmark) -> Steps:
+        """Read the current report. Raises ReportFailed if it does not arrive."""
+        try:
+            mark = await self.watch.wait(mark)
+            async for page, read in self._document(mark):
+                mark = read
+                yield page, mark
+        except (Unknown, Gone) as error:
+            self.watch.give_up(mark.orders[mark.at])
+            raise ReportFailed("lost", str(error)) from error
+        except Unknowable as error:
+            if self._kind.interval is None or isinstance(error, ReportFailed):
+                raise
+            mark = await self._put_off(mark)
+            yield self._page([], mark), mark
+
+    async def _failed(self, mark: ReportBookmark, failed: ReportFailed) -> Steps:
+        """Continue after a failed report: skip it, order it again or put it off. Raises
+        ReportFailed."""
+        order = mark.orders[mark.at]
+        later = {other.part for other in mark.orders[mark.at + 1 :]}
+        if self._kind.all_finished and order.part in later:
+            mark = self.passed(mark)  # it was of an earlier day, which no new report contains
+            yield self._page([], mark, failed.text), mark
+        elif await self._may_repeat(mark, failed):
+            text = f"{failed.text} It is ordered again." if failed.why != "lost" else ""
+            again = repeated(failed.why)
+            async for page, read in self._order_part(mark, order.part, again):
+                mark = read
+                yield msgspec.structs.replace(page, warning=text), mark
+        elif self._kind.interval is None:
+            raise failed
+        else:
+            mark = await self._put_off(mark)
+            # No warning for cancelled ones: the final error names all missing marketplaces.
+            yield self._page([], mark, "" if failed.why == "cancelled" else failed.text), mark
+
+    async def _may_repeat(self, mark: ReportBookmark, failed: ReportFailed) -> bool:
+        """Whether the current report may be ordered again. After FATAL only if no other report of
+        the type was made in the interval: Amazon would cancel the order."""
+        order = mark.orders[mark.at]
+        if failed.why not in MOST_AGAIN or getattr(order, failed.why) >= MOST_AGAIN[failed.why]:
+            return False
+        return failed.why != "fatal" or bool(mark.asking) or not await self.watch.others(mark)
+
+    # Finding and ordering -----------------------------------------------------------------------
+
+    def _usable(self, number: int, listed: Sequence[Report]) -> tuple[list[OrderedReport], bool]:
+        """The listed reports of a part to read, and whether one of them is fresh enough."""
+        covering = self._desk.covering(listed, self._parts[number])
+        done = [report for report in covering if report.processingStatus == DONE]
+        fresh = self._desk.fresh(covering)
+        usable = done if self._kind.all_finished else fresh[-1:]
+        if self._kind.all_finished and fresh and fresh[-1] not in done:
+            usable = [*done, fresh[-1]]
+        orders = [
+            OrderedReport(number, report.createdTime, report.reportId, report.reportDocumentId)
+            for report in usable
+        ]
+        return orders, bool(fresh)
+
+    async def _order_part(
+        self,
+        mark: ReportBookmark,
+        number: int,
+        then: Callable[[ReportBookmark, OrderedReport], ReportBookmark],
+    ) -> Steps:
+        """Order a part's report; `then` adds it to the bookmark. The pending order is stored first:
+        after a crash it is looked for in the list instead of being ordered twice."""
+        part, asked, report = self._parts[number], mark.asking, None
+        if asked and asked.part == number:
+            listed = await self._list_since(asked.at)
+            seen = {order.report for order in mark.orders} | self.watch.ended
+            sent = self._desk.sent(listed, part, asked)
+            report = next((report for report in sent if report.reportId not in seen), None)
+        if not asked or not report:
+            asked = PendingOrder(number, self._clock.now(), part.until)
+            mark = msgspec.structs.replace(mark, asking=asked)
+            yield self._page([], mark), mark
+        id = report.reportId if report else await self._desk.order(part)
+        self._desk.keep(part.type, id)
+        made_at = report.createdTime if report else self._clock.now()
+        mark = then(mark, OrderedReport(number, made_at, id, asked=asked))
+        mark = msgspec.structs.replace(mark, asking=None)
+        yield self._page([], mark), mark
+
+    async def _list_since(self, moment: datetime) -> Sequence[Report]:
+        """The list for any part: all parts have the same type."""
+        return await self._desk.listed_since(self._parts[0].type, moment)
+
+    # One report per marketplace -------------------------------------------------------------------
+
+    def _unplanned(self, mark: ReportBookmark, listed: Sequence[Report]) -> Sequence[int]:
+        """The parts to order. Amazon may make only the first one, so the part whose last report is
+        the oldest comes first."""
+        planned = {order.part for order in mark.orders}
+        numbers = [number for number in range(len(self._parts)) if number not in planned]
+        if self._kind.interval is None or len(numbers) < 2:
+            return numbers
+        if asking := mark.asking:  # it may have been sent before a crash
+            return sorted(numbers, key=lambda number: number != asking.part)
+        never = datetime.min.replace(tzinfo=UTC)
+
+        def last(number: int) -> datetime:
+            made = self._desk.covering(listed, self._parts[number])
+            return made[-1].createdTime if made else never
+
+        return sorted(numbers, key=last)
+
+    async def _put_off(self, mark: ReportBookmark) -> ReportBookmark:
+        """The bookmark after a report that was not made. If Amazon made another report of the type
+        at the time, this one is ordered again later; else the reason is unknown."""
+        order = mark.orders[mark.at]
+        if await self.watch.others(mark):
+            return msgspec.structs.replace(self.passed(mark), again=(*mark.again, order.part))
+        return msgspec.structs.replace(self.passed(mark), lacking=(*mark.lacking, order.part))
+
+    async def _order_again(self, mark: ReportBookmark) -> Steps:
+        """Order the next part again once Amazon accepts it; give up if that takes too long."""
+        number = mark.again[0]
+        due, now = await self._due(), self._clock.now()
+        sent = mark.asking is not None and mark.asking.part == number
+        if due > now + PATIENCE and not sent:
+            lacking = (*mark.lacking, *mark.again)
+            mark = msgspec.structs.replace(mark, again=(), lacking=lacking)
+            yield self._page([], mark), mark
+            return
+        if due > now and not sent:
+            await self._pause(due)
+        async for page, ordered in self._order_part(mark, number, asked_again):
+            mark = ordered
+            yield page, mark
+
+    async def _due(self) -> datetime:
+        """When Amazon makes another report of the type."""
+        interval = self._kind.interval or timedelta(0)
+        listed = await self._list_since(self._clock.now() - PATIENCE)
+        made = [report.createdTime for report in listed]
+        return max(made) + interval + MARGIN if made else self._clock.now()
+
+    async def _pause(self, until: datetime) -> None:
+        report, interval = self._parts[0].type, self._kind.interval or timedelta(0)
+        minutes = interval / timedelta(minutes=1)
+        why = f"the next report {report}, which Amazon makes once in {minutes:.0f} minutes"
+        await self._context.waiting(until, f"{why} for all marketplaces")
+        await self._clock.sleep((until - self._clock.now()).total_seconds())
+
+    def _missing(self, lacking: Sequence[int]) -> str:
+        parts = [self._parts[number] for number in lacking]
+        marketplaces = [marketplace for part in parts for marketplace in part.marketplaces]
+        named = ", ".join(f"{COUNTRIES.get(id, '?')} ({id})" for id in marketplaces)
+        minutes = (self._kind.interval or timedelta(0)) / timedelta(minutes=1)
+        return (
+            f"Amazon made no report {parts[0].type} for {named}. It makes one in {minutes:.0f} "
+            "minutes, for all marketplaces together. What it contains is unknown; a later sync "
+            "asks again."
+        )
+
+    # Reading ------------------------------------------------------------------------------------
+
+    async def _document(self, mark: ReportBookmark) -> Steps:
+        """The pages of one document. If it is damaged, it is downloaded again and the read
+        continues."""
+        for attempt in range(1, TRIES + 1):
+            try:
+                async for page, read in self._rows(mark):
+                    mark = read
+                    yield page, mark
+                return
+            except Retryable:
+                if attempt == TRIES:
+                    raise
+
+    async def _rows(self, mark: ReportBookmark) -> Steps:
+        order, client = mark.orders[mark.at], self._context.client
+        part = self._parts[order.part]
+        document = await self._desk.document(order.document or "")
+        async with client.download(document.url) as download:
+            packed = document.compressionAlgorithm == "GZIP"
+            text = lines(unpacked(download.chunks, packed), download.charset)
+            batch: list[Record] = []
+            content = DocumentRows(self._kind, part, order.part, order.made_at, client.turns)
+            rows = 0
+            with closing(content):
+                try:
+                    async for rows, records in content.records(text):
+                        if rows <= mark.rows:
+                            continue
+                        batch += records
+                        if len(batch) >= ROWS_A_PAGE:
+                            mark = msgspec.structs.replace(mark, rows=rows)
+                            yield self._page(batch, mark), mark
+                            batch = []
+                except SourceError:  # the document does not end: its records so far are kept
+                    if batch:
+                        mark = msgspec.structs.replace(mark, rows=rows)
+                        yield self._page(batch, mark), mark
+                    raise
+        mark = self.passed(mark)
+        yield self._page(batch, mark), mark
+
+    def _page(self, records: Sequence[Record], mark: ReportBookmark, warning: str = "") -> Page:
+        ended = mark.planned == len(self._parts) and mark.at == len(mark.orders)
+        ended = ended and not mark.again and not mark.lacking
+        whole = len(mark.orders) + len(mark.again)
+        return Page(
+            records=records,
+            cursor=None if ended else Cursor(msgspec.json.encode(mark).decode()),
+            share=mark.at / whole if whole else 0.0,
+            seconds_left=self.ends(mark),
+            learned={
+                **self._context.client.learned(
+                    self._context.connection, [CREATE_REPORT, GET_REPORTS, GET_REPORT, GET_DOCUMENT]
+                ),
+                **self.watch.took,
+                **self._desk.learned,
+            },
+            warning=warning,
+        )

@@ -1,0 +1,176 @@
+"""Waits for ordered reports: polls at growing intervals, and handles reports that fail."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+import msgspec
+
+from connectors.amazon.client import Unknown
+from connectors.amazon.context import ReadContext
+from connectors.amazon.reports.bookmark import OrderedReport, ReportBookmark
+from connectors.amazon.reports.desk import (
+    CANCELLED,
+    DEADLINE,
+    DONE,
+    FATAL,
+    GET_REPORT,
+    LONGEST_POLL,
+    REPORT_SECONDS,
+    SHORTEST,
+    Report,
+    ReportDesk,
+    duration_key,
+    pause,
+    took,
+)
+from connectors.amazon.reports.documents import Part, ReportKind
+from connectors.base import Unknowable
+
+PATIENCE = timedelta(minutes=10)
+"""How long a sync waits until Amazon makes the report of a further marketplace, or names the
+document of a finished report."""
+
+
+class ReportFailed(Unknowable):
+    """A report will not arrive. `why` names the counter of OrderedReport that limits new orders."""
+
+    def __init__(self, why: str, text: str) -> None:
+        super().__init__(f"{text} What it contains is unknown; a later sync asks again.")
+        self.why = why
+        self.text = text
+
+
+class ReportWatch:
+    """Waits for the reports of one dataset and connection."""
+
+    def __init__(
+        self, context: ReadContext, kind: ReportKind, desk: ReportDesk, parts: Sequence[Part]
+    ) -> None:
+        self._context = context
+        self._clock = context.clock
+        self._kind = kind
+        self._desk = desk
+        self._parts = parts
+        #: How long reports took, to be stored with the connection.
+        self.took: dict[str, str] = {}
+        #: The ids of reports that failed.
+        self.ended: set[str] = set()
+        #: Seconds that a report of unknown duration is expected to take; 0 if the caller has no
+        #: estimate.
+        self.guess = 0.0
+
+    async def wait(self, mark: ReportBookmark) -> ReportBookmark:
+        """Wait for the document of the current report. Raises Unknowable if it will not come."""
+        order = mark.orders[mark.at]
+        part = self._parts[order.part]
+        announced = self._clock.now()
+        while order.document is None:
+            report = await self._desk.status(order.report)
+            if report.reportType != part.type:  # a source that lost our report may reuse its id
+                raise Unknown(f"The report {order.report} is of another type than the one ordered.")
+            if report.processingStatus == DONE and report.reportDocumentId:
+                # Amazon's time, since it is listed later and may be part of a key.
+                order = msgspec.structs.replace(
+                    order,
+                    document=report.reportDocumentId,
+                    made_at=order.keyed or report.createdTime,
+                )
+                self._remember(report)
+                break
+            if report.processingStatus in (CANCELLED, FATAL):
+                self.give_up(order)
+                if other := await self._instead(order):
+                    order = other
+                    continue
+                raise await self._failure(report, mark)
+            now = self._clock.now()
+            if now - order.made_at > (PATIENCE if report.processingStatus == DONE else DEADLINE):
+                self.give_up(order)
+                raise ReportFailed("stuck", _unfinished(report, part, now - order.made_at))
+            if now >= announced:
+                due = order.made_at + timedelta(seconds=self.takes(part))
+                overdue = now + timedelta(seconds=LONGEST_POLL / self._context.client.speed)
+                announced = due if due > now else overdue
+                await self._context.waiting(announced, f"Amazon to make the report {part.type}")
+            await self._pause(order, part)
+        orders = list(mark.orders)
+        orders[mark.at] = order
+        return msgspec.structs.replace(mark, orders=tuple(orders))
+
+    async def _pause(self, order: OrderedReport, part: Part) -> None:
+        """Sleep until the next poll."""
+        context = self._context
+        passed = (self._clock.now() - order.made_at).total_seconds()
+        rate = context.client.bucket(context.connection, GET_REPORT).rate
+        await self._clock.sleep(pause(passed, self._learned(part) > 0, self.takes(part), rate))
+
+    def give_up(self, order: OrderedReport) -> None:
+        """Note that a report failed."""
+        self.ended.add(order.report)
+        self._desk.drop(self._parts[order.part].type, order.report)
+
+    async def _failure(self, report: Report, mark: ReportBookmark) -> ReportFailed:
+        """The error for a report that Amazon ended, with Amazon's reason if it gives one."""
+        part = self._parts[mark.orders[mark.at].part]
+        text = f"Amazon ended the report {part.type} as {report.processingStatus}"
+        if report.processingStatus == FATAL:
+            why = await self._desk.failure_reason(report)
+            return ReportFailed("fatal", f"{text}: {why}" if why else f"{text}, without a reason.")
+        if self._kind.interval is None and await self.others(mark):
+            return ReportFailed(
+                "cancelled",
+                f"{text}, since another report of the type was ordered shortly before. This "
+                "application did not order that one, so it may contain less and is not used.",
+            )
+        return ReportFailed("cancelled", f"{text}, without a reason.")
+
+    async def _instead(self, order: OrderedReport) -> OrderedReport | None:
+        """Another report to use in place of a cancelled one. Amazon cancels orders that come too
+        often; an earlier report of ours may be finished, or the order was sent twice and the id of
+        the first never arrived."""
+        age, part = max(self._kind.fresh, self._kind.stale), self._parts[order.part]
+        listed = await self._desk.listed_since(self._parts[0].type, order.made_at)
+        candidates = self._desk.covering(listed, part)
+        if order.asked:
+            candidates = [*self._desk.sent(listed, part, order.asked), *candidates]
+        fresh = self._desk.fresh(candidates, age)
+        others = [report for report in fresh if report.reportId not in self.ended]
+        if not others:
+            return None
+        self._desk.keep(part.type, others[-1].reportId)
+        return msgspec.structs.replace(
+            order, made_at=others[-1].createdTime, report=others[-1].reportId
+        )
+
+    def _learned(self, part: Part) -> float:
+        """Seconds that the last report of this type took; 0 if unknown."""
+        seconds = self.took.get(duration_key(part.type))
+        return float(seconds) if seconds else took(self._context.connection, part.type) or 0.0
+
+    def takes(self, part: Part) -> float:
+        """Expected seconds of a report."""
+        return self._learned(part) or self.guess or REPORT_SECONDS / self._context.client.speed
+
+    def _remember(self, report: Report) -> None:
+        if report.processingEndTime:
+            seconds = (report.processingEndTime - report.createdTime).total_seconds()
+            self.took[duration_key(report.reportType)] = f"{max(seconds, SHORTEST):.1f}"
+
+    async def others(self, mark: ReportBookmark) -> list[Report]:
+        """Other reports of the type that were ordered within the interval of the current one. If
+        each part has a span of its own, the reports of the other parts do not count."""
+        order, interval = mark.orders[mark.at], self._kind.interval
+        own = {order.report} if interval else {other.report for other in mark.orders}
+        return [
+            report
+            for report in await self._desk.listed_since(self._parts[0].type, order.made_at)
+            if report.reportId not in self.ended | own
+            and abs(report.createdTime - order.made_at) < (interval or self._kind.fresh)
+        ]
+
+
+def _unfinished(report: Report, part: Part, after: timedelta) -> str:
+    minutes = after / timedelta(minutes=1)
+    if report.processingStatus == DONE:
+        return f"Amazon finished the report {part.type}, but names no document of it."
+    return f"Amazon did not finish the report {part.type} in {minutes:.0f} minutes."
