@@ -100,7 +100,9 @@ class Hub:
             yield
             group.cancel_scope.cancel()
 
-    def __len__(self) -> int:
+    @property
+    def count(self) -> int:
+        """The number of open streams."""
         return sum(len(streams) for streams in self._by_user.values())
 
     # Lifecycle ----------------------------------------------------------------------------------

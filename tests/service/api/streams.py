@@ -114,5 +114,5 @@ ENDED = b"0\r\n\r\n"
 async def until_streams(service: Serving, count: int, seconds: float = 5) -> None:
     """Wait until this many streams are open."""
     with anyio.fail_after(seconds):
-        while len(service.parts.hub) != count:
+        while service.parts.hub.count != count:
             await anyio.sleep(0.005)

@@ -155,7 +155,7 @@ async def test_a_forged_ticket_opens_nothing(tmp_path: Path) -> None:
             body = problem(answer, 401, "unauthenticated")
             assert "/api/sse/ticket" in body["detail"]
             assert answer.headers["www-authenticate"].startswith("Bearer")
-        assert len(service.parts.hub) == 0
+        assert service.parts.hub.count == 0
         assert (await follow(service, sync_id, valid)).status_code == 200
 
 

@@ -85,7 +85,7 @@ async def test_an_end_before_the_handover_is_sent_once(hub: Hub) -> None:
     with anyio.fail_after(2):
         await client.serve()
     assert client.text.count("event: cancelled") == 1 and client.ended
-    assert len(hub) == 0
+    assert hub.count == 0
 
 
 async def test_a_slow_client_gets_the_newest_event_and_one_end(hub: Hub) -> None:
@@ -124,11 +124,11 @@ async def test_an_eviction_before_the_handover_is_sent(hub: Hub) -> None:
     client = Client(hub, hub.add("ann", "sync_1", None))
     hub.add("ann", "sync_1", None)
     hub.add("ann", "sync_1", None)
-    assert len(hub) == 2
+    assert hub.count == 2
     with anyio.fail_after(2):
         await client.serve()
     assert "event: evicted" in client.text and client.ended
-    assert len(hub) == 2
+    assert hub.count == 2
 
 
 async def test_an_eviction_of_a_slow_client_is_sent(hub: Hub) -> None:
@@ -171,7 +171,7 @@ async def test_a_stream_ends_after_its_lifetime(hub: Hub, clock: AdvancingClock)
         await settle()
         assert not client.ended
         clock.advance(LIFETIME.total_seconds() * 0.3)
-    assert client.ended and len(hub) == 0
+    assert client.ended and hub.count == 0
 
 
 async def test_a_comment_interrupts_the_silence(hub: Hub, clock: AdvancingClock) -> None:
@@ -217,7 +217,7 @@ async def test_an_older_version_is_not_sent_after_a_newer_one(hub: Hub) -> None:
         hub.deliver(new)
         assert client.received == []
         client.gone.set()
-    assert len(hub) == 0
+    assert hub.count == 0
 
 
 async def test_a_failing_send_affects_only_its_own_stream(hub: Hub) -> None:
@@ -229,7 +229,7 @@ async def test_a_failing_send_affects_only_its_own_stream(hub: Hub) -> None:
         await settle()
         broken.error = RuntimeError("broken")
         hub.deliver(a_sync())
-        assert len(hub) == 1 and "event: progress" in intact.text
+        assert hub.count == 1 and "event: progress" in intact.text
         broken.gone.set()
         intact.gone.set()
 
@@ -244,7 +244,7 @@ async def test_a_send_that_fails_while_it_waits_affects_only_its_own_stream(hub:
         broken.error = RuntimeError("broken")
         broken.reads.set()
         await settle()
-        assert len(hub) == 0
+        assert hub.count == 0
         broken.gone.set()
     hub.deliver(a_sync())
 
@@ -262,4 +262,4 @@ async def test_a_client_that_disconnects_before_the_handover_is_removed(hub: Hub
 
     with pytest.raises(OSError, match="gone"):
         await StreamMiddleware(app, hub)({"type": "http", "method": "GET"}, receive, send)
-    assert len(hub) == 0
+    assert hub.count == 0

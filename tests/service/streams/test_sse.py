@@ -114,7 +114,7 @@ async def test_a_client_that_has_seen_the_end_gets_204(tmp_path: Path) -> None:
             assert (answer.status_code, answer.content) == (204, b"")
             answer = await ann.get(path, params={"lastEventId": str(last_id)})
             assert answer.status_code == 204
-        assert len(service.parts.hub) == 0
+        assert service.parts.hub.count == 0
 
 
 async def test_the_stream_of_an_ended_sync_sends_its_end_and_closes(tmp_path: Path) -> None:
@@ -176,7 +176,7 @@ async def test_head_of_a_stream_returns_at_once_and_opens_no_stream(tmp_path: Pa
                 answer = await ann.http.head(path, timeout=5)
                 assert (answer.status_code, answer.content) == (200, b"")
                 assert answer.headers["content-type"].startswith("text/event-stream")
-            assert len(service.parts.hub) == 1
+            assert service.parts.hub.count == 1
             await ann.post(f"/api/sync/cancel/{sync_id}")
             assert (await opened.rest())[-1]["event"] == "cancelled"
 
@@ -193,7 +193,7 @@ async def test_refusals_of_a_stream_are_problems(tmp_path: Path) -> None:
             for private in (path, "/api/sse/syncs"):
                 problem(await client.get(private, headers=events), 401, "unauthenticated")
         problem(await ann.get("/api/sse/sync-progress/x", headers=events), 404, "not_found")
-        assert len(service.parts.hub) == 0
+        assert service.parts.hub.count == 0
 
 
 # End of a stream ----------------------------------------------------------------------------------
@@ -292,7 +292,7 @@ async def test_a_stream_above_the_limit_evicts_the_oldest_by_an_event(tmp_path: 
                 last = (await first.rest())[-1]
                 assert (last["event"], last["retry"]) == ("evicted", "60000")
                 assert "id" not in last  # it would replace the ID from which the client continues
-                assert len(service.parts.hub) == 3
+                assert service.parts.hub.count == 3
                 await ann.post(f"/api/sync/cancel/{sync_id}")
                 assert (await third.rest())[-1]["event"] == "cancelled"
             with anyio.fail_after(5):
