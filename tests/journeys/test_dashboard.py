@@ -19,42 +19,43 @@ from selenium.webdriver.support.ui import WebDriverWait
 from tests.journeys.browser import chromium
 
 ROOT = Path(__file__).parents[2]
+#: Seconds to wait for a condition.
 PATIENCE = 40
+#: The address of the sandbox of each running demo, by the address of the demo.
 SANDBOXES: dict[str, str] = {}
-"""Of each demo that runs, by its address."""
 
 
 class Page:
-    """The dashboard as its reader sees it."""
+    """The dashboard as a user sees it."""
 
     def __init__(self, browser: webdriver.Chrome) -> None:
         self.browser = browser
 
     def text(self, selector: str) -> str:
-        found = self.browser.find_elements(By.CSS_SELECTOR, selector)
-        return found[0].text if found else ""
+        elements = self.browser.find_elements(By.CSS_SELECTOR, selector)
+        return elements[0].text if elements else ""
 
     def shows(self, selector: str, words: str) -> None:
         self.until(lambda: self.text(selector) == words, f"{selector} never read {words!r}")
 
     def press(self, words: str) -> None:
-        """The big button, as soon as it says so and can be pressed."""
+        """Press the big button, once it has this text and is enabled."""
         button = self.browser.find_element(By.ID, "action")
         ready = f"The button never offered {words!r}"
         self.until(lambda: button.is_enabled() and button.text == words, ready)
         button.click()
 
     def click(self, selector: str, words: str) -> None:
-        """The button there that says so, as soon as there is one."""
+        """Press a button with this text, once it is shown and enabled."""
 
-        def found() -> bool:
+        def pressed() -> bool:
             for button in self.browser.find_elements(By.CSS_SELECTOR, selector):
                 if button.text == words and button.is_enabled():
                     button.click()
                     return True
             return False
 
-        self.until(found, f"There was no button {words!r}")
+        self.until(pressed, f"There was no button {words!r}")
 
     def row(self, dataset: str) -> str:
         return self.text(f"#details [data-dataset={dataset}]")
@@ -67,7 +68,7 @@ class Page:
         def holds(_: webdriver.Chrome) -> bool:
             try:
                 return condition()
-            except StaleElementReferenceException:  # drawn anew while we looked
+            except StaleElementReferenceException:  # drawn again meanwhile
                 return False
 
         WebDriverWait(self.browser, PATIENCE, poll_frequency=0.1).until(holds, otherwise)
@@ -75,7 +76,7 @@ class Page:
 
 @contextmanager
 def demo(data: Path, *options: str) -> Iterator[str]:
-    """The service in demo mode, in a process of its own. Gives its address."""
+    """The address of the service in demo mode, in a process of its own."""
     command = [sys.executable, "-m", "service", "demo", "--port", "0", "--no-browser"]
     with subprocess.Popen(
         [*command, "--data", str(data), *options],
@@ -86,13 +87,13 @@ def demo(data: Path, *options: str) -> Iterator[str]:
     ) as process:
         try:
             assert process.stdout
-            said = process.stdout.readline()
-            found = re.search(r"Dashboard\s+(http://\S+)", said)
-            assert found, f"The demo did not say where it is: {said!r}"
-            also = re.search(r"(http://\S+)", process.stdout.readline())
-            assert also
-            SANDBOXES[found[1]] = also[1]
-            yield found[1]
+            line = process.stdout.readline()
+            dashboard = re.search(r"Dashboard\s+(http://\S+)", line)
+            assert dashboard, f"The demo did not print its address: {line!r}"
+            sandbox = re.search(r"(http://\S+)", process.stdout.readline())
+            assert sandbox
+            SANDBOXES[dashboard[1]] = sandbox[1]
+            yield dashboard[1]
         finally:
             process.send_signal(signal.SIGTERM)
             try:
@@ -109,7 +110,7 @@ def page(tmp_path: Path) -> Iterator[Page]:
 
 
 @pytest.mark.timeout(120)
-def test_pressing_start_shows_a_sync_to_its_end_and_a_reload_shows_the_same(
+def test_pressing_start_shows_a_sync_to_its_end_and_so_does_a_reload(
     page: Page, tmp_path: Path
 ) -> None:
     with demo(tmp_path / "data", "--orders", "300", "--speed", "600") as address:
@@ -136,7 +137,7 @@ def _processed(address: str) -> int:
 
 
 @pytest.mark.timeout(120)
-def test_pressing_cancel_ends_a_running_sync_and_keeps_what_was_read(
+def test_pressing_cancel_ends_a_running_sync_and_keeps_its_records(
     page: Page, tmp_path: Path
 ) -> None:
     with demo(tmp_path / "data", "--orders", "3000", "--speed", "20") as address:
@@ -156,18 +157,16 @@ def test_pressing_cancel_ends_a_running_sync_and_keeps_what_was_read(
 
 
 @pytest.mark.timeout(120)
-def test_an_account_that_was_lost_is_connected_again_and_its_sync_goes_on(
-    page: Page, tmp_path: Path
-) -> None:
+def test_a_lost_account_is_reconnected_and_its_sync_continues(page: Page, tmp_path: Path) -> None:
     with demo(tmp_path / "data", "--orders", "300", "--speed", "600") as address:
-        far = SANDBOXES[address]
+        sandbox = SANDBOXES[address]
         page.browser.get(address)
         page.shows("#accounts .badge", "connected")
         body = {"refreshToken": "Atzr|sandbox-1"}
-        httpx.post(f"{far}/_sandbox/revoke", json=body).raise_for_status()
+        httpx.post(f"{sandbox}/_sandbox/revoke", json=body).raise_for_status()
         page.press("Start sync")
         page.until(lambda: "lost" in page.text("#accounts .badge"), "The loss was not shown")
-        httpx.post(f"{far}/_sandbox/reset").raise_for_status()
+        httpx.post(f"{sandbox}/_sandbox/reset").raise_for_status()
         page.click("#accounts button", "Connect again")
         page.click("#connect button", "Connect")
         page.shows("#headline", "Complete")
@@ -178,25 +177,25 @@ def test_an_account_that_was_lost_is_connected_again_and_its_sync_goes_on(
 
 
 @pytest.mark.timeout(120)
-def test_what_was_found_is_shown_with_the_same_totals_as_the_api_and_with_its_evidence(
+def test_claims_are_shown_with_the_totals_of_the_api_and_their_evidence(
     page: Page, tmp_path: Path
 ) -> None:
     with demo(tmp_path / "data", "--orders", "300", "--speed", "600") as address:
         page.browser.get(address)
-        page.until(lambda: "Nothing has been synced yet" in page.text("#totals"), "Not said")
+        page.until(lambda: "Nothing has been synced yet" in page.text("#totals"), "Not shown")
         assert not page.text("#claims-list")
         page.press("Start sync")
         page.shows("#headline", "Complete")
         page.until(lambda: bool(page.text("#claims tbody")), "No claim was shown")
 
-        found = httpx.get(f"{address}/api/recoveries").json()
-        sums = [row for row in found["totals"] if row["currency"]]
+        claims = httpx.get(f"{address}/api/recoveries").json()
+        sums = [row for row in claims["totals"] if row["currency"]]
         assert sums
         for row in sums:
             amount = page.text(f"[data-currency={row['currency']}] .{row['status']} .amount")
             assert amount == f"{Decimal(row['amount']):,.2f}"
 
-        claim = found["recoveries"][0]
+        claim = claims["recoveries"][0]
         body = f"[data-claim={claim['id']}]"
         assert claim["title"] in page.text(f"{body} th")
         page.browser.find_element(By.CSS_SELECTOR, f"{body} .details").click()
