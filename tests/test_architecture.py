@@ -255,10 +255,11 @@ def test_no_class_name_is_used_twice_in_a_package(package: str) -> None:
 
 
 def test_no_package_of_the_service_holds_more_than_a_fifth_of_its_code() -> None:
-    lines: dict[str, int] = {}
+    """Each package without its subpackages; the modules of `service` itself count one by one."""
+    lines: dict[Path, int] = {}
     for module, path in modules():
         if within(module, "service"):
-            folder = path.relative_to(ROOT / "service").parts[0]
-            lines[folder] = lines.get(folder, 0) + len(path.read_text().splitlines())
-    largest = max(lines, key=lambda folder: lines[folder])
+            place = path if path.parent == ROOT / "service" else path.parent
+            lines[place] = lines.get(place, 0) + len(path.read_text().splitlines())
+    largest = max(lines, key=lambda place: lines[place])
     assert lines[largest] < sum(lines.values()) / 5, largest
