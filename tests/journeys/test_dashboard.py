@@ -132,7 +132,7 @@ def test_pressing_start_shows_a_sync_to_its_end_and_so_does_a_reload(
 
 def _processed(address: str) -> int:
     answer = httpx.get(f"{address}/api/sync/status")
-    processed: int = answer.json().get("recordsProcessed", 0)
+    processed: int = answer.json().get("ordersProcessed", 0)
     return processed
 
 
@@ -143,7 +143,7 @@ def test_pressing_cancel_ends_a_running_sync_and_keeps_its_records(
     with demo(tmp_path / "data", "--orders", "3000", "--speed", "20") as address:
         page.browser.get(address)
         page.press("Start sync")
-        page.until(lambda: _processed(address) > 0, "No record was read")
+        page.until(lambda: _processed(address) > 0, "No order was read")
         page.press("Cancel")
         page.shows("#headline", "Cancelled")
         page.shows("#history tbody .badge", "cancelled")
