@@ -53,7 +53,7 @@ async def test_a_seller_who_consents_is_connected_and_synced(service: Serving) -
     (connection,) = read(await ann.get("/api/connections"))["connections"]
     assert (connection["connector"], connection["status"]) == ("amazon", "connected")
     current = read(await ann.get("/api/sync/status"))
-    assert current["connectionId"] == connection["id"], "the historical sync starts by itself"
+    assert current["connectionId"] == connection["id"], "the historical sync starts automatically"
     assert (await ann.until(current["syncId"], seconds=60))["ordersProcessed"] == 20
 
 
