@@ -71,8 +71,10 @@ TARGETS = (
     Target(
         "service/registry.py",
         (
-            "tests/service/api/test_syncs.py",
             "tests/service/test_moves.py",
+            "tests/service/test_starting.py",
+            "tests/service/api/test_syncs.py",
+            "tests/service/api/test_cancel_and_resume.py",
             "tests/service/test_limits.py",
             "tests/service/test_retries.py",
             "tests/service/test_outages.py",
@@ -81,6 +83,15 @@ TARGETS = (
             "tests/service/test_options.py",
             "tests/service/api/test_connections.py",
             "tests/service/streams/test_sse.py",
+        ),
+    ),
+    Target(
+        "service/starting.py",
+        (
+            "tests/service/test_starting.py",
+            "tests/service/test_limits.py",
+            "tests/service/test_options.py",
+            "tests/service/api/test_syncs.py",
         ),
     ),
     Target(

@@ -233,7 +233,7 @@ def test_imports_have_no_loops() -> None:
         visit(name, ())
 
 
-# Names that two changes under way remove.
+#: Used twice until the changes that are under way rename them.
 TWICE = {
     *("Attempt", "AuditEntry", "Connections", "Costs", "Erasing", "Landed", "Recovery", "Schedule"),
     *("Ticket", "Buckets", "Case", "Claim", "Client", "Desk", "Kind", "Marketplace", "Operation"),
