@@ -1,4 +1,4 @@
-"""Checks every response that a test receives against `/openapi.json`."""
+"""Every answer that any test gets is held against `/openapi.json`: see `promised`."""
 
 import re
 from collections.abc import Iterator
@@ -17,8 +17,8 @@ Json = dict[str, Any]
 
 
 async def promised(answer: httpx.Response) -> None:
-    """A response hook of httpx: a response must be documented and match its schema. Internal
-    errors, which some tests provoke, are not documented."""
+    """A response hook of httpx: an answer must be one that the contract tells of, in the shape that
+    it says. Faults of ours, which some tests provoke, are in no contract."""
     request = answer.request
     path, operations = _operations(request.url.path)
     method = request.method.lower().replace("head", "get")
@@ -29,22 +29,20 @@ async def promised(answer: httpx.Response) -> None:
     if method not in operations:
         assert answer.status_code in (401, 405, 503), what
         return
-    response = operations[method]["responses"].get(str(answer.status_code))
-    assert response is not None, f"{what}: not in the contract: {(await answer.aread())[:500]!r}"
-    if "$ref" in response:
-        response = DOCUMENT["components"]["responses"][response["$ref"].rpartition("/")[2]]
-    content = response.get("content", {})
-    assert kind in content or not (kind or content), (
-        f"{what}: {kind!r} is not one of {list(content)}"
-    )
+    told = operations[method]["responses"].get(str(answer.status_code))
+    assert told is not None, f"{what}: not in the contract: {(await answer.aread())[:500]!r}"
+    if "$ref" in told:
+        told = DOCUMENT["components"]["responses"][told["$ref"].rpartition("/")[2]]
+    content = told.get("content", {})
+    assert kind in content or not (kind or content), f"{what}: {kind!r} is none of {list(content)}"
     if kind.endswith("json") and request.method != "HEAD":
         body = msgspec.json.decode(await answer.aread())
-        wrong = [f"{error.instance_path}: {error.message}" for error in _wrong(body, content[kind])]
+        wrong = [f"{each.instance_path}: {each.message}" for each in _wrong(body, content[kind])]
         assert not wrong, f"{what}: {wrong}"
 
 
 def fits(body: Any, name: str) -> bool:
-    """Whether a value matches the schema of that name."""
+    """Whether something has the shape of that name."""
     return bool(_validator(name).is_valid(body))
 
 
@@ -65,14 +63,13 @@ def _of(schema: bytes) -> Any:
 
 @cache
 def _patterns() -> list[tuple[re.Pattern[str], str]]:
-    """Patterns of the paths; those without parameters first, since /api/sync/status would also
-    match /api/sync/{something}."""
+    """Words of a path before its parameters: /api/sync/status is no /api/sync/{something}."""
     paths = sorted(DOCUMENT["paths"], key=lambda path: path.count("{"))
     return [(re.compile(re.sub(r"\\?{\w+\\?}", "[^/]+", re.escape(path))), path) for path in paths]
 
 
-def _operations(requested: str) -> tuple[str | None, Json]:
+def _operations(asked: str) -> tuple[str | None, Json]:
     for pattern, path in _patterns():
-        if pattern.fullmatch(requested):
+        if pattern.fullmatch(asked):
             return path, DOCUMENT["paths"][path]
     return None, {}

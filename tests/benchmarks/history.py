@@ -71,7 +71,7 @@ def _fill(path: Path, values: dict[str, object]) -> None:
 
 async def _measure(service: Serving, first: int) -> dict[str, float]:
     ann = service.user()
-    deep = f"sync_{first + PAGE + 1:012x}{0:020d}"  # the last twenty
+    deep = f"sync_{first + PAGE + 1:012x}{0:020d}"  # so that twenty are left
     last = {"limit": PAGE, "cursor": reading.cursor("history", deep)}
     big = f"sync_{first + 1:012x}{0:020d}"
     items = f"/api/sync/history/{big}/items"

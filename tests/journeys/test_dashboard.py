@@ -19,14 +19,13 @@ from selenium.webdriver.support.ui import WebDriverWait
 from tests.journeys.browser import chromium
 
 ROOT = Path(__file__).parents[2]
-#: Seconds to wait for a condition.
 PATIENCE = 40
-#: The address of the sandbox of each running demo, by the address of the demo.
 SANDBOXES: dict[str, str] = {}
+"""The address of each running demo's sandbox, by the address of the demo."""
 
 
 class Page:
-    """The dashboard as a user sees it."""
+    """The dashboard as its user sees it."""
 
     def __init__(self, browser: webdriver.Chrome) -> None:
         self.browser = browser
@@ -39,14 +38,14 @@ class Page:
         self.until(lambda: self.text(selector) == words, f"{selector} never read {words!r}")
 
     def press(self, words: str) -> None:
-        """Press the big button, once it has this text and is enabled."""
+        """Press the big button as soon as it has this label and is enabled."""
         button = self.browser.find_element(By.ID, "action")
         ready = f"The button never offered {words!r}"
         self.until(lambda: button.is_enabled() and button.text == words, ready)
         button.click()
 
     def click(self, selector: str, words: str) -> None:
-        """Press a button with this text, once it is shown and enabled."""
+        """Click the button with this label as soon as there is one."""
 
         def pressed() -> bool:
             for button in self.browser.find_elements(By.CSS_SELECTOR, selector):
@@ -68,7 +67,7 @@ class Page:
         def holds(_: webdriver.Chrome) -> bool:
             try:
                 return condition()
-            except StaleElementReferenceException:  # drawn again meanwhile
+            except StaleElementReferenceException:  # replaced while it was read
                 return False
 
         WebDriverWait(self.browser, PATIENCE, poll_frequency=0.1).until(holds, otherwise)
@@ -76,7 +75,7 @@ class Page:
 
 @contextmanager
 def demo(data: Path, *options: str) -> Iterator[str]:
-    """The address of the service in demo mode, in a process of its own."""
+    """The service in demo mode in its own process; yields its address."""
     command = [sys.executable, "-m", "service", "demo", "--port", "0", "--no-browser"]
     with subprocess.Popen(
         [*command, "--data", str(data), *options],
@@ -110,7 +109,7 @@ def page(tmp_path: Path) -> Iterator[Page]:
 
 
 @pytest.mark.timeout(120)
-def test_pressing_start_shows_a_sync_to_its_end_and_so_does_a_reload(
+def test_pressing_start_shows_a_sync_to_its_end_and_a_reload_shows_the_same(
     page: Page, tmp_path: Path
 ) -> None:
     with demo(tmp_path / "data", "--orders", "300", "--speed", "600") as address:
@@ -157,7 +156,7 @@ def test_pressing_cancel_ends_a_running_sync_and_keeps_its_records(
 
 
 @pytest.mark.timeout(120)
-def test_a_lost_account_is_reconnected_and_its_sync_continues(page: Page, tmp_path: Path) -> None:
+def test_a_lost_account_is_reconnected_and_its_sync_resumes(page: Page, tmp_path: Path) -> None:
     with demo(tmp_path / "data", "--orders", "300", "--speed", "600") as address:
         sandbox = SANDBOXES[address]
         page.browser.get(address)
@@ -177,7 +176,7 @@ def test_a_lost_account_is_reconnected_and_its_sync_continues(page: Page, tmp_pa
 
 
 @pytest.mark.timeout(120)
-def test_claims_are_shown_with_the_totals_of_the_api_and_their_evidence(
+def test_claims_are_shown_with_the_totals_of_the_api_and_with_their_evidence(
     page: Page, tmp_path: Path
 ) -> None:
     with demo(tmp_path / "data", "--orders", "300", "--speed", "600") as address:
