@@ -1,4 +1,4 @@
-# The service in a container: `serve` by default; `work`, `migrate` and the others by name.
+# The service in a container: runs `serve`; name `migrate` or another command to run it instead.
 #   docker build -t seller-sync .
 #   docker run -p 8000:8000 -v seller-sync:/data -e AUTH_SECRET=… -e SECRETS_KEYS=… seller-sync
 
@@ -7,7 +7,7 @@ ENV PIP_DISABLE_PIP_VERSION_CHECK=1 \
     PIP_NO_CACHE_DIR=1
 RUN python -m venv /opt/venv
 WORKDIR /src
-# The dependencies before the code: this layer is built again only when the lock changes.
+# Dependencies before code: this layer is rebuilt only when the lock changes.
 COPY requirements.lock ./
 RUN /opt/venv/bin/python -m pip install --require-hashes --no-deps -r requirements.lock
 COPY pyproject.toml README.md ./
@@ -27,12 +27,12 @@ ENV PATH=/opt/venv/bin:$PATH \
     DATABASE_URL=sqlite:////data/sync.db
 USER sync
 WORKDIR /data
-# After the folder has its owner: a new volume takes it over from the image.
+# After the folder has its owner: a new volume copies it from the image.
 VOLUME /data
 EXPOSE 8000
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=30s --timeout=5s --start-period=20s --retries=3 \
     CMD ["python", "-c", "import os, urllib.request as u; u.urlopen('http://127.0.0.1:' + os.environ['PORT'] + '/healthz', timeout=4)"]
-# `python` is process 1 and gets the signal itself: no shell in between.
+# `python` is process 1 and receives signals itself, without a shell in between.
 ENTRYPOINT ["python", "-m", "service"]
 CMD ["serve"]

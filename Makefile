@@ -1,17 +1,17 @@
-# One command to run, one to test, one to lint; each makes the virtual environment it needs.
+# Every target creates the virtual environment that it needs.
 # Only relative paths below, so that a folder with spaces in its name works.
 
-# Which Python to make the environments with: make run PYTHON=/usr/bin/python3.13
+# The Python for the environments: make run PYTHON=/usr/bin/python3.13
 PYTHON ?=
-# More words for the program a target starts: make run ARGS="--port 8080", make test ARGS="-k sse"
+# Arguments for the program that a target starts: make run ARGS="--port 8080", make test ARGS="-k sse"
 ARGS ?=
 
-# One more than there are processors: tests of real processes wait a good deal of their time.
+# One more than the number of processors: tests that start processes spend much of their time waiting.
 WORKERS = $$(( $$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1) + 1 ))
 CANDIDATES = $(if $(PYTHON),"$(PYTHON)",python3 python3.13 python3.12 python3.11)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test hostile crash soak coverage bench lint lock clean .venv .venv-dev
+.PHONY: help run test hostile crash soak mutants fixtures coverage bench lint lock clean .venv .venv-dev
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -33,7 +33,13 @@ soak: .venv-dev ## Load the service for MINUTES and watch its memory, descriptor
 hostile: .venv-dev ## Answer every operation with every hostile answer (the suite draws some of them)
 	@HOSTILE=all .venv-dev/bin/python -m pytest -n $(WORKERS) tests/hostile $(ARGS)
 
-coverage: .venv-dev ## Run the whole test suite and report the branches it missed
+mutants: .venv-dev ## Change the core one expression at a time; 95 % must fail a test (ARGS="service/model.py")
+	@.venv-dev/bin/python -m tests.mutants $(ARGS)
+
+fixtures: .venv-dev ## Generate the payloads in fixtures/ again
+	@.venv-dev/bin/python -m tests.payloads $(ARGS)
+
+coverage: .venv-dev ## Run the whole test suite and report the branches that it missed
 	@.venv-dev/bin/python -m pytest --cov $(ARGS)
 
 bench: .venv-dev ## Run the benchmarks: a table here, JSON in bench.json
@@ -44,10 +50,10 @@ lint: .venv-dev ## Check style, format and types
 	.venv-dev/bin/python -m ruff format --check
 	.venv-dev/bin/python -m mypy
 
-# The locks hold for every platform and Python of pyproject.toml, and name no address: whose index
-# is used is the matter of whoever installs. uv keeps what is locked unless told otherwise. Extras
+# The locks are valid for every platform and Python of pyproject.toml. They contain no address: the
+# person who installs chooses the index. uv keeps locked versions unless --upgrade is given. Extras
 # stay in: without them pip would look for the newest `coverage[toml]` and miss its hash.
-lock: ## Lock the dependencies anew (ARGS="--upgrade" for the newest ones)
+lock: ## Lock the dependencies again (ARGS="--upgrade" for the newest versions)
 	@$(find_python); \
 	tools=$$(mktemp -d); trap 'rm -rf "$$tools"' EXIT; \
 	"$$python" -m venv "$$tools"; "$$tools/bin/python" -m pip install --quiet uv; \
@@ -60,26 +66,26 @@ lock: ## Lock the dependencies anew (ARGS="--upgrade" for the newest ones)
 	if grep -nE '://|^-' requirements.lock requirements-dev.lock; then \
 		echo 'An address or an option got into a lock; see above.' >&2; exit 1; fi
 
-clean: ## Remove the environments and what tools left behind (never your data)
+clean: ## Remove the environments and the files of tools (never your data)
 	rm -rf .venv .venv-dev build dist *.egg-info
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage htmlcov
 	find service connectors tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# An environment is as good as the lock it was made from, so that lock is kept in it, last of all:
-# an interrupted, outdated or broken one (its Python gone) is made anew.
+# An environment stores the lock that it was created from, as the last step: an interrupted, outdated
+# or broken one (its Python was removed) is created again.
 .venv: LOCK = requirements.lock
 .venv-dev: LOCK = requirements-dev.lock
 .venv .venv-dev:
 	@if "$@/bin/python" -c '' 2>/dev/null && cmp -s $(LOCK) "$@/made-from.lock"; then exit 0; fi; \
 	$(find_python); \
-	echo "Making $@ from $(LOCK) with $$("$$python" --version)" >&2; \
+	echo "Creating $@ from $(LOCK) with $$("$$python" --version)" >&2; \
 	rm -rf "$@"; \
 	"$$python" -m venv "$@"; \
 	"$@/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r $(LOCK); \
 	"$@/bin/python" -m pip --disable-pip-version-check check --quiet; \
 	cp $(LOCK) "$@/made-from.lock"
 
-# Sets $python to the first candidate that will do. Debian ships venv without ensurepip, hence both.
+# Sets $python to the first suitable candidate. Debian ships venv without ensurepip, so both are tried.
 define find_python
 set -eu; python=''; bare=''; \
 for candidate in $(CANDIDATES); do \
@@ -89,7 +95,7 @@ for candidate in $(CANDIDATES); do \
 	python="$$candidate"; break; \
 done; \
 if [ -z "$$python" ] && [ -n "$$bare" ]; then \
-	echo "$$bare cannot make virtual environments: apt-get install python3-venv" >&2; exit 1; \
+	echo "$$bare cannot create virtual environments: apt-get install python3-venv" >&2; exit 1; \
 elif [ -z "$$python" ]; then \
 	echo "Python 3.11 or newer is needed: apt-get install python3 python3-venv" >&2; exit 1; \
 fi

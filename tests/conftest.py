@@ -1,4 +1,4 @@
-"""What every test may lean on: asyncio, and a real service on a real port."""
+"""Fixtures of all tests: asyncio, and the real service on a real port."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path

@@ -1,14 +1,15 @@
-"""The real service in this process, over real uvicorn and SQLite, and clients that speak to it."""
+"""The real service in this process, with real uvicorn and SQLite, and clients that call it."""
 
 from base64 import b64encode
-from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import anyio
 import httpx
 import msgspec
+import pytest
 from httpx_sse import ServerSentEvent, aconnect_sse
 from joserfc import jwt
 from joserfc.jwk import OctKey
@@ -52,7 +53,7 @@ def settings(folder: Path, **environ: str) -> Settings:
 
 
 class User:
-    """One user's client: calls, and waits for conditions, never for time."""
+    """A client of one user. It waits for conditions, never for a fixed time."""
 
     def __init__(self, client: httpx.AsyncClient) -> None:
         self.http = client
@@ -64,7 +65,7 @@ class User:
         return await self.http.post(path, json=body, **options)
 
     async def connect(self, **fields: Any) -> Json:
-        """A connection to the demo source, without its automatic first sync."""
+        """Connect to the demo source, without the automatic first sync."""
         body = {
             "connector": "demo",
             "refreshToken": "good",
@@ -87,20 +88,21 @@ class User:
         return read(answer)
 
     async def until(self, sync_id: str, *statuses: str, seconds: float = 20) -> Json:
-        """The status once it is one of these; ended, if none is named."""
+        """Wait until the sync has one of these statuses; without any, until it has ended."""
         with anyio.fail_after(seconds):
             while True:
-                found = await self.status(sync_id)
-                if found["status"] in (statuses or ENDED):
-                    return found
+                status = await self.status(sync_id)
+                if status["status"] in (statuses or ENDED):
+                    return status
                 await anyio.sleep(0.01)
 
     async def until_processed(self, sync_id: str, dataset: str, count: int) -> Json:
         with anyio.fail_after(20):
             while True:
-                found = await self.status(sync_id)
-                if next(d for d in found["datasets"] if d["name"] == dataset)["processed"] >= count:
-                    return found
+                status = await self.status(sync_id)
+                datasets = {item["name"]: item for item in status["datasets"]}
+                if datasets[dataset]["processed"] >= count:
+                    return status
                 await anyio.sleep(0.01)
 
     async def whole_sync(self, **body: Any) -> Json:
@@ -111,19 +113,19 @@ class User:
         path = f"/api/sse/sync-progress/{sync_id}"
         async with aconnect_sse(self.http, "GET", path, headers=headers) as source:
             async for event in source.aiter_sse():
-                if event.data:  # httpx-sse also tells of the block that only sets `retry`
+                if event.data:  # httpx-sse also yields the block that only sets `retry`
                     assert event.event == "reset" or matches_schema(event.json(), "SyncStatus")
                     yield event
 
     async def records(self, dataset: str) -> list[Json]:
-        """Every landed record, page after page."""
-        found: list[Json] = []
+        """Every stored record of a dataset."""
+        records: list[Json] = []
         params: Json = {"limit": 1000}
         while True:
             answer = (await self.get(f"/api/data/{dataset}", params=params)).json()
-            found += answer["records"]
+            records += answer["records"]
             if answer["nextCursor"] is None:
-                return found
+                return records
             params["cursor"] = answer["nextCursor"]
 
 
@@ -135,28 +137,53 @@ class Serving:
     ) -> None:
         self.url = url
         self.parts = parts
-        self.connections = connections  # the server's own
+        #: The open connections of the server.
+        self.connections = connections
         self._users = users
 
     def user(self, name: str = "ann", **claims: Any) -> User:
         """The same client for the same name and claims."""
-        who = f"{name} {claims}" if claims else name
-        if who not in self._users:
+        key = f"{name} {claims}" if claims else name
+        if key not in self._users:
             headers = {"Authorization": f"Bearer {token(name, **claims)}"}
             client = httpx.AsyncClient(
                 base_url=self.url, headers=headers, verify=False, event_hooks=HOOKS
             )
-            self._users[who] = User(client)
-        return self._users[who]
+            self._users[key] = User(client)
+        return self._users[key]
 
     def anonymous(self, **options: Any) -> httpx.AsyncClient:
         return httpx.AsyncClient(base_url=self.url, event_hooks=HOOKS, **options)
 
 
+class BodyError:
+    """Carries an error out of task groups, which would wrap it in one ExceptionGroup each.
+
+    `caught` goes around a `yield` inside the groups, `raised` around the groups."""
+
+    def __init__(self) -> None:
+        self._error: BaseException | None = None
+
+    @contextmanager
+    def caught(self) -> Iterator[None]:
+        try:
+            yield
+        except (Exception, pytest.fail.Exception, pytest.skip.Exception) as error:
+            self._error = error
+
+    @contextmanager
+    def raised(self) -> Iterator[None]:
+        try:
+            yield
+        finally:
+            if self._error:
+                raise self._error
+
+
 def serve(
     folder: Path, clock: Clock | None = None, **environ: str
 ) -> AbstractAsyncContextManager[Serving]:
-    """Open everything as the command line does, and end it in the same order."""
+    """Start and stop the service as the command line does."""
     return serve_within(DEFAULT, folder, clock, **environ)
 
 
@@ -168,7 +195,8 @@ async def serve_within(
     chosen = settings(folder, **environ)
     bound = listen(chosen.host, 0)
     users: dict[str, User] = {}
-    with closing(bound):
+    body = BodyError()
+    with body.raised(), closing(bound):
         async with open_parts(chosen, clock or SystemClock()) as parts:
             app = create_app(parts, chosen)
             server = Server(app, parts.hub, signals=False, allowed=limits)
@@ -179,7 +207,8 @@ async def serve_within(
                         await anyio.sleep(0.005)
                 try:
                     connections = server.server_state.connections
-                    yield Serving(address(bound), parts, users, connections)
+                    with body.caught():
+                        yield Serving(address(bound), parts, users, connections)
                 finally:
                     with anyio.CancelScope(shield=True):
                         for user in users.values():

@@ -1,4 +1,4 @@
-"""Who may import whom, as the README's chapter on the house says, read from the code itself."""
+"""The architecture: which modules may import which, as CONTRIBUTING.md shows."""
 
 import ast
 from collections.abc import Iterator
@@ -16,14 +16,14 @@ GROUND = {
     "service.links",
 }
 NOUNS = GROUND | {"service.settings"}
-# What is kept, whichever the database is.
+# The stores, which do not depend on the database.
 STORES = {
     f"service.store.{name}"
     for name in ("syncs", "records", "connections", "claims", "audit", "engine", "ids")
 }
 
-# A room (a module, or every module of a package) and the rooms that it may import.
-ROOMS = {
+# A module or package, and the modules and packages that it may import.
+ALLOWED = {
     "service.__main__": {
         "service",
         "service.app",
@@ -172,36 +172,36 @@ def modules() -> Iterator[tuple[str, Path]]:
 
 
 def imports(path: Path) -> set[str]:
-    """Every module of ours that a file imports, at any depth of it."""
-    known = {name for name, _ in modules()}
-    found = set()
+    """Every module of this project that a file imports, anywhere in it."""
+    names = {name for name, _ in modules()}
+    imported = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
+            imported |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}: relative imports hide where they lead"
+            assert node.level == 0, f"{path}: imports must be absolute"
             whole = {f"{node.module}.{alias.name}" for alias in node.names}
-            found |= {name if name in known else str(node.module) for name in whole}
-    return {name for name in found if name.split(".")[0] in ("service", "connectors")}
+            imported |= {name if name in names else str(node.module) for name in whole}
+    return {name for name in imported if name.split(".")[0] in ("service", "connectors")}
 
 
-def room_of(module: str) -> str | None:
+def row_of(module: str) -> str | None:
     """The most specific row of the table that a module belongs to."""
-    rows = [room for room in ROOMS if module == room or module.startswith(room + ".")]
+    rows = [row for row in ALLOWED if within(module, row)]
     return max(rows, key=len, default=None)
 
 
 def allowed(module: str, imported: str) -> bool:
-    room = room_of(module)
-    if room is None and module.startswith("connectors."):
+    row = row_of(module)
+    if row is None and module.startswith("connectors."):
         own = ".".join(module.split(".")[:2])
         shared = {"connectors.base"} if own.endswith(SANDBOX) else SHARED_BY_CONNECTORS
         return imported in shared or within(imported, own)
-    if room is None:
+    if row is None:
         return module in ("service", "connectors") and imported == "connectors.base"
-    return within(imported, room) or any(
+    return within(imported, row) or any(
         imported == other or (other not in ("service", "connectors") and within(imported, other))
-        for other in ROOMS[room]
+        for other in ALLOWED[row]
     )
 
 
@@ -226,7 +226,7 @@ def test_a_sandbox_and_its_connector_share_only_the_connector_interface() -> Non
             assert not wrong, f"{module} may not import {wrong}"
 
 
-def test_reading_an_account_does_not_depend_on_the_rules_of_its_claims() -> None:
+def test_reading_does_not_import_claim_rules() -> None:
     for module, path in modules():
         own = module.split(".")
         if own[0] == "connectors" and len(own) > 2 and own[2] not in ("claims", "connector"):
@@ -235,9 +235,9 @@ def test_reading_an_account_does_not_depend_on_the_rules_of_its_claims() -> None
             assert not wrong, f"{module} may not import {wrong}"
 
 
-def test_only_one_file_knows_the_http_library() -> None:
-    users = [name for name, path in modules() if "\nimport httpx" in path.read_text()]
-    assert users == ["connectors.http"]
+def test_only_one_module_imports_the_http_library() -> None:
+    importers = [name for name, path in modules() if "\nimport httpx" in path.read_text()]
+    assert importers == ["connectors.http"]
 
 
 def test_the_service_names_no_connector() -> None:
@@ -252,22 +252,46 @@ def test_the_service_names_no_connector() -> None:
                 assert node.value not in set(names) - {"demo"}, f"{module} names {node.value}"
 
 
-def test_every_file_says_what_it_holds() -> None:
+def test_every_module_has_a_docstring() -> None:
     for module, path in modules():
         if path.read_text().strip():
-            assert ast.get_docstring(ast.parse(path.read_text())), f"{module} has no first line"
+            assert ast.get_docstring(ast.parse(path.read_text())), f"{module} has no docstring"
 
 
-def test_there_are_no_loops() -> None:
+def test_imports_have_no_loops() -> None:
     graph = {name: imports(path) - {name} for name, path in modules()}
     done: set[str] = set()
 
-    def visit(name: str, way: tuple[str, ...]) -> None:
-        assert name not in way, " -> ".join((*way[way.index(name) :], name))
+    def visit(name: str, path: tuple[str, ...]) -> None:
+        assert name not in path, " -> ".join((*path[path.index(name) :], name))
         if name not in done:
             for other in graph.get(name, ()):
-                visit(other, (*way, name))
+                visit(other, (*path, name))
             done.add(name)
 
     for name in graph:
         visit(name, ())
+
+
+@pytest.mark.parametrize("package", ["service", "connectors"])
+def test_no_class_name_is_used_twice_in_a_package(package: str) -> None:
+    names: dict[str, list[str]] = {}
+    for module, path in modules():
+        if within(module, package):
+            for node in ast.walk(ast.parse(path.read_text())):
+                if isinstance(node, ast.ClassDef):
+                    names.setdefault(node.name, []).append(module)
+    twice = {name: where for name, where in names.items() if len(where) > 1}
+    assert not twice, twice
+
+
+@pytest.mark.parametrize("package", ["service", "connectors"])
+def test_no_folder_holds_more_than_a_fifth_of_its_package(package: str) -> None:
+    """Each folder without its subfolders; the modules of the package itself count one by one."""
+    lines: dict[Path, int] = {}
+    for module, path in modules():
+        if within(module, package):
+            place = path if path.parent == ROOT / package else path.parent
+            lines[place] = lines.get(place, 0) + len(path.read_text().splitlines())
+    largest = max(lines, key=lambda place: lines[place])
+    assert lines[largest] < sum(lines.values()) / 5, largest

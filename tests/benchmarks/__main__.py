@@ -1,4 +1,4 @@
-"""Runs every benchmark: a table here, JSON in bench.json. `python -m tests.benchmarks [name …]`"""
+"""Runs benchmarks: prints tables, writes bench.json. `python -m tests.benchmarks [name …]`"""
 
 import json
 import platform
@@ -37,11 +37,11 @@ BENCHMARKS = {
 
 async def main() -> None:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
-    wanted = sys.argv[1:] or list(BENCHMARKS)
-    if unknown := set(wanted) - set(BENCHMARKS):
-        sys.exit(f"There is no benchmark {', '.join(unknown)}. There are: {', '.join(BENCHMARKS)}.")
+    names = sys.argv[1:] or list(BENCHMARKS)
+    if unknown := set(names) - set(BENCHMARKS):
+        sys.exit(f"Unknown benchmark {', '.join(unknown)}. Choose from {', '.join(BENCHMARKS)}.")
     results = {}
-    for name in wanted:
+    for name in names:
         rows = results[name] = await BENCHMARKS[name].run()
         print(f"\n{name}: {(BENCHMARKS[name].__doc__ or '').splitlines()[0]}")
         for what, figure in rows.items():

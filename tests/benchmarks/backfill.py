@@ -1,4 +1,4 @@
-"""Fifty thousand orders of ninety days in simulated time: the planned way beside searchOrders."""
+"""Fifty thousand orders of ninety days in simulated time: as planned, and by searchOrders alone."""
 
 from datetime import datetime, timedelta
 
@@ -11,45 +11,45 @@ COUNT = 50_000
 
 
 async def run() -> dict[str, float]:
-    ours, pages = await _planned()
-    theirs = await _searched()
-    error = abs(_said_at(pages, ours / 2) - ours / 2) / (ours / 2)
+    planned, pages = await _planned()
+    searched = await _searched()
+    error = abs(_estimate_at(pages, planned / 2) - planned / 2) / (planned / 2)
     return {
-        "simulated seconds: reports and searchOrders, as planned": ours,
-        "simulated seconds: a searchOrders loop": theirs,
-        "ratio": theirs / ours,
-        "error of what is left at half way, per cent": error * 100,
+        "simulated seconds: reports and searchOrders, as planned": planned,
+        "simulated seconds: a searchOrders loop": searched,
+        "ratio": searched / planned,
+        "error of the estimate at half time, per cent": error * 100,
     }
 
 
 async def _planned() -> tuple[float, list[tuple[float, Page]]]:
-    """The seconds, and when each page came."""
+    """The seconds, and when each page arrived."""
     bench = Bench(Settings(orders=COUNT))
-    begun = bench.clock.now()
+    began = bench.clock.now()
     pages = []
     window = bench.window(ORDERS)
     async for page in bench.connector.read(connect(), ORDERS, window, None, bench.waiting):
-        pages.append((_since(bench, begun), page))
+        pages.append((_since(bench, began), page))
     _check(bench, [page for _, page in pages])
-    return _since(bench, begun), pages
+    return _since(bench, began), pages
 
 
 async def _searched() -> float:
     bench = Bench(Settings(orders=COUNT))
-    begun = bench.clock.now()
+    began = bench.clock.now()
     _check(bench, await bench.read(ORDERS))
-    return _since(bench, begun)
+    return _since(bench, began)
 
 
 def _check(bench: Bench, pages: list[Page]) -> None:
     assert len(set(ids(pages))) == COUNT, len(set(ids(pages)))
 
 
-def _since(bench: Bench, begun: datetime) -> float:
-    return (bench.clock.now() - begun) / timedelta(seconds=1)
+def _since(bench: Bench, began: datetime) -> float:
+    return (bench.clock.now() - began) / timedelta(seconds=1)
 
 
-def _said_at(pages: list[tuple[float, Page]], moment: float) -> float:
-    """How many seconds were left at that moment, by the newest page."""
-    at, page = [each for each in pages if each[0] <= moment][-1]
+def _estimate_at(pages: list[tuple[float, Page]], moment: float) -> float:
+    """The seconds left at that moment, as the newest page estimated."""
+    at, page = [(at, page) for at, page in pages if at <= moment][-1]
     return max(0.0, (page.seconds_left or 0.0) - (moment - at))

@@ -1,4 +1,4 @@
-"""A ledger document of 300 MB read by the connector alone: the most memory it ever had."""
+"""A ledger document of 300 MB read by the connector alone: its peak memory."""
 
 import resource
 from datetime import timedelta
@@ -17,21 +17,20 @@ from tests.connectors.amazon.bench import connect
 
 SIZE = 300e6
 ORDERS = 2_500
+#: Bytes of a row, approximately: the result has the real size.
 ROW = 150
-"""Bytes of a row, about: what is measured is told."""
 
 
 async def run() -> dict[str, float]:
     with child(serve) as server:
-        url = await server.told()
+        url = await server.received()
         with child(read, url) as reader:
-            told = await reader.told()
-    rows, data, before, peak, seconds = told
+            rows, data, before, peak, seconds = await reader.received()
     return {
         "rows read": rows,
-        "MB of JSON that came of them": data / 1e6,
+        "MB of JSON in these rows": data / 1e6,
         "resident MB before": before,
-        "resident MB at most": peak,
+        "resident MB, peak": peak,
         "rows a second (one process reads, another makes the document)": rows / seconds,
     }
 
@@ -61,7 +60,7 @@ async def _read(pipe: Connection, url: str) -> None:
     begin = perf_counter()
 
     async def waiting(until: Any, why: str) -> None:
-        """Nobody looks."""
+        """Waiting is not measured."""
 
     async with open_connector(amazon_sandbox.environ(url), clock) as connector:
         until = clock.now() - LEDGER.lag

@@ -1,4 +1,4 @@
-"""The other side of a measurement as a process of its own, so that it costs this one nothing."""
+"""The other side of a measurement in a process of its own, so that it takes no time of this one."""
 
 import multiprocessing
 from collections.abc import Callable, Iterator
@@ -10,29 +10,27 @@ import anyio
 
 
 class Child:
-    """What it sends is awaited; EOFError if it dies."""
+    """A child process and the pipe to it."""
 
     def __init__(self, pipe: Connection) -> None:
         self._pipe = pipe
 
-    async def told(self) -> Any:
+    async def received(self) -> Any:
+        """The next value that the child sends. Raises EOFError if it dies."""
         return await anyio.to_thread.run_sync(self._pipe.recv, abandon_on_cancel=True)
-
-    def tell(self, value: Any) -> None:
-        self._pipe.send(value)
 
 
 @contextmanager
 def child(target: Callable[..., None], *args: Any) -> Iterator[Child]:
-    here, there = multiprocessing.Pipe()
+    own_end, child_end = multiprocessing.Pipe()
     process = multiprocessing.get_context("spawn").Process(
-        target=target, args=(there, *args), daemon=True
+        target=target, args=(child_end, *args), daemon=True
     )
     process.start()
-    there.close()  # so that its death is the end of the pipe
+    child_end.close()  # so that the pipe ends when the child dies
     try:
-        yield Child(here)
+        yield Child(own_end)
     finally:
         process.terminate()
         process.join()
-        here.close()
+        own_end.close()

@@ -1,5 +1,5 @@
-"""The clients of the soak: users who start, cancel and poll, streams that read and streams that
-stall and hang up, slow readers and slow senders. All of them begin again and again."""
+"""The clients of the soak test: users who start, cancel and poll; streams that read, and streams
+that stall and disconnect; slow readers and slow senders. They repeat until they are stopped."""
 
 import asyncio
 import contextlib
@@ -18,11 +18,11 @@ from tests.serving import ENDED, read, token
 ORDERS = 100
 TIMEOUT = 60.0
 RESET = struct.pack("ii", 1, 0)
-"""SO_LINGER: hang up with a RST, and what was not read is lost."""
+"""SO_LINGER: disconnect with a RST."""
 
 
 class Crowd:
-    """All clients of one service, until `stop`. `seen` counts what they did and what they met."""
+    """All clients of one service, until `stop`. `seen` counts actions, `faults` failures."""
 
     def __init__(self, url: str, users: int, streams: int, stalled: int, seed: int) -> None:
         self._at = urlsplit(url)
@@ -37,18 +37,18 @@ class Crowd:
         self.faults: Counter[str] = Counter()
 
     def stop(self) -> None:
-        """Users finish what they do; all others hang up."""
+        """Users finish their requests; all other clients disconnect."""
         self._stopped.set()
         for task in self._endless:
             task.cancel()
 
     async def run(self) -> None:
-        """Until it is stopped; every connection is closed then."""
+        """Run until stopped; then every connection is closed."""
         async with asyncio.TaskGroup() as group:
             for number, name in enumerate(self._users):
                 group.create_task(self._user(number, name))
             for what, client, name in self._others():
-                self._endless.append(group.create_task(self._again(what, client, name)))
+                self._endless.append(group.create_task(self._repeat(what, client, name)))
 
     def _others(self) -> Iterator[tuple[str, Callable[[str], Awaitable[None]], str]]:
         for name in self._users:
@@ -62,7 +62,7 @@ class Crowd:
             else:
                 yield "stream", self._follow, name
 
-    async def _again(self, what: str, client: Callable[[str], Awaitable[None]], name: str) -> None:
+    async def _repeat(self, what: str, client: Callable[[str], Awaitable[None]], name: str) -> None:
         while not self._stopped.is_set():
             try:
                 async with asyncio.timeout(TIMEOUT):
@@ -133,7 +133,7 @@ class Crowd:
     # Streams ------------------------------------------------------------------------------------
 
     async def _follow(self, name: str) -> None:
-        """Reads to the end of the stream, or for a while."""
+        """Read to the end of the stream, or for a while."""
         reader, writer = await self._open()
         try:
             await self._ask(writer, self._stream_path(name), name)
@@ -146,7 +146,7 @@ class Crowd:
             await _close(writer)
 
     async def _stall(self, name: str) -> None:
-        """Reads nothing, or only a little, and hangs up: in order or with a reset."""
+        """Read nothing, or only a little, and disconnect: cleanly or with a reset."""
         reader, writer = await self._open(receive=4096, limit=1024)
         try:
             await self._ask(writer, self._stream_path(name), name)
@@ -167,10 +167,10 @@ class Crowd:
             return f"/api/sse/sync-progress/{sync_id}"
         return "/api/sse/syncs"
 
-    # Slow ones ----------------------------------------------------------------------------------
+    # Slow clients -------------------------------------------------------------------------------
 
     async def _slow_answer(self, name: str) -> None:
-        """Reads a large answer at a few KB a second, then gives up."""
+        """Read a large response at a few KB a second, then give up."""
         reader, writer = await self._open(receive=4096, limit=2048)
         try:
             await self._ask(writer, "/api/data/transactions?limit=1000", name)
@@ -207,7 +207,7 @@ class Crowd:
     async def _open(
         self, receive: int = 0, limit: int = 65536
     ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        """A connection; `receive` is how much the kernel takes for a client that does not read."""
+        """A connection. `receive` is the kernel's buffer, which fills without reading."""
         host, port = self._at.hostname or "", self._at.port or 0
         raw = socket.socket()
         try:

@@ -1,4 +1,4 @@
-"""A tenant with a hundred times the data beside ten small ones: how much longer those take."""
+"""Ten small tenants beside one with a hundred times their data: how much longer they take."""
 
 import tempfile
 from contextlib import AsyncExitStack
@@ -16,8 +16,8 @@ TENANTS = 10
 
 
 async def run() -> dict[str, float]:
-    alone = await _small_ones(beside=False)
-    beside = await _small_ones(beside=True)
+    alone = await _median(beside=False)
+    beside = await _median(beside=True)
     return {
         f"s, median sync of ten tenants of {SMALL} orders, alone": alone,
         f"s, the same beside one of {BIG:,} orders": beside,
@@ -25,17 +25,17 @@ async def run() -> dict[str, float]:
     }
 
 
-async def _small_ones(beside: bool) -> float:
-    """The median of their durations; the big one begins first and is still at work at the end."""
+async def _median(beside: bool) -> float:
+    """The median duration of the small tenants; the big one starts first and runs until the end."""
     with (
         tempfile.TemporaryDirectory() as folder,
-        sandbox(Path(folder), free_port(), SMALL, 60) as far,
-        service(Path(folder), free_port(), **amazon.environ(far.url)) as near,
+        sandbox(Path(folder), free_port(), SMALL, 60) as source,
+        service(Path(folder), free_port(), **amazon.environ(source.url)) as server,
     ):
         async with AsyncExitStack() as stack:
 
             async def connected(name: str, seed: int, orders: int) -> User:
-                user = await stack.enter_async_context(client(near.url, name))
+                user = await stack.enter_async_context(client(server.url, name))
                 await user.connect(**amazon.connection(seed, orders))
                 return user
 
@@ -44,20 +44,20 @@ async def _small_ones(beside: bool) -> float:
             if beside:
                 big_id = await big.start()
                 await big.until_processed(big_id, "orders", 1)
-            found: list[Json] = []
+            ended: list[Json] = []
             async with anyio.create_task_group() as group:
                 for user in small:
-                    group.start_soon(_whole, user, found)
+                    group.start_soon(_sync, user, ended)
             if beside:
                 status = await big.until(big_id, seconds=600)
                 print(
                     f"    the big one: {status['duration']} s, {status['recordsProcessed']} records"
                 )
-    return sorted(float(each["duration"]) for each in found)[TENANTS // 2]
+    return sorted(float(status["duration"]) for status in ended)[TENANTS // 2]
 
 
-async def _whole(user: User, found: list[Json]) -> None:
-    """Followed as a page would: polls by the hundred would be a load of their own."""
+async def _sync(user: User, ended: list[Json]) -> None:
+    """Follow a sync by its stream: hundreds of polls would be a load of their own."""
     async for event in user.events(await user.start()):
         last: Json = event.json()
-    found.append(last)
+    ended.append(last)

@@ -38,11 +38,11 @@ SELECT printf('sync_%012x%020d', :first + 1 + i / 5000, 0), 'orders', printf('or
 
 async def run() -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
-        async with serve(Path(folder)) as near:
-            ann = near.user()
+        async with serve(Path(folder)) as service:
+            ann = service.user()
             await ann.connect()
             done = await ann.whole_sync()
-            sync = await near.parts.store.sync(done["syncId"])
+            sync = await service.parts.store.sync(done["syncId"])
             assert sync is not None and sync.status is Status.COMPLETE
             body = msgspec.json.encode(sync).decode()
         first = int(sync.id.removeprefix("sync_")[:12], 16)
@@ -55,8 +55,8 @@ async def run() -> dict[str, float]:
             "body": body,
         }
         _fill(Path(folder) / "sync.db", values)
-        async with serve(Path(folder)) as near:
-            return await _measure(near, first)
+        async with serve(Path(folder)) as service:
+            return await _measure(service, first)
 
 
 def _fill(path: Path, values: dict[str, object]) -> None:
@@ -69,8 +69,8 @@ def _fill(path: Path, values: dict[str, object]) -> None:
         database.execute("COMMIT")
 
 
-async def _measure(near: Serving, first: int) -> dict[str, float]:
-    ann = near.user()
+async def _measure(service: Serving, first: int) -> dict[str, float]:
+    ann = service.user()
     deep = f"sync_{first + PAGE + 1:012x}{0:020d}"  # so that twenty are left
     last = {"limit": PAGE, "cursor": paging.cursor("history", deep)}
     big = f"sync_{first + 1:012x}{0:020d}"
@@ -80,7 +80,7 @@ async def _measure(near: Serving, first: int) -> dict[str, float]:
     pages = {
         "the first page": lambda: ann.get("/api/sync/history", params={"limit": PAGE}),
         "the 50,000th page": lambda: ann.get("/api/sync/history", params=last),
-        "the failed ones, one in a thousand": lambda: ann.get(
+        "the failed syncs, one in a thousand": lambda: ann.get(
             "/api/sync/history", params={"limit": PAGE, "status": "failed"}
         ),
         "of one day, long ago": lambda: ann.get(
@@ -89,15 +89,15 @@ async def _measure(near: Serving, first: int) -> dict[str, float]:
         "a sync's items, the last page": lambda: ann.get(items, params=late),
         "a sync's failed items": lambda: ann.get(items, params={"status": "failed"}),
     }
-    found = {f"ms, {name}": await _milliseconds(ann, call) for name, call in pages.items()}
-    found["the 50,000th beside the first"] = (
-        found["ms, the 50,000th page"] / found["ms, the first page"]
+    results = {f"ms, {name}": await _milliseconds(ann, call) for name, call in pages.items()}
+    results["ratio of the 50,000th page to the first"] = (
+        results["ms, the 50,000th page"] / results["ms, the first page"]
     )
-    return found | {"ms, /healthz: what HTTP and this client cost": bare}
+    return results | {"ms, /healthz: what HTTP and this client cost": bare}
 
 
 async def _milliseconds(user: User, call: Callable[[], Awaitable[httpx.Response]]) -> float:
-    """The median of many."""
+    """The median of CALLS calls."""
     spent = []
     for _ in range(CALLS):
         begin = perf_counter()

@@ -1,4 +1,4 @@
-"""Honest tenants beside sixteen whose source is hostile without end: how much longer they take."""
+"""Honest tenants beside sixteen with a hostile source: how much longer their syncs take."""
 
 import asyncio
 import tempfile
@@ -21,16 +21,16 @@ from tests.hostile.honest import US, Call
 from tests.journeys.process import service
 from tests.serving import ENDED, Json, User, token
 
+#: Timed syncs, each of a new seller with unused quotas.
 SYNCS = 5
-"""Syncs that are timed, each of a new seller, whose quotas nobody has used."""
+#: Seconds that one of them may take.
 BOUND = 120.0
-"""Seconds that one of them may take."""
+#: Seconds for the hostile tenants to start before the first honest sync.
 SETTLED = 5.0
-"""Seconds that the hostile ones have before the first honest sync begins."""
+#: Seconds before each answer, as from Amazon: without it, an honest sync takes only 0.1 s.
 LATENCY = 0.2
-"""Seconds before each answer, as from Amazon: else a whole honest sync takes but 0.1 s."""
-LOOK = 2.0
-"""Seconds between two looks at whether a hostile sync has ended."""
+#: Seconds between two polls of a hostile sync.
+POLL = 2.0
 
 HOSTILE = (
     ("searchOrders", "a body byte by byte"),
@@ -41,21 +41,21 @@ HOSTILE = (
     ("getShipments", "new tokens, the same page"),
     ("listTransactions", "new tokens, empty pages"),
     ("getInventorySummaries", "a token cycle of two"),
-    ("searchOrders", "status 500 with words"),
+    ("searchOrders", "status 500 with an error"),
     ("listTransactions", "status 503, retry in eleven days"),
-    ("createReport", "429 for ever"),
-    ("getShipments", "429 for ever"),
+    ("createReport", "429 forever"),
+    ("getShipments", "429 forever"),
     ("download", "60 MB of line ends"),
     ("download", "rows without end"),
     ("getInventorySummaries", "a body without end"),
     ("searchOrders", "33 MiB of blanks"),
 )
-"""The operation of each hostile seller that is spoilt, and what is answered there."""
+"""The hostile operation of each hostile seller, and its answer."""
 
 
 async def run() -> dict[str, float]:
-    with child(answer) as far:
-        address: str = await far.told()
+    with child(answer) as source:
+        address: str = await source.received()
         alone = await _honest(address, "alone", beside=False)
         beside = await _honest(address, "beside", beside=True)
     return {
@@ -66,16 +66,16 @@ async def run() -> dict[str, float]:
 
 
 async def _honest(address: str, name: str, beside: bool) -> float:
-    """The median of the seconds from a start to its last event, in a service of its own."""
-    with tempfile.TemporaryDirectory() as place:
-        folder = Path(place)
-        with service(folder, free_port(), **amazon_sandbox.environ(address)) as near:
+    """The median seconds from a start to its last event, in a service of its own."""
+    with tempfile.TemporaryDirectory() as name_of_folder:
+        folder = Path(name_of_folder)
+        with service(folder, free_port(), **amazon_sandbox.environ(address)) as server:
             async with anyio.create_task_group() as group:
                 if beside:
                     for number in range(len(HOSTILE)):
-                        group.start_soon(_again_and_again, near.url, f"hostile-{number}")
+                        group.start_soon(_sync_repeatedly, server.url, f"hostile-{number}")
                     await anyio.sleep(SETTLED)
-                took = [await _timed(near.url, f"{name}-{number}") for number in range(SYNCS)]
+                took = [await _timed(server.url, f"{name}-{number}") for number in range(SYNCS)]
                 group.cancel_scope.cancel()
     print(f"    {name}: " + ", ".join(f"{seconds:.2f} s" for seconds in took))
     return sorted(took)[SYNCS // 2]
@@ -84,23 +84,23 @@ async def _honest(address: str, name: str, beside: bool) -> float:
 async def _timed(url: str, seller: str) -> float:
     async with _connected(url, seller) as user:
         with anyio.fail_after(BOUND):
-            begun = perf_counter()
+            begin = perf_counter()
             last: Json = {}
             async for event in user.events(await user.start()):
                 last = event.json()
-            took = perf_counter() - begun
-    lost = [each["name"] for each in last["datasets"] if each["status"] != "complete"]
+            took = perf_counter() - begin
+    lost = [item["name"] for item in last["datasets"] if item["status"] != "complete"]
     assert last["status"] == "complete" and set(lost) <= {"claims"}, last
     return took
 
 
-async def _again_and_again(url: str, seller: str) -> None:
-    """A hostile seller: one sync after the other, until the measurement is over."""
+async def _sync_repeatedly(url: str, seller: str) -> None:
+    """A hostile seller: one sync after the other, until cancelled."""
     async with _connected(url, seller) as user:
         while True:
             sync_id = await user.start()
             while (await user.status(sync_id))["status"] not in ENDED:
-                await anyio.sleep(LOOK)
+                await anyio.sleep(POLL)
 
 
 @asynccontextmanager
@@ -128,7 +128,7 @@ def answer(pipe: Connection) -> None:
 
 
 async def _answer(pipe: Connection) -> None:
-    """The source, in a process of its own: what it sends without end costs this one nothing."""
+    """The source, in a process of its own, so that endless answers take no time of this one."""
     cases = {
         f"hostile-{number}": Case(operation, name, ANSWERS[name])
         for number, (operation, name) in enumerate(HOSTILE)

@@ -1,4 +1,4 @@
-"""Rows landed from a local HTTP server, beside a plain httpx and sqlite3 loop in the same run."""
+"""Rows stored from a local HTTP server, beside a plain httpx and sqlite3 loop in the same run."""
 
 import json
 import sqlite3
@@ -27,27 +27,26 @@ ORDERS = "/orders/2026-01-01/orders"
 
 
 async def run() -> dict[str, float]:
-    async with far_side() as url:
+    async with local_source() as url:
         with tempfile.TemporaryDirectory() as folder:
-            ours = await _ours(Path(folder), url)
-            again = ours[1]
+            first, second = await _service(Path(folder), url)
             plain = await _plain(Path(folder), url)
     return {
-        "rows landed a second: whole sync, guarded, counted, resumable": ours[0],
-        "the same, where nothing has changed": again,
+        "rows stored a second: whole sync, guarded, counted, resumable": first,
+        "the same, if nothing has changed": second,
         "plain loop: httpx, json, sqlite3 executemany, a commit a page": plain,
-        "ratio": ours[0] / plain,
+        "ratio": first / plain,
     }
 
 
-async def _ours(folder: Path, url: str) -> tuple[float, float]:
-    async with serve(folder, None, **amazon_sandbox.environ(url)) as near:
-        ann = near.user()
+async def _service(folder: Path, url: str) -> tuple[float, float]:
+    async with serve(folder, None, **amazon_sandbox.environ(url)) as service:
+        ann = service.user()
         await ann.connect(**amazon_sandbox.connection(1, 1), skipHistoricalSync=True)
         rates = []
         for _ in range(2):
             begin = perf_counter()
-            yesterday = datetime.now(UTC) - timedelta(days=1)  # recent orders are searched for
+            yesterday = datetime.now(UTC) - timedelta(days=1)  # recent orders are searched
             sync_id = await ann.start(datasets=["orders"], since=yesterday.isoformat())
             done = await ann.until(sync_id, seconds=120)
             assert done["ordersProcessed"] == PAGES * SIZE, done
@@ -77,10 +76,10 @@ async def _plain(folder: Path, url: str) -> float:
 
 
 @asynccontextmanager
-async def far_side() -> AsyncIterator[str]:
-    """A server in a process of its own that has every page ready: only our side is measured."""
+async def local_source() -> AsyncIterator[str]:
+    """A server in a process of its own with every page prepared: only the service is measured."""
     with child(answer) as server:
-        yield await server.told()
+        yield await server.received()
 
 
 def answer(pipe: Connection) -> None:
@@ -119,7 +118,7 @@ async def _answer(pipe: Connection) -> None:
 
 
 def _page(number: int) -> bytes:
-    """About 1 KB an order, as Amazon's are."""
+    """Orders of about 1 KB, like Amazon's."""
     orders = [
         {
             "orderId": f"701-{number:07}-{index:07}",

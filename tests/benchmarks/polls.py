@@ -23,8 +23,8 @@ CLIENTS = 8
 
 async def run() -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
-        async with serve(Path(folder), DEMO_PAUSE="600") as near:
-            ann = near.user()
+        async with serve(Path(folder), DEMO_PAUSE="600") as service:
+            ann = service.user()
             await ann.connect()
             sync_id = await ann.start()
             body = (await ann.get(f"/api/sync/status/{sync_id}")).content
@@ -38,24 +38,24 @@ async def run() -> dict[str, float]:
             async with anyio.create_task_group() as group:
                 group.start_soon(lambda: server.serve(sockets=[bound]))
                 path = f"/api/sync/status/{sync_id}"
-                ours = await _measure(near.url, path)
-                theirs = await _measure(address(bound), path)
+                polls = await _measure(service.url, path)
+                baseline = await _measure(address(bound), path)
                 server.should_exit = True
     return {
-        "status polls a second": ours,
-        "a bare Starlette route with the same bytes": theirs,
-        "ratio": ours / theirs,
+        "status polls a second": polls,
+        "a bare Starlette route with the same bytes": baseline,
+        "ratio": polls / baseline,
     }
 
 
 async def _measure(url: str, path: str) -> float:
     with child(poll, url, path, token()) as client:
-        rate: float = await client.told()
+        rate: float = await client.received()
     return rate
 
 
 def poll(pipe: Connection, url: str, path: str, bearer: str) -> None:
-    """Keeps some requests under way on kept-alive connections; sends back how many a second."""
+    """Keep some requests in flight on persistent connections; send the number a second."""
     import selectors
 
     to = urlsplit(url)
@@ -79,7 +79,7 @@ def poll(pipe: Connection, url: str, path: str, bearer: str) -> None:
 
 
 def _whole(answer: bytearray) -> bool:
-    """Whether an answer has come to its end. Anything but 200 ends the measurement."""
+    """Whether a response is complete. Anything but 200 ends the measurement."""
     head, _, body = answer.partition(b"\r\n\r\n")
     if not body:
         return False

@@ -1,7 +1,7 @@
-"""The command line with a probe on its event loop: each second a line of JSON in the file PROBE.
+"""The command line with a probe on its event loop, which writes a line of JSON a second to PROBE.
 
-`lags` counts by milliseconds how late the loop was, sampled every 10 ms; a loop that is held up
-counts for every sample that it missed. `tasks` is how many there are."""
+`lags` counts by milliseconds how late the loop was, sampled every 10 ms; a blocked loop counts for
+every sample that it missed. `tasks` is the number of tasks."""
 
 import asyncio
 import json
@@ -17,13 +17,13 @@ import service.__main__ as command_line
 
 EVERY = 0.01
 LINE = 1.0
+#: Milliseconds; a longer delay counts as this one.
 MOST = 60_000
-"""Milliseconds: a longer delay counts as this one."""
 
 
 async def watch(path: Path) -> None:
     lags: Counter[int] = Counter()
-    last = told = monotonic()
+    last = written = monotonic()
     with path.open("a") as file:
         while True:
             await asyncio.sleep(EVERY)
@@ -33,10 +33,10 @@ async def watch(path: Path) -> None:
                 lags[min(MOST, max(0, round(late * 1000)))] += 1
                 late -= EVERY
             last = now
-            if now - told >= LINE:
+            if now - written >= LINE:
                 line = {"at": now, "tasks": len(asyncio.all_tasks()), "lags": lags}
                 print(json.dumps(line), file=file, flush=True)
-                told, lags = now, Counter()
+                written, lags = now, Counter()
 
 
 async def probed(*args: Any) -> None:

@@ -1,7 +1,7 @@
-"""The service under a crowd for minutes: does it keep its memory, descriptors, tasks and temper?
+"""The service under load for minutes: do its memory, descriptors, tasks and delays stay constant?
 
-`make soak MINUTES=15`. Prints a table and exits with 1 when something grew, the event loop was held
-up, or the log has an error. Everything happens on loopback addresses, in three processes."""
+`make soak MINUTES=15` prints a table. It exits with 1 if something grew, the event loop was
+blocked, or the log has an error. Everything runs on loopback addresses, in three processes."""
 
 import argparse
 import asyncio
@@ -23,12 +23,12 @@ from tests.journeys.process import Process, sandbox, service
 
 EVERY = 5.0
 MOST_GROWTH = 1.2
+#: Milliseconds that the event loop may be late in 99 of 100 samples.
 MOST_LAG = 50
-"""Milliseconds: 99 of 100 times the event loop is not later."""
+#: Descriptors or tasks more than at rest, or than before, that are not a leak.
 SLACK = 20
-"""Descriptors or tasks more than at rest, or than before, that mean nothing."""
+#: Seconds for the service to release what the clients used.
 DRAIN = 90.0
-"""Seconds until all that the crowd left behind must be gone."""
 
 
 class Sample(msgspec.Struct, frozen=True):
@@ -42,7 +42,7 @@ class Sample(msgspec.Struct, frozen=True):
 
 
 class Line(msgspec.Struct, frozen=True):
-    """What the probe writes each second."""
+    """A line of the probe."""
 
     at: float
     tasks: int
@@ -50,24 +50,24 @@ class Line(msgspec.Struct, frozen=True):
 
 
 class Watch:
-    """Samples a process by /proc and by the lines of its probe."""
+    """Samples a process from /proc and from the lines of its probe."""
 
-    def __init__(self, near: Process, probe: Path) -> None:
-        self._pid = near.popen.pid
+    def __init__(self, server: Process, probe: Path) -> None:
+        self._pid = server.popen.pid
         self._probe = probe
         self._read = 0
         self._begun = monotonic()
-        self._told = 0.0
+        self._last_line = 0.0
         self._tasks = 0
+        #: The longest time without a line of the probe, in seconds.
         self.silence = 0.0
-        """The longest time without a line of the probe, in seconds."""
 
     def sample(self) -> Sample:
         lags: Counter[int] = Counter()
         for line in self._lines():
             self._tasks = line.tasks
-            self.silence = max(self.silence, line.at - (self._told or line.at))
-            self._told = line.at
+            self.silence = max(self.silence, line.at - (self._last_line or line.at))
+            self._last_line = line.at
             lags.update(line.lags)
         descriptors = len(os.listdir(f"/proc/{self._pid}/fd"))
         at = monotonic() - self._begun
@@ -77,8 +77,8 @@ class Watch:
         text = self._probe.read_text()[self._read :]
         whole = text[: text.rfind("\n") + 1]
         self._read += len(whole)
-        if not whole and self._told:  # all processes of a machine have one monotonic clock
-            self.silence = max(self.silence, monotonic() - self._told)
+        if not whole and self._last_line:  # all processes of a machine share one monotonic clock
+            self.silence = max(self.silence, monotonic() - self._last_line)
         for line in whole.splitlines():
             yield msgspec.json.decode(line, type=Line)
 
@@ -98,37 +98,37 @@ def quantile(lags: Counter[int], share: float) -> int:
 
 
 async def soak(options: argparse.Namespace, folder: Path) -> list[str]:
-    """What is wrong, in words."""
+    """What is wrong, one sentence each."""
     probe = folder / "probe.jsonl"
     probe.touch()
     with (
-        sandbox(folder, free_port(), ORDERS, 600) as far,
+        sandbox(folder, free_port(), ORDERS, 600) as source,
         service(
             folder,
             free_port(),
             "tests.benchmarks.probed",
             PROBE=str(probe),
             MAX_SYNCS_PER_TENANT="1000",
-            **amazon.environ(far.url),
-        ) as near,
+            **amazon.environ(source.url),
+        ) as server,
     ):
-        watch = Watch(near, probe)
+        watch = Watch(server, probe)
         await asyncio.sleep(3)
         rest = watch.sample()
-        crowd = Crowd(near.url, options.users, options.streams, options.stalled, options.seed)
-        samples = await _load(crowd, watch, near, options.minutes * 60)
-        after = await _drained(watch, rest, near)
+        crowd = Crowd(server.url, options.users, options.streams, options.stalled, options.seed)
+        samples = await _load(crowd, watch, server, options.minutes * 60)
+        after = await _drained(watch, rest, server)
         show(rest, [*samples, after], crowd)
-        alive = near.popen.poll() is None
-        wrong = [*judge(rest, samples, after, watch.silence), *_met(crowd, near)]
-        return wrong if alive else [f"the service exited with {near.popen.returncode}", *wrong]
+        alive = server.popen.poll() is None
+        wrong = [*judge(rest, samples, after, watch.silence), *_errors(crowd, server)]
+        return wrong if alive else [f"the service exited with {server.popen.returncode}", *wrong]
 
 
-async def _load(crowd: Crowd, watch: Watch, near: Process, seconds: float) -> list[Sample]:
+async def _load(crowd: Crowd, watch: Watch, server: Process, seconds: float) -> list[Sample]:
     samples: list[Sample] = []
     running = asyncio.create_task(crowd.run())
     until = monotonic() + seconds
-    while monotonic() < until and near.popen.poll() is None and not running.done():
+    while monotonic() < until and server.popen.poll() is None and not running.done():
         await asyncio.sleep(min(EVERY, max(0.1, until - monotonic())))
         samples.append(watch.sample())
     crowd.stop()
@@ -136,29 +136,31 @@ async def _load(crowd: Crowd, watch: Watch, near: Process, seconds: float) -> li
         async with asyncio.timeout(90):
             await running
     except TimeoutError:
-        crowd.faults["clients that the service never let go"] += 1
+        crowd.faults["clients that the service did not release"] += 1
     return samples
 
 
-async def _drained(watch: Watch, rest: Sample, near: Process) -> Sample:
-    """The sample when the service is at rest again, or the last one before patience ends."""
+async def _drained(watch: Watch, rest: Sample, server: Process) -> Sample:
+    """The sample when the service is at rest again, or the last one within DRAIN seconds."""
     until = monotonic() + DRAIN
     while True:
         await asyncio.sleep(2)
-        found = watch.sample()
-        calm = found.descriptors <= rest.descriptors + SLACK and found.tasks <= rest.tasks + SLACK
-        if calm or monotonic() > until or near.popen.poll() is not None:
-            return found
+        sample = watch.sample()
+        drained = (
+            sample.descriptors <= rest.descriptors + SLACK and sample.tasks <= rest.tasks + SLACK
+        )
+        if drained or monotonic() > until or server.popen.poll() is not None:
+            return sample
 
 
 def judge(rest: Sample, samples: Sequence[Sample], after: Sample, silence: float) -> list[str]:
-    """Whether the second third, when all had begun, and the last one are alike."""
+    """Compare the second third, when all clients had started, with the last one."""
     wrong = []
     third = max(1, len(samples) // 3)
     middle, last = samples[third : 2 * third] or samples, samples[-third:]
-    base = median(each.memory for each in samples[max(0, third - 3) : third + 3])
+    base = median(sample.memory for sample in samples[max(0, third - 3) : third + 3])
     for when, memory in (
-        ("at the end", median(each.memory for each in last[-6:])),
+        ("at the end", median(sample.memory for sample in last[-6:])),
         ("after the end", after.memory),
     ):
         if memory > base * MOST_GROWTH:
@@ -167,14 +169,14 @@ def judge(rest: Sample, samples: Sequence[Sample], after: Sample, silence: float
                 f"first third ({base:.0f} MiB)"
             )
     for name in ("descriptors", "tasks"):
-        before, now = (median(getattr(each, name) for each in part) for part in (middle, last))
+        before, now = (median(getattr(sample, name) for sample in part) for part in (middle, last))
         if now > before * 1.1 + SLACK:
             wrong.append(f"{name} grew under the same load: {before:.0f}, then {now:.0f}")
         if getattr(after, name) > getattr(rest, name) + SLACK:
             wrong.append(
                 f"{name} at rest: {getattr(rest, name)} before, {getattr(after, name)} after"
             )
-    lags = sum((each.lags for each in samples), Counter[int]())
+    lags = sum((sample.lags for sample in samples), Counter[int]())
     if (late := quantile(lags, 0.99)) > MOST_LAG:
         wrong.append(f"the event loop was {late} ms late at the 99th percentile")
     if silence > 3 * EVERY:
@@ -182,11 +184,11 @@ def judge(rest: Sample, samples: Sequence[Sample], after: Sample, silence: float
     return wrong
 
 
-def _met(crowd: Crowd, near: Process) -> list[str]:
+def _errors(crowd: Crowd, server: Process) -> list[str]:
     wrong = [f"clients met {what} ({count} times)" for what, count in crowd.faults.items()]
     errors = [
         line
-        for line in near.log.splitlines()
+        for line in server.log.splitlines()
         if '"level": "error"' in line or '"level": "critical"' in line or "Traceback" in line
     ]
     if errors:
@@ -200,7 +202,7 @@ def show(rest: Sample, samples: Sequence[Sample], crowd: Crowd) -> None:
     step = max(1, len(samples) // 30)
     for start in (None, *range(0, len(samples), step)):
         part = [rest] if start is None else samples[start : start + step]
-        lags = sum((each.lags for each in part), Counter[int]())
+        lags = sum((sample.lags for sample in part), Counter[int]())
         last = part[-1]
         times = (quantile(lags, 0.5), quantile(lags, 0.99), max(lags, default=0))
         print(row.format(last.at, last.memory, last.descriptors, last.tasks, *times))
@@ -212,15 +214,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--minutes", type=float, default=float(os.environ.get("MINUTES", "15")))
     parser.add_argument("--users", type=int, default=20)
-    parser.add_argument("--streams", type=int, default=200, help="all, those that stall included")
+    parser.add_argument("--streams", type=int, default=200, help="including the stalled ones")
     parser.add_argument("--stalled", type=int, default=40)
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         wrong = asyncio.run(soak(options, Path(folder)))
-    for each in wrong:
-        print(f"wrong: {each}", file=sys.stderr)
-    print("nothing is wrong" if not wrong else f"{len(wrong)} things are wrong")
+    for problem in wrong:
+        print(f"wrong: {problem}", file=sys.stderr)
+    print(f"{len(wrong)} problems")
     sys.exit(bool(wrong))
 
 

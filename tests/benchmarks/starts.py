@@ -1,4 +1,4 @@
-"""How long a start takes to be answered while 100 other syncs run, and a cancel to be obeyed."""
+"""How long a start and a cancel take while 100 other syncs run."""
 
 import socket
 import tempfile
@@ -16,8 +16,8 @@ from tests.serving import User, serve, token
 
 RUNNING = 100
 STARTS = 50
+#: Orders of each seller: a hundred of them start at once and keep one processor busy for 20 s.
 ORDERS = 300
-"""Of each seller: a hundred of them begin at once and keep one processor busy for 20 s."""
 
 
 async def run() -> dict[str, float]:
@@ -39,7 +39,7 @@ async def run() -> dict[str, float]:
 
 
 async def _demo(folder: Path) -> tuple[list[float], list[float]]:
-    """In this process: sources that cost nothing but pauses."""
+    """In this process, with sources that only pause."""
     slow = serve(
         folder,
         MAX_RUNNING_SYNCS="500",
@@ -47,14 +47,14 @@ async def _demo(folder: Path) -> tuple[list[float], list[float]]:
         DEMO_PAGE="25",
         DEMO_ORDERS="100000",
     )
-    async with slow as near:
+    async with slow as service:
         for number in range(RUNNING):
-            user = near.user(f"busy-{number}")
+            user = service.user(f"busy-{number}")
             await user.connect()
             await user.start()
         starts, cancels = [], []
         for number in range(STARTS):
-            user = near.user(f"new-{number}")
+            user = service.user(f"new-{number}")
             await user.connect()
             started, cancelled = await _once(user)
             starts.append(started)
@@ -65,29 +65,31 @@ async def _demo(folder: Path) -> tuple[list[float], list[float]]:
 async def _amazon(folder: Path) -> tuple[list[float], list[float]]:
     """The service, the local Selling Partner API and this client share the machine's processors."""
     with (
-        sandbox(folder, free_port(), ORDERS, 60) as far,
-        service(folder, free_port(), MAX_RUNNING_SYNCS="500", **amazon.environ(far.url)) as near,
+        sandbox(folder, free_port(), ORDERS, 60) as source,
+        service(
+            folder, free_port(), MAX_RUNNING_SYNCS="500", **amazon.environ(source.url)
+        ) as server,
     ):
         async with AsyncExitStack() as stack:
             busy = [
-                await stack.enter_async_context(client(near.url, f"busy-{number}"))
+                await stack.enter_async_context(client(server.url, f"busy-{number}"))
                 for number in range(RUNNING)
             ]
-            new = await stack.enter_async_context(client(near.url, "new"))
+            new = await stack.enter_async_context(client(server.url, "new"))
             for seed, user in enumerate([*busy, new], 1):
                 await user.connect(**amazon.connection(seed, ORDERS))
             async with anyio.create_task_group() as group:
                 for user in busy:
                     group.start_soon(user.start)
-            found = []
+            times = []
             for _ in range(STARTS):
-                found.append(await _once(new))
+                times.append(await _once(new))
                 await anyio.sleep(0.2)
-    return [started for started, _ in found], [cancelled for _, cancelled in found]
+    return [started for started, _ in times], [cancelled for _, cancelled in times]
 
 
 async def _once(user: User) -> tuple[float, float]:
-    """Milliseconds that a start and its cancel took."""
+    """Milliseconds of a start and of its cancel."""
     begin = perf_counter()
     sync_id = await user.start()
     started = perf_counter()
@@ -98,8 +100,8 @@ async def _once(user: User) -> tuple[float, float]:
 @asynccontextmanager
 async def client(url: str, name: str) -> AsyncIterator[User]:
     headers = {"Authorization": f"Bearer {token(name)}"}
-    async with httpx.AsyncClient(base_url=url, headers=headers, timeout=60) as client:
-        yield User(client)
+    async with httpx.AsyncClient(base_url=url, headers=headers, timeout=60) as http:
+        yield User(http)
 
 
 def free_port() -> int:

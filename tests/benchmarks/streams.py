@@ -22,44 +22,44 @@ EVENTS = 100
 
 async def run() -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
-        async with serve(Path(folder), DEMO_PAUSE="600", MAX_STREAMS_PER_USER="5000") as near:
-            ann = near.user()
+        async with serve(Path(folder), DEMO_PAUSE="600", MAX_STREAMS_PER_USER="5000") as service:
+            ann = service.user()
             await ann.connect()
             sync_id = await ann.start()
             await ann.until_processed(sync_id, "orders", 0)
-            return await _deliver(near, sync_id)
+            return await _deliver(service, sync_id)
 
 
-async def _deliver(near: Serving, sync_id: str) -> dict[str, float]:
+async def _deliver(service: Serving, sync_id: str) -> dict[str, float]:
     before = _resident_kilobytes()
-    with child(read_streams, near.url, sync_id, token()) as clients:
-        await clients.told()  # every stream has its first block
-        each = (_resident_kilobytes() - before) / STREAMS
-        sync = await near.parts.registry.find(sync_id)
+    with child(read_streams, service.url, sync_id, token()) as clients:
+        await clients.received()  # every stream has its first block
+        memory = (_resident_kilobytes() - before) / STREAMS
+        sync = await service.parts.registry.find(sync_id)
         assert sync is not None
         begin, cpu = perf_counter(), process_time()
-        await _publish(near, sync)
+        await _publish(service, sync)
         spent = process_time() - cpu
-        late: list[float] = await clients.told()
+        late: list[float] = await clients.received()
         seconds = perf_counter() - begin
     count = STREAMS * EVENTS
     return {
         "events delivered a second": count / seconds,
         "microseconds of CPU a delivery, at the server": spent / count * 1e6,
-        "KB of memory a stream, at the server": each,
+        "KB of memory a stream, at the server": memory,
         "ms from the change to the last of 1,000 clients, median": sorted(late)[len(late) // 2],
     }
 
 
-async def _publish(near: Serving, sync: Sync) -> None:
+async def _publish(service: Serving, sync: Sync) -> None:
     for number in range(EVENTS):
         sync = sync.staged(Stage.FETCHING, f"{number} {perf_counter()}", sync.updated_at)
-        near.parts.hub.deliver(sync)
+        service.parts.hub.deliver(sync)
         await anyio.sleep(0.005)
 
 
 def read_streams(pipe: Connection, url: str, sync_id: str, bearer: str) -> None:
-    """Opens the streams, reads each until the version that it is told, reports how late it was."""
+    """Open the streams, read each to its last event, and send how late the events arrived."""
     anyio.run(_read_streams, pipe, url, sync_id, bearer)
 
 
@@ -77,12 +77,12 @@ async def _read_streams(pipe: Connection, url: str, sync_id: str, bearer: str) -
         client.sendall(request)
         client.setblocking(False)
         selector.register(client, selectors.EVENT_READ, bytearray())
-    begun: set[int] = set()
-    while len(begun) < STREAMS:
+    started: set[int] = set()
+    while len(started) < STREAMS:
         for key, _ in selector.select():
             key.data.extend(key.fileobj.recv(65536))  # type: ignore[union-attr]
             if b"\n\n" in key.data.partition(b"data: ")[2]:
-                begun.add(key.fd)
+                started.add(key.fd)
     pipe.send(True)
     seen: dict[bytes, float] = {}
     ended: set[int] = set()

@@ -1,1 +1,1 @@
-"""A hostile Selling Partner API, and what a sync makes of it."""
+"""A hostile Selling Partner API, and how syncs cope with it."""

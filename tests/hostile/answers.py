@@ -1,4 +1,4 @@
-"""What a hostile source answers, each by its name: broken transport, statuses, bodies, headers."""
+"""Hostile answers by name: broken transport, statuses, bodies, values, headers."""
 
 import asyncio
 import gzip
@@ -13,14 +13,14 @@ import msgspec
 from tests.hostile.api import Answer, Exchange, reply
 
 FOREVER = 3600.0
+#: Seconds between the bytes of an answer that never ends.
 DRIP = 0.2
-"""Seconds between the bytes of an answer that never comes to its end."""
 
 Edit = Callable[[Any], Any]
 
 
 def _raw(data: bytes) -> Answer:
-    """These bytes, then the connection ends."""
+    """Sends these bytes and closes the connection."""
 
     async def answer(exchange: Exchange) -> None:
         await exchange.send(data)
@@ -38,7 +38,7 @@ def _status(status: int, body: bytes = b"", **headers: str) -> Answer:
 
 
 def _headers(**headers: str) -> Answer:
-    """The honest body under other headers."""
+    """The honest body with other headers."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
 
     async def answer(exchange: Exchange) -> None:
@@ -55,7 +55,7 @@ def _body(edit: Callable[[bytes], bytes]) -> Answer:
 
 
 def _json(edit: Edit) -> Answer:
-    """The honest answer with other values in it: each value in JSON, each cell in a table."""
+    """The honest answer with every value edited: in JSON every leaf, in a table every cell."""
 
     def edited(honest: bytes) -> bytes:
         if honest[:1] not in b"{[":
@@ -63,7 +63,7 @@ def _json(edit: Edit) -> Answer:
             rows = [[_text(edit(cell)) for cell in line.split("\t")] for line in lines]
             text = "\n".join([head, *("\t".join(row) for row in rows), ""])
             return text.encode("utf-8", "surrogatepass")
-        return json.dumps(_each(json.loads(honest), edit)).encode("utf-8", "surrogatepass")
+        return json.dumps(_edited(json.loads(honest), edit)).encode("utf-8", "surrogatepass")
 
     return _body(edited)
 
@@ -72,28 +72,28 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _each(value: Any, edit: Edit) -> Any:
-    """The same with every leaf edited."""
+def _edited(value: Any, edit: Edit) -> Any:
+    """The value with every leaf edited."""
     if isinstance(value, dict):
-        return {name: _each(inner, edit) for name, inner in value.items()}
+        return {name: _edited(inner, edit) for name, inner in value.items()}
     if isinstance(value, list):
-        return [_each(inner, edit) for inner in value]
+        return [_edited(inner, edit) for inner in value]
     return edit(value)
 
 
 def _lists(edit: Callable[[list[Any]], Any]) -> Answer:
-    """Every list of the answer edited; a table is one list of lines."""
+    """The honest answer with every list edited; a table is one list of lines."""
 
     def inner(value: Any) -> Any:
         if isinstance(value, dict):
-            return {name: inner(each) for name, each in value.items()}
+            return {name: inner(item) for name, item in value.items()}
         return edit(value) if isinstance(value, list) else value
 
     def edited(honest: bytes) -> bytes:
         if honest[:1] not in b"{[":
             head, *lines = honest.decode().splitlines()
             changed = edit(lines)
-            lines = [_text(each) for each in changed] if isinstance(changed, list) else []
+            lines = [_text(line) for line in changed] if isinstance(changed, list) else []
             return "\n".join([head, *lines, ""]).encode()
         return json.dumps(inner(json.loads(honest))).encode()
 
@@ -118,21 +118,21 @@ def _dates(text: str) -> Answer:
 
 
 def _token(make: Callable[[int], Any], records: bool = True) -> Answer:
-    """A next page after each page."""
+    """The honest page with a token for a next page."""
 
     async def answer(exchange: Exchange) -> None:
         if exchange.honest[:1] != b"{":
             await exchange.reply(200, exchange.honest * 2)
             return
-        found: dict[str, Any] = msgspec.json.decode(exchange.honest)
+        page: dict[str, Any] = msgspec.json.decode(exchange.honest)
         token = make(exchange.number)
-        for holder in (found, found.get("payload"), found.get("pagination")):
+        for holder in (page, page.get("payload"), page.get("pagination")):
             if isinstance(holder, dict):
                 holder |= {"nextToken": token, "NextToken": token}
                 for name, value in holder.items():
                     if isinstance(value, list) and not records:
                         holder[name] = []
-        await exchange.reply(200, msgspec.json.encode(found))
+        await exchange.reply(200, msgspec.json.encode(page))
 
     return answer
 
@@ -175,7 +175,7 @@ async def _endless_body(exchange: Exchange) -> None:
 
 
 async def _endless_rows(exchange: Exchange) -> None:
-    """The honest rows again and again; of JSON its list of records."""
+    """Repeats the honest rows; in JSON, opening brackets."""
     await exchange.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
     head, _, rows = exchange.honest.partition(b"\n")
     await exchange.send(b"%x\r\n%s\n\r\n" % (len(head) + 1, head))
@@ -238,10 +238,8 @@ ANSWERS: dict[str, Answer] = {
     "half a head": _raw(b"HTTP/1.1 200 OK\r\nContent-Le"),
     "a body that is shorter than announced": _short_body,
     "a body announced as a gigabyte": _too_long,
-    "chunks that break off": _cut_chunks,
-    "a chunk size that is no number": _raw(
-        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"
-    ),
+    "chunks that end early": _cut_chunks,
+    "an invalid chunk size": _raw(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"),
     "a negative length": _headers(Content_Length="-1"),
     "two lengths": _two_lengths,
     "an unknown transfer coding": _headers(Transfer_Encoding="rot13"),
@@ -261,15 +259,15 @@ ANSWERS: dict[str, Answer] = {
         for status in (201, 203, 204, 205, 206, 226, 300, 304, 400, 401, 402, 403, 404, 405, 406)
     },
     **{
-        f"status {status} with words": _status(status, _fault("Whatever", "No."))
+        f"status {status} with an error": _status(status, _fault("Whatever", "No."))
         for status in (408, 409, 410, 411, 413, 414, 415, 418, 421, 422, 423, 451, 500, 501, 502)
     },
-    "status 503 and a page": _status(503, b"<html>busy</html>", Content_Type="text/html"),
+    "status 503 with a web page": _status(503, b"<html>busy</html>", Content_Type="text/html"),
     "status 503, retry in eleven days": _status(503, Retry_After="999999"),
     "status 504": _status(504),
     "status 600": _status(600),
     "status 999": _status(999),
-    "429 for ever": _status(429),
+    "429 forever": _status(429),
     "429, retry in eleven days": _status(429, Retry_After="999999"),
     "a redirect to itself": _status(302, Location="/"),
     "a redirect to the metadata service": _status(302, Location="http://169.254.169.254/latest/"),
@@ -289,7 +287,7 @@ ANSWERS: dict[str, Answer] = {
     "a web page": _body(lambda honest: b"<html><body>Sorry!</body></html>"),
     "a byte order mark": _body(lambda honest: b"\xef\xbb\xbf" + honest),
     "UTF-16": _body(lambda honest: honest.decode().encode("utf-16")),
-    "bytes that are no UTF-8": _body(lambda honest: honest.replace(b"0", b"\xff\xfe")),
+    "bytes that are not UTF-8": _body(lambda honest: honest.replace(b"0", b"\xff\xfe")),
     "NUL bytes": _body(lambda honest: honest.replace(b"0", b"\x00")),
     "nested lists": _body(lambda honest: _OBJECT),
     "nested objects": _body(lambda honest: b'{"payload":' * 100_000),
@@ -314,7 +312,7 @@ ANSWERS: dict[str, Answer] = {
     "negative numbers": _numbers(lambda value: -value),
     "numbers of 300 digits": _numbers(lambda value: 10**300),
     "the number 1e308": _numbers(lambda value: 1e308),
-    "dates that are none": _dates("2026-02-31T25:61:61Z"),
+    "invalid dates": _dates("2026-02-31T25:61:61Z"),
     "dates of the year 1": _dates("0001-01-01T00:00:00Z"),
     "dates of the year 9999": _dates("9999-12-31T23:59:59Z"),
     "dates without a zone": _dates("2026-01-01T00:00:00"),
@@ -323,28 +321,28 @@ ANSWERS: dict[str, Answer] = {
     "null for lists": _lists(lambda items: None),
     "lists of nulls": _lists(lambda items: [None] * 3),
     "lists of lists": _lists(lambda items: [items, items]),
-    "lists ten times over": _lists(lambda items: items * 10),
-    "the next page's token again and again": _token(lambda number: "token"),
+    "lists repeated ten times": _lists(lambda items: items * 10),
+    "the same token on every page": _token(lambda number: "token"),
     "a token cycle of two": _token(lambda number: f"token {number % 2}"),
     "new tokens, the same page": _token(lambda number: f"token {number}"),
     "new tokens, empty pages": _token(lambda number: f"token {number}", records=False),
     "a token of 70,000 characters": _token(lambda number: _LONG),
     "a token that is a number": _token(lambda number: number),
     # Encodings and headers
-    "gzip that is none": _headers(Content_Encoding="gzip"),
-    "br that is none": _headers(Content_Encoding="br"),
+    "announced as gzip, but not compressed": _headers(Content_Encoding="gzip"),
+    "announced as br, but not compressed": _headers(Content_Encoding="br"),
     "an unknown encoding": _headers(Content_Encoding="rot13, gzip"),
     "a gzip bomb": _bomb,
     **{
         f"charset {charset}": _headers(Content_Type=f"text/plain; charset={charset}")
         for charset in ("rot13", "zlib", "hex", "idna", "undefined", "utf-16", "x" * 300)
     },
-    "a rate of nearly nothing": _headers(x_amzn_RateLimit_Limit="0.0001"),
+    "a rate of almost zero": _headers(x_amzn_RateLimit_Limit="0.0001"),
     "a rate of a billion": _headers(x_amzn_RateLimit_Limit="1e9"),
-    "a rate that is no number": _headers(x_amzn_RateLimit_Limit="NaN"),
+    "a rate that is not a number": _headers(x_amzn_RateLimit_Limit="NaN"),
     "a date of 1970": _headers(Date="Thu, 01 Jan 1970 00:00:00 GMT"),
     "a date of 9999": _headers(Date="Fri, 31 Dec 9999 23:59:59 GMT"),
-    "a date that is none": _headers(Date="yesterday"),
+    "an invalid date": _headers(Date="yesterday"),
     "a header of 60 KB": _headers(X_Long="x" * 60_000),
     "a header with odd bytes": _headers(X_Odd="\x01\x7f\xff"),
     "a thousand cookies": _headers(Set_Cookie="a=b; " * 1000),

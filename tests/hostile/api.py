@@ -1,4 +1,4 @@
-"""A Selling Partner API on a raw socket: honest but for one operation of each seller."""
+"""A Selling Partner API on a raw socket: for each seller, one operation is hostile."""
 
 import asyncio
 from collections import Counter
@@ -13,12 +13,12 @@ from tests.hostile.honest import Call
 
 
 class Exchange(msgspec.Struct):
-    """One request to a spoilt operation, and the socket to answer it on."""
+    """One request to a hostile operation, and the socket for the answer."""
 
     call: Call
     honest: bytes
+    #: How many requests of this operation this seller sent before.
     number: int
-    """How many requests of this operation this seller sent before."""
     writer: asyncio.StreamWriter
 
     async def send(self, data: bytes) -> None:
@@ -36,7 +36,7 @@ Answer = Callable[[Exchange], Awaitable[None]]
 
 
 class Case(msgspec.Struct, frozen=True):
-    """One seller: the operation that is spoilt, and what is answered there."""
+    """One seller: its hostile operation, and the answer of that operation."""
 
     operation: str
     name: str
@@ -50,7 +50,7 @@ def reply(status: int, body: bytes = b"", headers: Mapping[str, str] | None = No
 
 
 class HostileApi:
-    """The server. `cases` holds a case for each seller; sellers without one are honest."""
+    """The server. `cases` holds the case of each seller; others get honest answers."""
 
     def __init__(self, cases: Mapping[str, Case]) -> None:
         self.cases = cases
@@ -75,7 +75,7 @@ class HostileApi:
         case = self.cases.get(call.case)
         number = self.calls[call.case, operation]
         self.calls[call.case, operation] += 1
-        if case and case.operation == operation and call.spoilt:
+        if case and case.operation == operation and call.hostile:
             await case.answer(Exchange(call, body, number, writer))
             return False
         writer.write(reply(202 if operation == "createReport" else 200, body))
@@ -99,14 +99,14 @@ async def _read(reader: asyncio.StreamReader) -> Call | None:
 
 @asynccontextmanager
 async def hostile_api(cases: Mapping[str, Case]) -> AsyncIterator[HostileApi]:
-    """The API on a loopback port of its own; every connection ends with it."""
+    """The API on a free loopback port. Its connections are closed at the end."""
     api = HostileApi(cases)
-    open_now: set[asyncio.Task[None]] = set()
+    tasks: set[asyncio.Task[None]] = set()
 
     def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.ensure_future(api.serve(reader, writer))
-        open_now.add(task)
-        task.add_done_callback(open_now.discard)
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
 
     server = await asyncio.start_server(accept, "127.0.0.1", 0, limit=2**20)
     host, port = server.sockets[0].getsockname()
@@ -115,6 +115,6 @@ async def hostile_api(cases: Mapping[str, Case]) -> AsyncIterator[HostileApi]:
         yield api
     finally:
         server.close()
-        for task in tuple(open_now):
+        for task in tuple(tasks):
             task.cancel()
-        await asyncio.gather(*open_now, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -7,11 +7,11 @@ from urllib.parse import parse_qs
 import msgspec
 
 US = "ATVPDKIKX0DER"
+#: How many records each dataset has.
 RECORDS = 3
-"""How many records each dataset has."""
 
 RETURNS = "GET_FBA_FULFILLMENT_CUSTOMER_RETURNS_DATA"
-"""The report type whose calls are spoilt: one type is one dataset."""
+"""The report type whose calls are hostile: one type is one dataset."""
 
 OPERATIONS = {
     "token": None,
@@ -27,11 +27,11 @@ OPERATIONS = {
     "getReportDocument": "returns",
     "download": "returns",
 }
-"""Each operation, and the dataset that it belongs to; None: the connection."""
+"""Each operation with its dataset; None: it belongs to the connection."""
 
 
 class Call(msgspec.Struct, frozen=True):
-    """One request as the API sees it."""
+    """One request to the API."""
 
     method: str
     path: str
@@ -41,7 +41,7 @@ class Call(msgspec.Struct, frozen=True):
 
     @property
     def case(self) -> str:
-        """Whose call it is: the access token, the login's refresh token or the document's path."""
+        """The seller, from the access token, the refresh token or the path of a document."""
         if self.path == "/auth/o2/token":
             form = parse_qs(self.body.decode())
             return form.get("refresh_token", [""])[0].removeprefix("Atzr|")
@@ -54,8 +54,8 @@ class Call(msgspec.Struct, frozen=True):
         return next((name for prefix, name in _PATHS if self.path.startswith(prefix)), "")
 
     @property
-    def spoilt(self) -> bool:
-        """Whether it is about the one report type, where it is about a report."""
+    def hostile(self) -> bool:
+        """Whether a hostile answer applies: of the calls for reports, only to those for RETURNS."""
         match self.operation:
             case "getReports":
                 return self.query.get("reportTypes") == [RETURNS]
@@ -67,7 +67,7 @@ class Call(msgspec.Struct, frozen=True):
 
 
 def named(call: Call) -> str:
-    """The operation of a call by its own name, items of a shipment and single reports included."""
+    """The operation of a call, with names of their own for shipment items and single reports."""
     name = call.operation
     if name == "getShipments" and call.path.endswith("/items"):
         return "getShipmentItems"
@@ -94,14 +94,14 @@ _PATHS = (
 
 
 def moment(**ago: float) -> str:
-    """A time in the past as Amazon writes it."""
+    """A time in the past in Amazon's format."""
     return (datetime.now(UTC) - timedelta(**ago)).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def answer(call: Call, address: str) -> bytes:
-    """The body of the honest 200 (or 202) to a call. `address` is where documents lie."""
-    made = _MAKERS[named(call)](call, address)
-    return made if isinstance(made, bytes) else msgspec.json.encode(made)
+    """The body of the honest answer (200 or 202). Documents are downloaded from `address`."""
+    body = _MAKERS[named(call)](call, address)
+    return body if isinstance(body, bytes) else msgspec.json.encode(body)
 
 
 def _token(call: Call, _: str) -> Any:

@@ -1,7 +1,7 @@
-"""Every hostile answer of every operation: no trace, no hang, no silent zero, one dataset at most.
+"""Every hostile answer of every operation costs at most one dataset, without a traceback or a hang.
 
-Each case is a seller of its own: all sellers of one operation sync side by side with honest ones.
-The suite draws some of the cases; HOSTILE=all (`make hostile`) runs all of them."""
+Each case is a seller of its own: all sellers of one operation sync beside honest ones. The suite
+draws some of the cases; HOSTILE=all (`make hostile`) runs all of them."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -27,21 +27,21 @@ from tests.serving import Json, Serving, User, read, serve
 
 pytestmark = pytest.mark.anyio
 
+#: How many answers of each operation the suite tries: a number, or `all`.
 DRAWN = os.environ.get("HOSTILE", "12")
-"""How many answers of each operation the suite tries: a number, or `all`."""
 SPEED = 1000.0
+#: Honest sellers beside the hostile ones.
 HONEST = 3
-"""Honest sellers beside the hostile ones."""
+#: Seconds of real time in which every sync of one operation ends.
 BOUND = 240.0
-"""Seconds of real time in which every sync of one operation has ended, hostile or not."""
+#: Answers that give every record the same id, so that they count as one record.
 ONE_ID = ("the same text everywhere", "text that is markup", "text that is a formula")
-"""Answers that give every record the same id, so that all of them are one record."""
 CONNECTING = ("token", "getMarketplaceParticipations")
 REFUSALS = (409, 422, 502, 503)
 
 
 class FastClock:
-    """The real time, but every pause takes a thousandth of itself."""
+    """A clock that runs a thousand times as fast as the real one."""
 
     def __init__(self) -> None:
         self._begun = monotonic()
@@ -55,14 +55,14 @@ class FastClock:
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """What became of one seller: the refusal of its connection, or its sync at the end."""
+    """The result of one seller: the refusal of its connection, or its ended sync."""
 
     refused: Json | None = None
     sync: Json | None = None
 
     def datasets(self) -> Mapping[str, Json]:
         assert self.sync
-        return {each["name"]: each for each in self.sync["datasets"] if each["name"] != "claims"}
+        return {item["name"]: item for item in self.sync["datasets"] if item["name"] != "claims"}
 
 
 def _drawn(operation: str) -> list[str]:
@@ -73,8 +73,8 @@ def _drawn(operation: str) -> list[str]:
 
 
 @pytest.fixture(autouse=True)
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A call is given two seconds of real time instead of sixty; so is a piece of a document."""
+def short_timeouts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A call, or a piece of a document, may take two seconds of real time instead of sixty."""
     for module, name, seconds in (
         (calls, "DEADLINE", 2.0),
         (calls, "SLOW", 0.5),
@@ -85,12 +85,12 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @contextmanager
-def _no_trace() -> Iterator[None]:
-    """Nothing is logged as an error, and nothing with a trace."""
+def _no_errors_logged() -> Iterator[None]:
+    """Fails if an error or a traceback is logged."""
     with capture_logs() as logged:
         yield
-    bad = [each for each in logged if each["log_level"] in ("error", "critical")]
-    assert not bad, bad[:5]
+    errors = [entry for entry in logged if entry["log_level"] in ("error", "critical")]
+    assert not errors, errors[:5]
 
 
 @pytest.mark.timeout(BOUND + 60)
@@ -102,7 +102,7 @@ async def test_a_hostile_answer_costs_one_dataset_at_most(operation: str, tmp_pa
     }
     honest = [f"honest-{number}" for number in range(HONEST)]
     outcomes: dict[str, Outcome] = {}
-    with _no_trace():
+    with _no_errors_logged():
         async with (
             hostile_api(cases) as api,
             serve(tmp_path, FastClock(), **environ(api.address)) as service,
@@ -147,7 +147,7 @@ async def _ended(user: User, sync_id: str) -> Json:
 
 
 def _wrong(operation: str, outcome: Outcome | None, records: int = RECORDS) -> str:
-    """Why an outcome is not acceptable; empty if it is. `records` is the least a dataset has."""
+    """Why an outcome is not acceptable; empty if it is. A dataset must have `records` at least."""
     if outcome is None:
         return "has not ended"
     if outcome.refused:
@@ -155,38 +155,38 @@ def _wrong(operation: str, outcome: Outcome | None, records: int = RECORDS) -> s
     sync = outcome.sync
     assert sync
     if "internal" in str(sync["error"]) + str(sync["warnings"]):
-        return f"a fault of ours: {sync['error']} {sync['warnings']}"
+        return f"an internal error: {sync['error']} {sync['warnings']}"
     if sync["status"] != "complete":
         return _wrongly_ended(operation, sync)
-    lost = [name for name, each in outcome.datasets().items() if each["status"] != "complete"]
+    lost = [name for name, item in outcome.datasets().items() if item["status"] != "complete"]
     if [name for name in lost if name != OPERATIONS.get(operation)]:
         return f"more was lost than {OPERATIONS.get(operation)}: {lost}"
     if lost and not sync["warnings"]:
-        return f"{lost} is lost without a word"
+        return f"{lost} is lost without a warning"
     silent = [
         name
-        for name, each in outcome.datasets().items()
-        if each["status"] == "complete" and each["processed"] < records and not each["failed"]
+        for name, item in outcome.datasets().items()
+        if item["status"] == "complete" and item["processed"] < records and not item["failed"]
     ]
-    if len(silent) == 1 and any("do not use Fulfillment" in str(each) for each in sync["warnings"]):
-        return ""  # an account that has nothing there, and the user is informed of it
+    if len(silent) == 1 and any("do not use Fulfillment" in str(text) for text in sync["warnings"]):
+        return ""  # an account without that inventory, and a warning says so
     return f"{silent} is complete without its records" if silent else ""
 
 
 def _wrongly_refused(operation: str, problem: Json) -> str:
     if operation not in CONNECTING or problem["status"] not in REFUSALS:
         return f"refused: {problem}"
-    return "" if problem["detail"] else "refused without a word"
+    return "" if problem["detail"] else "refused without a detail"
 
 
 def _wrongly_ended(operation: str, sync: Json) -> str:
-    """A sync may end otherwise only where nobody can say who is connected."""
-    if operation not in CONNECTING and not _lost_for_good(sync):
+    """A sync may fail only if it cannot be known which account is connected."""
+    if operation not in CONNECTING and not _connection_lost(sync):
         return f"{sync['status']}: {sync['error']}"
-    return "" if sync["error"]["message"] else f"{sync['status']} without a word"
+    return "" if sync["error"]["message"] else f"{sync['status']} without a message"
 
 
-def _lost_for_good(sync: Json) -> bool:
-    """Amazon said of one call that the connection was revoked: that concerns all of them."""
+def _connection_lost(sync: Json) -> bool:
+    """Amazon said that the connection was revoked, which affects every call."""
     error: dict[str, Any] = sync["error"] or {}
     return error.get("code") == "connection_lost"

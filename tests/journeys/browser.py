@@ -1,4 +1,4 @@
-"""A real headless Chromium, where there is one."""
+"""A real headless Chromium, if it is installed."""
 
 import os
 import shutil
@@ -25,7 +25,7 @@ FLAGS = (
 
 @contextmanager
 def chromium(profile: Path) -> Iterator[Chrome]:
-    """Skips, naming what is missing; on CI a missing browser is a failure."""
+    """Skips if the browser is not installed; on CI, that is a failure."""
     browser, driver = shutil.which("chromium"), shutil.which("chromedriver")
     if not browser or not driver:
         missing = "chromium and chromedriver are not installed"

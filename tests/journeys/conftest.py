@@ -1,4 +1,4 @@
-"""Free ports for the processes of a journey."""
+"""Free ports for the processes of these tests."""
 
 import socket
 from collections.abc import Callable

@@ -1,7 +1,7 @@
-"""The command line, but the process kills itself at a chosen point: DIE_AT=point:number.
+"""The command line of a process that kills itself at a chosen point: DIE_AT=point:number.
 
 Points: `before_commit`, `in_write` and `after_commit` of the n-th write, `download` (n-th chunk of
-a document), `detect` (n-th record that rules read), `finalize` (before the last write)."""
+a document), `detect` (n-th record that claim rules read), `finalize` (before the last write)."""
 
 import os
 import signal
@@ -23,14 +23,14 @@ POINTS = ("before_commit", "in_write", "after_commit", "download", "detect", "fi
 
 def die() -> NoReturn:
     os.kill(os.getpid(), signal.SIGKILL)
-    raise AssertionError("nobody survives that")
+    raise AssertionError("SIGKILL cannot be survived")
 
 
 class Countdown:
-    """Ends the process when its point was passed for the n-th time."""
+    """Kills the process when its point is passed for the n-th time."""
 
-    def __init__(self, wanted: str) -> None:
-        self._point, _, number = wanted.partition(":")
+    def __init__(self, place: str) -> None:
+        self._point, _, number = place.partition(":")
         self._left = int(number or 1)
 
     def passes(self, point: str) -> None:
@@ -42,7 +42,7 @@ class Countdown:
 
 
 class _Connection:
-    """A connection that passes points on its way through a transaction."""
+    """A connection that counts the points of its transactions."""
 
     def __init__(self, connection: sqlite3.Connection, countdown: Countdown) -> None:
         self._connection = connection
@@ -51,22 +51,22 @@ class _Connection:
     def execute(self, sql: str, *values: Any) -> Any:
         if sql == "COMMIT":
             self._countdown.passes("before_commit")
-        found = self._connection.execute(sql, *values)
+        cursor = self._connection.execute(sql, *values)
         if sql == "COMMIT":
             self._countdown.passes("after_commit")
-        return found
+        return cursor
 
     def executemany(self, sql: str, rows: Any) -> Any:
-        found = self._connection.executemany(sql, rows)
+        cursor = self._connection.executemany(sql, rows)
         self._countdown.passes("in_write")
-        return found
+        return cursor
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._connection, name)
 
 
 def plant(countdown: Countdown) -> None:
-    """From now on this process counts down."""
+    """Make the service of this process pass the points."""
     write, chunks = service.store.sqlite._write, connectors.http._chunks
     read, enter = detection.StoredRecords.read, holding.HeldSync.enter
 
@@ -98,6 +98,6 @@ def plant(countdown: Countdown) -> None:
 
 
 if __name__ == "__main__":
-    if wanted := os.environ.get("DIE_AT"):
-        plant(Countdown(wanted))
+    if place := os.environ.get("DIE_AT"):
+        plant(Countdown(place))
     main()

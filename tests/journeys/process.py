@@ -1,4 +1,4 @@
-"""The service and the sandbox as processes of their own, to be killed."""
+"""The service and the sandbox as separate processes that can be killed."""
 
 import os
 import signal
@@ -17,11 +17,11 @@ ROOT = Path(__file__).parents[2]
 
 
 class Died(Exception):
-    """It was killed before it could answer."""
+    """The process was killed before it could answer."""
 
 
 class Process:
-    """`python -m service …`, once it answers. Its log is in a file, so no pipe can fill up."""
+    """`python -m service …`. Its log is a file: a pipe that nobody reads would fill up."""
 
     def __init__(self, url: str, popen: subprocess.Popen[bytes], log: Path) -> None:
         self.url = url
@@ -33,12 +33,12 @@ class Process:
         return self._log.read_text()
 
     def kill(self) -> None:
-        """kill -9: no time to tidy up."""
+        """SIGKILL."""
         self.popen.kill()
         self.popen.wait()
 
     def terminate(self, seconds: float) -> int:
-        """SIGTERM; the exit code, within that time."""
+        """Send SIGTERM and return the exit code. Raises TimeoutExpired."""
         self.popen.send_signal(signal.SIGTERM)
         return self.popen.wait(seconds)
 
@@ -58,7 +58,7 @@ def running(
         )
     process = Process(url, popen, log)
     try:
-        _until_it_answers(process)
+        _wait_until_it_answers(process)
         yield process
     finally:
         if popen.poll() is None:
@@ -66,15 +66,15 @@ def running(
 
 
 @contextmanager
-def sandbox(folder: Path, port: int, orders: int, speed: float, *more: str) -> Iterator[Process]:
+def sandbox(folder: Path, port: int, orders: int, speed: float, *options: str) -> Iterator[Process]:
     command = ["sandbox", "--port", str(port), "--orders", str(orders), "--speed", str(speed)]
-    command += more
+    command += options
     with running(command, f"http://127.0.0.1:{port}", folder / "sandbox.log", {}) as process:
         yield process
 
 
 class Restarting:
-    """A process that is killed and started again with the same command, on the same port."""
+    """A process that can be killed and started again with the same command, on the same port."""
 
     def __init__(self, start: Callable[[], AbstractContextManager[Process]]) -> None:
         self._start = start
@@ -94,7 +94,7 @@ class Restarting:
         return self._process.url
 
     def start(self) -> None:
-        """Returns when the process answers."""
+        """Start the process and wait until it answers."""
         self._process = self._stack.enter_context(self._start())
 
     def kill(self) -> None:
@@ -111,14 +111,14 @@ def demo(folder: Path, port: int, orders: int, speed: float) -> AbstractContextM
 
 
 def dying_service(folder: Path, port: int, **environ: str) -> AbstractContextManager[Process]:
-    """The service that kills itself where DIE_AT says."""
+    """The service, which kills itself at the point that DIE_AT names."""
     return service(folder, port, "tests.journeys.dying", **environ)
 
 
 def service(
     folder: Path, port: int, module: str = "service", **environ: str
 ) -> AbstractContextManager[Process]:
-    """The service over `folder/sync.db`; again and again over the same, as after a crash."""
+    """The service with `folder/sync.db`; started again, it continues with the same database."""
     return running(
         ["serve"],
         f"http://127.0.0.1:{port}",
@@ -134,7 +134,7 @@ def service(
     )
 
 
-def _until_it_answers(process: Process) -> None:
+def _wait_until_it_answers(process: Process) -> None:
     until = monotonic() + 20
     while monotonic() < until:
         if process.popen.poll() == -signal.SIGKILL:

@@ -15,7 +15,7 @@ import pytest
 
 from connectors import amazon_sandbox as amazon
 from tests.connectors.amazon.planted import as_found, as_planted
-from tests.journeys.test_amazon import far_side
+from tests.journeys.test_amazon import local_sandbox
 from tests.serving import Json, Serving, User, read, serve
 
 pytestmark = pytest.mark.anyio
@@ -50,7 +50,7 @@ class Setup:
 
     async def __aenter__(self) -> "Setup":
         enter = self._stack.enter_async_context
-        self.url = await enter(far_side(clock=self.clock, orders=self._orders, speed=3000))
+        self.url = await enter(local_sandbox(clock=self.clock, orders=self._orders, speed=3000))
         environ = amazon.environ(self.url)
         self.service: Serving = await enter(serve(self._folder, self.clock, **environ))
         self.sandbox = await enter(httpx.AsyncClient(base_url=self.url, timeout=60))

@@ -1,4 +1,4 @@
-"""Connecting by pressing a button on the source's own page: there, and back with a code."""
+"""Connecting by consent: to the source's page, and back with a code."""
 
 import html
 import re
@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from connectors import amazon_sandbox as amazon
-from tests.journeys.test_amazon import far_side
+from tests.journeys.test_amazon import local_sandbox
 from tests.service.api.answers import problem
 from tests.serving import Serving, User, read, serve
 
@@ -20,16 +20,16 @@ BEGIN = "/api/connections/amazon/authorize?region=NA&marketplaceIds=ATVPDKIKX0DE
 
 
 @pytest.fixture
-async def near(tmp_path: Path) -> AsyncIterator[Serving]:
+async def service(tmp_path: Path) -> AsyncIterator[Serving]:
     async with (
-        far_side(orders=20, speed=3000) as url,
+        local_sandbox(orders=20, speed=3000) as url,
         serve(tmp_path, None, **amazon.environ(url)) as serving,
     ):
         yield serving
 
 
 async def consent(user: User, seller: str = "", connection: str = "") -> str:
-    """What a browser does: to the page, press its button, come back; the address it comes to."""
+    """Do what a browser does on the consent page; the address to which it is sent back."""
     sent = await user.get(BEGIN + (f"&connectionId={connection}" if connection else ""))
     assert sent.status_code == 302 and sent.headers["cache-control"] == "no-store"
     async with httpx.AsyncClient(verify=False) as browser:
@@ -46,20 +46,24 @@ async def consent(user: User, seller: str = "", connection: str = "") -> str:
     return f"{back.path}?{back.query}"
 
 
-async def test_a_seller_who_consents_is_connected_and_read(near: Serving) -> None:
-    ann = near.user()
+async def test_a_seller_who_consents_is_connected_and_synced(service: Serving) -> None:
+    ann = service.user()
     done = await ann.get(await consent(ann))
     assert (done.status_code, done.headers["location"]) == (303, "/"), done.text
     (connection,) = read(await ann.get("/api/connections"))["connections"]
     assert (connection["connector"], connection["status"]) == ("amazon", "connected")
     current = read(await ann.get("/api/sync/status"))
-    assert current["connectionId"] == connection["id"], "the historical sync starts by itself"
+    assert current["connectionId"] == connection["id"], "the historical sync starts automatically"
     assert (await ann.until(current["syncId"], seconds=60))["ordersProcessed"] == 20
 
 
-async def test_a_state_is_good_once_and_for_its_own_user(near: Serving) -> None:
-    ann = near.user("ann", tenant="acme")
-    others = [near.user("bob", tenant="acme"), near.user("ann", tenant="other"), near.user("ann")]
+async def test_a_state_is_valid_once_and_for_its_own_user(service: Serving) -> None:
+    ann = service.user("ann", tenant="acme")
+    others = [
+        service.user("bob", tenant="acme"),
+        service.user("ann", tenant="other"),
+        service.user("ann"),
+    ]
     back = await consent(ann)
     for other in others:
         problem(await other.get(back), 422, "invalid")
@@ -69,40 +73,40 @@ async def test_a_state_is_good_once_and_for_its_own_user(near: Serving) -> None:
         assert read(await other.get("/api/connections"))["connections"] == []
 
 
-async def test_a_made_up_state_or_none_changes_nothing(near: Serving) -> None:
-    ann = near.user()
+async def test_an_invalid_or_missing_state_changes_nothing(service: Serving) -> None:
+    ann = service.user()
     for query in ("", "?state=", "?state=guess&spapi_oauth_code=x", "?spapi_oauth_code=x"):
         problem(await ann.get(f"/api/connections/amazon/callback{query}"), 422, "invalid")
     assert read(await ann.get("/api/connections"))["connections"] == []
 
 
-async def test_who_refuses_to_consent_is_told_so(near: Serving) -> None:
-    ann = near.user()
+async def test_a_seller_who_refuses_to_consent_gets_an_error(service: Serving) -> None:
+    ann = service.user()
     state = re.findall(r"[?&]state=([\w-]+)", (await ann.get(BEGIN)).headers["location"])[0]
     answer = await ann.get(f"/api/connections/amazon/callback?state={state}")
     assert "the consent was not given" in problem(answer, 422, "connection_refused")["detail"]
 
 
-async def test_a_region_that_there_is_not_is_named(near: Serving) -> None:
-    answer = await near.user().get("/api/connections/amazon/authorize?region=MARS")
+async def test_an_unknown_region_is_named(service: Serving) -> None:
+    answer = await service.user().get("/api/connections/amazon/authorize?region=MARS")
     assert problem(answer, 422, "invalid")["errors"][0]["field"] == "region"
 
 
-async def test_a_seller_who_is_connected_does_not_consent_a_second_time(near: Serving) -> None:
-    ann = near.user()
+async def test_a_connected_seller_cannot_be_connected_again_by_consent(service: Serving) -> None:
+    ann = service.user()
     await ann.get(await consent(ann))
     (first,) = read(await ann.get("/api/connections"))["connections"]
     await ann.until(read(await ann.get("/api/sync/status"))["syncId"], seconds=60)
-    found = problem(await ann.get(await consent(ann)), 409, "already_connected")
-    assert found["connectionId"] == first["id"]
+    error = problem(await ann.get(await consent(ann)), 409, "already_connected")
+    assert error["connectionId"] == first["id"]
     answer = await ann.post("/api/connections", {**amazon.connection(1, 20)})
     assert problem(answer, 409, "already_connected")["connectionId"] == first["id"]
     assert len(read(await ann.get("/api/connections"))["connections"]) == 1
     assert (await ann.get(await consent(ann, connection=first["id"]))).status_code == 303
 
 
-async def test_another_seller_does_not_consent_for_a_connection(near: Serving) -> None:
-    ann = near.user()
+async def test_consent_of_another_seller_does_not_reconnect_a_connection(service: Serving) -> None:
+    ann = service.user()
     await ann.get(await consent(ann))
     connections = read(await ann.get("/api/connections"))["connections"]
     done = await ann.until(read(await ann.get("/api/sync/status"))["syncId"], seconds=60)

@@ -1,6 +1,6 @@
 """kill -9 of the service, of the source and of both, at random moments and at chosen points of a
-sync: nothing is lost, nothing comes twice, no dataset fails. `make crash N=200` kills more often;
-KINDS=service leaves the source alone."""
+sync: nothing is lost or stored twice, no dataset fails. `make crash N=200` kills more often;
+KINDS=service does not kill the source."""
 
 import os
 import signal
@@ -35,37 +35,37 @@ CHOSEN = tuple(os.environ.get("KINDS", "service,sandbox,both").split(","))
 SEED = int(os.environ.get("SEED", "20261122"))
 COUNTERS = ("processed", "total", "created", "updated", "unchanged", "failed", "status")
 PAGED = ("searchOrders", "getInventorySummaries", "listTransactions", "getShipments")
-ASKED_BEFORE = {"listTransactions": 1}
-"""Pages that connecting asks for, to learn whose account it is: a sync that begins in the same
-second asks for the same page."""
+#: Pages that connecting reads to learn the account: a sync that begins in the same second requests
+#: the same page again.
+READ_BEFORE = {"listTransactions": 1}
+#: The greatest number that is drawn for a point.
 AT_MOST = {"download": 40, "detect": 4000, "finalize": 1}
-"""How late a point may be passed for the last time before the process dies."""
-BY_US = ("any_time", "sigterm", *KINDS["sandbox"], *KINDS["both"])
-"""The kills that come from here; the others are the process's own doing."""
+#: Kills by this test; at the other points, the process kills itself.
+BY_TEST = ("any_time", "sigterm", *KINDS["sandbox"], *KINDS["both"])
 
 
-class Toll:
-    """The kills so far, by point. A SIGTERM is sent now and then, and not counted."""
+class Kills:
+    """The kills so far, by point. A SIGTERM is sent now and then, but not counted."""
 
     def __init__(self) -> None:
-        self.killed: Counter[str] = Counter()
+        self.points: Counter[str] = Counter()
 
     def __str__(self) -> str:
-        return f"{self.count} kills: {dict(self.killed)}"
+        return f"{self.count} kills: {dict(self.points)}"
 
     @property
     def count(self) -> int:
-        return self.killed.total() - self.killed["sigterm"]
+        return self.points.total() - self.points["sigterm"]
 
     @property
-    def paid(self) -> bool:
+    def enough(self) -> bool:
         """Whether there were enough kills, and at least one of each kind."""
-        each = all(any(self.killed[point] for point in KINDS[kind]) for kind in CHOSEN)
-        return self.count >= KILLS and each
+        every_kind = all(any(self.points[point] for point in KINDS[kind]) for kind in CHOSEN)
+        return self.count >= KILLS and every_kind
 
 
-class Told(msgspec.Struct, frozen=True):
-    """What is to be the same after any number of kills."""
+class Result(msgspec.Struct, frozen=True):
+    """The result of a sync, which must not depend on kills."""
 
     counters: dict[str, Any]
     records: dict[str, list[Any]]
@@ -75,31 +75,32 @@ class Told(msgspec.Struct, frozen=True):
 
 
 @pytest.mark.timeout(120 + 30 * KILLS)
-async def test_kills_leave_no_trace_in_records_counters_or_claims(
+async def test_kills_do_not_change_records_counters_or_claims(
     tmp_path: Path, free_port: Callable[[], int]
 ) -> None:
     deaths = _deaths(Random(SEED))
-    toll = Toll()
-    again: Counter[str] = Counter()
+    kills = Kills()
+    read_again: Counter[str] = Counter()
     syncs = 0
     port = free_port()
-    with Restarting(lambda: sandbox(tmp_path, port, ORDERS, SPEED)) as far:
-        calm = await _sync(tmp_path, free_port(), far, "calm", iter(()), Toll())
-        assert {each[-1] for each in calm.counters.values()} == {"complete"}, calm.counters
-        while not toll.paid:
-            await _reset(far)
-            before, restarts = toll.killed.total(), far.kills
+    with Restarting(lambda: sandbox(tmp_path, port, ORDERS, SPEED)) as source:
+        expected = await _sync(tmp_path, free_port(), source, "unharmed", iter(()), Kills())
+        statuses = {counters[-1] for counters in expected.counters.values()}
+        assert statuses == {"complete"}, expected.counters
+        while not kills.enough:
+            await _reset(source)
+            before, restarts = kills.points.total(), source.kills
             syncs += 1
-            found = await _sync(tmp_path, free_port(), far, f"user-{syncs}", deaths, toll)
-            wrong = _differences(calm, found)
-            assert not wrong, "\n".join([f"sync {syncs} after {toll}", *wrong])
-            if far.kills == restarts:  # otherwise the source has forgotten what it was asked
-                again += await _read_again(far, toll.killed.total() - before)
-    print(f"{toll} in {syncs} syncs; read again: {dict(again)}")
+            result = await _sync(tmp_path, free_port(), source, f"user-{syncs}", deaths, kills)
+            wrong = _differences(expected, result)
+            assert not wrong, "\n".join([f"sync {syncs} after {kills}", *wrong])
+            if source.kills == restarts:  # otherwise its log of calls is lost
+                read_again += await _read_again(source, kills.points.total() - before)
+    print(f"{kills} in {syncs} syncs; read again: {dict(read_again)}")
 
 
 def _deaths(random: Random) -> Iterator[str]:
-    """Without end, in rounds: each point of the chosen kinds once, with a number drawn for it."""
+    """Endless rounds: each point of the chosen kinds once, with a random number."""
     points = [point for kind in CHOSEN for point in KINDS[kind]]
     while True:
         for point in random.sample(points, len(points)):
@@ -107,57 +108,62 @@ def _deaths(random: Random) -> Iterator[str]:
 
 
 async def _sync(
-    folder: Path, port: int, far: Restarting, name: str, deaths: Iterator[str], toll: Toll
-) -> Told:
-    """One sync to its end, in as many processes as it takes. A process that sees the end alive
-    counts for nothing: its point did not come."""
-    begun = ""
+    folder: Path,
+    port: int,
+    source: Restarting,
+    name: str,
+    deaths: Iterator[str],
+    kills: Kills,
+) -> Result:
+    """One sync to its end, in as many processes as it needs. The last one survives, since its point
+    was not passed, and is not counted."""
+    sync_id = ""
     while True:
-        death = "" if toll.paid else next(deaths, "")
+        death = "" if kills.enough else next(deaths, "")
         point, _, number = death.partition(":")
-        environ = {} if point in ("", *BY_US) else {"DIE_AT": death}
+        environ = {} if point in ("", *BY_TEST) else {"DIE_AT": death}
         try:
-            with dying_service(folder, port, **environ, **amazon.environ(far.url)) as near:
-                async with _user(near, name) as user:
-                    begun = begun or await _begun(user)
-                    if point in BY_US and await _until_random(user, begun, int(number)):
-                        _strike(point, near, far)
-                        toll.killed[point] += 1
-                    await user.until(begun, seconds=120)
-                    return await _told(user, begun)
+            with dying_service(folder, port, **environ, **amazon.environ(source.url)) as server:
+                async with _user(server, name) as user:
+                    sync_id = sync_id or await _started(user)
+                    if point in BY_TEST and await _until_random(user, sync_id, int(number)):
+                        _kill(point, server, source)
+                        kills.points[point] += 1
+                    await user.until(sync_id, seconds=120)
+                    return await _result(user, sync_id)
         except httpx.TransportError:
             expected = 0 if point == "sigterm" else -signal.SIGKILL
-            assert near.popen.wait(20) == expected, near.log
+            assert server.popen.wait(20) == expected, server.log
         except Died:
-            pass  # at its very start
-        if point not in BY_US:
-            toll.killed[point] += 1
+            pass  # killed before it answered
+        if point not in BY_TEST:
+            kills.points[point] += 1
 
 
-def _strike(point: str, near: Process, far: Restarting) -> None:
-    """Kill, and start the source again: the service is started again by its next round."""
+def _kill(point: str, server: Process, source: Restarting) -> None:
+    """Kill, and restart the source: the next round restarts the service."""
     if point == "any_time":
-        near.kill()
+        server.kill()
     elif point == "sigterm":
-        near.terminate(10)
+        server.terminate(10)
     else:
         if point == "both_service_first":
-            near.kill()
-        far.kill()
+            server.kill()
+        source.kill()
         if point == "both_source_first":
-            near.kill()
-        far.start()
+            server.kill()
+        source.start()
 
 
-async def _begun(user: User) -> str:
-    """Connected and started, though the process may have died in between the last time."""
+async def _started(user: User) -> str:
+    """Connect and start, unless that was done before the process was killed; the id of the sync."""
     if not read(await user.get("/api/connections"))["connections"]:
         await user.connect(**amazon.connection(1, ORDERS), skipHistoricalSync=True)
     return await user.start(onConflict="attach")
 
 
 async def _until_random(user: User, sync_id: str, number: int) -> bool:
-    """Some way into what is left of the sync; False if it came to its end."""
+    """Wait until that many changes later; False if the sync ended before."""
     begin = (await user.status(sync_id))["version"]
     with anyio.fail_after(30):
         while True:
@@ -169,11 +175,11 @@ async def _until_random(user: User, sync_id: str, number: int) -> bool:
             await anyio.sleep(0.001)
 
 
-async def _told(user: User, sync_id: str) -> Told:
+async def _result(user: User, sync_id: str) -> Result:
     status = await user.status(sync_id)
-    names = [each["name"] for each in status["datasets"] if each["name"] != "claims"]
-    return Told(
-        counters={each["name"]: [each[c] for c in COUNTERS] for each in status["datasets"]},
+    names = [item["name"] for item in status["datasets"] if item["name"] != "claims"]
+    return Result(
+        counters={item["name"]: [item[c] for c in COUNTERS] for item in status["datasets"]},
         records={name: await _records(user, name) for name in names},
         claims=await _claims(user),
         attempt=status["attempt"],
@@ -182,80 +188,81 @@ async def _told(user: User, sync_id: str) -> Told:
 
 
 async def _records(user: User, dataset: str) -> list[Any]:
-    return sorted(_record(dataset, each) for each in await user.records(dataset))
+    return sorted(_record(dataset, record) for record in await user.records(dataset))
 
 
 def _record(dataset: str, record: Json) -> tuple[str, str]:
-    """A preview of fees tells when it was made, and each sync's was made at another moment."""
-    told, data = record["id"], record["data"]
+    """The id and data; of a fee preview, without the time when it was made."""
+    record_id, data = record["id"], record["data"]
     if dataset == "fees":
-        told, data = told.partition("/")[2], {**data, "snapshotat": ""}
-    return told, str(data)
+        record_id, data = record_id.partition("/")[2], {**data, "snapshotat": ""}
+    return record_id, str(data)
 
 
 async def _claims(user: User) -> list[Any]:
-    """By what they say: their ids are those of a connection."""
-    found: list[Json] = []
+    """The claims without their ids, which depend on the connection."""
+    claims: list[Json] = []
     params: Json = {"limit": 100}
     while True:
         page = read(await user.get("/api/recoveries", params=params))
-        found += page["recoveries"]
+        claims += page["recoveries"]
         if page["nextCursor"] is None:
             break
         params["cursor"] = page["nextCursor"]
-    told = ("rule", "title", "status", "units", "amount", "currency", "opens", "closes")
-    return sorted(str([each[name] for name in told]) for each in found)
+    fields = ("rule", "title", "status", "units", "amount", "currency", "opens", "closes")
+    return sorted(str([claim[name] for name in fields]) for claim in claims)
 
 
-def _differences(calm: Told, found: Told) -> list[str]:
-    """What is not as in the calm run, by name: a diff of thousands of records is of no use."""
-    said = [
-        f"{name}: {getattr(found, name)}, not {getattr(calm, name)}"
+def _differences(expected: Result, result: Result) -> list[str]:
+    """The differences in a few words: a diff of thousands of records would be unreadable."""
+    differences = [
+        f"{name}: {getattr(result, name)}, not {getattr(expected, name)}"
         for name in ("status", "attempt")
-        if getattr(found, name) != getattr(calm, name)
+        if getattr(result, name) != getattr(expected, name)
     ]
-    said += [
-        f"counters of {name} {COUNTERS}: {found.counters.get(name)}, not {counters}"
-        for name, counters in calm.counters.items()
-        if found.counters.get(name) != counters
+    differences += [
+        f"counters of {name} {COUNTERS}: {result.counters.get(name)}, not {counters}"
+        for name, counters in expected.counters.items()
+        if result.counters.get(name) != counters
     ]
-    pairs = {name: (calm.records[name], found.records[name]) for name in calm.records}
-    for name, (ours, theirs) in {**pairs, "claims": (calm.claims, found.claims)}.items():
-        lost, more = Counter(ours) - Counter(theirs), Counter(theirs) - Counter(ours)
+    pairs = {name: (expected.records[name], result.records[name]) for name in expected.records}
+    pairs["claims"] = (expected.claims, result.claims)
+    for name, (before, after) in pairs.items():
+        lost, more = Counter(before) - Counter(after), Counter(after) - Counter(before)
         if lost or more:
-            said.append(f"{name}: {lost.total()} lost, {more.total()} too many")
-    return said
+            differences.append(f"{name}: {lost.total()} lost, {more.total()} too many")
+    return differences
 
 
-async def _reset(far: Restarting) -> None:
-    """Quotas and reports as at the first start."""
-    async with httpx.AsyncClient(base_url=far.url) as door:
-        assert (await door.post("/_sandbox/reset")).status_code == 200
+async def _reset(source: Restarting) -> None:
+    """Reset quotas and reports of the source."""
+    async with httpx.AsyncClient(base_url=source.url) as control:
+        assert (await control.post("/_sandbox/reset")).status_code == 200
 
 
-async def _read_again(far: Restarting, kills: int) -> Counter[str]:
-    """How many pages were read again, by operation: a kill costs at most the page in hand."""
-    async with httpx.AsyncClient(base_url=far.url) as door:
-        calls = (await door.get("/_sandbox/log")).json()["calls"]
-    again = Counter({operation: _repeated(calls, operation) for operation in PAGED})
-    for operation, pages in again.items():
-        most = kills + ASKED_BEFORE.get(operation, 0)
+async def _read_again(source: Restarting, kills: int) -> Counter[str]:
+    """The number of pages read again, by operation: at most one for each kill."""
+    async with httpx.AsyncClient(base_url=source.url) as control:
+        calls = (await control.get("/_sandbox/log")).json()["calls"]
+    read_again = Counter({operation: _repeated(calls, operation) for operation in PAGED})
+    for operation, pages in read_again.items():
+        most = kills + READ_BEFORE.get(operation, 0)
         assert pages <= most, f"{operation}: {pages} pages read again after {kills} kills"
-    return again
+    return read_again
 
 
 def _repeated(calls: list[Json], operation: str) -> int:
-    """How many of its calls repeat one that was answered before."""
-    asked = Counter(
+    """How many calls of an operation repeat one that was answered before."""
+    answered = Counter(
         tuple(sorted((name, str(value)) for name, value in call["parameters"].items()))
         for call in calls
         if call["operation"] == operation and call["status"] == 200
     )
-    return sum(count - 1 for count in asked.values())
+    return sum(count - 1 for count in answered.values())
 
 
 @asynccontextmanager
-async def _user(near: Process, name: str) -> AsyncIterator[User]:
+async def _user(server: Process, name: str) -> AsyncIterator[User]:
     headers = {"Authorization": f"Bearer {token(name)}"}
-    async with httpx.AsyncClient(base_url=near.url, headers=headers, timeout=20) as client:
+    async with httpx.AsyncClient(base_url=server.url, headers=headers, timeout=20) as client:
         yield User(client)

@@ -1,4 +1,4 @@
-"""A page of another origin in a real browser: what it may do, and what is kept from it."""
+"""A page of another origin in a real browser: what it may do and what is refused."""
 
 import threading
 from collections.abc import Iterator
@@ -40,7 +40,7 @@ const call = (path, body) =>
 
 @contextmanager
 def page() -> Iterator[str]:
-    """An empty page somewhere else: another port is another origin."""
+    """An empty page on another port, which is another origin."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -75,16 +75,16 @@ async def test_a_page_whose_origin_is_allowed_starts_a_sync_and_follows_it(tmp_p
         quick: Any = {"DEMO_PAUSE": "0.1", "DEMO_PAGE": "50"}
         async with serve(tmp_path, CORS_ORIGINS=origin, **quick) as service:
             await service.user().connect()
-            found = await asked(service, chrome, origin)
-        assert found["location"].startswith("/api/sync/status/sync_")
-        assert found["refused"] == 401, "it can read a refusal"
-        versions = [version for _, version in found["seen"]]
+            result = await asked(service, chrome, origin)
+        assert result["location"].startswith("/api/sync/status/sync_")
+        assert result["refused"] == 401, "the page can read an error"
+        versions = [version for _, version in result["seen"]]
         assert versions == sorted(set(versions)) and len(versions) > 2
-        assert found["seen"][-1][0] == "complete"
+        assert result["seen"][-1][0] == "complete"
 
 
 @pytest.mark.timeout(120)
-async def test_a_page_of_any_other_origin_cannot_even_ask(tmp_path: Path) -> None:
+async def test_a_page_of_any_other_origin_cannot_send_a_request(tmp_path: Path) -> None:
     with page() as origin, chromium(tmp_path / "profile") as chrome:
         async with serve(tmp_path, CORS_ORIGINS="https://app.example") as service:
             ann = service.user()

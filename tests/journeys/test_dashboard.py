@@ -31,8 +31,8 @@ class Page:
         self.browser = browser
 
     def text(self, selector: str) -> str:
-        found = self.browser.find_elements(By.CSS_SELECTOR, selector)
-        return found[0].text if found else ""
+        elements = self.browser.find_elements(By.CSS_SELECTOR, selector)
+        return elements[0].text if elements else ""
 
     def shows(self, selector: str, words: str) -> None:
         self.until(lambda: self.text(selector) == words, f"{selector} never read {words!r}")
@@ -47,14 +47,14 @@ class Page:
     def click(self, selector: str, words: str) -> None:
         """Click the button with this label as soon as there is one."""
 
-        def found() -> bool:
+        def pressed() -> bool:
             for button in self.browser.find_elements(By.CSS_SELECTOR, selector):
                 if button.text == words and button.is_enabled():
                     button.click()
                     return True
             return False
 
-        self.until(found, f"There was no button {words!r}")
+        self.until(pressed, f"There was no button {words!r}")
 
     def row(self, dataset: str) -> str:
         return self.text(f"#details [data-dataset={dataset}]")
@@ -86,13 +86,13 @@ def demo(data: Path, *options: str) -> Iterator[str]:
     ) as process:
         try:
             assert process.stdout
-            said = process.stdout.readline()
-            found = re.search(r"Dashboard\s+(http://\S+)", said)
-            assert found, f"The demo did not say where it is: {said!r}"
-            also = re.search(r"(http://\S+)", process.stdout.readline())
-            assert also
-            SANDBOXES[found[1]] = also[1]
-            yield found[1]
+            line = process.stdout.readline()
+            dashboard = re.search(r"Dashboard\s+(http://\S+)", line)
+            assert dashboard, f"The demo did not print its address: {line!r}"
+            sandbox = re.search(r"(http://\S+)", process.stdout.readline())
+            assert sandbox
+            SANDBOXES[dashboard[1]] = sandbox[1]
+            yield dashboard[1]
         finally:
             process.send_signal(signal.SIGTERM)
             try:
@@ -158,14 +158,14 @@ def test_pressing_cancel_ends_a_running_sync_and_keeps_its_records(
 @pytest.mark.timeout(120)
 def test_a_lost_account_is_reconnected_and_its_sync_resumes(page: Page, tmp_path: Path) -> None:
     with demo(tmp_path / "data", "--orders", "300", "--speed", "600") as address:
-        far = SANDBOXES[address]
+        sandbox = SANDBOXES[address]
         page.browser.get(address)
         page.shows("#accounts .badge", "connected")
         body = {"refreshToken": "Atzr|sandbox-1"}
-        httpx.post(f"{far}/_sandbox/revoke", json=body).raise_for_status()
+        httpx.post(f"{sandbox}/_sandbox/revoke", json=body).raise_for_status()
         page.press("Start sync")
         page.until(lambda: "lost" in page.text("#accounts .badge"), "The loss was not shown")
-        httpx.post(f"{far}/_sandbox/reset").raise_for_status()
+        httpx.post(f"{sandbox}/_sandbox/reset").raise_for_status()
         page.click("#accounts button", "Connect again")
         page.click("#connect button", "Connect")
         page.shows("#headline", "Complete")
@@ -181,20 +181,20 @@ def test_claims_are_shown_with_the_totals_of_the_api_and_with_their_evidence(
 ) -> None:
     with demo(tmp_path / "data", "--orders", "300", "--speed", "600") as address:
         page.browser.get(address)
-        page.until(lambda: "Nothing has been synced yet" in page.text("#totals"), "Not said")
+        page.until(lambda: "Nothing has been synced yet" in page.text("#totals"), "Not shown")
         assert not page.text("#claims-list")
         page.press("Start sync")
         page.shows("#headline", "Complete")
         page.until(lambda: bool(page.text("#claims tbody")), "No claim was shown")
 
-        found = httpx.get(f"{address}/api/recoveries").json()
-        sums = [row for row in found["totals"] if row["currency"]]
+        claims = httpx.get(f"{address}/api/recoveries").json()
+        sums = [row for row in claims["totals"] if row["currency"]]
         assert sums
         for row in sums:
             amount = page.text(f"[data-currency={row['currency']}] .{row['status']} .amount")
             assert amount == f"{Decimal(row['amount']):,.2f}"
 
-        claim = found["recoveries"][0]
+        claim = claims["recoveries"][0]
         body = f"[data-claim={claim['id']}]"
         assert claim["title"] in page.text(f"{body} th")
         page.browser.find_element(By.CSS_SELECTOR, f"{body} .details").click()

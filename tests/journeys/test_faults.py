@@ -1,6 +1,6 @@
-"""Every fault that the sandbox knows: a sync ends in complete data, or says what is missing.
+"""Every fault of the sandbox: a sync stores complete data, or says what is missing.
 
-FAULT_SEEDS=20 runs more of them than the suite has time for."""
+FAULT_SEEDS=20 tries twenty sellers for each fault."""
 
 import os
 import re
@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from connectors import amazon_sandbox as amazon
-from tests.journeys.test_amazon import far_side
+from tests.journeys.test_amazon import local_sandbox
 from tests.serving import User, serve
 
 pytestmark = pytest.mark.anyio
@@ -37,14 +37,14 @@ ALONE: dict[str, Any] = {
 }
 MIXED = {name: share / 2 for name, share in ALONE.items() if isinstance(share, float)}
 FAULTS = {**{name: {name: value} for name, value in ALONE.items()}, "mixed": MIXED}
-HONEST = {"partial", "failed", "unknown", "in_progress", "pending"}
+NOT_COMPLETE = {"partial", "failed", "unknown", "in_progress", "pending"}
 
 
-async def landed(ann: User, status: dict[str, Any]) -> dict[str, set[str]]:
-    """Their ids; of a preview of fees without the minute when it was made."""
-    names = [each["name"] for each in status["datasets"] if each["name"] != "claims"]
+async def stored_ids(ann: User, status: dict[str, Any]) -> dict[str, set[str]]:
+    """The ids of the stored records; of a fee preview, without the minute when it was made."""
+    names = [item["name"] for item in status["datasets"] if item["name"] != "claims"]
     return {
-        name: {re.sub(r"T\d\d:\d\d/", "/", each["id"]) for each in await ann.records(name)}
+        name: {re.sub(r"T\d\d:\d\d/", "/", record["id"]) for record in await ann.records(name)}
         for name in names
     }
 
@@ -57,32 +57,32 @@ def seed(request: pytest.FixtureRequest) -> int:
 
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("fault", FAULTS)
-async def test_nothing_is_missing_under_complete(fault: str, seed: int, tmp_path: Path) -> None:
+async def test_a_complete_dataset_has_every_record(fault: str, seed: int, tmp_path: Path) -> None:
     async with (
-        far_side(orders=ORDERS, seed=seed, speed=SPEED) as url,
+        local_sandbox(orders=ORDERS, seed=seed, speed=SPEED) as url,
         serve(tmp_path, None, **amazon.environ(url)) as service,
-        httpx.AsyncClient(base_url=url, timeout=30) as door,
+        httpx.AsyncClient(base_url=url, timeout=30) as control,
     ):
-        calm, stormy = service.user("calm"), service.user("stormy")
+        unharmed, harmed = service.user("unharmed"), service.user("harmed")
         body = amazon.connection(seed, ORDERS)
-        for user in (calm, stormy):
+        for user in (unharmed, harmed):
             await user.connect(**body, skipHistoricalSync=True)
-        whole = await calm.until(await calm.start(), seconds=60)
-        everything = await landed(calm, whole)
-        assert (await door.post("/_sandbox/reset")).status_code == 200
-        assert (await door.post("/_sandbox/faults", json=FAULTS[fault])).status_code == 200
-        told = await stormy.until(await stormy.start(), seconds=120)
-        found = await landed(stormy, told)
-        assert told["status"] in ("complete", "failed", "paused"), told
-        if told["status"] != "complete":
-            assert told["error"]["message"]
-        for dataset in told["datasets"]:
+        whole = await unharmed.until(await unharmed.start(), seconds=60)
+        everything = await stored_ids(unharmed, whole)
+        assert (await control.post("/_sandbox/reset")).status_code == 200
+        assert (await control.post("/_sandbox/faults", json=FAULTS[fault])).status_code == 200
+        done = await harmed.until(await harmed.start(), seconds=120)
+        stored = await stored_ids(harmed, done)
+        assert done["status"] in ("complete", "failed", "paused"), done
+        if done["status"] != "complete":
+            assert done["error"]["message"]
+        for dataset in done["datasets"]:
             name, status = dataset["name"], dataset["status"]
             if name == "claims":
                 continue
             if status == "complete":
-                missing = everything[name] - found[name]
+                missing = everything[name] - stored[name]
                 assert not missing, f"{name} is complete, but lacks {len(missing)} records"
             else:
-                assert status in HONEST
-                assert dataset["error"] or dataset["failed"] or told["status"] != "complete"
+                assert status in NOT_COMPLETE
+                assert dataset["error"] or dataset["failed"] or done["status"] != "complete"

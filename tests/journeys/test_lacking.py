@@ -1,4 +1,4 @@
-"""Accounts that lack Fulfillment by Amazon, or a role: connected, read, and informed once."""
+"""Accounts without Fulfillment by Amazon, or without a role, are read, with one warning each."""
 
 from pathlib import Path
 
@@ -23,7 +23,7 @@ REFUSALS = {
 }
 
 
-async def test_what_an_account_lacks_is_said_once_and_the_rest_is_read(tmp_path: Path) -> None:
+async def test_a_missing_feature_is_named_once_and_the_rest_is_read(tmp_path: Path) -> None:
     whole = amazon.create_app(amazon.Settings(orders=50, speed=3000))
 
     async def lacking(scope: Scope, receive: Receive, send: Send) -> None:
@@ -32,11 +32,11 @@ async def test_what_an_account_lacks_is_said_once_and_the_rest_is_read(tmp_path:
         else:
             await whole(scope, receive, send)
 
-    async with served(lacking) as url, connected(tmp_path, url, 50) as (_, ann, _door):
+    async with served(lacking) as url, connected(tmp_path, url, 50) as (_, ann, _):
         done = await ann.whole_sync(datasets=["orders", "inventory", "transactions"])
-        outcomes = {each["name"]: (each["status"], each["processed"]) for each in done["datasets"]}
+        outcomes = {item["name"]: (item["status"], item["processed"]) for item in done["datasets"]}
         assert outcomes["inventory"] == ("complete", 0)
         assert outcomes["orders"] == ("complete", 50)
-        said = str(done["warnings"])
-        assert said.count("do not use Fulfillment by Amazon") == 1
-        assert said.count("lacks the role Selling Partner Insights") == 1
+        warnings = str(done["warnings"])
+        assert warnings.count("do not use Fulfillment by Amazon") == 1
+        assert warnings.count("lacks the role Selling Partner Insights") == 1

@@ -1,4 +1,4 @@
-"""How the process begins and how it ends."""
+"""How the process starts, refuses to start, and stops."""
 
 import sqlite3
 import subprocess
@@ -20,14 +20,14 @@ STREAMS = 100
 
 
 @pytest.mark.timeout(90)
-async def test_sigterm_ends_a_hundred_streams_in_order_and_the_sync_goes_on_next_time(
+async def test_sigterm_ends_a_hundred_streams_cleanly_and_the_sync_continues_after_a_restart(
     tmp_path: Path, free_port: Callable[[], int]
 ) -> None:
     port = free_port()
     headers = {"Authorization": f"Bearer {token()}"}
     limits = httpx.Limits(max_connections=STREAMS + 10)
-    with service(tmp_path, port, DEMO_PAUSE="0.1", DEMO_PAGE="2") as near:
-        async with httpx.AsyncClient(base_url=near.url, headers=headers, limits=limits) as client:
+    with service(tmp_path, port, DEMO_PAUSE="0.1", DEMO_PAGE="2") as server:
+        async with httpx.AsyncClient(base_url=server.url, headers=headers, limits=limits) as client:
             ann = User(client)
             await ann.connect()
             sync_id = await ann.start()
@@ -36,14 +36,14 @@ async def test_sigterm_ends_a_hundred_streams_in_order_and_the_sync_goes_on_next
                 for _ in range(STREAMS):
                     group.start_soon(_follow, client, sync_id, ended)
                 await ann.until_processed(sync_id, "orders", 10)
-                exit_code = await anyio.to_thread.run_sync(near.terminate, 5.0)
+                exit_code = await anyio.to_thread.run_sync(server.terminate, 5.0)
     assert exit_code == 0
-    assert len(ended) == STREAMS, "every stream ended by its last chunk, none was cut"
+    assert len(ended) == STREAMS, "every stream ended cleanly, none was cut off"
     assert all(last.startswith("retry: ") for last in ended)
     for word in ("error", "Traceback", "warning"):
-        assert word not in near.log
-    with service(tmp_path, port) as near:
-        async with httpx.AsyncClient(base_url=near.url, headers=headers) as client:
+        assert word not in server.log
+    with service(tmp_path, port) as server:
+        async with httpx.AsyncClient(base_url=server.url, headers=headers) as client:
             done = await User(client).until(sync_id)
             assert (done["status"], done["attempt"], done["ordersProcessed"]) == (
                 "complete",
@@ -60,7 +60,7 @@ async def _follow(client: httpx.AsyncClient, sync_id: str, ended: list[str]) -> 
 
 
 def _refusal(*command: str, **environ: str) -> str:
-    """What a start that fails says; it must be one sentence, not a trace."""
+    """The error of a start that fails: one sentence, not a traceback."""
     done = subprocess.run(
         [sys.executable, "-m", "service", *command],
         cwd=ROOT,
@@ -84,23 +84,23 @@ def _environ(folder: Path) -> dict[str, str]:
     }
 
 
-def test_without_secrets_it_says_what_to_set() -> None:
-    said = _refusal("serve")
-    assert "AUTH_SECRET" in said and "SECRETS_KEYS" in said and "AUTH_MODE=demo" in said
+def test_missing_secrets_are_named() -> None:
+    error = _refusal("serve")
+    assert "AUTH_SECRET" in error and "SECRETS_KEYS" in error and "AUTH_MODE=demo" in error
 
 
 def test_a_malformed_key_is_named(tmp_path: Path) -> None:
     assert "SECRETS_KEYS" in _refusal("serve", **{**_environ(tmp_path), "SECRETS_KEYS": "short"})
 
 
-def test_a_jwks_that_is_none_is_named_and_one_that_is_changes_no_other_refusal(
+def test_an_invalid_jwks_is_named_and_a_valid_one_hides_no_other_error(
     tmp_path: Path,
 ) -> None:
     path = tmp_path / "jwks.json"
     path.write_text("{}")
     environ = {**_environ(tmp_path), "AUTH_JWKS": str(path)}
-    said = _refusal("serve", **environ)
-    assert "AUTH_JWKS" in said and str(path) in said
+    error = _refusal("serve", **environ)
+    assert "AUTH_JWKS" in error and str(path) in error
     path.write_bytes(jwks(ec()))
     (tmp_path / "file").touch()
     elsewhere = f"sqlite:///{tmp_path / 'file' / 'data' / 'sync.db'}"
@@ -108,14 +108,14 @@ def test_a_jwks_that_is_none_is_named_and_one_that_is_changes_no_other_refusal(
 
 
 def test_demo_mode_refuses_a_public_address(tmp_path: Path) -> None:
-    said = _refusal("demo", "--host", "0.0.0.0", "--port", "0", "--data", str(tmp_path / "data"))
-    assert "loopback" in said
+    error = _refusal("demo", "--host", "0.0.0.0", "--port", "0", "--data", str(tmp_path / "data"))
+    assert "loopback" in error
     assert not (tmp_path / "data").exists(), "nothing was written"
     environ = {**_environ(tmp_path), "AUTH_MODE": "demo", "HOST": "0.0.0.0"}
     assert "loopback" in _refusal("serve", **environ)
 
 
-def test_a_database_of_a_newer_schema_is_left_alone(tmp_path: Path) -> None:
+def test_a_database_of_a_newer_schema_is_not_changed(tmp_path: Path) -> None:
     database = sqlite3.connect(tmp_path / "sync.db")
     database.execute("CREATE TABLE alembic_version (version_num TEXT)")
     database.execute("INSERT INTO alembic_version VALUES ('9999')")
@@ -126,7 +126,7 @@ def test_a_database_of_a_newer_schema_is_left_alone(tmp_path: Path) -> None:
     assert (tmp_path / "sync.db").read_bytes() == before
 
 
-def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_database_is_named(tmp_path: Path) -> None:
     (tmp_path / "sync.db").write_text("This is a letter, not a database. " * 100)
     assert "database" in _refusal("serve", **_environ(tmp_path))
 
@@ -134,8 +134,8 @@ def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize("command", ["serve", "migrate", "rotate-keys"])
 def test_an_unusable_data_folder_is_named(tmp_path: Path, command: str) -> None:
     (tmp_path / "file").touch()
-    said = _refusal(command, **_environ(tmp_path / "file" / "data"))
-    assert str(tmp_path / "file" / "data") in said and "DATABASE_URL" in said
+    error = _refusal(command, **_environ(tmp_path / "file" / "data"))
+    assert str(tmp_path / "file" / "data") in error and "DATABASE_URL" in error
 
 
 @pytest.mark.parametrize(
@@ -160,8 +160,8 @@ def test_a_second_process_names_the_holder(
     tmp_path: Path, free_port: Callable[[], int], command: str
 ) -> None:
     with service(tmp_path, free_port()) as first:
-        said = _refusal(command, **_environ(tmp_path))
-        assert f"process {first.popen.pid}" in said
+        error = _refusal(command, **_environ(tmp_path))
+        assert f"process {first.popen.pid}" in error
 
 
 def test_a_port_in_use_is_named(tmp_path: Path, free_port: Callable[[], int]) -> None:
@@ -171,8 +171,8 @@ def test_a_port_in_use_is_named(tmp_path: Path, free_port: Callable[[], int]) ->
         assert f"127.0.0.1:{port}" in _refusal("serve", **environ)
 
 
-def _asked(url: str, path: str) -> httpx.Response:
-    """An answer of the sandbox there."""
+def _get(url: str, path: str) -> httpx.Response:
+    """An answer of the sandbox at this address."""
     form = {"grant_type": "refresh_token", "refresh_token": "Atzr|sandbox-1"}
     form |= {"client_id": "client", "client_secret": "secret"}
     token = httpx.post(f"{url}/auth/o2/token", data=form).json()["access_token"]
@@ -183,25 +183,25 @@ ACCOUNT = "/sellers/v1/marketplaceParticipations"
 
 
 @pytest.mark.parametrize("faults", ["error500=1", " error500 = 1.0 , ", '{"error500": 1}'])
-def test_the_sandbox_starts_in_the_weather_that_is_asked_for(
+def test_the_sandbox_starts_with_faults(
     tmp_path: Path, free_port: Callable[[], int], faults: str
 ) -> None:
-    with sandbox(tmp_path, free_port(), 0, 60, "--faults", faults) as far:
-        assert _asked(far.url, ACCOUNT).status_code == 500
-        httpx.post(far.url + "/_sandbox/faults", json={})
-        assert _asked(far.url, ACCOUNT).status_code == 200
-        httpx.post(far.url + "/_sandbox/reset")
-        assert _asked(far.url, ACCOUNT).status_code == 500
+    with sandbox(tmp_path, free_port(), 0, 60, "--faults", faults) as source:
+        assert _get(source.url, ACCOUNT).status_code == 500
+        httpx.post(source.url + "/_sandbox/faults", json={})
+        assert _get(source.url, ACCOUNT).status_code == 200
+        httpx.post(source.url + "/_sandbox/reset")
+        assert _get(source.url, ACCOUNT).status_code == 500
 
 
 def test_the_sandbox_can_be_static(tmp_path: Path, free_port: Callable[[], int]) -> None:
-    with sandbox(tmp_path, free_port(), 0, 60, "--static") as far:
-        assert "BestSellerStore" in _asked(far.url, ACCOUNT).text
-        assert "Could not match" in _asked(far.url, "/orders/2026-01-01/orders").text
+    with sandbox(tmp_path, free_port(), 0, 60, "--static") as source:
+        assert "BestSellerStore" in _get(source.url, ACCOUNT).text
+        assert "Could not match" in _get(source.url, "/orders/2026-01-01/orders").text
 
 
 @pytest.mark.parametrize(
-    ("faults", "said"),
+    ("faults", "error"),
     [
         ("eror500=1", "eror500"),
         ("error500=2", "<= 1.0"),
@@ -211,15 +211,15 @@ def test_the_sandbox_can_be_static(tmp_path: Path, free_port: Callable[[], int])
         ('{"quotas": {"getNothing": [1, 1]}}', "getNothing"),
     ],
 )
-def test_faults_that_make_no_sense_are_named(tmp_path: Path, faults: str, said: str) -> None:
-    told = _refusal("sandbox", "--port", "0", "--faults", faults)
-    assert said in told and "--faults" in told
+def test_invalid_faults_are_named(tmp_path: Path, faults: str, error: str) -> None:
+    output = _refusal("sandbox", "--port", "0", "--faults", faults)
+    assert error in output and "--faults" in output
     folder = tmp_path / "data"
-    told = _refusal("demo", "--port", "0", "--data", str(folder), "--faults", faults)
-    assert said in told and not folder.exists()
+    output = _refusal("demo", "--port", "0", "--data", str(folder), "--faults", faults)
+    assert error in output and not folder.exists()
 
 
-def test_the_commands_explain_themselves() -> None:
+def test_every_command_has_help() -> None:
     for command in ([], ["serve"], ["demo"], ["sandbox"], ["sync"], ["watch"], ["migrate"]):
         done = subprocess.run(
             [sys.executable, "-m", "service", *command, "--help"],

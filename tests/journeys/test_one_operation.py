@@ -1,4 +1,4 @@
-"""One operation of Amazon's misbehaves without end: one dataset is lost and says so, no sync is."""
+"""One operation of Amazon fails without end: one dataset is lost with a warning, no sync fails."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -28,15 +28,15 @@ REPORTS = "/reports/2021-06-30/reports"
 SPEED = 200.0
 PATIENCE = 120.0
 
+#: The n-th answer of the operation.
 Answer = Callable[[int], Response]
-"""The n-th answer of the operation."""
 
 
-def spoilt(app: ASGIApp, method: str, path: str, answer: Answer, calls: list[str]) -> ASGIApp:
-    """The sandbox, but for one operation. Its answers have no readable date: the clock of these
-    tests runs faster than that of the server, and the connector would follow the server's."""
+def hostile(app: ASGIApp, method: str, path: str, answer: Answer, calls: list[str]) -> ASGIApp:
+    """The sandbox with other answers for one operation. No answer has a valid date: the clock of
+    these tests runs faster than the clock of the server, which the connector would follow."""
 
-    async def spoil(scope: Scope, receive: Receive, send: Send) -> None:
+    async def dispatch(scope: Scope, receive: Receive, send: Send) -> None:
         async def undated(message: Message) -> None:
             if message["type"] == "http.response.start":
                 message = {**message, "headers": [*message["headers"], (b"date", b"unknown")]}
@@ -48,15 +48,15 @@ def spoilt(app: ASGIApp, method: str, path: str, answer: Answer, calls: list[str
         else:
             await app(scope, receive, undated)
 
-    return spoil
+    return dispatch
 
 
 async def synced(folder: Path, method: str, path: str, answer: Answer) -> tuple[Json, list[str]]:
-    """A sync to its end, and the calls of that operation."""
+    """Sync to the end; the status, and the calls of that operation."""
     clock, calls = FastClock(SPEED), list[str]()
     sandbox = amazon.create_app(amazon.Settings(orders=60, speed=100.0), clock)
     async with (
-        served(spoilt(sandbox, method, path, answer, calls)) as url,
+        served(hostile(sandbox, method, path, answer, calls)) as url,
         serve(folder, clock, SOURCE_PATIENCE=str(PATIENCE), **amazon.environ(url)) as service,
         httpx.AsyncClient(base_url=url),
     ):
@@ -66,7 +66,7 @@ async def synced(folder: Path, method: str, path: str, answer: Answer) -> tuple[
 
 
 def outcomes(status: Json) -> dict[str, str]:
-    return {each["name"]: each["status"] for each in status["datasets"]}
+    return {item["name"]: item["status"] for item in status["datasets"]}
 
 
 def error(status: int) -> Response:
@@ -74,22 +74,22 @@ def error(status: int) -> Response:
     return JSONResponse({"errors": errors}, status)
 
 
-async def test_an_operation_that_is_away_costs_its_dataset_alone(tmp_path: Path) -> None:
+async def test_an_operation_that_always_fails_costs_only_its_dataset(tmp_path: Path) -> None:
     done, calls = await synced(tmp_path, "GET", INVENTORY, lambda n: error(500))
-    found = outcomes(done)
+    statuses = outcomes(done)
     assert (done["status"], done["attempt"]) == ("complete", 1)
-    assert (found.pop("inventory"), set(found.values())) == ("failed", {"complete"})
+    assert (statuses.pop("inventory"), set(statuses.values())) == ("failed", {"complete"})
     [warning] = done["warnings"]
     assert "getInventorySummaries: HTTP 500" in str(warning)
-    assert len(calls) < 60, "pauses grow"
+    assert len(calls) < 60, "the pauses grow"
 
 
-async def test_reports_that_are_refused_without_end_cost_no_other_dataset(tmp_path: Path) -> None:
+async def test_reports_throttled_without_end_cost_no_other_dataset(tmp_path: Path) -> None:
     done, calls = await synced(tmp_path, "POST", REPORTS, lambda n: error(429))
-    found = outcomes(done)
+    statuses = outcomes(done)
     assert (done["status"], done["attempt"]) == ("complete", 1)
-    assert {found["inventory"], found["transactions"], found["shipments"]} == {"complete"}
-    assert {found["ledger"], found["reimbursements"], found["returns"]} == {"failed"}
+    assert {statuses["inventory"], statuses["transactions"], statuses["shipments"]} == {"complete"}
+    assert {statuses["ledger"], statuses["reimbursements"], statuses["returns"]} == {"failed"}
     assert took(done) < 2 * REFUSED_FOR + timedelta(seconds=PATIENCE + LONGEST_PAUSE)
     assert len(calls) < 40
 
@@ -110,11 +110,11 @@ ENDLESS: dict[str, tuple[str, Callable[[str], Any]]] = {
 
 
 @pytest.mark.parametrize("dataset", ENDLESS)
-async def test_pages_without_end_cost_their_dataset_alone(tmp_path: Path, dataset: str) -> None:
+async def test_pages_without_end_cost_only_their_dataset(tmp_path: Path, dataset: str) -> None:
     path, page = ENDLESS[dataset]
     done, calls = await synced(tmp_path, "GET", path, lambda n: JSONResponse(page(f"token-{n}")))
-    found = outcomes(done)
+    statuses = outcomes(done)
     assert done["status"] == "complete"
-    assert found[dataset] == ("partial" if dataset == "inventory" else "unknown")
+    assert statuses[dataset] == ("partial" if dataset == "inventory" else "unknown")
     assert "names further pages without end" in str(done["warnings"])
     assert len(calls) <= 6

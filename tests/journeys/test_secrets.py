@@ -1,4 +1,4 @@
-"""Nothing secret comes out of a real process: not by its log, an answer, an event or a fault."""
+"""A real process discloses no secret: not in its log, a response, an event or an error."""
 
 import re
 import sqlite3
@@ -14,38 +14,39 @@ from starlette.routing import Route
 from connectors import amazon_sandbox as amazon
 from service.api.routes import routes
 from tests.journeys.process import Process, service
-from tests.journeys.test_amazon import far_side
+from tests.journeys.test_amazon import local_sandbox
 from tests.service.api.issuer import rsa, signed
 from tests.serving import KEY, SECRET, Json, User, token
 
 pytestmark = pytest.mark.anyio
 
+#: Part of every secret that a client sends.
 MARK = "s3cr3t"
-"""It is part of whatever a client sends that nobody else should read."""
-TOKENS = re.compile(r"Atz[ar]\|")  # what Amazon's refresh and access tokens begin with
+#: The beginning of Amazon's refresh and access tokens.
+TOKENS = re.compile(r"Atz[ar]\|")
 GOOD = {"connector": "demo", "skipHistoricalSync": True}
 PARAMETERS = {"dataset": "orders", "connector": "amazon", "claim_id": "x"}
 
 
 class Listener:
-    """A client that keeps all that came back: heads, bodies, events."""
+    """A client that records everything it receives: heads, bodies, events."""
 
     def __init__(self, client: httpx.AsyncClient) -> None:
         self.client = client
-        self.heard: list[str] = []
+        self.received: list[str] = []
 
-    async def ask(self, method: str, path: str, **options: Any) -> httpx.Response:
+    async def request(self, method: str, path: str, **options: Any) -> httpx.Response:
         async with self.client.stream(method, path, **options) as answer:
             await answer.aread()
-        self.heard += [str(answer.headers), answer.text]
+        self.received += [str(answer.headers), answer.text]
         return answer
 
-    def everything(self, near: Process) -> str:
-        return "\n".join([*self.heard, near.log])
+    def everything(self, server: Process) -> str:
+        return "\n".join([*self.received, server.log])
 
 
 async def bad_tokens(ann: Listener) -> None:
-    """Tokens that are refused, wherever they stand."""
+    """Invalid tokens, in every place where a token may be."""
     bad = [
         f"{MARK}.{MARK}.{MARK}",
         token(MARK, exp=time.time() - 61),
@@ -53,20 +54,22 @@ async def bad_tokens(ann: Listener) -> None:
         token(MARK, tenant=MARK * 99),
         token()[:-9] + MARK,
     ]
-    for each in bad:
+    for invalid in bad:
         for headers in (
-            {"Authorization": f"Bearer {each}"},
-            {"Authorization": f"Basic {each}"},
-            {"Authorization": "", "Cookie": f"session={each}"},
+            {"Authorization": f"Bearer {invalid}"},
+            {"Authorization": f"Basic {invalid}"},
+            {"Authorization": "", "Cookie": f"session={invalid}"},
         ):
-            answer = await ann.ask("GET", "/api/connections", headers=headers)
+            answer = await ann.request("GET", "/api/connections", headers=headers)
             assert answer.status_code == 401
         for path in ("/api/sse/sync-progress/x", "/api/sse/syncs", "/web/app.js", "/nowhere"):
-            await ann.ask("GET", path, params={"ticket": each}, headers={"Authorization": ""})
+            await ann.request(
+                "GET", path, params={"ticket": invalid}, headers={"Authorization": ""}
+            )
 
 
 async def bad_bodies(ann: Listener) -> None:
-    """Bodies with a secret in the wrong place, or that are no JSON."""
+    """Bodies with a secret in the wrong place, and bodies that are not JSON."""
     connect, start = "/api/connections", "/api/sync/start"
     wrong: list[Json] = [
         {**GOOD, "refreshToken": MARK, "note": MARK},
@@ -82,9 +85,9 @@ async def bad_bodies(ann: Listener) -> None:
         {"refreshToken": MARK},
     ]
     for body in wrong:
-        assert (await ann.ask("POST", connect, json=body)).status_code == 422
+        assert (await ann.request("POST", connect, json=body)).status_code == 422
     for field in ("since", "until", "datasets", "onConflict", "nope"):
-        assert (await ann.ask("POST", start, json={field: MARK})).status_code == 422
+        assert (await ann.request("POST", start, json={field: MARK})).status_code == 422
     whole = f'{{"connector": "demo", "refreshToken": "{MARK}"}}'.encode()
     for raw in (
         whole[:-1],
@@ -93,25 +96,25 @@ async def bad_bodies(ann: Listener) -> None:
         whole.replace(b'"demo"', b"demo"),
         b"\xff" + whole,
     ):
-        assert (await ann.ask("POST", connect, content=raw)).status_code == 400
-    assert (await ann.ask("POST", connect, content=whole + b" " * 2**20)).status_code == 413
-    await ann.ask("PUT", "/api/costs", content=whole)
-    await ann.ask("POST", "/api/sse/ticket", json={"syncId": "x", "ticket": MARK})
+        assert (await ann.request("POST", connect, content=raw)).status_code == 400
+    assert (await ann.request("POST", connect, content=whole + b" " * 2**20)).status_code == 413
+    await ann.request("PUT", "/api/costs", content=whole)
+    await ann.request("POST", "/api/sse/ticket", json={"syncId": "x", "ticket": MARK})
 
 
 async def consent(ann: Listener) -> None:
-    """The far side's answer is good for a refresh token: it must be as secret."""
-    begun = await ann.ask("GET", "/api/connections/amazon/authorize?region=NA")
+    """The code of a consent can be exchanged for a refresh token, so it is as secret."""
+    begun = await ann.request("GET", "/api/connections/amazon/authorize?region=NA")
     state = httpx.URL(begun.headers["location"]).params["state"]
     for query in ({"state": state, "spapi_oauth_code": MARK}, {"state": MARK, "code": MARK}):
-        answer = await ann.ask("GET", "/api/connections/amazon/callback", params=query)
+        answer = await ann.request("GET", "/api/connections/amazon/callback", params=query)
         assert answer.status_code == 422
 
 
 async def whole_life(ann: Listener, seller: Json) -> str:
-    """Connected, synced, followed by ticket, looked at from every side. The ticket is returned."""
+    """Connect, sync, follow by ticket, and call every GET endpoint; the ticket."""
     body = {**seller, "skipHistoricalSync": True}
-    connection = await ann.ask("POST", "/api/connections", json=body)
+    connection = await ann.request("POST", "/api/connections", json=body)
     assert connection.status_code == 201, connection.text
     user = User(ann.client)
     sync_id = await user.start()
@@ -119,44 +122,46 @@ async def whole_life(ann: Listener, seller: Json) -> str:
     ticket: str = answer.json()["ticket"]
     path = f"/api/sse/sync-progress/{sync_id}"
     nobody = {"Authorization": ""}
-    stream = await ann.ask("GET", path, params={"ticket": ticket}, headers=nobody, timeout=60)
+    stream = await ann.request("GET", path, params={"ticket": ticket}, headers=nobody, timeout=60)
     assert "event: complete" in stream.text
-    refused = await ann.ask("GET", path, params={"ticket": f"{ticket}{MARK}"}, headers=nobody)
+    refused = await ann.request("GET", path, params={"ticket": f"{ticket}{MARK}"}, headers=nobody)
     assert refused.status_code == 401
-    await ann.ask("GET", "/api/sse/syncs", params={"ticket": ticket}, headers=nobody)
+    await ann.request("GET", "/api/sse/syncs", params={"ticket": ticket}, headers=nobody)
     ids = {"sync_id": sync_id, "connection_id": connection.json()["id"], **PARAMETERS}
     for route in routes:
         if isinstance(route, Route) and "GET" in (route.methods or ()) and "sse" not in route.path:
-            await ann.ask("GET", route.path.format_map(ids))
+            await ann.request("GET", route.path.format_map(ids))
     return ticket
 
 
 async def faults(ann: Listener, folder: Path) -> None:
-    """Exceptions that nobody foresaw, with secrets in the locals of every frame."""
+    """Unexpected exceptions, with secrets in the local variables of every frame."""
     with sqlite3.connect(folder / "sync.db") as database:
         database.execute("ALTER TABLE records RENAME TO elsewhere")
     failed = await User(ann.client).whole_sync()
-    ann.heard.append(str(failed))
+    ann.received.append(str(failed))
     assert (failed["status"], failed["error"]["code"]) == ("failed", "internal_error")
     with sqlite3.connect(folder / "sync.db") as database:
         database.execute("ALTER TABLE connections RENAME TO nowhere")
     database.close()
-    answer = await ann.ask("POST", "/api/connections", json={**GOOD, "refreshToken": MARK})
+    answer = await ann.request("POST", "/api/connections", json={**GOOD, "refreshToken": MARK})
     assert answer.status_code == 500
     for params in ({"ticket": MARK}, {"cursor": MARK}):
-        assert (await ann.ask("GET", "/api/connections", params=params)).status_code == 500
+        assert (await ann.request("GET", "/api/connections", params=params)).status_code == 500
 
 
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("form", ["json", "console"])
-async def test_no_secret_comes_out_of_a_real_process(
+async def test_a_real_process_discloses_no_secret(
     tmp_path: Path, free_port: Callable[[], int], form: str
 ) -> None:
-    async with far_side(orders=20, speed=3000) as url:
+    async with local_sandbox(orders=20, speed=3000) as url:
         environ = {**amazon.environ(url), "AMAZON_CLIENT_SECRET": f"{MARK}-of-the-application"}
-        with service(tmp_path, free_port(), LOG_LEVEL="debug", LOG_FORMAT=form, **environ) as near:
+        with service(
+            tmp_path, free_port(), LOG_LEVEL="debug", LOG_FORMAT=form, **environ
+        ) as server:
             headers = {"Authorization": f"Bearer {token('ann', note=MARK)}"}
-            async with httpx.AsyncClient(base_url=near.url, headers=headers) as client:
+            async with httpx.AsyncClient(base_url=server.url, headers=headers) as client:
                 ann = Listener(client)
                 await bad_tokens(ann)
                 await bad_bodies(ann)
@@ -164,9 +169,9 @@ async def test_no_secret_comes_out_of_a_real_process(
                 ticket = await whole_life(ann, amazon.connection(1, 20))
                 at_rest = b"".join(path.read_bytes() for path in tmp_path.glob("sync.db*"))
                 await faults(ann, tmp_path)
-            assert near.terminate(10) == 0
-            out = ann.everything(near)
-    assert out.count("Traceback") >= 3, "the faults are in the log"
+            assert server.terminate(10) == 0
+            out = ann.everything(server)
+    assert out.count("Traceback") >= 3, "the errors are in the log"
     assert len(out) > 20_000
     bearer = headers["Authorization"].removeprefix("Bearer ")
     for secret in (MARK, SECRET, KEY, bearer, bearer.rpartition(".")[2], ticket, ticket[-40:]):

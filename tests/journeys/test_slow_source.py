@@ -1,4 +1,4 @@
-"""Connecting while the source answers slowly: an answer in bounded time, and nothing kept."""
+"""Connecting while the source answers slowly ends in bounded time and stores nothing."""
 
 import re
 from collections.abc import Awaitable, Callable
@@ -21,13 +21,13 @@ TOKEN = b'{"access_token":"Atza|1","refresh_token":"Atzr|1","expires_in":3600}'
 Slow = Callable[[ServerConnection], Awaitable[None]]
 
 
-async def trickles(far: ServerConnection) -> None:
-    await far.send(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
-    await far.trickle(b"x" * 100_000, 0.02)
+async def trickles(source: ServerConnection) -> None:
+    await source.send(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
+    await source.trickle(b"x" * 100_000, 0.02)
 
 
-async def throttles(far: ServerConnection) -> None:
-    await far.reply(b"{}", b"503 Service Unavailable", b"Retry-After: 120")
+async def throttles(source: ServerConnection) -> None:
+    await source.reply(b"{}", b"503 Service Unavailable", b"Retry-After: 120")
 
 
 @pytest.mark.parametrize("where", ["login", "call"])
@@ -38,11 +38,11 @@ async def test_connecting_ends_in_bounded_time(
     monkeypatch.setattr(connections, "ANSWERS_WITHIN", 1.0)
     monkeypatch.setattr(calls, "SLOW", 0.1)
 
-    async def answer(line: bytes, far: ServerConnection) -> None:
+    async def answer(line: bytes, source: ServerConnection) -> None:
         if where == "call" and line.startswith(LOGIN):
-            await far.reply(TOKEN)
+            await source.reply(TOKEN)
         else:
-            await slow(far)
+            await slow(source)
 
     async with (
         listening(answer) as url,
@@ -61,8 +61,8 @@ async def test_a_consent_ends_in_bounded_time(
 ) -> None:
     monkeypatch.setattr(connections, "ANSWERS_WITHIN", 1.0)
 
-    async def answer(line: bytes, far: ServerConnection) -> None:
-        await trickles(far)
+    async def answer(line: bytes, source: ServerConnection) -> None:
+        await trickles(source)
 
     async with (
         listening(answer) as url,

@@ -1,4 +1,4 @@
-"""A client that stops reading a stream, as a laptop does that falls asleep, and then hangs up."""
+"""A client that stops reading a stream, like a sleeping laptop, and then disconnects."""
 
 import socket
 from collections.abc import Callable
@@ -15,8 +15,8 @@ from tests.serving import User, token
 
 pytestmark = pytest.mark.anyio
 
-MANY = {"DEMO_ORDERS": "3000", "DEMO_PAGE": "10", "DEMO_PAUSE": "0.001"}
-"""More bytes of events than all buffers between the service and a client can hold."""
+MANY_EVENTS = {"DEMO_ORDERS": "3000", "DEMO_PAGE": "10", "DEMO_PAUSE": "0.001"}
+"""More bytes of events than all buffers between the service and a client hold."""
 
 
 @pytest.mark.timeout(120)
@@ -24,25 +24,25 @@ async def test_a_stream_that_is_not_read_and_then_closed_does_not_hang_the_servi
     tmp_path: Path, free_port: Callable[[], int]
 ) -> None:
     headers = {"Authorization": f"Bearer {token()}"}
-    with service(tmp_path, free_port(), **MANY) as near, ExitStack() as stack:
-        async with httpx.AsyncClient(base_url=near.url, headers=headers, timeout=20) as client:
+    with service(tmp_path, free_port(), **MANY_EVENTS) as server, ExitStack() as stack:
+        async with httpx.AsyncClient(base_url=server.url, headers=headers, timeout=20) as client:
             ann = User(client)
             await ann.connect()
             sync_id = await ann.start()
             paths = [f"/api/sse/sync-progress/{sync_id}", "/api/sse/syncs"] * 2
-            stalled = [stack.enter_context(_unread(near.url, path)) for path in paths]
+            stalled = [stack.enter_context(_unread(server.url, path)) for path in paths]
             await ann.until(sync_id, seconds=60)
-            for each in stalled:
-                each.close()
+            for client_socket in stalled:
+                client_socket.close()
             for _ in range(20):
                 assert (await client.get("/healthz")).status_code == 200
-        assert near.terminate(20) == 0
+        assert server.terminate(20) == 0
     for word in ("error", "Traceback", "warning"):
-        assert word not in near.log
+        assert word not in server.log
 
 
 def _unread(url: str, path: str) -> socket.socket:
-    """A stream of which only the first bytes are read."""
+    """Open a stream and read only its first bytes."""
     address = urlsplit(url)
     client = socket.socket()
     client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)

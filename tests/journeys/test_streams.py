@@ -1,4 +1,4 @@
-"""The three kinds of clients that follow a sync: a browser's EventSource, curl, and httpx-sse."""
+"""Three clients that follow a sync: a browser's EventSource, curl, and httpx-sse."""
 
 import asyncio
 import shutil
@@ -27,8 +27,8 @@ for (const kind of ['progress', 'complete', 'failed', 'cancelled', 'paused', 're
 """
 
 
-class Way:
-    """A TCP way to the service that can be cut, as a train in a tunnel cuts it."""
+class Relay:
+    """A TCP relay to the service whose connections can be cut, as by a train in a tunnel."""
 
     def __init__(self, port: int) -> None:
         self._port = port
@@ -37,14 +37,14 @@ class Way:
 
     async def carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
-        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._port)
-        ends = {writer.transport, far_writer.transport}
+        server_reader, server_writer = await asyncio.open_connection("127.0.0.1", self._port)
+        ends = {writer.transport, server_writer.transport}
         self._open |= ends
         try:
             with suppress(ConnectionError):
                 async with anyio.create_task_group() as group:
-                    group.start_soon(_pump, reader, far_writer, group.cancel_scope)
-                    group.start_soon(_pump, far_reader, writer, group.cancel_scope)
+                    group.start_soon(_pump, reader, server_writer, group.cancel_scope)
+                    group.start_soon(_pump, server_reader, writer, group.cancel_scope)
         finally:
             self._open -= ends
             for end in ends:
@@ -66,65 +66,65 @@ async def _pump(
 
 
 @asynccontextmanager
-async def way_to(port: int) -> AsyncIterator[tuple[str, Way]]:
-    way = Way(port)
-    server = await asyncio.start_server(way.carry, "127.0.0.1", 0)
+async def relay_to(port: int) -> AsyncIterator[tuple[str, Relay]]:
+    relay = Relay(port)
+    server = await asyncio.start_server(relay.carry, "127.0.0.1", 0)
     async with server:
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", way
-        way.cut()
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", relay
+        relay.cut()
 
 
 @pytest.mark.timeout(120)
-async def test_event_source_survives_a_cut_and_stops_after_the_end(
+async def test_event_source_reconnects_after_a_cut_and_stops_after_the_end(
     tmp_path: Path, free_port: Callable[[], int]
 ) -> None:
     port = free_port()
     demo = {"AUTH_MODE": "demo", "DEMO_PAUSE": "0.25", "DEMO_PAGE": "10"}
-    with service(tmp_path, port, **demo) as near, chromium(tmp_path / "profile") as chrome:
-        async with way_to(port) as (url, way), httpx.AsyncClient(base_url=near.url) as client:
+    with service(tmp_path, port, **demo) as server, chromium(tmp_path / "profile") as chrome:
+        async with relay_to(port) as (url, relay), httpx.AsyncClient(base_url=server.url) as client:
             user = User(client)
             await user.connect()
             await to_thread.run_sync(chrome.get, url + "/healthz")
             sync_id = await user.start()
             await _script(chrome, FOLLOW, sync_id)
             await _until(chrome, "return seen.length > 3")
-            before = way.connections
-            way.cut()
+            before = relay.connections
+            relay.cut()
             done = await user.until(sync_id, seconds=60)
-            # The stream ends; the browser asks once more, is told 204, and stops asking.
+            # The stream ends; the browser reconnects once, receives 204, and stops.
             await _until(chrome, "return source.readyState === EventSource.CLOSED")
             seen: list[list[str]] = await _script(chrome, "return seen")
     versions = [int(number) for _, number, _ in seen]
-    assert way.connections > before, "it came back after the cut"
+    assert relay.connections > before, "it reconnected after the cut"
     assert versions == sorted(set(versions)), "no event twice, none out of order"
     assert [kind for kind, _, _ in seen].count("complete") == 1
     assert seen[-1][0] == "complete" and versions[-1] == done["version"]
-    assert "reset" not in [kind for kind, _, _ in seen], "its Last-Event-ID was known"
+    assert "reset" not in [kind for kind, _, _ in seen], "the service knew its Last-Event-ID"
 
 
-async def test_curl_reads_a_stream_to_its_end_and_is_told_when_there_is_no_more(
+async def test_curl_reads_a_stream_to_its_end_and_gets_204_after_it(
     tmp_path: Path,
 ) -> None:
     if not (curl := shutil.which("curl")):
         pytest.skip("curl is not installed")
-    async with serve(tmp_path, DEMO_PAUSE="0.05") as near:
-        ann = near.user()
+    async with serve(tmp_path, DEMO_PAUSE="0.05") as service:
+        ann = service.user()
         await ann.connect()
         sync_id = await ann.start()
-        address = f"{near.url}/api/sse/sync-progress/{sync_id}"
+        address = f"{service.url}/api/sse/sync-progress/{sync_id}"
         command = [curl, "-sN", "-w", "%{http_code}", "-H", f"Authorization: Bearer {token()}"]
         stream = (await anyio.run_process([*command, address])).stdout.decode()
         done = await ann.status(sync_id)
         blocks = stream.split("\n\n")
         assert blocks[0] == "retry: 3000" and blocks[-1] == "200"
         assert blocks[-2].startswith(f"id: {done['version']}\nevent: complete\ndata: ")
-        known = ["-H", f"Last-Event-ID: {done['version']}"]
-        assert (await anyio.run_process([*command, *known, address])).stdout == b"204"
+        last_event = ["-H", f"Last-Event-ID: {done['version']}"]
+        assert (await anyio.run_process([*command, *last_event, address])).stdout == b"204"
 
 
-async def test_httpx_sse_goes_on_after_the_last_event_it_saw(tmp_path: Path) -> None:
-    async with serve(tmp_path, DEMO_PAUSE="0.05", DEMO_PAGE="25") as near:
-        ann = near.user()
+async def test_httpx_sse_continues_after_its_last_event(tmp_path: Path) -> None:
+    async with serve(tmp_path, DEMO_PAUSE="0.05", DEMO_PAGE="25") as service:
+        ann = service.user()
         await ann.connect()
         sync_id = await ann.start()
         first = []
