@@ -56,7 +56,7 @@ class Authenticator:
             yield
 
     async def identify(self, request: HTTPConnection) -> Identity:
-        """Raises Unauthenticated or Forbidden; AuthUnavailable if keys cannot be fetched now."""
+        """Raises Unauthenticated or Forbidden, or AuthUnavailable if keys cannot be fetched now."""
         if request.scope["path"].startswith(STREAM) and "ticket" in request.query_params:
             return self._identify_by_ticket(request, request.query_params["ticket"])
         if self.demo:

@@ -27,17 +27,17 @@ log = structlog.get_logger()
 class Limits(msgspec.Struct, frozen=True):
     """Limits of one server. Times are in seconds. A connection over a limit is closed."""
 
-    #: For a complete head, from the start of the connection, the previous response, or the first
-    #: byte of the head.
+    #: Time for a complete head, from the start of the connection, the previous response, or the
+    #: first byte of the head.
     head: float = 15.0
-    #: Without a byte between two requests.
+    #: Time without a byte between two requests.
     idle: float = 5.0
-    #: Period over which the rate is measured: the longest time without a byte of an expected body
-    #: or of a response that is being sent (events of a stream included).
+    #: Period over which `rate` is measured. Also the longest time without a byte of an expected
+    #: body or of a response that is being sent, such as the events of a stream.
     window: float = 30.0
     #: Minimum bytes per second of a body, and of a response that the client reads slowly.
     rate: float = 1024.0
-    #: Between two checks.
+    #: Time between two checks.
     tick: float = 1.0
     #: Maximum open connections. Further ones get a 503 response.
     connections: int = MAX_CONNECTIONS
