@@ -242,7 +242,7 @@ def run(function: Callable[..., Any], *args: Any) -> None:
 
 
 def sandbox_app(module: ModuleType, faults: str, **settings: object) -> ASGIApp:
-    """The application of a sandbox with the given faults."""
+    """Create the application of a sandbox with these faults."""
     try:
         sandbox_settings = module.Settings(faults=module.read_faults(faults), **settings)
     except ValueError as error:

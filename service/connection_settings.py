@@ -50,12 +50,12 @@ class SettingsType:
     @cached_property
     def public_struct(self) -> type[msgspec.Struct]:
         """The public fields alone, with which a consent starts."""
-        return self._part(self.public)
+        return self._substruct(self.public)
 
     @cached_property
     def secret_struct(self) -> type[msgspec.Struct]:
         """The secret fields alone, which a reconnect replaces."""
-        return self._part(self.secret)
+        return self._substruct(self.secret)
 
     def split(self, settings: ConnectionSettings) -> tuple[Values, Values]:
         """The public and the secret values."""
@@ -76,7 +76,7 @@ class SettingsType:
         """The values that distinguish accounts with the same id, as one comparable text."""
         return encode({name: public[name] for name in self._separating})
 
-    def _part(self, names: tuple[str, ...]) -> type[msgspec.Struct]:
+    def _substruct(self, names: tuple[str, ...]) -> type[msgspec.Struct]:
         fields = [self._fields[name] for name in names]
         return msgspec.defstruct(
             self.struct.__name__,

@@ -267,8 +267,8 @@ class Connections:
         return Connection(stored.id, stored.connector, settings, learned, account_id)
 
     async def check(self, connection: Connection, waiting: Waiting) -> bool:
-        """Check the account at the source, unless it was checked within the last hour. False while
-        it is unknown whether these credentials belong to the connected account.
+        """Check the account at the source, unless it was checked within the last hour. Returns
+        False while it is unknown whether these credentials belong to the connected account.
 
         Raises OtherAccount or AlreadyConnected, as `confirm_account` does."""
         stored = await self._store.one(connection.id)

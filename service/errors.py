@@ -228,7 +228,7 @@ class NotReady(ServiceError):
 
 
 class IllegalMove(ServiceError):
-    """The status of the sync does not allow this. Get its status first."""
+    """The status of the sync does not allow this action. Check the status first."""
 
     status, code, title = 409, "illegal_move", "Not allowed in this status"
 

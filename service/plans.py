@@ -38,8 +38,8 @@ class Plans:
 
 
 def read_plans(text: str) -> Mapping[str, Plan]:
-    """Read JSON like {"free": {"syncsPerDay": 3, "historyDays": 30, "concurrency": 1}}. Raises
-    StartupError if it is not valid."""
+    """Read plans from JSON like {"free": {"syncsPerDay": 3, "historyDays": 30, "concurrency": 1}}.
+    Raises StartupError if the JSON is not valid."""
     try:
         return msgspec.json.decode(text or "{}", type=dict[str, Plan])
     except ValueError as error:

@@ -278,7 +278,7 @@ def _why_needed(
     if any(ages[dataset.name] > STALE + dataset.lag for dataset in datasets):
         return "stale", f"The data is more than {STALE.days * 24} hours old."
     if any(age < -STALE for age in ages.values()):
-        return "stale", "The data was dated by a clock that was ahead."
+        return "stale", "The stored data has times in the future: a clock was ahead."
     return "up_to_date", "Everything was read within the last day."
 
 

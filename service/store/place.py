@@ -52,8 +52,8 @@ class Place:
             self._gone = False
             return
         text = (
-            f"{gone[0]} was deleted or replaced while the service runs. Nothing more is written. "
-            "Put the file back, or stop the service and start it again."
+            f"{gone[0]} was deleted or replaced while the service was running. Nothing more is "
+            "written. Put the file back, or stop the service and start it again."
         )
         if not self._gone:
             log.error("database_gone", reason=text)
@@ -139,7 +139,7 @@ def _lock_far_byte(handle: int, path: Path) -> None:
         fcntl.fcntl(handle, fcntl.F_OFD_SETLK, _FAR_BYTE)
     except OSError as error:
         if error.errno in (errno.EACCES, errno.EAGAIN):
-            raise _in_use(path, "another process, though not its lock file") from error
+            raise _in_use(path, "another process, which does not hold the lock file") from error
 
 
 def _in_use(path: Path, by: str) -> StartupError:

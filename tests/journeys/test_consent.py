@@ -84,7 +84,7 @@ async def test_a_seller_who_refuses_to_consent_gets_an_error(service: Serving) -
     ann = service.user()
     state = re.findall(r"[?&]state=([\w-]+)", (await ann.get(BEGIN)).headers["location"])[0]
     answer = await ann.get(f"/api/connections/amazon/callback?state={state}")
-    assert "the consent was not given" in problem(answer, 422, "connection_refused")["detail"]
+    assert "consent was not given" in problem(answer, 422, "connection_refused")["detail"]
 
 
 async def test_an_unknown_region_is_named(service: Serving) -> None:
