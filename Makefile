@@ -1,5 +1,5 @@
 # Every target creates the virtual environment that it needs.
-# Only relative paths below, so that a folder with spaces in its name works.
+# All paths are relative, so that a folder with spaces in its name works.
 
 # The Python for the environments: make run PYTHON=/usr/bin/python3.13
 PYTHON ?=
@@ -30,7 +30,7 @@ soak: MINUTES = 15
 soak: .venv-dev ## Load the service for MINUTES and watch its memory, descriptors and delays
 	@MINUTES=$(MINUTES) .venv-dev/bin/python -m tests.benchmarks.soak $(ARGS)
 
-hostile: .venv-dev ## Answer every operation with every hostile answer (the suite draws some of them)
+hostile: .venv-dev ## Answer every operation with every hostile answer (the suite samples them)
 	@HOSTILE=all .venv-dev/bin/python -m pytest -n $(WORKERS) tests/hostile $(ARGS)
 
 mutants: .venv-dev ## Change the core one expression at a time; 95 % must fail a test (ARGS="service/model.py")
@@ -52,7 +52,7 @@ lint: .venv-dev ## Check style, format and types
 
 # The locks are valid for every platform and Python of pyproject.toml. They contain no address: the
 # person who installs chooses the index. uv keeps locked versions unless --upgrade is given. Extras
-# stay in: without them pip would look for the newest `coverage[toml]` and miss its hash.
+# are kept: without them pip would look for the newest `coverage[toml]` and miss its hash.
 lock: ## Lock the dependencies again (ARGS="--upgrade" for the newest versions)
 	@$(find_python); \
 	tools=$$(mktemp -d); trap 'rm -rf "$$tools"' EXIT; \
@@ -64,7 +64,7 @@ lock: ## Lock the dependencies again (ARGS="--upgrade" for the newest versions)
 	compile --extra cli --extra scale --extra dev --constraints requirements.lock \
 		--output-file requirements-dev.lock $(ARGS); \
 	if grep -nE '://|^-' requirements.lock requirements-dev.lock; then \
-		echo 'An address or an option got into a lock; see above.' >&2; exit 1; fi
+		echo 'A lock contains an address or an option; see above.' >&2; exit 1; fi
 
 clean: ## Remove the environments and the files of tools (never your data)
 	rm -rf .venv .venv-dev build dist *.egg-info

@@ -114,7 +114,7 @@ def demo(
         click.echo(f"Local Selling API   {address(sandbox_bound)}  {details}")
         sys.stdout.flush()
 
-        async def both() -> None:
+        async def run_both() -> None:
             async with anyio.create_task_group() as group:
                 server = Server(app, None, signals=False)
                 group.start_soon(lambda: server.serve(sockets=[sandbox_bound]))
@@ -128,7 +128,7 @@ def demo(
                 await run_service(settings, bound, prepare)
                 server.should_exit = True
 
-        run(both)
+        run(run_both)
 
 
 @main.command()
@@ -176,7 +176,7 @@ def migrate() -> None:
 
 @main.command("rotate-keys")
 def rotate_keys() -> None:
-    """Encrypt all credentials with the newest of SECRETS_KEYS. Then old keys can be removed."""
+    """Encrypt all credentials with the newest of SECRETS_KEYS. Then remove the old keys."""
     with readable_errors():
         settings = read_settings(os.environ, connectors.names())
         configure_logs("warning", settings.log_format)
@@ -242,7 +242,7 @@ def run(function: Callable[..., Any], *args: Any) -> None:
 
 
 def sandbox_app(module: ModuleType, faults: str, **settings: object) -> ASGIApp:
-    """The application of a sandbox with the given faults."""
+    """Create the application of a sandbox with these faults."""
     try:
         sandbox_settings = module.Settings(faults=module.read_faults(faults), **settings)
     except ValueError as error:
@@ -252,7 +252,7 @@ def sandbox_app(module: ModuleType, faults: str, **settings: object) -> ASGIApp:
 
 
 def has_screen() -> bool:
-    """Whether a browser opens a window, and not in the terminal."""
+    """Whether a browser would open in a window, not in the terminal."""
     display = os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
     return bool(display) or sys.platform in ("darwin", "win32")
 
@@ -266,7 +266,7 @@ def _has_uvloop() -> bool:
 
 
 def demo_settings(host: str, data: Path, sandbox_url: str) -> Settings:
-    """Settings of demo mode with that sandbox. The key for credentials is stored with the data."""
+    """Settings of demo mode. The key that encrypts credentials is stored with the data."""
     environ: Mapping[str, str] = {
         "LOG_FORMAT": "console",
         "LOG_LEVEL": "warning",
@@ -295,7 +295,7 @@ def _demo_key(data: Path) -> str:
 
 
 async def connect_demo(parts: Parts, body: Json) -> None:
-    """Make the sandbox's seller the demo user's only connection, unless it is already."""
+    """Make the sandbox's seller the demo user's only connection, unless it already is."""
     actor = Actor(DEMO_USER, DEMO_USER)
     settings = parts.sources.settings(body["connector"])
     new = NewConnection(body["connector"], settings.join(body))

@@ -51,7 +51,7 @@ from service.store.connections import ConnectionStore
 from service.store.engine import Engine, Unavailable
 from service.store.migrations import migrate
 from service.store.patience import PatientEngine
-from service.store.place import only_process
+from service.store.place import lock_database
 from service.store.records import RecordStore
 from service.store.sqlite import SqliteEngine
 from service.store.syncs import SyncStore
@@ -65,7 +65,7 @@ log = structlog.get_logger()
 
 
 def create_app(parts: Parts, settings: Settings) -> ASGIApp:
-    """The ASGI application over open parts."""
+    """The ASGI application that serves these parts."""
     starlette = Starlette(
         routes=routes,
         middleware=[Middleware(AuthenticationMiddleware, auth=parts.auth, rates=parts.rates)],
@@ -78,7 +78,7 @@ def create_app(parts: Parts, settings: Settings) -> ASGIApp:
     )
     starlette.router.redirect_slashes = False  # a path with an extra slash is a 404
     starlette.state.parts = parts
-    # These go around Starlette, so that they apply to its response to unexpected errors too.
+    # These wrap Starlette, so that they also apply to its response to unexpected errors.
     app: ASGIApp = starlette
     if settings.origins:
         app = ApiCors(app, settings.origins)
@@ -99,7 +99,7 @@ async def _unavailable(_: Request, error: Exception) -> Response:
 
 
 async def _http_error(request: Request, error: Exception) -> Response:
-    """Turn a refusal of the router into a problem."""
+    """Turn an error of the router into a problem response."""
     error = cast(HTTPException, error)
     if error.status_code == 404:
         detail = f"Nothing exists at {request.url.path}. Check the path."
@@ -119,8 +119,8 @@ async def _http_error(request: Request, error: Exception) -> Response:
 
 
 async def _unexpected(_: Request, error: Exception) -> Response:
-    """The log has the traceback; the response does not. The server closes the connection after it,
-    and announces that, so that no client sends another request on it."""
+    """Handle an unexpected error. Only the log contains the traceback. The response announces that
+    the server closes the connection, so that no client sends another request on it."""
     text = "The service failed. Try again; the cause is in its log."
     return responses.problem(ServiceError(text, headers={"Connection": "close"}))
 
@@ -129,7 +129,7 @@ async def _unexpected(_: Request, error: Exception) -> Response:
 
 
 class Backends(msgspec.Struct, frozen=True):
-    """What depends on where the service runs."""
+    """The parts that differ between deployments."""
 
     engine: Engine
     bus: EventBus
@@ -148,7 +148,7 @@ async def open_parts(settings: Settings, clock: Clock) -> AsyncIterator[Parts]:
     ):
         parts = _assemble(settings, clock, keys, auth, backends, sources)
         pipeline = _pipeline(settings, keys, backends, parts)
-        await parts.audit.go_on()
+        await parts.audit.continue_ids()
         async with _running(settings, backends, parts, pipeline):
             yield parts
 
@@ -163,7 +163,7 @@ async def _open_backends(settings: Settings) -> AsyncIterator[Backends]:
 @asynccontextmanager
 async def _open_database(settings: Settings) -> AsyncIterator[Engine]:
     """Lock the database for this process, and migrate it to the newest schema."""
-    with only_process(settings.database_path) as place:
+    with lock_database(settings.database_path) as place:
         await anyio.to_thread.run_sync(migrate, f"sqlite:///{place.path}")
         engine = await SqliteEngine.open(place.path, place)
         try:
@@ -206,7 +206,7 @@ def _assemble(
 
 
 def _pipeline(settings: Settings, keys: MultiFernet, backends: Backends, parts: Parts) -> Pipeline:
-    """Running syncs use an engine that waits while the database is unavailable."""
+    """The pipeline of running syncs. Its engine waits while the database is unavailable."""
     patient = PatientEngine(backends.engine)
     resources = Resources(
         registry=parts.registry,
@@ -265,14 +265,14 @@ async def _in_background(run: Callable[[], Coroutine[Any, Any, None]]) -> AsyncI
 
 
 def migrate_database(settings: Settings) -> str:
-    """Migrate to the newest schema; its name. Raises StartupError while a service runs."""
-    with only_process(settings.database_path) as place:
+    """Migrate to the newest schema; returns its name. Raises StartupError while a service runs."""
+    with lock_database(settings.database_path) as place:
         return migrate(f"sqlite:///{place.path}")
 
 
 async def rotate_credentials(settings: Settings) -> int:
-    """Encrypt all credentials with the newest key; how many. Raises StartupError while a service
-    runs."""
+    """Encrypt all credentials with the newest key; returns how many. Raises StartupError while a
+    service runs."""
     keys = read_keys(settings.secrets_keys)
     async with _open_database(settings) as engine:
         connections = Connections(ConnectionStore(engine), Sources({}), keys, SystemClock())

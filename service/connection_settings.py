@@ -1,7 +1,7 @@
 """The settings of a connection: which fields a connector declares, and which of them are secret.
 
 A connector declares one struct. Its public fields are stored as one JSON value and shown to the
-user; its secret fields are stored as one encrypted value and never leave the service again."""
+user. Its secret fields are stored as one encrypted value and never leave the service."""
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -23,11 +23,11 @@ RESERVED = frozenset(
         *("reason", "createdAt", "checkedAt", "schedule", "sync", "warning"),
     }
 )
-"""Names beside which settings stand in requests and responses."""
+"""Field names that requests and responses already use."""
 
 
 class SettingsType:
-    """The settings that a connector declares, by name and by secrecy."""
+    """The settings that a connector declares, split into public and secret ones."""
 
     def __init__(self, connector: str, struct: type[ConnectionSettings]) -> None:
         """Raises StartupError for a name that is reserved."""
@@ -49,13 +49,13 @@ class SettingsType:
 
     @cached_property
     def public_struct(self) -> type[msgspec.Struct]:
-        """The public fields alone: what a consent is begun with."""
-        return self._part(self.public)
+        """The public fields alone, with which a consent starts."""
+        return self._substruct(self.public)
 
     @cached_property
     def secret_struct(self) -> type[msgspec.Struct]:
-        """The secret fields alone: what a reconnect replaces."""
-        return self._part(self.secret)
+        """The secret fields alone, which a reconnect replaces."""
+        return self._substruct(self.secret)
 
     def split(self, settings: ConnectionSettings) -> tuple[Values, Values]:
         """The public and the secret values."""
@@ -66,17 +66,17 @@ class SettingsType:
         )
 
     def join(self, *parts: Mapping[str, Any]) -> ConnectionSettings:
-        """The settings made of these values; later ones win. Values that the connector no longer
-        declares are left out. Raises msgspec.ValidationError if the rest is not acceptable."""
+        """Merge these values into settings; later ones win. Values that the connector no longer
+        declares are left out. Raises msgspec.ValidationError if the rest is not valid."""
         values = {name: value for part in parts for name, value in part.items()}
         declared = {name: value for name, value in values.items() if name in self._fields}
         return msgspec.convert(declared, self.struct)
 
     def realm(self, public: Mapping[str, Any]) -> str:
-        """The values that separate accounts of the same id, in one comparable text."""
+        """The values that distinguish accounts with the same id, as one comparable text."""
         return encode({name: public[name] for name in self._separating})
 
-    def _part(self, names: tuple[str, ...]) -> type[msgspec.Struct]:
+    def _substruct(self, names: tuple[str, ...]) -> type[msgspec.Struct]:
         fields = [self._fields[name] for name in names]
         return msgspec.defstruct(
             self.struct.__name__,
@@ -89,7 +89,7 @@ class SettingsType:
 
 
 def encode(values: Mapping[str, Any]) -> str:
-    """As JSON: the same text for the same values."""
+    """Encode as JSON. Equal values give equal text."""
     return msgspec.json.encode(values, order="sorted").decode()
 
 

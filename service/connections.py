@@ -45,23 +45,23 @@ from service.store.connections import UNDECRYPTABLE, ConnectionStore, StoredConn
 from service.store.engine import Refused, Statement
 from service.users import Actor, AuditEntry
 
-CHECK_LASTS = timedelta(hours=1)
+CHECK_LIFETIME = timedelta(hours=1)
 """An account check that succeeded this recently is not repeated: sources count such calls too."""
 
-BACK_AT_MOST = timedelta(days=1)
-"""A run this far ahead of its schedule is left alone when the clock was set back."""
-ANSWERS_WITHIN = 50.0
-"""Seconds that a source may take for a call that a user waits for: connecting or consenting."""
+MAX_AHEAD = timedelta(days=1)
+"""After the clock was set back, a run up to this far ahead of its schedule is kept."""
+SOURCE_TIMEOUT = 50.0
+"""Maximum seconds of a call to a source while a user waits, to connect or to consent."""
 
 
 class NewConnection(msgspec.Struct, frozen=True):
-    """What a user gives to connect an account."""
+    """The account that a user wants to connect."""
 
     connector: str
     settings: ConnectionSettings
 
     def __repr__(self) -> str:
-        return f"NewConnection({self.connector!r})"  # never the credentials
+        return f"NewConnection({self.connector!r})"  # without the credentials
 
 
 class Connections:
@@ -80,9 +80,9 @@ class Connections:
     async def connect(
         self, actor: Actor, new: NewConnection, account_id: str | None = None
     ) -> StoredConnection:
-        """Check the account, then store the connection; `account_id` is the one that a consent
-        named. Raises ConnectionRefused if the source refuses, AlreadyConnected if the user has
-        this account."""
+        """Check the account, then store the connection. `account_id` comes from a consent. Raises
+        ConnectionRefused if the source refuses the account, AlreadyConnected if the user already
+        has it."""
         candidate = Connection(f"conn_{uuid7().hex}", new.connector, new.settings)
         account = await self._account(candidate)
         settings = self._sources.settings(new.connector)
@@ -115,13 +115,13 @@ class Connections:
     async def reconnect(
         self, actor: Actor, connection_id: str, granted: Granted
     ) -> StoredConnection:
-        """New credentials for the same account, checked before they replace the old ones. Raises
-        OtherAccount or AlreadyConnected, and then nothing has changed."""
+        """Check new credentials of the same account, then replace the old ones. Changes nothing if
+        it raises OtherAccount or AlreadyConnected."""
         stored = await self.get(actor, connection_id)
         settings = self._sources.settings(stored.connector)
         try:
             joined = settings.join(stored.settings, granted.settings)
-        except msgspec.ValidationError:  # its text may hold a credential
+        except msgspec.ValidationError:  # its text may contain a credential
             raise ConnectionRefused("The credentials do not fit this connection.") from None
         account = await self._account(Connection(stored.id, stored.connector, joined))
         account_id = account.id or granted.account_id
@@ -149,7 +149,7 @@ class Connections:
         return connection
 
     async def _identify(self, actor: Actor) -> None:
-        """Give connections from before schema 0007 the digests of their credentials."""
+        """Add the digests that connections from before schema 0007 lack."""
         for connection in await self._store.of_user(actor.user):
             if connection.token_digest is None and connection.credentials is not None:
                 with suppress(ConnectionLost, Refused):  # no key, or the same token twice
@@ -157,7 +157,7 @@ class Connections:
                         await self._store.identify(connection.id, identity)
 
     async def _taken(self, connection: StoredConnection) -> AlreadyConnected:
-        """The refusal of an account that another connection of the user has."""
+        """The error for an account that another connection of the user already has."""
         holder = await self._store.holder(connection)
         if holder is None:  # forgotten just now
             return AlreadyConnected("This account was connected until just now. Try again.")
@@ -168,18 +168,18 @@ class Connections:
         return AlreadyConnected(text, more={"connectionId": holder})
 
     async def _account(self, candidate: Connection) -> Account:
-        """The account that the source names. Raises ConnectionRefused, Invalid or
+        """The account that the source returns. Raises ConnectionRefused, Invalid or
         SourceUnavailable."""
         connector = self._sources.get(candidate.connector)
-        with asking(self._sources.settings(candidate.connector)):
-            return fit_account(await connector.check(candidate, _impatient))
+        with calling_source(self._sources.settings(candidate.connector)):
+            return fit_account(await connector.check(candidate, _refuse_to_wait))
 
     # Schedules --------------------------------------------------------------------------------
 
     async def schedule(
         self, actor: Actor, connection_id: str, requested: ScheduleRequest | None
     ) -> StoredConnection:
-        """Start syncs by this schedule, or by none. Raises Invalid naming the field."""
+        """Set the schedule; None removes it. Raises Invalid, which names the field."""
         stored = await self.get(actor, connection_id)
         schedule = requested.to_schedule(self._clock.now(), actor.plan) if requested else None
         action = "scheduled" if requested else "unscheduled"
@@ -194,8 +194,8 @@ class Connections:
         return await self._store.due(self._clock.now())
 
     async def take_run(self, due: StoredConnection, postponed: timedelta | None = None) -> bool:
-        """Take a due run, which stands for all that were missed; False if another process has it.
-        The next run is at the schedule's next time, or after `postponed`."""
+        """Claim a due run, which replaces all missed ones. False if another process has claimed it.
+        The next run follows the schedule, or is `postponed` from now."""
         if due.schedule is None:
             return False
         now = self._clock.now()
@@ -203,15 +203,15 @@ class Connections:
         when = now + postponed if postponed else later.next
         return await self._store.postpone(due.id, due.schedule.next, when)
 
-    async def pull_back(self) -> None:
-        """Correct next runs that a clock set back has left far in the future. A run less than a day
-        ahead of its schedule is left alone: the run of that time was made."""
+    async def correct_future_runs(self) -> None:
+        """Correct runs that are far in the future because the clock was set back. A run less than a
+        day ahead of its schedule is kept: the run before it has already started."""
         now, after = self._clock.now(), ""
         while page := await self._store.scheduled(after):
             for connection in page:
                 schedule = connection.schedule
                 due = schedule and next_run(schedule, now).next
-                if schedule and due and schedule.next > due + BACK_AT_MOST:
+                if schedule and due and schedule.next > due + MAX_AHEAD:
                     await self._store.postpone(connection.id, schedule.next, due)
             after = page[-1].id
 
@@ -220,12 +220,12 @@ class Connections:
     async def list(self, actor: Actor) -> Sequence[StoredConnection]:
         return await self._store.of_user(actor.user)
 
-    async def ever(self, actor: Actor) -> Sequence[StoredConnection]:
-        """Also the forgotten ones, whose records may still be stored."""
+    async def list_with_forgotten(self, actor: Actor) -> Sequence[StoredConnection]:
+        """List all connections, including forgotten ones, whose records may still be stored."""
         return await self._store.of_user(actor.user, forgotten=True)
 
     async def get(self, actor: Actor, connection_id: str) -> StoredConnection:
-        """Raises NotFound, also for another user's connection."""
+        """A connection of this user. Raises NotFound, also for another user's connection."""
         connection = await self._store.one(connection_id)
         if connection is None or connection.user != actor.user:
             raise NotFound(
@@ -241,7 +241,7 @@ class Connections:
         return await self._store.twins(connection_id)
 
     async def forget(self, actor: Actor, connection_id: str, erase: bool) -> None:
-        """Erase the credentials, and with `erase` the data, too. Raises ConnectionBusy while a
+        """Erase the credentials; with `erase`, also erase the data. Raises ConnectionBusy while a
         sync of the connection is live."""
         stored = await self.get(actor, connection_id)
         entry = self._note(actor, stored, "disconnected", {"data": "erased" if erase else "kept"})
@@ -251,15 +251,15 @@ class Connections:
     # Using ------------------------------------------------------------------------------------
 
     async def open(self, connection_id: str) -> Connection:
-        """The connection as its connector needs it. Raises ConnectionLost if it was forgotten, or
-        if its credentials or settings cannot be used any longer."""
+        """The connection with decrypted credentials. Raises ConnectionLost if it was forgotten or
+        its credentials or settings are no longer usable."""
         stored = await self._store.one(connection_id)
         if stored is None or stored.credentials is None:
             raise ConnectionLost("This account is no longer connected. Connect it again.")
         secrets = self._secrets(stored)
         try:
             settings = self._sources.settings(stored.connector).join(stored.settings, secrets)
-        except msgspec.ValidationError:  # its text may hold a credential
+        except msgspec.ValidationError:  # its text may contain a credential
             text = "The stored settings do not fit this version of the connector. Connect again."
             raise ConnectionLost(text) from None
         learned = await self._store.learned(connection_id)
@@ -267,26 +267,26 @@ class Connections:
         return Connection(stored.id, stored.connector, settings, learned, account_id)
 
     async def check(self, connection: Connection, waiting: Waiting) -> bool:
-        """Ask the source whose account this is, unless it answered within the last hour. False
-        while it is unknown whether these credentials are of the account that was connected.
+        """Check the account at the source, unless it was checked within the last hour. Returns
+        False while it is unknown whether these credentials belong to the connected account.
 
         Raises OtherAccount or AlreadyConnected, as `confirm_account` does."""
         stored = await self._store.one(connection.id)
         now = self._clock.now()
-        doubted = stored is not None and stored.doubted
-        fresh = stored and stored.checked_at and abs(now - stored.checked_at) < CHECK_LASTS
-        if fresh and not doubted:
+        unconfirmed = stored is not None and stored.unconfirmed
+        fresh = stored and stored.checked_at and abs(now - stored.checked_at) < CHECK_LIFETIME
+        if fresh and not unconfirmed:
             return True
         connector = self._sources.get(connection.connector)
         account = fit_account(await connector.check(connection, waiting))
         if account.id and account.id != connection.account_id:
             await self.confirm_account(connection, account.id)
-            doubted = False
+            unconfirmed = False
         await self._store.checked(connection.id, now, None, account.learned)
-        return not doubted
+        return not unconfirmed
 
     async def confirm_account(self, connection: Connection, account_id: str) -> None:
-        """Store the account that the source named for these credentials.
+        """Store the account that the source returned for these credentials.
 
         Raises OtherAccount if it is not the connection's, AlreadyConnected if another connection
         of the user has it, Retryable if the connection has other credentials by now."""
@@ -304,8 +304,8 @@ class Connections:
             raise OtherAccount
         raise Retryable("The account was reconnected meanwhile.")
 
-    async def lost(self, connection_id: str, why: str) -> None:
-        """The source refuses the credentials: no sync starts until they are replaced."""
+    async def mark_lost(self, connection_id: str, why: str) -> None:
+        """Record that the source refuses the credentials. No sync starts until a reconnect."""
         await self._store.checked(connection_id, self._clock.now(), why, {})
 
     # Credentials ------------------------------------------------------------------------------
@@ -315,15 +315,15 @@ class Connections:
         before anything is changed, if SECRETS_KEYS lacks a key that is in use."""
         stored = await self._store.all_credentials()
         try:
-            turned = [
+            rotated = [
                 (id, old, encrypt(self._keys, decrypt(self._keys, old))) for id, old in stored
             ]
         except InvalidToken as error:
             raise StartupError(
-                "Some credentials were encrypted with a key that SECRETS_KEYS does not hold. Give "
-                "the new key first and all old ones after it."
+                "Some credentials were encrypted with a key that SECRETS_KEYS does not contain. "
+                "Give the new key first and all old ones after it."
             ) from error
-        return sum([await self._store.rotate(id, old, new) for id, old, new in turned])
+        return sum([await self._store.rotate(id, old, new) for id, old, new in rotated])
 
     def _secrets(self, stored: StoredConnection) -> Values:
         try:
@@ -355,25 +355,25 @@ class Connections:
 
 
 @contextmanager
-def asking(settings: SettingsType) -> Iterator[None]:
-    """While a source is asked and a user waits: bounded, and its errors become problems."""
+def calling_source(settings: SettingsType) -> Iterator[None]:
+    """Limit the time of a call that a user waits for, and turn its errors into problems."""
     try:
-        with anyio.fail_after(ANSWERS_WITHIN):
+        with anyio.fail_after(SOURCE_TIMEOUT):
             yield
     except (ConnectorError, TimeoutError) as error:
         raise _refusal(error, settings.secret) from error
 
 
-async def _impatient(until: datetime, why: str) -> None:
+async def _refuse_to_wait(until: datetime, why: str) -> None:
     raise Retryable(f"Busy: waiting for {why}. Try again after {until:%H:%M:%S} UTC.")
 
 
 def _refusal(error: ConnectorError | TimeoutError, secret: Sequence[str]) -> Exception:
-    """The problem to answer with; a refusal of the account is about the secret fields."""
+    """The problem for an error of the source. A refusal of the account names the secret fields."""
     match error:
         case TimeoutError():
             return SourceUnavailable(
-                f"The source did not answer within {ANSWERS_WITHIN:,.0f} s. Try again later.",
+                f"The source did not answer within {SOURCE_TIMEOUT:,.0f} s. Try again later.",
                 headers={"Retry-After": "60"},
             )
         case InvalidConnection(fields=fields):

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from connectors.base import Clock
-from service.connections import Connections, NewConnection, asking
+from service.connections import Connections, NewConnection, calling_source
 from service.errors import ConnectionRefused, Invalid
 from service.sources import Sources
 from service.store.connections import ConnectionStore, StoredConnection
@@ -26,7 +26,7 @@ class ConsentRequest(msgspec.Struct, frozen=True):
 
 
 class Consents:
-    """Begins consents and completes them. Each is valid once, for its user, for 15 minutes."""
+    """Starts and completes consents. Each is valid once, for its user, for 15 minutes."""
 
     def __init__(
         self, store: ConnectionStore, connections: Connections, sources: Sources, clock: Clock
@@ -37,7 +37,7 @@ class Consents:
         self._clock = clock
 
     async def authorize(self, actor: Actor, request: ConsentRequest, redirect_uri: str) -> str:
-        """The address of the source's consent page, which sends the user back with our state."""
+        """The address of the source's consent page. The redirect back contains our state."""
         consent = self._sources.consent(request.connector)
         settings = request.settings
         if request.connection_id:
@@ -46,7 +46,7 @@ class Consents:
                 raise Invalid.field("connectionId", f"Not a connection of {request.connector}.")
             settings = {**settings, **stored.settings}  # of the region of the connected account
         state = secrets.token_urlsafe(32)
-        with asking(self._sources.settings(request.connector)):
+        with calling_source(self._sources.settings(request.connector)):
             url = consent.authorize_url(settings, state, redirect_uri)
         body = msgspec.json.encode((request, redirect_uri)).decode()
         await self._store.begin_consent(state, actor.user, self._clock.now(), body)
@@ -55,29 +55,29 @@ class Consents:
     async def complete(
         self, actor: Actor, connector: str, answer: Mapping[str, str]
     ) -> StoredConnection:
-        """Exchange what the source sent the user back with; check the account and store it.
+        """Exchange the parameters of the redirect for credentials; check and store the account.
 
-        Raises Invalid for a state that is another user's, was used before, or is too old."""
-        request, redirect_uri = await self._begun(actor, answer["state"])
+        Raises Invalid for a state that belongs to another user, was used before or is too old."""
+        request, redirect_uri = await self._take_request(actor, answer["state"])
         if request.connector != connector:
-            raise Invalid.field("state", "This consent was begun for another connector.")
-        with asking(self._sources.settings(connector)):
+            raise Invalid.field("state", "This consent was started for another connector.")
+        with calling_source(self._sources.settings(connector)):
             granted = await self._sources.consent(connector).exchange(answer, redirect_uri)
         if request.connection_id:
             return await self._connections.reconnect(actor, request.connection_id, granted)
         try:
             settings = self._sources.settings(connector).join(request.settings, granted.settings)
-        except msgspec.ValidationError:  # its text may hold a credential
+        except msgspec.ValidationError:  # its text may contain a credential
             raise ConnectionRefused("The source granted credentials in an unknown form.") from None
         new = NewConnection(connector, settings)
         return await self._connections.connect(actor, new, granted.account_id)
 
-    async def _begun(self, actor: Actor, state: str) -> tuple[ConsentRequest, str]:
+    async def _take_request(self, actor: Actor, state: str) -> tuple[ConsentRequest, str]:
         body = await self._store.end_consent(state, actor.user, self._clock.now())
         if body is None:
             raise Invalid.field(
                 "state",
-                "This consent was begun by another user, was used before, or took too long. "
-                "Begin again.",
+                "This consent was started by another user, was used before, or took too long. "
+                "Start again.",
             )
         return msgspec.json.decode(body, type=tuple[ConsentRequest, str])

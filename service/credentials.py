@@ -1,4 +1,4 @@
-"""Credentials at rest: the keys that encrypt them, and the form in which they are stored."""
+"""Credentials at rest: the keys that encrypt them, and their stored form."""
 
 import hashlib
 import re
@@ -14,22 +14,22 @@ from service.errors import StartupError
 def read_keys(text: str) -> MultiFernet:
     """Fernet keys separated by commas, newest first. Raises StartupError for a malformed one.
 
-    Only demo mode may have none (see the settings): then a key is made that lives as long as the
-    process, and stored accounts must be connected again after a restart."""
+    Only demo mode may have no key (see the settings). Then a new key is generated for the process,
+    and stored accounts must be connected again after a restart."""
     if not text:
         return MultiFernet([Fernet(Fernet.generate_key())])
     try:
         return MultiFernet([_key(key.strip()) for key in text.split(",") if key.strip()])
     except ValueError as error:
         raise StartupError(
-            "SECRETS_KEYS holds a malformed key: each is 32 bytes in URL-safe base64. Make one "
-            "with: python -c 'from cryptography.fernet import Fernet; "
+            "SECRETS_KEYS contains a malformed key: a key is 32 bytes in URL-safe base64. Create "
+            "one with: python -c 'from cryptography.fernet import Fernet; "
             "print(Fernet.generate_key().decode())'."
         ) from error
 
 
 def _key(text: str) -> Fernet:
-    # Python's base64 stops at the first `=`: of two keys with a blank between, one would be lost.
+    # Python's base64 stops at the first `=`, so it would ignore a second key after a blank.
     if not re.fullmatch("[A-Za-z0-9_-]{43}=", text):
         raise ValueError("malformed")
     return Fernet(text)
@@ -41,19 +41,19 @@ def encrypt(keys: MultiFernet, secrets: Mapping[str, Any]) -> str:
 
 
 def decrypt(keys: MultiFernet, stored: str) -> dict[str, Any]:
-    """The secret settings of a stored value. Raises InvalidToken if no key fits.
+    """The secret settings of a stored value. Raises InvalidToken if no key matches.
 
-    A value from before schema 0008 is one bare text; the migration put its field's name before it
-    (`name:token`), since it has no keys. A Fernet token contains no colon."""
+    A value from before schema 0008 is one plain text. The migration, which has no keys, added the
+    name of its field (`name:token`). A Fernet token contains no colon."""
     field, _, token = stored.rpartition(":")
     text = keys.decrypt(token.encode())
     return {field: text.decode()} if field else msgspec.json.decode(text, type=dict[str, Any])
 
 
 def digest(secrets: Mapping[str, Any]) -> str | None:
-    """Identifies credentials, which cannot be derived from it. None without any.
+    """A hash that identifies credentials without revealing them. None for no credentials.
 
-    One text alone is hashed as it is, so that digests from before schema 0008 stay valid."""
+    A single text is hashed unchanged, so that digests from before schema 0008 stay valid."""
     if not secrets:
         return None
     values = list(secrets.values())

@@ -10,7 +10,7 @@ from service.store.connections import ConnectionStore, StoredConnection
 from service.store.engine import Unavailable
 from service.store.syncs import SyncStore
 
-#: Seconds between two tries of an erasure that could not be completed.
+#: Seconds between two attempts of an erasure that could not be completed.
 EVERY = 20.0
 #: Rows deleted in one write: other writes must not wait for long.
 ERASED_AT_ONCE = 500
@@ -20,7 +20,7 @@ log = structlog.get_logger()
 
 
 class Erasing:
-    """One erasure at a time. An interrupted one is continued by `run`, also after a restart."""
+    """Runs one erasure at a time. `run` continues an interrupted one, also after a restart."""
 
     def __init__(
         self,
@@ -36,7 +36,7 @@ class Erasing:
         self._registry = registry
         self._clock = clock
         self._lock = anyio.Lock()
-        #: Whether the files may hold deleted data: an earlier process may have left some.
+        #: Whether the files may contain deleted data, also from an earlier process.
         self._traces = True
 
     async def run(self) -> None:
@@ -61,13 +61,13 @@ class Erasing:
         )
 
     async def finish(self, connection_id: str) -> bool:
-        """Complete an erasure. False if another program that reads the files prevents that."""
+        """Complete an erasure. False while another program reads the files."""
         async with self._lock:
             for connection in await self._connections.erasing():
                 if connection.id != connection_id:
                     continue
-                await self._rows(connection)
-                if not await self._wiped(thoroughly=True):
+                await self._erase_rows(connection)
+                if not await self._wipe(thoroughly=True):
                     log.warning("erasing_held_back", connection_id=connection_id)
                     return False
                 await self._connections.erased(connection_id)
@@ -75,17 +75,17 @@ class Erasing:
         return True
 
     async def clean(self) -> None:
-        """Remove what was deleted or overwritten lately, such as credentials, from the files."""
+        """Remove recently deleted or overwritten data, such as credentials, from the files."""
         self._traces = True
-        self._traces = not await self._wiped()
+        self._traces = not await self._wipe()
 
-    async def _wiped(self, thoroughly: bool = False) -> bool:
+    async def _wipe(self, thoroughly: bool = False) -> bool:
         try:
             return await self._store.wipe(thoroughly)
         except Unavailable:
             return False
 
-    async def _rows(self, connection: StoredConnection) -> None:
+    async def _erase_rows(self, connection: StoredConnection) -> None:
         """Delete the rows in portions, so that an interrupted erasure can continue anywhere."""
         while await self._connections.erase_some(connection.id, ERASED_AT_ONCE):
             pass

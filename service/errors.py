@@ -1,4 +1,4 @@
-"""Errors of the service. The docstring of each class is its default text for the user."""
+"""Errors of the service. The docstring of each class is its default message for the user."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
@@ -19,15 +19,15 @@ class ServiceError(Exception):
         headers: Mapping[str, str] | None = None,
         errors: Sequence[Mapping[str, str]] = (),
     ) -> None:
-        self.detail = detail or self.words()
+        self.detail = detail or self.default_text()
         self.more = more or {}
         self.headers = headers or {}
         self.errors = errors
         super().__init__(self.detail)
 
     @classmethod
-    def words(cls) -> str:
-        """The default text: the docstring on one line."""
+    def default_text(cls) -> str:
+        """The default message: the docstring on one line."""
         return " ".join((cls.__doc__ or "").split())
 
 
@@ -84,7 +84,7 @@ class NotFound(ServiceError):
 
 
 class MethodNotAllowed(ServiceError):
-    """This path does not support the method. Use one of the Allow header."""
+    """This path does not support the method. Use a method from the Allow header."""
 
     status, code, title = 405, "method_not_allowed", "Method not allowed"
 
@@ -186,7 +186,7 @@ class TooManySyncs(ServiceError):
 
 
 class TooManyRequests(ServiceError):
-    """Too many requests. Wait for the seconds in Retry-After."""
+    """Too many requests. Wait for the number of seconds in Retry-After."""
 
     status, code, title = 429, "too_many_requests", "Too many requests"
 
@@ -228,12 +228,12 @@ class NotReady(ServiceError):
 
 
 class IllegalMove(ServiceError):
-    """The status of the sync does not allow this. Read its status first."""
+    """The status of the sync does not allow this action. Check the status first."""
 
     status, code, title = 409, "illegal_move", "Not allowed in this status"
 
 
 class Overtaken(ServiceError):
-    """The sync was changed by another request. Read its status and try again."""
+    """Another request has changed the sync. Get its status and try again."""
 
     status, code, title = 409, "overtaken", "Changed meanwhile"

@@ -1,4 +1,4 @@
-"""Work that the clock starts: scheduled syncs, syncs paused for too long, retention."""
+"""Periodic work: scheduled syncs, syncs paused for too long, retention."""
 
 from datetime import timedelta
 
@@ -12,14 +12,14 @@ from service.registry import Registry
 from service.starting import Starter, StartRequest
 from service.store.connections import StoredConnection
 from service.store.engine import Unavailable
-from service.store.syncs import KEYS_LAST, SyncStore
+from service.store.syncs import KEY_LIFETIME, SyncStore
 from service.users import Actor, sub_of
 
 #: Seconds between two rounds. Cron expressions count in minutes.
 EVERY = 20.0
-#: The time between two deletions of what is past its retention.
+#: Time between two deletions of expired data.
 TIDY_EVERY = timedelta(hours=1)
-#: The pause before a scheduled sync that could not start is tried again.
+#: Time after which a scheduled sync that could not start is retried.
 POSTPONED_BY = timedelta(minutes=1)
 #: Rows deleted in one write: other writes must not wait for long.
 DELETED_AT_ONCE = 1000
@@ -28,7 +28,7 @@ log = structlog.get_logger()
 
 
 class Housekeeping:
-    """One loop per process. Work that fails is tried again in the next round."""
+    """Runs one loop per process. Failed work is retried in the next round."""
 
     def __init__(
         self,
@@ -68,7 +68,7 @@ class Housekeeping:
     # Schedules --------------------------------------------------------------------------------
 
     async def start_due(self) -> None:
-        """Start the scheduled syncs that are due: one each, even if several runs were missed."""
+        """Start the scheduled syncs that are due, one per connection even after missed runs."""
         for connection in await self._connections.due():
             await self._start(connection)
 
@@ -100,12 +100,12 @@ class Housekeeping:
     # Retention --------------------------------------------------------------------------------
 
     async def tidy(self) -> None:
-        """Delete what is past its retention, in small portions. Live syncs, the newest sync of each
-        connection and the coverage of its datasets are never deleted."""
+        """Delete expired data in small portions. Live syncs, the newest sync of each connection and
+        the coverage of its datasets are never deleted."""
         now = self._clock.now()
-        await self._connections.pull_back()
+        await self._connections.correct_future_runs()
         for table, column in (("idempotency_keys", "at"), ("consents", "begun_at")):
-            await self._store.no_later(table, column, now)
+            await self._store.cap_future_times(table, column, now)
         for sync in self._registry.paused():
             if now - sync.updated_at > self._retention:
                 text = f"Paused for more than {self._retention.days} days. Start a new sync."
@@ -118,7 +118,7 @@ class Housekeeping:
                 self._registry.forget(sync_id)
         for table, age in (
             ("audit_logs", self._audit_retention),
-            ("idempotency_keys", KEYS_LAST),
+            ("idempotency_keys", KEY_LIFETIME),
         ):
             while await self._store.prune_table(table, now - age, DELETED_AT_ONCE):
                 pass

@@ -1,7 +1,7 @@
-"""Makes what a connector returns fit for the store, so that no connector has to.
+"""Validates and repairs everything that a connector returns, before it is stored.
 
 A record that cannot be stored, or could not be read back, becomes a failed record. Anything else
-that is unfit (names, warnings, cursors, numbers) is repaired or left out and costs no record."""
+that cannot be stored (names, warnings, cursors, numbers) is repaired or left out."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -33,16 +33,16 @@ CHECKED_AT_ONCE = 1024 * 1024
 _DECODER = msgspec.json.Decoder()
 
 
-def fit_text(text: str, most: int = LONGEST_TEXT) -> str:
-    """At most `most` characters, with U+0000 and unpaired surrogates replaced by their escapes
+def fit_text(text: str, limit: int = LONGEST_TEXT) -> str:
+    """At most `limit` characters, with U+0000 and unpaired surrogates replaced by their escapes
     (\\x00, \\ud800)."""
     if _bad_character(text):
-        text = text[:most].replace("\0", "\\x00").encode("utf-8", "backslashreplace").decode()
-    return text[:most]
+        text = text[:limit].replace("\0", "\\x00").encode("utf-8", "backslashreplace").decode()
+    return text[:limit]
 
 
 def reason(error: Exception) -> str:
-    """The text of an error, fit to be stored and shown."""
+    """The text of an error, in a form that can be stored and shown."""
     return fit_text(str(error))
 
 
@@ -79,7 +79,7 @@ def fit_account(account: Account) -> Account:
 
 
 def fit_settings(public: Mapping[str, Any]) -> dict[str, Any]:
-    """Public settings with the texts in them repaired, none cut off."""
+    """Public settings with repaired texts. No text is cut off."""
     return {name: _fit_value(value) for name, value in public.items()}
 
 
@@ -90,7 +90,7 @@ def _fit_value(value: Any) -> Any:
 
 
 def fit_findings(findings: Findings) -> Findings:
-    """All claims, each fit for the store. An amount that is not a number becomes unknown."""
+    """Findings that can be stored. An amount that is not a number becomes unknown."""
     return Findings(
         claims=[_fit_claim(claim) for claim in findings.claims],
         ran=[fit_text(rule) for rule in findings.ran],
@@ -103,18 +103,18 @@ def fit_findings(findings: Findings) -> Findings:
 
 
 async def _fit_records(records: Sequence[Record]) -> Sequence[Record]:
-    fit, size = [], 0
+    checked, size = [], 0
     for record in records:
-        fit.append(_fit_record(record))
+        checked.append(_fit_record(record))
         size += len(record.data)
         if size > CHECKED_AT_ONCE:
             await checkpoint()
             size = 0
-    return fit
+    return checked
 
 
 def _fit_record(record: Record) -> Record:
-    """The record itself if it is fit, else a failed record: under its own id if that is fit."""
+    """The record if it can be stored, else a failed record, with the same id if possible."""
     id_problem = _problem_of_id(record.id)
     why = record.error
     if why is None:
@@ -129,7 +129,7 @@ def _fit_record(record: Record) -> Record:
 
 
 def _replacement_id(record: Record) -> str:
-    """An id that can be stored, the same for the same id and data."""
+    """A storable id, which is the same for the same id and data."""
     raw = record.id.encode("utf-8", "surrogatepass")
     digest = hashlib.blake2b(b"%d\n%s" % (len(raw), raw), digest_size=12)
     digest.update(record.data)
@@ -151,7 +151,7 @@ def _problem_of_data(data: bytes) -> str | None:
     if len(data) > LARGEST_DATA:
         return f"Cannot be stored: the data has {len(data):,} bytes, more than {LARGEST_DATA:,}."
     try:
-        _DECODER.decode(data)  # all of it: fields that the service does not use must be valid too
+        _DECODER.decode(data)  # completely, since unused fields must be valid, too
     except (ValueError, RecursionError) as error:
         return f"Cannot be stored: the data is not valid JSON in UTF-8 ({error})."
     return None
@@ -167,7 +167,7 @@ def _problem_of_time(at: datetime | None) -> str | None:
 
 
 def _bad_character(text: str) -> str:
-    """A character in the text that databases or JSON parsers refuse; empty if all are allowed."""
+    """The character in the text that databases or JSON parsers refuse; empty if there is none."""
     if "\0" in text:
         return "U+0000"
     if text.isascii():
@@ -183,14 +183,14 @@ def _bad_character(text: str) -> str:
 
 
 def _fit_cursor(cursor: Cursor | None, before: Cursor | None) -> Cursor | None:
-    """Falls back to an empty cursor, the beginning of a dataset: None would mean its end."""
+    """Falls back to an empty cursor, the start of a dataset. None would mean its end."""
     if cursor is None or _storable(cursor):
         return cursor
     return before or Cursor("")
 
 
 def _fit_learned(learned: Mapping[str, str]) -> Mapping[str, str]:
-    """Without values that cannot be stored: the connector learns them again."""
+    """The learned values that can be stored. The connector learns the others again."""
     return {name: value for name, value in learned.items() if _storable(name) and _storable(value)}
 
 
@@ -229,5 +229,5 @@ def _is_amount(text: str) -> bool:
 
 
 def _fit_id(claim_id: str) -> str:
-    """Repaired but never cut off: two ids must not become one."""
+    """Repair an id without cutting it off: two ids must not become one."""
     return fit_text(claim_id, len(claim_id) * 10)

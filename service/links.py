@@ -1,4 +1,4 @@
-"""The addresses of a sync, by the names that requests and errors give them."""
+"""The id and the addresses of a sync, as responses and errors contain them."""
 
 from collections.abc import Mapping
 

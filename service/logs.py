@@ -1,4 +1,4 @@
-"""One log for the process and its libraries, as JSON or for a terminal."""
+"""The log of the process and its libraries, as JSON or for a terminal."""
 
 import logging
 import sys

@@ -1,4 +1,4 @@
-"""A sync and the moves it may make. Frozen values: a change is a new value. No I/O."""
+"""A sync and its possible moves. Values are frozen: a change is a new value. No I/O."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -14,13 +14,13 @@ from service.progress import CLAIMS, FLOORS, DatasetProgress, Outcome, Stage, Ta
 #: Takeovers without a new checkpoint after which a sync may count as stalled.
 TAKEOVERS = 3
 #: Earlier attempts that a sync keeps; older ones are dropped.
-MOST_ATTEMPTS_KEPT = 20
+MAX_ATTEMPTS_KEPT = 20
 #: The message of a sync whose connection was forgotten with its data.
 ERASED = "The data of this sync was erased."
 
 
 class Status(StrEnum):
-    """Where a sync is in its life. Clients see PENDING as `in_progress` with the stage `queued`."""
+    """The status of a sync. Clients see PENDING as `in_progress` with the stage `queued`."""
 
     PENDING = "pending"
     IN_PROGRESS = "in_progress"
@@ -53,7 +53,7 @@ ENDED = frozenset(Status) - LIVE
 
 
 class Options(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
-    """What a start asked for."""
+    """The options of a start."""
 
     #: Names of the datasets to read; None for all.
     datasets: tuple[str, ...] | None = None
@@ -67,12 +67,12 @@ class Options(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
     allow_mass_delete: bool = False
     #: The order among the waiting syncs of a tenant, highest first.
     priority: int = 0
-    #: The records whose outcome is noted: `failed`, `all`, or empty for the operator's default.
+    #: Records whose outcome is stored: `failed`, `all`, or empty for the operator's default.
     items: str = ""
 
 
 class Fault(msgspec.Struct, frozen=True):
-    """Why a sync failed or paused, in words for the user."""
+    """Why a sync failed or paused. The message is for the user."""
 
     code: str
     message: str
@@ -90,7 +90,7 @@ class Attempt(msgspec.Struct, frozen=True):
 
 
 class Sync(msgspec.Struct, frozen=True):
-    """One run over one user's connection. It is also the event that reports it."""
+    """One run over one connection of a user. A sync is also the data of its events."""
 
     id: str
     #: The user's id (see `user_id`), not their `sub`.
@@ -105,7 +105,7 @@ class Sync(msgspec.Struct, frozen=True):
     stage: Stage = Stage.QUEUED
     percent: int = 0
     message: str = "Waiting for its turn"
-    #: Goes up by one with every change; also the id of the event.
+    #: Grows by one with every change; also the id of the event.
     version: int = 1
     attempt: int = 1
     #: Automatic retries since the last new checkpoint.
@@ -118,11 +118,11 @@ class Sync(msgspec.Struct, frozen=True):
     waiting_until: datetime | None = None
     completed_at: datetime | None = None
     checkpoint_at: datetime | None = None
-    #: When the present attempt began.
+    #: When the current attempt began.
     attempt_at: datetime | None = None
     error: Fault | None = None
     warnings: tuple[str, ...] = ()
-    #: The attempts before the present one.
+    #: The attempts before the current one.
     attempts: tuple[Attempt, ...] = ()
 
     @property
@@ -131,7 +131,7 @@ class Sync(msgspec.Struct, frozen=True):
 
     @property
     def pause_notice(self) -> str:
-        """For a paused sync: since when, why, and what to do."""
+        """Since when a paused sync is paused, why, and what to do."""
         since = f"The sync has been paused since {self.updated_at:%Y-%m-%d %H:%M} UTC"
         if self.error is None or self.error.code != "connection_lost":
             return f"{since}: {self.error.message if self.error else ''} Resume it, or cancel it."
@@ -140,20 +140,20 @@ class Sync(msgspec.Struct, frozen=True):
 
     @property
     def kind(self) -> str:
-        """The name of its event."""
+        """The name of the event for this status."""
         return self.status if self.status in ENDED or self.status is Status.PAUSED else "progress"
 
     @property
     def sources(self) -> Sequence[DatasetProgress]:
-        """The datasets that are read, without the claims."""
+        """The datasets that the connector reads. Claims are not among them."""
         return [dataset for dataset in self.datasets if dataset.name != CLAIMS]
 
     def dataset(self, name: str) -> DatasetProgress:
         return next(dataset for dataset in self.datasets if dataset.name == name)
 
     def stalled(self, at: datetime, timeout: timedelta) -> bool:
-        """Whether it was taken over repeatedly and made no progress for `timeout`, not counting
-        the time that it had to wait."""
+        """Whether the sync was taken over repeatedly and made no progress for `timeout`, not
+        counting planned waits."""
         last = max(filter(None, (self.started_at, self.checkpoint_at, self.waiting_until)))
         return self.takeovers >= TAKEOVERS and at > last + timeout
 
@@ -168,7 +168,7 @@ class Sync(msgspec.Struct, frozen=True):
         return msgspec.structs.replace(self, version=self.version + 1, updated_at=at, **changes)
 
     def taken(self, at: datetime) -> Self:
-        """Running: begun, continued, or taken over from a process that has ended."""
+        """The sync in progress: started, continued, or taken over from a process that has ended."""
         if self.status is Status.IN_PROGRESS:
             return self._move(
                 Status.IN_PROGRESS,
@@ -187,8 +187,8 @@ class Sync(msgspec.Struct, frozen=True):
         )
 
     def resumed(self, at: datetime) -> Self:
-        """Waiting to run again from its checkpoints. A pause is not a failure, so resuming a
-        paused sync does not count as a new attempt."""
+        """The sync waiting to run again from its checkpoints. A pause is not a failure, so resuming
+        a paused sync does not count as a new attempt."""
         return self._move(
             Status.PENDING,
             at,
@@ -200,12 +200,12 @@ class Sync(msgspec.Struct, frozen=True):
             completed_at=None,
             error=None,
             message="Waiting for its turn",
-            warnings=(),  # each is about a dataset that is reopened here
+            warnings=(),  # they concern datasets that are reopened here
             datasets=tuple(dataset.reopened() for dataset in self.datasets),
         )
 
     def retrying(self, fault: Fault, until: datetime, at: datetime) -> Self:
-        """The present attempt failed; the next one begins at `until`."""
+        """The sync after a failed attempt. The next attempt begins at `until`."""
         seconds = (until - at).total_seconds()
         return self._next(
             at,
@@ -220,13 +220,13 @@ class Sync(msgspec.Struct, frozen=True):
         )
 
     def _attempts(self, status: Status, fault: Fault | None, at: datetime) -> tuple[Attempt, ...]:
-        """The earlier attempts with the present one, which ended at `at`."""
-        begun = self.attempt_at or self.started_at
-        present = Attempt(self.attempt, min(begun, at), at, status, fault)
-        return (*self.attempts, present)[-MOST_ATTEMPTS_KEPT:]
+        """The earlier attempts and the current one, which ended at `at`."""
+        started = self.attempt_at or self.started_at
+        current = Attempt(self.attempt, min(started, at), at, status, fault)
+        return (*self.attempts, current)[-MAX_ATTEMPTS_KEPT:]
 
     def cancelled(self, at: datetime) -> Self:
-        return self._end(Status.CANCELLED, at, "Cancelled. What was read so far is kept.")
+        return self._end(Status.CANCELLED, at, "Cancelled. The records read so far are kept.")
 
     def failed(self, fault: Fault, at: datetime) -> Self:
         return self._end(Status.FAILED, at, fault.message, error=fault)
@@ -266,7 +266,7 @@ class Sync(msgspec.Struct, frozen=True):
         )
 
     def redacted(self) -> Self:
-        """Without the texts and cursors that came from the source."""
+        """The sync without texts and cursors from the source."""
         if self.message == ERASED:
             return self
         return msgspec.structs.replace(
@@ -285,7 +285,7 @@ class Sync(msgspec.Struct, frozen=True):
     # Progress ---------------------------------------------------------------------------------
 
     def staged(self, stage: Stage, message: str, at: datetime) -> Self:
-        """In a new stage."""
+        """The sync at the start of a stage."""
         return self._next(
             at,
             stage=stage,
@@ -295,10 +295,10 @@ class Sync(msgspec.Struct, frozen=True):
         )
 
     def advanced(self, name: str, page: Page, tally: Tally, at: datetime) -> Self:
-        """After a page: counters, checkpoint and percentage in one new value."""
+        """The sync after a page, with new counters, checkpoint and percentage."""
         dataset = self.dataset(name).advanced(page, tally)
         changes: dict[str, Any] = {}
-        if tally.processed or dataset.ended:  # records that come twice are not progress
+        if tally.processed or dataset.ended:  # records that are read twice are not progress
             changes = {"retries": 0, "takeovers": 0, "checkpoint_at": at}
         warnings = [page.warning] if page.warning else []
         if dataset.ended and dataset.failed:
@@ -309,9 +309,9 @@ class Sync(msgspec.Struct, frozen=True):
         return self._with(dataset, at, **changes)
 
     def waiting(self, name: str | None, until: datetime, why: str, at: datetime) -> Self:
-        """At the start of a pause of more than a second: of one dataset, or of the whole sync if
-        `name` is None."""
-        seconds = max(0.0, (until - at).total_seconds())  # it may be over before it is recorded
+        """The sync at the start of a pause of more than a second. One dataset pauses, or the whole
+        sync if `name` is None."""
+        seconds = max(0.0, (until - at).total_seconds())  # the pause may end before it is recorded
         text = f"Waiting {seconds:,.0f} s for {why}"
         if name is None:
             return self._next(at, waiting_until=until, message=text, seconds_left=seconds)
@@ -320,7 +320,7 @@ class Sync(msgspec.Struct, frozen=True):
     def dataset_failed(
         self, name: str, error: str, at: datetime, otherwise: Outcome = Outcome.FAILED
     ) -> Self:
-        """With a dataset that cannot be read to its end: partial if any of its records were read,
+        """The sync after a dataset failed. The dataset is partial if any of its records were read,
         else `otherwise` (failed or unknown)."""
         dataset = self.dataset(name)
         outcome = Outcome.PARTIAL if dataset.processed else otherwise
@@ -329,7 +329,7 @@ class Sync(msgspec.Struct, frozen=True):
         return self._with(ended, at, warnings=(*self.warnings, message))
 
     def with_deleted(self, name: str, count: int, at: datetime) -> Self:
-        """After a full refresh has deleted `count` records of a dataset."""
+        """The sync after a full refresh deleted `count` records of a dataset."""
         dataset = self.dataset(name)
         return self._with(msgspec.structs.replace(dataset, deleted=dataset.deleted + count), at)
 
@@ -337,8 +337,8 @@ class Sync(msgspec.Struct, frozen=True):
         return self._next(at, warnings=(*self.warnings, text))
 
     def detected(self, count: int, skipped: Mapping[str, str], at: datetime) -> Self:
-        """After the detection has found `count` claims. `skipped` gives the reason of each rule
-        that did not run."""
+        """The sync after the detection found `count` claims. `skipped` contains the reason of each
+        rule that did not run."""
         claims = msgspec.structs.replace(self.dataset(CLAIMS), processed=count)
         if not skipped:
             return self._with(claims.end(Outcome.COMPLETE), at, claims_detected=count)
@@ -355,7 +355,7 @@ class Sync(msgspec.Struct, frozen=True):
         )
 
     def undetectable(self, why: str, at: datetime) -> Self:
-        """After claims could not be computed."""
+        """The sync after the detection of claims failed."""
         claims = self.dataset(CLAIMS).end(Outcome.UNKNOWN, why)
         return self._with(claims, at, warnings=(*self.warnings, why))
 
@@ -376,15 +376,15 @@ class Sync(msgspec.Struct, frozen=True):
         )
 
     def _fetching(self, changed: DatasetProgress) -> str:
-        """The message while fetching: about the dataset that changed or, if it has ended, about
+        """The message while fetching. It describes the dataset that changed or, if that has ended,
         one that has not."""
         if self.stage is not Stage.FETCHING:
             return self.message
-        unended = [dataset for dataset in self.sources if not dataset.ended]
-        return (unended[0] if unended and changed.ended else changed).description
+        open_datasets = [dataset for dataset in self.sources if not dataset.ended]
+        return (open_datasets[0] if open_datasets and changed.ended else changed).description
 
     def _fetched(self) -> int:
-        """The percentage while fetching: the mean of the datasets, between the two floors."""
+        """The percentage while fetching, from the mean of the datasets between the two floors."""
         if self.stage is not Stage.FETCHING or not self.sources:
             return self.percent
         mean = sum(dataset.fraction for dataset in self.sources) / len(self.sources)

@@ -1,4 +1,4 @@
-"""What a new sync reads: its connection, its datasets and the window of each. No I/O."""
+"""Plans a new sync: its connection, its datasets and the window of each. No I/O."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -18,9 +18,9 @@ def choose_connection(
     connections: Sequence[StoredConnection], connection_id: str | None
 ) -> StoredConnection:
     """The connection with this id or, without an id, the user's only one. Raises NotConnected, or
-    Invalid if there are several."""
+    Invalid for several connections."""
     if connection_id is not None:
-        connections = [own for own in connections if own.id == connection_id]
+        connections = [stored for stored in connections if stored.id == connection_id]
         if not connections:
             raise NotConnected(
                 f"You have no connection {connection_id}. GET /api/connections lists yours; "
@@ -34,7 +34,7 @@ def choose_connection(
 
 
 def check_not_lost(connection: StoredConnection) -> None:
-    """Raises LostConnection while the source refuses the credentials: a sync would only pause."""
+    """Raise LostConnection while the source refuses the credentials: a sync would only pause."""
     if connection.refused is not None:
         raise LostConnection(
             f"The connection is lost: {connection.refused} "
@@ -49,15 +49,15 @@ def new_sync(
     connector: Connector,
     options: Options,
     plan: Plan,
-    landed: Mapping[str, StoredDataset],
+    stored: Mapping[str, StoredDataset],
     now: datetime,
     newest_id: str = "",
 ) -> Sync:
     """A sync that waits for its turn. `newest_id` is the id of the user's newest sync. Raises
     Invalid or PlanLimit."""
     datasets = [
-        _progress(dataset, _window(dataset, options, plan, landed.get(dataset.name), now))
-        for dataset in _chosen(connector.datasets, options)
+        _progress(dataset, _window(dataset, options, plan, stored.get(dataset.name), now))
+        for dataset in _choose_datasets(connector.datasets, options)
     ]
     claims = DatasetProgress(CLAIMS, "claims", Checkpoint(Window(now, now)))
     return Sync(
@@ -74,11 +74,11 @@ def new_sync(
 
 
 def _id(now: datetime, newest_id: str) -> str:
-    """Greater than the ids of all earlier syncs of the user: history is sorted by id."""
+    """An id greater than those of all earlier syncs of the user, since history is sorted by id."""
     return f"sync_{new_id(now, newest_id.removeprefix('sync_'))}"
 
 
-def _chosen(datasets: Sequence[Dataset], options: Options) -> Sequence[Dataset]:
+def _choose_datasets(datasets: Sequence[Dataset], options: Options) -> Sequence[Dataset]:
     names = [dataset.name for dataset in datasets]
     chosen = names if options.datasets is None else options.datasets
     if not chosen or set(chosen) - set(names):
@@ -91,9 +91,9 @@ def _progress(dataset: Dataset, window: Window) -> DatasetProgress:
 
 
 def _window(
-    dataset: Dataset, options: Options, plan: Plan, landed: StoredDataset | None, now: datetime
+    dataset: Dataset, options: Options, plan: Plan, stored: StoredDataset | None, now: datetime
 ) -> Window:
-    """The window to read, computed once and kept through every attempt. By default it begins where
+    """The window to read, which is the same in every attempt. By default, it begins where
     the last sync ended. A full refresh, and a window that ends in the past, begin as far back as
     the dataset reaches."""
     newest = now - dataset.lag
@@ -105,7 +105,7 @@ def _window(
         _check_since(options.since, until, now, plan)
         return Window(options.since, until)
     from_scratch = options.overwrite or options.until is not None
-    coverage = None if from_scratch or landed is None else landed.coverage
+    coverage = None if from_scratch or stored is None else stored.coverage
     return window_to_read(min(dataset.reach, allowed), dataset.overlap, until, coverage)
 
 

@@ -1,4 +1,4 @@
-"""The limits of each plan, as the operator sets them. Enforced when a sync starts."""
+"""The limits of each plan, which the operator sets. They apply when a sync starts."""
 
 from collections.abc import Mapping
 from typing import Annotated
@@ -22,24 +22,24 @@ class Plan(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=Tr
 
 
 class Plans:
-    """All plans by name. A plan that is not set has no limits of its own.
+    """All plans by name. A plan that is not set has no limits.
 
-    `most_of_tenant` is the default limit of live syncs in a tenant."""
+    `tenant_limit` is the default limit of live syncs in a tenant."""
 
-    def __init__(self, plans: Mapping[str, Plan], most_of_tenant: int) -> None:
+    def __init__(self, plans: Mapping[str, Plan], tenant_limit: int) -> None:
         self._plans = plans
-        self._most_of_tenant = most_of_tenant
+        self._tenant_limit = tenant_limit
 
     def of(self, name: str) -> Plan:
         return self._plans.get(name) or Plan()
 
-    def most_of_tenant(self, name: str) -> int:
-        return self.of(name).concurrency or self._most_of_tenant
+    def tenant_limit(self, name: str) -> int:
+        return self.of(name).concurrency or self._tenant_limit
 
 
 def read_plans(text: str) -> Mapping[str, Plan]:
-    """Read JSON like {"free": {"syncsPerDay": 3, "historyDays": 30, "concurrency": 1}}. Raises
-    StartupError if it is not valid."""
+    """Read plans from JSON like {"free": {"syncsPerDay": 3, "historyDays": 30, "concurrency": 1}}.
+    Raises StartupError if the JSON is not valid."""
     try:
         return msgspec.json.decode(text or "{}", type=dict[str, Plan])
     except ValueError as error:

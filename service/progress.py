@@ -9,7 +9,7 @@ import msgspec
 
 from connectors.base import Cursor, Page, Window
 
-#: The code of a dataset of which nothing was read before its sync ended.
+#: The code of a dataset whose sync ended before anything of it was read.
 NOT_READ = "not_read"
 #: The dataset that is computed from the others instead of read.
 CLAIMS = "claims"
@@ -40,7 +40,7 @@ FLOORS: Mapping[Stage, int] = {
 
 
 class Outcome(StrEnum):
-    """The outcome of a dataset. Only COMPLETE means that all of it was read and stored."""
+    """The outcome of a dataset. Only a COMPLETE dataset was read and stored as a whole."""
 
     PENDING = "pending"
     IN_PROGRESS = "in_progress"
@@ -65,7 +65,7 @@ class Tally(msgspec.Struct, frozen=True):
 
 
 class Checkpoint(msgspec.Struct, frozen=True):
-    """Where reading continues."""
+    """The point from which reading continues."""
 
     window: Window
     #: The connector's own position inside the window; None before the first page.
@@ -73,20 +73,21 @@ class Checkpoint(msgspec.Struct, frozen=True):
 
 
 class Coverage(msgspec.Struct, frozen=True):
-    """The span of time of which all records of a dataset were read, without a gap. Its end is the
+    """The span of time in which all records of a dataset were read, without a gap. Its end is the
     watermark: the next sync begins there."""
 
     since: datetime
     until: datetime
 
     def plausible(self, newest: datetime, overlap: timedelta) -> bool:
-        """Whether its end can be true, given that nothing newer than `newest` can have been read.
-        If not, the clock was ahead when it was written, and the true end is unknown."""
+        """Whether the end is not after `newest`, the newest data that can have been read. If it is
+        after, the clock was ahead when it was written, and the true end is unknown."""
         return self.until - overlap <= newest
 
     def extended(self, window: Window, reach: timedelta) -> "Coverage":
-        """Extended by a window that was read completely. A window that leaves a gap replaces the
-        coverage if it is as long as the dataset reaches back, and is ignored otherwise."""
+        """The coverage extended by a window that was read completely. A window that leaves a gap
+        replaces the coverage if it is as long as the dataset reaches back, and is ignored
+        otherwise."""
         if window.since <= self.until and window.until >= self.since:
             return Coverage(min(self.since, window.since), max(self.until, window.until))
         complete = window.until - window.since >= reach and window.until > self.until
@@ -109,7 +110,7 @@ class DatasetProgress(msgspec.Struct, frozen=True):
     updated: int = 0
     unchanged: int = 0
     deleted: int = 0
-    #: How much was read (0 to 1), for the percentage while no total is known.
+    #: The share that was read (0 to 1), for the percentage while no total is known.
     share: float = 0.0
     seconds_left: float | None = None
     waiting_until: datetime | None = None
@@ -132,11 +133,11 @@ class DatasetProgress(msgspec.Struct, frozen=True):
 
     @property
     def fully_read(self) -> bool:
-        """Whether a record that was not read can be said not to exist."""
+        """Whether a record that was not read does not exist at the source."""
         return self.status is Outcome.COMPLETE and not self.failed
 
     def advanced(self, page: Page, tally: Tally) -> Self:
-        """After a page: counted, with a new checkpoint; ended if it was the last page."""
+        """The dataset after a page, with new counts and checkpoint; ended after the last page."""
         processed = self.processed + tally.processed
         total = self.total if page.total is None else page.total
         counted = msgspec.structs.replace(
@@ -170,8 +171,8 @@ class DatasetProgress(msgspec.Struct, frozen=True):
         )
 
     def interrupted(self, status: str) -> Self:
-        """As its sync ends with `status` (cancelled or failed). A dataset that had not ended is
-        neither complete nor failed: the sync may not even have requested it."""
+        """The dataset after its sync ended with `status` (cancelled or failed). A dataset that had
+        not ended is neither complete nor failed: the sync may not even have requested it."""
         if self.ended:
             return self
         ending = "failed" if status == "failed" else f"was {status}"
@@ -184,8 +185,8 @@ class DatasetProgress(msgspec.Struct, frozen=True):
         return msgspec.structs.replace(ended, code=NOT_READ)
 
     def reopened(self) -> Self:
-        """As its sync is resumed. A dataset that ended with an error is read further; any other
-        stays as it is."""
+        """The dataset after its sync was resumed. Reading continues if the dataset ended with an
+        error; otherwise it is unchanged."""
         if self.error is None:
             return self
         status = Outcome.IN_PROGRESS if self.processed else Outcome.PENDING
@@ -204,7 +205,7 @@ class DatasetProgress(msgspec.Struct, frozen=True):
         return msgspec.structs.replace(self, waiting_until=None, waiting_for=None)
 
     def redacted(self, text: str) -> Self:
-        """Without anything that came from the source; `text` replaces its error."""
+        """The dataset without anything from the source; `text` replaces its error."""
         return msgspec.structs.replace(
             self,
             error=self.error and text,

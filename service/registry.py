@@ -1,7 +1,7 @@
 """The live syncs, in memory and mirrored to the store: get, cancel, resume, take, record.
 
 Every change goes to the store first (a guarded write), then to memory, then to the bus: no event
-shows more than a poll does."""
+shows more than a poll."""
 
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -35,7 +35,7 @@ from service.users import Actor
 
 #: Ended syncs that stay in memory, for polls and streams that follow a sync to its end.
 ENDED_IN_MEMORY = 1000
-#: How often a cancel may lose against the sync's own progress before it gives up.
+#: Attempts of a cancel before it gives up because the sync changes at the same time.
 TRIES = 50
 
 log = structlog.get_logger()
@@ -65,7 +65,7 @@ class Registry:
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """While open, changes that another process publishes are remembered here."""
+        """While open, keep changes from other processes in memory."""
         with self._bus.listen(self._remember):
             yield
 
@@ -79,7 +79,7 @@ class Registry:
         return sync
 
     async def current(self, actor: Actor) -> Sync:
-        """The user's live sync, or else the newest. Raises NotFound if they have none."""
+        """The user's live sync, or else the newest. Raises NotFound for a user without syncs."""
         sync = self.live_of(actor.user) or await self._store.newest_sync(actor.user)
         if sync is None:
             raise NotFound("You have not started a sync yet. POST /api/sync/start starts one.")
@@ -116,9 +116,9 @@ class Registry:
         check_not_lost(await self._connection(actor, sync))
         self._remember(sync)
         resumed = sync.resumed(self._clock.now())
-        most = self._plans.most_of_tenant(actor.plan)
+        limit = self._plans.tenant_limit(actor.plan)
         try:
-            await self._keep(revive(resumed, most), resumed, moved(resumed, actor))
+            await self._keep(revive(resumed, limit), resumed, moved(resumed, actor))
         except Refused:
             live = await self._store.live_sync(actor.user)
             raise (already_running(live) if live else Overtaken()) from None
@@ -127,7 +127,7 @@ class Registry:
             latest = await self.get(actor, sync_id)
             if latest.status in (Status.PENDING, Status.IN_PROGRESS):  # by another resume
                 raise AlreadyRunning(more=sync_links(sync_id)) from None
-            if await self._store.live_of_tenant(sync.tenant) >= most:
+            if await self._store.live_of_tenant(sync.tenant) >= limit:
                 raise TooManySyncs(headers={"Retry-After": "60"}) from None
             raise
         self._runner.submit(resumed)
@@ -138,7 +138,7 @@ class Registry:
         return self._live.get(sync_id) if sync_id else None
 
     def all_of(self, user: str) -> list[Sync]:
-        """The user's syncs in memory: the ones that ended lately, and the live one."""
+        """The user's syncs in memory: those that ended recently, and the live one."""
         live = self.live_of(user)
         ended = [sync for sync in self._ended.values() if sync.user == user]
         return [*ended, *([live] if live else [])]
@@ -146,20 +146,20 @@ class Registry:
     # For the service itself -------------------------------------------------------------------
 
     async def create(
-        self, sync: Sync, most_of_tenant: int, key: Key | None, *rest: Statement
+        self, sync: Sync, tenant_limit: int, key: Key | None, *rest: Statement
     ) -> bool:
         """Store, publish and submit a new sync. False if its tenant has too many live syncs or its
         connection was forgotten; raises Refused if its user has a live or a newer sync, or has used
         the key."""
         with anyio.CancelScope(shield=True):  # what is stored must also be published
-            if not await self._store.create(sync, most_of_tenant, key, *rest):
+            if not await self._store.create(sync, tenant_limit, key, *rest):
                 return False
             await self._publish(sync)
         self._runner.submit(sync)
         return True
 
     async def take(self, sync_id: str) -> Sync:
-        """Claim a sync, to run it in this process. Raises IllegalMove if it is not to be run, and
+        """Claim a sync to run it in this process. Raises IllegalMove if the sync must not run, and
         Overtaken if another process claimed it first."""
         sync = await retry_until_available(lambda: self.find(sync_id))
         if sync is None:
@@ -185,7 +185,7 @@ class Registry:
         return [sync for sync in syncs if sync.status is not Status.PAUSED]
 
     def runs(self, sync_id: str) -> bool:
-        """Whether this process is running it."""
+        """Whether this process is running the sync."""
         return self._runner.runs(sync_id)
 
     def paused(self) -> list[Sync]:
@@ -209,26 +209,26 @@ class Registry:
         return live
 
     def forget(self, sync_id: str) -> None:
-        """Drop a sync from memory that was deleted from the store."""
+        """Remove from memory a sync that was deleted from the store."""
         self._ended.pop(sync_id, None)
 
     async def redact(self, sync: Sync) -> None:
-        """Remove everything that came from the source from an ended sync: its data was erased."""
+        """Remove texts and cursors of the source from an ended sync whose data was erased."""
         redacted = sync.redacted()
         if redacted is not sync and await self._store.write(save(redacted)):
             self._remember(redacted)
 
     async def _connection(self, actor: Actor, sync: Sync) -> StoredConnection:
-        """Raises NotConnected if the connection of the sync was forgotten."""
+        """The connection of a sync. Raises NotConnected if it was forgotten."""
         return choose_connection(await self._connections.of_user(actor.user), sync.connection_id)
 
-    # Keeping ----------------------------------------------------------------------------------
+    # Storing ----------------------------------------------------------------------------------
 
     async def _keep(self, guard: Statement, sync: Sync, *rest: Statement) -> None:
         with anyio.CancelScope(shield=True):  # what is stored must also be published
             if not await self._store.write(guard, *rest):
                 stored = await self._store.sync(sync.id)
-                # It may be our own write: the database became unavailable after it had stored it.
+                # It may be our own write, if the database became unavailable after the commit.
                 if stored is None or _bytes(stored) != _bytes(sync):
                     if stored:
                         self._remember(stored)
@@ -241,7 +241,7 @@ class Registry:
         await self._bus.publish(sync)
 
     def _remember(self, sync: Sync) -> None:
-        """Keep the newest version, in whatever order versions arrive."""
+        """Keep the newest version, even if versions arrive out of order."""
         before = self._live.get(sync.id) or self._ended.get(sync.id)
         if before and before.version >= sync.version:
             return
@@ -259,7 +259,7 @@ class Registry:
 
 
 def already_running(live: Sync) -> SyncAlreadyRunning:
-    """Why the user cannot start another sync: the one that is live, and what to do about it."""
+    """The error of a start while a sync is live: which sync, and what to do."""
     more = sync_links(live.id)
     if live.status is not Status.PAUSED:
         return SyncAlreadyRunning(more=more)

@@ -14,7 +14,7 @@ LONGEST = 100
 
 
 class ScheduleRequest(msgspec.Struct, frozen=True):
-    """A schedule that a user asks for."""
+    """A schedule that a user requests."""
 
     #: A cron expression of five fields.
     cron: str
@@ -22,8 +22,7 @@ class ScheduleRequest(msgspec.Struct, frozen=True):
     timezone: str = "UTC"
 
     def to_schedule(self, now: datetime, plan: str) -> Schedule:
-        """The schedule with its first run after `now`. Raises Invalid with the name of the field
-        that is wrong."""
+        """The schedule with its first run after `now`. Raises Invalid, which names the field."""
         if len(self.cron.split()) != 5 or len(self.cron) > LONGEST:
             raise Invalid.field("cron", "Must have five fields, like `0 2 * * *` (daily at 02:00).")
         if _zone(self.timezone) is None:
@@ -37,7 +36,7 @@ class ScheduleRequest(msgspec.Struct, frozen=True):
 
 
 def next_run(schedule: Schedule, now: datetime) -> Schedule:
-    """The schedule with its first run after `now`; runs before that, missed or not, are skipped."""
+    """The schedule with its first run after `now`; earlier runs are skipped, even missed ones."""
     local = now.astimezone(_zone(schedule.timezone) or UTC)
     run: datetime = next(CronSim(schedule.cron, local))
     return msgspec.structs.replace(schedule, next=run.astimezone(UTC))

@@ -39,7 +39,7 @@ class Server(uvicorn.Server):
             access_log=False,
             http=cast(Any, partial(Protocol, limits=allowed)) if hub is not None else "auto",
             timeout_keep_alive=cast(int, allowed.idle),  # uvicorn accepts fractions too
-            # No WebSockets: uvicorn would log a handshake with its query, which holds the ticket.
+            # No WebSockets: uvicorn would log a handshake with its query, including the ticket.
             ws="none",
             log_config=None,
             server_header=False,
@@ -83,7 +83,7 @@ class Server(uvicorn.Server):
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A listening socket. Its address is known before the server runs."""
+    """Open a listening socket. Its address is known before the server runs."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # Without IPPROTO_TCP asyncio does not set TCP_NODELAY, and every response takes 44 ms.
     bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)

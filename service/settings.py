@@ -20,7 +20,7 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 class Settings(msgspec.Struct, frozen=True, rename="upper"):
-    """The operator's settings. Each is the environment variable of its name in capitals."""
+    """The operator's settings. Each is the environment variable with its name in capitals."""
 
     #: Address to listen on.
     host: str = "127.0.0.1"
@@ -38,7 +38,7 @@ class Settings(msgspec.Struct, frozen=True, rename="upper"):
     auth_issuer: str = ""
     #: Required entry in the `aud` of tokens; not checked if empty.
     auth_audience: str = ""
-    #: The claim of a token that names the tenant; dots lead into nested objects.
+    #: The claim of a token that names the tenant; a dotted path names a nested claim.
     auth_tenant_claim: str = "tenant"
     #: Fernet keys that encrypt credentials, newest first, comma-separated.
     secrets_keys: str = ""
@@ -92,7 +92,7 @@ class Settings(msgspec.Struct, frozen=True, rename="upper"):
 
     @property
     def database_path(self) -> Path:
-        """The path as written: no character is an escape."""
+        """The path as written: no character is escaped."""
         return Path(self.database_url.removeprefix("sqlite:///"))
 
 
@@ -106,9 +106,9 @@ def _networks(text: str) -> tuple[Network, ...]:
 
 
 def read_settings(environ: Mapping[str, str], connectors: Sequence[str] = ()) -> Settings:
-    """The settings in an environment. Variables of the named connectors (NAME_…) are resolved too.
+    """The settings in an environment, including variables of the named connectors (NAME_…).
 
-    Raises StartupError naming each problem."""
+    Raises StartupError, which names each problem."""
     resolved = _resolve_files(environ, tuple(f"{name.upper()}_" for name in connectors))
     names = {field.encode_name for field in msgspec.structs.fields(Settings)} - {"ENVIRON"}
     values = {name: value for name, value in resolved.items() if name in names and value != ""}

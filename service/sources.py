@@ -13,19 +13,19 @@ class Sources:
     """Every connector, opened once and shared by all syncs."""
 
     def __init__(self, connectors: Mapping[str, Connector]) -> None:
-        """Raises StartupError for a connector whose settings the service cannot take."""
+        """Raises StartupError for a connector whose settings have reserved names."""
         self._connectors = connectors
         self._settings = {
             name: SettingsType(name, connector.settings) for name, connector in connectors.items()
         }
 
     def get(self, name: str) -> Connector:
-        """Raises Invalid, naming the connectors of this service."""
+        """A connector by name. Raises Invalid, which lists the connectors of this service."""
         self._check(name)
         return self._connectors[name]
 
     def settings(self, name: str) -> SettingsType:
-        """What a connection needs. Raises Invalid, naming the connectors of this service."""
+        """The settings of its connections. Raises Invalid, which lists the connectors."""
         self._check(name)
         return self._settings[name]
 
@@ -42,7 +42,7 @@ class Sources:
         return hasattr(self._connectors.get(name), "authorize_url")
 
     def rules(self, name: str) -> Sequence[ClaimRule]:
-        """The rules by which a connector finds claims; none if it finds no claims."""
+        """The claim rules of a connector; empty if it has none."""
         rules: Sequence[ClaimRule] = getattr(self.get(name), "rules", ())
         return rules
 
@@ -70,8 +70,8 @@ async def open_sources(
     environ: Mapping[str, str],
     clock: Clock,
 ) -> AsyncIterator[Sources]:
-    """The connectors of these names, opened in order and closed in reverse. Raises StartupError
-    for one that cannot be opened."""
+    """Open the connectors with these names in order, and close them in reverse. Raises StartupError
+    for a connector that cannot be opened."""
     async with AsyncExitStack() as stack:
         opened = {}
         for name in names:

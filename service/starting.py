@@ -1,4 +1,4 @@
-"""Whether a sync may start, and what the limits of a user's plan are."""
+"""Starts syncs within the limits of the user's plan."""
 
 from datetime import datetime, timedelta
 
@@ -20,16 +20,16 @@ from service.users import Actor
 
 
 class StartRequest(msgspec.Struct, frozen=True):
-    """What a start asks for."""
+    """A request to start a sync."""
 
     #: None for the user's only connection.
     connection_id: str | None = None
     options: Options = Options()
-    #: Return the user's live sync, if there is one, instead of refusing the start.
+    #: If the user has a live sync, return that instead of refusing the start.
     attach: bool = False
     #: The idempotency key.
     key: Key | None = None
-    #: What starts the sync in place of the user: `schedule`, or empty.
+    #: What starts the sync on behalf of the user: `schedule`, or empty.
     by: str = ""
 
 
@@ -55,11 +55,11 @@ class Starter:
         self._plans = plans
 
     async def start(self, actor: Actor, request: StartRequest) -> Sync:
-        """A new sync, about to run; the sync that the idempotency key stands for; or, with
+        """Start a sync. Returns the new sync; the sync that the idempotency key started; or, with
         `attach`, the user's live sync.
 
         A user has at most one live sync. Of two starts at once, a unique index of the store (on the
-        user's live sync, and on the key) lets one win; the other is treated as if it came later.
+        user's live sync, and on the key) accepts one; the other is handled as a later start.
 
         Raises NotConnected, LostConnection, SyncAlreadyRunning, TooManySyncs, PlanLimit, KeyReused,
         Overtaken or Invalid."""
@@ -70,18 +70,18 @@ class Starter:
             connection = await self._connection(actor, request.connection_id)
             check_not_lost(connection)
             await self._check_daily_limit(actor)
-            sync = await self._planned(actor, request, connection)
-            most = self._plans.most_of_tenant(actor.plan)
+            sync = await self._plan_sync(actor, request, connection)
+            limit = self._plans.tenant_limit(actor.plan)
             note = started(sync, actor, request.by)
             try:
-                if await self._registry.create(sync, most, request.key, note):
+                if await self._registry.create(sync, limit, request.key, note):
                     return sync
             except Refused:  # another start of this user was first
                 live = await self._registry.find_live(actor.user)
             else:
                 await self._connection(actor, connection.id)  # raises if forgotten meanwhile
                 raise TooManySyncs(headers={"Retry-After": "60"})
-        # The live sync may be what the same key has started since it was looked up.
+        # The same key may have started the live sync since the key was looked up.
         if same := await self._started_with(request.key, actor):
             return same
         if live is None:
@@ -95,8 +95,8 @@ class Starter:
 
     def plan_of(self, actor: Actor) -> Plan:
         """The limits of the user's plan, with the default limit of the tenant filled in."""
-        most = self._plans.most_of_tenant(actor.plan)
-        return msgspec.structs.replace(self._plans.of(actor.plan), concurrency=most)
+        limit = self._plans.tenant_limit(actor.plan)
+        return msgspec.structs.replace(self._plans.of(actor.plan), concurrency=limit)
 
     async def started_today(self, actor: Actor) -> int:
         """The number of syncs that the user has started since midnight in UTC."""
@@ -105,7 +105,7 @@ class Starter:
 
     async def _started_with(self, key: Key | None, actor: Actor) -> Sync | None:
         """The sync that the key started, or was attached to, within the last day. Raises KeyReused
-        if that request asked for something else."""
+        if that request was different."""
         if key is None:
             return None
         used = await self._store.used_key(actor.user, key.key, self._clock.now())
@@ -120,24 +120,24 @@ class Starter:
         return choose_connection(await self._connections.of_user(actor.user), connection_id)
 
     async def _check_daily_limit(self, actor: Actor) -> None:
-        most = self._plans.of(actor.plan).syncs_per_day
-        if most is None or await self.started_today(actor) < most:
+        limit = self._plans.of(actor.plan).syncs_per_day
+        if limit is None or await self.started_today(actor) < limit:
             return
         now = self._clock.now()
         left = (_midnight(now) + timedelta(days=1) - now).total_seconds()
         raise PlanLimit(
-            f"Your plan allows {most} syncs a day. The next can start tomorrow (UTC).",
-            more={"limit": "syncsPerDay", "allowed": most},
+            f"Your plan allows {limit} syncs a day. The next can start tomorrow (UTC).",
+            more={"limit": "syncsPerDay", "allowed": limit},
             headers={"Retry-After": f"{left:.0f}"},
         )
 
-    async def _planned(
+    async def _plan_sync(
         self, actor: Actor, request: StartRequest, connection: StoredConnection
     ) -> Sync:
         connector = self._sources.get(connection.connector)
-        plan, landed = self._plans.of(actor.plan), await self._records.datasets(connection.id)
+        plan, stored = self._plans.of(actor.plan), await self._records.datasets(connection.id)
         now, newest = self._clock.now(), await self._store.newest_id(actor.user)
-        return new_sync(actor, connection, connector, request.options, plan, landed, now, newest)
+        return new_sync(actor, connection, connector, request.options, plan, stored, now, newest)
 
 
 def _midnight(now: datetime) -> datetime:

@@ -1,4 +1,4 @@
-"""A sync in the terminal: a plain HTTP client that starts it and shows its progress."""
+"""The terminal client: starts a sync over HTTP and shows its progress."""
 
 import json
 import time
@@ -29,7 +29,7 @@ class Unreachable(ServiceError):
 
 
 def start(url: str, token: str, connection: str | None, sleep: Sleep = time.sleep) -> int:
-    """Start a sync, or follow the one that is running. The exit code: 0 only if it completes."""
+    """Start a sync, or follow the running one. The exit code is 0 only if the sync completes."""
     body: Status = {"onConflict": "attach"}
     if connection:
         body["connectionId"] = connection
@@ -42,7 +42,7 @@ def start(url: str, token: str, connection: str | None, sleep: Sleep = time.slee
 
 
 def watch(url: str, token: str, sync_id: str, sleep: Sleep = time.sleep) -> int:
-    """Follow a sync until it ends. The exit code: 0 only if it completes."""
+    """Follow a sync until it ends. The exit code is 0 only if the sync completes."""
     with ProgressBar() as show:
         status: Status = {}
         for status in _statuses(url, token, sync_id, sleep):
@@ -56,7 +56,7 @@ def watch(url: str, token: str, sync_id: str, sleep: Sleep = time.sleep) -> int:
 def _statuses(url: str, token: str, sync_id: str, sleep: Sleep) -> Iterator[Status]:
     """Every status of the stream, across reconnects.
 
-    A service that was never reached is an error at once; otherwise the client tries again."""
+    If the first connection fails, raises at once; later failures are retried."""
     last_id = ""
     attempts = 0
     path = f"/api/sse/sync-progress/{quote(sync_id, safe='')}"
@@ -80,7 +80,7 @@ def _statuses(url: str, token: str, sync_id: str, sleep: Sleep) -> Iterator[Stat
             pass  # the connection broke; the next stream starts after the last event
         sleep(PAUSE)
     raise Unreachable(
-        f"The stream ended {MAX_ATTEMPTS} times without news. Try `watch {sync_id}` later."
+        f"The stream ended {MAX_ATTEMPTS} times without a new event. Try `watch {sync_id}` later."
     )
 
 

@@ -9,10 +9,10 @@ import msgspec
 
 
 def user_id(tenant: str, sub: str) -> str:
-    """The key of a user in every table, map and limit, made of their tenant and `sub`.
+    """The key of a user in every table, map and limit, built from their tenant and `sub`.
 
     Two pairs never share an id: quoting removes every "/" from the tenant, so the first "/" always
-    separates the two. Clients never see an id: they know a user by their `sub`."""
+    separates the two. Clients see only the `sub`, never the id."""
     return f"{quote(tenant, safe='')}/{sub}"
 
 
@@ -24,7 +24,7 @@ def sub_of(user: str) -> str:
 class Actor(msgspec.Struct, frozen=True):
     """The user who makes a request, and where the request comes from."""
 
-    #: The user's name within their tenant, as people see it.
+    #: The user's name within their tenant, which people see.
     sub: str
     tenant: str
     plan: str = ""
@@ -47,7 +47,7 @@ class AuditEntry(msgspec.Struct, frozen=True):
     #: The id of the user who owns the sync or the connection.
     user: str
     tenant: str
-    #: The user's `sub`, or what acts for them: `service` or `schedule`.
+    #: The user's `sub`, or what acts on their behalf: `service` or `schedule`.
     actor: str
     sync_id: str = ""
     connection_id: str = ""

@@ -34,11 +34,11 @@ from service.wire.reading import (
     read_query,
 )
 
-#: Seconds that a request waits for an erasure; after that, it continues in the background.
+#: Seconds that a request waits for an erasure, which then continues in the background.
 ERASED_WITHIN = 10.0
-#: A dataset that was read up to an earlier time than this needs a new sync.
+#: Data older than this needs a new sync.
 STALE = timedelta(days=1)
-NEEDED = frozenset(
+NEEDS_SYNC = frozenset(
     {"never_synced", "last_failed", "last_cancelled", "incomplete", "stale", "last_paused"}
 )
 
@@ -88,8 +88,8 @@ async def connect(request: Request) -> Response:
     """Connect an account. It is checked and stored, and a first sync starts."""
     caller = actor(request)
     given = await read_object(request)
-    own = {name: given.pop(name) for name in _names(ConnectIn) & given.keys()}
-    body = fit(own, ConnectIn)
+    common = {name: given.pop(name) for name in _names(ConnectIn) & given.keys()}
+    body = fit(common, ConnectIn)
     settings = fit(given, parts(request).sources.settings(body.connector).struct)
     new = NewConnection(body.connector, settings)
     connection = await parts(request).connections.connect(caller, new)
@@ -103,8 +103,8 @@ async def connect(request: Request) -> Response:
 async def _historical_sync(
     request: Request, caller: Actor, connection: StoredConnection
 ) -> Sync | str:
-    """The first sync of a connection, or why it was not started. That does not fail the connection:
-    the user can start a sync at any time."""
+    """Start the first sync of a connection. Returns the sync, or why it was not started. A failure
+    does not fail the connection: the user can start a sync at any time."""
     try:
         return await parts(request).starter.start(caller, StartRequest(connection_id=connection.id))
     except ServiceError as error:
@@ -133,31 +133,31 @@ async def authorize(request: Request) -> Response:
 
 @cache
 def _authorize_query(settings: SettingsType) -> type[AuthorizeQuery]:
-    """The query of a consent for a connector: lists are texts in it."""
+    """The query of a consent for a connector. Lists are comma-separated text."""
     lists = _lists(settings)
     public = msgspec.structs.fields(settings.public_struct)
     query = msgspec.defstruct(
         AuthorizeQuery.__name__,
         [
-            (each.name, str, "")
-            if each.encode_name in lists
-            else (each.name, each.type, default(each))
-            for each in public
+            (field.name, str, "")
+            if field.encode_name in lists
+            else (field.name, field.type, default(field))
+            for field in public
         ],
         bases=(AuthorizeQuery,),
         kw_only=True,
-        rename={each.name: each.encode_name for each in public},
+        rename={field.name: field.encode_name for field in public},
     )
     return cast(type[AuthorizeQuery], query)
 
 
 def _public(given: AuthorizeQuery, settings: SettingsType) -> Values:
-    """The public settings in a query. Raises Invalid naming the field."""
+    """The public settings in a query. Raises Invalid, which names the field."""
     values: Values = msgspec.to_builtins(given)
     public = {name: values[name] for name in settings.public}
     split = {name: list(filter(None, public[name].split(","))) for name in _lists(settings)}
-    found: Values = msgspec.to_builtins(fit(public | split, settings.public_struct))
-    return found
+    checked: Values = msgspec.to_builtins(fit(public | split, settings.public_struct))
+    return checked
 
 
 def _lists(settings: SettingsType) -> Sequence[str]:
@@ -200,8 +200,8 @@ async def reconnect(request: Request) -> Response:
 async def _resume_paused(
     request: Request, caller: Actor, connection: StoredConnection
 ) -> Sync | str | None:
-    """The paused sync of this connection, resumed, or why it was not; None if no sync is paused. A
-    failure to resume it does not fail the reconnect."""
+    """Resume the paused sync of this connection. Returns the sync, why it was not resumed, or None
+    if no sync is paused. A failure does not fail the reconnect."""
     registry = parts(request).registry
     live = registry.live_of(caller.user)
     if live is None or live.connection_id != connection.id or live.status is not Status.PAUSED:
@@ -227,23 +227,24 @@ async def sync_status(request: Request) -> Response:
     """Get the stored data of a connection, and whether a new sync is needed."""
     caller, connection_id = actor(request), request.path_params["connection_id"]
     connection = await parts(request).connections.get(caller, connection_id)
-    landed = await parts(request).records.datasets(connection_id)
+    stored = await parts(request).records.datasets(connection_id)
     store = parts(request).store
     complete = await store.newest_of(caller.user, connection_id, Status.COMPLETE)
     newest = await store.newest_of(caller.user, connection_id)
     datasets = parts(request).sources.get(connection.connector).datasets
     now = parts(request).clock.now()
-    reason, message = _why_needed(connection, newest, datasets, landed, now)
+    reason, message = _why_needed(connection, newest, datasets, stored, now)
     return responses.JSON(
         shapes.Freshness(
             connection_id=connection_id,
             datasets=[
-                serialize.landed(dataset.name, landed.get(dataset.name)) for dataset in datasets
+                serialize.stored_dataset(dataset.name, stored.get(dataset.name))
+                for dataset in datasets
             ],
             last_complete_sync=serialize.last_sync(complete),
             last_sync=serialize.last_sync(newest),
             schedule=serialize.schedule(connection.schedule),
-            sync_needed=reason in NEEDED,
+            sync_needed=reason in NEEDS_SYNC,
             reason=reason,
             message=message,
         )
@@ -254,11 +255,11 @@ def _why_needed(
     connection: StoredConnection,
     newest: Sync | None,
     datasets: Sequence[Dataset],
-    landed: Mapping[str, StoredDataset],
+    stored: Mapping[str, StoredDataset],
     now: datetime,
 ) -> tuple[str, str]:
-    """A reason for programs, and a sentence for people. The stored data decides: a dry run, or a
-    sync of some datasets or of the past, may be complete without having stored everything."""
+    """Whether a sync is needed: a reason for programs, and a sentence for people. The stored data
+    decides: a complete dry run, or a sync of some datasets or of the past, may lack some data."""
     if connection.lost:
         return "connection_lost", f"Reconnect the account first: {connection.lost}"
     if newest and newest.live:
@@ -268,16 +269,16 @@ def _why_needed(
             return f"last_{newest.status}", f"The last sync was not completed: {newest.message}"
         if any(dataset.status is not Outcome.COMPLETE for dataset in newest.sources):
             return "incomplete", "The last sync could not read everything."
-    if not landed:
+    if not stored:
         return "never_synced", "Nothing has been read yet."
-    coverages = {name: data.coverage for name, data in landed.items() if data.coverage}
+    coverages = {name: data.coverage for name, data in stored.items() if data.coverage}
     if unread := [dataset.label for dataset in datasets if dataset.name not in coverages]:
         return "incomplete", f"Not everything has been read. Missing: {', '.join(unread)}."
     ages = {dataset.name: now - coverages[dataset.name].until for dataset in datasets}
     if any(ages[dataset.name] > STALE + dataset.lag for dataset in datasets):
         return "stale", f"The data is more than {STALE.days * 24} hours old."
     if any(age < -STALE for age in ages.values()):
-        return "stale", "The data was dated by a clock that was ahead."
+        return "stale", "The stored data has times in the future: a clock was ahead."
     return "up_to_date", "Everything was read within the last day."
 
 

@@ -14,18 +14,18 @@ from starlette.responses import Response
 from connectors.base import Money
 from service.api.parts import actor, parts
 from service.errors import Invalid
-from service.store.claims import MOST_COSTS
+from service.store.claims import MAX_COSTS
 from service.wire import responses, shapes
 from service.wire.amounts import amount
-from service.wire.csv_files import MOST_NAMED, csv_line, download, no_valid_line, rows_of
+from service.wire.csv_files import MAX_NAMED_LINES, csv_line, download, no_valid_line, rows_of
 from service.wire.paging import Paged
 from service.wire.reading import In, read_body, read_bytes, read_query
 
 COLUMNS = ("sku", "cost", "currency")
 LONGEST_SKU = 200
-#: Costs in one read of a download.
+#: Costs that a download reads at once.
 BATCH = 1000
-#: Files that are parsed at the same time: a megabyte takes half a second of processor time.
+#: Files parsed at the same time. A megabyte takes half a second of processor time.
 PARSERS = 2
 
 _parsers = anyio.CapacityLimiter(PARSERS)
@@ -41,7 +41,7 @@ class CostIn(In, frozen=True):
 
 
 class CostsQuery(Paged, frozen=True):
-    """The page of the costs."""
+    """The page of costs to return."""
 
     limit: Annotated[int, Meta(ge=1, le=1000)] = 100
 
@@ -50,15 +50,15 @@ class ParsedCosts(msgspec.Struct):
     """The costs of an upload."""
 
     costs: dict[str, Money]
-    #: How many lines are valid.
+    #: The number of valid lines.
     accepted: int
-    #: Line, SKU and fault of each line that is not.
+    #: Line number, SKU and error of each invalid line.
     rejected: list[tuple[int, str, str]]
 
 
 async def list_all(request: Request) -> Response:
-    """List the user's unit costs, in the order of the SKUs. With `Accept: text/csv`, all of them as
-    a file, which `PUT` accepts unchanged."""
+    """List the user's unit costs, ordered by SKU. With `Accept: text/csv`, return all of them as a
+    file, which `PUT` accepts unchanged."""
     user, query = actor(request).user, read_query(request, CostsQuery)
     if "text/csv" in request.headers.get("accept", ""):
         return download("costs.csv", _lines(request, user))
@@ -78,7 +78,7 @@ async def list_all(request: Request) -> Response:
 
 async def put(request: Request) -> Response:
     """Upload unit costs: as CSV (sku,cost,currency), or as a JSON list. Valid lines are stored, and
-    each invalid one is named. A file that cannot be read, or without a valid line, changes nothing.
+    each invalid one is named. A file that cannot be read or has no valid line changes nothing.
     """
     user = actor(request).user
     if "csv" in request.headers.get("content-type", ""):
@@ -90,11 +90,11 @@ async def put(request: Request) -> Response:
         parsed = await anyio.to_thread.run_sync(_parse, lines, True, limiter=_parsers)
     if parsed.rejected and not parsed.accepted:
         raise no_valid_line([(line, fault) for line, _, fault in parsed.rejected])
-    if not await parts(request).recoveries.keep_costs(user, parsed.costs):
-        raise Invalid.field("body", f"At most {MOST_COSTS:,} costs can be stored.")
+    if not await parts(request).recoveries.store_costs(user, parsed.costs):
+        raise Invalid.field("body", f"At most {MAX_COSTS:,} costs can be stored.")
     errors = [
         shapes.WrongLine(line=line, sku=sku, message=fault)
-        for line, sku, fault in parsed.rejected[:MOST_NAMED]
+        for line, sku, fault in parsed.rejected[:MAX_NAMED_LINES]
     ]
     return responses.JSON(
         shapes.CostsTaken(accepted=parsed.accepted, rejected=len(parsed.rejected), errors=errors)
@@ -102,15 +102,15 @@ async def put(request: Request) -> Response:
 
 
 def read_costs(raw: bytes) -> ParsedCosts:
-    """The costs in a CSV file. Raises Invalid, naming the line, if it cannot be read."""
+    """The costs in a CSV file. Raises Invalid, which names the line, for a malformed file."""
     return _parse(((line, tuple(cells)) for line, cells in rows_of(raw, COLUMNS)), False)
 
 
 def _parse(lines: Iterable[Line], point: bool) -> ParsedCosts:
-    """The costs in lines of cells. `point`: see `amount`. Raises Invalid for too many lines."""
+    """Parse lines of cells; for `point` see `amount`. Raises Invalid for too many lines."""
     parsed, line_of, excess, first = ParsedCosts({}, 0, []), dict[str, int](), 0, 0
     for count, (line, cells) in enumerate(lines):
-        if count >= MOST_COSTS:
+        if count >= MAX_COSTS:
             excess, first = excess + 1, first or line
             continue
         try:
@@ -123,7 +123,7 @@ def _parse(lines: Iterable[Line], point: bool) -> ParsedCosts:
         except ValueError as error:
             parsed.rejected.append((line, cells[0][:LONGEST_SKU], str(error)))
     if excess:
-        text = f"{excess:,} lines, from line {first} on, exceed the limit of {MOST_COSTS:,} costs."
+        text = f"{excess:,} lines, from line {first} on, exceed the limit of {MAX_COSTS:,} costs."
         fault = {"field": f"line {first}", "message": text}
         raise Invalid(f"{text} Nothing was changed.", errors=[fault])
     return parsed

@@ -18,7 +18,7 @@ from service.wire.fields import Time
 from service.wire.paging import Page, Paged
 from service.wire.reading import moment, read_query
 
-#: Records in one read: each may have tens of kilobytes.
+#: Records read at once. Each may have tens of kilobytes.
 BATCH = 20
 
 
@@ -30,16 +30,16 @@ class HistoryQuery(Paged, frozen=True):
     status: Literal["", "in_progress", "paused", "complete", "failed", "cancelled"] = ""
     connector: str = ""
     connection_id: str = ""
-    #: Only syncs that started then or later.
+    #: Only syncs that started at this time or later.
     from_: Time | None = field(default=None, name="from")
-    #: Only syncs that started earlier.
+    #: Only syncs that started before this time.
     to: Time | None = None
 
     def filters(self) -> dict[str, Any]:
         filters = _given(connector=self.connector, connection_id=self.connection_id) | _span(self)
         if self.status:
             filters["statuses"] = [
-                status for status in Status if serialize.shown(status) == self.status
+                status for status in Status if serialize.shown_status(status) == self.status
             ]
         return filters
 
@@ -49,9 +49,9 @@ class AuditQuery(Paged, frozen=True):
 
     action: str = ""
     sync_id: str = ""
-    #: Only entries from then or later.
+    #: Only entries from this time or later.
     from_: Time | None = field(default=None, name="from")
-    #: Only earlier entries.
+    #: Only entries before this time.
     to: Time | None = None
 
     def filters(self) -> dict[str, Any]:
@@ -112,8 +112,8 @@ async def audit(request: Request) -> Response:
 
 
 async def items(request: Request) -> Response:
-    """List the outcomes of single records. Failures are always listed, other outcomes only if the
-    start or the operator asked for them; the status counts all of them."""
+    """List the outcomes of single records. Failures are always listed; other outcomes only if the
+    start or the operator requested them. The status of the sync counts all of them."""
     sync = await parts(request).registry.get(actor(request), request.path_params["sync_id"])
     query = read_query(request, ItemsQuery)
     page = query.page("items", key_length=2)
@@ -140,7 +140,8 @@ async def data(request: Request) -> Response:
     if dataset not in datasets:
         raise NotFound(f"Unknown dataset {dataset}. The datasets are: {', '.join(datasets)}.")
     query = read_query(request, DataQuery)
-    connections = [connection.id for connection in await parts(request).connections.ever(caller)]
+    stored = await parts(request).connections.list_with_forgotten(caller)
+    connections = [connection.id for connection in stored]
     if query.connection_id:
         if query.connection_id not in connections:
             raise NotFound(
@@ -151,7 +152,7 @@ async def data(request: Request) -> Response:
     first, after = page.after or ("", "")
     starts = {id: after if id == first else "" for id in connections if id >= first}
     batches = _batches(parts(request).records, dataset, starts, page.read_limit)
-    # Read before the head of the response is sent: until then a failure can become a problem.
+    # Read before the head of the response is sent, while a failure can still become a problem.
     batch = await _next(batches)
     return StreamingResponse(_records(batch, batches, page), media_type="application/json")
 
@@ -159,7 +160,7 @@ async def data(request: Request) -> Response:
 async def _batches(
     records: RecordStore, dataset: str, starts: Mapping[str, str], limit: int
 ) -> AsyncIterator[Sequence[Values]]:
-    """At most `limit` records of these connections, those of each after the id in `starts`."""
+    """At most `limit` records. `starts` maps each connection to the id after which it is read."""
     for connection_id, after in starts.items():
         full = True
         while full and limit:

@@ -35,7 +35,7 @@ async def readyz(request: Request) -> Response:
 
 
 async def dashboard(_: Request) -> Response:
-    """The page at /."""
+    """The dashboard at /."""
     return FileResponse(WEB / "index.html", headers=REVALIDATE)
 
 

@@ -49,7 +49,7 @@ def parts(request: HTTPConnection) -> Parts:
 
 
 def identity(request: HTTPConnection) -> Identity:
-    """The identity of the request, as the authentication middleware found it."""
+    """The identity that the authentication middleware determined."""
     return cast(Identity, request.scope[IDENTITY])
 
 

@@ -18,7 +18,7 @@ COLUMNS = (
     *("id", "rule", "title", "status", "units", "amount", "currency", "opens", "closes"),
     *("confidence", "valuation"),
 )
-#: Claims in one read of a download.
+#: Claims that a download reads at once.
 BATCH = 500
 
 
@@ -64,7 +64,7 @@ async def one(request: Request) -> Response:
     records = parts(request).records
     evidence = {
         dataset: [
-            serialize.record(row) for row in await records.some(stored.connection_id, dataset, ids)
+            serialize.record(row) for row in await records.by_id(stored.connection_id, dataset, ids)
         ]
         for dataset, ids in stored.claim.evidence.items()
     }

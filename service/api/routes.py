@@ -1,4 +1,4 @@
-"""The table of calls: path, endpoint, shapes and errors of each, and the routes made of it."""
+"""The table of calls: path, endpoint, shapes and errors of each, and the routes built from it."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
@@ -84,7 +84,7 @@ def _document(
     datasets: Sequence[str],
     settings: Sequence[type[msgspec.Struct]],
 ) -> bytes:
-    """The document, cached: it is the same for all clients and takes long to make."""
+    """The document. It is cached, since it is the same for all clients and slow to build."""
     names = {"connector": connectors, "dataset": datasets}
     return msgspec.json.encode(openapi.document(CALLS, demo, names, settings))
 

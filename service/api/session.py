@@ -1,4 +1,4 @@
-"""The session cookie: a Bearer token that the browser sends itself, for EventSource."""
+"""The session cookie: a Bearer token that the browser sends, for EventSource."""
 
 from starlette.requests import Request
 from starlette.responses import Response

@@ -16,7 +16,7 @@ RECENT = timedelta(minutes=1)
 
 
 class StreamQuery(Query, frozen=True):
-    """Other parameters are ignored: some EventSource libraries add their own."""
+    """The query of a stream. Other parameters are ignored: EventSource libraries may add some."""
 
     #: For clients that cannot set the header Last-Event-ID.
     last_event_id: str | None = None
@@ -38,7 +38,7 @@ async def ticket(request: Request) -> Response:
 
 
 async def sync_progress(request: Request) -> Response:
-    """Stream the status of one sync: the present one, then every change, until the sync ends."""
+    """Stream the status of one sync: the current one, then every change, until the sync ends."""
     registry, hub = parts(request).registry, parts(request).hub
     caller, sync_id = identity(request), request.path_params["sync_id"]
     sync = await registry.get(caller.actor, sync_id)

@@ -34,7 +34,7 @@ class StartIn(In, frozen=True):
     allow_mass_delete: bool = False
     #: The order among the waiting syncs of the tenant, highest first.
     priority: Annotated[int, msgspec.Meta(ge=-100, le=100)] = 0
-    #: The records whose outcome the history lists; the operator sets the default.
+    #: Records whose outcome the history lists. The operator sets the default.
     items: Literal["failed", "all"] | None = None
     #: What to do if a sync is running: fail, or return that sync.
     on_conflict: Literal["reject", "attach"] = "reject"
@@ -61,7 +61,7 @@ class StartIn(In, frozen=True):
         )
 
     def _digest(self) -> str:
-        """A hash of the values, whatever the formatting of the body."""
+        """A hash of the values, independent of the formatting of the body."""
         return hashlib.blake2b(msgspec.json.encode(self), digest_size=16).hexdigest()
 
 
@@ -86,15 +86,15 @@ async def start(request: Request) -> Response:
 
 
 async def status(request: Request) -> Response:
-    """Get the status of a sync. With If-None-Match, 304 if it has not changed."""
+    """Get the status of a sync. With If-None-Match, returns 304 if it has not changed."""
     sync = await parts(request).registry.get(actor(request), request.path_params["sync_id"])
     return _status(request, sync, f'"{sync.version}"')
 
 
 async def current(request: Request) -> Response:
-    """Get the status of the user's live sync; if none is live, of the newest one."""
+    """Get the status of the user's live sync, or of the newest one if none is live."""
     sync = await parts(request).registry.current(actor(request))
-    # With the id: the sync that is current later may have the same version.
+    # With the id, since a later current sync may have the same version.
     return _status(request, sync, f'"{sync.id}.{sync.version}"')
 
 

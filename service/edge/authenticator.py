@@ -56,7 +56,7 @@ class Authenticator:
             yield
 
     async def identify(self, request: HTTPConnection) -> Identity:
-        """Raises Unauthenticated or Forbidden; AuthUnavailable if keys cannot be fetched now."""
+        """Raises Unauthenticated or Forbidden, or AuthUnavailable if keys cannot be fetched now."""
         if request.scope["path"].startswith(STREAM) and "ticket" in request.query_params:
             return self._identify_by_ticket(request, request.query_params["ticket"])
         if self.demo:
@@ -153,7 +153,7 @@ def demo_refusal(request: HTTPConnection) -> Forbidden | None:
     if not is_loopback(host):
         return Forbidden("Demo mode accepts loopback addresses only. Open http://127.0.0.1.")
     if "origin" in request.headers and not same_origin(request):
-        return Forbidden("Demo mode accepts requests of its own pages only. Use its dashboard.")
+        return Forbidden("Demo mode accepts requests only from its own pages. Use its dashboard.")
     return None
 
 

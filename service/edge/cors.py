@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-# HEAD is here because the middleware refuses a preflight for a method that is not listed, although
-# browsers do not require it.
+# HEAD is listed because the middleware refuses a preflight for any other method, although browsers
+# do not require one for HEAD.
 METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE")
 REQUEST_HEADERS = (
     *("Authorization", "Content-Type", "Idempotency-Key", "If-None-Match"),
@@ -16,7 +16,7 @@ RESPONSE_HEADERS = ("ETag", "Location", "Retry-After")
 
 
 class ApiCors(CORSMiddleware):
-    """Wraps the whole application, so that pages can read refusals and faults too.
+    """Wraps the whole application, so that pages can also read error responses.
 
     Credentials are not allowed: other origins send a token or a ticket. Browsers would send the
     session cookie (SameSite=Lax) from another origin of the same site, which must not use it."""

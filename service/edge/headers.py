@@ -1,4 +1,4 @@
-"""Security headers of every response, and the refusals of demo mode."""
+"""Security headers of every response, and the host and origin checks of demo mode."""
 
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -20,14 +20,14 @@ HEADERS = (
         b"connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     ),
 )
-# One year, for this host only: other hosts of the domain may belong to others. Over HTTPS only, as
+# One year, for this host only: other hosts of the domain may have other owners. Over HTTPS only, as
 # RFC 6797 requires. Behind an untrusted proxy the scheme is unknown, so that proxy must send it.
 HSTS = (b"strict-transport-security", b"max-age=31536000")
 NO_STORE = (b"cache-control", b"no-store")
 
 
 class SecurityHeaders:
-    """Wraps the whole application, so that the responses to faults have the headers too."""
+    """Wraps the whole application, so that error responses also have the headers."""
 
     def __init__(self, app: ASGIApp, demo: bool) -> None:
         self._app = app

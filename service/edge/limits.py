@@ -32,12 +32,12 @@ class Limits(msgspec.Struct, frozen=True):
     #: Without a byte before a request. Longer than clients keep an idle connection (httpx 5 s,
     #: aiohttp 15 s): if the server closes it first, a request may be lost on it.
     idle: float = 20.0
-    #: Period over which the rate is measured: the longest time without a byte of an expected body
-    #: or of a response that is being sent (events of a stream included).
+    #: Period over which `rate` is measured. Also the longest time without a byte of an expected
+    #: body or of a response that is being sent, such as the events of a stream.
     window: float = 30.0
     #: Minimum bytes per second of a body, and of a response that the client reads slowly.
     rate: float = 1024.0
-    #: Between two checks.
+    #: Time between two checks.
     tick: float = 1.0
     #: Maximum open connections. Further ones get a 503 response.
     connections: int = MAX_CONNECTIONS

@@ -34,7 +34,7 @@ class Receiving(Enum):
 
 
 class Protocol(HttpToolsProtocol):
-    """uvicorn's protocol with limits, and with refusals as problems like all others."""
+    """uvicorn's protocol with limits. Its error responses are problems like all others."""
 
     # Slots: as dictionary entries these would exceed what Python shares between instances, which
     # costs 2 KB per stream.
@@ -46,7 +46,7 @@ class Protocol(HttpToolsProtocol):
     def __init__(self, *args: Any, limits: Limits = DEFAULT, **options: Any) -> None:
         super().__init__(*args, **options)
         self._limits = limits
-        self._started: RequestResponseCycle | None = None  # the newest one given to the application
+        self._started: RequestResponseCycle | None = None  # the newest that the application got
         self._task: asyncio.Task[None] | None = None
         self._cancelled = False
         # Bytes since the parser last completed a head or a piece of a body.
@@ -54,7 +54,7 @@ class Protocol(HttpToolsProtocol):
         self._receiving = Receiving.NOTHING
         self._since = self.loop.time()  # when waiting for the client started
         self._received = 0  # bytes since then
-        self._paused_at = 0.0  # when the unsent bytes were last counted; 0: the client keeps up
+        self._paused_at = 0.0  # when unsent bytes were last counted; 0 if the client keeps up
         self._unsent = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -105,7 +105,7 @@ class Protocol(HttpToolsProtocol):
         self._refuse(BadRequest())
 
     def _refuse(self, error: ServiceError) -> None:
-        """Respond and close. Only close if the response would go into that of another request."""
+        """Respond and close. Only close if the response would interrupt another response."""
         cycle = self._unanswered()
         if cycle is None or (cycle.more_body and self._can_answer(cycle)):
             self._write_problem(error)
@@ -171,7 +171,7 @@ class Protocol(HttpToolsProtocol):
                 self._time_out(silently=idle)
 
     def _check_sending(self, now: float) -> None:
-        """Check a response that the client reads slowly, or must read before the close."""
+        """Check a response that the client reads slowly, also while the connection closes."""
         if not self._paused_at:
             self._count_unsent(now)
         elif now - self._paused_at > self._limits.window:

@@ -8,7 +8,7 @@ from service.errors import TooManyRequests
 
 MINUTE = 60.0
 MAX_USERS = 100_000
-"""Users whose requests are counted; beyond it the least recently active is dropped."""
+"""Maximum users whose requests are counted. Beyond that, the least recently active is dropped."""
 
 
 class Rates:

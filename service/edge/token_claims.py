@@ -50,7 +50,7 @@ class Claims(msgspec.Struct, frozen=True):
 
 
 class _Registered(msgspec.Struct, frozen=True):
-    """The registered claims that are not names."""
+    """The claims about validity, issuer and audience."""
 
     exp: float
     nbf: float = 0
@@ -62,7 +62,7 @@ class _Registered(msgspec.Struct, frozen=True):
 def read_claims(payload: Mapping[str, Any], tenant_claim: str, prefix: str = "") -> Claims:
     """The claims of a verified token. `prefix` is put before the tenant's name.
 
-    Raises Unauthenticated naming the claim that is not valid."""
+    Raises Unauthenticated, which names the invalid claim."""
     sub = _name("sub", payload.get("sub", ""))
     tenant = _name(tenant_claim, _find(payload, tenant_claim, default=sub))
     if tenant.startswith(JWKS_PREFIX):
@@ -91,7 +91,7 @@ def invalid_token(detail: str = "The token is not valid. Get a new one.") -> Una
 
 
 def _find(payload: Mapping[str, Any], claim: str, default: str) -> Any:
-    """A claim by its exact name; otherwise by the path into nested objects that its dots give."""
+    """A claim by its exact name, otherwise by its dotted path into nested objects."""
     if claim in payload:
         return payload[claim]
     value: Any = payload

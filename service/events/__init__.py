@@ -1,1 +1,1 @@
-"""The event bus: every change of a sync, to everyone who listens."""
+"""The event bus, which publishes every change of a sync."""

@@ -19,11 +19,11 @@ class EventBus:
         self._listeners: list[Listener] = []
 
     async def publish(self, sync: Sync) -> None:
-        """Call it after the commit: an event must not show what was not stored."""
+        """Publish a stored change. Call this after the commit."""
         self.deliver(sync)
 
     def deliver(self, sync: Sync) -> None:
-        """Call the listeners one after the other. A listener must not wait."""
+        """Call the listeners one after the other. A listener must not block."""
         for listener in tuple(self._listeners):
             try:
                 listener(sync)

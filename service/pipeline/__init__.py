@@ -1,1 +1,1 @@
-"""Runs one sync: reads its datasets, deletes what a full refresh did not find, detects claims."""
+"""Runs one sync: reads datasets, deletes records missing from a full refresh, detects claims."""

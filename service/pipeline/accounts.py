@@ -1,4 +1,4 @@
-"""Whether the pages of a sync belong to the account that was connected."""
+"""Checks that the pages of a sync belong to the connected account."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -12,8 +12,8 @@ from service.connections import Connections
 class Recognition:
     """Compares the account that pages name with the account of the connection.
 
-    `confirmed` is false after a reconnect whose account the source has not named yet. Then no page
-    is stored before one of the datasets `naming` it has named the account, or has shown that it
+    `confirmed` is false after a reconnect until the source has returned the account. Then no page
+    is stored before one of the datasets in `naming` has named the account, or has shown that it
     does not."""
 
     def __init__(
@@ -43,11 +43,11 @@ class Recognition:
             if self._failure:
                 raise Retryable(self._failure)
         elif page.records:
-            self._settled.set()  # it names no account, so no later page will
+            self._settled.set()  # this page names no account, so no later page will
 
     @contextmanager
     def reading(self, dataset: str) -> Iterator[None]:
-        """Open while a dataset is read. The others stop waiting for it when it ends."""
+        """Open while a dataset is read. At its end, other datasets stop waiting for it."""
         try:
             yield
         except Retryable:

@@ -1,4 +1,4 @@
-"""Which spans of time of each dataset are known completely."""
+"""The spans of time for which each dataset was read completely."""
 
 from collections.abc import Mapping
 from datetime import timedelta
@@ -7,7 +7,7 @@ from service.pipeline.held import HeldSync
 from service.progress import Coverage, Outcome
 from service.store.records import RecordStore
 
-#: How old the end of a coverage may be for claim rules to conclude anything from it.
+#: Maximum age of the end of a coverage from which claim rules draw conclusions.
 CURRENT = timedelta(days=1)
 
 
@@ -15,13 +15,13 @@ async def coverages_of(held: HeldSync, records: RecordStore) -> Mapping[str, Cov
     """The coverage of each dataset that this sync has read completely, joined with the coverage
     that earlier syncs left."""
     sync, coverages = held.sync, {}
-    landed = await records.datasets(sync.connection_id)
+    stored = await records.datasets(sync.connection_id)
     for progress in sync.sources:
         if progress.status is not Outcome.COMPLETE:
             continue
         name, window = progress.name, progress.checkpoint.window
         dataset = held.dataset(name)
-        before = landed[name].coverage if name in landed else None
+        before = stored[name].coverage if name in stored else None
         if before and before.plausible(sync.started_at - dataset.lag, dataset.overlap):
             coverages[name] = before.extended(window, dataset.reach or timedelta(0))
         else:
@@ -30,8 +30,8 @@ async def coverages_of(held: HeldSync, records: RecordStore) -> Mapping[str, Cov
 
 
 def current_datasets(held: HeldSync, coverages: Mapping[str, Coverage]) -> frozenset[str]:
-    """The datasets that are known from as far back as claims need until now. Only in these does a
-    missing record prove anything."""
+    """The datasets that were read from as far back as claims need until now. Only in these is a
+    missing record evidence."""
     names = set()
     for name, coverage in coverages.items():
         dataset = held.dataset(name)

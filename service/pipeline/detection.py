@@ -1,4 +1,4 @@
-"""Detecting claims in the stored records of a connection."""
+"""Detects claims in the stored records of a connection."""
 
 from collections.abc import Iterable, Mapping
 
@@ -18,7 +18,7 @@ RECORDS_AT_ONCE = 500
 
 
 class StoredRecords:
-    """The records of a connection, as a connector reads them from the thread that detects."""
+    """The records of a connection, which a connector reads in the detection thread."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""How syncs share the processor when all of it is in use."""
+"""Slows down syncs with much data while the processor is fully used."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,7 +8,7 @@ from anyio.lowlevel import checkpoint
 
 from connectors.base import Clock
 
-#: Seconds. A round of the event loop that takes longer shows that the processor is fully used.
+#: Seconds. If a round of the event loop takes longer, the processor is fully used.
 BUSY = 0.0005
 #: After storing a page, a sync sleeps REST times as long as that took (at most LONGEST_REST
 #: seconds), so that large tenants do not starve small ones.
@@ -32,7 +32,7 @@ class Pacer:
             self._runs -= 1
 
     async def rest(self, worked: timedelta) -> None:
-        """Sleep after `worked`, if other syncs run too and the processor is fully used."""
+        """Sleep after working for `worked`, if other syncs run and the processor is fully used."""
         if self._runs < 2:
             return
         begun = self._clock.now()

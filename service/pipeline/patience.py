@@ -10,28 +10,28 @@ RETRIES = 3
 #: The share of an attempt's time after which no dataset is retried: the rest is needed to detect
 #: claims in what was read and to store them.
 IN_TIME = 0.9
-#: Seconds before the second try, and the most before any later one. Each pause is twice as long as
-#: the one before, give or take a quarter.
+#: Seconds before the first retry, and the maximum before a later one. Each pause is twice as long
+#: as the one before, plus or minus a quarter.
 FIRST_PAUSE, LONGEST_PAUSE = 2.0, 300.0
-#: No pause is shorter: a dataset with less time left is given up.
+#: The minimum pause. A dataset with less time left is given up.
 SHORTEST_PAUSE = timedelta(milliseconds=500)
 
 
 class Patience:
     """The pauses of one sync and its datasets.
 
-    The time for a dataset runs from its first failure since one of its records was read, over all
-    attempts in this process."""
+    The time for retries of a dataset starts at its first failure after progress, and continues over
+    all attempts in this process."""
 
     def __init__(self, seconds: float, clock: Clock, random: Random | None = None) -> None:
         self._seconds = timedelta(seconds=seconds)
         self._clock = clock
         self._random = random or Random()  # noqa: S311 - jitter, not secrecy
-        #: When each failing dataset began to fail, and how often it has failed since.
+        #: When each failing dataset began to fail, and its failures since.
         self._failing: dict[str, tuple[datetime, int]] = {}
 
     def before_retry(self, retries: int) -> float:
-        """Seconds until the next try, after `retries` earlier ones."""
+        """Seconds until the next retry, after `retries` earlier ones."""
         pause = min(FIRST_PAUSE * 2.0 ** min(retries, 16), LONGEST_PAUSE)
         return pause * self._random.uniform(0.75, 1.25)
 
@@ -40,8 +40,8 @@ class Patience:
         self._failing.pop(dataset, None)
 
     def pause(self, dataset: str, ends: datetime) -> float | None:
-        """Seconds until the next try of a dataset that has failed; None if it is given up. No try
-        begins after `ends`."""
+        """Seconds until the next retry of a failed dataset; None if it is given up. No retry begins
+        after `ends`."""
         now = self._clock.now()
         since, retries = self._failing.get(dataset, (now, 0))
         self._failing[dataset] = (since, retries + 1)

@@ -25,7 +25,7 @@ log = structlog.get_logger()
 
 
 class Pipeline:
-    """Runs syncs. Holds a cancel scope for each of them, and nothing else."""
+    """Runs syncs. Its only state is a cancel scope for each run."""
 
     def __init__(self, resources: Resources) -> None:
         self._resources = resources
@@ -46,7 +46,7 @@ class Pipeline:
             del self._scopes[sync_id]
 
     async def _run(self, sync_id: str) -> None:
-        # Cancelled, or held by another process: then this run must not decide how it ends.
+        # Cancelled, or held by another process: this run must not decide how the sync ends.
         with suppress(IllegalMove, Overtaken, NotFound):
             sync = await self._resources.registry.take(sync_id)
             await _Run(self._resources, sync).finish()
@@ -61,7 +61,7 @@ class _Run:
         self._patience = Patience(resources.patience, resources.clock)
 
     async def finish(self) -> None:
-        """Run the sync until it ends or pauses. Failures that may pass are retried; the count of
+        """Run the sync until it ends or pauses. Temporary failures are retried; the count of
         retries starts again whenever something is read."""
         now = self._resources.clock.now()
         if self._held.sync.stalled(now, self._resources.stall_timeout):
@@ -85,7 +85,7 @@ class _Run:
             return Fault("timeout", f"The sync took longer than {timeout:,.0f} s.")
         except ConnectionLost as error:
             lost = Fault(error.code, reason(error))
-            await self._resources.connections.lost(self._held.sync.connection_id, lost.message)
+            await self._resources.connections.mark_lost(self._held.sync.connection_id, lost.message)
             await self._held.change(lambda sync, now: sync.paused(lost, now))
         except ConnectorError as error:
             return Fault(error.code, reason(error), isinstance(error, Retryable))
@@ -100,7 +100,7 @@ class _Run:
         return None
 
     async def _pause_after(self, fault: Fault) -> None:
-        """Show the retry that comes, and sleep until then."""
+        """Announce the next retry, and sleep until then."""
         sync = self._held.sync
         pause = self._patience.before_retry(sync.retries)
         log.info("sync_retried", sync_id=sync.id, code=fault.code, seconds=round(pause, 1))

@@ -1,4 +1,4 @@
-"""Reading the datasets of a sync side by side, each with its own retries."""
+"""Reads the datasets of a sync in parallel, each with its own retries."""
 
 from datetime import datetime, timedelta
 
@@ -28,7 +28,7 @@ log = structlog.get_logger()
 
 
 class Reading:
-    """The reading of one attempt. `ends` is the moment after which no dataset is retried."""
+    """Reads the datasets in one attempt. `ends` is the time after which no dataset is retried."""
 
     def __init__(
         self,
@@ -74,7 +74,7 @@ class Reading:
             raise SourceError(f"Nothing could be read. {warnings}")
 
     def _estimate(self) -> float | None:
-        """How many seconds the slowest dataset will take; None if that is unknown for any."""
+        """Seconds that the slowest dataset will take; None if any dataset's time is unknown."""
         sources = self._held.sync.sources
         windows = {dataset.name: dataset.checkpoint.window for dataset in sources}
         plan = self._held.connector.plan(self._connection, windows)
@@ -107,7 +107,7 @@ class Reading:
 
     async def _read_with_retries(self, name: str) -> None:
         """Read one dataset. While the source cannot deliver it, retry from its checkpoint after
-        growing pauses. Raises Retryable when the patience is used up."""
+        growing pauses. Raises Retryable when the time for retries is over."""
         while True:
             before = self._held.sync.dataset(name)
             try:
@@ -127,8 +127,8 @@ class Reading:
             await self._clock.sleep(pause)
 
     async def _read_pages(self, progress: DatasetProgress) -> None:
-        """The next page is requested only when this one is stored: a crash costs at most one page,
-        and the source's quotas, not the disk, decide how long a sync takes."""
+        """Read and store one page after the other. A crash costs at most one page, and the source's
+        quotas, not the disk, decide how long a sync takes."""
         dataset = self._held.dataset(progress.name)
         window, cursor = progress.checkpoint.window, progress.checkpoint.cursor
         waiting = self._held.announcer(dataset.name)
@@ -138,17 +138,17 @@ class Reading:
             await self._store(dataset.name, page)
 
     async def _store(self, dataset: str, page: Page) -> None:
-        """Store a page together with the progress that it makes."""
+        """Store a page together with its progress."""
         held, resources = self._held, self._resources
         page = await fit_page(page, held.sync.dataset(dataset).checkpoint.cursor)
         async with held.exclusive():
             begun = self._clock.now()
-            landing = await resources.records.page_write(
+            write = await resources.records.page_write(
                 held.sync, dataset, page.records, begun, resources.items
             )
-            sync = held.sync.advanced(dataset, page, landing.tally, begun)
+            sync = held.sync.advanced(dataset, page, write.tally, begun)
             learned = learn(sync.connection_id, page.learned)
-            await held.record(sync, *landing.statements, learned)
+            await held.record(sync, *write.statements, learned)
         await resources.pacer.rest(self._clock.now() - begun)
 
     async def _give_up(self, name: str, why: str) -> None:

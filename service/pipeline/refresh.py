@@ -1,4 +1,4 @@
-"""Full refreshes: deleting the records that the source no longer has."""
+"""Full refreshes: delete the records that the source no longer has."""
 
 from service.pipeline.held import HeldSync
 from service.pipeline.resources import Resources
@@ -10,8 +10,8 @@ MASS = 0.1
 
 
 async def delete_missing(resources: Resources, held: HeldSync) -> None:
-    """Delete what a complete read did not return, unless that is so much that the read itself is
-    more likely to be wrong."""
+    """Delete the records that a complete read did not return, unless their number suggests that
+    the read was wrong."""
     if not held.sync.options.overwrite:
         return
     for dataset in held.sync.sources:
@@ -27,7 +27,7 @@ async def delete_missing(resources: Resources, held: HeldSync) -> None:
 
 
 def _doubt(held: HeldSync, dataset: DatasetProgress, sweep: Sweep) -> str:
-    """Why the records that were not returned may still exist; empty if there is no doubt."""
+    """Why the records that were not returned may still exist; empty if they do not."""
     if held.sync.options.allow_mass_delete or not sweep.gone:
         return ""
     if sweep.gone > MASS * sweep.reached:

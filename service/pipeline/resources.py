@@ -1,4 +1,4 @@
-"""What all runs of this process share."""
+"""The resources that all runs of this process share."""
 
 from datetime import timedelta
 
@@ -13,8 +13,8 @@ from service.sources import Sources
 from service.store.claims import ClaimStore
 from service.store.records import RecordStore
 
-#: Changes of running syncs that may be on their way into the store at once. What a user asks for (a
-#: start, a cancel) must not queue behind those of a hundred syncs.
+#: Changes of running syncs that are written at once. The requests of users (a start, a cancel) must
+#: not queue behind the changes of a hundred syncs.
 WRITING_AT_ONCE = 2
 #: Detections at once. They are CPU-bound and only one thread of Python runs at a time, but a small
 #: one must not wait until a large one has ended.
@@ -37,7 +37,7 @@ class Resources(msgspec.Struct, frozen=True):
     stall_timeout: timedelta
     #: Seconds for which a dataset that its source cannot deliver is retried.
     patience: float
-    #: The records whose outcome is noted by default: `failed` or `all`.
+    #: Records whose outcome is stored by default: `failed` or `all`.
     items: str = "failed"
     writing: anyio.Semaphore = msgspec.field(
         default_factory=lambda: anyio.Semaphore(WRITING_AT_ONCE)

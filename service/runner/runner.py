@@ -1,4 +1,4 @@
-"""Runs syncs as tasks of this process: a limited number at once, tenants in fair turns."""
+"""Runs syncs as tasks of this process: a limited number at once, tenants in turn."""
 
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -16,15 +16,15 @@ log = structlog.get_logger()
 
 
 class Runner:
-    """Runs every sync that is submitted. Stopping the runner costs no sync an attempt.
+    """Runs every sync that is submitted. A sync that is stopped with the runner loses no attempt.
 
     Waiting syncs are scheduled round-robin by tenant. The next tenant is the one with the fewest
     running syncs; of equals, the one that has waited longest since it submitted a sync or one of
     its syncs ended. Priority decides only among the waiting syncs of that tenant; of equals, the
     first submitted runs first."""
 
-    def __init__(self, most_at_once: int) -> None:
-        self._most_at_once = most_at_once
+    def __init__(self, max_at_once: int) -> None:
+        self._max_at_once = max_at_once
         self._group: TaskGroup | None = None
         #: Submitted syncs, in the order of submission.
         self._waiting: dict[str, Sync] = {}
@@ -34,7 +34,7 @@ class Runner:
 
     @asynccontextmanager
     async def open(self, run: Run) -> AsyncIterator[None]:
-        """Run submitted syncs while open. At the end, running ones are stopped where they are."""
+        """Run submitted syncs while open. At the end, running syncs are stopped at once."""
         self._run = run
         async with anyio.create_task_group() as group:
             self._group = group
@@ -45,9 +45,9 @@ class Runner:
                 group.cancel_scope.cancel()
 
     def submit(self, sync: Sync) -> None:
-        """Submitting a waiting sync again has no effect. A sync that is submitted while its last
-        run ends (cancelled and resumed at once) runs again. After the runner has closed nothing is
-        accepted: the next process finds the sync in the store."""
+        """Queue a sync. Submitting a waiting sync again has no effect. A sync that is submitted
+        while its last run ends (cancelled and resumed at once) runs again. A closed runner
+        accepts no sync: the next process finds the sync in the store."""
         if self._group:
             self._waiting.setdefault(sync.id, sync)
             self._turns.setdefault(sync.tenant)
@@ -58,8 +58,8 @@ class Runner:
 
     def _start_next(self) -> None:
         """Start waiting syncs until the limit is reached."""
-        while self._group and len(self._running) < self._most_at_once:
-            sync = self._chosen()
+        while self._group and len(self._running) < self._max_at_once:
+            sync = self._choose()
             if sync is None:
                 return
             del self._waiting[sync.id]
@@ -67,18 +67,18 @@ class Runner:
             self._running[sync.id] = sync
             self._group.start_soon(self._run_one, sync)
 
-    def _chosen(self) -> Sync | None:
+    def _choose(self) -> Sync | None:
         """The waiting sync that runs next."""
         ready = [sync for sync in self._waiting.values() if sync.id not in self._running]
         tenants = {sync.tenant for sync in ready}
         busy = Counter(sync.tenant for sync in self._running.values())
         in_turn = (tenant for tenant in self._turns if tenant in tenants)
         tenant = min(in_turn, key=lambda tenant: busy[tenant], default=None)
-        own = (sync for sync in ready if sync.tenant == tenant)
-        return max(own, key=lambda sync: sync.options.priority, default=None)
+        candidates = (sync for sync in ready if sync.tenant == tenant)
+        return max(candidates, key=lambda sync: sync.options.priority, default=None)
 
     def _end_turn(self, tenant: str) -> None:
-        """Move a tenant to the end of the queue, or out of it if none of its syncs wait."""
+        """Move a tenant to the end of the queue; remove it if it has no waiting syncs."""
         self._turns.pop(tenant, None)
         if any(sync.tenant == tenant for sync in self._waiting.values()):
             self._turns[tenant] = None

@@ -1,4 +1,4 @@
-"""The audit log: who did what. An entry is an optional part of the write that it records."""
+"""The audit log: who did what. An entry is an optional part of the write that it describes."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -24,7 +24,7 @@ UPDATE audit_logs SET details = json_remove(details, '$.message', '$.name') WHER
      LIMIT :limit)
 RETURNING 1
 """
-ITSELF = "service"
+SERVICE = "service"
 """The actor of changes that no user requested."""
 ACTIONS: Mapping[Status, str] = {
     Status.PENDING: "resumed",
@@ -34,7 +34,7 @@ ACTIONS: Mapping[Status, str] = {
     Status.CANCELLED: "cancelled",
 }
 _ids = Ids()
-"""Ids of this process; they grow, so that the log is in the order of events."""
+"""Ids of this process. They grow, so the log is in the order of events."""
 _FILTERS = {
     "action": "action = :action",
     "sync_id": "sync_id = :sync_id",
@@ -44,12 +44,12 @@ _FILTERS = {
 
 
 def started(sync: Sync, actor: Actor, by: str = "") -> Statement:
-    """A sync was started by its user, or by `by` in the user's name."""
+    """The entry of a sync that the user started, or `by` on their behalf."""
     return note(_entry(sync, "started", actor, by))
 
 
 def moved(sync: Sync, actor: Actor | None) -> Statement:
-    """A sync moved to its present status; without an actor, by itself."""
+    """The entry of a sync that `actor` moved to its current status, or the service if None."""
     return note(_entry(sync, ACTIONS[sync.status], actor))
 
 
@@ -77,15 +77,15 @@ class AuditStore:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    async def go_on(self) -> None:
-        """Make the ids of this process follow the stored ones. Call it before the first entry."""
+    async def continue_ids(self) -> None:
+        """Make the ids of this process follow the stored ones. Call this before the first entry."""
         sql = "SELECT COALESCE(MAX(id), '') AS id FROM audit_logs"
         _ids.above((await self._engine.read(sql, {}))[0]["id"])
 
     async def page(
         self, user: str, filters: Mapping[str, Any], limit: int, before: str | None = None
     ) -> Sequence[Values]:
-        """A page of entries, newest first; `before` is the id that the last page ended with."""
+        """A page of entries, newest first. `before` is the last id of the page before."""
         clauses = ["user_id = :user", *(_FILTERS[name] for name in filters)]
         clauses += ["id < :before"] if before else []
         sql = f"""SELECT * FROM audit_logs WHERE {" AND ".join(clauses)}
@@ -94,8 +94,8 @@ class AuditStore:
         return await self._engine.read(sql, values | ({"before": before} if before else {}))
 
     async def redact(self, user: str, connection_id: str, limit: int) -> bool:
-        """Remove the account's name and the source's messages from some entries; False if none has
-        any."""
+        """Remove the account's name and the source's messages from some entries; False if none is
+        left."""
         row = {"user": user, "connection_id": connection_id, "limit": limit}
         return await self._engine.write(Statement(_REDACT, [row]), [])
 
@@ -106,7 +106,7 @@ def _entry(sync: Sync, action: str, actor: Actor | None, by: str = "") -> AuditE
         action=action,
         user=sync.user,
         tenant=sync.tenant,
-        actor=by or (actor.sub if actor else ITSELF),
+        actor=by or (actor.sub if actor else SERVICE),
         sync_id=sync.id,
         connection_id=sync.connection_id,
         address=actor.address if actor else "",

@@ -12,7 +12,7 @@ from connectors.base import Claim, Findings, Money
 from service.model import Sync
 from service.store.engine import Engine, Statement, Values, bulk, stamp
 
-MOST_COSTS = 100_000
+MAX_COSTS = 100_000
 """Costs that one user may store."""
 STATUSES = ("waiting", "claimable", "expired", "reimbursed")
 
@@ -50,7 +50,7 @@ SELECT 1 WHERE (SELECT COUNT(*) FROM costs WHERE user_id = :user_id)
 
 
 class StoredClaim(msgspec.Struct, frozen=True):
-    """A claim as it is stored, with its status on the requested day."""
+    """A stored claim, with its status on the requested day."""
 
     id: str
     connection_id: str
@@ -61,7 +61,7 @@ class StoredClaim(msgspec.Struct, frozen=True):
 
 
 class ClaimStore:
-    """Reads claims and costs. Claims are written by `findings`, with the end of their detection."""
+    """Reads claims and costs. `findings` writes claims at the end of their detection."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -69,7 +69,7 @@ class ClaimStore:
     async def page(
         self, user: str, filters: Mapping[str, str], today: date, limit: int, after: str = ""
     ) -> list[StoredClaim]:
-        """A page of claims in the order of their ids. Filters: status, rule, connection_id."""
+        """A page of claims, ordered by id. Filters: status, rule, connection_id."""
         where, values = _where(user, filters, today)
         sql = f"""SELECT id, connection_id, sync_id, updated_at, body, {_STATUS} AS status
                     FROM claims WHERE {where} AND id > :after ORDER BY id LIMIT :limit"""
@@ -99,14 +99,14 @@ class ClaimStore:
         return {row["sku"]: Money(row["amount"], row["currency"]) for row in rows}
 
     async def costs_page(self, user: str, limit: int, after: str = "") -> list[tuple[str, Money]]:
-        """A page in the order of SKUs; `after` is the SKU that the last page ended with."""
+        """A page, ordered by SKU. `after` is the last SKU of the page before."""
         sql = """SELECT sku, amount, currency FROM costs WHERE user_id = :user AND sku > :after
                   ORDER BY sku LIMIT :limit"""
         rows = await self._engine.read(sql, {"user": user, "after": after, "limit": limit})
         return [(row["sku"], Money(row["amount"], row["currency"])) for row in rows]
 
-    async def keep_costs(self, user: str, costs: Mapping[str, Money]) -> bool:
-        """Store costs. False, and nothing stored, if the user would have more than MOST_COSTS."""
+    async def store_costs(self, user: str, costs: Mapping[str, Money]) -> bool:
+        """Store costs. False, and nothing is stored, if the user would have more than MAX_COSTS."""
         if not costs:
             return True
         table = {
@@ -114,7 +114,7 @@ class ClaimStore:
             "amount": [cost.amount for cost in costs.values()],
             "currency": [cost.currency for cost in costs.values()],
         }
-        guard = bulk(_ROOM_FOR_COSTS, {"user_id": user, "most": MOST_COSTS}, table)
+        guard = bulk(_ROOM_FOR_COSTS, {"user_id": user, "most": MAX_COSTS}, table)
         return await self._engine.write(guard, [bulk(_COST, {"user_id": user}, table)])
 
 
@@ -165,7 +165,7 @@ def _row(sync: Sync, claim: Claim) -> dict[str, Any]:
 
 
 def _id(connection_id: str, key: str) -> str:
-    """The id of a claim: the same whenever the same case is found, and without slashes."""
+    """The id of a claim, which is always the same for the same case and contains no slash."""
     case = f"{connection_id}\n{key}".encode()
     return f"claim_{hashlib.blake2b(case, digest_size=12).hexdigest()}"
 

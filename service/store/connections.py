@@ -1,4 +1,4 @@
-"""Connections with their encrypted credentials and schedules, connectors' notes, and consents."""
+"""Connections with encrypted credentials and schedules, learned values, and consents."""
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -14,7 +14,7 @@ UNDECRYPTABLE = (
     "encrypted with. Restore it, or reconnect the account."
 )
 """Why a connection is lost although its source has not refused it."""
-CONSENT_LASTS = timedelta(minutes=15)
+CONSENT_LIFETIME = timedelta(minutes=15)
 
 _LIVE = ", ".join(f"'{status}'" for status in sorted(LIVE))
 
@@ -53,7 +53,7 @@ SELECT id FROM connections
    AND (account_id = :account_id OR token_digest = :token_digest)
  ORDER BY id LIMIT 1
 """
-# The same account for certain; or, where the account of one is unknown, by all other signs.
+# Certainly the same account; or probably, if the account of one is unknown.
 _TWINS = """
 SELECT twin.id FROM connections AS twin JOIN connections AS own
     ON twin.user_id = own.user_id AND twin.connector = own.connector
@@ -122,7 +122,7 @@ RETURNING state
 
 
 class Schedule(msgspec.Struct, frozen=True):
-    """When syncs of a connection start by themselves."""
+    """When syncs of a connection start automatically."""
 
     #: Five fields of cron, read in `timezone`.
     cron: str
@@ -130,50 +130,50 @@ class Schedule(msgspec.Struct, frozen=True):
     timezone: str
     #: The next run, in UTC.
     next: datetime
-    #: The plan under which the user set it, and under which its syncs start.
+    #: The user's plan when they set the schedule. It applies to scheduled syncs.
     plan: str = ""
 
 
 class StoredConnection(msgspec.Struct, frozen=True):
-    """A connection as it is stored, its credentials encrypted."""
+    """A stored connection, with encrypted credentials."""
 
     id: str
-    #: The id of its user (`service.model.user_id`).
+    #: The id of its user (`service.users.user_id`).
     user: str
     tenant: str
     connector: str
     #: The public settings, by their names in JSON.
     settings: Mapping[str, Any]
-    #: Those of them that separate accounts of the same id, as one text.
+    #: The settings that distinguish accounts with the same id, as one text.
     realm: str
     name: str
-    #: The secret settings, encrypted; None once it is forgotten.
+    #: The secret settings, encrypted; None after the connection is forgotten.
     credentials: str | None
     created_at: datetime
     checked_at: datetime | None = None
-    #: Why no sync can use it; None while it is usable.
+    #: Why no sync can use the connection; None while it is usable.
     lost: str | None = None
     schedule: Schedule | None = None
-    #: The source's own id of the account; None until the source names it.
+    #: The source's own id of the account; None until the source returns it.
     account_id: str | None = None
-    #: Whether the source has named the account for these credentials.
+    #: Whether the source has returned the account for these credentials.
     account_confirmed: bool = False
-    #: Identifies the credentials; None without any.
+    #: Identifies the credentials; None for no credentials.
     token_digest: str | None = None
 
     @property
     def refused(self) -> str | None:
-        """Why the source refuses the credentials; None if it does not. A sync could only pause."""
+        """Why the source refuses the credentials, or None. A sync could only pause."""
         return None if self.lost == UNDECRYPTABLE else self.lost
 
     @property
-    def doubted(self) -> bool:
+    def unconfirmed(self) -> bool:
         """Whether the credentials may belong to another account than the connection."""
         return self.account_id is not None and not self.account_confirmed
 
 
 class ConnectionStore:
-    """Every connection. Only `service.connections` and `service.consents` write here."""
+    """The connections. Only `service.connections` and `service.consents` write here."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -181,9 +181,9 @@ class ConnectionStore:
     async def connect(
         self, connection: StoredConnection, learned: Mapping[str, str], *rest: Statement
     ) -> None:
-        """Add one. Raises Refused if another connection of the user has its account."""
+        """Add a connection. Raises Refused if another connection of the user has its account."""
         row = {
-            **_whose(connection),
+            **_identity_row(connection),
             "user_id": connection.user,
             "tenant_id": connection.tenant,
             "connector": connection.connector,
@@ -205,7 +205,7 @@ class ConnectionStore:
         """Replace the credentials. False if the connection was forgotten or has another account;
         raises Refused if another connection of the user has its account."""
         row = {
-            **_whose(connection),
+            **_identity_row(connection),
             "credentials": connection.credentials,
             "name": connection.name,
             "at": stamp(at),
@@ -213,14 +213,14 @@ class ConnectionStore:
         return await self._write(_RECONNECT, row, learn(connection.id, learned), *rest)
 
     async def confirm_account(self, connection: StoredConnection) -> bool:
-        """Store the account that the source named for these credentials. False if the connection
+        """Store the account that the source returned for these credentials. False if the connection
         has another account or other credentials, or was forgotten; raises Refused if another
         connection of the user has its account."""
-        return await self._write(_CONFIRM_ACCOUNT, _whose(connection))
+        return await self._write(_CONFIRM_ACCOUNT, _identity_row(connection))
 
     async def identify(self, connection_id: str, token_digest: str) -> bool:
-        """Add the digest of credentials that have none. Raises Refused if another connection of the
-        user has the same credentials."""
+        """Add the missing digest of credentials. Raises Refused if another connection of the user
+        has the same credentials."""
         return await self._write(_IDENTIFY, {"id": connection_id, "token_digest": token_digest})
 
     async def holder(self, connection: StoredConnection) -> str | None:
@@ -230,7 +230,7 @@ class ConnectionStore:
             "connector": connection.connector,
             "realm": connection.realm,
         }
-        rows = await self._engine.read(_HOLDER, _whose(connection) | owner)
+        rows = await self._engine.read(_HOLDER, _identity_row(connection) | owner)
         return str(rows[0]["id"]) if rows else None
 
     async def twins(self, connection_id: str) -> list[str]:
@@ -238,16 +238,16 @@ class ConnectionStore:
         return [row["id"] for row in await self._engine.read(_TWINS, {"id": connection_id})]
 
     async def rotate(self, connection_id: str, old: str, new: str) -> bool:
-        """Store the same credentials under another key. False if they have changed meanwhile."""
+        """Store the same credentials, encrypted with another key. False if they have changed."""
         return await self._write(_ROTATE, {"id": connection_id, "old": old, "new": new})
 
     async def all_credentials(self) -> list[tuple[str, str]]:
-        """The id and the encrypted credentials of every connection that has any."""
+        """The ids and encrypted credentials of all connections with credentials."""
         sql = "SELECT id, credentials FROM connections WHERE credentials IS NOT NULL ORDER BY id"
         return [(row["id"], row["credentials"]) for row in await self._engine.read(sql, {})]
 
     async def of_user(self, user: str, forgotten: bool = False) -> list[StoredConnection]:
-        """A user's connections; with `forgotten` also those whose records were kept."""
+        """A user's connections; with `forgotten`, also those whose records were kept."""
         sql = f"""SELECT * FROM connections WHERE user_id = :user AND erasing IS NULL
                   {"" if forgotten else "AND forgotten_at IS NULL"} ORDER BY id"""
         return [_connection(row) for row in await self._engine.read(sql, {"user": user})]
@@ -289,11 +289,11 @@ class ConnectionStore:
         return [_connection(row) for row in await self._engine.read(sql, {})]
 
     async def erase_some(self, connection_id: str, limit: int) -> bool:
-        """Delete at most `limit` of its records; False if it has none."""
+        """Delete at most `limit` records of a connection; False if it has none."""
         return await self._write(_ERASE_SOME, {"id": connection_id, "limit": limit})
 
     async def erased(self, connection_id: str) -> None:
-        """End the erasing: no data of the connection is left."""
+        """Mark the erasure as complete."""
         await self._write(_ERASED, {"id": connection_id})
 
     # Schedules --------------------------------------------------------------------------------
@@ -318,14 +318,14 @@ class ConnectionStore:
         return [_connection(row) for row in rows]
 
     async def scheduled(self, after: str, limit: int = 100) -> list[StoredConnection]:
-        """A page of connections with a schedule, by id; `after` is the last id of the last page."""
+        """A page of connections with a schedule, ordered by id, after the id `after`."""
         sql = """SELECT * FROM connections WHERE schedule_next IS NOT NULL AND id > :after
                   ORDER BY id LIMIT :limit"""
         rows = await self._engine.read(sql, {"after": after, "limit": limit})
         return [_connection(row) for row in rows]
 
     async def postpone(self, connection_id: str, due: datetime, next: datetime) -> bool:
-        """Replace the next run `due` by `next`. False if another process was first."""
+        """Replace the next run `due` with `next`. False if another process was first."""
         row = {"id": connection_id, "due": stamp(due), "next": stamp(next)}
         return await self._write(_POSTPONE, row)
 
@@ -334,7 +334,7 @@ class ConnectionStore:
     async def begin_consent(self, state: str, user: str, at: datetime, body: str) -> None:
         """Store a consent, and delete those that have expired."""
         row = {"state": state, "user_id": user, "at": stamp(at), "body": body}
-        old = [{"before": stamp(at - CONSENT_LASTS)}]
+        old = [{"before": stamp(at - CONSENT_LIFETIME)}]
         await self._write(
             _BEGIN_CONSENT,
             row,
@@ -344,7 +344,7 @@ class ConnectionStore:
     async def end_consent(self, state: str, user: str, at: datetime) -> str | None:
         """Remove the consent of this state and return its body. None if it has expired, was used
         before, or belongs to another user."""
-        values = {"state": state, "user": user, "since": stamp(at - CONSENT_LASTS)}
+        values = {"state": state, "user": user, "since": stamp(at - CONSENT_LIFETIME)}
         rows = await self._engine.read(_CONSENT, values)
         ours = await self._write(_END_CONSENT, values)
         return str(rows[0]["body"]) if rows and ours else None
@@ -355,7 +355,7 @@ class ConnectionStore:
 
 
 def learn(connection_id: str, learned: Mapping[str, str]) -> Statement:
-    """The statement that stores what a connector asked to keep about a connection."""
+    """The statement that stores what a connector learned about a connection."""
     rows = [{"connection_id": connection_id, "name": k, "value": v} for k, v in learned.items()]
     return Statement(_LEARN, rows)
 
@@ -380,7 +380,7 @@ def _connection(row: Values) -> StoredConnection:
     )
 
 
-def _whose(connection: StoredConnection) -> dict[str, Any]:
+def _identity_row(connection: StoredConnection) -> dict[str, Any]:
     return {
         "id": connection.id,
         "account_id": connection.account_id,

@@ -9,7 +9,7 @@ import msgspec
 Values = Mapping[str, Any]
 
 Table = Mapping[str, Sequence[str | bytes | None]]
-"""Columns by name, each as long as the others: text, or text as bytes in UTF-8."""
+"""Columns of equal length, by name. Cells are text, or text as bytes in UTF-8."""
 
 
 class Statement(msgspec.Struct, frozen=True):
@@ -17,22 +17,22 @@ class Statement(msgspec.Struct, frozen=True):
 
     sql: str
     rows: Sequence[Values]
-    #: Whether it may fail without undoing the write that it is part of.
+    #: Whether the statement may fail without undoing the write that it is part of.
     optional: bool = False
-    #: Takes the place of `{rows}` in the SQL, under the name `rows`: many rows in one step of the
+    #: Replaces `{rows}` in the SQL, under the name `rows`. Many rows take one step of the
     #: database, which takes the interpreter's lock once instead of once for each row.
     table: Table | None = None
 
 
 def bulk(sql: str, values: Values, table: Table, optional: bool = False) -> Statement:
-    """A statement over a table, with the values that all its rows share. For an empty table it has
-    no rows and is left out."""
+    """A statement over a table, with the values that all its rows share. For an empty table, the
+    statement has no rows and is left out."""
     return Statement(sql, [values] if any(table.values()) else [], optional, table)
 
 
 def stamp(moment: datetime) -> str:
-    """RFC 3339 in UTC with a fixed length (the year 1 as 0001), so that it sorts as time does. A
-    moment without a zone is taken as UTC."""
+    """RFC 3339 in UTC with a fixed length (the year 1 as 0001), so that text sorts by time. A time
+    without a zone is in UTC."""
     utc = moment.astimezone(UTC) if moment.tzinfo else moment
     return f"{utc.replace(tzinfo=None).isoformat(timespec='microseconds')}Z"
 
@@ -42,18 +42,18 @@ class Refused(Exception):
 
 
 class Unavailable(Exception):
-    """The database cannot be reached, is locked by another program, or has no room. Nothing was
-    changed, as far as is known. It may be back soon."""
+    """The database is unreachable, locked by another program, or full. As far as known, nothing was
+    changed. The failure may be temporary."""
 
-    #: Whether it is in the log already.
+    #: Whether the log already contains the failure.
     logged = False
 
 
 class Engine(Protocol):
-    """A database. Its calls raise Unavailable while it cannot be used."""
+    """A database. Its calls raise Unavailable during an outage."""
 
     async def ping(self) -> None:
-        """Raises Unavailable if nothing could be written now."""
+        """Raises Unavailable if the database cannot be written now."""
 
     async def read(self, sql: str, values: Values) -> Sequence[Values]: ...
 
@@ -68,7 +68,7 @@ class Engine(Protocol):
 
     async def wipe(self, thoroughly: bool) -> bool:
         """Remove deleted and overwritten data from the files; `thoroughly` also from unused parts
-        of pages, if that takes no more than about a second. False if another program prevents it:
-        try again later."""
+        of pages, if that takes about a second at most. False if another program prevents it: try
+        again later."""
 
     async def close(self) -> None: ...

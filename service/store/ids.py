@@ -9,8 +9,8 @@ _DIGITS = 12
 
 
 def new_id(at: datetime, last: str = "") -> str:
-    """An id of that moment: 32 hexadecimal digits, which sort as time does. If the clock was set
-    back since `last` was made, the next id above `last`."""
+    """An id for the given time: 32 hexadecimal digits that sort by time. If the clock was set back
+    since `last` was created, the next id above `last`."""
     id = _of(milliseconds(at))
     return id if id > last else _of(int(last[:_DIGITS], 16) + 1)
 
@@ -20,7 +20,7 @@ def milliseconds(at: datetime) -> int:
 
 
 def time_of(id: str) -> int:
-    """The milliseconds in an id: at or after the moment when it was made."""
+    """The milliseconds in an id, which are at or after its creation."""
     return int(id[:_DIGITS], 16)
 
 
@@ -29,13 +29,13 @@ def _of(time: int) -> str:
 
 
 class Ids:
-    """Makes ids, each above the last one."""
+    """Creates ids, each above the last one."""
 
     def __init__(self) -> None:
         self._last = ""
 
     def above(self, last: str) -> None:
-        """Make only ids above this one from now on."""
+        """Create only ids above this one from now on."""
         self._last = max(self._last, last)
 
     def next(self, at: datetime) -> str:

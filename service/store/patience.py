@@ -1,4 +1,4 @@
-"""Waiting until a database is available: what a running sync does, since it has time."""
+"""Retries calls of running syncs until the database is available."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
@@ -17,7 +17,7 @@ log = structlog.get_logger()
 
 
 async def retry_until_available(call: Callable[[], Awaitable[T]]) -> T:
-    """The result of the call, retried while the database is unavailable. Cancellable in between."""
+    """The result of the call, which is retried while the database is unavailable."""
     pause = FIRST_PAUSE
     while True:
         try:
@@ -34,7 +34,7 @@ async def retry_until_available(call: Callable[[], Awaitable[T]]) -> T:
 
 
 class PatientEngine:
-    """An engine whose calls wait instead of raising Unavailable; all but `ping`."""
+    """An engine whose calls, except `ping`, wait instead of raising Unavailable."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine

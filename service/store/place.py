@@ -25,7 +25,7 @@ Identity = tuple[int, int]
 
 
 class Gone(Unavailable):
-    """A file of the database was deleted or replaced. Nothing is written. It is in the log."""
+    """A file of the database was deleted or replaced. Nothing is written. The log contains it."""
 
     logged = True
 
@@ -39,12 +39,12 @@ class Place:
         self._gone = False
 
     def remember(self) -> None:
-        """Take the present files as the ones that were opened."""
+        """Store the identities of the files that were opened."""
         files = {name: _identity(name) for name in map(self._name, SUFFIXES)}
         self._identities = {name: identity for name, identity in files.items() if identity}
 
     def check(self) -> None:
-        """Raises Gone if a file is missing or another one; logs it once. A microsecond a file."""
+        """Raises Gone if a file is missing or was replaced; logs it once. Takes 1 µs per file."""
         gone = [name for name, opened in self._identities.items() if _identity(name) != opened]
         if not gone:
             if self._gone:
@@ -52,8 +52,8 @@ class Place:
             self._gone = False
             return
         text = (
-            f"{gone[0]} was deleted or replaced while the service runs. Nothing more is written. "
-            "Put the file back, or stop the service and start it again."
+            f"{gone[0]} was deleted or replaced while the service was running. Nothing more is "
+            "written. Put the file back, or stop the service and start it again."
         )
         if not self._gone:
             log.error("database_gone", reason=text)
@@ -73,41 +73,41 @@ def _identity(name: str) -> Identity | None:
 
 
 @contextmanager
-def only_process(path: Path) -> Iterator[Place]:
-    """Lock the database at a path for this process. Raises StartupError naming the process that has
-    it, or for a path that cannot be used.
+def lock_database(path: Path) -> Iterator[Place]:
+    """Lock the database at a path for this process. Raises StartupError for a path that cannot be
+    used or a locked database, and names the process that locked it.
 
-    It takes two locks, since a deleted file no longer excludes anybody: one on `<database>.lock`,
+    Two locks are taken, since a deleted lock file excludes no process: one on `<database>.lock`,
     and one on the database itself, which also excludes other names of the same file. The folder is
-    created if it is missing; files are readable by their owner only."""
+    created if it is missing; only the owner can read the files."""
     path = _resolved(path)
     handles: list[int] = []
     try:
-        handles.append(_opened(path, ".lock"))
+        handles.append(_open_file(path, ".lock"))
         _lock(handles[0], path)
         os.ftruncate(handles[0], 0)
         os.write(handles[0], str(os.getpid()).encode())
-        handles.append(_opened(path, ""))
+        handles.append(_open_file(path, ""))
         _lock_far_byte(handles[1], path)
         _make_private(path)
         yield Place(path)
     finally:
-        # The locks go with the handles, however the process ends. The database must be closed by
-        # now: closing any handle of a file drops the locks that SQLite has on it.
+        # The locks end with the handles, however the process ends. The database must already be
+        # closed: closing any handle of a file drops the locks that SQLite has on it.
         for handle in handles:
             os.close(handle)
 
 
 def _resolved(path: Path) -> Path:
-    """The path with links followed, so that the lock is beside the database itself."""
+    """The path with symbolic links resolved, so that the lock is beside the database itself."""
     try:
         return path.resolve()
     except (OSError, RuntimeError) as error:
         raise _unusable(path, str(error)) from error
 
 
-def _opened(path: Path, suffix: str) -> int:
-    """A handle of one of the files, which is created if it is missing."""
+def _open_file(path: Path, suffix: str) -> int:
+    """Open one of the files, which is created if it is missing; returns its handle."""
     try:
         if not path.parent.exists():
             path.parent.mkdir(PRIVATE_FOLDER, parents=True, exist_ok=True)
@@ -119,7 +119,7 @@ def _opened(path: Path, suffix: str) -> int:
 def _unusable(path: Path, why: str) -> StartupError:
     return StartupError(
         f"The data folder {path.parent} cannot be used for {path.name}: {why}. Make it writable, "
-        "or set DATABASE_URL to a place that is."
+        "or set DATABASE_URL to a writable folder."
     )
 
 
@@ -131,15 +131,15 @@ def _lock(handle: int, path: Path) -> None:
 
 
 def _lock_far_byte(handle: int, path: Path) -> None:
-    """Lock a byte by this handle (Linux). Unlike SQLite's locks, it survives when another handle of
-    the file is closed. Other systems only have the lock file."""
+    """Lock a byte through this handle (Linux only). Unlike SQLite's locks, the lock remains when
+    another handle of the file is closed. Other systems only have the lock file."""
     if not hasattr(fcntl, "F_OFD_SETLK"):
         return
     try:
         fcntl.fcntl(handle, fcntl.F_OFD_SETLK, _FAR_BYTE)
     except OSError as error:
         if error.errno in (errno.EACCES, errno.EAGAIN):
-            raise _in_use(path, "another process, though not its lock file") from error
+            raise _in_use(path, "another process, which does not hold the lock file") from error
 
 
 def _in_use(path: Path, by: str) -> StartupError:
@@ -147,7 +147,7 @@ def _in_use(path: Path, by: str) -> StartupError:
 
 
 def _make_private(path: Path) -> None:
-    """Make the files readable by their owner only. SQLite gives new ones the database's mode."""
+    """Make the files readable by their owner only. SQLite gives new files the database's mode."""
     for suffix in SUFFIXES:
         with suppress(OSError):  # missing, or another user's
             os.chmod(f"{path}{suffix}", PRIVATE_FILE)

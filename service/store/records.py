@@ -1,4 +1,4 @@
-"""Records: writing pages of them, counting them, coverage of datasets, and deletions."""
+"""Records: pages, counts, the coverage of datasets, and deletions."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ _WRITE = """
 INSERT INTO records (connection_id, dataset, id, sync_id, seen, hash, updated_at, data, at)
 SELECT :connection_id, :dataset, rows.id, :sync_id, :sync_id, rows.hash, :updated_at, rows.data,
        rows.at
-  FROM {rows} WHERE true  -- or ON CONFLICT would be read as a join's
+  FROM {rows} WHERE true  -- so that ON CONFLICT is not parsed as part of a join
     ON CONFLICT (connection_id, dataset, id) DO UPDATE
    SET sync_id = excluded.sync_id, seen = excluded.seen, hash = excluded.hash,
        updated_at = excluded.updated_at, data = excluded.data, at = excluded.at
@@ -51,8 +51,8 @@ VALUES (:connection_id, :dataset, 0, :since, :until, :sync_id)
     ON CONFLICT (connection_id, dataset) DO UPDATE
    SET since = excluded.since, until = excluded.until, sync_id = excluded.sync_id
 """
-# The records that a sync could have read: those in its window, and those without a time if it had
-# no limits.
+# The records that a sync could have read: those in its window and, if it had no limits, those
+# without a time.
 _IN_REACH = """connection_id = :connection_id AND dataset = :dataset
    AND (at BETWEEN :since AND :until OR (at IS NULL AND :whole))"""
 _GONE = f"{_IN_REACH} AND seen <> :sync_id"
@@ -75,24 +75,24 @@ class PageWrite(msgspec.Struct, frozen=True):
 
 
 class Sweep(msgspec.Struct, frozen=True):
-    """The records that a full read of a dataset no longer found, and how to delete them."""
+    """The stored records that a full refresh did not read, and the statements that delete them."""
 
     #: How many records the sync could have read.
     reached: int
-    #: How many of those it did not read.
+    #: How many of these records it did not read.
     gone: int
-    #: The statements that delete those.
+    #: The statements that delete the records that it did not read.
     statements: Sequence[Statement]
 
 
 class StoredDataset(msgspec.Struct, frozen=True):
-    """How many records of a dataset are stored, and how far it was read."""
+    """The number of stored records of a dataset, and its coverage."""
 
     dataset: str
     records: int
     #: The span that was read without a gap; None if unknown.
     coverage: Coverage | None = None
-    #: The sync that read it last.
+    #: The sync that last read the dataset.
     sync_id: str | None = None
 
 
@@ -112,13 +112,13 @@ class RecordStore:
         at: datetime,
         items: str = "failed",
     ) -> PageWrite:
-        """Compare a page with the stored records; the result stores it.
+        """Compare a page with the stored records. The result contains the statements that store it.
 
         The comparison is safe outside of the write: only the owner of this sync writes these rows,
-        and the guard of the write fails if the sync has another owner. `items` selects the records
-        whose outcome is stored, unless the sync has that option: failed, or all."""
+        and the guard of the write fails if the sync has another owner. `items` (failed or all)
+        selects the records whose outcome is stored, unless the sync has its own option."""
         stored, with_items = await self._compare(sync, dataset, records)
-        page = _Sorted(sync, stored, with_items, sync.options.items or items)
+        page = _SortedPage(sync, stored, with_items, sync.options.items or items)
         for record in {record.id: record for record in records}.values():
             page.add(record)
         return page.write(dataset, at)
@@ -142,7 +142,7 @@ class RecordStore:
     async def sweep(
         self, sync: Sync, dataset: DatasetProgress, at: datetime, items: str = "failed"
     ) -> Sweep:
-        """The stored records that a complete read of a dataset no longer contained."""
+        """The stored records that a complete read of a dataset did not return."""
         window, options = dataset.checkpoint.window, sync.options
         of = {
             "connection_id": sync.connection_id,
@@ -169,7 +169,7 @@ class RecordStore:
     async def page(
         self, connection_id: str, dataset: str, limit: int, after: str = ""
     ) -> Sequence[Values]:
-        """A page in the order of ids; `after` is the id that the last page ended with."""
+        """A page, ordered by id. `after` is the last id of the page before."""
         sql = """SELECT connection_id, id, sync_id, updated_at, data FROM records
                   WHERE connection_id = :connection_id AND dataset = :dataset AND id > :after
                   ORDER BY id LIMIT :limit"""
@@ -189,8 +189,8 @@ class RecordStore:
         rows = await self._engine.fetch(sql, ("id", "data"), {**values, "limit": limit})
         return [(row[0], row[1]) for row in rows]
 
-    async def some(self, connection_id: str, dataset: str, ids: Sequence[str]) -> Sequence[Values]:
-        """The records of these ids, in the order of ids."""
+    async def by_id(self, connection_id: str, dataset: str, ids: Sequence[str]) -> Sequence[Values]:
+        """The records with these ids, ordered by id."""
         columns = ("connection_id", "id", "sync_id", "updated_at", "data")
         sql = f"""SELECT {", ".join(columns)} FROM records
                   WHERE connection_id = :connection_id AND dataset = :dataset
@@ -200,7 +200,7 @@ class RecordStore:
         return [dict(zip(columns, row, strict=True)) for row in rows]
 
     async def datasets(self, connection_id: str) -> Mapping[str, StoredDataset]:
-        """The datasets of a connection that were written or read, by name."""
+        """The datasets of a connection that were read, by name."""
         sql = "SELECT * FROM landed WHERE connection_id = :id ORDER BY dataset"
         rows = await self._engine.read(sql, {"id": connection_id})
         return {row["dataset"]: _stored_dataset(row) for row in rows}
@@ -216,8 +216,8 @@ def covered(sync: Sync, coverages: Mapping[str, Coverage]) -> Statement:
     return Statement(_COVER, rows)
 
 
-class _Sorted:
-    """The records of a page, sorted by outcome."""
+class _SortedPage:
+    """The records of a page, grouped by outcome."""
 
     def __init__(
         self,
@@ -236,7 +236,7 @@ class _Sorted:
         self._items: list[tuple[Record, str]] = []
 
     def add(self, record: Record) -> None:
-        """Sort one record. If this sync has read it before, it is stored but not counted again."""
+        """Add a record. If this sync has read it before, it is stored but not counted again."""
         if record.id in self._with_items:
             return
         if record.error is not None:
@@ -259,10 +259,10 @@ class _Sorted:
             self._items.append((record, outcome))
 
     def write(self, dataset: str, at: datetime) -> PageWrite:
-        """The write of the page."""
+        """The statements that store the page."""
         sync, created = self._sync, self._counts["created"]
         of = {"connection_id": sync.connection_id, "dataset": dataset, "sync_id": sync.id}
-        # A dry run stores items only; by them it recognises a record that comes again.
+        # A dry run stores items only. They identify a record that is read twice.
         dry = sync.options.dry_run
         items = bulk(_ITEM, of | {"at": stamp(at)}, _item_table(self._items), optional=not dry)
         writes = [
@@ -274,7 +274,7 @@ class _Sorted:
 
 
 def _hash(record: Record) -> str:
-    """A digest by which a change of a record is recognised."""
+    """A digest that changes with the record."""
     version = record.version.encode(errors="surrogatepass")
     return hashlib.blake2b(version or record.data, digest_size=12).hexdigest()
 

@@ -1,4 +1,4 @@
-"""SQLite: one open connection that runs a whole write in one hop, and a few that read."""
+"""SQLite: one connection that runs each write in one call to its thread, and several that read."""
 
 import sqlite3
 from collections.abc import Iterator, Sequence
@@ -21,9 +21,9 @@ from service.store.place import Place
 READERS = 3
 SMALL = 128 * 1024 * 1024
 """Bytes in use up to which a database is rebuilt to erase unused parts of pages, where SQLite
-leaves copies when it splits a page. It takes less than a second."""
+leaves copies when it splits a page. A rebuild takes less than a second."""
 BUSY_MILLISECONDS = 1000
-"""How long a write waits for another program that has locked the file (a backup, say)."""
+"""How long a write waits for another program that has locked the file, such as a backup."""
 TEMPORARY = frozenset(
     {
         sqlite3.SQLITE_BUSY,
@@ -35,13 +35,13 @@ TEMPORARY = frozenset(
         sqlite3.SQLITE_PROTOCOL,
     }
 )
-"""Result codes of faults that may pass: the file is locked or unreachable, or the disk is full."""
+"""Result codes of temporary faults: the file is locked or unreachable, or the disk is full."""
 
 log = structlog.get_logger()
 
 
 class _TunedConnection(sqlite3.Connection):
-    """Sets its pragmas when it is made: they belong to a connection."""
+    """Sets its pragmas when it is created, since pragmas belong to a connection."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -55,8 +55,8 @@ class _TunedConnection(sqlite3.Connection):
             self.execute(f"PRAGMA {pragma}")
 
 
-class _Held:
-    """One `Database` with one connection: inside a task, `connection()` is always the same."""
+class _HeldConnection:
+    """A `Database` with one connection that stays open."""
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
@@ -65,7 +65,7 @@ class _Held:
 
     @classmethod
     async def open(cls, path: Path) -> Self:
-        # Quoted: `databases` takes the address apart, and a path may hold any character.
+        # Quoted: `databases` parses the address, and a path may contain any character.
         database = Database(f"sqlite:///{quote(str(path))}", factory=_TunedConnection)
         await database.connect()
         connection = database.connection()
@@ -80,13 +80,16 @@ class _Held:
         return raw
 
     async def close(self) -> None:
-        await self.connection.__aexit__(None, None, None)  # disconnect() would leave it open
+        # disconnect() would leave the connection open.
+        await self.connection.__aexit__(None, None, None)
 
 
 class SqliteEngine:
-    """The embedded database. One process at a time: see `service.store.place`."""
+    """The embedded database, used by one process at a time (see `service.store.place`)."""
 
-    def __init__(self, writer: _Held, readers: Sequence[_Held], place: Place) -> None:
+    def __init__(
+        self, writer: _HeldConnection, readers: Sequence[_HeldConnection], place: Place
+    ) -> None:
         self._writer = writer
         self._readers = readers
         self._place = place
@@ -95,7 +98,7 @@ class SqliteEngine:
     async def open(cls, path: Path, place: Place | None = None) -> Self:
         """`place` checks before each write that the files are still the ones opened here."""
         place = place or Place(path)
-        writer, *readers = [await _Held.open(path) for _ in range(1 + READERS)]
+        writer, *readers = [await _HeldConnection.open(path) for _ in range(1 + READERS)]
         await writer.raw.execute_fetchall("SELECT COUNT(*) FROM sqlite_master")  # makes -wal, -shm
         place.remember()
         return cls(writer, readers, place)
@@ -107,7 +110,8 @@ class SqliteEngine:
     async def read(self, sql: str, values: Values) -> Sequence[Values]:
         reader = min(self._readers, key=lambda reader: reader.pending)
         reader.pending += 1
-        # Not through `databases`, whose rows cost more than the query: one hop, SQLite's own rows.
+        # Not through `databases`, whose rows take longer than the query. This is one call to the
+        # thread, and returns SQLite's own rows.
         try:
             with _temporary_faults():
                 rows = await reader.raw.execute_fetchall(sql, values)
@@ -126,9 +130,9 @@ class SqliteEngine:
         return msgspec.json.decode(row["rows"], type=list[list[Any]])
 
     async def write(self, guard: Statement, rest: Sequence[Statement]) -> bool:
-        # Shielded: cancelled between BEGIN and COMMIT, it would block every other write. One hop to
-        # the connection's thread: aiosqlite has no public call for that; its own methods all use
-        # _execute.
+        # Shielded: a write cancelled between BEGIN and COMMIT would block every other write. It is
+        # one call to the connection's thread, through _execute, since aiosqlite has no public
+        # method for that.
         with anyio.CancelScope(shield=True), _temporary_faults():
             raw = self._writer.raw
             written: bool = await raw._execute(self._write, raw._conn, guard, rest)  # type: ignore[no-untyped-call]
@@ -157,7 +161,7 @@ class SqliteEngine:
 
 @contextmanager
 def _temporary_faults() -> Iterator[None]:
-    """Turns temporary faults of the database into Unavailable. Others are bugs of this service."""
+    """Turn temporary faults of the database into Unavailable. Other faults are bugs."""
     try:
         yield
     except sqlite3.OperationalError as error:
@@ -186,14 +190,14 @@ def _write(connection: sqlite3.Connection, guard: Statement, rest: Sequence[Stat
 
 
 def _wipe(connection: sqlite3.Connection, thoroughly: bool) -> bool:
-    """Other programs that read may prevent the end of it; writes must not wait for them."""
+    """False if a program that reads prevents the wipe: writes must not wait for it."""
     try:
         if thoroughly and _bytes_in_use(connection) <= SMALL:
             connection.execute("VACUUM")
     except sqlite3.OperationalError as error:
         if error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
             return False
-        log.warning("database_not_rebuilt", reason=str(error))  # for lack of room, say
+        log.warning("database_not_rebuilt", reason=str(error))  # for example a full disk
     connection.execute("PRAGMA busy_timeout = 100")
     try:
         busy, _, _ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
@@ -232,8 +236,8 @@ def _with_table(statement: Statement) -> tuple[str, Sequence[Values]]:
 
 
 def _inlined(table: Table) -> tuple[str, Values]:
-    """The table as a subquery, and its parameters. Text is passed as JSON; bytes, which are long
-    and need no quoting, are passed end to end in one blob."""
+    """The table as a subquery, and its parameters. Text is passed as JSON. Bytes, which are long
+    and need no quoting, are concatenated into one blob."""
     values: dict[str, Any] = {}
     cells: list[Sequence[Any]] = []
     names = []

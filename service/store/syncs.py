@@ -1,4 +1,4 @@
-"""Syncs: live ones, their history and items, idempotency keys, and retention."""
+"""Syncs: live syncs, history, items, idempotency keys, and retention."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -11,16 +11,16 @@ from service.store.engine import Engine, Refused, Statement, Values, stamp
 from service.store.ids import milliseconds, time_of
 
 COUNTED_AT_MOST = 10_000
-"""Beyond this a filtered history has no total, since counting it would cost too much."""
+"""Beyond this number, a filtered history has no total, since counting would take too long."""
 _LAST = "sync_~"
-"""Above every id."""
-KEYS_LAST = timedelta(hours=24)
-"""How long the same Idempotency-Key means the same start."""
+"""Sorts after every id."""
+KEY_LIFETIME = timedelta(hours=24)
+"""How long an Idempotency-Key identifies the same start."""
 
 _LIVE = ", ".join(f"'{status}'" for status in sorted(LIVE))
 _ENDED = ", ".join(f"'{status}'" for status in sorted(set(Status) - LIVE))
 
-# A live sync of a forgotten connection would wait for an account that cannot come back.
+# A live sync of a forgotten connection would wait forever for a removed account.
 _CONNECTED = """NOT EXISTS (
     SELECT 1 FROM connections WHERE id = :connection_id AND forgotten_at IS NOT NULL)"""
 
@@ -30,7 +30,7 @@ INSERT INTO sync_progress (id, user_id, tenant_id, connection_id, connector, sta
 SELECT :id, :user_id, :tenant_id, :connection_id, :connector, :status, :stage,
        :progress, :message, :version, :started_at, :completed_at, :updated_at, :body
  WHERE (SELECT COUNT(*) FROM sync_progress
-         WHERE tenant_id = :tenant_id AND status IN ({_LIVE})) < :most_of_tenant
+         WHERE tenant_id = :tenant_id AND status IN ({_LIVE})) < :tenant_limit
    AND NOT EXISTS (SELECT 1 FROM sync_progress WHERE user_id = :user_id AND id >= :id)
    AND {_CONNECTED}
 RETURNING id
@@ -45,7 +45,7 @@ RETURNING id
 _REVIVE = _SAVE.replace(
     "RETURNING id",
     f"""  AND (SELECT COUNT(*) FROM sync_progress
-         WHERE tenant_id = :tenant_id AND id <> :id AND status IN ({_LIVE})) < :most_of_tenant
+         WHERE tenant_id = :tenant_id AND id <> :id AND status IN ({_LIVE})) < :tenant_limit
    AND {_CONNECTED}
 RETURNING id""",
 )
@@ -74,7 +74,7 @@ _HISTORY_FILTERS = {
     "since": "started_at >= :since AND id >= :since_id",
     "until": "started_at < :until AND id <= :until_id",
 }
-# Old: ended long ago, and its connection has a newer sync, whose checkpoints are better.
+# Old: ended long ago, and the connection has a newer sync with later checkpoints.
 _OLD = f"""
 SELECT id, user_id FROM sync_progress AS old
  WHERE status IN ({_ENDED}) AND completed_at < :before
@@ -97,36 +97,36 @@ class Key(msgspec.Struct, frozen=True):
 
     #: The key as the client sent it.
     key: str
-    #: The digest of the request that it was sent with.
+    #: The digest of the request with this key.
     request: str
 
 
 class SyncStore:
-    """Every sync. Only the registry writes syncs."""
+    """The syncs. Only the registry writes them."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
     async def ping(self) -> None:
-        """Raises Unavailable if nothing could be written now."""
+        """Raises Unavailable if the database cannot be written now."""
         await self._engine.ping()
 
     async def write(self, guard: Statement, *rest: Statement) -> bool:
         """Write everything or nothing; False if the guard returned no row."""
-        return await self._engine.write(guard, [one for one in rest if one.rows])
+        return await self._engine.write(guard, [statement for statement in rest if statement.rows])
 
     async def wipe(self, thoroughly: bool = False) -> bool:
-        """Remove deleted data from the files; False if another program prevents it for now."""
+        """Remove deleted data from the files; False while another program prevents it."""
         return await self._engine.wipe(thoroughly)
 
     # Syncs ------------------------------------------------------------------------------------
 
     async def create(
-        self, sync: Sync, most_of_tenant: int, key: Key | None = None, *rest: Statement
+        self, sync: Sync, tenant_limit: int, key: Key | None = None, *rest: Statement
     ) -> bool:
         """Add a sync. False if its tenant has too many live ones or its connection was forgotten;
         raises Refused if its user has a live or a newer one, or has used the key."""
-        guard = Statement(_CREATE, [{**_row(sync), "most_of_tenant": most_of_tenant}])
+        guard = Statement(_CREATE, [{**_row(sync), "tenant_limit": tenant_limit}])
         keys = [_key_row(sync, key, sync.started_at)] if key else []
         created = await self.write(
             guard,
@@ -144,10 +144,10 @@ class SyncStore:
         return await self.write(Statement(_KEEP_UNUSED_KEY, [_key_row(sync, key, at)]))
 
     async def used_key(self, user: str, key: str, at: datetime) -> tuple[str, str] | None:
-        """The digest of the request and the sync's id for a key of the last day; None if unused."""
+        """The digest of the request and the sync's id for a key of the last day, or None."""
         sql = """SELECT request, sync_id FROM idempotency_keys
                   WHERE user_id = :user AND key = :key AND at >= :old"""
-        values = {"user": user, "key": key, "old": stamp(at - KEYS_LAST)}
+        values = {"user": user, "key": key, "old": stamp(at - KEY_LIFETIME)}
         rows = await self._engine.read(sql, values)
         return (rows[0]["request"], rows[0]["sync_id"]) if rows else None
 
@@ -163,14 +163,14 @@ class SyncStore:
         return await self._one(sql, {"user": user})
 
     async def newest_id(self, user: str) -> str:
-        """The greatest id of a user's syncs, which is the newest; empty if the user has none."""
+        """The greatest id of a user's syncs, that of the newest; empty for a user without syncs."""
         sql = "SELECT COALESCE(MAX(id), '') AS id FROM sync_progress WHERE user_id = :user"
         return str((await self._engine.read(sql, {"user": user}))[0]["id"])
 
     async def newest_of(
         self, user: str, connection_id: str, status: Status | None = None
     ) -> Sync | None:
-        """The newest sync of a connection, or the newest that has this status."""
+        """The newest sync of a connection, or its newest one with this status."""
         filters = {"connection_id": connection_id} | ({"statuses": [status]} if status else {})
         syncs, _ = await self.history(user, filters, 1, before=_LAST)
         return syncs[0] if syncs else None
@@ -186,7 +186,7 @@ class SyncStore:
         return int((await self._engine.read(sql, {"tenant": tenant}))[0]["n"])
 
     async def started_between(self, user: str, since: datetime, until: datetime) -> int:
-        """How many syncs a user has started from `since` on and before `until`."""
+        """The number of syncs that a user started from `since` on and before `until`."""
         sql = """SELECT COUNT(*) AS n FROM sync_progress WHERE user_id = :user
                     AND id >= :first AND started_at >= :since AND started_at < :until"""
         values = {"first": first_id(since), "since": stamp(since), "until": stamp(until)}
@@ -202,8 +202,8 @@ class SyncStore:
         before: str | None = None,
         offset: int = 0,
     ) -> tuple[list[Sync], int | None]:
-        """A page of syncs, newest first, and the number of all (see `count`). `before` is the id
-        that the last page ended with; with it the number is None."""
+        """A page of syncs, newest first, and the total (see `count`). `before` is the last id of
+        the page before; with it, the total is None."""
         where, values = await self._where(user, filters)
         if before:
             where, values = f"{where} AND id < :before", {**values, "before": before}
@@ -260,7 +260,7 @@ class SyncStore:
     # Retention --------------------------------------------------------------------------------
 
     async def old_syncs(self, before: datetime, limit: int) -> list[tuple[str, str]]:
-        """The ids and users of syncs that ended before then and are no longer needed."""
+        """The ids and users of syncs that ended before this time and are no longer needed."""
         rows = await self._engine.read(_OLD, {"before": stamp(before), "limit": limit})
         return [(row["id"], row["user_id"]) for row in rows]
 
@@ -279,9 +279,9 @@ class SyncStore:
                       SELECT rowid FROM {table} WHERE at < :before LIMIT :limit) RETURNING 1"""
         return await self.write(Statement(sql, [{"before": stamp(before), "limit": limit}]))
 
-    async def no_later(self, table: str, column: str, now: datetime) -> None:
-        """Set times in the future to now. A clock set back leaves such times, and rows with a
-        limited life would otherwise outlive it."""
+    async def cap_future_times(self, table: str, column: str, now: datetime) -> None:
+        """Set times in the future to now. A clock that was set back leaves such times, with which
+        rows would expire too late."""
         sql = f"UPDATE {table} SET {column} = :now WHERE {column} > :now RETURNING 1"
         await self.write(Statement(sql, [{"now": stamp(now)}]))
 
@@ -291,26 +291,26 @@ class SyncStore:
 
 
 def save(sync: Sync) -> Statement:
-    """The guarded write of a sync: it succeeds only if the version before is the stored one."""
+    """The guarded write of a sync. It succeeds only if the version before is the stored one."""
     return Statement(_SAVE, [_row(sync)])
 
 
-def revive(sync: Sync, most_of_tenant: int) -> Statement:
-    """The guarded write that makes a sync live again: it succeeds only if its tenant may have one
-    more live sync and its connection was not forgotten."""
-    return Statement(_REVIVE, [{**_row(sync), "most_of_tenant": most_of_tenant}])
+def revive(sync: Sync, tenant_limit: int) -> Statement:
+    """The guarded write that makes a sync live again. It succeeds only if the tenant may have one
+    more live sync and the connection was not forgotten."""
+    return Statement(_REVIVE, [{**_row(sync), "tenant_limit": tenant_limit}])
 
 
 def first_id(moment: datetime) -> str:
-    """The least id of a sync that starts at that moment or later (uuid7, RFC 9562)."""
+    """The least id of a sync that starts at this time or later (uuid7, RFC 9562)."""
     return f"sync_{milliseconds(moment):012x}"
 
 
 def _ahead(sync: Sync) -> int:
-    """Milliseconds by which the time in its id is after its start."""
+    """Milliseconds by which the time in the sync's id is after its start."""
     try:
         return max(0, time_of(sync.id.removeprefix("sync_")) - milliseconds(sync.started_at))
-    except ValueError:  # an id that was not made here
+    except ValueError:  # an id that this service did not create
         return 0
 
 
@@ -340,7 +340,7 @@ def _key_row(sync: Sync, key: Key, at: datetime) -> dict[str, Any]:
         "request": key.request,
         "sync_id": sync.id,
         "at": stamp(at),
-        "old": stamp(at - KEYS_LAST),
+        "old": stamp(at - KEY_LIFETIME),
     }
 
 
@@ -351,13 +351,13 @@ def _sync(row: Values) -> Sync:
 def _where(user: str, filters: Mapping[str, Any], ahead: timedelta) -> tuple[str, dict[str, Any]]:
     """`ahead` is how far the time in an id of this user may be after the start of its sync."""
     values = {"user": user, **filters}
-    # One parameter for each, since else SQLite does not use the index of a rare status.
+    # One parameter for each status: otherwise SQLite does not use the index of a rare status.
     statuses = {f"status{n}": status for n, status in enumerate(values.pop("statuses", ()))}
     clauses = ["user_id = :user", *(_HISTORY_FILTERS[name] for name in values if name != "user")]
     if statuses:
         clauses.append(f"status IN ({', '.join(f':{name}' for name in statuses)})")
     values |= statuses
-    # Ids grow with time, so a span of time is a span of the index, widened by `ahead`.
+    # Ids grow with time, so a span of time is a range of ids, extended by `ahead`.
     if "since" in filters:
         values["since_id"] = first_id(datetime.fromisoformat(filters["since"]))
     if "until" in filters:

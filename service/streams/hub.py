@@ -1,8 +1,8 @@
-"""The hub of all open streams: it encodes each event once and conflates events for slow clients.
+"""The hub of all open streams. It encodes each event once and conflates events for slow clients.
 
 The head and the first block of a stream pass through all middleware. Then the outermost one,
 `StreamMiddleware`, which has the server's own `send`, hands the stream over to the hub. The hub
-calls that `send` directly: waking a task per client is what costs, not encoding."""
+calls that `send` directly, since waking a task per client costs more than encoding."""
 
 import types
 from collections.abc import AsyncIterator, Coroutine, Generator
@@ -57,19 +57,19 @@ class Stream:
 
     def __init__(self, user: str, sync_id: str | None, deadline: datetime, now: datetime) -> None:
         self.user = user
-        #: None: all syncs of the user.
+        #: The sync to follow; None for all syncs of the user.
         self.sync_id = sync_id
         #: When the stream must end.
         self.deadline = deadline
         #: The server's own `send`, after the handover.
         self.send: Send | None = None
-        #: A `send` is waiting for the client to read.
+        #: Whether a `send` is waiting for the client to read.
         self.busy = False
-        #: The stream is about to end: further events are ignored.
+        #: Whether the stream is about to end. Further events are ignored.
         self.closing = False
-        #: The end of the response was sent.
+        #: Whether the end of the response was sent.
         self.ended = False
-        #: The client is gone: nothing is sent any longer.
+        #: Whether the client has disconnected. Nothing more is sent.
         self.removed = False
         self.final_block = b""
         #: Unsent events by sync ID and whether the sync was live.
@@ -80,7 +80,7 @@ class Stream:
 
 
 class Hub:
-    """Every open stream. It sends each change of a sync to the streams that follow it."""
+    """All open streams. Sends each change of a sync to the streams that follow the sync."""
 
     def __init__(self, clock: Clock, encoder: serialize.Encoder, max_per_user: int) -> None:
         self._clock = clock
@@ -108,7 +108,7 @@ class Hub:
     # Lifecycle ----------------------------------------------------------------------------------
 
     def add(self, user: str, sync_id: str | None, until: datetime | None) -> Stream:
-        """Subscribe, before the current state is read: otherwise a change between is lost."""
+        """Subscribe. Call this before reading the current state, so that no change is lost."""
         now = self._clock.now()
         deadline = now + LIFETIME * self._random.uniform(0.9, 1.1)
         stream = Stream(user, sync_id, min(deadline, until) if until else deadline, now)
@@ -121,16 +121,16 @@ class Hub:
         return stream
 
     def remove(self, stream: Stream) -> None:
-        """Remove a stream whose client is gone or whose `send` failed."""
+        """Remove a stream whose client has disconnected or whose `send` failed."""
         stream.removed = True
-        # `send` refers back to the server: such a cycle would stay until the next collection.
+        # `send` and the server refer to each other. Such a cycle delays freeing the memory.
         stream.send = None
         stream.pending.clear()
         stream.final_block = b""
         self._unlist(stream)
 
     def _unlist(self, stream: Stream) -> None:
-        """Exclude a stream from events, comments and the count. Its end may still be sent."""
+        """Exclude a stream from events, comments and the count. Its end can still be sent."""
         _discard(self._by_user, stream.user, stream)
         if stream.sync_id:
             _discard(self._by_sync, stream.sync_id, stream)
@@ -155,7 +155,7 @@ class Hub:
     # Events -------------------------------------------------------------------------------------
 
     def deliver(self, sync: Sync) -> None:
-        """Send a change to the streams that follow the sync. It is encoded once for all."""
+        """Send a change to the streams that follow the sync, encoded once."""
         if streams := self._by_sync.get(sync.id):
             message = self.message(sync, with_id=True)
             for stream in tuple(streams):
@@ -189,8 +189,8 @@ class Hub:
             self._offer(stream, *stream.pending.pop(next(iter(stream.pending))))
 
     def _send(self, stream: Stream, message: Message) -> None:
-        """Run the server's `send` without a task. Only if the client reads too slowly does it
-        suspend; then a task completes it, and events are conflated until it has."""
+        """Run the server's `send` without a task. It suspends only if the client reads too slowly.
+        Then a task completes it, and events are conflated until then."""
         if stream.send is None:
             return
         stream.quiet_since = self._clock.now()
@@ -217,14 +217,14 @@ class Hub:
             return
         stream.busy = False
         if stream.removed:
-            return  # `send` returned because the client is gone
+            return  # `send` returned because the client has disconnected
         if stream.closing:
             self._finish(stream)
         else:
             self._flush(stream)
 
     def _end(self, stream: Stream, final_block: bytes = b"") -> None:
-        """End the response, after a `send` in progress."""
+        """End the response after any `send` in progress."""
         if stream.closing or stream.removed:
             return
         stream.closing = True
@@ -232,14 +232,14 @@ class Hub:
         self._finish(stream)
 
     def _finish(self, stream: Stream) -> None:
-        """Send the final block and the end, once, when the client can receive them."""
+        """Send the final block and the end once the client can receive them."""
         if stream.send is None or stream.busy or stream.ended:
             return
         stream.ended = True
         self._send(stream, _message(stream.final_block, more=False))
 
     def _evict(self, stream: Stream) -> None:
-        """Evict by an event: an EventSource does not reconnect after a status other than 200."""
+        """Evict with an event: an EventSource does not reconnect after a status other than 200."""
         text = '{"reason":"too many streams of this user"}'
         self._end(stream, serialize.block(event="evicted", data=text, retry=EVICTED_RETRY))
         self._unlist(stream)
@@ -257,7 +257,7 @@ class Hub:
                 stream.deadline = min(stream.deadline, now + LIFETIME * 1.1)
                 stream.quiet_since = min(stream.quiet_since, now)
                 if now >= stream.deadline:
-                    self._end(stream)  # a slow client too: nothing is sent after its credential
+                    self._end(stream)  # slow or not: nothing is sent after its credential expires
                 elif not stream.busy and now - stream.quiet_since >= SILENCE:
                     self._send(stream, _COMMENT)
 
@@ -303,7 +303,7 @@ def _discard(streams: dict[str, dict[Stream, None]], key: str, stream: Stream) -
 
 
 def _conflate(stream: Stream, sync: Sync, message: Message) -> None:
-    """Keep the newest unsent event. A later resume never replaces a terminal event."""
+    """Store the newest unsent event. A later resume never replaces a terminal event."""
     if not sync.live:
         stream.pending.pop((sync.id, True), None)
     stream.pending[sync.id, sync.live] = (sync, message)

@@ -17,7 +17,7 @@ class ProgressResponse(EventSourceResponse):
 
     def __init__(self, hub: Hub, stream: Stream | None, first: bytes) -> None:
         super().__init__(_no_events(), headers={"Cache-Control": "no-store"}, ping=0, sep="\n")
-        del self.headers["connection"]  # the server sets it; two would contradict each other
+        del self.headers["connection"]  # the server sets this header; two would conflict
         self._hub = hub
         self._stream = stream
         self._first = first
@@ -30,7 +30,7 @@ class ProgressResponse(EventSourceResponse):
             )
             await send({"type": "http.response.body", "body": self._first, "more_body": more})
         except BaseException:
-            if self._stream:  # without a handover the hub would never remove it
+            if self._stream:  # without a handover, the hub would never remove it
                 self._hub.remove(self._stream)
             raise
         if self._stream:
@@ -56,7 +56,7 @@ def _snapshot(hub: Hub, sync: Sync) -> bytes:
 
 
 def _is_version(event_id: str, sync: Sync) -> bool:
-    """Whether an ID is a version that the sync has had. After the end, any later one counts too."""
+    """Whether an ID is a version of the sync. After the end, any later ID is accepted, too."""
     if not (event_id.isascii() and event_id.isdigit() and len(event_id) < 12):
         return False
     return 1 <= int(event_id) <= sync.version or (not sync.live and int(event_id) > sync.version)

@@ -1,19 +1,19 @@
-// Requests to the service: JSON in, JSON out, and a Problem if it refuses.
+// Requests to the service: JSON in, JSON out, and a Problem for an error response.
 
 let skew = 0;
 
 /** The service's time in milliseconds, for countdowns. */
 export const now = () => Date.now() + skew;
 
-/** A refusal by the service (RFC 9457). Its message is the `detail`, which says what to do. */
+/** An error response of the service (RFC 9457). Its message is the `detail`. */
 export class Problem extends Error {
   constructor(status, body) {
-    super(body.detail || body.title || `The service answered ${status}.`);
+    super(body.detail || body.title || `The service responded with status ${status}.`);
     Object.assign(this, { status, code: body.code, errors: body.errors ?? [], body });
   }
 }
 
-/** The response as it is; throws a Problem if it is a refusal. A redirect is not a refusal. */
+/** The raw response. Throws a Problem for an error response; a redirect is not an error. */
 export async function ask(method, path, init = {}) {
   let answer;
   try {
@@ -39,15 +39,15 @@ export const get = (path, query = {}) => call("GET", path + search(query));
 export const post = (path, body = {}) => call("POST", path, { body });
 
 function search(query) {
-  const given = Object.entries(query).filter(([, value]) => value);
-  return given.length ? `?${new URLSearchParams(given)}` : "";
+  const parameters = Object.entries(query).filter(([, value]) => value);
+  return parameters.length ? `?${new URLSearchParams(parameters)}` : "";
 }
 
-/** Compares the clocks. The Date header has whole seconds, so smaller differences are ignored. */
+/** Compares the clocks. The Date header has whole seconds, so small differences are ignored. */
 function measure(answer) {
-  const theirs = Date.parse(answer.headers.get("date") ?? "");
-  if (!Number.isNaN(theirs)) {
-    const difference = theirs + 500 - Date.now();
+  const serviceTime = Date.parse(answer.headers.get("date") ?? "");
+  if (!Number.isNaN(serviceTime)) {
+    const difference = serviceTime + 500 - Date.now();
     skew = Math.abs(difference) > 2500 ? difference : 0;
   }
 }

@@ -1,4 +1,4 @@
-// Connects the parts of the page: what is read when it opens, and which part reacts to what.
+// Connects the parts of the page: loads the data, and passes events between the parts.
 import { get } from "./api.js";
 import { createAccounts } from "./connect.js";
 import { loadConnectors, rules } from "./connectors.js";
@@ -11,7 +11,7 @@ import { createRecoveries } from "./recoveries.js";
 import { createRun } from "./run.js";
 import { requestSignIn, demo, offerSignOut } from "./session.js";
 
-/** Shows what went wrong, in the words of the service; null removes it. */
+/** Shows the message of an error; null removes it. */
 function onError(error) {
   if (error?.status === 401 && $("sign-in").hidden) {
     requestSignIn(onError);
@@ -35,18 +35,18 @@ createCosts();
 const run = createRun({ onSync, onError, account: () => accounts.chosen() });
 let last = null;
 
-/** Handles each version of the sync that is shown. Its start and its end change the lists. */
+/** Handles each version of the displayed sync. Its start and its end change the lists. */
 function onSync(sync) {
-  const begun = last?.syncId !== sync.syncId;
-  const over = !begun && ended(sync) && !ended(last);
-  const paused = !begun && (last.status === "paused") !== (sync.status === "paused");
+  const started = last?.syncId !== sync.syncId;
+  const hasEnded = !started && ended(sync) && !ended(last);
+  const paused = !started && (last.status === "paused") !== (sync.status === "paused");
   last = sync;
   history.update(sync);
   records.update(sync);
-  if (begun || over) history.refresh().catch(onError);
-  if (begun) recoveries.begun();
-  if (over) for (const list of [records, recoveries]) list.refresh().catch(onError);
-  if (over || paused) accounts.refresh().catch(onError); // the account may have been lost
+  if (started || hasEnded) history.refresh().catch(onError);
+  if (started) recoveries.syncStarted();
+  if (hasEnded) for (const list of [records, recoveries]) list.refresh().catch(onError);
+  if (hasEnded || paused) accounts.refresh().catch(onError); // the account may have been lost
 }
 
 async function open() {

@@ -1,9 +1,9 @@
-// The connected accounts: the list to choose from, the form to connect one, the dialog to forget one.
+// The connected accounts: their list, the form that connects one, and the dialog that forgets one.
 import { ask, call, get, post } from "./api.js";
 import { connector, field, fill, settings, summary, value } from "./connectors.js";
 import { $, badge, busy, h } from "./dom.js";
 
-/** The credentials of the demo's only seller, whose sandbox listens on this machine alone. */
+/** The credentials of the demo's only seller. Its sandbox listens on loopback only. */
 const DEMO = { refreshToken: "Atzr|sandbox-1" };
 
 export function createAccounts({ demo, onChange, onConnected, onForgotten, onError }) {
@@ -58,19 +58,19 @@ export function createAccounts({ demo, onChange, onConnected, onForgotten, onErr
     $("authorise").hidden = !connector(name)?.consent;
   }
 
-  /** Opens the form with the public settings of another account. To reconnect an account, only its
-   * credentials can be given. */
-  function open(wanted, like = accounts[0], account = null) {
-    form.hidden = !wanted;
+  /** Shows or hides the form, with the public settings of the account `template`. Reconnecting an
+   * account changes only its credentials. */
+  function open(visible, template = accounts[0], account = null) {
+    form.hidden = !visible;
     lost = account;
     form.querySelector("h2").textContent = lost ? `Connect ${lost.name || "the account"} again` : "Connect an account";
     $("connect-close").hidden = accounts.length === 0;
-    $("connect-more").hidden = wanted;
+    $("connect-more").hidden = visible;
     clear();
-    if (!wanted) return;
-    if (like && connector(like.connector)) {
-      choose(like.connector);
-      for (const [name] of settings(like.connector, false)) fill(form.elements[name], like[name]);
+    if (!visible) return;
+    if (template && connector(template.connector)) {
+      choose(template.connector);
+      for (const [name] of settings(template.connector, false)) fill(form.elements[name], template[name]);
     }
     for (const name of ["connector", "startAtOnce", ...publicNames()]) form.elements[name].disabled = Boolean(lost);
   }
@@ -83,16 +83,16 @@ export function createAccounts({ demo, onChange, onConnected, onForgotten, onErr
 
   const publicNames = () => settings(form.elements.connector.value, false).map(([name]) => name);
 
-  /** Without an account, the form begins with the connector of the newest sync. */
+  /** Without an account, the form starts with the connector of the newest sync. */
   function suggest(syncs) {
     const name = syncs[0]?.connector;
     if (!accounts.length && connector(name)) choose(name);
   }
 
-  /** The values of the form: all settings, or with `secret` one kind of them. */
+  /** The values of the form: all settings, or only secret or public ones. */
   function values(secret) {
-    const found = settings(form.elements.connector.value, secret).map(([name, schema]) => [name, value(form.elements[name], schema)]);
-    return Object.fromEntries(found.filter(([, given]) => given !== undefined));
+    const entries = settings(form.elements.connector.value, secret).map(([name, schema]) => [name, value(form.elements[name], schema)]);
+    return Object.fromEntries(entries.filter(([, entered]) => entered !== undefined));
   }
 
   async function connect() {
@@ -116,8 +116,8 @@ export function createAccounts({ demo, onChange, onConnected, onForgotten, onErr
     }
   }
 
-  /** Leaves for the consent page of the source, which sends the browser back. The page is requested
-   * here first, so that a refusal is shown in the form. */
+  /** Redirects to the consent page of the source. The page is requested here first, so that the form
+   * can show an error. */
   async function authorise() {
     clear();
     const query = new URLSearchParams(values(false)); // lists are joined by commas
@@ -132,15 +132,15 @@ export function createAccounts({ demo, onChange, onConnected, onForgotten, onErr
     }
   }
 
-  /** Shows each error beside its field; raises the problem if an error has no field here. */
+  /** Shows each error beside its field. Throws the problem if an error has no field in the form. */
   function showProblem(problem) {
-    const elsewhere = (problem.errors ?? []).filter((error) => !point(error));
-    if (!problem.errors?.length || elsewhere.length) throw problem;
+    const withoutField = (problem.errors ?? []).filter((error) => !showFieldError(error));
+    if (!problem.errors?.length || withoutField.length) throw problem;
   }
 
   /** Shows an error beside its field. False if the form has no such field. */
-  function point({ field, message }) {
-    const input = form.elements[field.split("[")[0]]; // marketplaceIds[1] is one of marketplaceIds
+  function showFieldError({ field, message }) {
+    const input = form.elements[field.split("[")[0]]; // marketplaceIds[1] is part of marketplaceIds
     if (!input) return false;
     const words = h("small", { class: "problem", id: `problem-${field}`, role: "alert" }, message);
     input.closest(".field").append(words);
@@ -192,7 +192,7 @@ export function createAccounts({ demo, onChange, onConnected, onForgotten, onErr
 
   /** The name of an account: null if it is unknown, "" if it is the only one. */
   function name(id) {
-    const account = accounts.find((each) => each.id === id);
+    const account = accounts.find((candidate) => candidate.id === id);
     if (!account) return null;
     return accounts.length > 1 ? account.name || id : "";
   }

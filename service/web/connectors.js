@@ -1,37 +1,37 @@
-// The connectors of this service: their settings become form fields, their rules have titles.
+// The connectors of this service: form fields for their settings, and titles of their rules.
 import { get } from "./api.js";
 import { h } from "./dom.js";
 import { title } from "./format.js";
 
 let connectors = [];
 
-/** Reads the connectors. Everything below answers with what was read last. */
+/** Loads the connectors, which the functions below use. */
 export async function loadConnectors() {
   ({ connectors } = await get("/api/connectors"));
   return connectors;
 }
 
-export const connector = (name) => connectors.find((each) => each.name === name);
+export const connector = (name) => connectors.find((candidate) => candidate.name === name);
 
 /** The claim rules of all connectors, one for each code. */
-export const rules = () => [...new Map(connectors.flatMap((each) => each.rules).map((rule) => [rule.code, rule])).values()];
+export const rules = () => [...new Map(connectors.flatMap((source) => source.rules).map((rule) => [rule.code, rule])).values()];
 
 export const ruleTitle = (code) => rules().find((rule) => rule.code === code)?.title;
 
-/** The settings of a connector as [name, JSON Schema] pairs; `secret` chooses one kind. */
+/** The settings of a connector as [name, JSON Schema] pairs; `secret` selects secret or public ones. */
 export function settings(name, secret) {
   const all = Object.entries(connector(name)?.settings.properties ?? {});
   return secret === undefined ? all : all.filter(([, schema]) => Boolean(schema.writeOnly) === secret);
 }
 
-/** The public settings of an account in words, choices by their titles. */
+/** The public settings of an account as text. Choices are shown by their titles. */
 export function summary(account) {
-  const found = settings(account.connector, false).flatMap(([name, schema]) => {
+  const texts = settings(account.connector, false).flatMap(([name, schema]) => {
     const choices = schema.oneOf ?? schema.items?.oneOf ?? [];
     const words = (value) => choices.find((choice) => choice.const === value)?.title ?? String(value);
     return [account[name] ?? []].flat().map(words);
   });
-  return [connector(account.connector)?.label ?? account.connector, ...found].join(" · ");
+  return [connector(account.connector)?.label ?? account.connector, ...texts].join(" · ");
 }
 
 /** A form field for one setting. */

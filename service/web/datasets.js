@@ -1,4 +1,4 @@
-// A sync's datasets as a table, and its warnings; for the live sync and for the history.
+// The datasets of a sync as a table, and its warnings. For the current sync and for the history.
 import { badge, h } from "./dom.js";
 import { number, read, status, title } from "./format.js";
 
@@ -26,7 +26,7 @@ function row(dataset, sync) {
     }));
 }
 
-/** The style and the text of a dataset's badge; a dataset in progress may be paused or waiting. */
+/** The style and the text of a dataset's badge. A dataset in progress may be paused or waiting. */
 function state(dataset, sync) {
   if (dataset.code === "not_read") return ["unknown", "not read"];
   if (dataset.status !== "in_progress") return [dataset.status, status(dataset.status)];

@@ -12,8 +12,8 @@ function words(schema) {
   if (schema.contentSchema) return [...words(schema.contentSchema), ` as ${schema.contentMediaType}`];
   if (schema.$ref) return [h("a", { href: `#${last(schema.$ref)}` }, last(schema.$ref))];
   if (schema.allOf) return words(schema.allOf[0]);
-  if (schema.anyOf) return schema.anyOf.flatMap((each, index) => (index ? [" or ", ...words(each)] : words(each)));
-  if (schema.enum) return [schema.enum.filter((each) => each !== "").join(" | ")];
+  if (schema.anyOf) return schema.anyOf.flatMap((choice, index) => (index ? [" or ", ...words(choice)] : words(choice)));
+  if (schema.enum) return [schema.enum.filter((choice) => choice !== "").join(" | ")];
   if (schema.type === "array") return ["list of ", ...words(schema.items ?? {})];
   if (schema.type === "object" && typeof schema.additionalProperties === "object") {
     return ["by name: ", ...words(schema.additionalProperties)];
@@ -30,14 +30,14 @@ function bounds({ minimum, maximum, maxLength }) {
 const preset = ({ default: value }) =>
   value === undefined || value === null || value === "" || value.length === 0 ? "" : `, ${JSON.stringify(value)} if missing`;
 
-/** A list of terms with their meanings: `[name, needed, ...parts]`. */
+/** A list of terms with their descriptions: `[name, required, ...parts]`. */
 const table = (rows) =>
-  h("dl", { class: "terms" }, ...rows.map(([name, needed, ...parts]) =>
-    h("div", {}, h("dt", { class: needed && "needed" }, name), h("dd", {}, ...parts))));
+  h("dl", { class: "terms" }, ...rows.map(([name, required, ...parts]) =>
+    h("div", {}, h("dt", { class: required && "needed" }, name), h("dd", {}, ...parts))));
 
 const titled = (title, rows) => (rows.length ? [h("h3", {}, title), table(rows)] : []);
 
-function asked(call) {
+function requestRows(call) {
   const rows = call.parameters.map(({ name, in: where, required, schema, description }) =>
     [name, required, ...words(schema), preset(schema), where === "query" ? "" : ` (${where})`, description ? `. ${description}` : ""]);
   for (const [kind, { schema }] of Object.entries(call.requestBody?.content ?? {})) {
@@ -46,9 +46,9 @@ function asked(call) {
   return rows;
 }
 
-function answered(call) {
-  return Object.entries(call.responses).map(([status, given]) => {
-    const answer = given.$ref ? responses[last(given.$ref)] : given;
+function responseRows(call) {
+  return Object.entries(call.responses).map(([status, response]) => {
+    const answer = response.$ref ? responses[last(response.$ref)] : response;
     const kinds = Object.entries(answer.content ?? {}).filter(([kind]) => kind !== "application/problem+json");
     const shapes = kinds.flatMap(([kind, { schema }]) => [" ", ...words(schema), kind === "application/json" ? "" : ` as ${kind}`]);
     return [status, false, answer.description.replaceAll("`", ""), ...shapes];
@@ -62,25 +62,25 @@ function call(method, path, operation) {
       h("span", { class: "muted" }, operation.summary)),
     h("div", { class: "description" },
       operation.description && h("p", {}, operation.description.replaceAll("`", "")),
-      ...titled("Parameters", asked(operation)), ...titled("Responses", answered(operation))));
+      ...titled("Parameters", requestRows(operation)), ...titled("Responses", responseRows(operation))));
 }
 
 function shape(name, schema) {
-  const needed = new Set(schema.required ?? []);
-  const rows = Object.entries(schema.properties ?? {}).map(([field, each]) =>
-    [field, needed.has(field), ...words(each), preset(each), each.description ? `. ${each.description}` : ""]);
+  const required = new Set(schema.required ?? []);
+  const rows = Object.entries(schema.properties ?? {}).map(([field, property]) =>
+    [field, required.has(field), ...words(property), preset(property), property.description ? `. ${property.description}` : ""]);
   if (schema.enum) rows.push(["one of", false, schema.enum.join(" | ")]);
   return h("details", { class: "shape", id: name },
     h("summary", {}, h("span", { class: "path" }, name)),
     h("div", { class: "description" }, schema.description && h("p", {}, schema.description.replaceAll("`", "")), table(rows)));
 }
 
-/** Opens the element that the fragment of the address names. */
+/** Opens the element that the fragment of the URL names. */
 function reveal() {
-  const found = location.hash && $(decodeURIComponent(location.hash.slice(1)));
-  if (found instanceof HTMLDetailsElement) {
-    found.open = true;
-    found.scrollIntoView();
+  const element = location.hash && $(decodeURIComponent(location.hash.slice(1)));
+  if (element instanceof HTMLDetailsElement) {
+    element.open = true;
+    element.scrollIntoView();
   }
 }
 
@@ -97,6 +97,6 @@ for (const [tag, calls] of groups) {
   $("calls").append(h("section", { class: "block" },
     h("div", { class: "block-head" }, h("h2", {}, title)), h("div", { class: "card" }, ...calls)));
 }
-$("shapes").append(...Object.entries(schemas).sort(([one], [other]) => (one < other ? -1 : 1)).map(([name, each]) => shape(name, each)));
+$("shapes").append(...Object.entries(schemas).sort(([one], [other]) => (one < other ? -1 : 1)).map(([name, schema]) => shape(name, schema)));
 addEventListener("hashchange", reveal);
 reveal();

@@ -1,4 +1,4 @@
-// Building elements. Data becomes text only; nothing here parses markup.
+// Builds elements. Data becomes text; no function parses markup.
 
 export const $ = (id) => document.getElementById(id);
 
@@ -14,15 +14,15 @@ export function h(tag, props = {}, ...children) {
   return node;
 }
 
-/** Sets a text only if it has changed, which keeps a selection. */
+/** Sets the text only if it has changed, so that a selection remains. */
 export function text(node, words) {
   if (node.textContent !== words) node.textContent = words;
 }
 
 export const badge = (status, words) => h("span", { class: `badge ${status}` }, words);
 
-/** Runs `work` with the button disabled; `say` shows an error. */
-export async function busy(button, work, say) {
+/** Runs `work` while the button is disabled; `showError` shows an error. */
+export async function busy(button, work, showError) {
   if (button.getAttribute("aria-busy")) return;
   const focused = document.activeElement === button;
   button.setAttribute("aria-busy", "true");
@@ -30,7 +30,7 @@ export async function busy(button, work, say) {
   try {
     await work();
   } catch (error) {
-    say(error);
+    showError(error);
   } finally {
     button.removeAttribute("aria-busy");
     button.disabled = false;

@@ -1,4 +1,4 @@
-// Values as text: numbers, times, durations, and the words for each status.
+// Values as text: numbers, times, durations and statuses.
 
 import { now } from "./api.js";
 
@@ -26,7 +26,7 @@ export function day(iso) {
 /** Days from today (in UTC, as the service counts) to a date. */
 export const daysUntil = (iso) => Math.round((Date.parse(iso) - Math.floor(now() / DAYS) * DAYS) / DAYS);
 
-/** An amount, which is text: with its own decimals, thousands separated, not rounded; a dash for null. */
+/** An amount (text) with separated thousands and unchanged decimals; a dash for null. */
 export function money(amount) {
   if (amount === null) return "—";
   const [whole, rest] = amount.split(".");
@@ -45,7 +45,7 @@ export function duration(seconds) {
   return minutes % 60 ? `${Math.floor(minutes / 60)} h ${minutes % 60} min` : `${minutes / 60} h`;
 }
 
-/** The time until something, rounded up: to minutes from ten minutes on. */
+/** A remaining time, rounded up; from ten minutes on, to minutes. */
 export function ahead(seconds) {
   const whole = Math.ceil(seconds);
   if (whole < 60) return `${whole} s`;
@@ -57,7 +57,7 @@ export const status = (word) => STATUS[word] ?? word;
 
 export const title = (name) => name.charAt(0).toUpperCase() + name.slice(1).replaceAll("_", " ");
 
-/** How much of a dataset was read; in words if it is unknown. */
+/** How much of a dataset was read, or "unknown". */
 export function read(dataset) {
   if (dataset.code === "not_read") return "—";
   if (dataset.status === "unknown") return "unknown";

@@ -1,4 +1,4 @@
-// The history: a row for each sync, newest first, with its datasets, warnings and failures on demand.
+// The history: a row for each sync, newest first. Its details are datasets, warnings and failures.
 import { get } from "./api.js";
 import { datasets, warnings } from "./datasets.js";
 import { $, badge, busy, h, text } from "./dom.js";
@@ -42,7 +42,7 @@ export function createHistory({ onResume, onError }) {
     text($("history-empty"), filter ? `No sync is ${status(filter)}.` : "No sync has been started yet.");
   }
 
-  /** Shows a newer version of a sync, if it is in the list. */
+  /** Shows a newer version of a sync if the list contains the sync. */
   function update(sync) {
     const body = shown.get(sync.syncId);
     if (!body) return;

@@ -1,55 +1,55 @@
-// Follows one sync by an EventSource, from the first event to the last.
+// Follows one sync through an EventSource, from the first event to the last.
 import { get } from "./api.js";
 
 const KINDS = ["progress", "paused", "complete", "failed", "cancelled"];
 const ENDED = new Set(["complete", "failed", "cancelled"]);
 const RETRY = 5000;
-const PATIENCE = 4000; // a stream that ended normally is back after three seconds
+const PATIENCE = 4000; // a stream that ended normally reconnects after three seconds
 
 export const ended = (sync) => ENDED.has(sync.status);
 
-/** Calls `onSync` with each newer version, `onLink` with the state of the stream ("" is connected),
- * and `onError` if the sync is no longer accessible. Returns a function that stops it. */
+/** Calls `onSync` with each newer version, `onLink` with the state of the stream ("": connected), and
+ * `onError` if the sync is no longer accessible. Returns a function that stops following. */
 export function follow(syncId, { onSync, onLink, onError }) {
   const id = encodeURIComponent(syncId);
   let source = null;
   let version = 0;
   let retry = 0;
-  let doubt = 0;
+  let warningTimer = 0;
   let stopped = false;
 
   function stop() {
     stopped = true;
     clearTimeout(retry);
-    clearTimeout(doubt);
+    clearTimeout(warningTimer);
     source?.close();
   }
 
-  function take(sync) {
+  function receive(sync) {
     if (stopped) return;
-    linked();
+    onConnected();
     if (ended(sync)) stop();
     if (sync.version <= version) return;
     version = sync.version;
     onSync(sync);
   }
 
-  function linked() {
-    clearTimeout(doubt);
-    doubt = 0;
+  function onConnected() {
+    clearTimeout(warningTimer);
+    warningTimer = 0;
     onLink("");
   }
 
-  function cut() {
+  function onDisconnected() {
     if (stopped) return;
-    doubt ||= setTimeout(() => onLink("Reconnecting…"), PATIENCE);
-    // Still connecting: EventSource reconnects by itself. Closed: the stream was refused for good.
-    if (source.readyState === EventSource.CLOSED) look();
+    warningTimer ||= setTimeout(() => onLink("Reconnecting…"), PATIENCE);
+    // EventSource reconnects automatically unless the stream was refused (CLOSED).
+    if (source.readyState === EventSource.CLOSED) poll();
   }
 
-  async function look() {
+  async function poll() {
     try {
-      take(await get(`/api/sync/status/${id}`));
+      receive(await get(`/api/sync/status/${id}`));
     } catch (error) {
       if (error.status >= 400 && error.status < 500) {
         stop();
@@ -61,11 +61,11 @@ export function follow(syncId, { onSync, onLink, onError }) {
 
   function open() {
     source = new EventSource(`/api/sse/sync-progress/${id}`);
-    for (const kind of KINDS) source.addEventListener(kind, (event) => take(JSON.parse(event.data)));
+    for (const kind of KINDS) source.addEventListener(kind, (event) => receive(JSON.parse(event.data)));
     source.addEventListener("reset", () => { version = 0; });
-    source.addEventListener("evicted", () => onLink("Open in too many windows; back in a minute"));
-    source.addEventListener("open", linked);
-    source.addEventListener("error", cut);
+    source.addEventListener("evicted", () => onLink("Open in too many windows; reconnecting in a minute"));
+    source.addEventListener("open", onConnected);
+    source.addEventListener("error", onDisconnected);
   }
 
   open();

@@ -16,7 +16,7 @@ export function createRecords({ onError }) {
   const tabs = $("tabs");
   let dataset = "orders";
   let cursor = null;
-  let asked = 0;
+  let latest = 0; // the number of the newest request
   let loading = false;
 
   function choose(name) {
@@ -33,19 +33,19 @@ export function createRecords({ onError }) {
   }
 
   async function refresh() {
-    const mine = ++asked;
+    const request = ++latest;
     loading = true;
     const page = await get(`/api/data/${encodeURIComponent(dataset)}`, { limit: 20 })
-      .finally(() => { loading = mine !== asked; });
-    if (mine !== asked) return; // another tab was chosen
+      .finally(() => { loading = request !== latest; });
+    if (request !== latest) return; // another tab was chosen
     $("records").replaceChildren();
     append(page);
   }
 
   async function more() {
-    const mine = asked;
+    const request = latest;
     const page = await get(`/api/data/${encodeURIComponent(dataset)}`, { limit: 20, cursor });
-    if (mine === asked) append(page);
+    if (request === latest) append(page);
   }
 
   function append(page) {
@@ -57,20 +57,20 @@ export function createRecords({ onError }) {
 
   /** Shows a tab for each dataset of the newest sync; claims are not records. */
   function offer(names) {
-    const wanted = names.filter((name) => name !== "claims");
-    if (wanted.join() === [...tabs.children].map((tab) => tab.dataset.name).join()) return;
-    tabs.replaceChildren(...wanted.map((name) => h("button", {
+    const datasets = names.filter((name) => name !== "claims");
+    if (datasets.join() === [...tabs.children].map((tab) => tab.dataset.name).join()) return;
+    tabs.replaceChildren(...datasets.map((name) => h("button", {
       id: `tab-${name}`, role: "tab", "data-name": name, "aria-controls": "records-panel",
       onclick: () => choose(name).catch(onError),
     }, title(name))));
-    choose(wanted.includes(dataset) ? dataset : wanted[0]).catch(onError);
+    choose(datasets.includes(dataset) ? dataset : datasets[0]).catch(onError);
   }
 
-  /** Shows a newer version of a sync: its datasets, and the first records as soon as it has any. */
+  /** Shows a newer version of a sync: its datasets, and its first records once they are stored. */
   function update(sync) {
-    offer(sync.datasets.map((each) => each.name));
-    const landed = sync.datasets.find((each) => each.name === dataset)?.processed;
-    if (landed && !loading && !$("records").childElementCount) refresh().catch(onError);
+    offer(sync.datasets.map(({ name }) => name));
+    const processed = sync.datasets.find(({ name }) => name === dataset)?.processed;
+    if (processed && !loading && !$("records").childElementCount) refresh().catch(onError);
   }
 
   tabs.addEventListener("keydown", (event) => {

@@ -1,4 +1,4 @@
-// Recoveries: totals by currency, why they may be incomplete, and the list of claims.
+// Recoveries: totals by currency, reasons why they may be incomplete, and the list of claims.
 import { ask, get } from "./api.js";
 import { drawer, row } from "./claim.js";
 import { $, busy, h } from "./dom.js";
@@ -12,26 +12,26 @@ export function createRecoveries({ onError, name }) {
   const table = $("claims");
   const shown = new Map(); // id -> its body in the table
   let cursor = null;
-  let asked = 0;
-  let over = false; // whether any sync has ended
+  let latest = 0; // the number of the newest request
+  let anyEnded = false; // whether any sync has ended
 
   const filters = () => ({ status: $("claims-status").value, rule: $("claims-rule").value });
   const filtered = () => Object.values(filters()).some(Boolean);
 
   /** Reads the totals, the first page and the newest syncs; open rows stay open. */
   async function refresh() {
-    const mine = ++asked;
+    const request = ++latest;
     const first = get("/api/recoveries", { limit: 20, ...filters() });
     const [page, { totals }, { syncs }] = await Promise.all([
       first,
-      filtered() ? get("/api/recoveries", { limit: 1 }) : first, // the totals of a page are those of its filter
+      filtered() ? get("/api/recoveries", { limit: 1 }) : first, // filtered pages have filtered totals
       get("/api/sync/history", { limit: 50 }),
     ]);
-    if (mine !== asked) return; // a newer refresh is running
+    if (request !== latest) return; // a newer refresh is running
     const open = [...shown].filter(([, body]) => body.rows.length > 1).map(([id]) => id);
     for (const body of shown.values()) body.remove();
     shown.clear();
-    over = syncs.some(ended);
+    anyEnded = syncs.some(ended);
     const gaps = unknowns(syncs, name, totals.length > 0);
     $("totals").replaceChildren(...headline(totals, syncs, gaps.length > 0));
     $("claims-notes").replaceChildren(...gaps.map((words) => h("li", { class: "notice warn" }, words)));
@@ -43,9 +43,9 @@ export function createRecoveries({ onError, name }) {
   }
 
   async function more() {
-    const mine = asked;
+    const request = latest;
     const page = await get("/api/recoveries", { limit: 20, ...filters(), cursor });
-    if (mine === asked) append(page);
+    if (request === latest) append(page);
   }
 
   function append(page) {
@@ -73,10 +73,10 @@ export function createRecoveries({ onError, name }) {
       .catch((problem) => inside.replaceChildren(h("p", { class: "problem" }, problem.message)));
   }
 
-  /** Downloads all claims of the filter as CSV. */
+  /** Downloads all claims that match the filters as CSV. */
   async function download() {
-    const given = new URLSearchParams(Object.entries(filters()).filter(([, value]) => value));
-    const answer = await ask("GET", `/api/recoveries?${given}`, { headers: { Accept: "text/csv" } });
+    const query = new URLSearchParams(Object.entries(filters()).filter(([, value]) => value));
+    const answer = await ask("GET", `/api/recoveries?${query}`, { headers: { Accept: "text/csv" } });
     const url = URL.createObjectURL(await answer.blob());
     h("a", { href: url, download: "recoveries.csv" }).click();
     setTimeout(() => URL.revokeObjectURL(url), 10_000);
@@ -87,18 +87,18 @@ export function createRecoveries({ onError, name }) {
     $("claims-rule").append(...rules.map((rule) => h("option", { value: rule.code }, `${rule.code} ${rule.title}`)));
   }
 
-  /** Shows that a sync is running, until the first one has ended. */
-  const begun = () => over || refresh().catch(onError);
+  /** Shows that a sync is running, until the first sync has ended. */
+  const syncStarted = () => anyEnded || refresh().catch(onError);
 
   for (const filter of [$("claims-status"), $("claims-rule")]) {
     filter.addEventListener("change", () => refresh().catch(onError));
   }
   $("claims-more").addEventListener("click", () => busy($("claims-more"), more, onError));
   $("claims-download").addEventListener("click", () => busy($("claims-download"), download, onError));
-  return { refresh, begun, offer };
+  return { refresh, syncStarted, offer };
 }
 
-/** A line of sums for each currency, or why there is none. An unknown sum is never shown as 0. */
+/** A line of sums for each currency, or a reason for no sums. An unknown sum is never shown as 0. */
 function headline(totals, syncs, gaps) {
   const lines = [...new Set(totals.map((row) => row.currency))].filter(Boolean).map((currency) => {
     const of = (status) => totals.find((row) => row.currency === currency && row.status === status);
@@ -136,14 +136,14 @@ function unknowns(syncs, name, older) {
   for (const sync of syncs) {
     if (ended(sync) && !newest.has(sync.connectionId)) newest.set(sync.connectionId, sync);
   }
-  const found = [];
+  const notes = [];
   for (const [id, sync] of newest) {
-    const claims = sync.datasets.find((each) => each.name === "claims");
+    const claims = sync.datasets.find((dataset) => dataset.name === "claims");
     if (name(id) === null || claims?.status === "complete") continue;
     const how = claims?.status === "partial"
       ? "Some claims are unknown."
       : `The last sync could not determine the claims${older ? "; those shown are from an earlier sync" : ""}.`;
-    found.push([name(id) && `${name(id)}:`, how, claims?.error].filter(Boolean).join(" "));
+    notes.push([name(id) && `${name(id)}:`, how, claims?.error].filter(Boolean).join(" "));
   }
-  return found;
+  return notes;
 }

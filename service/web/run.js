@@ -5,7 +5,7 @@ import { $, busy, text } from "./dom.js";
 import { ahead, duration, moment, number, title } from "./format.js";
 import { ended, follow } from "./progress.js";
 
-const GUARD = 700; // a double click on start is not a cancel
+const GUARD = 700; // so that a double click on start does not cancel
 
 /** Calls `onSync` with every version; `account` returns the id of the account to sync. */
 export function createRun({ onSync, onError, account }) {
@@ -117,19 +117,19 @@ function message(sync, account) {
 const spoken = (sync) =>
   ended(sync) ? `${headline(sync)}. ${sync.message}` : `${headline(sync)}, ${sync.progress} percent`;
 
-/** The line beside the percentage: the remaining time, or how long the sync took. */
+/** The line beside the percentage: the remaining time, or the duration of the sync. */
 function times(sync) {
   if (ended(sync)) {
     const failed = sync.recordsFailed > 0 && `${number(sync.recordsFailed)} could not be read`;
     return [failed, `took ${duration(sync.duration)}`, `ended ${moment(sync.completedAt)}`];
   }
   if (sync.status === "paused") return [`Paused since ${moment(sync.updatedAt)}`];
-  const found = [];
+  const parts = [];
   const wait = (Date.parse(sync.waitingUntil) - now()) / 1000;
-  if (wait > 0) found.push(`Continues in ${ahead(wait)}`);
+  if (wait > 0) parts.push(`Continues in ${ahead(wait)}`);
   const since = (now() - Date.parse(sync.updatedAt)) / 1000;
   const left = sync.estimatedSecondsRemaining - Math.max(since, 0);
-  if (sync.estimatedSecondsRemaining !== null && left > 0) found.push(`about ${ahead(left)} left`);
-  if (sync.attempt > 1) found.push(`attempt ${sync.attempt}`);
-  return found;
+  if (sync.estimatedSecondsRemaining !== null && left > 0) parts.push(`about ${ahead(left)} left`);
+  if (sync.attempt > 1) parts.push(`attempt ${sync.attempt}`);
+  return parts;
 }

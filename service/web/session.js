@@ -4,7 +4,7 @@ import { $, busy } from "./dom.js";
 
 const MARK = "signed-in";
 
-/** Whether a token was ever pasted in this browser; demo mode needs none. */
+/** Whether a token was ever pasted in this browser. Demo mode needs no token. */
 export const signedIn = () => localStorage.getItem(MARK) !== null;
 
 const local = ["localhost", "127.0.0.1", "[::1]"].includes(location.hostname);
@@ -27,7 +27,7 @@ async function signIn(token) {
   await call("POST", "/api/session", { headers: { Authorization: `Bearer ${token.trim()}` } });
   await call("GET", "/api/connections").catch((problem) => {
     if (problem.status !== 401) throw problem;
-    throw new Error("The browser did not store the cookie. It does so over HTTPS or on localhost.");
+    throw new Error("The browser did not store the cookie. Browsers do so over HTTPS or on localhost only.");
   });
   localStorage.setItem(MARK, "yes");
   location.reload();

@@ -1,4 +1,4 @@
-"""Read amounts of money as people write them: 1,234.50 and 1.234,50 and 1 234,50 are equal."""
+"""Read amounts of money in common notations: 1,234.50, 1.234,50 and 1 234,50 are equal."""
 
 import re
 from decimal import Decimal
@@ -23,10 +23,10 @@ _LAKHS = re.compile(r"([0-9]{1,2}(?:(,)[0-9]{2})+,[0-9]{3})(?:\.([0-9]+))?")
 
 
 def amount(text: str, currency: str, point: bool = False) -> str:
-    """The amount with a decimal point: "1,234" in JPY, which has no decimals, is 1234.
+    """The amount with a decimal point. "1,234" in JPY, which has no decimals, is 1234.
 
-    `point`: a single point is always the decimal point. Raises ValueError with a text for the user,
-    also for an ambiguous amount such as "1,234" in USD."""
+    With `point`, a single point is always the decimal point. Raises ValueError with a text for the
+    user, also for an ambiguous amount such as "1,234" in USD."""
     text = text.strip()
     value = _read(text, currency, point) if len(text) <= LONGEST else None
     if value is None:
@@ -55,7 +55,7 @@ def _read(text: str, currency: str, point: bool) -> Decimal | None:
 
 
 def _may_group(whole: str, rest: str) -> bool:
-    """Whether the mark between the two may separate thousands."""
+    """Whether the mark between `whole` and `rest` may separate thousands."""
     return len(rest) == 3 and 1 <= len(whole) <= 3 and whole[0] != "0"
 
 

@@ -1,7 +1,7 @@
-"""The contract's part that connectors declare: the settings in requests and responses.
+"""The part of the contract that connectors declare: settings in requests and responses.
 
 Requests and responses about connections are flat, so their schemas list the fields of every
-connector. GET /api/connectors says which connector has which."""
+connector. GET /api/connectors lists the fields of each connector."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -11,18 +11,18 @@ import msgspec
 Json = dict[str, Any]
 
 FOR_FORMS = frozenset({"title", "description", "oneOf", "writeOnly"})
-"""What a schema says to a form; it may differ between connectors that share a field's name."""
+"""Keywords for forms only. They may differ between connectors that share a field's name."""
 QUERY = "AuthorizeQuery"
 
 
 class ConnectorFields:
-    """The settings of all connectors, as the schemas that show them need them."""
+    """Adds the settings of all connectors to the schemas of requests and responses."""
 
     def __init__(self, settings: Sequence[type[msgspec.Struct]]) -> None:
         self._schemas = [_schema(struct) for struct in settings]
 
     def add_to(self, schemas: Json) -> None:
-        """Complete the schemas of requests and responses that hold settings."""
+        """Complete the schemas of requests and responses that contain settings."""
         for name, after, chosen in (
             ("ConnectIn", "connector", self._given(secret=None)),
             ("ReconnectIn", "", self._given(secret=True)),
@@ -37,27 +37,27 @@ class ConnectorFields:
             schema["required"] = [*old[:at], *required, *old[at:]]
 
     def parameters(self, query: str) -> Iterator[tuple[str, Json]]:
-        """The public settings as parameters of a query: in it, a list is one text."""
+        """The public settings as query parameters. A list is comma-separated text."""
         if query == QUERY:
             for name, schema in self._given(secret=False)[0].items():
                 listed = schema.get("type") == "array"
                 yield name, {"type": "string", "default": ""} if listed else schema
 
     def _given(self, secret: bool | None) -> tuple[Json, Sequence[str]]:
-        """The fields of requests; a field is required where every connector requires it."""
+        """The fields of requests. A field is required if every connector requires it."""
         properties = self._fields(secret, _without_titles)
         required = [set(schema.get("required", ())) for schema in self._schemas]
         return properties, [name for name in properties if all(name in names for names in required)]
 
     def _shown(self) -> tuple[Json, Sequence[str]]:
-        """The public fields of responses. Only their types are promised: a value may be stored
-        since before its field had the limits that it has now."""
+        """The public fields of responses. Only their types are guaranteed: a stored value may be
+        older than the limits of its field."""
         properties = self._fields(False, _type_of)
         present = [schema["properties"] for schema in self._schemas]
         return properties, [name for name in properties if all(name in names for names in present)]
 
     def _fields(self, secret: bool | None, view: Any) -> Json:
-        """By name; where connectors differ about a field, any of its forms."""
+        """The fields by name. If connectors declare a field differently, any form is valid."""
         forms: dict[str, list[Json]] = {}
         for schema in self._schemas:
             for name, field in schema["properties"].items():

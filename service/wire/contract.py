@@ -32,7 +32,7 @@ ErrorType = type[ServiceError]
 
 
 class Call(msgspec.Struct, frozen=True):
-    """A method of a path, with its endpoint, and what its clients may rely on."""
+    """A method and path, its endpoint, and the documented requests and responses."""
 
     method: str
     path: str
@@ -52,7 +52,7 @@ class Call(msgspec.Struct, frozen=True):
     #: The shape of its body; None for no body.
     response: Any = None
     media_type: str = JSON
-    #: A media type besides `media_type` that the client may ask for.
+    #: A media type besides `media_type` that the client may request.
     also_returns: str | None = None
     response_headers: Sequence[str] = ()
     #: The other statuses of a successful response, without a body, and what they mean.

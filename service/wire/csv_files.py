@@ -1,4 +1,4 @@
-"""Read CSV files as spreadsheets write them; write CSV that no spreadsheet runs as a formula."""
+"""Read CSV files of spreadsheets; write CSV in which no cell runs as a formula."""
 
 import csv
 import io
@@ -14,16 +14,16 @@ from service.errors import Invalid
 Row = tuple[int, Sequence[str]]
 
 #: Rejected lines that a response names; the others are only counted.
-MOST_NAMED = 1000
+MAX_NAMED_LINES = 1000
 _SEPARATORS = "\t;,"
-# What the errors of the csv module contain, and what is shown instead.
+# Parts of error texts of the csv module, and the texts that replace them.
 _FAULTS = (
     ("limit", "has a cell of more than 131,072 characters."),
     ("new-line", "has a line break inside a cell."),
     ("end of data", "opens a quote that is not closed."),
     ("expected after", "has text after a closing quote. Write a quote inside quotes twice."),
 )
-# What a spreadsheet runs as a formula. A negative number is not one.
+# Text that a spreadsheet runs as a formula. A negative number is not a formula.
 _FORMULA = re.compile(r"'*\s*(?:[=+@\t\r\n＝＋－＠]|-(?!\d+(?:\.\d+)?$))")  # noqa: RUF001
 
 
@@ -38,13 +38,13 @@ class Malformed(Invalid):
 
 def no_valid_line(wrong: Sequence[tuple[int, str]]) -> Invalid:
     """The error for a file without a valid line."""
-    more = len(wrong) - MOST_NAMED
+    more = len(wrong) - MAX_NAMED_LINES
     return Invalid(
         f"No line is valid. Line {wrong[0][0]}: {wrong[0][1]}."
         + (f" `errors` leaves out {more:,} more lines." if more > 0 else ""),
         errors=[
             {"field": f"line {line}", "message": f"Line {line}: {message}."}
-            for line, message in wrong[:MOST_NAMED]
+            for line, message in wrong[:MAX_NAMED_LINES]
         ],
     )
 
@@ -53,8 +53,8 @@ def no_valid_line(wrong: Sequence[tuple[int, str]]) -> Invalid:
 
 
 def rows_of(raw: bytes, names: Sequence[str]) -> Iterator[Row]:
-    """The rows below the header that are not empty, with their cells in the order of `names`. A
-    row with more cells than the header keeps all of them, for the caller to refuse.
+    """The non-empty rows below the header, with their cells in the order of `names`. A row with
+    more cells than the header keeps all of them, so that the caller can refuse it.
 
     The text is UTF-8, or UTF-16 with a byte order mark; lines end with LF, CRLF or CR; cells are
     separated by comma, semicolon or tab. Raises Malformed for the first line that cannot be read.
@@ -76,7 +76,7 @@ def rows_of(raw: bytes, names: Sequence[str]) -> Iterator[Row]:
 
 
 def _text(raw: bytes) -> str:
-    """Decode a file. Its lines then end with LF or CRLF. Raises Malformed if it is not text."""
+    """Decode a file; its lines then end with LF or CRLF. Raises Malformed if it is not text."""
     encoding = "utf-16" if raw.startswith((BOM_UTF16_LE, BOM_UTF16_BE)) else "utf-8"
     try:
         text = raw.decode(encoding).lstrip("\ufeff")

@@ -9,11 +9,11 @@ from msgspec import Meta
 
 
 class Out(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
-    """A response body, or a part of one. Its schema is named as the class, without `Out`."""
+    """A response body, or a part of one. Its schema has the name of the class, without `Out`."""
 
 
 def one_of(*values: str) -> Meta:
-    """For text that has one of these values."""
+    """Describes text that has one of these values."""
     return Meta(extra_json_schema={"enum": values})
 
 
@@ -23,9 +23,9 @@ def at_least(minimum: int) -> Meta:
 
 #: RFC 3339 in UTC.
 Time = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
-#: A number from 0; null where it is unknown.
+#: A whole number from 0; null if unknown.
 Count = Annotated[int, at_least(0)]
-#: A number from 1.
+#: A whole number from 1.
 Ordinal = Annotated[int, at_least(1)]
 Percent = Annotated[int, Meta(extra_json_schema={"minimum": 0, "maximum": 100})]
 Seconds = Annotated[float, at_least(0)]

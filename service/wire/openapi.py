@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 document, made of the table of calls and the shapes that it names."""
+"""The OpenAPI 3.1 document, generated from the table of calls and their shapes."""
 
 import inspect
 import re
@@ -22,12 +22,12 @@ TICKETED = "/api/sse/sync-progress/{sync_id}"
 PROBLEM = "application/problem+json"
 SCHEMAS = "#/components/schemas/{name}"
 TITLE = "Seller sync"
-#: The version of the API: later releases add to it, and change or remove nothing.
+#: The version of the API. Later releases only add to it.
 VERSION = "1"
 ABOUT = (
-    "Starts, shows and resumes imports of a seller's account, and lists what money is owed. JSON "
+    "Imports a seller's account, shows the progress live, and lists the money that is owed. JSON "
     "is camelCase, times are RFC 3339 in UTC, an unknown number is null. Errors are RFC 9457 "
-    "problems: `detail` says what to do, `code` is for programs. What belongs to another user is "
+    "problems: `detail` says what to do, `code` is for programs. Resources of another user are "
     "404."
 )
 REQUEST_HEADERS = {
@@ -41,10 +41,10 @@ REQUEST_HEADERS = {
 RESPONSE_HEADERS = {
     "ETag": "Changes with every version of the sync.",
     "Location": "The address of the result.",
-    "Retry-After": "Seconds to wait before the next try.",
+    "Retry-After": "Seconds to wait before the next request.",
 }
-#: The calls that create things: path, status, and the path parameter that takes a field of the
-#: response in other calls.
+#: The calls that create a resource: path, status, and the path parameter of other calls that takes
+#: this field of the response.
 LINKS = (
     ("/api/sync/start", "202", "sync_id", "syncId"),
     ("/api/connections", "201", "connection_id", "id"),
@@ -80,8 +80,8 @@ Names = Mapping[str, Sequence[str]]
 def document(
     calls: Sequence[Call], demo: bool, names: Names, settings: Sequence[type[msgspec.Struct]]
 ) -> Json:
-    """The whole document. `names` lists the values of path parameters that have a fixed set of
-    them, `settings` the settings of each connector. In demo mode requests are not authenticated."""
+    """The whole document. `names` lists the values of path parameters with a fixed set of values,
+    `settings` the settings of each connector. In demo mode, requests are not authenticated."""
     components: Json = {"schemas": {}, "responses": {}}
     _schema(shapes.Problem, components)
     paths: Json = {}
@@ -166,7 +166,7 @@ def _parameters(call: Call, names: Names, connector_fields: ConnectorFields) -> 
 
 
 def _without_null(schema: Mapping[str, Any]) -> Json:
-    """A query parameter cannot be null; it is left out instead."""
+    """The schema without null: a query parameter is left out instead."""
     if "anyOf" not in schema:
         return dict(schema)
     return next(dict(choice) for choice in schema["anyOf"] if choice.get("type") != "null")
@@ -196,7 +196,7 @@ def _content(media_type: str, shape: Any, also: str | None, components: Json) ->
 
 
 def _error_response(errors: Sequence[ErrorType], components: Json) -> Json:
-    """A reference to a response among the components, since many calls have the same errors."""
+    """A reference to a shared response, since many calls have the same errors."""
     codes = sorted({error.code for error in errors})
     name = ".".join(codes)
     schema = {
@@ -206,7 +206,7 @@ def _error_response(errors: Sequence[ErrorType], components: Json) -> Json:
         ]
     }
     response: Json = {
-        "description": " ".join(f"`{error.code}`: {error.words()}" for error in errors),
+        "description": " ".join(f"`{error.code}`: {error.default_text()}" for error in errors),
         "content": {PROBLEM: {"schema": schema}},
     }
     if any(error.status in (429, 503) for error in errors):
@@ -223,7 +223,7 @@ def _header(name: str) -> Json:
 
 
 def _schema(shape: Any, components: Json) -> Json:
-    """The schema of a shape. The schemas that it refers to are added to the components."""
+    """The schema of a shape. Schemas that it refers to are added to the components."""
     schemas, referenced = msgspec.json.schema_components([shape], ref_template=SCHEMAS)
     for name, component in referenced.items():
         for field, text in _comments(_structs().get(name)).items():

@@ -1,4 +1,4 @@
-"""Lists in pages. A cursor is the key of the last row of a page; the next page begins after it."""
+"""Pages of lists. A cursor is the key of the last row of a page; the next page begins after it."""
 
 import base64
 import binascii
@@ -15,24 +15,24 @@ T = TypeVar("T")
 
 
 class Page(msgspec.Struct, frozen=True):
-    """The part of a list that a request asks for."""
+    """The part of a list that a request selects."""
 
-    #: The name of the list: its cursors are refused by other lists.
+    #: The name of the list. Other lists refuse its cursors.
     list_name: str
-    #: How many rows the page shows at most.
+    #: The maximum number of rows of the page.
     limit: int
     #: The key of the last row of the page before; empty for the first page.
     after: tuple[str, ...]
 
     @property
     def read_limit(self) -> int:
-        """How many rows to read: one more than is shown, to know whether there is a next page."""
+        """The number of rows to read: one more than the page, to detect a next page."""
         return self.limit + 1
 
     def cut(
         self, rows: Sequence[T], key: Callable[[T], tuple[str, ...]]
     ) -> tuple[Sequence[T], str | None]:
-        """The rows to show, of those that were read, and the cursor of the next page if any."""
+        """The rows of the page, and the cursor of the next page if one exists."""
         if len(rows) <= self.limit:
             return rows, None
         shown = rows[: self.limit]
@@ -49,12 +49,12 @@ class Paged(Query, frozen=True):
     cursor: str | None = None
 
     def page(self, list_name: str, key_length: int = 1) -> Page:
-        """The page to read. Raises Invalid for other text than a cursor of this list."""
+        """The page to read. Raises Invalid if the cursor does not belong to this list."""
         return Page(list_name, self.limit, _read_cursor(self.cursor, list_name, key_length))
 
 
 def cursor(list_name: str, *key: str) -> str:
-    """The key as opaque text."""
+    """A key as opaque text."""
     raw = msgspec.json.encode((list_name, *key))
     return base64.urlsafe_b64encode(raw).decode().rstrip("=")
 

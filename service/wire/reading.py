@@ -14,9 +14,9 @@ from starlette.requests import ClientDisconnect, Request
 from service.errors import BodyTooLarge, Invalid, InvalidJSON
 
 LARGEST_BODY = 1024 * 1024
-#: A larger body is read up to this size and discarded, so that its sender sees the response.
-MOST_DISCARDED = 8 * LARGEST_BODY
-#: The years that a client may name: there is room to add and to subtract.
+#: A larger body is read up to this size and discarded, so that its sender receives the response.
+MAX_DISCARDED = 8 * LARGEST_BODY
+#: The years that a client may send. Times can be added and subtracted without an overflow.
 EARLIEST, LATEST = 1970, 9000
 NEEDS_TIME_ZONE = "Must have a time zone: 2026-01-15T12:00:00Z."
 GIVEN_TWICE = "Must be given only once."
@@ -55,7 +55,7 @@ async def read_object(request: Request) -> dict[str, Any]:
 
 
 def fit(values: Mapping[str, Any], shape: type[T]) -> T:
-    """Values of a JSON object as a shape. Raises Invalid naming the field."""
+    """Convert the values of a JSON object to a shape. Raises Invalid, which names the field."""
     try:
         return msgspec.convert(values, shape)
     except msgspec.ValidationError as error:
@@ -77,7 +77,7 @@ def _decode(raw: bytes, shape: type[T]) -> T:
             raise _invalid(error, shape) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidJSON(f"The body is not valid JSON: {error}. Send one JSON object.") from error
-    # If a name is given twice, msgspec takes the last value and other readers take the first.
+    # For a duplicate name, msgspec uses the last value and other parsers use the first.
     json.loads(raw, object_pairs_hook=_unique, parse_int=str, parse_float=str)
     return body
 
@@ -100,9 +100,9 @@ async def read_bytes(request: Request) -> bytes:
             size += len(chunk)
             if size <= LARGEST_BODY:
                 body += chunk
-            elif size > MOST_DISCARDED:
+            elif size > MAX_DISCARDED:
                 raise BodyTooLarge(headers={"Connection": "close"})
-    except ClientDisconnect as error:  # nobody receives the response, but the log has no traceback
+    except ClientDisconnect as error:  # no client receives this, but the log has no traceback
         raise InvalidJSON("The body is incomplete.") from error
     if size > LARGEST_BODY:
         raise BodyTooLarge
@@ -110,8 +110,8 @@ async def read_bytes(request: Request) -> bytes:
 
 
 def _invalid(error: msgspec.ValidationError, shape: Any) -> Invalid:
-    """The field and the message in the text of msgspec, without the value: it may be a secret that
-    was sent in the wrong field."""
+    """The field and the message of msgspec's error, without the value, which may be a secret in the
+    wrong field."""
     text = str(error)
     message, at, path = text.rpartition(" - at `")
     if not at:
@@ -131,7 +131,7 @@ def _invalid(error: msgspec.ValidationError, shape: Any) -> Invalid:
 
 
 def read_query(request: Request, shape: type[Q]) -> Q:
-    """The query as a value. Raises Invalid, naming the parameter that is wrong."""
+    """The query as a value. Raises Invalid, which names the parameter."""
     query, allowed = request.query_params, parameters(shape)
     for name, text in query.items():
         if name not in allowed:
@@ -158,7 +158,7 @@ def parameters(shape: type[msgspec.Struct]) -> Mapping[str, Mapping[str, Any]]:
 
 
 def _requirement(schema: Mapping[str, Any]) -> str:
-    """What a value must be, in words."""
+    """A sentence that says what a value must be."""
     if choices := _choices(schema):
         return f"Must be one of {', '.join(choices)}."
     if "maxLength" in schema:

@@ -41,6 +41,6 @@ def problem(error: ServiceError) -> Response:
 
 
 def _clipped(text: str) -> str:
-    """The text, shortened: it may repeat what the client sent, at any length."""
+    """The text, shortened if necessary: it may repeat long input of the client."""
     half = LONGEST_TEXT // 2
     return text if len(text) <= LONGEST_TEXT else f"{text[:half]} … {text[-half:]}"

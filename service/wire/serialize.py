@@ -24,7 +24,7 @@ from service.wire.fields import Out
 MAX_ATTEMPTS = 3
 #: Datasets whose counters are in every status, even if the connector does not have the dataset.
 ALWAYS_COUNTED = ("orders", "inventory", "transactions")
-#: Syncs whose encoded status is kept.
+#: Maximum number of syncs whose encoded status is cached.
 CACHED_SYNCS = 2048
 
 Json = dict[str, Any]
@@ -32,7 +32,7 @@ Shape = TypeVar("Shape", bound=Out)
 
 
 def shape_of(shape: type[Shape], source: msgspec.Struct | Values, **fields: Any) -> Shape:
-    """A shape with the `fields` given; the values of the others have the same names in `source`."""
+    """A shape with the given `fields`. Other fields are copied from `source` by name."""
     values = msgspec.structs.asdict(source) if isinstance(source, msgspec.Struct) else dict(source)
     texts = {name: time(v) for name, v in values.items() if isinstance(v, datetime)}
     return msgspec.convert(SimpleNamespace(**values | texts | fields), shape, from_attributes=True)
@@ -46,12 +46,12 @@ def time(moment: datetime) -> str:
 
 
 def _milliseconds(stamp: str) -> str:
-    """A time from the database, cut off to milliseconds."""
+    """A time from the database, truncated to milliseconds."""
     return f"{stamp[:23]}Z"
 
 
 def _raw(text: str) -> msgspec.Raw:
-    """JSON from the database, to be sent as it is."""
+    """JSON from the database, which is sent unchanged."""
     return msgspec.Raw(text.encode())
 
 
@@ -73,7 +73,7 @@ def status(sync: Sync) -> Json:
         sync,
         **flat,
         sync_id=sync.id,
-        status=shown(sync.status),
+        status=shown_status(sync.status),
         progress=sync.percent,
         records_processed=sum(dataset.processed for dataset in datasets.values()),
         records_failed=sum(dataset.failed for dataset in datasets.values()),
@@ -103,8 +103,9 @@ def _dataset(dataset: DatasetProgress) -> sync_shapes.DatasetOut:
 
 def whole_sync(sync: Sync) -> Json:
     """The sync with all of its attempts, the last one included."""
-    begun = sync.attempt_at or sync.started_at
-    last = Attempt(sync.attempt, begun, sync.completed_at or begun, shown(sync.status), sync.error)
+    start = sync.attempt_at or sync.started_at
+    end, status_shown = sync.completed_at or start, shown_status(sync.status)
+    last = Attempt(sync.attempt, start, end, status_shown, sync.error)
     attempts = [_attempt(attempt, attempt.ended_at) for attempt in sync.attempts]
     return status(sync) | {"attempts": [*attempts, _attempt(last, sync.completed_at)]}
 
@@ -120,7 +121,7 @@ def _attempt(attempt: Attempt, ended: datetime | None) -> sync_shapes.AttemptOut
 
 
 def started(sync: Sync, message: str) -> sync_shapes.Started:
-    fields = {**sync_links(sync.id), "status": shown(sync.status), "message": message}
+    fields = {**sync_links(sync.id), "status": shown_status(sync.status), "message": message}
     return msgspec.convert(fields, sync_shapes.Started)
 
 
@@ -128,7 +129,7 @@ def addresses(sync: Sync) -> sync_shapes.Addresses:
     return msgspec.convert(sync_links(sync.id), sync_shapes.Addresses)
 
 
-def shown(status: Status) -> str:
+def shown_status(status: Status) -> str:
     return Status.IN_PROGRESS if status is Status.PENDING else status
 
 
@@ -195,7 +196,7 @@ def connection(stored: StoredConnection) -> Json:
 
 
 def connected(stored: StoredConnection, sync: Sync | str | None) -> Json:
-    """A connection with the sync that was started or resumed on it, or the reason why none was."""
+    """A connection with the started or resumed sync, or why no sync was started or resumed."""
     links = msgspec.to_builtins(addresses(sync)) if isinstance(sync, Sync) else None
     warning = {"warning": sync} if isinstance(sync, str) else {}
     return {**connection(stored), "sync": links, **warning}
@@ -207,7 +208,7 @@ def schedule(stored: Schedule | None) -> shapes.ScheduleOut | None:
     return shape_of(shapes.ScheduleOut, stored, next_run_at=time(stored.next))
 
 
-def landed(name: str, stored: StoredDataset | None) -> shapes.LandedOut:
+def stored_dataset(name: str, stored: StoredDataset | None) -> shapes.LandedOut:
     coverage = stored.coverage if stored else None
     return shapes.LandedOut(
         name=name,
@@ -221,7 +222,7 @@ def landed(name: str, stored: StoredDataset | None) -> shapes.LandedOut:
 def last_sync(sync: Sync | None) -> shapes.LastSync | None:
     if sync is None:
         return None
-    return shape_of(shapes.LastSync, sync, sync_id=sync.id, status=shown(sync.status))
+    return shape_of(shapes.LastSync, sync, sync_id=sync.id, status=shown_status(sync.status))
 
 
 # Records and claims ---------------------------------------------------------------------------

@@ -1,8 +1,8 @@
-"""Response shapes of users, connections, records, claims, costs and problems. Those of syncs are in
-`sync_shapes.py`.
+"""Response shapes of users, connections, records, claims, costs and problems. `sync_shapes.py` has
+the shapes of syncs.
 
 Times are RFC 3339 in UTC. An unknown number is null, never an estimate. Amounts of money are
-decimal numbers as text, with an ISO 4217 currency beside them."""
+decimal numbers as text; a field beside them has the ISO 4217 currency."""
 
 from collections.abc import Mapping, Sequence
 from datetime import date
@@ -126,7 +126,7 @@ class LandedOut(Out, frozen=True):
 
     name: str
     records: Count
-    #: Everything from then to `watermark` has been read.
+    #: Everything from this time to `watermark` has been read.
     read_since: Time | None
     watermark: Time | None
     #: The sync that last read the dataset.
@@ -165,7 +165,7 @@ class Freshness(Out, frozen=True):
     sync_needed: bool
     #: Why a sync is needed or not, for programs.
     reason: str
-    #: The same as a sentence for people.
+    #: The reason as a sentence for people.
     message: str
 
 
@@ -255,7 +255,7 @@ class Costs(Out, frozen=True):
 
 
 class WrongLine(Out, frozen=True):
-    """A rejected line, and why."""
+    """A rejected line, and the reason."""
 
     line: Count
     sku: str
@@ -288,15 +288,15 @@ class FieldError(Out, frozen=True):
 
 
 class Problem(Out, frozen=True):
-    """An error (RFC 9457). Some carry more fields: a sync that is already running, for example, its
+    """An error (RFC 9457). Some errors have more fields. For example, `sync_already_running` has
     `syncId`, `statusUrl` and `streamUrl`."""
 
     type: str
     title: str
     status: int
-    #: What to do.
+    #: What went wrong, and what to do.
     detail: str
-    #: For programs.
+    #: The error code, for programs.
     code: str
     #: The invalid fields of the request.
     errors: Sequence[FieldError] | msgspec.UnsetType = msgspec.UNSET

@@ -10,7 +10,7 @@ from service.model import Fault, Options
 from service.progress import Outcome, Stage
 from service.wire.fields import Count, Ordinal, Out, Percent, Seconds, Time, one_of
 
-#: A pending sync is in_progress, with stage queued.
+#: A pending sync is shown as in_progress, with stage queued.
 ShownStatus = Annotated[str, one_of("in_progress", "paused", "complete", "failed", "cancelled")]
 ItemOutcome = Annotated[str, one_of("failed", "created", "updated", "unchanged", "deleted")]
 EVENT_KINDS = ("progress", "paused", "complete", "failed", "cancelled", "reset", "evicted")
@@ -45,7 +45,7 @@ class DatasetOut(Out, frozen=True):
 
 
 class SyncStatus(Out, frozen=True):
-    """The present state of a sync; also the data of every event of its stream.
+    """The current state of a sync; also the data of every event of its stream.
 
     Every dataset also has two counters by name, `<dataset>Processed` and `total<Dataset>`. Those of
     orders, inventory and transactions are always present."""
@@ -96,7 +96,7 @@ _EVENT_DATA = {
 
 class Event(Out, frozen=True):
     """One event of a stream. Its data is the status of the sync, except for `reset` (the
-    Last-Event-ID is not one of this sync) and `evicted` (the user has too many streams)."""
+    Last-Event-ID does not belong to this sync) and `evicted` (the user has too many streams)."""
 
     event: Annotated[str, one_of(*EVENT_KINDS)]
     data: Annotated[str, Meta(extra_json_schema=_EVENT_DATA)]
@@ -140,8 +140,8 @@ class Addresses(Out, frozen=True):
 
 
 class Started(Addresses, frozen=True):
-    """An accepted sync. One that the request attached to may be paused; one that an Idempotency-Key
-    repeats may have ended."""
+    """An accepted sync. It may be paused if the request attached to it. It may have ended if the
+    request repeats an Idempotency-Key."""
 
     status: ShownStatus
     message: str
@@ -172,7 +172,7 @@ class AuditEntryOut(Out, frozen=True):
     action: str
     sync_id: str | None
     connection_id: str | None
-    #: The user's `sub`, or what acts for the user: `service` or `schedule`.
+    #: The user's `sub`, or what acts on behalf of the user: `service` or `schedule`.
     actor: str
     address: str | None
     user_agent: str | None

@@ -150,7 +150,7 @@ def test_pressing_cancel_ends_a_running_sync_and_keeps_its_records(
         page.shows("#second", "Resume")
         page.browser.refresh()
         page.shows("#headline", "Cancelled")
-        page.shows("#message", "Cancelled. What was read so far is kept.")
+        page.shows("#message", "Cancelled. The records read so far are kept.")
         page.until(lambda: bool(page.text("#records summary")), "No record was shown")
         assert page.complaints() == []
 

@@ -16,7 +16,7 @@ from connectors.quota import REFUSED_FOR
 from service.pipeline.patience import LONGEST_PAUSE
 from tests.journeys.test_amazon import served
 from tests.service.clocks import FastClock
-from tests.service.pipeline.test_patience import took
+from tests.service.pipeline.test_patience import duration_of
 from tests.serving import Json, serve
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(120)]
@@ -90,7 +90,7 @@ async def test_reports_throttled_without_end_cost_no_other_dataset(tmp_path: Pat
     assert (done["status"], done["attempt"]) == ("complete", 1)
     assert {statuses["inventory"], statuses["transactions"], statuses["shipments"]} == {"complete"}
     assert {statuses["ledger"], statuses["reimbursements"], statuses["returns"]} == {"failed"}
-    assert took(done) < 2 * REFUSED_FOR + timedelta(seconds=PATIENCE + LONGEST_PAUSE)
+    assert duration_of(done) < 2 * REFUSED_FOR + timedelta(seconds=PATIENCE + LONGEST_PAUSE)
     assert len(calls) < 40
 
 

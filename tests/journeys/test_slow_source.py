@@ -35,7 +35,7 @@ async def throttles(source: ServerConnection) -> None:
 async def test_connecting_ends_in_bounded_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str, slow: Slow
 ) -> None:
-    monkeypatch.setattr(connections, "ANSWERS_WITHIN", 1.0)
+    monkeypatch.setattr(connections, "SOURCE_TIMEOUT", 1.0)
     monkeypatch.setattr(calls, "SLOW", 0.1)
 
     async def answer(line: bytes, source: ServerConnection) -> None:
@@ -59,7 +59,7 @@ async def test_connecting_ends_in_bounded_time(
 async def test_a_consent_ends_in_bounded_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connections, "ANSWERS_WITHIN", 1.0)
+    monkeypatch.setattr(connections, "SOURCE_TIMEOUT", 1.0)
 
     async def answer(line: bytes, source: ServerConnection) -> None:
         await trickles(source)

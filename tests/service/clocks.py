@@ -27,7 +27,7 @@ class FastClock:
 
 
 class ManualClock:
-    """Stands still until a test advances it, or something sleeps."""
+    """Stands still until a test advances it or a task sleeps."""
 
     def __init__(self, now: datetime | None = None) -> None:
         self._now = now or SystemClock().now()

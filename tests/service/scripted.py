@@ -35,19 +35,19 @@ PAYMENTS = Dataset("payments", "payments", names_account=True)
 
 
 class Script:
-    """What the source returns, and what it was asked for."""
+    """What the source returns, and the calls that it received."""
 
     def __init__(self) -> None:
         #: The records of each dataset.
         self.records: dict[str, list[Record]] = {"orders": [], "stock": []}
-        #: Raised one after the other, each before the next page of its dataset; None for none.
+        #: The errors of each dataset, one before each page; None for no error.
         self.errors: dict[str, list[Exception | None]] = {
             name: [] for name in ("orders", "stock", "cases", "payments")
         }
         #: The account of each token, which the pages of payments name.
         self.owners: dict[str, str] = {}
         #: Whether the check names the account, too.
-        self.check_tells = False
+        self.check_names_account = False
         self.store = "Scripted"
         #: The claims that a detection finds.
         self.claims: list[Claim] = []
@@ -67,10 +67,12 @@ class Script:
         self.detecting: list[tuple[str, ...]] = []
         #: Changes each page before it is returned.
         self.edit: Callable[[Page], Page] = lambda page: page
-        #: If set, all that a detection returns.
+        #: If set, the result of a detection.
         self.findings: Findings | None = None
 
-    def has(self, dataset: str, *names: str, at: datetime | None = None, value: str = "1") -> None:
+    def set_records(
+        self, dataset: str, *names: str, at: datetime | None = None, value: str = "1"
+    ) -> None:
         self.records[dataset] = [
             Record(name, msgspec.json.encode({"value": value}), at=at) for name in names
         ]
@@ -96,7 +98,7 @@ class ScriptedConnector:
         self._script.tokens.append(token)
         if error := self._script.refused.get(token):
             raise error
-        owner = self._script.owners.get(token) if self._script.check_tells else None
+        owner = self._script.owners.get(token) if self._script.check_names_account else None
         marketplaces = self._script.marketplaces
         settings = msgspec.structs.replace(connection.settings, marketplace_ids=marketplaces)
         return Account(self._script.store, settings, id=owner)
@@ -142,7 +144,7 @@ class ScriptedConnector:
 
 
 def scripted(monkeypatch: pytest.MonkeyPatch) -> Script:
-    """Make this the only source of the service, under the name `demo`."""
+    """Make a scripted source the only one of the service, under the name `demo`."""
     script = Script()
 
     @asynccontextmanager

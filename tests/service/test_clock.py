@@ -1,4 +1,4 @@
-"""A clock that jumps, forward or back, in the middle of everything."""
+"""A clock that jumps forward or back during syncs and streams."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -15,7 +15,7 @@ SLOW: dict[str, Any] = {"DEMO_PAUSE": "5", "DEMO_PAGE": "25"}
 
 
 @pytest.mark.parametrize("hours", [-100_000, -24, -1, 1, 24, 100])
-async def test_a_running_sync_completes(tmp_path: Path, hours: int) -> None:
+async def test_a_running_sync_completes_after_a_jump(tmp_path: Path, hours: int) -> None:
     clock = FastClock()
     async with serve(tmp_path, clock, **SLOW) as service:
         ann = service.user()

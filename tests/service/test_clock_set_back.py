@@ -1,4 +1,4 @@
-"""A clock that was ahead and is set back: the newest sync stays the newest, nothing waits long."""
+"""A clock that was ahead is set back: the newest sync stays the newest, and no task waits long."""
 
 import json
 import sqlite3
@@ -35,7 +35,9 @@ async def newest(user: User) -> str:
 
 
 @pytest.mark.parametrize("hours", [-2, -720])
-async def test_the_newest_sync_stays_the_newest(tmp_path: Path, hours: int) -> None:
+async def test_the_newest_sync_stays_the_newest_after_a_clock_change(
+    tmp_path: Path, hours: int
+) -> None:
     clock = FastClock()
     made: list[str] = []
     async with serve(tmp_path, clock) as service:
@@ -72,7 +74,7 @@ async def test_each_sync_is_the_newest_when_it_starts(tmp_path: Path) -> None:
 
 
 async def test_a_start_that_lost_a_race_is_refused(tmp_path: Path) -> None:
-    """Its id would be below the id of the winner, and so in the wrong place of the history."""
+    """Its id would sort before the id of the winner, in the wrong place of the history."""
     clock = FastClock()
     async with serve(tmp_path, clock) as service:
         ann = service.user()
@@ -80,7 +82,7 @@ async def test_a_start_that_lost_a_race_is_refused(tmp_path: Path) -> None:
         store = service.parts.store
         newest_id = store.newest_id
 
-        async def stale(user: str) -> str:  # read before another sync started and ended
+        async def stale_newest_id(user: str) -> str:  # read before another sync started and ended
             newest = await newest_id(user)
             store.newest_id = newest_id  # type: ignore[method-assign]
             clock.jump(timedelta(hours=1))
@@ -89,12 +91,12 @@ async def test_a_start_that_lost_a_race_is_refused(tmp_path: Path) -> None:
             return newest
 
         await ann.whole_sync()
-        store.newest_id = stale  # type: ignore[method-assign]
+        store.newest_id = stale_newest_id  # type: ignore[method-assign]
         problem(await ann.post("/api/sync/start", {}), 409, Overtaken.code)
         assert len(await history(ann)) == 2
 
 
-async def test_syncs_a_day_are_counted_by_when_they_started(tmp_path: Path) -> None:
+async def test_syncs_a_day_are_counted_by_their_start_time(tmp_path: Path) -> None:
     clock = FastClock(now=NOON)
     plans = json.dumps({"small": {"syncsPerDay": 2}})
     async with serve(tmp_path, clock, PLANS=plans) as service:
@@ -125,7 +127,7 @@ async def test_a_filter_by_time_finds_a_sync_whose_id_is_ahead(tmp_path: Path) -
         assert await history(ann, **{"from": "2026-03-10T06:00:00Z"}) == [second, first]
 
 
-async def test_the_audit_log_is_in_the_order_of_what_happened(tmp_path: Path) -> None:
+async def test_the_audit_log_is_in_the_order_of_events(tmp_path: Path) -> None:
     clock = FastClock()
     made: list[str] = []
     for _ in range(3):
@@ -158,7 +160,7 @@ async def test_retention_never_deletes_the_newest_sync(tmp_path: Path) -> None:
 # Schedules -----------------------------------------------------------------------------------
 
 
-async def scheduled(user: User, body: Json) -> str:
+async def add_schedule(user: User, body: Json) -> str:
     connection: str = (await user.connect())["id"]
     path = f"/api/connections/{connection}"
     assert (await user.http.put(f"{path}/schedule", json=body)).status_code == 200
@@ -170,11 +172,11 @@ async def next_run_at(user: User, path: str) -> str:
     return next_run
 
 
-async def test_a_schedule_does_not_wait_for_the_repeated_month(tmp_path: Path) -> None:
+async def test_a_schedule_does_not_wait_until_a_repeated_month_has_passed(tmp_path: Path) -> None:
     clock = FastClock(now=NOON)
     async with serve(tmp_path, clock) as service:
         ann = service.user()
-        path = await scheduled(ann, NIGHT)
+        path = await add_schedule(ann, NIGHT)
         clock.jump(timedelta(days=-30))
         with anyio.fail_after(20):
             while not (await next_run_at(ann, path)).startswith("2026-02-09T02:00"):
@@ -191,7 +193,7 @@ async def test_a_scheduled_run_is_not_repeated(tmp_path: Path, body: Json) -> No
     clock = FastClock(now=datetime(2026, 3, 10, 1, 0, tzinfo=UTC))
     async with serve(tmp_path, clock) as service:
         ann = service.user()
-        path = await scheduled(ann, body)
+        path = await add_schedule(ann, body)
         clock.jump(timedelta(minutes=61))
         with anyio.fail_after(20):
             while len(await history(ann)) < 1:
@@ -208,25 +210,25 @@ async def test_a_scheduled_run_is_not_repeated(tmp_path: Path, body: Json) -> No
 # Keys, tickets and checks that expire ----------------------------------------------------------
 
 
-async def test_a_key_is_not_kept_for_the_repeated_month(tmp_path: Path) -> None:
+async def test_a_key_is_not_stored_for_a_repeated_month(tmp_path: Path) -> None:
     clock = FastClock(now=NOON)
     async with serve(tmp_path, clock) as service:
         ann = service.user()
         await ann.connect()
         headers = {"Idempotency-Key": "once"}
-        begun = await ann.post("/api/sync/start", {}, headers=headers)
-        first = read(begun)["syncId"]
+        answer = await ann.post("/api/sync/start", {}, headers=headers)
+        first = read(answer)["syncId"]
         await ann.until(first)
         clock.jump(timedelta(days=-30))
         again = await ann.post("/api/sync/start", {}, headers=headers)
         assert read(again)["syncId"] == first, "a client that retries gets its sync"
-        await until(tmp_path, "SELECT MAX(at) < '2026-02-09' FROM idempotency_keys")
+        await wait_until(tmp_path, "SELECT MAX(at) < '2026-02-09' FROM idempotency_keys")
         clock.jump(timedelta(hours=25))
         later = await ann.post("/api/sync/start", {}, headers=headers)
         assert read(later)["syncId"] != first
 
 
-async def until(folder: Path, sql: str) -> None:
+async def wait_until(folder: Path, sql: str) -> None:
     with anyio.fail_after(20):
         while True:
             with sqlite3.connect(folder / "sync.db") as database:
@@ -250,7 +252,7 @@ async def test_a_ticket_issued_in_the_future_is_refused(tmp_path: Path) -> None:
             problem(await client.get(path), 401, "unauthenticated")
 
 
-async def test_an_account_is_checked_again_if_the_last_check_lies_in_the_future(
+async def test_an_account_is_checked_again_if_the_last_check_is_in_the_future(
     tmp_path: Path,
 ) -> None:
     clock = FastClock(now=NOON)
@@ -270,10 +272,10 @@ SPANS = st.timedeltas(timedelta(minutes=1), timedelta(days=90))
 
 
 @given(st.timedeltas(timedelta(days=-60), timedelta(days=60)), SPANS, st.timedeltas(0 * DAYS, DAYS))
-def test_a_window_is_not_empty_and_overlaps_what_is_known(
+def test_a_window_is_not_empty_and_overlaps_the_coverage(
     ahead: timedelta, reach: timedelta, overlap: timedelta
 ) -> None:
-    """A watermark in the future was set by a wrong clock: then the whole reach is read."""
+    """A watermark in the future comes from a wrong clock, so the whole reach is read."""
     coverage = Coverage(NOON - 2 * reach, NOON + ahead)
     window = window_to_read(reach, overlap, NOON, coverage)
     assert window.since < window.until == NOON

@@ -34,12 +34,12 @@ def test_later_values_win_and_undeclared_ones_are_left_out() -> None:
     assert joined == Mixed(base_url="https://a", stage="test", pass_word="b")
 
 
-def test_a_value_that_does_not_fit_is_refused() -> None:
+def test_settings_without_a_required_value_are_refused() -> None:
     with pytest.raises(msgspec.ValidationError, match="passWord"):
         MIXED.join({"baseUrl": "https://a"})
 
 
-def test_the_realm_holds_the_values_that_separate_accounts() -> None:
+def test_the_realm_contains_the_values_that_distinguish_accounts() -> None:
     public, _ = MIXED.split(VALUE)
     assert MIXED.realm(public) == '{"stage":"live"}'
 
@@ -61,7 +61,7 @@ def test_the_public_part_is_validated_without_the_secrets() -> None:
             msgspec.convert(values, MIXED.public_struct)
 
 
-def test_the_secret_part_never_shows_its_values() -> None:
+def test_the_repr_of_the_secret_part_shows_no_values() -> None:
     part = msgspec.convert({"passWord": "secret"}, MIXED.secret_struct)
     assert "secret" not in repr(part) + repr(VALUE)
 

@@ -31,33 +31,33 @@ async def test_a_service_does_not_open_with_a_malformed_key(tmp_path: Path) -> N
 async def test_demo_mode_needs_no_key(tmp_path: Path) -> None:
     chosen = settings(tmp_path, AUTH_MODE="demo", SECRETS_KEYS="")
     async with open_parts(chosen, SystemClock()) as parts:
-        kept = await parts.connections.connect(ANN, NEW)
-        assert (await parts.connections.open(kept.id)).settings.refresh_token == "good"
+        stored = await parts.connections.connect(ANN, NEW)
+        assert (await parts.connections.open(stored.id)).settings.refresh_token == "good"
 
 
 async def test_a_new_key_opens_old_credentials_only_beside_the_old_key(tmp_path: Path) -> None:
     async with open_parts(settings(tmp_path), SystemClock()) as parts:
-        kept = await parts.connections.connect(ANN, NEW)
+        stored = await parts.connections.connect(ANN, NEW)
     newer = Fernet.generate_key().decode()
     both = settings(tmp_path, SECRETS_KEYS=f"{newer}, {KEY}")
     async with open_parts(both, SystemClock()) as parts:
-        assert (await parts.connections.open(kept.id)).settings.refresh_token == "good"
+        assert (await parts.connections.open(stored.id)).settings.refresh_token == "good"
     async with open_parts(settings(tmp_path, SECRETS_KEYS=newer), SystemClock()) as parts:
         with pytest.raises(ConnectionLost, match="SECRETS_KEYS"):
-            await parts.connections.open(kept.id)
+            await parts.connections.open(stored.id)
 
 
 async def test_a_forgotten_connection_cannot_be_opened(tmp_path: Path) -> None:
     async with open_parts(settings(tmp_path), SystemClock()) as parts:
-        kept = await parts.connections.connect(ANN, NEW)
-        await parts.connections.forget(ANN, kept.id, erase=False)
+        stored = await parts.connections.connect(ANN, NEW)
+        await parts.connections.forget(ANN, stored.id, erase=False)
         with pytest.raises(ConnectionLost):
-            await parts.connections.open(kept.id)
-        (row,) = await parts.connections.ever(ANN)
+            await parts.connections.open(stored.id)
+        (row,) = await parts.connections.list_with_forgotten(ANN)
         assert row.credentials is None
 
 
-def test_the_text_form_of_a_new_connection_has_no_credentials() -> None:
+def test_the_repr_of_a_new_connection_has_no_credentials() -> None:
     assert "good" not in repr(NEW) and "good" not in f"{NEW}"
 
 

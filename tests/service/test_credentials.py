@@ -26,7 +26,7 @@ def test_secret_settings_are_stored_as_one_encrypted_value() -> None:
     assert decrypt(keys, stored) == {"login": "ann", "pin": 1234}
 
 
-def test_a_value_of_an_earlier_schema_is_the_field_that_stands_before_it() -> None:
+def test_a_value_of_an_earlier_schema_belongs_to_the_field_named_before_it() -> None:
     keys = read_keys(KEY)
     stored = "refreshToken:" + keys.encrypt(b'{"a":"token that looks like JSON"}').decode()
     assert decrypt(keys, stored) == {"refreshToken": '{"a":"token that looks like JSON"}'}
@@ -38,7 +38,7 @@ def test_without_its_key_a_value_cannot_be_decrypted() -> None:
         decrypt(read_keys(Fernet.generate_key().decode()), stored)
 
 
-def test_the_digest_of_one_text_is_that_of_earlier_schemas() -> None:
+def test_the_digest_of_a_single_text_equals_that_of_earlier_schemas() -> None:
     expected = hashlib.blake2b(b"token", digest_size=16).hexdigest()
     assert digest({"refreshToken": "token"}) == expected
 

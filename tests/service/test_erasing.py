@@ -1,4 +1,4 @@
-"""Erased data is in none of the database files; the data of others is untouched."""
+"""No database file contains erased data, and other data is unchanged."""
 
 import sqlite3
 from collections.abc import Iterable
@@ -26,8 +26,8 @@ pytestmark = pytest.mark.anyio
 COUNT = 300
 
 
-def remains(folder: Path, words: Iterable[str]) -> list[str]:
-    """The words that are in any file of the database."""
+def words_in_files(folder: Path, words: Iterable[str]) -> list[str]:
+    """The words that any file of the database contains."""
     content = b"".join(path.read_bytes() for path in sorted(folder.glob("sync.db*")))
     return [word for word in words if word.encode() in content]
 
@@ -43,8 +43,8 @@ def orders(ids: list[str], size: int) -> list[Record]:
     ]
 
 
-async def synced(user: User, script: Script, ids: list[str]) -> tuple[str, str]:
-    """A connection whose records changed and grew: its id, and the id of the last sync."""
+async def connect_and_sync(user: User, script: Script, ids: list[str]) -> tuple[str, str]:
+    """Sync a connection whose records change and grow. Returns its id and the last sync's id."""
     connection: str = (await user.connect())["id"]
     last = ""
     for size in (1, 40, 3):
@@ -54,7 +54,7 @@ async def synced(user: User, script: Script, ids: list[str]) -> tuple[str, str]:
 
 
 async def add_traces(service: Serving, sync_id: str, ids: list[str]) -> None:
-    """Make the sync a failed one, with ids in its claims and in all of its texts."""
+    """Turn the sync into a failed one with ids in its claims and in all of its texts."""
     store = service.parts.store
     sync = await service.parts.registry.find(sync_id)
     assert sync is not None
@@ -88,18 +88,18 @@ async def erase(user: User, connection: str) -> int:
     return answer.status_code
 
 
-async def test_nothing_of_three_hundred_orders_is_in_the_files(
+async def test_no_file_contains_any_of_three_hundred_erased_orders(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     script = scripted(monkeypatch)
     async with serve(tmp_path) as service:
         ann, bob = service.user(), service.user("bob")
-        connection, sync_id = await synced(ann, script, names("ann"))
-        await synced(bob, script, names("bob"))
+        connection, sync_id = await connect_and_sync(ann, script, names("ann"))
+        await connect_and_sync(bob, script, names("bob"))
         await add_traces(service, sync_id, names("ann"))
-        assert remains(tmp_path, names("ann")) == names("ann")
+        assert words_in_files(tmp_path, names("ann")) == names("ann")
         assert await erase(ann, connection) == 204
-        assert remains(tmp_path, names("ann")) == []
+        assert words_in_files(tmp_path, names("ann")) == []
         shown = read(await ann.get(f"/api/sync/history/{sync_id}"))
         assert "ann-" not in str(shown) and shown["status"] == "failed"
         assert read(await ann.get("/api/sync/history"))["total"] == 3
@@ -112,10 +112,10 @@ async def test_nothing_of_three_hundred_orders_is_in_the_files(
 
 
 @pytest.mark.parametrize("seed", range(3))
-async def test_nothing_remains_among_the_records_of_others(
+async def test_no_erased_record_remains_among_records_of_other_users(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:
-    """The records of all users lie on the same pages of the file, where they grew and shrank."""
+    """The records of all users share pages of the file, where they grew and shrank."""
     names_of_users = [f"user{number}" for number in range(4)]
     script = scripted(monkeypatch)
     async with serve(tmp_path) as service:
@@ -129,7 +129,7 @@ async def test_nothing_remains_among_the_records_of_others(
                 await user.whole_sync(items="all")
         for name in names_of_users[:3]:
             assert await erase(service.user(name), connections[name]) == 204
-            assert remains(tmp_path, names(name, 120)) == []
+            assert words_in_files(tmp_path, names(name, 120)) == []
         assert len(await service.user(names_of_users[3]).records("orders")) == 120
 
 
@@ -139,14 +139,14 @@ async def test_forgotten_credentials_are_in_no_file(tmp_path: Path) -> None:
         connection = (await ann.connect())["id"]
         await ann.whole_sync()
         stored = await service.parts.connections.find(connection)
-        assert stored and stored.credentials and remains(tmp_path, [stored.credentials])
+        assert stored and stored.credentials and words_in_files(tmp_path, [stored.credentials])
         assert (await ann.http.delete(f"/api/connections/{connection}")).status_code == 204
-        assert remains(tmp_path, [stored.credentials]) == []
+        assert words_in_files(tmp_path, [stored.credentials]) == []
         assert len(await ann.records("orders")) == 250
 
 
 async def open_reader(folder: Path) -> sqlite3.Connection:
-    """Another program that reads: what it sees stays in the log of the database."""
+    """Read as another program. The data that it reads stays in the write-ahead log."""
     reader = sqlite3.connect(folder / "sync.db", isolation_level=None, check_same_thread=False)
     reader.execute("BEGIN")
     reader.execute("SELECT COUNT(*) FROM records").fetchone()
@@ -167,7 +167,7 @@ async def test_an_erasure_that_a_reader_delays_is_reported_and_completed_later(
     script = scripted(monkeypatch)
     async with serve(tmp_path, FastClock()) as service:
         ann, bob = service.user(), service.user("bob")
-        connection, _ = await synced(ann, script, names("ann"))
+        connection, _ = await connect_and_sync(ann, script, names("ann"))
         with closing(await open_reader(tmp_path)) as reader:
             for _ in range(2):
                 await start_erasing(ann, connection)
@@ -180,7 +180,7 @@ async def test_an_erasure_that_a_reader_delays_is_reported_and_completed_later(
         with anyio.fail_after(30):
             while await erase(ann, connection) != 404:
                 await anyio.sleep(0.1)
-        assert remains(tmp_path, names("ann")) == []
+        assert words_in_files(tmp_path, names("ann")) == []
 
 
 async def test_an_interrupted_erasure_continues_after_a_restart(
@@ -189,14 +189,14 @@ async def test_an_interrupted_erasure_continues_after_a_restart(
     script = scripted(monkeypatch)
     async with serve(tmp_path, FastClock()) as service:
         ann = service.user()
-        connection, _ = await synced(ann, script, names("ann"))
+        connection, _ = await connect_and_sync(ann, script, names("ann"))
         with closing(await open_reader(tmp_path)):
             await start_erasing(ann, connection)
     async with serve(tmp_path, FastClock()) as service:
         with anyio.fail_after(30):
             while await erase(service.user(), connection) != 404:
                 await anyio.sleep(0.1)
-        assert remains(tmp_path, names("ann")) == []
+        assert words_in_files(tmp_path, names("ann")) == []
 
 
 async def test_other_writes_continue_during_a_large_erasure(tmp_path: Path) -> None:
@@ -206,12 +206,12 @@ async def test_other_writes_continue_during_a_large_erasure(tmp_path: Path) -> N
         connection = (await ann.connect())["id"]
         await ann.whole_sync()
         await bob.connect()
-        much = """
+        insert = """
             WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 60000)
             INSERT INTO records (connection_id, dataset, id, sync_id, seen, hash, updated_at, data)
             SELECT :id, 'orders', printf('more-%07d', i), '', '', '', '', hex(zeroblob(200)) FROM n
             RETURNING 1"""
-        assert await service.parts.store.write(Statement(much, [{"id": connection}]))
+        assert await service.parts.store.write(Statement(insert, [{"id": connection}]))
         done: list[str] = []
 
         async def erasing() -> None:
@@ -225,4 +225,6 @@ async def test_other_writes_continue_during_a_large_erasure(tmp_path: Path) -> N
                 done += [] if done else ["synced"]
                 if done == ["synced"]:
                     break
-        assert done[0] == "synced" and remains(tmp_path, ["more-0000001", "more-0059999"]) == []
+        assert (
+            done[0] == "synced" and words_in_files(tmp_path, ["more-0000001", "more-0059999"]) == []
+        )

@@ -1,4 +1,4 @@
-"""Work that the clock starts: scheduled syncs and retention."""
+"""Periodic work: scheduled syncs and retention."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -25,7 +25,7 @@ async def history(user: User) -> list[Json]:
     return syncs
 
 
-async def until_there_are(user: User, count: int) -> list[Json]:
+async def until_syncs(user: User, count: int) -> list[Json]:
     with anyio.fail_after(20):
         while len(syncs := await history(user)) < count or syncs[0]["status"] == "in_progress":
             await anyio.sleep(0.02)
@@ -44,7 +44,7 @@ async def test_a_schedule_starts_a_sync_at_its_time(tmp_path: Path) -> None:
         shown = read(await ann.http.put(f"{path}/schedule", json=NIGHT))
         assert shown["schedule"] == {**NIGHT, "nextRunAt": "2026-03-01T01:00:00.000Z"}
         clock.jump(timedelta(minutes=31))
-        (sync,) = await until_there_are(ann, 1)
+        (sync,) = await until_syncs(ann, 1)
         assert sync["status"] == "complete"
         after = read(await ann.get(path))["schedule"]
         assert after["nextRunAt"] == "2026-03-02T01:00:00.000Z"
@@ -61,7 +61,7 @@ async def test_several_missed_runs_start_one_sync(tmp_path: Path) -> None:
     clock.jump(timedelta(days=5))
     async with serve(tmp_path, clock) as service:
         ann = service.user()
-        await until_there_are(ann, 1)
+        await until_syncs(ann, 1)
         clock.jump(timedelta(minutes=5))
         await anyio.sleep(0.5)  # some rounds of the housekeeping
         assert len(await history(ann)) == 1
@@ -101,8 +101,8 @@ async def test_a_schedule_can_be_removed_and_ends_with_its_connection(tmp_path: 
         assert read(ended)["schedule"] is None
         await ann.http.put(f"{path}/schedule", json=NIGHT)
         await ann.http.delete(path)
-        far = datetime(2100, 1, 1, tzinfo=UTC)
-        assert await service.parts.registry._connections.due(far) == []
+        later = datetime(2100, 1, 1, tzinfo=UTC)
+        assert await service.parts.registry._connections.due(later) == []
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ async def test_a_schedule_can_be_removed_and_ends_with_its_connection(tmp_path: 
         ({}, "cron"),
     ],
 )
-async def test_an_invalid_schedule_is_refused_and_the_old_one_stays(
+async def test_an_invalid_schedule_is_refused_and_the_old_one_is_kept(
     tmp_path: Path, body: Any, field: str
 ) -> None:
     async with serve(tmp_path) as service:
@@ -150,7 +150,7 @@ def test_a_schedule_follows_daylight_saving_time() -> None:
     now=st.datetimes(datetime(2025, 1, 1), datetime(2035, 1, 1)),
 )
 def test_each_run_is_later_than_the_one_before(cron: str, zone: str, now: datetime) -> None:
-    """Also in the hours that a change to or from daylight saving time skips or repeats."""
+    """This also holds in the hours that daylight saving time skips or repeats."""
     at = now.replace(tzinfo=UTC)
     schedule = ScheduleRequest(cron, zone).to_schedule(at, "")
     for _ in range(3):
@@ -159,9 +159,11 @@ def test_each_run_is_later_than_the_one_before(cron: str, zone: str, now: dateti
         schedule, at = later, later.next
 
 
-def test_names_of_days_are_valid_and_dates_that_never_come_are_not() -> None:
-    begun = ScheduleRequest("0 9 * * mon-fri").to_schedule(datetime(2026, 1, 2, 10, tzinfo=UTC), "")
-    assert begun.next == datetime(2026, 1, 5, 9, tzinfo=UTC), "a Monday"
+def test_day_names_are_valid_and_impossible_dates_are_not() -> None:
+    weekly = ScheduleRequest("0 9 * * mon-fri").to_schedule(
+        datetime(2026, 1, 2, 10, tzinfo=UTC), ""
+    )
+    assert weekly.next == datetime(2026, 1, 5, 9, tzinfo=UTC), "a Monday"
     with pytest.raises(Invalid):
         ScheduleRequest("0 0 31 4 *").to_schedule(datetime(2026, 1, 1, tzinfo=UTC), "")
 

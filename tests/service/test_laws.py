@@ -32,14 +32,14 @@ from service.users import Actor
 from tests.service.clocks import FastClock
 
 USERS = ("ann", "ann", "bob", "cem")
-MOST_OF_TENANT = 2
+TENANT_LIMIT = 2
 
 Action = tuple[str, str, int]
-"""The name of the action, the user whose sync it is about, and a number to choose by."""
+"""The name of the action, the user whose sync it changes, and a number that selects a variant."""
 
 
 class World:
-    """A registry over a real store. The test plays the users and the workers, and crashes."""
+    """A registry over a real store. The test acts as the users and the workers, and crashes."""
 
     def __init__(self, engine: SqliteEngine, sources: Sources) -> None:
         self.engine = engine
@@ -51,16 +51,16 @@ class World:
         #: The sync that the worker of each user holds.
         self.taken: dict[str, Sync] = {}
         #: Syncs held by workers that were killed or presumed dead.
-        self.zombies: list[Sync] = []
+        self.stale_syncs: list[Sync] = []
         self.crash()
 
     def crash(self) -> None:
         """Lose everything in memory; unfinished syncs can be taken over."""
         bus = EventBus()
-        self.zombies += self.taken.values()
+        self.stale_syncs += self.taken.values()
         self.taken.clear()
         stored = ConnectionStore(self.engine)
-        plans = Plans({}, MOST_OF_TENANT)
+        plans = Plans({}, TENANT_LIMIT)
         runner = Runner(0)
         self.registry = Registry(self.store, stored, bus, runner, self.clock, plans)
         self.starter = Starter(
@@ -78,12 +78,12 @@ class World:
         await self.starter.start(actor(user), StartRequest(f"conn-{user}"))
 
     async def cancel(self, user: str, number: int) -> None:
-        await self.registry.cancel(actor(user), await self.some(user, number))
+        await self.registry.cancel(actor(user), await self.sync_id(user, number))
 
     async def resume(self, user: str, number: int) -> None:
-        await self.registry.resume(actor(user), await self.some(user, number))
+        await self.registry.resume(actor(user), await self.sync_id(user, number))
 
-    async def some(self, user: str, number: int) -> str:
+    async def sync_id(self, user: str, number: int) -> str:
         syncs, _ = await self.store.history(user, {}, 100)
         if not syncs:
             raise NotFound
@@ -97,19 +97,19 @@ class World:
         if live is None:
             raise NotFound
         if user in self.taken:
-            self.zombies.append(self.taken.pop(user))
+            self.stale_syncs.append(self.taken.pop(user))
         self.taken[user] = await self.registry.take(live.id)
 
     async def stage(self, user: str, number: int) -> None:
         stage = (Stage.FETCHING, Stage.PROCESSING, Stage.FINALIZING)[number % 3]
-        await self.change(user, lambda sync: sync.staged(stage, "Going on", self.clock.now()))
+        await self.change(user, lambda sync: sync.staged(stage, "Working", self.clock.now()))
 
     async def wait(self, user: str, number: int) -> None:
         now = self.clock.now()
         await self.change(user, lambda sync: sync.waiting("orders", now, "a quota", now))
 
     async def page(self, user: str, number: int) -> None:
-        """A page of random records: they may come twice, totals may be wrong or change."""
+        """Store a page of random records, which may repeat. Totals may be wrong or change."""
         sync = self.taken[user]
         name = ("orders", "inventory")[number % 2]
         if sync.dataset(name).ended:
@@ -118,14 +118,14 @@ class World:
         total = (None, 3, 20, 400)[number % 4]
         last = number % 11 == 0
         page = Page(records, None if last else Cursor(str(number)), total, share=number % 100 / 99)
-        landing = await self.records.page_write(sync, name, records, self.clock.now())
+        write = await self.records.page_write(sync, name, records, self.clock.now())
         await self.change(
             user,
-            lambda sync: sync.advanced(name, page, landing.tally, self.clock.now()),
-            *landing.statements,
+            lambda sync: sync.advanced(name, page, write.tally, self.clock.now()),
+            *write.statements,
         )
 
-    async def lose_dataset(self, user: str, number: int) -> None:
+    async def fail_dataset(self, user: str, number: int) -> None:
         name = ("orders", "inventory")[number % 2]
         await self.change(user, lambda s: s.dataset_failed(name, "Refused.", self.clock.now()))
 
@@ -146,21 +146,23 @@ class World:
     async def complete(self, user: str, number: int) -> None:
         await self.end(user, lambda sync: sync.completed(self.clock.now()))
 
-    async def haunt(self, user: str, number: int) -> None:
+    async def write_stale(self, user: str, number: int) -> None:
         """A worker that was presumed dead writes again."""
-        if not self.zombies:
+        if not self.stale_syncs:
             raise NotFound
-        old = self.zombies[number % len(self.zombies)]
+        old = self.stale_syncs[number % len(self.stale_syncs)]
         before = await self.store.sync(old.id)
         try:
-            await self.registry.record(old.staged(Stage.FETCHING, "I live", self.clock.now()))
+            await self.registry.record(
+                old.staged(Stage.FETCHING, "Still running", self.clock.now())
+            )
         except Overtaken:
-            assert await self.store.sync(old.id) == before, "a zombie changed something"
+            assert await self.store.sync(old.id) == before, "a stale write changed the sync"
         else:
             assert before is not None and before.version == old.version, (
-                "a zombie overtook the worker"
+                "a stale write overtook the worker"
             )
-            self.zombies.remove(old)
+            self.stale_syncs.remove(old)
 
     async def end(self, user: str, change: Callable[[Sync], Sync]) -> None:
         await self.change(user, change)
@@ -181,7 +183,7 @@ class World:
         rows = await self.engine.read("SELECT id, user_id, status, version FROM sync_progress", {})
         live = Counter(row["user_id"] for row in rows if row["status"] in LIVE)
         assert all(count == 1 for count in live.values()), "two live syncs of one user"
-        assert live.total() <= MOST_OF_TENANT, "too many live syncs of one tenant"
+        assert live.total() <= TENANT_LIMIT, "too many live syncs of one tenant"
         for row in rows:
             sync = await self.registry.find(row["id"])
             assert sync is not None and sync.version == row["version"]
@@ -222,12 +224,12 @@ WORKER_ACTIONS = (
     "page",
     "page",
     "page",
-    "lose_dataset",
+    "fail_dataset",
     "detect",
     "retry",
 )
 
-ENDS = ("pause", "fail", "complete", "crash", "haunt")
+ENDS = ("pause", "fail", "complete", "crash", "write_stale")
 NEEDS_A_WORKER = {*WORKER_ACTIONS, "pause", "fail", "complete"} - {"take"}
 
 

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.anyio
 PLANS = '{"free": {"syncsPerDay": 2, "historyDays": 30, "concurrency": 1}, "pro": {}}'
 
 
-async def connected(service: Serving, name: str = "ann", **claims: str) -> User:
+async def connect_user(service: Serving, name: str = "ann", **claims: str) -> User:
     user = service.user(name, **claims)
     await user.connect()
     return user
@@ -34,7 +34,7 @@ def span(status: Json, dataset: str = "orders") -> timedelta:
 async def test_a_plan_limits_the_syncs_of_a_day(tmp_path: Path) -> None:
     clock = FastClock(now=datetime(2026, 3, 1, 23, 0, tzinfo=UTC))
     async with serve(tmp_path, clock, PLANS=PLANS) as service:
-        ann = await connected(service, plan="free")
+        ann = await connect_user(service, plan="free")
         for _ in range(2):
             await ann.whole_sync()
         refused = await ann.post("/api/sync/start")
@@ -49,14 +49,14 @@ async def test_a_plan_limits_the_syncs_of_a_day(tmp_path: Path) -> None:
 async def test_another_plan_and_an_unknown_plan_have_no_limit(tmp_path: Path) -> None:
     async with serve(tmp_path, PLANS=PLANS) as service:
         for name in ("pro", "gold"):
-            user = await connected(service, name, plan=name)
+            user = await connect_user(service, name, plan=name)
             for _ in range(3):
                 await user.whole_sync()
 
 
 async def test_a_plan_limits_how_far_back_a_sync_reads(tmp_path: Path) -> None:
     async with serve(tmp_path, PLANS=PLANS) as service:
-        ann = await connected(service, plan="free")
+        ann = await connect_user(service, plan="free")
         assert span(await ann.whole_sync()) == timedelta(days=30)
         since = (datetime.now(UTC) - timedelta(days=31)).isoformat()
         body = problem(await ann.post("/api/sync/start", {"since": since}), 403, "plan_limit")
@@ -67,8 +67,8 @@ async def test_a_plan_limits_how_far_back_a_sync_reads(tmp_path: Path) -> None:
 
 async def test_a_plan_limits_the_live_syncs_of_a_tenant(tmp_path: Path) -> None:
     async with serve(tmp_path, PLANS=PLANS, **SLOW) as service:
-        ann = await connected(service, "ann", tenant="acme", plan="free")
-        bob = await connected(service, "bob", tenant="acme", plan="free")
+        ann = await connect_user(service, "ann", tenant="acme", plan="free")
+        bob = await connect_user(service, "bob", tenant="acme", plan="free")
         sync_id = await ann.start()
         refused = await bob.post("/api/sync/start")
         problem(refused, 429, "too_many_syncs")
@@ -79,7 +79,7 @@ async def test_a_plan_limits_the_live_syncs_of_a_tenant(tmp_path: Path) -> None:
 
 async def test_a_downgrade_does_not_end_a_running_sync(tmp_path: Path) -> None:
     async with serve(tmp_path, PLANS=PLANS, DEMO_PAUSE="0.05") as service:
-        ann = await connected(service, "ann", plan="pro")
+        ann = await connect_user(service, "ann", plan="pro")
         sync_id = await ann.start()
         downgraded = Serving(service.url, service.parts, {}).user("ann", plan="free")
         assert (await downgraded.until(sync_id))["status"] == "complete"
@@ -107,8 +107,8 @@ def test_without_plans_there_are_no_limits() -> None:
 
 async def test_the_limit_of_the_tenant_also_applies_to_a_resume(tmp_path: Path) -> None:
     async with serve(tmp_path, MAX_SYNCS_PER_TENANT="1", **SLOW) as service:
-        ann = await connected(service, "ann", tenant="acme")
-        bob = await connected(service, "bob", tenant="acme")
+        ann = await connect_user(service, "ann", tenant="acme")
+        bob = await connect_user(service, "bob", tenant="acme")
         sync_id = await ann.start()
         await ann.post(f"/api/sync/cancel/{sync_id}")
         await bob.start()
@@ -119,7 +119,7 @@ async def test_the_limit_of_the_tenant_also_applies_to_a_resume(tmp_path: Path) 
 # Request rates ---------------------------------------------------------------------------------
 
 
-async def test_a_rate_limit_applies_to_each_user_alone(tmp_path: Path) -> None:
+async def test_a_rate_limit_applies_to_each_user_separately(tmp_path: Path) -> None:
     clock = FastClock(speed=0.001)
     async with serve(tmp_path, clock, MAX_REQUESTS_PER_MINUTE="5") as service:
         ann, bob = service.user("ann"), service.user("bob")

@@ -1,4 +1,4 @@
-"""The log has one form and no secrets."""
+"""The log: all lines have one form, and none contains a secret."""
 
 import json
 import logging
@@ -49,7 +49,7 @@ def test_a_traceback_shows_no_local_variables(
     assert "Atzr|secret" not in logged
 
 
-def test_lines_of_the_service_and_of_libraries_are_json_of_one_form(
+def test_lines_of_the_service_and_of_libraries_have_the_same_json_form(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     configure_logs("info", "json")

@@ -1,4 +1,4 @@
-"""A sync and its moves: only those of the table, and a percentage that never falls."""
+"""Moves of a sync: only those of the table happen, and the percentage never falls."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -87,7 +87,7 @@ def test_a_failed_record_makes_its_dataset_partial() -> None:
     assert sync.dataset("orders").processed == 7
 
 
-def test_a_wait_is_one_version_and_ends_with_the_next_page() -> None:
+def test_a_wait_creates_one_version_and_ends_with_the_next_page() -> None:
     until = NOW + timedelta(seconds=179)
     waiting = fetching().waiting("orders", until, "the quota", NOW)
     assert waiting.version == fetching().version + 1
@@ -111,8 +111,8 @@ def test_a_sync_waits_as_long_as_any_of_its_datasets() -> None:
 
 
 def test_an_ended_sync_reports_unread_datasets_as_unknown() -> None:
-    begun = fetching().advanced("orders", page("1"), Tally(created=5), NOW)
-    cancelled = begun.cancelled(NOW)
+    started = fetching().advanced("orders", page("1"), Tally(created=5), NOW)
+    cancelled = started.cancelled(NOW)
     assert cancelled.dataset("orders").status is Outcome.PARTIAL
     assert cancelled.dataset("inventory").status is Outcome.UNKNOWN
     assert cancelled.dataset("inventory").code == NOT_READ
@@ -125,7 +125,7 @@ def test_an_ended_sync_reports_unread_datasets_as_unknown() -> None:
         assert resumed.dataset(name).error is resumed.dataset(name).code is None
 
 
-def test_a_sync_survives_its_encoding() -> None:
+def test_a_sync_is_unchanged_by_encoding_and_decoding() -> None:
     sync = fetching().advanced("orders", page("1", share=0.3), Tally(created=5), NOW)
     assert msgspec.json.decode(msgspec.json.encode(sync), type=Sync) == sync
 
@@ -141,7 +141,7 @@ MOVE = st.sampled_from(
 
 
 class Step(msgspec.Struct, frozen=True):
-    """A move, and the page or the dataset that it is about."""
+    """A move, and the page or the dataset that it changes."""
 
     move: str
     dataset: str
@@ -191,8 +191,8 @@ def test_invariants_hold_after_any_moves(steps: list[Step]) -> None:
     sync = new_sync()
     for step in steps:
         name = step.move
-        in_work = name in ("taken", "cancelled", "completed", "resumed", "failed", "paused")
-        if not in_work and sync.status is not Status.IN_PROGRESS:
+        is_move = name in ("taken", "cancelled", "completed", "resumed", "failed", "paused")
+        if not is_move and sync.status is not Status.IN_PROGRESS:
             continue  # the pipeline makes progress only with a sync that it holds
         try:
             after = move(sync, step)

@@ -15,7 +15,7 @@ from service.model import MOVES, Status
 from tests.service.api.answers import problem
 from tests.service.clocks import FastClock
 from tests.service.scripted import Script, scripted
-from tests.service.test_housekeeping import NIGHT, until_there_are
+from tests.service.test_housekeeping import NIGHT, until_syncs
 from tests.serving import Json, User, read, serve
 
 pytestmark = pytest.mark.anyio
@@ -26,12 +26,12 @@ SINCE = re.compile(r"paused since \d{4}-\d\d-\d\d \d\d:\d\d UTC because the conn
 @pytest.fixture
 def script(monkeypatch: pytest.MonkeyPatch) -> Script:
     script = scripted(monkeypatch)
-    script.has("orders", *(f"order-{number:02}" for number in range(35)))
-    script.has("stock", "sku-1", "sku-2")
+    script.set_records("orders", *(f"order-{number:02}" for number in range(35)))
+    script.set_records("stock", "sku-1", "sku-2")
     return script
 
 
-async def lose(user: User, script: Script) -> Json:
+async def lose_connection(user: User, script: Script) -> Json:
     """A sync that paused because the source refuses the credentials."""
     script.errors["orders"] = [None, ConnectionLost("Withdrawn.")]
     await user.connect()
@@ -41,12 +41,12 @@ async def lose(user: User, script: Script) -> Json:
 # A lost connection --------------------------------------------------------------------------------
 
 
-async def test_a_start_says_since_when_the_sync_is_paused_and_what_to_do(
+async def test_a_start_reports_since_when_the_sync_is_paused_and_what_to_do(
     tmp_path: Path, script: Script
 ) -> None:
     async with serve(tmp_path, FastClock()) as service:
         ann = service.user()
-        paused = await lose(ann, script)
+        paused = await lose_connection(ann, script)
         for path in ("/api/sync/start", "/api/sync/force"):
             refusal = problem(await ann.post(path), 409, "sync_already_running")
             assert (refusal["syncId"], refusal["syncStatus"]) == (paused["syncId"], "paused")
@@ -58,7 +58,7 @@ async def test_a_start_says_since_when_the_sync_is_paused_and_what_to_do(
 async def test_an_attach_returns_the_actual_status(tmp_path: Path, script: Script) -> None:
     async with serve(tmp_path, FastClock()) as service:
         ann = service.user()
-        paused = await lose(ann, script)
+        paused = await lose_connection(ann, script)
         answer = await ann.post("/api/sync/start", {"onConflict": "attach"})
         assert answer.status_code == 202
         assert (read(answer)["syncId"], read(answer)["status"]) == (paused["syncId"], "paused")
@@ -84,7 +84,7 @@ async def test_a_lost_connection_can_be_neither_resumed_nor_started(
 ) -> None:
     async with serve(tmp_path, FastClock()) as service:
         ann = service.user()
-        paused = await lose(ann, script)
+        paused = await lose_connection(ann, script)
         resume = f"/api/sync/resume/{paused['syncId']}"
         for _ in range(2):
             refusal = problem(await ann.post(resume), 409, "connection_lost")
@@ -119,7 +119,7 @@ async def test_another_connection_starts_once_the_paused_sync_is_cancelled(
 ) -> None:
     async with serve(tmp_path, FastClock()) as service:
         ann = service.user()
-        paused = await lose(ann, script)
+        paused = await lose_connection(ann, script)
         other = (await ann.connect(refreshToken="other"))["id"]
         answer = await ann.post("/api/sync/start", {"connectionId": other})
         refusal = problem(answer, 409, "sync_already_running")
@@ -134,7 +134,7 @@ async def test_a_schedule_does_not_start_a_sync_of_a_lost_connection(
     clock = FastClock(now=datetime(2026, 3, 1, 0, 30, tzinfo=UTC))
     async with serve(tmp_path, clock) as service:
         ann = service.user()
-        paused = await lose(ann, script)
+        paused = await lose_connection(ann, script)
         path = f"/api/connections/{paused['connectionId']}"
         for cancelled in (False, True):
             await ann.http.put(f"{path}/schedule", json=NIGHT)
@@ -152,7 +152,7 @@ async def test_a_schedule_does_not_start_a_sync_of_a_lost_connection(
             ]
             after = read(await ann.get(path))["schedule"]["nextRunAt"]
             assert after.endswith("T01:00:00.000Z"), "a minute later would be a retry"
-        assert len(await until_there_are(ann, 1)) == 1
+        assert len(await until_syncs(ann, 1)) == 1
 
 
 # Every move is logged -----------------------------------------------------------------------------
@@ -168,7 +168,7 @@ async def test_every_move_of_a_sync_is_logged_once(tmp_path: Path, script: Scrip
     with capture_logs() as logs:
         async with serve(tmp_path, FastClock()) as service:
             ann = service.user("ann", tenant="acme")
-            paused = await lose(ann, script)
+            paused = await lose_connection(ann, script)
             sync_id = paused["syncId"]
             path = f"/api/connections/{paused['connectionId']}/reconnect"
             script.gates["orders"] = anyio.Event()
@@ -304,5 +304,5 @@ async def test_a_dataset_that_the_source_refuses_is_failed(tmp_path: Path, scrip
 async def test_a_pause_ends_no_dataset(tmp_path: Path, script: Script) -> None:
     script.errors["stock"] = [Retryable("Busy.")]
     async with serve(tmp_path, FastClock()) as service:
-        paused = await lose(service.user(), script)
+        paused = await lose_connection(service.user(), script)
         assert {status for status, _ in outcomes(paused).values()} <= {"in_progress", "pending"}

@@ -19,8 +19,8 @@ LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
 @pytest.fixture
 def script(monkeypatch: pytest.MonkeyPatch) -> Script:
     script = scripted(monkeypatch)
-    script.has("orders", *(f"order-{number:02}" for number in range(30)))
-    script.has("stock", "sku-1", "sku-2")
+    script.set_records("orders", *(f"order-{number:02}" for number in range(30)))
+    script.set_records("stock", "sku-1", "sku-2")
     return script
 
 
@@ -46,7 +46,7 @@ def orders(status: Json) -> Json:
     return progress
 
 
-async def connected(service: Serving) -> User:
+async def connect_user(service: Serving) -> User:
     ann = service.user()
     await ann.connect()
     return ann
@@ -58,10 +58,10 @@ async def connected(service: Serving) -> User:
 async def test_a_dry_run_reports_changes_and_stores_no_records(
     service: Serving, script: Script
 ) -> None:
-    ann = await connected(service)
+    ann = await connect_user(service)
     await ann.whole_sync()
     before = await ann.records("orders")
-    script.has("orders", *(f"order-{number:02}" for number in range(25)), value="1")
+    script.set_records("orders", *(f"order-{number:02}" for number in range(25)), value="1")
     script.records["orders"][0] = Record("order-00", b'{"value":"2"}')
     script.records["orders"].append(Record("order-99", b'{"value":"1"}'))
     script.records["orders"].append(Record("order-98", b"", error="Cannot be read."))
@@ -83,7 +83,7 @@ async def test_a_dry_run_reports_changes_and_stores_no_records(
 
 async def test_a_dry_run_counts_a_repeated_record_once(service: Serving, script: Script) -> None:
     script.records["orders"] *= 3
-    ann = await connected(service)
+    ann = await connect_user(service)
     dry = await ann.whole_sync(dryRun=True)
     assert (orders(dry)["created"], orders(dry)["processed"]) == (30, 30)
 
@@ -91,13 +91,13 @@ async def test_a_dry_run_counts_a_repeated_record_once(service: Serving, script:
 async def test_an_interrupted_dry_run_continues_its_counts(tmp_path: Path, script: Script) -> None:
     script.errors["orders"] = [None, None, Retryable("Busy.")]
     async with serve(tmp_path, FastClock()) as service:
-        ann = await connected(service)
+        ann = await connect_user(service)
         dry = await ann.whole_sync(dryRun=True)
         assert (orders(dry)["created"], dry["attempt"]) == (30, 1)
 
 
 async def test_a_dry_refresh_reports_what_it_would_delete(service: Serving, script: Script) -> None:
-    ann = await connected(service)
+    ann = await connect_user(service)
     await ann.whole_sync()
     script.records["orders"].pop()
     dry = await ann.whole_sync(dryRun=True, overwrite=True)
@@ -112,7 +112,7 @@ async def test_a_dry_refresh_reports_what_it_would_delete(service: Serving, scri
 async def test_a_refresh_deletes_what_the_source_no_longer_has(
     service: Serving, script: Script
 ) -> None:
-    ann = await connected(service)
+    ann = await connect_user(service)
     await ann.whole_sync()
     del script.records["orders"][:3]
     done = await ann.whole_sync(overwrite=True, items="all")
@@ -127,7 +127,7 @@ async def test_a_refresh_deletes_what_the_source_no_longer_has(
 
 
 async def test_without_a_refresh_nothing_is_deleted(service: Serving, script: Script) -> None:
-    ann = await connected(service)
+    ann = await connect_user(service)
     await ann.whole_sync()
     script.records["orders"].clear()
     assert orders(await ann.whole_sync())["deleted"] == 0
@@ -137,7 +137,7 @@ async def test_without_a_refresh_nothing_is_deleted(service: Serving, script: Sc
 async def test_a_refresh_that_would_delete_over_a_tenth_deletes_nothing(
     service: Serving, script: Script
 ) -> None:
-    ann = await connected(service)
+    ann = await connect_user(service)
     await ann.whole_sync()
     del script.records["orders"][:4]
     refused = await ann.whole_sync(overwrite=True)
@@ -150,9 +150,9 @@ async def test_a_refresh_that_would_delete_over_a_tenth_deletes_nothing(
 async def test_records_that_may_only_have_changed_are_deleted_only_if_allowed(
     tmp_path: Path, script: Script
 ) -> None:
-    script.has("cases", *(f"case-{number}" for number in range(20)))
+    script.set_records("cases", *(f"case-{number}" for number in range(20)))
     async with serve(tmp_path) as service:
-        ann = await connected(service)
+        ann = await connect_user(service)
         await ann.whole_sync()
         script.records["cases"].pop()
         refused = await ann.whole_sync(overwrite=True)
@@ -162,8 +162,8 @@ async def test_records_that_may_only_have_changed_are_deleted_only_if_allowed(
         assert len(await ids(ann, "cases")) == 19
 
 
-async def test_an_empty_answer_deletes_nothing(service: Serving, script: Script) -> None:
-    ann = await connected(service)
+async def test_an_empty_response_deletes_nothing(service: Serving, script: Script) -> None:
+    ann = await connect_user(service)
     await ann.whole_sync()
     script.records["orders"].clear()
     await ann.whole_sync(overwrite=True)
@@ -173,7 +173,7 @@ async def test_an_empty_answer_deletes_nothing(service: Serving, script: Script)
 async def test_a_refresh_with_a_failed_record_deletes_nothing(
     service: Serving, script: Script
 ) -> None:
-    ann = await connected(service)
+    ann = await connect_user(service)
     await ann.whole_sync()
     script.records["orders"][0] = Record("order-00", b"", error="Cannot be read.")
     script.records["orders"].pop()
@@ -186,11 +186,11 @@ async def test_a_refresh_of_a_window_deletes_nothing_outside_it(
     service: Serving, script: Script
 ) -> None:
     old, new = LONG_AGO, datetime.now(UTC) - timedelta(days=2)
-    script.has("orders", *(f"new-{number}" for number in range(20)), at=new)
+    script.set_records("orders", *(f"new-{number}" for number in range(20)), at=new)
     script.records["orders"].append(Record("old", b"{}", at=old))
-    ann = await connected(service)
+    ann = await connect_user(service)
     await ann.whole_sync(since=old.isoformat())
-    script.has("orders", *(f"new-{number}" for number in range(19)), at=new)
+    script.set_records("orders", *(f"new-{number}" for number in range(19)), at=new)
     since = (new - timedelta(days=1)).isoformat()
     done = await ann.whole_sync(since=since, overwrite=True, datasets=["orders"])
     assert orders(done)["deleted"] == 1
@@ -201,7 +201,7 @@ async def test_a_refresh_of_a_window_deletes_nothing_outside_it(
 
 
 async def test_a_sync_begins_where_the_last_one_ended(service: Serving, script: Script) -> None:
-    ann = await connected(service)
+    ann = await connect_user(service)
     first = await ann.whole_sync()
     await ann.whole_sync()
     whole, later = [window for name, window in script.windows if name == "orders"]
@@ -219,7 +219,7 @@ async def test_a_window_that_was_not_read_completely_is_read_again(
     service: Serving, script: Script
 ) -> None:
     script.records["orders"][0] = Record("order-00", b"", error="Cannot be read.")
-    ann = await connected(service)
+    ann = await connect_user(service)
     await ann.whole_sync()
     await ann.whole_sync()
     first, second = [window for name, window in script.windows if name == "orders"]
@@ -230,7 +230,7 @@ async def test_a_window_that_was_not_read_completely_is_read_again(
 async def test_a_short_window_supports_no_claims_and_leaves_no_gap(
     service: Serving, script: Script
 ) -> None:
-    ann = await connected(service)
+    ann = await connect_user(service)
     await ann.whole_sync(since=(datetime.now(UTC) - timedelta(days=3)).isoformat())
     await ann.whole_sync()
     _, second = [window for name, window in script.windows if name == "orders"]
@@ -241,7 +241,7 @@ async def test_a_short_window_supports_no_claims_and_leaves_no_gap(
 async def test_a_window_in_the_past_does_not_move_the_watermark_back(
     service: Serving, script: Script
 ) -> None:
-    ann = await connected(service)
+    ann = await connect_user(service)
     await ann.whole_sync()
     await ann.whole_sync(since="2026-01-01T00:00:00Z", until="2026-02-01T00:00:00Z")
     await ann.whole_sync()
@@ -252,10 +252,10 @@ async def test_a_window_in_the_past_does_not_move_the_watermark_back(
 # Items -----------------------------------------------------------------------------------------
 
 
-async def test_items_list_every_record_if_the_start_asks_for_all(
+async def test_items_list_every_record_if_the_start_requests_all(
     service: Serving, script: Script
 ) -> None:
-    ann = await connected(service)
+    ann = await connect_user(service)
     first = await ann.whole_sync(items="all")
     assert len(await items(ann, first["syncId"], dataset="orders")) == 30
     script.records["orders"][1] = Record("order-01", b'{"value":"2"}')
@@ -270,7 +270,7 @@ async def test_items_list_every_record_if_the_operator_sets_all(
     tmp_path: Path, script: Script
 ) -> None:
     async with serve(tmp_path, HISTORY_ITEMS="all") as service:
-        ann = await connected(service)
+        ann = await connect_user(service)
         done = await ann.whole_sync()
         assert len(await items(ann, done["syncId"])) == 32
         assert await items(ann, (await ann.whole_sync(items="failed"))["syncId"]) == []

@@ -19,8 +19,8 @@ SLOW: dict[str, Any] = {"DEMO_PAUSE": "0.05", "DEMO_PAGE": "10"}
 
 
 @asynccontextmanager
-async def locked(folder: Path) -> AsyncIterator[None]:
-    """Another program holds the only lock for writing."""
+async def locked_database(folder: Path) -> AsyncIterator[None]:
+    """Hold the write lock of the database, as another program."""
     with closing(sqlite3.connect(folder / "sync.db", isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         try:
@@ -30,8 +30,8 @@ async def locked(folder: Path) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def full(service: Serving) -> AsyncIterator[None]:
-    """The file may not grow by a single page: SQLite reports the error of a full disk."""
+async def full_disk(service: Serving) -> AsyncIterator[None]:
+    """Forbid the file to grow, so that SQLite reports a full disk."""
     engine = service.parts.store._engine
     assert isinstance(engine, SqliteEngine)
     writer = engine._writer.raw
@@ -43,7 +43,7 @@ async def full(service: Serving) -> AsyncIterator[None]:
         await writer.execute_fetchall("PRAGMA max_page_count = 1073741823")
 
 
-async def running(service: Serving) -> tuple[User, str]:
+async def start_running_sync(service: Serving) -> tuple[User, str]:
     ann = service.user()
     await ann.connect()
     sync_id = await ann.start()
@@ -60,8 +60,8 @@ async def assert_nothing_was_lost(user: User, sync_id: str) -> None:
 
 async def test_a_sync_waits_for_a_locked_database_while_polls_are_answered(tmp_path: Path) -> None:
     async with serve(tmp_path, **SLOW) as service:
-        ann, sync_id = await running(service)
-        async with locked(tmp_path):
+        ann, sync_id = await start_running_sync(service)
+        async with locked_database(tmp_path):
             await anyio.sleep(0.3)
             stuck = await ann.status(sync_id)
             for _ in range(20):
@@ -75,7 +75,7 @@ async def test_a_start_reports_an_unavailable_database_and_changes_nothing(tmp_p
     async with serve(tmp_path) as service:
         ann = service.user()
         await ann.connect()
-        async with locked(tmp_path):
+        async with locked_database(tmp_path):
             refused = await ann.post("/api/sync/start")
             problem(refused, 503, "store_unavailable")
             assert int(refused.headers["retry-after"]) > 0
@@ -85,8 +85,8 @@ async def test_a_start_reports_an_unavailable_database_and_changes_nothing(tmp_p
 
 async def test_a_cancel_that_cannot_be_stored_is_not_shown(tmp_path: Path) -> None:
     async with serve(tmp_path, **SLOW) as service:
-        ann, sync_id = await running(service)
-        async with locked(tmp_path):
+        ann, sync_id = await start_running_sync(service)
+        async with locked_database(tmp_path):
             problem(await ann.post(f"/api/sync/cancel/{sync_id}"), 503, "store_unavailable")
             assert (await ann.status(sync_id))["status"] == "in_progress"
         await assert_nothing_was_lost(ann, sync_id)
@@ -94,8 +94,8 @@ async def test_a_cancel_that_cannot_be_stored_is_not_shown(tmp_path: Path) -> No
 
 async def test_a_sync_waits_for_space_on_a_full_disk(tmp_path: Path) -> None:
     async with serve(tmp_path, **SLOW) as service:
-        ann, sync_id = await running(service)
-        async with full(service):
+        ann, sync_id = await start_running_sync(service)
+        async with full_disk(service):
             await anyio.sleep(0.5)
             stuck = await ann.status(sync_id)
             await anyio.sleep(0.5)
@@ -106,8 +106,8 @@ async def test_a_sync_waits_for_space_on_a_full_disk(tmp_path: Path) -> None:
 
 async def test_a_process_stops_in_time_while_its_database_is_locked(tmp_path: Path) -> None:
     async with serve(tmp_path, **SLOW) as service:
-        _, sync_id = await running(service)
-        async with locked(tmp_path):
+        _, sync_id = await start_running_sync(service)
+        async with locked_database(tmp_path):
             await anyio.sleep(0.3)
             with anyio.fail_after(5):
                 async with anyio.create_task_group() as group:

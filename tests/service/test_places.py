@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 from service.__main__ import demo_settings
 from service.app import migrate_database
 from service.errors import StartupError
-from service.store.place import only_process
+from service.store.place import lock_database
 from tests.service.api.answers import problem
 from tests.service.clocks import FastClock
 from tests.serving import KEY, SECRET, Serving, User, read, serve, settings
@@ -90,7 +90,7 @@ async def test_readable_files_are_made_private_at_the_start(tmp_path: Path) -> N
         assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {0o600}
 
 
-async def connected(service: Serving) -> User:
+async def connect_user(service: Serving) -> User:
     ann = service.user()
     await ann.connect()
     assert (await ann.get("/readyz")).status_code == 200
@@ -107,7 +107,7 @@ async def test_a_missing_file_stops_writes_until_it_is_restored(
 ) -> None:
     with capture_logs() as logs:
         async with serve(tmp_path) as service:
-            ann = await connected(service)
+            ann = await connect_user(service)
             (tmp_path / name).rename(tmp_path / "elsewhere")
             if how == "replaced":
                 (tmp_path / name).write_bytes((tmp_path / "elsewhere").read_bytes())
@@ -134,7 +134,7 @@ async def test_a_missing_file_is_logged_without_a_request(tmp_path: Path) -> Non
 
 async def test_a_running_sync_waits_for_the_file_and_loses_nothing(tmp_path: Path) -> None:
     async with serve(tmp_path, None, DEMO_PAUSE="0.05", DEMO_PAGE="10") as service:
-        ann = await connected(service)
+        ann = await connect_user(service)
         sync_id = await ann.start()
         await ann.until_processed(sync_id, "orders", 30)
         (tmp_path / "sync.db").rename(tmp_path / "elsewhere")
@@ -161,7 +161,7 @@ def other_process(folder: Path) -> str:
 @pytest.mark.parametrize("name", ["sync.db", "sync.db.lock"])
 async def test_no_second_process_starts_while_a_file_is_missing(tmp_path: Path, name: str) -> None:
     async with serve(tmp_path) as service:
-        ann = await connected(service)
+        ann = await connect_user(service)
         (tmp_path / name).unlink()
         error = await anyio.to_thread.run_sync(other_process, tmp_path)
         assert "in use by" in error and "Traceback" not in error
@@ -170,7 +170,7 @@ async def test_no_second_process_starts_while_a_file_is_missing(tmp_path: Path, 
 
 async def test_another_name_of_the_same_file_is_locked_too(tmp_path: Path) -> None:
     async with serve(tmp_path / "one") as service:
-        await connected(service)
+        await connect_user(service)
         for folder in ("linked", "hard"):
             (tmp_path / folder).mkdir()
         (tmp_path / "linked" / "sync.db").symlink_to(tmp_path / "one" / "sync.db")
@@ -181,7 +181,7 @@ async def test_another_name_of_the_same_file_is_locked_too(tmp_path: Path) -> No
 
 
 def test_another_database_in_the_same_folder_is_not_locked(tmp_path: Path) -> None:
-    with only_process(tmp_path / "one.db"), only_process(tmp_path / "two.db"):
+    with lock_database(tmp_path / "one.db"), lock_database(tmp_path / "two.db"):
         pass
 
 
@@ -201,6 +201,6 @@ def test_a_path_that_is_not_utf_8_is_refused_with_a_reason(tmp_path: Path) -> No
 
 async def test_reads_continue_while_the_file_is_missing(tmp_path: Path) -> None:
     async with serve(tmp_path) as service:
-        ann = await connected(service)
+        ann = await connect_user(service)
         (tmp_path / "sync.db").unlink()
         assert read(await ann.get("/api/connections"))["connections"]

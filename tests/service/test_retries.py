@@ -1,6 +1,6 @@
 """Failures of a sync: temporary ones, permanent ones, and repeated interruptions.
 
-For a dataset that its source cannot deliver for a while see pipeline/test_patience.py."""
+pipeline/test_patience.py tests datasets that are unavailable for a while."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -26,8 +26,8 @@ BROKEN = ZeroDivisionError("a bug")
 @pytest.fixture
 def script(monkeypatch: pytest.MonkeyPatch) -> Script:
     script = scripted(monkeypatch)
-    script.has("orders", *(f"order-{number:02}" for number in range(35)))
-    script.has("stock", "sku-1", "sku-2")
+    script.set_records("orders", *(f"order-{number:02}" for number in range(35)))
+    script.set_records("stock", "sku-1", "sku-2")
     return script
 
 
@@ -85,7 +85,12 @@ async def test_a_sync_fails_after_four_attempts_without_progress(
             "message": "The source is busy.",
             "retryable": True,
         }
-        assert [tried["attempt"] for tried in await attempts(ann, failed["syncId"])] == [1, 2, 3, 4]
+        assert [attempt["attempt"] for attempt in await attempts(ann, failed["syncId"])] == [
+            1,
+            2,
+            3,
+            4,
+        ]
         assert (await ann.post(f"/api/sync/resume/{failed['syncId']}")).status_code == 202
         done = await ann.until(failed["syncId"], "complete")
         assert (done["attempt"], done["datasets"][0]["created"]) == (5, 35)
@@ -100,7 +105,7 @@ async def test_progress_allows_three_new_retries(tmp_path: Path, script: Script)
 
 async def test_repeated_pages_are_not_progress(tmp_path: Path, script: Script) -> None:
     """Otherwise a source that loses its position would be retried forever."""
-    script.has("orders", *(["order-1"] * 3000))
+    script.set_records("orders", *(["order-1"] * 3000))
     script.errors["orders"] = [None, Retryable("The source is busy.")] * 200
     async with serving(tmp_path, SOURCE_PATIENCE="60") as (_, ann):
         assert (await ann.whole_sync())["datasets"][0]["status"] == "partial"
@@ -176,7 +181,7 @@ async def test_refused_credentials_change_nothing(tmp_path: Path, script: Script
 async def test_a_sync_without_progress_through_three_takeovers_fails_as_stalled(
     tmp_path: Path, script: Script
 ) -> None:
-    sync_id = await interrupted(tmp_path, script, times=1)
+    sync_id = await interrupted_sync(tmp_path, script, times=1)
     clock = FastClock()
     for _ in range(2):
         async with serve(tmp_path, clock) as service:
@@ -193,14 +198,14 @@ async def test_a_sync_without_progress_through_three_takeovers_fails_as_stalled(
 async def test_many_takeovers_in_a_short_time_are_not_a_stall(
     tmp_path: Path, script: Script
 ) -> None:
-    sync_id = await interrupted(tmp_path, script, times=5)
+    sync_id = await interrupted_sync(tmp_path, script, times=5)
     script.gates.clear()
     async with serve(tmp_path) as service:
         done = await service.user().until(sync_id)
         assert (done["status"], done["attempt"]) == ("complete", 1)
 
 
-async def interrupted(folder: Path, script: Script, times: int) -> str:
+async def interrupted_sync(folder: Path, script: Script, times: int) -> str:
     """A sync that was interrupted `times` times before its first page."""
     script.gates = {"orders": anyio.Event(), "stock": anyio.Event()}
     sync_id = ""
@@ -233,7 +238,7 @@ async def test_a_sync_paused_for_longer_than_the_retention_fails(
         assert (await ann.post("/api/sync/start")).status_code == 202
 
 
-async def test_a_write_that_was_stored_but_seemed_to_fail_counts(
+async def test_a_stored_write_that_seemed_to_fail_is_accepted(
     tmp_path: Path, script: Script
 ) -> None:
     """The database may become unavailable after it has stored a version, before it responds."""

@@ -11,7 +11,7 @@ from tests.serving import KEY, SECRET
 GOOD = {"AUTH_SECRET": SECRET, "SECRETS_KEYS": KEY}
 
 
-def refused(environ: dict[str, str]) -> str:
+def refusal_of(environ: dict[str, str]) -> str:
     with pytest.raises(StartupError) as caught:
         read_settings(environ)
     assert caught.value.detail
@@ -19,7 +19,7 @@ def refused(environ: dict[str, str]) -> str:
     return caught.value.detail
 
 
-def test_the_defaults() -> None:
+def test_unset_settings_have_their_defaults() -> None:
     settings = read_settings(GOOD)
     assert (settings.host, settings.port, settings.database_url) == (
         "127.0.0.1",
@@ -53,7 +53,7 @@ def test_files_of_other_variables_are_not_read(tmp_path: Path) -> None:
 def test_a_setting_with_both_a_value_and_a_file_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "secret"
     path.write_text(SECRET)
-    text = refused({**GOOD, "AUTH_SECRET_FILE": str(path)})
+    text = refusal_of({**GOOD, "AUTH_SECRET_FILE": str(path)})
     assert "AUTH_SECRET and AUTH_SECRET_FILE" in text
 
 
@@ -61,13 +61,13 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     binary = tmp_path / "binary"
     binary.write_bytes(b"\xff\xfe\x00")
     for path in (tmp_path / "nowhere", tmp_path, binary):
-        text = refused({"SECRETS_KEYS": KEY, "AUTH_SECRET_FILE": str(path)})
+        text = refusal_of({"SECRETS_KEYS": KEY, "AUTH_SECRET_FILE": str(path)})
         assert "AUTH_SECRET_FILE" in text and str(path) in text
 
 
 def test_an_empty_file_counts_as_a_missing_setting(tmp_path: Path) -> None:
     (tmp_path / "empty").write_text("\n")
-    assert "AUTH_SECRET" in refused(
+    assert "AUTH_SECRET" in refusal_of(
         {"SECRETS_KEYS": KEY, "AUTH_SECRET_FILE": str(tmp_path / "empty")}
     )
 
@@ -131,33 +131,33 @@ def test_an_empty_file_counts_as_a_missing_setting(tmp_path: Path) -> None:
     ],
 )
 def test_an_invalid_value_is_refused_by_name(name: str, value: str) -> None:
-    assert name in refused({**GOOD, name: value})
+    assert name in refusal_of({**GOOD, name: value})
 
 
 def test_missing_secrets_are_all_named() -> None:
-    text = refused({})
+    text = refusal_of({})
     assert "AUTH_SECRET" in text and "SECRETS_KEYS" in text and "AUTH_MODE=demo" in text
-    assert "AUTH_SECRET" not in refused({"AUTH_SECRET": SECRET})
-    assert "SECRETS_KEYS" not in refused({"SECRETS_KEYS": KEY})
+    assert "AUTH_SECRET" not in refusal_of({"AUTH_SECRET": SECRET})
+    assert "SECRETS_KEYS" not in refusal_of({"SECRETS_KEYS": KEY})
 
 
 def test_a_jwks_can_replace_the_secret() -> None:
     for where in ("keys.json", "/etc/keys.json", "https://issuer/jwks", "http://[::1]:8080/jwks"):
         assert read_settings({"AUTH_JWKS": where, "SECRETS_KEYS": KEY}).auth_jwks == where
-    assert "AUTH_JWKS" in refused({})
-    assert "AUTH_SECRET" in refused({**GOOD, "AUTH_JWKS": "keys.json", "AUTH_SECRET": "short"})
+    assert "AUTH_JWKS" in refusal_of({})
+    assert "AUTH_SECRET" in refusal_of({**GOOD, "AUTH_JWKS": "keys.json", "AUTH_SECRET": "short"})
 
 
 def test_the_length_of_a_secret_is_counted_in_bytes() -> None:
     assert read_settings({**GOOD, "AUTH_SECRET": "é" * 16}).auth_secret
-    assert "AUTH_SECRET" in refused({**GOOD, "AUTH_SECRET": "e" * 31})
+    assert "AUTH_SECRET" in refusal_of({**GOOD, "AUTH_SECRET": "e" * 31})
 
 
 def test_origins_are_a_list_or_a_star() -> None:
-    given = (
+    text = (
         " https://app.example ,http://localhost:5173,, http://[::1]:8080,https://xn--pp-via.example"
     )
-    origins = read_settings({**GOOD, "CORS_ORIGINS": given}).origins
+    origins = read_settings({**GOOD, "CORS_ORIGINS": text}).origins
     assert origins == (
         "https://app.example",
         "http://localhost:5173",
@@ -187,7 +187,7 @@ def test_demo_mode_needs_no_secrets() -> None:
     "host", ["0.0.0.0", "::", "192.168.1.1", "example.com", "localhost.example.com", "*", "127.1.x"]
 )
 def test_demo_mode_refuses_a_public_address(host: str) -> None:
-    text = refused({"AUTH_MODE": "demo", "HOST": host})
+    text = refusal_of({"AUTH_MODE": "demo", "HOST": host})
     assert host in text and "HOST=127.0.0.1" in text
     assert read_settings({**GOOD, "HOST": host}).host == host
 
@@ -198,7 +198,7 @@ def test_demo_mode_accepts_loopback_addresses(host: str) -> None:
     assert read_settings({"AUTH_MODE": "demo", "HOST": host}).host == host
 
 
-def test_the_text_of_settings_has_no_secrets() -> None:
+def test_the_repr_of_settings_has_no_secrets() -> None:
     settings = read_settings({**GOOD, "AMAZON_CLIENT_SECRET": "amazon's own"})
     for text in (
         repr(settings),

@@ -1,4 +1,4 @@
-"""Whether a start is a new sync, the sync of its idempotency key, or refused; also in a race."""
+"""A start returns a new sync or that of its idempotency key, or is refused; also in a race."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import datetime, timedelta
@@ -19,8 +19,8 @@ pytestmark = pytest.mark.anyio
 @pytest.fixture
 def script(monkeypatch: pytest.MonkeyPatch) -> Script:
     script = scripted(monkeypatch)
-    script.has("orders", *(f"order-{number:02}" for number in range(30)))
-    script.has("stock", "sku-1", "sku-2")
+    script.set_records("orders", *(f"order-{number:02}" for number in range(30)))
+    script.set_records("stock", "sku-1", "sku-2")
     return script
 
 
@@ -31,7 +31,7 @@ async def service(tmp_path: Path, script: Script) -> AsyncIterator[Serving]:
         yield serving
 
 
-async def connected(service: Serving) -> User:
+async def connect_user(service: Serving) -> User:
     ann = service.user()
     await ann.connect()
     return ann
@@ -49,7 +49,7 @@ async def start(user: User, key: str, **body: object) -> Json:
 async def test_the_same_key_starts_one_sync_also_after_its_end(
     service: Serving, script: Script
 ) -> None:
-    ann = await connected(service)
+    ann = await connect_user(service)
     first = await start(ann, "k-1")
     assert (await start(ann, "k-1")) == first
     await ann.until(first["syncId"])
@@ -58,47 +58,47 @@ async def test_the_same_key_starts_one_sync_also_after_its_end(
 
 
 async def test_a_key_cannot_be_reused_for_another_request(service: Serving, script: Script) -> None:
-    ann = await connected(service)
+    ann = await connect_user(service)
     await ann.until((await start(ann, "k", datasets=["orders"]))["syncId"])
     headers = {"Idempotency-Key": "k"}
     answer = await ann.post("/api/sync/start", {"datasets": ["stock"]}, headers=headers)
     problem(answer, 422, "idempotency_key_reused")
     bob = service.user("bob")
     await bob.connect()
-    assert (await start(bob, "k", datasets=["stock"]))["syncId"], "each user has keys of their own"
+    assert (await start(bob, "k", datasets=["stock"]))["syncId"], "keys are separate for each user"
 
 
 async def test_a_hundred_starts_at_once_with_one_key_start_one_sync(
     service: Serving, script: Script
 ) -> None:
-    ann = await connected(service)
+    ann = await connect_user(service)
     ids: list[str] = []
 
-    async def one() -> None:
+    async def start_with_key() -> None:
         ids.append((await start(ann, "k"))["syncId"])
 
     async with anyio.create_task_group() as group:
         for _ in range(100):
-            group.start_soon(one)
+            group.start_soon(start_with_key)
     assert len(set(ids)) == 1 and len(ids) == 100
 
 
 async def test_a_start_returns_the_sync_that_its_key_started_meanwhile(
     service: Serving, script: Script, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The first start finds its key unused; a second one uses it before the first continues."""
-    ann = await connected(service)
+    """A second start uses the key after the first start has found it unused."""
+    ann = await connect_user(service)
     script.gates["orders"] = anyio.Event()
-    used_key, looked_up, begun = service.parts.store.used_key, anyio.Event(), anyio.Event()
+    used_key, looked_up, started = service.parts.store.used_key, anyio.Event(), anyio.Event()
 
-    async def slowly(user: str, key: str, at: datetime) -> tuple[str, str] | None:
+    async def used_key_slowly(user: str, key: str, at: datetime) -> tuple[str, str] | None:
         used = await used_key(user, key, at)
         if not looked_up.is_set():
             looked_up.set()
-            await begun.wait()
+            await started.wait()
         return used
 
-    monkeypatch.setattr(service.parts.store, "used_key", slowly)
+    monkeypatch.setattr(service.parts.store, "used_key", used_key_slowly)
     late: list[str] = []
 
     async def start_late() -> None:
@@ -108,17 +108,17 @@ async def test_a_start_returns_the_sync_that_its_key_started_meanwhile(
         group.start_soon(start_late)
         await looked_up.wait()
         first = (await start(ann, "k"))["syncId"]
-        begun.set()
+        started.set()
     assert late == [first]
     script.gates["orders"].set()
 
 
-async def test_a_key_stands_for_the_sync_that_it_was_attached_to(
+async def test_a_key_returns_the_sync_that_it_was_attached_to(
     tmp_path: Path, script: Script
 ) -> None:
     clock = FastClock()
     async with serve(tmp_path, clock) as service:
-        ann = await connected(service)
+        ann = await connect_user(service)
         first = await start(ann, "k")
         await ann.until(first["syncId"])
         clock.jump(timedelta(hours=25))
@@ -140,7 +140,7 @@ async def test_a_key_stands_for_the_sync_that_it_was_attached_to(
 async def test_a_key_expires_after_a_day(tmp_path: Path, script: Script) -> None:
     clock = FastClock()
     async with serve(tmp_path, clock) as service:
-        ann = await connected(service)
+        ann = await connect_user(service)
         first = await start(ann, "k")
         await ann.until(first["syncId"])
         clock.jump(timedelta(hours=23))
@@ -159,7 +159,7 @@ async def test_a_refused_start_does_not_use_its_key(service: Serving, script: Sc
 
 @pytest.mark.parametrize("key", ["", "x" * 256, "a b"])
 async def test_an_invalid_key_is_refused(service: Serving, script: Script, key: str) -> None:
-    ann = await connected(service)
+    ann = await connect_user(service)
     answer = await ann.post("/api/sync/start", {}, headers={"Idempotency-Key": key})
     problem(answer, 422, "invalid")
     assert read(await ann.get("/api/sync/history"))["total"] == 0
@@ -174,18 +174,18 @@ def before_next(
     """Call `act` once, just before the next call of this method of the store."""
     method = getattr(store, name)
 
-    async def late(*args: Any) -> Any:
+    async def delayed(*args: Any) -> Any:
         monkeypatch.setattr(store, name, method)
         await act()
         return await method(*args)
 
-    monkeypatch.setattr(store, name, late)
+    monkeypatch.setattr(store, name, delayed)
 
 
 async def test_a_start_that_loses_a_race_is_refused_with_the_winner(
     service: Serving, script: Script, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ann = await connected(service)
+    ann = await connect_user(service)
     script.gates["orders"] = anyio.Event()
     winners: list[str] = []
 
@@ -201,7 +201,7 @@ async def test_a_start_that_loses_a_race_is_refused_with_the_winner(
 async def test_an_attach_that_loses_a_race_returns_the_winner_and_keeps_its_key(
     service: Serving, script: Script, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ann = await connected(service)
+    ann = await connect_user(service)
     script.gates["orders"] = anyio.Event()
     winners: list[str] = []
 
@@ -219,7 +219,7 @@ async def test_an_attach_that_loses_a_race_returns_the_winner_and_keeps_its_key(
 async def test_a_start_whose_key_starts_a_sync_in_a_race_returns_that_sync(
     service: Serving, script: Script, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ann = await connected(service)
+    ann = await connect_user(service)
     script.gates["orders"] = anyio.Event()
     winners: list[str] = []
 
@@ -234,7 +234,7 @@ async def test_a_start_whose_key_starts_a_sync_in_a_race_returns_that_sync(
 async def test_an_attach_whose_key_is_used_for_another_request_in_a_race_is_refused(
     service: Serving, script: Script, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ann = await connected(service)
+    ann = await connect_user(service)
     script.gates["orders"] = anyio.Event()
     await ann.start()
 
@@ -250,7 +250,7 @@ async def test_an_attach_whose_key_is_used_for_another_request_in_a_race_is_refu
 async def test_a_start_that_loses_a_race_to_a_sync_that_has_ended_may_be_repeated(
     service: Serving, script: Script, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ann = await connected(service)
+    ann = await connect_user(service)
 
     async def other_sync() -> None:
         await ann.whole_sync()

@@ -1,4 +1,4 @@
-"""`sync` and `watch` against the real service, in a thread, without its pauses."""
+"""`sync` and `watch` against the real service, in a thread, with short pauses."""
 
 import json
 import threading
@@ -25,7 +25,7 @@ STEADY: dict[str, Any] = {"DEMO_PAUSE": "0.02", "DEMO_PAGE": "20"}
 
 
 def pause(_: float) -> None:
-    """Instead of three seconds between two attempts."""
+    """Replaces the pause of three seconds between two attempts."""
     time.sleep(0.01)
 
 
@@ -80,7 +80,7 @@ async def test_a_sync_that_does_not_complete_exits_with_one(
         assert "paused: " in capsys.readouterr().out
 
 
-async def test_watch_continues_however_often_its_stream_ends(tmp_path: Path) -> None:
+async def test_watch_continues_after_any_number_of_ended_streams(tmp_path: Path) -> None:
     clock = AdvancingClock()
     async with serve(tmp_path, clock, DEMO_PAUSE="0.9", DEMO_PAGE="2") as service:
         await service.user().connect()
@@ -121,7 +121,7 @@ async def test_watch_reconnects_after_an_eviction(tmp_path: Path) -> None:
 
 async def test_a_refusal_is_reported_with_its_reason(tmp_path: Path) -> None:
     async with serve(tmp_path, **TINY) as service:
-        for args, words in (
+        for args, text in (
             ((service.url, token(), None), "POST /api/connections"),
             ((service.url, token(), "conn_x"), "conn_x"),
             ((service.url, "forged", None), "token"),
@@ -130,7 +130,7 @@ async def test_a_refusal_is_reported_with_its_reason(tmp_path: Path) -> None:
             ((service.url, "two\nlines", None), "token"),
             ((service.url, "tökén€", None), "token"),
         ):
-            with pytest.raises(ServiceError, match=words) as caught:
+            with pytest.raises(ServiceError, match=text) as caught:
                 await in_thread(terminal.start, *args)
             assert "two" not in caught.value.detail
         for sync_id in ("sync_x", "a b", "a/../b", "é\n", "?", "#"):

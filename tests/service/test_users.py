@@ -9,7 +9,7 @@ from service.users import Actor, sub_of, user_id
 
 texts = st.text(min_size=1, max_size=8)
 alike = st.text(st.sampled_from("a/%2F25"), min_size=1, max_size=8)
-"""Names that look like parts of an id, or like something escaped."""
+"""Names that look like parts of an id, or like escaped text."""
 pairs = st.tuples(texts | alike, texts | alike)
 
 

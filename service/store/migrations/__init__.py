@@ -61,6 +61,6 @@ def _refuse_newer(revision: str | None) -> None:
         ScriptDirectory(str(FOLDER)).get_revision(revision)
     except CommandError as error:
         raise StartupError(
-            f"The database has schema {revision}, made by a newer version of the service; this one "
-            f"knows {newest()}. Run the newer version, or use another database."
+            f"The database has schema {revision}, of a newer version of the service; this "
+            f"version supports {newest()}. Run the newer version, or use another database."
         ) from error

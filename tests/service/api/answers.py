@@ -1,4 +1,4 @@
-"""Checks of responses of the API, and requests that no client library allows."""
+"""Checks of responses of the API, and requests that no client library can send."""
 
 import re
 from collections.abc import AsyncIterator, Iterator
@@ -61,7 +61,7 @@ def path_of(route: Route, value: str) -> str:
 
 
 async def visible_state(user: User) -> Any:
-    """What a refused request must leave unchanged."""
+    """The state that a refused request must leave unchanged."""
     history = read(await user.get("/api/sync/history"))
     connections = read(await user.get("/api/connections"))
     return history["total"], [sync["syncId"] for sync in history["syncs"]], connections

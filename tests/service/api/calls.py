@@ -1,4 +1,4 @@
-"""Every call of the API, taken from the table of routes, with ids of things of a user.
+"""Every call of the API, taken from the table of routes, with the ids of a user's resources.
 
 A new route needs an entry here only if it is public, has a path parameter with a new name, or needs
 a body to reach its own checks."""
@@ -25,7 +25,7 @@ STREAM = "/api/sse/sync-progress/{sync_id}"
 PATH_PARAMETERS = ("sync_id", "connection_id", "claim_id", "dataset", "connector")
 """All path parameters."""
 
-Things = dict[str, str]
+Resources = dict[str, str]
 
 
 class Call(NamedTuple):
@@ -38,28 +38,30 @@ class Call(NamedTuple):
 
     @property
     def owned(self) -> bool:
-        """Whether the route shows or changes one thing of one user."""
+        """Whether the route shows or changes one resource of one user."""
         return "_id}" in self.route or self.route == "/api/sse/ticket"
 
     def __str__(self) -> str:
         return f"{self.method} {self.route}"
 
 
-def calls(things: Things) -> Iterator[Call]:
+def calls(resources: Resources) -> Iterator[Call]:
     for route in routes:
-        assert isinstance(route, Route | Mount), f"add how {route} is requested without credentials"
+        assert isinstance(route, Route | Mount), f"define a call of {route} without credentials"
         if isinstance(route, Mount) or route.path in PUBLIC:
             assert route.path in PUBLIC, f"{route.path} needs no credentials"
             continue
         for method in sorted(route.methods or ()):
-            yield Call(route.path, method, route.path.format_map(things), body(route.path, things))
+            yield Call(
+                route.path, method, route.path.format_map(resources), body(route.path, resources)
+            )
 
 
-def body(path: str, things: Things) -> Any:
-    """The body with which a call reaches the check of the owner, by the last part of its path."""
+def body(path: str, resources: Resources) -> Any:
+    """A body that passes validation, so that the call reaches the check of the owner."""
     bodies = {
         "connections": {"connector": "demo", "refreshToken": "good", "skipHistoricalSync": True},
-        "ticket": {"syncId": things["sync_id"]},
+        "ticket": {"syncId": resources["sync_id"]},
         "reconnect": {"refreshToken": "good"},
         "schedule": {"cron": "0 2 * * *", "timezone": "UTC"},
         "costs": [{"sku": "MUG-01", "cost": "4.20", "currency": "USD"}],
@@ -67,8 +69,8 @@ def body(path: str, things: Things) -> Any:
     return bodies.get(re.sub(r"/\{\w+\}", "", path).rpartition("/")[2], {})
 
 
-async def things_of(service: Serving, user: User) -> Things:
-    """The ids of one of each thing that a user can have; none of these changes on its own."""
+async def create_resources(service: Serving, user: User) -> Resources:
+    """Create one resource of each kind and return the ids. None of them changes by itself."""
     await store_claims(service, user, claim(1))
     connection = read(await user.get("/api/connections"))["connections"][0]["id"]
     recoveries = read(await user.get("/api/recoveries"))["recoveries"]
@@ -87,10 +89,10 @@ async def things_of(service: Serving, user: User) -> Things:
     }
 
 
-async def ask(client: httpx.AsyncClient, call: Call, **options: Any) -> httpx.Response:
-    """The response; of an endless stream, only its beginning."""
-    given = {} if call.method in ("GET", "HEAD", "DELETE") else {"json": call.body}
-    async with client.stream(call.method, call.path, **given, **options) as answer:
+async def make_call(client: httpx.AsyncClient, call: Call, **options: Any) -> httpx.Response:
+    """Make a call and return the response; of an endless stream, only its first chunk."""
+    body = {} if call.method in ("GET", "HEAD", "DELETE") else {"json": call.body}
+    async with client.stream(call.method, call.path, **body, **options) as answer:
         endless = answer.headers.get("content-type", "").startswith("text/event-stream")
         if call.method == "HEAD" or not endless:
             await answer.aread()
@@ -99,24 +101,24 @@ async def ask(client: httpx.AsyncClient, call: Call, **options: Any) -> httpx.Re
     return answer
 
 
-async def seen(user: User, things: Things) -> dict[str, tuple[int, str]]:
+async def responses_of(user: User, resources: Resources) -> dict[str, tuple[int, str]]:
     """The responses of all GET calls of a user."""
     responses = {}
-    for call in calls(things):
+    for call in calls(resources):
         if call.method == "GET":
-            answer = await ask(user.http, call)
+            answer = await make_call(user.http, call)
             responses[call.path] = (answer.status_code, re.sub(r"retry: \d+", "", answer.text))
     return responses
 
 
 @asynccontextmanager
-async def by_secret(folder: Path) -> AsyncIterator[tuple[Serving, User]]:
+async def serve_with_secret(folder: Path) -> AsyncIterator[tuple[Serving, User]]:
     async with serve(folder, **TINY) as service:
         yield service, service.user("ann", tenant="acme")
 
 
 @asynccontextmanager
-async def by_jwks(folder: Path) -> AsyncIterator[tuple[Serving, User]]:
+async def serve_with_jwks(folder: Path) -> AsyncIterator[tuple[Serving, User]]:
     (folder / "jwks.json").write_bytes(jwks(rsa()))
     environ: Any = {"AUTH_JWKS": str(folder / "jwks.json"), "AUTH_SECRET": "", **TINY}
     async with serve(folder, **environ) as service:
@@ -125,7 +127,7 @@ async def by_jwks(folder: Path) -> AsyncIterator[tuple[Serving, User]]:
             yield service, User(client)
 
 
-def refused(answer: httpx.Response, call: Call, status: int, code: str) -> None:
+def check_refused(answer: httpx.Response, call: Call, status: int, code: str) -> None:
     assert answer.status_code == status, (str(call), answer.text)
     assert answer.headers["content-type"] == "application/problem+json"
     assert ("www-authenticate" in answer.headers) == (status == 401)

@@ -49,7 +49,7 @@ class Issuer:
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self.asked = 0
+        self.requests = 0
         self.status = 200
         self.body = jwks(rsa(), ec())
         self.headers: dict[str, str] = {}
@@ -63,23 +63,23 @@ class Issuer:
 def issuer(port: int = 0) -> Iterator[Issuer]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            itself.asked += 1
-            itself.before()
-            self.send_response(itself.status)
-            for name, value in itself.headers.items():
+            served.requests += 1
+            served.before()
+            self.send_response(served.status)
+            for name, value in served.headers.items():
                 self.send_header(name, value)
             self.end_headers()
-            self.wfile.write(itself.body)
+            self.wfile.write(served.body)
 
         def log_message(self, *args: object) -> None:
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
-    itself = Issuer(f"http://127.0.0.1:{server.server_address[1]}/jwks.json")
+    served = Issuer(f"http://127.0.0.1:{server.server_address[1]}/jwks.json")
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
     try:
-        yield itself
+        yield served
     finally:
         server.shutdown()
         thread.join()

@@ -94,7 +94,7 @@ class Reader:
     ) -> None:
         self._socket.close()
 
-    async def some(self) -> bytes:
+    async def read_some(self) -> bytes:
         """Read what has arrived, at most 64 KiB; empty at the end."""
         received = await asyncio.get_running_loop().sock_recv(self._socket, 65536)
         self.read += received
@@ -104,7 +104,7 @@ class Reader:
         """Read until these bytes have arrived."""
         with anyio.fail_after(seconds):
             while expected not in self.read:
-                assert await self.some(), "the connection has ended"
+                assert await self.read_some(), "the connection has ended"
 
 
 ENDED = b"0\r\n\r\n"

@@ -1,4 +1,4 @@
-"""Accounts and connections: an account has one connection, a connection keeps its account."""
+"""Accounts and connections: an account has one connection, and a connection one account."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -25,7 +25,7 @@ def script(monkeypatch: pytest.MonkeyPatch) -> Script:
     """Two shops with two tokens each. Only the pages of payments name the shop."""
     script = scripted(monkeypatch)
     for name in ("orders", "payments"):
-        script.has(name, *(f"{name}-{number:02}" for number in range(25)))
+        script.set_records(name, *(f"{name}-{number:02}" for number in range(25)))
     script.owners = {"a1": "shop-a", "a2": "shop-a", "b1": "shop-b", "b2": "shop-b"}
     return script
 
@@ -83,12 +83,12 @@ async def test_a_connection_shows_its_account_once_the_source_returns_it(
         assert connection["accountId"] is None
         await ann.whole_sync()
         assert [connection["accountId"] for connection in await connections(ann)] == ["shop-a"]
-        script.check_tells = True
+        script.check_names_account = True
         assert (await ann.connect(refreshToken="b1"))["accountId"] == "shop-b"
 
 
 async def forget_accounts(service: Serving) -> None:
-    """The connections as an earlier release stored them: their accounts are unknown."""
+    """Store the connections as an earlier release did, with unknown accounts."""
     sql = """UPDATE connections SET account_id = NULL, account_confirmed = 0, token_digest = NULL
              RETURNING id"""
     assert await service.parts.store.write(Statement(sql, [{}]))
@@ -124,12 +124,14 @@ async def test_only_one_of_two_connections_of_an_account_from_an_earlier_release
         assert [total["claims"] for total in totals] == [1]
 
 
-async def test_other_accounts_and_accounts_of_other_users_connect(service: Serving) -> None:
+async def test_a_user_can_connect_other_accounts_and_accounts_of_other_users(
+    service: Serving,
+) -> None:
     ann, bob = service.user(), service.user("bob")
     await ann.connect(refreshToken="x@shop")
     await ann.connect(refreshToken="x@other")
     await ann.connect(refreshToken="unnamed")
-    # Its name is the same as that of the last one, but it may be another account.
+    # It has the same name as the last one, but may be another account.
     await ann.connect(refreshToken="unnamed too")
     await bob.connect(refreshToken="x@shop")
     assert len(await connections(ann)) == 4
@@ -158,12 +160,12 @@ async def test_only_one_of_several_simultaneous_connects_of_an_account_succeeds(
     for pair in (("same", "same"), ("old@shop", "new@shop")):
         answers: list[httpx.Response] = []
 
-        async def one(token: str, answers: list[httpx.Response] = answers) -> None:
+        async def connect_with(token: str, answers: list[httpx.Response] = answers) -> None:
             answers.append(await connect(ann, token))
 
         async with anyio.create_task_group() as group:
             for token in pair * 3:
-                group.start_soon(one, token)
+                group.start_soon(connect_with, token)
         (made,) = [answer for answer in answers if answer.status_code == 201]
         for answer in answers:
             if answer is not made:
@@ -202,7 +204,7 @@ async def test_a_connection_refuses_credentials_of_another_connection(
 async def test_a_renamed_store_can_be_reconnected(tmp_path: Path, script: Script) -> None:
     async with serving(tmp_path) as (_, ann):
         for names_account in (True, False):
-            script.check_tells, script.store = names_account, "Before"
+            script.check_names_account, script.store = names_account, "Before"
             connection = await ann.connect(refreshToken="a1" if names_account else "unknown")
             script.store = "After"
             answer = await reconnect(ann, connection, "a2" if names_account else "still unknown")
@@ -242,11 +244,11 @@ async def test_after_a_reconnect_nothing_is_stored_before_the_account_is_confirm
         before = await stored(ann, connection["id"])
         assert before == {"orders": 25, "stock": 0, "payments": 25}
         assert (await reconnect(ann, connection, "b1")).status_code == 200
-        script.has("orders", *(f"of-b-{number}" for number in range(300)))
+        script.set_records("orders", *(f"of-b-{number}" for number in range(300)))
         script.gates["payments"], pages = anyio.Event(), script.pages
-        script.check_tells = datasets is not None
+        script.check_names_account = datasets is not None
         sync_id = await ann.start(datasets=datasets)
-        if not script.check_tells:
+        if not script.check_names_account:
             with anyio.fail_after(10):  # pages of other datasets are read, and wait
                 while script.pages < pages + 2:
                     await anyio.sleep(0.01)
@@ -254,7 +256,7 @@ async def test_after_a_reconnect_nothing_is_stored_before_the_account_is_confirm
         failed = await ann.until(sync_id)
         assert (failed["status"], failed["error"]["code"]) == ("failed", "other_account")
         assert await stored(ann, connection["id"]) == before
-        script.check_tells = False
+        script.check_names_account = False
         assert (await reconnect(ann, connection, "a2")).status_code == 200
         assert (await ann.whole_sync())["status"] == "complete"
 
@@ -267,14 +269,14 @@ async def test_nothing_is_stored_while_the_source_cannot_confirm_the_account(
         await ann.whole_sync()
         before = await stored(ann, connection["id"])
         await reconnect(ann, connection, "b1")
-        script.has("orders", *(f"of-b-{number}" for number in range(30)))
+        script.set_records("orders", *(f"of-b-{number}" for number in range(30)))
         script.errors["payments"] = [Retryable("Busy.") for _ in range(20)]
         failed = await ann.whole_sync()
         assert (failed["status"], failed["error"]["code"]) == ("failed", "source_unavailable")
         assert await stored(ann, connection["id"]) == before
 
 
-async def test_a_source_that_never_names_the_account_is_read_nevertheless(
+async def test_a_source_that_never_names_the_account_is_still_read(
     tmp_path: Path, script: Script
 ) -> None:
     async with serving(tmp_path) as (_, ann):
@@ -305,11 +307,14 @@ async def test_a_sync_of_an_account_without_a_name_does_not_wait(
 
 
 @pytest.mark.parametrize("names_account", [True, False])
-async def test_a_claim_that_a_forgotten_connection_also_has_counts_once(
+async def test_a_claim_that_a_forgotten_connection_also_found_counts_once(
     tmp_path: Path, script: Script, names_account: bool
 ) -> None:
     """The source names the account, or the tokens are equal, or everything else is equal."""
-    script.check_tells, script.claims = names_account, [claim(number) for number in range(3)]
+    script.check_names_account, script.claims = (
+        names_account,
+        [claim(number) for number in range(3)],
+    )
     async with serving(tmp_path) as (_, ann):
         for token in ("a1", "a2") if names_account else ("unnamed", "unnamed", "also unnamed"):
             connection = await ann.connect(refreshToken=token)
@@ -333,8 +338,8 @@ async def test_a_claim_that_a_forgotten_connection_also_has_counts_once(
 
 
 async def test_the_same_claim_of_two_accounts_counts_twice(tmp_path: Path, script: Script) -> None:
-    """Even if their stores have the same name."""
-    script.claims, script.check_tells = [claim(1)], True
+    """This holds even if their stores have the same name."""
+    script.claims, script.check_names_account = [claim(1)], True
     async with serving(tmp_path) as (_, ann):
         for token in ("a1", "b1"):
             connection = await ann.connect(refreshToken=token)

@@ -1,4 +1,4 @@
-"""The audit log: who did what, when and from where. A failed write of it never fails a sync."""
+"""The audit log: who did what, when and from where. A failed write never fails a sync."""
 
 from pathlib import Path
 
@@ -80,7 +80,7 @@ async def test_changes_of_a_connection_are_in_the_audit_log(service: Serving) ->
     assert whole[0]["details"]["data"] == "erased"
 
 
-async def test_pages_add_up_to_the_whole_log_and_other_users_see_none_of_it(
+async def test_pages_add_up_to_the_whole_log_and_show_nothing_to_other_users(
     service: Serving,
 ) -> None:
     ann, bob = service.user("ann"), service.user("bob")

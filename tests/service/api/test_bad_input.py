@@ -1,4 +1,4 @@
-"""Invalid requests: each is answered with a problem that says what to do, and changes nothing."""
+"""Invalid requests: each gets a problem that says what to do, and changes nothing."""
 
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from tests.serving import Json, Serving, User, serve
 
 pytestmark = pytest.mark.anyio
 
-# Unknown things ------------------------------------------------------------------------------
+# Unknown resources ------------------------------------------------------------------------------
 
 
 async def test_an_unknown_connector_is_refused_and_the_connectors_are_listed(ann: User) -> None:
@@ -153,7 +153,7 @@ async def test_json_that_is_not_an_object_is_422(ann: User) -> None:
     assert await visible_state(ann) == before
 
 
-async def test_an_empty_body_starts_but_does_not_connect(ann: User) -> None:
+async def test_an_empty_body_is_valid_for_a_start_but_not_for_a_connect(ann: User) -> None:
     problem(await send(ann, CONNECT, b""), 400, "invalid_json")
     assert (await send(ann, START, b" \r\n")).status_code == 202
 
@@ -208,14 +208,14 @@ async def test_a_start_with_an_invalid_field_names_the_field(ann: User) -> None:
     assert await visible_state(ann) == before
 
 
-async def test_an_invalid_choice_is_refused_with_the_choices(ann: User) -> None:
+async def test_the_error_of_an_invalid_choice_lists_the_valid_ones(ann: User) -> None:
     error = problem(await ann.post(START, {"onConflict": "wait"}), 422, "invalid")
     assert error["errors"] == [{"field": "onConflict", "message": "Must be one of attach, reject."}]
     error = problem(await ann.post(START, {"items": "some"}), 422, "invalid")
     assert error["errors"] == [{"field": "items", "message": "Must be one of all, failed."}]
 
 
-async def test_a_field_given_twice_is_refused(ann: User) -> None:
+async def test_a_duplicate_field_is_refused(ann: User) -> None:
     before = await visible_state(ann)
     for body in (b'{"dryRun":true,"dryRun":false}', b'{"items":"all","dryRun":true,"items":"all"}'):
         answer = await send(ann, START, body)
@@ -280,7 +280,7 @@ async def test_errors_about_credentials_do_not_contain_them(ann: User) -> None:
 # Addresses and methods --------------------------------------------------------------------------
 
 
-async def test_a_wrong_method_is_405_and_allow_lists_the_right_ones(ann: User) -> None:
+async def test_an_unsupported_method_is_405_and_allow_lists_the_supported_ones(ann: User) -> None:
     methods: dict[str, set[str]] = {}
     for route, method in api_routes():
         methods.setdefault(route.path, set()).add(method)

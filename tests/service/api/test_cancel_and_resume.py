@@ -168,10 +168,10 @@ async def test_a_sync_resumed_immediately_after_its_cancel_runs(tmp_path: Path) 
             await anyio.sleep(number * 0.001)
             await registry.cancel(actor, sync_id)
             await registry.resume(actor, sync_id)
-            with anyio.move_on_after(1) as patience:
+            with anyio.move_on_after(1) as timeout:
                 while (await ann.status(sync_id))["message"] == "Waiting for its turn":
                     await anyio.sleep(0.005)
-            stuck += patience.cancelled_caught
+            stuck += timeout.cancelled_caught
             await ann.post(f"/api/sync/cancel/{sync_id}")
             if stuck:
                 break

@@ -39,7 +39,7 @@ async def test_a_connection_is_created_listed_shown_and_forgotten(service: Servi
     problem(await ann.post("/api/sync/start", {"connectionId": made["id"]}), 409, "not_connected")
 
 
-async def test_a_connect_returns_what_is_shown_later(service: Serving) -> None:
+async def test_a_connect_returns_the_same_connection_as_a_later_get(service: Serving) -> None:
     made = await service.user().connect()
     made.pop("sync")
     assert read(await service.user().get(f"/api/connections/{made['id']}")) == made
@@ -81,10 +81,10 @@ async def test_a_historical_sync_that_cannot_start_does_not_fail_the_connection(
 async def test_an_internal_error_of_the_start_does_not_fail_the_connection(
     service: Serving, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    async def fails(*_: object) -> None:
+    async def fail(*_: object) -> None:
         raise RuntimeError("out of order")
 
-    monkeypatch.setattr(service.parts.starter, "start", fails)
+    monkeypatch.setattr(service.parts.starter, "start", fail)
     answer = await service.user().post("/api/connections", NEW)
     assert answer.status_code == 201
     assert answer.json()["sync"] is None and "not started" in answer.json()["warning"]
@@ -141,7 +141,7 @@ async def test_a_connection_is_not_forgotten_while_its_sync_is_live(tmp_path: Pa
 async def test_a_start_is_refused_if_its_connection_is_forgotten_meanwhile(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The connection is forgotten after the start, or the resume, has read it."""
+    """The connection is forgotten after the start or the resume has read the connection."""
     async with serve(tmp_path, **SLOW) as service:
         ann, store = service.user(), service.parts.store
         write = store.write
@@ -164,29 +164,29 @@ async def test_a_start_is_refused_if_its_connection_is_forgotten_meanwhile(
         assert (await ann.status(sync_id))["status"] == "cancelled"
 
 
-async def needed(user: User, connection_id: str) -> tuple[bool, str]:
+async def sync_needed(user: User, connection_id: str) -> tuple[bool, str]:
     shown = read(await user.get(f"/api/connections/{connection_id}/sync-status"))
     assert shown["message"]
     return shown["syncNeeded"], shown["reason"]
 
 
-async def test_whether_a_sync_is_needed_and_why(tmp_path: Path) -> None:
+async def test_the_sync_status_reports_whether_a_sync_is_needed_and_why(tmp_path: Path) -> None:
     clock = FastClock()
     async with serve(tmp_path, clock, DEMO_PAUSE="1", DEMO_PAGE="100") as service:
         ann = service.user()
         connection = (await ann.connect())["id"]
-        assert await needed(ann, connection) == (True, "never_synced")
+        assert await sync_needed(ann, connection) == (True, "never_synced")
         sync_id = await ann.start()
-        assert await needed(ann, connection) == (False, "running")
+        assert await sync_needed(ann, connection) == (False, "running")
         await ann.post(f"/api/sync/cancel/{sync_id}")
-        assert await needed(ann, connection) == (True, "last_cancelled")
+        assert await sync_needed(ann, connection) == (True, "last_cancelled")
         await ann.whole_sync()
-        assert await needed(ann, connection) == (False, "up_to_date")
+        assert await sync_needed(ann, connection) == (False, "up_to_date")
         clock.jump(timedelta(hours=25))
-        assert await needed(ann, connection) == (True, "stale")
+        assert await sync_needed(ann, connection) == (True, "stale")
         await replace_token(service, connection)
         await ann.until(await ann.start(), "paused")
-        assert await needed(ann, connection) == (False, "connection_lost")
+        assert await sync_needed(ann, connection) == (False, "connection_lost")
 
 
 async def test_the_status_of_a_connection_counts_its_records(service: Serving) -> None:
@@ -211,15 +211,15 @@ async def test_another_sync_is_needed_after_one_that_stored_only_a_part(service:
     ann = service.user()
     connection = (await ann.connect())["id"]
     await ann.whole_sync(dryRun=True)
-    assert await needed(ann, connection) == (True, "never_synced")
+    assert await sync_needed(ann, connection) == (True, "never_synced")
     await ann.whole_sync(datasets=["inventory"])
-    assert await needed(ann, connection) == (True, "incomplete")
+    assert await sync_needed(ann, connection) == (True, "incomplete")
     await ann.whole_sync(until="2026-01-15T12:00:00Z")
-    assert await needed(ann, connection) == (True, "stale")
+    assert await sync_needed(ann, connection) == (True, "stale")
     await ann.whole_sync()
-    assert await needed(ann, connection) == (False, "up_to_date")
+    assert await sync_needed(ann, connection) == (False, "up_to_date")
     await ann.post(f"/api/sync/cancel/{await ann.start(dryRun=True)}")
-    assert await needed(ann, connection) == (False, "up_to_date")
+    assert await sync_needed(ann, connection) == (False, "up_to_date")
 
 
 async def test_another_sync_is_needed_after_one_that_could_not_read_everything(
@@ -229,7 +229,7 @@ async def test_another_sync_is_needed_after_one_that_could_not_read_everything(
         ann = service.user()
         connection = (await ann.connect())["id"]
         await ann.whole_sync()
-        assert await needed(ann, connection) == (True, "incomplete")
+        assert await sync_needed(ann, connection) == (True, "incomplete")
 
 
 @pytest.mark.parametrize("body", [{}, {"refreshToken": 5}, {"token": "x"}, [], None])

@@ -1,4 +1,4 @@
-"""The list of connectors, and a connector that declares what no other one has."""
+"""The list of connectors, and a connector with unusual settings."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -39,7 +39,7 @@ pytestmark = pytest.mark.anyio
 
 
 class ShelfSettings(ConnectionSettings, frozen=True, kw_only=True):
-    """No region, no marketplaces, two secrets."""
+    """Settings without region and marketplaces, with two secrets."""
 
     shelf: Annotated[int, Meta(title="Shelf", ge=1)]
     fragile: bool = False
@@ -48,7 +48,7 @@ class ShelfSettings(ConnectionSettings, frozen=True, kw_only=True):
 
 
 class Shelf:
-    """A toy: one record."""
+    """A connector with one record."""
 
     name = "shelf"
     label = "A shelf"
@@ -81,7 +81,7 @@ class Shelf:
 
 
 class Consenting(Shelf):
-    """A shelf whose owner can consent."""
+    """A connector with a consent page."""
 
     def authorize_url(self, settings: Mapping[str, Any], state: str, redirect_uri: str) -> str:
         return f"https://shelf/{settings['shelf']}?state={state}"
@@ -91,7 +91,7 @@ class Consenting(Shelf):
 async def serving(
     folder: Path, monkeypatch: pytest.MonkeyPatch, connector: Shelf
 ) -> AsyncIterator[tuple[Serving, httpx.AsyncClient]]:
-    """A service with this connector alone, whose contract is its own."""
+    """A service with this connector only, and with its contract."""
 
     @asynccontextmanager
     async def opened(environ: Mapping[str, str], clock: Clock) -> AsyncIterator[Shelf]:
@@ -110,7 +110,9 @@ async def serving(
 NEW: Json = {"connector": "shelf", "shelf": 3, "login": "ann", "password": "a secret"}
 
 
-async def test_each_connector_is_listed_with_what_it_needs_and_finds(service: Serving) -> None:
+async def test_each_connector_is_listed_with_its_settings_datasets_and_rules(
+    service: Serving,
+) -> None:
     listed = read(await service.user().get("/api/connectors"))["connectors"]
     amazon, demo = listed
     assert (amazon["name"], amazon["label"], amazon["consent"]) == ("amazon", "Amazon", True)
@@ -123,20 +125,20 @@ async def test_each_connector_is_listed_with_what_it_needs_and_finds(service: Se
     secret = [name for name, field in properties.items() if field.get("writeOnly")]
     assert secret == ["refreshToken"]
     assert {"const": "EU", "title": "Europe"} in properties["region"]["oneOf"]
-    assert all(each["title"] for each in properties["marketplaceIds"]["items"]["oneOf"])
-    assert [each["code"] for each in amazon["rules"]] == [f"R{n}" for n in range(1, 11)]
-    assert all(each["title"] and each["sentence"] for each in amazon["rules"])
-    datasets = {each["name"]: each["label"] for each in amazon["datasets"]}
+    assert all(choice["title"] for choice in properties["marketplaceIds"]["items"]["oneOf"])
+    assert [rule["code"] for rule in amazon["rules"]] == [f"R{n}" for n in range(1, 11)]
+    assert all(rule["title"] and rule["sentence"] for rule in amazon["rules"])
+    datasets = {dataset["name"]: dataset["label"] for dataset in amazon["datasets"]}
     assert datasets["orders"] == "orders" and len(datasets) == 10
 
 
 async def test_a_body_that_fits_the_listed_schema_connects(service: Serving) -> None:
     ann = service.user()
     listed = read(await ann.get("/api/connectors"))["connectors"]
-    demo = next(each for each in listed if each["name"] == "demo")
-    given = {"region": "EU", "refreshToken": "good"}
-    assert jsonschema_rs.is_valid(demo["settings"], given)
-    assert (await ann.connect(**given))["region"] == "EU"
+    demo = next(connector for connector in listed if connector["name"] == "demo")
+    body = {"region": "EU", "refreshToken": "good"}
+    assert jsonschema_rs.is_valid(demo["settings"], body)
+    assert (await ann.connect(**body))["region"] == "EU"
 
 
 async def test_a_connector_without_regions_or_marketplaces_is_connected_and_read(
@@ -161,7 +163,7 @@ async def test_a_connector_without_regions_or_marketplaces_is_connected_and_read
         assert b"a secret" not in stored
 
 
-async def test_new_credentials_are_all_the_secret_settings_and_no_others(
+async def test_a_reconnect_requires_all_secret_settings_and_no_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with serving(tmp_path, monkeypatch, Shelf()) as (service, ann):
@@ -173,11 +175,11 @@ async def test_new_credentials_are_all_the_secret_settings_and_no_others(
             ({**secrets, "shelf": 4}, "shelf"),
             ({**secrets, "login": 1}, "login"),
         ):
-            found = problem(await ann.post(path, json=body), 422, "invalid")
-            assert [each["field"] for each in found["errors"]] == [field]
+            error = problem(await ann.post(path, json=body), 422, "invalid")
+            assert [fault["field"] for fault in error["errors"]] == [field]
         answer = await ann.post(path, json={**secrets, "password": "revoked"})
-        found = problem(answer, 422, "connection_refused")
-        assert [each["field"] for each in found["errors"]] == ["login", "password"]
+        error = problem(answer, 422, "connection_refused")
+        assert [fault["field"] for fault in error["errors"]] == ["login", "password"]
         answer = await ann.post(path, json={**secrets, "login": "bob"})
         problem(answer, 409, "other_account")
         assert (await ann.post(path, json=secrets)).json()["shelf"] == 3
@@ -200,11 +202,11 @@ async def test_settings_are_validated_as_their_connector_declares(
 ) -> None:
     async with serving(tmp_path, monkeypatch, Shelf()) as (_, ann):
         answer = await ann.post("/api/connections", json=NEW | changes)
-        found = problem(answer, 422, "invalid")
-        assert [each["field"] for each in found["errors"]] == [field]
+        error = problem(answer, 422, "invalid")
+        assert [fault["field"] for fault in error["errors"]] == [field]
 
 
-async def test_a_consent_is_begun_with_the_public_settings(
+async def test_a_consent_starts_with_the_public_settings(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with serving(tmp_path, monkeypatch, Consenting()) as (_, ann):
@@ -217,11 +219,11 @@ async def test_a_consent_is_begun_with_the_public_settings(
             ({"shelf": "3", "fragile": "?"}, "fragile"),
             ({"shelf": "3", "password": "x"}, "password"),
         ):
-            found = problem(await ann.get(path, params=query), 422, "invalid")
-            assert [each["field"] for each in found["errors"]] == [field]
+            error = problem(await ann.get(path, params=query), 422, "invalid")
+            assert [fault["field"] for fault in error["errors"]] == [field]
 
 
-async def test_a_setting_that_has_the_name_of_another_field_stops_the_start(
+async def test_a_setting_with_a_reserved_name_is_a_startup_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Named(ConnectionSettings, frozen=True):
@@ -235,6 +237,6 @@ async def test_a_setting_that_has_the_name_of_another_field_stops_the_start(
             pass
 
 
-def test_credentials_are_not_in_how_settings_are_written() -> None:
+def test_the_repr_of_settings_contains_no_credentials() -> None:
     settings = ShelfSettings(shelf=1, login="ann", password="a secret")
     assert "secret" not in repr(settings) + repr(Connection("c", "shelf", settings))

@@ -39,7 +39,7 @@ VALID = {
     "LF": f"{HEAD}\nA-1,1.50,USD\nA-2,2,EUR\n".encode(),
     "CRLF": f"{HEAD}\r\nA-1,1.50,USD\r\nA-2,2,EUR\r\n".encode(),
     "CR": f"{HEAD}\rA-1,1.50,USD\rA-2,2,EUR\r".encode(),
-    "no end": f"{HEAD}\nA-1,1.50,USD\nA-2,2,EUR".encode(),
+    "no final line break": f"{HEAD}\nA-1,1.50,USD\nA-2,2,EUR".encode(),
     "BOM": f"\ufeff{HEAD}\nA-1,1.50,USD\nA-2,2,EUR".encode(),
     "two BOMs": f"\ufeff\ufeff{HEAD}\nA-1,1.50,USD\nA-2,2,EUR".encode(),
     "UTF-16": f"{HEAD}\nA-1,1.50,USD\nA-2,2,EUR".encode("utf-16"),
@@ -48,10 +48,10 @@ VALID = {
     "tabs": b"sku\tcost\tcurrency\nA-1\t1.50\tUSD\nA-2\t2\tEUR\n",
     "sep": b"sep=;\r\nsku;cost;currency\r\nA-1;1,50;USD\r\nA-2;2;EUR\r\n",
     "quotes": b'"sku","cost","currency"\n"A-1","1.50","USD"\n"A-2","2","EUR"\n',
-    "order": b"Currency , COST, note,SKU\nusd,1.50,,A-1\neur,2,x,A-2\n",
+    "another order of columns": b"Currency , COST, note,SKU\nusd,1.50,,A-1\neur,2,x,A-2\n",
     "empty lines": b"\n\nsku,cost,currency\n\nA-1,1.50,USD\n,,\nA-2,2,EUR\n\n",
     "empty cells at the end": b"sku,cost,currency,,\nA-1,1.50,USD,,\nA-2,2,EUR,,\n",
-    "the same twice": b"sku,cost,currency\nA-1,1.50,USD\nA-2,2,EUR\nA-1,1.50,USD\n",
+    "a duplicate line": b"sku,cost,currency\nA-1,1.50,USD\nA-2,2,EUR\nA-1,1.50,USD\n",
 }
 
 
@@ -70,17 +70,17 @@ MALFORMED = {
     "LF in quotes": (f'{HEAD}\nA-1,1,USD\n"A\n2",2,USD\n'.encode(), 3),
     "a long cell": (f"{HEAD}\nA-1,1,USD\n{'x' * 140_000},2,USD\n".encode(), 3),
     "a long cell in quotes": (f'{HEAD}\nA-1,1,USD\n"{"x" * 140_000}",2,USD\n'.encode(), 3),
-    "a long cell beside": (f"{HEAD},note\nA-1,1,USD,{'x' * 140_000}\n".encode(), 2),
-    "a quote without its end": (f'{HEAD}\nA-1,1,USD\n"A-2,2,USD\nA-3,3,USD\n'.encode(), 3),
+    "a long cell in another column": (f"{HEAD},note\nA-1,1,USD,{'x' * 140_000}\n".encode(), 2),
+    "an unclosed quote": (f'{HEAD}\nA-1,1,USD\n"A-2,2,USD\nA-3,3,USD\n'.encode(), 3),
     "text after a quote": (f'{HEAD}\nA-1,1,USD\n"A"-2,2,USD\n'.encode(), 3),
     "NUL": (f"{HEAD}\nA-1,1,USD\nA\0-2,2,USD\n".encode(), 3),
     "NUL in the header": (f"sku\0,cost,currency\n{HEAD}\n".encode(), 1),
     "a control character": (f"{HEAD}\nA-1,1,USD\nA\x1b[2J,2,USD\n".encode(), 3),
     "UTF-16 without a BOM": (f"{HEAD}\nA-1,1,USD\n".encode("utf-16-le"), 1),
     "Latin 1": (f"{HEAD}\nA-1,1,USD\nGr\xf6\xdfe,2,USD\n".encode("latin-1"), 3),
-    "a header of two": (b"sku,sku,cost,currency\nA,B,1,USD\n", 1),
+    "a duplicate column": (b"sku,sku,cost,currency\nA,B,1,USD\n", 1),
     "no header": (b"A-1,1,USD\n", 1),
-    "nothing": (b"", 1),
+    "an empty file": (b"", 1),
     "a picture": (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", 1),
 }
 
@@ -216,7 +216,7 @@ async def test_invalid_lines_beyond_the_first_thousand_are_counted(service: Serv
 # Reading -------------------------------------------------------------------------------------
 
 
-async def test_every_cost_is_on_one_page(service: Serving) -> None:
+async def test_every_cost_is_on_exactly_one_page(service: Serving) -> None:
     ann = service.user()
     await put(ann, lines(1, 250))
     costs, params = [], {"limit": "100"}
@@ -239,17 +239,17 @@ async def test_a_download_can_be_uploaded_unchanged_and_contains_no_formula(
     service: Serving,
 ) -> None:
     ann, bob = service.user(), service.user("bob")
-    given = [{"sku": sku.strip(), "cost": "1.234", "currency": "USD"} for sku in set(SKUS)]
-    given = list({cost["sku"]: cost for cost in given}.values())
-    assert read(await ann.http.put("/api/costs", json=given))["accepted"] == len(given)
+    costs = [{"sku": sku.strip(), "cost": "1.234", "currency": "USD"} for sku in set(SKUS)]
+    costs = list({cost["sku"]: cost for cost in costs}.values())
+    assert read(await ann.http.put("/api/costs", json=costs))["accepted"] == len(costs)
     answer = await ann.get("/api/costs", headers={"Accept": "text/csv"})
     assert answer.headers["content-type"].startswith("text/csv")
     rows = list(csv.reader(io.StringIO(answer.content.decode("utf-8-sig"))))
-    assert rows[0] == ["sku", "cost", "currency"] and len(rows) == 1 + len(given)
+    assert rows[0] == ["sku", "cost", "currency"] and len(rows) == 1 + len(costs)
     assert not [
         cell for row in rows for cell in row if cell[0] in "=+@\t\r\uff1d" or cell == "-2+3"
     ]
     assert read(await put(bob, answer.content))["rejected"] == 0
     assert {cost["sku"]: float(cost["cost"]) for cost in await stored_costs(bob)} == {
-        cost["sku"]: 1.234 for cost in given
+        cost["sku"]: 1.234 for cost in costs
     }

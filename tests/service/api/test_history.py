@@ -59,7 +59,7 @@ async def test_pages_add_up_to_the_whole_history_while_new_syncs_arrive(tmp_path
         for limit in (1, 2, 4, 8):
             syncs = await pages(ann, "/api/sync/history", "syncs", limit=limit)
             assert ids(syncs) == [newer["syncId"], *made]
-        # By offset: its cursor continues from there, and a page beyond the last one is empty.
+        # With an offset, the cursor continues after the page. A page beyond the last is empty.
         page = await history(ann, limit=3, offset=3)
         assert (ids(page["syncs"]), page["total"]) == (made[2:5], 8)
         after = await history(ann, limit=3, cursor=page["nextCursor"])

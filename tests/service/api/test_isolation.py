@@ -1,4 +1,4 @@
-"""Every route refuses requests without credentials, and requests for things of other users."""
+"""Every route refuses requests without credentials, and requests for resources of other users."""
 
 import re
 import time
@@ -14,17 +14,17 @@ from tests.service.api.calls import (
     PATH_PARAMETERS,
     PUBLIC,
     STREAM,
-    Things,
-    ask,
-    by_jwks,
-    by_secret,
+    Resources,
     calls,
-    refused,
-    seen,
-    things_of,
+    check_refused,
+    create_resources,
+    make_call,
+    responses_of,
+    serve_with_jwks,
+    serve_with_secret,
 )
 from tests.service.api.issuer import jwks, rsa, signed
-from tests.service.edge.test_authenticator import made
+from tests.service.edge.test_authenticator import make_token
 from tests.serving import Json, Serving, User, read, serve, token
 
 pytestmark = pytest.mark.anyio
@@ -44,64 +44,71 @@ def query(ticket: str) -> Json:
     return {"params": {"ticket": ticket}}
 
 
-def old() -> str:
+def expired_token() -> str:
     return token("ann", exp=time.time() - 61)
 
 
-UNSIGNED = made(header={"alg": "none", "typ": "JWT"}).rpartition(".")[0] + "."
-BY_PUBLIC_KEY = made(header={"alg": "HS256", "kid": "rsa-1"}, secret=rsa().as_pem(private=False))
-STRANGERS: dict[str, tuple[Any, Callable[[str], Json]]] = {
-    "no credentials": (by_secret, lambda _: {}),
-    "an expired token": (by_secret, lambda _: header(old())),
-    "an expired token as cookie": (by_secret, lambda _: cookie(old())),
-    "a ticket as token": (by_secret, header),
-    "a ticket as cookie": (by_secret, cookie),
-    "a token as ticket": (by_secret, lambda _: query(token("ann"))),
+UNSIGNED = make_token(header={"alg": "none", "typ": "JWT"}).rpartition(".")[0] + "."
+BY_PUBLIC_KEY = make_token(
+    header={"alg": "HS256", "kid": "rsa-1"}, secret=rsa().as_pem(private=False)
+)
+INVALID_CREDENTIALS: dict[str, tuple[Any, Callable[[str], Json]]] = {
+    "no credentials": (serve_with_secret, lambda _: {}),
+    "an expired token": (serve_with_secret, lambda _: header(expired_token())),
+    "an expired token as cookie": (serve_with_secret, lambda _: cookie(expired_token())),
+    "a ticket as token": (serve_with_secret, header),
+    "a ticket as cookie": (serve_with_secret, cookie),
+    "a token as ticket": (serve_with_secret, lambda _: query(token("ann"))),
     "an expired token with an invalid ticket": (
-        by_secret,
-        lambda _: header(old()) | query("x"),
+        serve_with_secret,
+        lambda _: header(expired_token()) | query("x"),
     ),
-    "no signature": (by_secret, lambda _: header(UNSIGNED)),
-    "no signature, as cookie": (by_secret, lambda _: cookie(UNSIGNED)),
-    "a token of an unknown issuer": (by_secret, lambda _: header(signed(rsa(), "ann"))),
-    "HS256 although only a JWKS is configured": (by_jwks, lambda _: header(token("ann"))),
-    "HS256 with the public key": (by_jwks, lambda _: header(BY_PUBLIC_KEY)),
-    "HS256 with the public key, as cookie": (by_jwks, lambda _: cookie(BY_PUBLIC_KEY)),
-    "no signature although only a JWKS is configured": (by_jwks, lambda _: header(UNSIGNED)),
-    "an unknown key": (by_jwks, lambda _: header(signed(rsa("eve"), "ann"))),
+    "no signature": (serve_with_secret, lambda _: header(UNSIGNED)),
+    "no signature, as cookie": (serve_with_secret, lambda _: cookie(UNSIGNED)),
+    "a token of an unknown issuer": (serve_with_secret, lambda _: header(signed(rsa(), "ann"))),
+    "HS256 although only a JWKS is configured": (serve_with_jwks, lambda _: header(token("ann"))),
+    "HS256 with the public key": (serve_with_jwks, lambda _: header(BY_PUBLIC_KEY)),
+    "HS256 with the public key, as cookie": (serve_with_jwks, lambda _: cookie(BY_PUBLIC_KEY)),
+    "no signature although only a JWKS is configured": (
+        serve_with_jwks,
+        lambda _: header(UNSIGNED),
+    ),
+    "an unknown key": (serve_with_jwks, lambda _: header(signed(rsa("eve"), "ann"))),
 }
 
 
-@pytest.mark.parametrize("stranger", STRANGERS)
+@pytest.mark.parametrize("credentials", INVALID_CREDENTIALS)
 async def test_private_routes_refuse_missing_and_invalid_credentials(
-    tmp_path: Path, stranger: str
+    tmp_path: Path, credentials: str
 ) -> None:
-    serving, make = STRANGERS[stranger]
+    serving, make = INVALID_CREDENTIALS[credentials]
     async with serving(tmp_path) as (service, ann):
-        things = await things_of(service, ann)
-        answer = await ann.post("/api/sse/ticket", {"syncId": things["sync_id"]})
+        resources = await create_resources(service, ann)
+        answer = await ann.post("/api/sse/ticket", {"syncId": resources["sync_id"]})
         options = make(read(answer)["ticket"])
-        before, asked = await seen(ann, things), 0
+        before, count = await responses_of(ann, resources), 0
         async with service.anonymous() as client:
-            for call in calls(things):
-                refused(await ask(client, call, **options), call, 401, "unauthenticated")
-                asked += 1
-        assert asked > 25
-        assert await seen(ann, things) == before
+            for call in calls(resources):
+                check_refused(
+                    await make_call(client, call, **options), call, 401, "unauthenticated"
+                )
+                count += 1
+        assert count > 25
+        assert await responses_of(ann, resources) == before
 
 
 async def test_a_ticket_is_valid_for_its_stream_only(tmp_path: Path) -> None:
-    async with by_secret(tmp_path) as (service, ann):
-        things = await things_of(service, ann)
-        answer = await ann.post("/api/sse/ticket", {"syncId": things["sync_id"]})
+    async with serve_with_secret(tmp_path) as (service, ann):
+        resources = await create_resources(service, ann)
+        answer = await ann.post("/api/sse/ticket", {"syncId": resources["sync_id"]})
         options = query(read(answer)["ticket"])
         async with service.anonymous() as client:
-            for call in calls(things):
-                answer = await ask(client, call, **options)
+            for call in calls(resources):
+                answer = await make_call(client, call, **options)
                 if call.route == STREAM:
                     assert answer.status_code == 200
                 else:
-                    refused(answer, call, 401, "unauthenticated")
+                    check_refused(answer, call, 401, "unauthenticated")
 
 
 async def test_unknown_paths_are_401_without_credentials(service: Serving) -> None:
@@ -140,40 +147,39 @@ OTHERS: dict[str, Json] = {
 
 
 @pytest.mark.parametrize("other", OTHERS)
-async def test_what_belongs_to_another_user_is_404_and_stays_unchanged(
+async def test_resources_of_another_user_are_404_and_stay_unchanged(
     tmp_path: Path, other: str
 ) -> None:
-    async with by_secret(tmp_path) as (service, ann):
-        things = await things_of(service, ann)
-        own_ids = [things[name] for name in ("sync_id", "ended", "connection_id", "claim_id")]
+    async with serve_with_secret(tmp_path) as (service, ann):
+        resources = await create_resources(service, ann)
+        own_ids = [resources[name] for name in ("sync_id", "ended", "connection_id", "claim_id")]
         bob = service.user(**OTHERS[other])
-        before = await seen(ann, things)
+        before = await responses_of(ann, resources)
         for sync in ("sync_id", "ended"):
-            for call in calls({**things, "sync_id": things[sync]}):
-                answer = await ask(bob.http, call)
+            for call in calls({**resources, "sync_id": resources[sync]}):
+                answer = await make_call(bob.http, call)
                 if call.owned:
-                    refused(answer, call, 404, "not_found")
+                    check_refused(answer, call, 404, "not_found")
                     continue
                 assert answer.status_code < 500 and answer.status_code != 403, str(call)
-                assert not [thing for thing in own_ids if thing in answer.text], str(call)
-        assert await seen(ann, things) == before
+                assert not [id for id in own_ids if id in answer.text], str(call)
+        assert await responses_of(ann, resources) == before
 
 
 async def test_responses_do_not_reveal_whether_an_id_exists(
     tmp_path: Path,
 ) -> None:
-    """Otherwise a client could find out which ids exist."""
-    async with by_secret(tmp_path) as (service, ann):
-        things = await things_of(service, ann)
-        unknown = {name: re.sub("[0-9a-f]{8}$", "0" * 8, text) for name, text in things.items()}
+    async with serve_with_secret(tmp_path) as (service, ann):
+        resources = await create_resources(service, ann)
+        unknown = {name: re.sub("[0-9a-f]{8}$", "0" * 8, text) for name, text in resources.items()}
         bob = service.user("bob")
-        for theirs, absent in zip(calls(things), calls(unknown), strict=True):
+        for theirs, absent in zip(calls(resources), calls(unknown), strict=True):
             if theirs.owned:
-                first, second = await ask(bob.http, theirs), await ask(bob.http, absent)
+                first, second = await make_call(bob.http, theirs), await make_call(bob.http, absent)
                 assert first.status_code == second.status_code == 404
                 blank = [
                     re.sub("|".join(map(re.escape, {*ids.values()})), "…", answer.text)
-                    for answer, ids in ((first, things), (second, unknown))
+                    for answer, ids in ((first, resources), (second, unknown))
                 ]
                 assert blank[0] == blank[1], str(theirs)
                 same = [
@@ -184,27 +190,27 @@ async def test_responses_do_not_reveal_whether_an_id_exists(
 
 
 async def test_filtering_by_a_connection_of_another_user_returns_nothing(tmp_path: Path) -> None:
-    async with by_secret(tmp_path) as (service, ann):
-        things = await things_of(service, ann)
+    async with serve_with_secret(tmp_path) as (service, ann):
+        resources = await create_resources(service, ann)
         bob = service.user("bob", tenant="acme")
         await bob.connect()
-        before = await seen(ann, things)
-        body = {"connectionId": things["connection_id"]}
+        before = await responses_of(ann, resources)
+        body = {"connectionId": resources["connection_id"]}
         for path in ("/api/sync/start", "/api/sync/force"):
             assert (await bob.post(path, body)).status_code == 409
-        for call in calls(things):
+        for call in calls(resources):
             if call.method == "GET" and not call.owned and "connect" not in call.route:
-                answer = await ask(bob.http, call, params=body)
+                answer = await make_call(bob.http, call, params=body)
                 for name in ("sync_id", "ended", "claim_id"):
-                    assert things[name] not in answer.text, str(call)
+                    assert resources[name] not in answer.text, str(call)
                 assert "orders-000" not in answer.text, str(call)
-        assert await seen(ann, things) == before
+        assert await responses_of(ann, resources) == before
 
 
 # Users with the same name -----------------------------------------------------------------------
 
 
-TWINS: dict[str, tuple[Json, Json]] = {
+SAME_NAMES: dict[str, tuple[Json, Json]] = {
     "one sub in two tenants": (
         {"name": "ann", "tenant": "acme"},
         {"name": "ann", "tenant": "other"},
@@ -237,12 +243,12 @@ OWN: dict[str, str] = {
     "/api/recoveries": "claim_id",
     "/api/costs": "sku",
 }
-"""Routes that list things of a user, and the id that each list must contain."""
+"""Routes that list resources of a user, and the id that each list must contain."""
 ACTIONS = {
     *("/api/sync/start", "/api/sync/force", "/api/session", "/api/me", "/api/connectors"),
     *("/api/connections/{connector}/authorize", "/api/connections/{connector}/callback"),
 }
-"""Routes that neither name nor list things of a user."""
+"""Routes that neither name nor list resources of a user."""
 
 
 def test_every_route_is_classified_by_what_it_shows() -> None:
@@ -250,68 +256,68 @@ def test_every_route_is_classified_by_what_it_shows() -> None:
     assert every == OWN.keys() | ACTIONS, "add new routes to OWN or ACTIONS"
 
 
-async def own_things(service: Serving, user: User, sku: str) -> Things:
-    """As `things_of`, with a cost whose SKU no other user has."""
-    things = await things_of(service, user)
+async def create_own_resources(service: Serving, user: User, sku: str) -> Resources:
+    """Like `create_resources`, with a cost whose SKU no other user has."""
+    resources = await create_resources(service, user)
     await user.http.put("/api/costs", json=[{"sku": sku, "cost": "1", "currency": "EUR"}])
-    return {**things, "sku": sku}
+    return {**resources, "sku": sku}
 
 
-def marks(things: Things) -> list[str]:
-    return [things[name] for name in ("sync_id", "ended", "connection_id", "claim_id", "sku")]
+def markers(resources: Resources) -> list[str]:
+    return [resources[name] for name in ("sync_id", "ended", "connection_id", "claim_id", "sku")]
 
 
-@pytest.mark.parametrize("twins", TWINS)
+@pytest.mark.parametrize("pair", SAME_NAMES)
 async def test_two_users_with_the_same_name_see_and_change_only_their_own_data(
-    tmp_path: Path, twins: str
+    tmp_path: Path, pair: str
 ) -> None:
     async with serve(tmp_path, **TINY) as service:
-        one, two = (service.user(**claims) for claims in TWINS[twins])
-        await kept_apart(service, one, two)
+        one, two = (service.user(**claims) for claims in SAME_NAMES[pair])
+        await check_separate(service, one, two)
 
 
 async def test_users_of_two_issuers_see_and_change_only_their_own_data(tmp_path: Path) -> None:
-    """Their tenants and `sub`s are equal; only the issuers differ."""
+    """Their tenants and their `sub` are equal; only the issuers differ."""
     (tmp_path / "jwks.json").write_bytes(jwks(rsa()))
     environ: Any = {"AUTH_JWKS": str(tmp_path / "jwks.json"), **TINY}
     async with serve(tmp_path, **environ) as service:
         bearer = {"Authorization": f"Bearer {signed(rsa(), 'ann', tenant='acme')}"}
         async with service.anonymous(headers=bearer) as client:
-            await kept_apart(service, service.user("ann", tenant="acme"), User(client))
+            await check_separate(service, service.user("ann", tenant="acme"), User(client))
 
 
-async def kept_apart(service: Serving, one: User, two: User) -> None:
-    mine = await own_things(service, one, "FIRST-1")
-    theirs = await own_things(service, two, "SECOND-2")
-    assert not {*marks(mine)} & {*marks(theirs)}
-    for user, things, others in ((one, mine, theirs), (two, theirs, mine)):
-        await only_own(user, things, others)
-    for user, things, other, others in ((one, mine, two, theirs), (two, theirs, one, mine)):
-        before = await seen(other, others)
-        await destroy(user, things)
-        assert await seen(other, others) == before
+async def check_separate(service: Serving, one: User, two: User) -> None:
+    mine = await create_own_resources(service, one, "FIRST-1")
+    theirs = await create_own_resources(service, two, "SECOND-2")
+    assert not {*markers(mine)} & {*markers(theirs)}
+    for user, resources, others in ((one, mine, theirs), (two, theirs, mine)):
+        await check_only_own(user, resources, others)
+    for user, resources, other, others in ((one, mine, two, theirs), (two, theirs, one, mine)):
+        before = await responses_of(other, others)
+        await destroy(user, resources)
+        assert await responses_of(other, others) == before
 
 
-async def only_own(user: User, things: Things, others: Things) -> None:
-    """Every list has the user's own things, and no response has things of the other user."""
-    for call in calls(things):
+async def check_only_own(user: User, resources: Resources, others: Resources) -> None:
+    """Check that lists have the user's own resources, and no response those of the other user."""
+    for call in calls(resources):
         if call.method == "GET":
-            answer = await ask(user.http, call)
-            assert not [mark for mark in marks(others) if mark in answer.text], str(call)
+            answer = await make_call(user.http, call)
+            assert not [mark for mark in markers(others) if mark in answer.text], str(call)
             if call.route in OWN:
-                assert things[OWN[call.route]] in answer.text, (str(call), answer.text)
+                assert resources[OWN[call.route]] in answer.text, (str(call), answer.text)
     for call in calls(others):
         if call.owned:
-            refused(await ask(user.http, call), call, 404, "not_found")
+            check_refused(await make_call(user.http, call), call, 404, "not_found")
 
 
-async def destroy(user: User, things: Things) -> None:
-    """Make every call of a user, then erase every connection; nothing is left after that."""
-    for call in calls(things):
+async def destroy(user: User, resources: Resources) -> None:
+    """Make every call of a user, then erase every connection. Check that nothing is left."""
+    for call in calls(resources):
         if (call.method, call.route) == ("DELETE", "/api/connections/{connection_id}"):
             continue  # done below, with its data
-        assert (await ask(user.http, call)).status_code < 500, str(call)
-    await user.post(f"/api/sync/cancel/{things['sync_id']}")
+        assert (await make_call(user.http, call)).status_code < 500, str(call)
+    await user.post(f"/api/sync/cancel/{resources['sync_id']}")
     for connection in read(await user.get("/api/connections"))["connections"]:
         answer = await user.http.delete(f"/api/connections/{connection['id']}?data=erase")
         assert answer.status_code == 204, answer.text

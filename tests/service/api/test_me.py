@@ -30,8 +30,8 @@ async def test_me_shows_the_sub_the_tenant_and_the_limits_of_the_plan(tmp_path: 
         await ann.connect()
         await ann.whole_sync()
         assert (await me(ann))["plan"]["syncsToday"] == 1
-        twin = service.user("a/nn", tenant="other", plan="free")
-        assert (await me(twin))["plan"]["syncsToday"] == 0
+        other = service.user("a/nn", tenant="other", plan="free")
+        assert (await me(other))["plan"]["syncsToday"] == 0
 
 
 async def test_missing_limits_are_null_except_the_concurrency_of_the_tenant(

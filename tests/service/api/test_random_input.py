@@ -82,7 +82,7 @@ async def test_no_body_of_a_start_is_an_internal_error(tiny: User, body: Any) ->
 @given(body=connects | anything)
 async def test_no_body_of_a_connect_is_an_internal_error(tiny: User, body: Any) -> None:
     if isinstance(body, dict) and body.get("connector") == "amazon":
-        body["refreshToken"] = None  # nothing is to be sent to Amazon
+        body["refreshToken"] = None  # so that no request goes to Amazon
     no_internal_error(await send(tiny, CONNECT, json.dumps(body).encode()))
 
 

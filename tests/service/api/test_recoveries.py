@@ -49,7 +49,7 @@ async def store_claims(service: Serving, user: User, *claims: Claim) -> None:
     assert await service.parts.store.write(save(late), *statements)
 
 
-async def test_every_claim_is_on_one_page(service: Serving) -> None:
+async def test_every_claim_is_on_exactly_one_page(service: Serving) -> None:
     ann = service.user()
     await store_claims(service, ann, *(claim(number) for number in range(25)))
     ids, params = [], {"limit": "10"}

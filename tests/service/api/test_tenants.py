@@ -16,12 +16,12 @@ from tests.serving import Json, Serving, User, read, serve
 pytestmark = pytest.mark.anyio
 
 
-def twins(service: Serving) -> tuple[User, User]:
+def same_sub_users(service: Serving) -> tuple[User, User]:
     return service.user("ann", tenant="acme"), service.user("ann", tenant="other")
 
 
-async def connected(service: Serving) -> tuple[User, User]:
-    one, two = twins(service)
+async def connect_user(service: Serving) -> tuple[User, User]:
+    one, two = same_sub_users(service)
     await one.connect()
     await two.connect()
     return one, two
@@ -33,7 +33,7 @@ def ids(answer: httpx.Response) -> list[str]:
 
 async def test_idempotency_keys_are_separate_for_each_tenant(tmp_path: Path) -> None:
     async with serve(tmp_path, **SLOW) as service:
-        one, two = await connected(service)
+        one, two = await connect_user(service)
         key: Any = {"headers": {"Idempotency-Key": "monday"}}
         first = read(await one.post("/api/sync/start", **key))["syncId"]
         second = read(await two.post("/api/sync/start", **key))["syncId"]
@@ -46,7 +46,7 @@ async def test_idempotency_keys_are_separate_for_each_tenant(tmp_path: Path) -> 
 
 async def test_a_start_attaches_to_the_live_sync_of_its_own_tenant(tmp_path: Path) -> None:
     async with serve(tmp_path, **SLOW) as service:
-        one, two = await connected(service)
+        one, two = await connect_user(service)
         first, second = await one.start(), await two.start()
         for user, own in ((one, first), (two, second)):
             assert await user.start(onConflict="attach") == own
@@ -58,7 +58,7 @@ async def test_the_limit_of_a_tenant_does_not_count_the_same_sub_of_another_tena
     tmp_path: Path,
 ) -> None:
     async with serve(tmp_path, MAX_SYNCS_PER_TENANT="1", **SLOW) as service:
-        one, two = await connected(service)
+        one, two = await connect_user(service)
         await one.start()
         await two.start()
         for tenant in ("acme", "other"):
@@ -80,7 +80,7 @@ async def test_syncs_a_day_are_counted_for_each_tenant(tmp_path: Path) -> None:
 
 async def test_requests_are_counted_for_each_tenant(tmp_path: Path) -> None:
     async with serve(tmp_path, MAX_REQUESTS_PER_MINUTE="3", **TINY) as service:
-        for user in twins(service):
+        for user in same_sub_users(service):
             for _ in range(3):
                 assert (await user.get("/api/connections")).status_code == 200
             problem(await user.get("/api/connections"), 429, "too_many_requests")
@@ -90,7 +90,7 @@ async def test_streams_are_counted_for_each_tenant_and_send_only_its_syncs(
     tmp_path: Path,
 ) -> None:
     async with serve(tmp_path, MAX_STREAMS_PER_USER="1", **SLOW) as service:
-        one, two = await connected(service)
+        one, two = await connect_user(service)
         async with stream(one, "/api/sse/syncs") as first, stream(two, "/api/sse/syncs") as second:
             await until_streams(service, 2)
             sync_ids = [await one.start(), await two.start()]
@@ -106,7 +106,7 @@ async def test_streams_are_counted_for_each_tenant_and_send_only_its_syncs(
 
 async def test_a_ticket_is_valid_for_one_tenant_only(tmp_path: Path) -> None:
     async with serve(tmp_path, **TINY) as service:
-        one, two = await connected(service)
+        one, two = await connect_user(service)
         done = (await one.whole_sync())["syncId"]
         other = (await two.whole_sync())["syncId"]
         problem(await two.post("/api/sse/ticket", {"syncId": done}), 404, "not_found")
@@ -121,7 +121,7 @@ async def test_a_ticket_is_valid_for_one_tenant_only(tmp_path: Path) -> None:
 async def test_a_schedule_starts_syncs_of_its_own_tenant_only(tmp_path: Path) -> None:
     clock = FastClock(now=datetime(2026, 3, 1, 0, 30, tzinfo=UTC))
     async with serve(tmp_path, clock, **TINY) as service:
-        one, two = twins(service)
+        one, two = same_sub_users(service)
         connection = await one.connect()
         await two.connect()
         schedule = {"cron": "0 1 * * *", "timezone": "UTC"}

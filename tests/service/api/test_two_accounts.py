@@ -12,10 +12,10 @@ from service.store.syncs import save
 from tests.service.api.answers import replace_token
 from tests.service.api.calls import (
     Call,
-    Things,
-    ask,
-    by_secret,
+    Resources,
     calls,
+    make_call,
+    serve_with_secret,
 )
 from tests.service.api.test_recoveries import claim
 from tests.serving import Json, Serving, User, read
@@ -23,7 +23,7 @@ from tests.serving import Json, Serving, User, read
 pytestmark = pytest.mark.anyio
 
 
-async def account_of(service: Serving, user: User, shop: str) -> Things:
+async def account_of(service: Serving, user: User, shop: str) -> Resources:
     """A connection to one shop, with a sync, its records and a claim. The records and the claims of
     all shops have the same ids."""
     connection = (await user.connect(refreshToken=f"token@{shop}"))["id"]
@@ -45,32 +45,32 @@ async def account_of(service: Serving, user: User, shop: str) -> Things:
     }
 
 
-def of_one_account(things: Things) -> Iterator[tuple[Call, Json]]:
-    """The GET calls about one of several accounts: by its ids, or by a filter."""
-    for call in calls(things):
+def of_one_account(resources: Resources) -> Iterator[tuple[Call, Json]]:
+    """The GET calls that show one of several accounts, selected by its ids or by a filter."""
+    for call in calls(resources):
         if call.method == "GET" and "_id}" in call.route:
             yield call, {}
         elif call.method == "GET" and call.route in FILTERED:
-            yield call, {"params": {"connectionId": things["connection_id"]}}
+            yield call, {"params": {"connectionId": resources["connection_id"]}}
 
 
 FILTERED = ("/api/sync/history", "/api/data/{dataset}", "/api/recoveries")
 
 
-async def shown(user: User, things: Things) -> dict[str, str]:
+async def get_shown(user: User, resources: Resources) -> dict[str, str]:
     responses = {}
-    for call, options in of_one_account(things):
-        answer = await ask(user.http, call, **options)
+    for call, options in of_one_account(resources):
+        answer = await make_call(user.http, call, **options)
         assert answer.status_code in (200, 204), (str(call), answer.text)
         responses[call.path] = re.sub(r"retry: \d+", "", answer.text)
     return responses
 
 
 async def test_two_accounts_of_a_user_are_shown_separately(tmp_path: Path) -> None:
-    async with by_secret(tmp_path) as (service, ann):
+    async with serve_with_secret(tmp_path) as (service, ann):
         shops = [await account_of(service, ann, shop) for shop in ("shop-a", "shop-b")]
         for own, other in (shops, shops[::-1]):
-            responses = await shown(ann, own)
+            responses = await get_shown(ann, own)
             assert len(responses) > 8
             for path, text in responses.items():
                 for name in ("sync_id", "connection_id", "claim_id"):
@@ -88,24 +88,24 @@ async def test_two_accounts_of_a_user_are_shown_separately(tmp_path: Path) -> No
 async def test_changes_of_one_account_of_a_user_leave_the_other_unchanged(
     tmp_path: Path,
 ) -> None:
-    async with by_secret(tmp_path) as (service, ann):
+    async with serve_with_secret(tmp_path) as (service, ann):
         own = await account_of(service, ann, "shop-a")
         other = await account_of(service, ann, "shop-b")
-        before, path = await shown(ann, own), f"/api/connections/{other['connection_id']}"
+        before, path = await get_shown(ann, own), f"/api/connections/{other['connection_id']}"
         await ann.whole_sync(connectionId=other["connection_id"], overwrite=True)
         for token, status in (("new@shop-a", 409), ("new@shop-b", 200)):
             answer = await ann.post(f"{path}/reconnect", {"refreshToken": token})
             assert answer.status_code == status
-            assert await shown(ann, own) == before
+            assert await get_shown(ann, own) == before
         await ann.http.put(f"{path}/schedule", json={"cron": "0 2 * * *", "timezone": "UTC"})
         await replace_token(service, other["connection_id"])
         paused = await ann.start(connectionId=other["connection_id"])
         await ann.until(paused, "paused")
         await ann.post(f"/api/sync/cancel/{paused}")
-        assert await shown(ann, own) == before
+        assert await get_shown(ann, own) == before
         erased = await ann.http.delete(path, params={"data": "erase"})
         assert erased.status_code == 204
-        assert await shown(ann, own) == before
+        assert await get_shown(ann, own) == before
         assert (await ann.whole_sync(connectionId=own["connection_id"]))["status"] == "complete"
         assert {record["connectionId"] for record in await ann.records("orders")} == {
             own["connection_id"]

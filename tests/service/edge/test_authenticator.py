@@ -1,4 +1,4 @@
-"""Identifying the caller: tokens, the session cookie and demo mode."""
+"""Identification of callers by tokens, the session cookie and demo mode."""
 
 import base64
 import hashlib
@@ -36,8 +36,8 @@ def part(value: Any) -> str:
     return base64.urlsafe_b64encode(text).decode().rstrip("=")
 
 
-def made(claims: Any = GOOD, header: Any = HEADER, secret: str | bytes = SECRET) -> str:
-    """A token with a valid signature, whatever its content."""
+def make_token(claims: Any = GOOD, header: Any = HEADER, secret: str | bytes = SECRET) -> str:
+    """A token with a valid signature and any content."""
     signed = f"{part(header)}.{part(claims)}"
     key = secret.encode() if isinstance(secret, str) else secret
     digest = hmac.new(key, signed.encode(), hashlib.sha256).digest()
@@ -45,53 +45,55 @@ def made(claims: Any = GOOD, header: Any = HEADER, secret: str | bytes = SECRET)
 
 
 INVALID = {
-    "expired": made({**GOOD, "exp": time.time() - 61}),
-    "issued in the future": made({**GOOD, "iat": YEAR_2100 - 1}),
-    "not yet valid": made({**GOOD, "nbf": YEAR_2100 - 1}),
-    "signed with another secret": made(secret="another secret, but also long enough"),
-    "claims exchanged": made()[: made().index(".") + 1]
+    "expired": make_token({**GOOD, "exp": time.time() - 61}),
+    "issued in the future": make_token({**GOOD, "iat": YEAR_2100 - 1}),
+    "not yet valid": make_token({**GOOD, "nbf": YEAR_2100 - 1}),
+    "signed with another secret": make_token(secret="another secret, but also long enough"),
+    "claims exchanged": make_token()[: make_token().index(".") + 1]
     + part({"sub": "eve", "exp": YEAR_2100})
-    + made()[made().rindex(".") :],
+    + make_token()[make_token().rindex(".") :],
     "alg none, unsigned": f"{part({'alg': 'none'})}.{part(GOOD)}.",
-    "alg none, signed": made(header={"alg": "none"}),
-    "alg None": made(header={"alg": "None"}),
-    "alg HS512": made(header={"alg": "HS512"}),
-    "alg RS256": made(header={"alg": "RS256"}),
-    "alg of another type": made(header={"alg": 1}),
-    "no alg": made(header={}),
-    "an unknown critical header": made(header={**HEADER, "crit": ["x"], "x": 1}),
-    "no sub": made({"exp": YEAR_2100}),
-    "no exp": made({"sub": "ann"}),
-    "an empty sub": made({**GOOD, "sub": ""}),
-    "sub a number": made({**GOOD, "sub": 1}),
-    "sub null": made({**GOOD, "sub": None}),
-    "sub too long": made({**GOOD, "sub": "a" * 201}),
-    "sub half a character": made(b'{"sub":"\\ud800","exp":%d}' % YEAR_2100),
-    "tenant half a character": made(b'{"sub":"a","tenant":"\\udfff","exp":%d}' % YEAR_2100),
-    "tenant a number": made({**GOOD, "tenant": 1}),
-    "tenant too long": made({**GOOD, "tenant": "a" * 201}),
-    "plan a list": made({**GOOD, "plan": ["gold"]}),
-    "plan too long": made({**GOOD, "plan": "a" * 201}),
-    "exp text": made({**GOOD, "exp": str(YEAR_2100)}),
-    "exp true": made({**GOOD, "exp": True}),
-    "exp null": made({**GOOD, "exp": None}),
-    "exp no number": made(b'{"sub":"ann","exp":NaN}'),
-    "exp huge": made(b'{"sub":"ann","exp":1%s}' % (b"0" * 400)),
-    "exp absurd": made(b'{"sub":"ann","exp":1%s}' % (b"0" * 5000)),
-    "nbf text": made({**GOOD, "nbf": "now"}),
-    "claims a list": made([1]),
-    "claims null": made(None),
-    "claims no JSON": made(b"{"),
-    "claims not UTF-8": made(b'{"sub":"\xff"}'),
-    "claims nested": made(b"[" * 2500 + b"]" * 2500),
+    "alg none, signed": make_token(header={"alg": "none"}),
+    "alg None": make_token(header={"alg": "None"}),
+    "alg HS512": make_token(header={"alg": "HS512"}),
+    "alg RS256": make_token(header={"alg": "RS256"}),
+    "alg of another type": make_token(header={"alg": 1}),
+    "no alg": make_token(header={}),
+    "an unknown critical header": make_token(header={**HEADER, "crit": ["x"], "x": 1}),
+    "no sub": make_token({"exp": YEAR_2100}),
+    "no exp": make_token({"sub": "ann"}),
+    "an empty sub": make_token({**GOOD, "sub": ""}),
+    "sub a number": make_token({**GOOD, "sub": 1}),
+    "sub null": make_token({**GOOD, "sub": None}),
+    "sub too long": make_token({**GOOD, "sub": "a" * 201}),
+    "sub with an unpaired surrogate": make_token(b'{"sub":"\\ud800","exp":%d}' % YEAR_2100),
+    "tenant with an unpaired surrogate": make_token(
+        b'{"sub":"a","tenant":"\\udfff","exp":%d}' % YEAR_2100
+    ),
+    "tenant a number": make_token({**GOOD, "tenant": 1}),
+    "tenant too long": make_token({**GOOD, "tenant": "a" * 201}),
+    "plan a list": make_token({**GOOD, "plan": ["gold"]}),
+    "plan too long": make_token({**GOOD, "plan": "a" * 201}),
+    "exp text": make_token({**GOOD, "exp": str(YEAR_2100)}),
+    "exp true": make_token({**GOOD, "exp": True}),
+    "exp null": make_token({**GOOD, "exp": None}),
+    "exp NaN": make_token(b'{"sub":"ann","exp":NaN}'),
+    "exp of 401 digits": make_token(b'{"sub":"ann","exp":1%s}' % (b"0" * 400)),
+    "exp of 5,001 digits": make_token(b'{"sub":"ann","exp":1%s}' % (b"0" * 5000)),
+    "nbf text": make_token({**GOOD, "nbf": "now"}),
+    "claims a list": make_token([1]),
+    "claims null": make_token(None),
+    "claims not JSON": make_token(b"{"),
+    "claims not UTF-8": make_token(b'{"sub":"\xff"}'),
+    "claims nested": make_token(b"[" * 2500 + b"]" * 2500),
     "header nested": f"{part(b'[' * 6000)}.{part(GOOD)}.x",
-    "header a list": made(header=[]),
-    "header no JSON": made(header=b"{"),
+    "header a list": make_token(header=[]),
+    "header not JSON": make_token(header=b"{"),
     "one part": "abc",
     "two parts": "abc.def",
     "five parts": ".".join(["eyJhbGciOiJkaXIiLCJlbmMiOiJBMTI4R0NNIn0", "", "a", "b", "c"]),
     "dots": "...",
-    "too long": made({**GOOD, "name": "a" * 9000}),
+    "too long": make_token({**GOOD, "name": "a" * 9000}),
 }
 
 
@@ -111,8 +113,16 @@ async def test_an_invalid_token_gets_401(service: Serving, way: str) -> None:
 
 async def test_a_header_without_a_bearer_token_gets_401(service: Serving) -> None:
     async with service.anonymous(headers={"Cookie": f"session={token()}"}) as client:
-        # Even with a valid cookie: an invalid header is not ignored.
-        for header in ("", "Bearer", "Basic YTpi", "Token x", made(), "Bearer\ta", "Bearer,x"):
+        # An invalid header is not ignored, even with a valid cookie.
+        for header in (
+            "",
+            "Bearer",
+            "Basic YTpi",
+            "Token x",
+            make_token(),
+            "Bearer\ta",
+            "Bearer,x",
+        ):
             answer = await client.get("/api/connections", headers={"Authorization": header})
             problem(answer, 401, "unauthenticated")
             assert answer.headers["www-authenticate"].startswith("Bearer")
@@ -138,7 +148,7 @@ async def test_the_scheme_of_a_valid_token_is_case_insensitive(service: Serving)
 
 async def test_a_token_that_was_accepted_is_refused_after_it_expires(tmp_path: Path) -> None:
     clock = AdvancingClock()
-    headers = {"Authorization": f"Bearer {made({**GOOD, 'exp': time.time() + 60})}"}
+    headers = {"Authorization": f"Bearer {make_token({**GOOD, 'exp': time.time() + 60})}"}
     async with serve(tmp_path, clock) as service, service.anonymous(headers=headers) as client:
         for seconds, status in ((0, 200), (60, 200), (LEEWAY, 401)):
             clock.advance(seconds)
@@ -157,7 +167,7 @@ async def test_the_tenant_is_the_user_unless_the_token_names_one(service: Servin
 async def test_the_cache_of_verified_tokens_is_bounded(tmp_path: Path) -> None:
     tokens = Tokens(settings(tmp_path), SystemClock())
     for number in range(CACHE_SIZE + 5):
-        assert (await tokens.read(made({**GOOD, "n": number}))).sub == "ann"
+        assert (await tokens.read(make_token({**GOOD, "n": number}))).sub == "ann"
     assert len(tokens._verified) == CACHE_SIZE
 
 
@@ -200,7 +210,7 @@ async def test_a_session_starts_with_a_bearer_token_only(service: Serving) -> No
         assert "set-cookie" not in answer.headers
 
 
-async def test_the_cookie_can_read_like_the_token(service: Serving) -> None:
+async def test_the_cookie_allows_the_same_reads_as_the_token(service: Serving) -> None:
     await service.user().connect()
     async with service.anonymous(headers={"Cookie": f"x=1; session={token()}"}) as client:
         answer = await client.get("/api/connections")
@@ -235,7 +245,7 @@ async def test_the_cookie_changes_nothing_without_the_services_own_origin(servic
     assert await visible_state(ann) == before
 
 
-async def test_the_cookie_with_the_services_own_origin_may_change_things(service: Serving) -> None:
+async def test_the_cookie_allows_changes_from_the_services_own_origin(service: Serving) -> None:
     ann = service.user()
     await ann.connect()
     headers = {"Cookie": f"session={token()}", "Origin": service.url}
@@ -255,7 +265,7 @@ ORIGINS = [
     ("http://sync.example", "sync.example", False, True),
     ("https://sync.example", "sync.example", True, True),
     ("https://sync.example", "sync.example", False, True),  # an untrusted proxy ends TLS
-    ("http://sync.example", "sync.example", True, False),  # an attacker on the network can make it
+    ("http://sync.example", "sync.example", True, False),  # an attacker on the network can forge it
     ("https://sync.example", "sync.example:443", True, True),
     ("https://sync.example:443", "sync.example", True, True),
     ("http://sync.example", "sync.example:80", False, True),
@@ -336,7 +346,7 @@ async def test_a_cookie_without_a_host_changes_nothing(service: Serving) -> None
 async def test_a_cross_site_read_with_the_cookie_succeeds_but_is_not_shared(
     service: Serving,
 ) -> None:
-    """With SameSite=Lax a link from another site sends the cookie, but its page cannot read."""
+    """With SameSite=Lax, a link of another site sends the cookie, but the site cannot read data."""
     headers = {"Cookie": f"session={token()}", "Sec-Fetch-Site": "cross-site"}
     async with service.anonymous(headers=headers) as client:
         answer = await client.get("/api/connections", headers={"Origin": "https://evil.example"})

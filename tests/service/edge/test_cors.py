@@ -1,4 +1,4 @@
-"""CORS: which origins may call the API, with what, and which responses they can read."""
+"""CORS: which origins may call the API, how, and which responses they can read."""
 
 from pathlib import Path
 from typing import Any
@@ -42,7 +42,7 @@ def cors_headers(answer: httpx.Response) -> dict[str, list[str]]:
 
 
 def assert_readable(answer: httpx.Response, origin: str = APP) -> None:
-    """A page of the origin can read the response."""
+    """Check that a page of the origin can read the response."""
     assert cors_headers(answer) == {
         ALLOW_ORIGIN: [origin],
         "access-control-expose-headers": ["ETag, Location, Retry-After"],
@@ -69,7 +69,7 @@ async def test_a_preflight_allows_every_method_and_header_of_the_api(tmp_path: P
                 assert answer.headers["x-content-type-options"] == "nosniff"
 
 
-async def test_a_page_can_read_every_response_including_refusals_and_faults(tmp_path: Path) -> None:
+async def test_a_page_can_read_every_response_including_errors(tmp_path: Path) -> None:
     async with serve(tmp_path, **SHARED) as service:
         ann, headers = service.user(), {"Origin": APP}
         connection = await ann.connect()
@@ -113,7 +113,7 @@ async def test_other_origins_cannot_read_a_response(tmp_path: Path) -> None:
             answer = await ann.get("/api/connections", headers={"Origin": origin})
             assert answer.status_code == 200, origin
             assert ALLOW_ORIGIN not in answer.headers, origin
-            assert answer.headers["vary"] == "Origin", "a cache must not give it to other origins"
+            assert answer.headers["vary"] == "Origin", "a cache must not share the response"
             answer = await ann.http.options("/api/connections", headers=preflight(origin))
             assert answer.status_code == 400, origin
             assert ALLOW_ORIGIN not in answer.headers, origin
@@ -122,7 +122,7 @@ async def test_other_origins_cannot_read_a_response(tmp_path: Path) -> None:
         assert answer.headers["vary"] == "Origin"
 
 
-async def test_only_the_api_is_shared(tmp_path: Path) -> None:
+async def test_only_the_api_is_shared_with_other_origins(tmp_path: Path) -> None:
     async with serve(tmp_path, **SHARED) as service, service.anonymous() as client:
         for path in ("/", "/web/app.js", "/healthz", "/nowhere", "/api"):
             answer = await client.get(path, headers={"Origin": APP})
@@ -130,7 +130,7 @@ async def test_only_the_api_is_shared(tmp_path: Path) -> None:
             assert cors_headers(await client.options(path, headers=preflight(APP))) == {}
 
 
-async def test_nothing_is_shared_without_the_setting(service: Serving) -> None:
+async def test_nothing_is_shared_with_other_origins_by_default(service: Serving) -> None:
     ann = service.user()
     answer = await ann.get("/api/connections", headers={"Origin": APP})
     assert (cors_headers(answer), answer.headers.get("vary")) == ({}, None)

@@ -1,4 +1,4 @@
-"""Security headers of every response: pages, API, streams, refusals and faults."""
+"""Security headers of every response: pages, API, streams and errors."""
 
 import re
 import sqlite3
@@ -25,7 +25,7 @@ EXPECTED = {
 
 
 def assert_secured(answer: httpx.Response, cache: str | None) -> None:
-    """The response has each security header once, and over plain HTTP no HSTS."""
+    """Check that the response has each security header once, and no HSTS over plain HTTP."""
     for name, expected in EXPECTED.items():
         (value,) = answer.headers.get_list(name)
         if isinstance(expected, re.Pattern):
@@ -127,7 +127,7 @@ def break_database(folder: Path) -> None:
     database.close()
 
 
-async def test_a_fault_is_secured_and_closes_the_connection(
+async def test_an_internal_error_is_secured_and_closes_the_connection(
     service: Serving, tmp_path: Path
 ) -> None:
     break_database(tmp_path)
@@ -138,7 +138,7 @@ async def test_a_fault_is_secured_and_closes_the_connection(
         assert answer.headers["connection"] == "close", "the server closes without announcing it"
 
 
-async def test_refusals_of_demo_mode_are_secured(tmp_path: Path) -> None:
+async def test_error_responses_of_demo_mode_are_secured(tmp_path: Path) -> None:
     async with serve(tmp_path, AUTH_MODE="demo") as service, service.anonymous() as client:
         for path, cache in (("/", None), ("/api/connections", "no-store")):
             answer = await client.get(path, headers={"Host": "evil.example"})

@@ -1,4 +1,4 @@
-"""Tokens signed by an issuer: which are valid, and where its public keys come from."""
+"""Tokens signed by an issuer: which are valid, and the sources of its public keys."""
 
 import socket
 import threading
@@ -18,7 +18,7 @@ from service.errors import StartupError
 from tests.service.advancing import AdvancingClock
 from tests.service.api.answers import problem
 from tests.service.api.issuer import ec, issuer, jwks, public, rsa, signed
-from tests.service.edge.test_authenticator import made
+from tests.service.edge.test_authenticator import make_token
 from tests.serving import SECRET, Json, Serving, serve, token
 
 pytestmark = pytest.mark.anyio
@@ -27,19 +27,19 @@ PATH = "/api/connections"
 ONLY_JWKS: dict[str, Any] = {"AUTH_SECRET": ""}
 
 
-def file(folder: Path, content: bytes | None = None) -> str:
+def write_jwks(folder: Path, content: bytes | None = None) -> str:
     path = folder / "jwks.json"
     path.write_bytes(jwks(rsa(), ec()) if content is None else content)
     return str(path)
 
 
-async def ask(service: Serving, bearer: str) -> httpx.Response:
+async def request_with(service: Serving, bearer: str) -> httpx.Response:
     async with service.anonymous(headers={"Authorization": f"Bearer {bearer}"}) as client:
         return await client.get(PATH)
 
 
 async def accepted(service: Serving, bearer: str) -> bool:
-    answer = await ask(service, bearer)
+    answer = await request_with(service, bearer)
     if answer.status_code != 200:
         problem(answer, 401, "unauthenticated")
         assert answer.headers["www-authenticate"] == 'Bearer error="invalid_token"'
@@ -50,7 +50,7 @@ async def accepted(service: Serving, bearer: str) -> bool:
 
 
 async def test_tokens_signed_with_a_key_of_the_file_are_valid(tmp_path: Path) -> None:
-    async with serve(tmp_path, AUTH_JWKS=file(tmp_path), **ONLY_JWKS) as service:
+    async with serve(tmp_path, AUTH_JWKS=write_jwks(tmp_path), **ONLY_JWKS) as service:
         for key in (rsa(), ec()):
             assert await accepted(service, signed(key))
             assert await accepted(service, signed(key, header={"kid": None}))  # the only such key
@@ -62,10 +62,10 @@ async def test_tokens_signed_with_a_key_of_the_file_are_valid(tmp_path: Path) ->
 
 
 async def test_the_algorithm_selects_the_kind_of_key(tmp_path: Path) -> None:
-    async with serve(tmp_path, AUTH_JWKS=file(tmp_path)) as service:
+    async with serve(tmp_path, AUTH_JWKS=write_jwks(tmp_path)) as service:
         for bearer in (token(), signed(rsa()), signed(ec())):
             assert await accepted(service, bearer)
-    async with serve(tmp_path, AUTH_JWKS=file(tmp_path), **ONLY_JWKS) as service:
+    async with serve(tmp_path, AUTH_JWKS=write_jwks(tmp_path), **ONLY_JWKS) as service:
         assert not await accepted(service, token())
         assert await accepted(service, signed(rsa()))
     async with serve(tmp_path) as service:
@@ -73,22 +73,22 @@ async def test_the_algorithm_selects_the_kind_of_key(tmp_path: Path) -> None:
         assert not await accepted(service, signed(rsa()))
 
 
-def confused() -> dict[str, str]:
+def wrongly_signed() -> dict[str, str]:
     """Tokens with a valid signature, but with a public value as the secret or with another key."""
     jwk = public(rsa(), ec())[0]
     pem, der = rsa().as_pem(private=False), rsa().as_der(private=False)
     hs256 = {"alg": "HS256", "typ": "JWT", "kid": "rsa-1"}
     with_jwk = {"jwk": public(rsa("eve"))[0]}
     return {
-        "HS256 with the public PEM": made(header=hs256, secret=pem),
-        "HS256 with the public PEM, no final newline": made(header=hs256, secret=pem.strip()),
-        "HS256 with the public DER": made(header=hs256, secret=der),
-        "HS256 with the public JWK": made(header=hs256, secret=msgspec.json.encode(jwk)),
-        "HS256 with the modulus": made(header=hs256, secret=jwk["n"]),
-        "HS256 with an empty secret": made(header=hs256, secret=b""),
-        "HS256 with the symmetric key of the set": made(header=hs256, secret=b"k" * 32),
-        "none": made(header={"alg": "none", "kid": "rsa-1"}),
-        "none, unsigned": made(header={"alg": "none"}).rpartition(".")[0] + ".",
+        "HS256 with the public PEM": make_token(header=hs256, secret=pem),
+        "HS256 with the public PEM, no final newline": make_token(header=hs256, secret=pem.strip()),
+        "HS256 with the public DER": make_token(header=hs256, secret=der),
+        "HS256 with the public JWK": make_token(header=hs256, secret=msgspec.json.encode(jwk)),
+        "HS256 with the modulus": make_token(header=hs256, secret=jwk["n"]),
+        "HS256 with an empty secret": make_token(header=hs256, secret=b""),
+        "HS256 with the symmetric key of the set": make_token(header=hs256, secret=b"k" * 32),
+        "none": make_token(header={"alg": "none", "kid": "rsa-1"}),
+        "none, unsigned": make_token(header={"alg": "none"}).rpartition(".")[0] + ".",
         "RS256, another key with the same ID": signed(RSAKey.generate_key(2048, {"kid": "rsa-1"})),
         "ES256, another key with the same ID": signed(ECKey.generate_key("P-256", {"kid": "ec-1"})),
         "signed with a key in its own header": signed(
@@ -103,13 +103,13 @@ def confused() -> dict[str, str]:
         "a key for encryption": signed(rsa("enc")),
         "a key for wrapping": signed(rsa("wrap")),
         "a key with invalid operations": signed(rsa("what")),
-        "a key of another curve": made(header={"alg": "ES256", "kid": "p384"}),
-        "PS256": made(header={"alg": "PS256", "kid": "rsa-1"}),
-        "ES384": made(header={"alg": "ES384", "kid": "p384"}),
-        "a kid of another type": made(header={"alg": "RS256", "kid": 1}),
-        "a kid of null": made(header={"alg": "RS256", "kid": None}),
+        "a key of another curve": make_token(header={"alg": "ES256", "kid": "p384"}),
+        "PS256": make_token(header={"alg": "PS256", "kid": "rsa-1"}),
+        "ES384": make_token(header={"alg": "ES384", "kid": "p384"}),
+        "a kid of another type": make_token(header={"alg": "RS256", "kid": 1}),
+        "a kid of null": make_token(header={"alg": "RS256", "kid": None}),
         "an empty kid": signed(rsa(), header={"kid": ""}),
-        "an unencoded payload": made(header={"alg": "RS256", "b64": False, "crit": ["b64"]}),
+        "an unencoded payload": make_token(header={"alg": "RS256", "b64": False, "crit": ["b64"]}),
     }
 
 
@@ -131,16 +131,16 @@ async def test_tokens_signed_with_a_wrong_key_are_refused(tmp_path: Path) -> Non
         {"kty": "AKP", "kid": "rsa-1"},
         {"kid": "rsa-1"},
     ]
-    path = file(tmp_path, msgspec.json.encode({"keys": published[::-1]}))
+    path = write_jwks(tmp_path, msgspec.json.encode({"keys": published[::-1]}))
     for secret in (SECRET, ""):
         async with serve(tmp_path, AUTH_JWKS=path, AUTH_SECRET=secret) as service:
-            for name, bad in confused().items():
+            for name, bad in wrongly_signed().items():
                 assert not await accepted(service, bad), name
             assert await accepted(service, signed(rsa())), "a valid key was ignored"
 
 
 async def test_a_token_without_a_kid_needs_a_single_key(tmp_path: Path) -> None:
-    path = file(tmp_path, jwks(rsa(), rsa("rsa-2"), ec()))
+    path = write_jwks(tmp_path, jwks(rsa(), rsa("rsa-2"), ec()))
     async with serve(tmp_path, AUTH_JWKS=path) as service:
         assert not await accepted(service, signed(rsa(), header={"kid": None}))
         assert await accepted(service, signed(ec(), header={"kid": None}))
@@ -161,13 +161,13 @@ async def test_issuer_and_audience_are_checked_if_set(tmp_path: Path) -> None:
         {**matching, "aud": None},
     ]
     both: Any = {"AUTH_ISSUER": "https://issuer", "AUTH_AUDIENCE": "sync"}
-    async with serve(tmp_path, AUTH_JWKS=file(tmp_path), **both) as service:
+    async with serve(tmp_path, AUTH_JWKS=write_jwks(tmp_path), **both) as service:
         for sign in (token, lambda **claims: signed(rsa(), **claims)):
             assert await accepted(service, sign(**matching))
             assert await accepted(service, sign(**{**matching, "aud": ["other", "sync"]}))
             for claims in mismatched:
                 assert not await accepted(service, sign(**claims)), claims
-    async with serve(tmp_path, AUTH_JWKS=file(tmp_path)) as service:
+    async with serve(tmp_path, AUTH_JWKS=write_jwks(tmp_path)) as service:
         for claims in (*mismatched, {"iss": 1, "aud": 2}):
             assert await accepted(service, signed(rsa(), **claims)), claims
 
@@ -180,7 +180,7 @@ async def test_concurrent_requests_for_a_new_key_share_one_download(tmp_path: Pa
     with issuer() as idp:
         async with serve(tmp_path, clock, AUTH_JWKS=idp.url, **ONLY_JWKS) as service:
             assert await accepted(service, signed(rsa()))
-            assert idp.asked == 1
+            assert idp.requests == 1
             await advance(clock, keys.MIN_INTERVAL)
             idp.publish(rsa("rsa-2"), ec())
             idp.before = lambda: time.sleep(0.1)
@@ -193,11 +193,11 @@ async def test_concurrent_requests_for_a_new_key_share_one_download(tmp_path: Pa
                 for number in range(20):
                     group.start_soon(use_new_key, number)
             assert results == [True] * 20
-            assert idp.asked == 2
+            assert idp.requests == 2
 
 
 async def advance(clock: AdvancingClock, seconds: float) -> None:
-    """Advance the clock and let the tasks that it wakes run."""
+    """Advance the clock and let the tasks that wake up run."""
     clock.advance(seconds)
     await anyio.sleep(0.02)
 
@@ -206,10 +206,12 @@ async def test_unknown_keys_do_not_cause_repeated_downloads(tmp_path: Path) -> N
     with issuer() as idp:
         async with serve(tmp_path, AUTH_JWKS=idp.url) as service:
             for number in range(30):
-                bad = made(header={"alg": ("RS256", "ES256")[number % 2], "kid": f"k{number}"})
+                bad = make_token(
+                    header={"alg": ("RS256", "ES256")[number % 2], "kid": f"k{number}"}
+                )
                 assert not await accepted(service, bad)
             assert await accepted(service, signed(rsa()))
-            assert idp.asked == 1
+            assert idp.requests == 1
 
 
 async def test_a_token_without_an_unknown_key_causes_no_download(tmp_path: Path) -> None:
@@ -221,8 +223,8 @@ async def test_a_token_without_an_unknown_key_causes_no_download(tmp_path: Path)
             for bad in (
                 "x",
                 "a.b.c",
-                made(secret="another"),
-                made(header={"alg": "none"}),
+                make_token(secret="another"),
+                make_token(header={"alg": "none"}),
                 "x" * 9000,
             ):
                 assert not await accepted(service, bad)
@@ -230,12 +232,12 @@ async def test_a_token_without_an_unknown_key_causes_no_download(tmp_path: Path)
                 problem(await client.get(PATH), 401, "unauthenticated")
                 basic = {"Authorization": "Basic YTpi"}
                 problem(await client.get(PATH, headers=basic), 401, "unauthenticated")
-            assert idp.asked == 1
+            assert idp.requests == 1
 
 
-async def until_known(service: Serving, clock: AdvancingClock, key: RSAKey | ECKey) -> None:
+async def until_accepted(service: Serving, clock: AdvancingClock, key: RSAKey | ECKey) -> None:
     with anyio.fail_after(5):
-        while (await ask(service, signed(key))).status_code != 200:
+        while (await request_with(service, signed(key))).status_code != 200:
             await advance(clock, keys.MIN_INTERVAL)
 
 
@@ -245,13 +247,13 @@ async def test_a_withdrawn_key_is_no_longer_valid_even_for_cached_tokens(
 ) -> None:
     clock = AdvancingClock()
     with issuer() as idp:
-        where = idp.url if way == "url" else file(tmp_path)
+        where = idp.url if way == "url" else write_jwks(tmp_path)
         async with serve(tmp_path, clock, AUTH_JWKS=where) as service:
             assert await accepted(service, signed(rsa()))
             if way == "url":
                 idp.publish(ec())
             else:
-                file(tmp_path, jwks(ec()))
+                write_jwks(tmp_path, jwks(ec()))
             with anyio.fail_after(5):
                 while await accepted(service, signed(rsa())):
                     await advance(clock, keys.REFRESH_INTERVAL)
@@ -260,11 +262,11 @@ async def test_a_withdrawn_key_is_no_longer_valid_even_for_cached_tokens(
 
 async def test_a_clock_that_is_set_back_makes_no_withdrawn_key_valid(tmp_path: Path) -> None:
     clock = AdvancingClock()
-    path = file(tmp_path)
+    path = write_jwks(tmp_path)
     async with serve(tmp_path, clock, AUTH_JWKS=path) as service:
         await advance(clock, keys.REFRESH_INTERVAL)
         assert await accepted(service, signed(rsa()))
-        file(tmp_path, jwks(ec()))
+        write_jwks(tmp_path, jwks(ec()))
         await advance(clock, keys.MIN_INTERVAL)
         with anyio.fail_after(5):  # an unknown key causes a refresh
             while await accepted(service, signed(rsa(), number=time.monotonic())):
@@ -299,12 +301,12 @@ async def test_while_the_url_fails_tokens_get_503_instead_of_401(tmp_path: Path,
             setattr(idp, name, value)
         with capture_logs() as logs:
             async with serve(tmp_path, clock, AUTH_JWKS=idp.url) as service:
-                answer = await ask(service, signed(rsa()))
+                answer = await request_with(service, signed(rsa()))
                 problem(answer, 503, "auth_unavailable")
                 assert int(answer.headers["retry-after"]) >= 0
                 assert await accepted(service, token()), "this token needs no key of the issuer"
                 idp.status, idp.headers, idp.body = working
-                await until_known(service, clock, rsa())
+                await until_accepted(service, clock, rsa())
     changes = [(line["log_level"], line["keys"]) for line in logs if line["event"] == "auth_keys"]
     assert changes == [("warning", 0), ("info", 2)], "one line per change"
 
@@ -316,11 +318,11 @@ async def test_a_service_starts_while_its_issuer_is_unavailable(tmp_path: Path) 
         port = probe.getsockname()[1]
     where = f"http://127.0.0.1:{port}/jwks.json"
     async with serve(tmp_path, clock, AUTH_JWKS=where, **ONLY_JWKS) as service:
-        body = problem(await ask(service, signed(ec())), 503, "auth_unavailable")
+        body = problem(await request_with(service, signed(ec())), 503, "auth_unavailable")
         assert "issuer" in body["detail"]
         assert not await accepted(service, "no token at all")
         with issuer(port):
-            await until_known(service, clock, ec())
+            await until_accepted(service, clock, ec())
 
 
 async def test_previous_keys_remain_valid_while_the_url_fails(tmp_path: Path) -> None:
@@ -329,12 +331,12 @@ async def test_previous_keys_remain_valid_while_the_url_fails(tmp_path: Path) ->
         async with serve(tmp_path, clock, AUTH_JWKS=idp.url) as service:
             assert await accepted(service, signed(rsa()))
             idp.status = 503
-            since = idp.asked
+            since = idp.requests
             with anyio.fail_after(5):
-                while idp.asked < since + 3:
+                while idp.requests < since + 3:
                     await advance(clock, keys.REFRESH_INTERVAL)
                     assert await accepted(service, signed(rsa()))
-            problem(await ask(service, signed(rsa("rsa-2"))), 503, "auth_unavailable")
+            problem(await request_with(service, signed(rsa("rsa-2"))), 503, "auth_unavailable")
 
 
 async def test_a_url_that_hangs_delays_only_tokens_that_need_it(
@@ -350,7 +352,7 @@ async def test_a_url_that_hangs_delays_only_tokens_that_need_it(
                     answers: list[httpx.Response] = []
 
                     async def wait_for_keys() -> None:
-                        answers.append(await ask(service, signed(rsa())))
+                        answers.append(await request_with(service, signed(rsa())))
 
                     group.start_soon(wait_for_keys)
                     for _ in range(10):
@@ -382,10 +384,10 @@ MALFORMED = {
 
 
 @pytest.mark.parametrize("what", MALFORMED)
-async def test_a_file_that_is_not_a_jwks_stops_the_start_with_advice(
+async def test_a_file_that_is_not_a_jwks_is_a_startup_error_with_advice(
     tmp_path: Path, what: str
 ) -> None:
-    path = file(tmp_path, MALFORMED[what])
+    path = write_jwks(tmp_path, MALFORMED[what])
     with pytest.raises(StartupError) as caught:
         async with serve(tmp_path, AUTH_JWKS=path):
             pass
@@ -406,7 +408,7 @@ async def test_private_keys_in_the_file_are_not_read(tmp_path: Path) -> None:
     whole = msgspec.json.encode({"keys": [rsa().as_dict(private=True), ec().as_dict(private=True)]})
     parsed = keys.parse(whole)
     assert [key.is_private for key in parsed.values()] == [False, False]
-    async with serve(tmp_path, AUTH_JWKS=file(tmp_path, whole)) as service:
+    async with serve(tmp_path, AUTH_JWKS=write_jwks(tmp_path, whole)) as service:
         assert await accepted(service, signed(rsa()))
 
 
@@ -417,4 +419,4 @@ async def test_demo_mode_downloads_no_keys(tmp_path: Path) -> None:
             service.anonymous() as client,
         ):
             assert (await client.get(PATH)).status_code == 200
-        assert idp.asked == 0
+        assert idp.requests == 0

@@ -1,4 +1,4 @@
-"""Limits of connections: slow clients are cut off, and only those."""
+"""Limits of connections: only slow clients are disconnected."""
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -12,7 +12,7 @@ from anyio.abc import SocketStream
 from service.edge.limits import DEFAULT, LOG_INTERVAL, Limits, ThrottledLog
 from tests.service.api.answers import SLOW, connection_to, problem
 from tests.service.api.streams import Reader, until_streams
-from tests.service.edge.test_protocol import answered, until_stalled
+from tests.service.edge.test_protocol import only_response, until_stalled
 from tests.service.scripted import scripted
 from tests.serving import Serving, serve_within, token
 
@@ -22,7 +22,7 @@ SHORT = Limits(head=0.3, idle=0.3, window=0.3, rate=1000, tick=0.02)
 HEAD = f"Host: x\r\nAuthorization: Bearer {token()}\r\n"
 MANY: dict[str, Any] = {"DEMO_ORDERS": "3000", "DEMO_PAGE": "10", "DEMO_PAUSE": "0.001"}
 LARGE = 400
-"""Records of 10 KB each: more than the buffers between the service and a client hold."""
+"""Number of records of 10 KB, more than the buffers between the service and a client hold."""
 
 
 @pytest.fixture
@@ -32,12 +32,14 @@ async def short(tmp_path: Path) -> AsyncIterator[Serving]:
 
 
 @asynccontextmanager
-async def large(
+async def serve_large_records(
     folder: Path, monkeypatch: pytest.MonkeyPatch, limits: Limits = SHORT
 ) -> AsyncIterator[Serving]:
     """A service with large records."""
     script = scripted(monkeypatch)
-    script.has("orders", *(f"order-{number:05}" for number in range(LARGE)), value="x" * 10_000)
+    script.set_records(
+        "orders", *(f"order-{number:05}" for number in range(LARGE)), value="x" * 10_000
+    )
     async with serve_within(limits, folder) as service:
         await service.user().connect()
         await service.user().whole_sync()
@@ -45,7 +47,7 @@ async def large(
 
 
 async def trickle(service: Serving, start: bytes, piece: bytes = b"") -> bytes:
-    """All bytes that a client which sends in pieces receives until the connection is closed."""
+    """All bytes that a client receives while it sends slowly, until the connection is closed."""
     received = b""
     async with connection_to(service) as stream, anyio.create_task_group() as group:
         if start:
@@ -70,7 +72,7 @@ async def _send_slowly(stream: SocketStream, piece: bytes) -> None:
         pass
 
 
-async def until_none(service: Serving, connections: int = 0) -> None:
+async def until_connections(service: Serving, connections: int = 0) -> None:
     with anyio.fail_after(10):
         while len(service.connections) > connections:
             await anyio.sleep(0.01)
@@ -99,7 +101,7 @@ async def test_a_connection_that_sends_only_empty_lines_is_closed(short: Serving
 async def test_an_incomplete_head_gets_408(short: Serving) -> None:
     for piece in (b"", b"X: a\r\n"):
         answer = await trickle(short, b"GET /healthz HTTP/1.1\r\nHost: x\r\n", piece)
-        problem(answered(answer), 408, "request_timeout")
+        problem(only_response(answer), 408, "request_timeout")
 
 
 async def test_an_incomplete_second_head_gets_408(short: Serving) -> None:
@@ -130,7 +132,7 @@ async def test_a_body_below_the_minimum_rate_gets_408(short: Serving) -> None:
         (unfinished_post("/api/sync/start", chunked), b"1\r\n \r\n"),
     ):
         answer = await trickle(short, start, piece)
-        problem(answered(answer), 408, "request_timeout")
+        problem(only_response(answer), 408, "request_timeout")
     assert (await short.user().get("/api/sync/history")).json()["total"] == 0
 
 
@@ -158,12 +160,12 @@ async def test_a_client_that_waits_for_100_continue_is_not_cut_off(
     async with serve_within(SHORT, tmp_path, **SLOW) as service:
         await service.user().connect()
 
-        async def slowly(*args: Any) -> Any:
+        async def identify_slowly(*args: Any) -> Any:
             await anyio.sleep(1)
             return await authenticate(*args)
 
         authenticate = service.parts.auth.identify
-        monkeypatch.setattr(service.parts.auth, "identify", slowly)
+        monkeypatch.setattr(service.parts.auth, "identify", identify_slowly)
         more = ("Expect: 100-continue", "Content-Length: 2")
         async with connection_to(service) as stream:
             await stream.send(unfinished_post("/api/sync/start", *more))
@@ -186,20 +188,20 @@ async def test_a_stream_without_events_is_not_cut_off(short: Serving) -> None:
         await until_streams(short, 2)
 
 
-# Answers ------------------------------------------------------------------------------------------
+# Responses ----------------------------------------------------------------------------------------
 
 
 async def test_responses_that_are_not_read_are_cut_off(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with large(tmp_path, monkeypatch) as service, AsyncExitStack() as stack:
+    async with serve_large_records(tmp_path, monkeypatch) as service, AsyncExitStack() as stack:
         for _ in range(3):
             path = "/api/data/orders?limit=1000"
             await stack.enter_async_context(Reader(service, path))
             await stack.enter_async_context(Reader(service, path, more="Connection: close\r\n"))
             await stack.enter_async_context(Reader(service, path, times=50))
         await until_paused(service, 9)
-        await until_none(service, connections=1)  # ann's own
+        await until_connections(service, connections=1)  # ann's own
         assert (await service.user().get("/healthz")).status_code == 200
 
 
@@ -227,11 +229,11 @@ async def test_a_slow_reader_above_the_minimum_rate_gets_the_complete_response(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     limits = Limits(window=0.5, rate=10_000, tick=0.02)
-    async with large(tmp_path, monkeypatch, limits) as service:
+    async with serve_large_records(tmp_path, monkeypatch, limits) as service:
         path = "/api/data/orders?limit=1000"
         async with Reader(service, path, more="Connection: close\r\n") as slow:
             with anyio.fail_after(40):
-                while await slow.some():
+                while await slow.read_some():
                     await anyio.sleep(0.001)
         assert all(b"order-%05d" % number in slow.read for number in range(LARGE))
         assert b'"nextCursor":null}' in slow.read[-100:]
@@ -241,19 +243,22 @@ async def test_a_large_response_is_built_only_as_far_as_it_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     patient = Limits(tick=0.02)
-    async with large(tmp_path, monkeypatch, patient) as service, AsyncExitStack() as stack:
+    async with (
+        serve_large_records(tmp_path, monkeypatch, patient) as service,
+        AsyncExitStack() as stack,
+    ):
         for _ in range(10):
             await stack.enter_async_context(Reader(service, "/api/data/orders?limit=1000"))
         await until_paused(service, 10)
         for connection in service.connections:
             unsent = connection.transport.get_write_buffer_size()
-            assert unsent < LARGE * 10_000 / 4, "a response was built that is not being read"
+            assert unsent < LARGE * 10_000 / 4, "a response was built although no client reads it"
 
 
 async def test_a_page_built_in_pieces_is_complete(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with large(tmp_path, monkeypatch) as service:
+    async with serve_large_records(tmp_path, monkeypatch) as service:
         ann = service.user()
         all_ids = [record["id"] for record in await ann.records("orders")]
         assert len(all_ids) == LARGE and all_ids == sorted(set(all_ids))
@@ -273,7 +278,7 @@ async def test_a_page_built_in_pieces_is_complete(
 async def test_a_response_that_is_not_read_does_not_delay_the_shutdown(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Neither does one that the service has written completely."""
+    """Nor does a response that the service has written completely."""
     patient = Limits(head=60, idle=60, window=60)
     async with AsyncExitStack() as stack, serve_within(patient, tmp_path) as service:
         await stack.enter_async_context(Reader(service, "/openapi.json", times=50))
@@ -298,13 +303,13 @@ async def test_a_connection_above_the_limit_gets_a_problem_and_the_others_contin
             while len(service.connections) < 3:
                 await anyio.sleep(0.01)
         for _ in range(3):
-            answer = answered(await trickle(service, b""))
+            answer = only_response(await trickle(service, b""))
             problem(answer, 503, "too_many_connections")
             assert int(answer.headers["retry-after"]) > 0
         for connection in opened:
             await connection.send(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
             assert (await connection.receive()).startswith(b"HTTP/1.1 200 ")
-        await until_none(service)
+        await until_connections(service)
         assert (await service.user().get("/healthz")).status_code == 200
 
 

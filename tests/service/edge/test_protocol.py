@@ -26,7 +26,7 @@ WEBSOCKET = {
 }
 
 
-def answered(answer: bytes) -> httpx.Response:
+def only_response(answer: bytes) -> httpx.Response:
     """The only response before the service closed the connection."""
     head, _, body = answer.partition(b"\r\n\r\n")
     status, *lines = head.decode().split("\r\n")
@@ -56,7 +56,7 @@ async def test_bytes_that_are_not_http_get_a_problem(
     service: Serving, caplog: pytest.LogCaptureFixture
 ) -> None:
     for request in NOT_HTTP:
-        problem(answered(await raw(service, request)), 400, "bad_request")
+        problem(only_response(await raw(service, request)), 400, "bad_request")
     assert not [record for record in caplog.records if record.levelname == "ERROR"]
 
 
@@ -65,7 +65,7 @@ async def test_a_body_that_becomes_invalid_gets_one_response(service: Serving) -
     await ann.connect()
     head = f"POST /api/sync/start HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token()}\r\n"
     head += "Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n"
-    problem(answered(await raw(service, head.encode() + b"ZZ\r\n")), 400, "bad_request")
+    problem(only_response(await raw(service, head.encode() + b"ZZ\r\n")), 400, "bad_request")
     assert (await ann.get("/api/sync/history")).json()["total"] == 0
 
 
@@ -110,8 +110,8 @@ async def test_an_endless_head_is_refused_before_it_fills_the_memory(service: Se
                 except (anyio.EndOfStream, anyio.BrokenResourceError):
                     pass
         assert sent < 100 * MAX_HEAD
-        if answer and b" 405 " not in answer:  # otherwise the reset was quicker, or it was answered
-            problem(answered(answer), 431, "head_too_large")
+        if answer and b" 405 " not in answer:  # otherwise the connection was reset first
+            problem(only_response(answer), 431, "head_too_large")
 
 
 async def test_a_head_that_is_slightly_too_large_gets_431(service: Serving) -> None:
@@ -123,7 +123,7 @@ async def test_a_head_that_is_slightly_too_large_gets_431(service: Serving) -> N
         await stream.send(b"a")
         with anyio.fail_after(5):
             answer = await stream.receive()
-    problem(answered(answer), 431, "head_too_large")
+    problem(only_response(answer), 431, "head_too_large")
 
 
 async def test_large_heads_and_bodies_are_accepted(service: Serving) -> None:
@@ -139,7 +139,7 @@ async def test_large_heads_and_bodies_are_accepted(service: Serving) -> None:
 async def test_an_upgrade_is_ignored_and_not_logged(
     service: Serving, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Otherwise the server would log the handshake with its query, which holds the ticket."""
+    """Otherwise the server would log the handshake with its query, which contains the ticket."""
     ann = service.user()
     for offer in (WEBSOCKET, {"Connection": "Upgrade, HTTP2-Settings", "Upgrade": "h2c"}):
         for path in ("/healthz", "/api/connections"):
@@ -158,10 +158,10 @@ async def test_requests_in_progress_do_not_delay_the_shutdown(
 ) -> None:
     """A missing body, a source that does not respond, and a stream whose client does not read."""
     script = scripted(monkeypatch)
-    script.has("orders", *(f"order-{number}" for number in range(20_000)))
+    script.set_records("orders", *(f"order-{number}" for number in range(20_000)))
     checking = anyio.Event()
 
-    async def never(self: object, connection: Connection, waiting: Waiting) -> Account:
+    async def check_forever(self: object, connection: Connection, waiting: Waiting) -> Account:
         checking.set()
         await anyio.sleep_forever()
         raise AssertionError
@@ -171,7 +171,7 @@ async def test_requests_in_progress_do_not_delay_the_shutdown(
         async with serve(tmp_path) as service:
             ann = service.user()
             await ann.connect()
-            monkeypatch.setattr(ScriptedConnector, "check", never)
+            monkeypatch.setattr(ScriptedConnector, "check", check_forever)
             streams = [await stack.enter_async_context(connection_to(service)) for _ in range(3)]
             body, check, unread = streams
             start = f"POST /api/sync/start HTTP/1.1\r\n{head}Content-Length: 10\r\n\r\n{{"
@@ -185,7 +185,7 @@ async def test_requests_in_progress_do_not_delay_the_shutdown(
             await until_stalled(service)
         with anyio.fail_after(1):
             for connection in (body, check):
-                problem(answered(await rest(connection)), 503, "shutting_down")
+                problem(only_response(await rest(connection)), 503, "shutting_down")
             assert not (await rest(unread)).endswith(b"0\r\n\r\n")
     assert not [record for record in caplog.records if record.levelname == "ERROR"]
 
@@ -193,7 +193,7 @@ async def test_requests_in_progress_do_not_delay_the_shutdown(
 # HTTP/1.0 -----------------------------------------------------------------------------------------
 
 
-def old_request(path: str, method: str = "GET", *more: str) -> bytes:
+def http_1_0_request(path: str, method: str = "GET", *more: str) -> bytes:
     lines = [f"{method} {path} HTTP/1.0", "Host: x", f"Authorization: Bearer {token()}", *more]
     return "\r\n".join([*lines, "", ""]).encode()
 
@@ -214,7 +214,7 @@ async def test_a_stream_over_http_1_0_has_no_chunks_and_ends_with_the_connection
         path = f"/api/sse/sync-progress/{sync_id}"
         for more in ((), ("Connection: keep-alive",)):
             async with connection_to(service) as stream:
-                await stream.send(old_request(path, "GET", *more))
+                await stream.send(http_1_0_request(path, "GET", *more))
                 answer = await stream.receive()
                 while b"event: progress" not in answer:
                     answer += await stream.receive()
@@ -241,7 +241,7 @@ async def test_every_response_over_http_1_0_is_complete_unframed_and_has_one_con
     for path, more in paths:
         for method in ("HEAD", "GET") if path != "/api/sse/syncs" else ("HEAD",):
             lines = [line for line in (more, "Connection: keep-alive") if line]
-            headers, body = headers_of(await raw(service, old_request(path, method, *lines)))
+            headers, body = headers_of(await raw(service, http_1_0_request(path, method, *lines)))
             assert headers.get_list("connection") == ["close"], path
             assert "transfer-encoding" not in headers, path
             assert (body == b"") == (method == "HEAD"), path
@@ -249,11 +249,11 @@ async def test_every_response_over_http_1_0_is_complete_unframed_and_has_one_con
                 assert int(headers["content-length"]) == len(body)
 
 
-async def test_a_stream_has_no_connection_header_but_close(tmp_path: Path) -> None:
+async def test_a_stream_has_no_connection_header_except_close(tmp_path: Path) -> None:
     async with serve(tmp_path, **SLOW) as service:
         for header, expected in ((b"", []), (b"Connection: close\r\n", ["close"])):
             async with connection_to(service) as stream:
-                start = old_request("/api/sse/syncs").replace(b"HTTP/1.0", b"HTTP/1.1")
+                start = http_1_0_request("/api/sse/syncs").replace(b"HTTP/1.0", b"HTTP/1.1")
                 await stream.send(start[:-2] + header + b"\r\n")
                 headers, _ = headers_of(await stream.receive())
             assert headers.get_list("connection") == expected
@@ -262,7 +262,7 @@ async def test_a_stream_has_no_connection_header_but_close(tmp_path: Path) -> No
 
 async def test_an_http_1_0_client_gets_no_interim_response(service: Serving) -> None:
     more = ("Expect: 100-continue", "Content-Length: 2")
-    answer = await raw(service, old_request("/api/sync/start", "POST", *more) + b"{}")
+    answer = await raw(service, http_1_0_request("/api/sync/start", "POST", *more) + b"{}")
     assert answer.startswith(b"HTTP/1.1 409 ")
 
 

@@ -25,20 +25,22 @@ from tests.serving import Json, Serving, User, read, serve, token
 pytestmark = pytest.mark.anyio
 
 
-async def who(request: Request) -> Response:
-    """The sender and the base URL as endpoints see them."""
+async def sender_and_base(request: Request) -> Response:
+    """Return the sender and the base URL that endpoints see."""
     return responses.JSON({"address": actor(request).address, "base": str(request.base_url)})
 
 
 @asynccontextmanager
-async def behind(folder: Path, trusted: str, patch: pytest.MonkeyPatch) -> AsyncIterator[Serving]:
+async def behind_proxy(
+    folder: Path, trusted: str, patch: pytest.MonkeyPatch
+) -> AsyncIterator[Serving]:
     """A service behind a proxy on this machine, with a route that returns what endpoints see."""
-    patch.setattr("service.app.routes", [*routes.routes, Route("/api/who", who)])
+    patch.setattr("service.app.routes", [*routes.routes, Route("/api/who", sender_and_base)])
     async with serve(folder, TRUSTED_PROXIES=trusted) as service:
         yield service
 
 
-async def seen(service: Serving, headers: list[tuple[str, str]]) -> Json:
+async def observed(service: Serving, headers: list[tuple[str, str]]) -> Json:
     all_headers = [("Authorization", f"Bearer {token()}"), ("Host", "sync.example"), *headers]
     async with service.anonymous() as client:
         answer = await client.get("/api/who", headers=all_headers)
@@ -65,18 +67,21 @@ async def test_headers_of_an_untrusted_peer_are_ignored(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trusted: str
 ) -> None:
     monkeypatch.setenv("FORWARDED_ALLOW_IPS", "*")  # uvicorn's own setting must have no effect
-    async with behind(tmp_path, trusted, monkeypatch) as service:
-        result = await seen(service, FORWARDED)
+    async with behind_proxy(tmp_path, trusted, monkeypatch) as service:
+        result = await observed(service, FORWARDED)
         assert result == {"address": "127.0.0.1", "base": "http://sync.example/"}
 
 
 async def test_a_trusted_proxy_sets_sender_and_scheme_but_not_the_host(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with behind(tmp_path, "127.0.0.1", monkeypatch) as service:
-        result = await seen(service, FORWARDED)
+    async with behind_proxy(tmp_path, "127.0.0.1", monkeypatch) as service:
+        result = await observed(service, FORWARDED)
         assert result == {"address": "203.0.113.7", "base": "https://sync.example/"}
-        assert await seen(service, []) == {"address": "127.0.0.1", "base": "http://sync.example/"}
+        assert await observed(service, []) == {
+            "address": "127.0.0.1",
+            "base": "http://sync.example/",
+        }
 
 
 SENDERS = {
@@ -88,12 +93,12 @@ SENDERS = {
     "[2001:db8::1]": "2001:db8::1",
     "[2001:db8::1]:4711": "2001:db8::1",
     "::ffff:203.0.113.7": "203.0.113.7",
-    # The client controls the left end: the rightmost untrusted address is the sender.
+    # The client controls the left end, so the rightmost untrusted address is the sender.
     "6.6.6.6, 203.0.113.7": "203.0.113.7",
     "127.0.0.1, 203.0.113.7": "203.0.113.7",
     "6.6.6.6, 203.0.113.7, 10.1.2.3": "203.0.113.7",
     "6.6.6.6, 203.0.113.7, 10.1.2.3, [fd00::1]:80, ::ffff:10.0.0.1": "203.0.113.7",
-    # All trusted: the farthest.
+    # If all addresses are trusted, the leftmost one is the sender.
     "10.1.2.3, 10.1.2.4": "10.1.2.3",
     # No proxy writes a value that is not an address: everything left of it is ignored.
     "unknown": "127.0.0.1",
@@ -119,23 +124,23 @@ SENDERS = {
 async def test_the_sender_is_the_rightmost_address_that_is_not_a_proxy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with behind(tmp_path, "127.0.0.1, 10.0.0.0/8, fd00::/8", monkeypatch) as service:
+    async with behind_proxy(tmp_path, "127.0.0.1, 10.0.0.0/8, fd00::/8", monkeypatch) as service:
         for forwarded, sender in SENDERS.items():
-            result = await seen(service, [("X-Forwarded-For", forwarded)])
+            result = await observed(service, [("X-Forwarded-For", forwarded)])
             assert result["address"] == sender, forwarded
         lines = [("X-Forwarded-For", "6.6.6.6"), ("X-Forwarded-For", "203.0.113.7, 10.1.2.3")]
-        assert (await seen(service, lines))["address"] == "203.0.113.7"
+        assert (await observed(service, lines))["address"] == "203.0.113.7"
 
 
 async def test_an_unknown_scheme_changes_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with behind(tmp_path, "127.0.0.0/8", monkeypatch) as service:
+    async with behind_proxy(tmp_path, "127.0.0.0/8", monkeypatch) as service:
         for forwarded, scheme in [
             *(("https", "https"), ("HTTPS", "https"), ("http", "http")),
             *(("", "http"), ("javascript", "http"), ("https,http", "http"), ("wss", "http")),
         ]:
-            result = await seen(service, [("X-Forwarded-Proto", forwarded)])
+            result = await observed(service, [("X-Forwarded-Proto", forwarded)])
             assert result["base"] == f"{scheme}://sync.example/", forwarded
 
 
@@ -164,7 +169,7 @@ async def test_the_audit_names_the_real_sender(tmp_path: Path, trusted: str, add
         assert [entry["address"] for entry in entries] == [address]
 
 
-async def test_the_cookie_is_secure_whatever_scheme_a_proxy_reports(tmp_path: Path) -> None:
+async def test_the_cookie_is_secure_for_every_scheme_that_a_proxy_reports(tmp_path: Path) -> None:
     async with serve(tmp_path, TRUSTED_PROXIES="127.0.0.1") as service:
         for scheme in ("http", "https"):
             headers = {"X-Forwarded-Proto": scheme}
@@ -188,7 +193,7 @@ async def base(request: Request) -> Response:
 
 
 async def base_behind_tls(parts: Parts | None) -> str:
-    """The base URL that an application on a server for these parts sees behind a TLS proxy."""
+    """The base URL that an application sees behind a TLS proxy."""
     bound = listen("127.0.0.1", 0)
     server = Server(
         Starlette(routes=[Route("/", base)]), parts.hub if parts else None, signals=False

@@ -1,4 +1,4 @@
-"""Tickets: each opens one stream of one user for 15 minutes, and nothing else."""
+"""Tickets: each opens only one stream of one user, for 15 minutes."""
 
 import re
 import time
@@ -132,12 +132,14 @@ async def test_a_forged_ticket_opens_nothing(tmp_path: Path) -> None:
             "not ASCII": "é€",
             "null": "\0",
             "far too long": "A" * 20_000,
-            "cut": valid[:-4],
-            "longer": valid + "AAAA",
+            "truncated": valid[:-4],
+            "extended": valid + "AAAA",
             "a different first letter": "h" + valid[1:],
             "of another service": Tickets(Fernet.generate_key().decode()).write(claims),
-            "by the key of the credentials": read_keys(KEY).encrypt(b'["ann"]').decode(),
-            "by that key, with all claims": read_keys(KEY)
+            "encrypted with the key of the credentials": read_keys(KEY)
+            .encrypt(b'["ann"]')
+            .decode(),
+            "encrypted with that key, with all claims": read_keys(KEY)
             .encrypt(msgspec.json.encode(claims))
             .decode(),
             "a token": token(),

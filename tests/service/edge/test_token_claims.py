@@ -23,7 +23,7 @@ from service.settings import read_settings
 from service.users import Actor
 from tests.service.api.answers import TINY, problem
 from tests.service.api.issuer import ec, jwks, signed
-from tests.service.edge.test_authenticator import GOOD, made
+from tests.service.edge.test_authenticator import GOOD, make_token
 from tests.serving import KEY, SECRET, YEAR_2100, Json, Serving, User, read, serve, settings, token
 
 pytestmark = pytest.mark.anyio
@@ -85,7 +85,9 @@ NAMES: dict[str, tuple[str, Json]] = {
 async def test_an_invalid_name_gets_401_and_is_named(service: Serving, case: str) -> None:
     name, changes = NAMES[case]
     claims = {key: value for key, value in {**GOOD, **changes}.items() if value is not ...}
-    async with service.anonymous(headers={"Authorization": f"Bearer {made(claims)}"}) as client:
+    async with service.anonymous(
+        headers={"Authorization": f"Bearer {make_token(claims)}"}
+    ) as client:
         answer = await client.get("/api/connections")
     assert f"`{name}`" in problem(answer, 401, "unauthenticated")["detail"]
     assert answer.headers["www-authenticate"] == 'Bearer error="invalid_token"'
@@ -112,10 +114,10 @@ async def test_names_may_use_every_script_and_200_characters(service: Serving) -
 async def actor_of(folder: Path, claims: Json, **environ: str) -> Actor:
     auth = Authenticator(settings(folder, **environ), FixedClock())
     async with auth.open():
-        return (await identified(auth, made({**GOOD, **claims}))).actor
+        return (await identify(auth, make_token({**GOOD, **claims}))).actor
 
 
-async def identified(auth: Authenticator, bearer: str) -> Identity:
+async def identify(auth: Authenticator, bearer: str) -> Identity:
     headers = [(b"authorization", f"Bearer {bearer}".encode())]
     scope = {"type": "http", "method": "GET", "path": "/api/connections", "headers": headers}
     return await auth.identify(HTTPConnection({**scope, "query_string": b""}))
@@ -151,7 +153,7 @@ async def test_a_refusal_names_the_configured_claim(tmp_path: Path) -> None:
         await actor_of(tmp_path, {"org": {"id": 7}}, AUTH_TENANT_CLAIM="org.id")
 
 
-def test_a_tenant_claim_with_an_empty_part_stops_the_start() -> None:
+def test_a_tenant_claim_with_an_empty_part_is_a_startup_error() -> None:
     for name in (".", "org.", ".id", "a..b"):
         environ = {"AUTH_SECRET": SECRET, "SECRETS_KEYS": KEY, "AUTH_TENANT_CLAIM": name}
         with pytest.raises(StartupError, match="AUTH_TENANT_CLAIM"):
@@ -169,7 +171,7 @@ async def two_issuers(folder: Path) -> AsyncIterator[Serving]:
         yield service
 
 
-def bearing(service: Serving, bearer: str) -> User:
+def user_with(service: Serving, bearer: str) -> User:
     return User(service.anonymous(headers={"Authorization": f"Bearer {bearer}"}))
 
 
@@ -182,10 +184,10 @@ async def connections(user: User) -> list[str]:
 async def test_users_of_two_issuers_are_always_different(tmp_path: Path) -> None:
     async with two_issuers(tmp_path) as service:
         users = [
-            bearing(service, token("ann", tenant="acme")),
-            bearing(service, signed(ec(), "ann", tenant="acme")),
-            bearing(service, token("ann")),
-            bearing(service, signed(ec(), "ann")),
+            user_with(service, token("ann", tenant="acme")),
+            user_with(service, signed(ec(), "ann", tenant="acme")),
+            user_with(service, token("ann")),
+            user_with(service, signed(ec(), "ann")),
         ]
         async with AsyncExitStack() as stack:
             for user in users:
@@ -202,7 +204,7 @@ async def test_tenants_of_two_issuers_have_separate_limits(tmp_path: Path) -> No
             (token("ann", tenant="acme"), token("bob", tenant="acme")),
             (signed(ec(), "ann", tenant="acme"), signed(ec(), "bob", tenant="acme")),
         ):
-            first, second = bearing(service, ann), bearing(service, bob)
+            first, second = user_with(service, ann), user_with(service, bob)
             async with first.http, second.http:
                 await first.connect()
                 await second.connect()
@@ -222,9 +224,12 @@ def test_no_name_of_one_issuer_is_a_user_of_the_other(tmp_path: Path) -> None:
         async def ids() -> list[str]:
             auth, names = Authenticator(chosen, FixedClock()), []
             async with auth.open():
-                for bearer in (made({**GOOD, **ours}), signed(ec(), **{"user": "", **theirs})):
+                for bearer in (
+                    make_token({**GOOD, **ours}),
+                    signed(ec(), **{"user": "", **theirs}),
+                ):
                     try:
-                        actor = (await identified(auth, bearer)).actor
+                        actor = (await identify(auth, bearer)).actor
                         names += [actor.tenant, actor.user]
                     except Unauthenticated:
                         names += ["", ""]
@@ -245,7 +250,7 @@ async def test_with_one_issuer_tenants_have_no_prefix(tmp_path: Path, only: str)
     )
     bearers = {"AUTH_SECRET": token("ann", tenant="acme"), "AUTH_JWKS": signed(ec(), tenant="acme")}
     async with auth.open():
-        actor = (await identified(auth, bearers[only])).actor
+        actor = (await identify(auth, bearers[only])).actor
     assert (actor.sub, actor.tenant, actor.user) == ("ann", "acme", "acme/ann")
 
 
@@ -260,10 +265,10 @@ def test_exp_nbf_and_iat_have_a_leeway_of_60_seconds_each(tmp_path: Path) -> Non
 
     @given(exp=offsets, nbf=st.none() | offsets, iat=st.none() | offsets)
     def check(exp: int, nbf: int | None, iat: int | None) -> None:
-        given = {"exp": exp, "nbf": nbf, "iat": iat}
-        claims = {name: NOW + offset for name, offset in given.items() if offset is not None}
+        times = {"exp": exp, "nbf": nbf, "iat": iat}
+        claims = {name: NOW + offset for name, offset in times.items() if offset is not None}
         valid = exp > -60 and (nbf is None or nbf <= 60) and (iat is None or iat <= 60)
-        assert (refusal_of(tokens, made({"sub": "ann", **claims})) is None) == valid
+        assert (refusal_of(tokens, make_token({"sub": "ann", **claims})) is None) == valid
 
     check()
 
@@ -279,7 +284,7 @@ def test_a_refusal_names_the_invalid_time(tmp_path: Path) -> None:
         "`nbf`": {"exp": YEAR_2100, "nbf": None},
     }
     for name, claims in cases.items():
-        assert name in str(refusal_of(tokens, made({"sub": "ann", **claims}))), name
+        assert name in str(refusal_of(tokens, make_token({"sub": "ann", **claims}))), name
 
 
 def test_a_time_that_is_not_a_number_is_refused(tmp_path: Path) -> None:
@@ -287,13 +292,13 @@ def test_a_time_that_is_not_a_number_is_refused(tmp_path: Path) -> None:
     for name in ("exp", "nbf", "iat"):
         for value in (b"NaN", b"Infinity" if name != "exp" else b"-Infinity", b'"1"', b"true"):
             text = b'{"sub":"ann","exp":%d,"%s":%s}' % (YEAR_2100, name.encode(), value)
-            assert refusal_of(tokens, made(text)), (name, value)
+            assert refusal_of(tokens, make_token(text)), (name, value)
 
 
 async def test_a_cached_token_is_refused_when_its_leeway_ends(tmp_path: Path) -> None:
     clock = FixedClock()
     tokens = Tokens(settings(tmp_path), clock)
-    bearer = made({**GOOD, "exp": NOW + 10})
+    bearer = make_token({**GOOD, "exp": NOW + 10})
     for ahead in (0, 10, 69.9):
         clock.seconds = NOW + ahead
         assert (await tokens.read(bearer)).sub == "ann"
@@ -308,10 +313,10 @@ async def test_a_stream_ends_at_exp_or_after_the_leeway(
     """A stream opened before `exp` ends at `exp`; one opened in the leeway ends 60 s later."""
     clock = FixedClock()
     auth = Authenticator(settings(tmp_path), clock)
-    bearer = made({**GOOD, "exp": NOW + 10})
+    bearer = make_token({**GOOD, "exp": NOW + 10})
     for ahead, life in ((0, 10), (9, 10), (10, 70), (69, 70)):
         clock.seconds = NOW + ahead
-        identity = await identified(auth, bearer)
+        identity = await identify(auth, bearer)
         assert identity.until == datetime.fromtimestamp(NOW + life, UTC)
         assert auth.ticket(identity, "sync_1")[1] == life - ahead
 
@@ -320,7 +325,7 @@ async def test_a_token_in_its_leeway_opens_a_stream_and_a_session(tmp_path: Path
     async with serve(tmp_path, **TINY) as service:
         await service.user().connect()
         done = await service.user().whole_sync()
-        late = bearing(service, token(exp=time.time() - 30))
+        late = user_with(service, token(exp=time.time() - 30))
         path = f"/api/sse/sync-progress/{done['syncId']}"
         async with late.http as client:
             assert "event: complete" in (await client.get(path)).text

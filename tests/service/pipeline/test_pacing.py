@@ -1,4 +1,4 @@
-"""Rests of running syncs: only if others run too and the processor is fully used."""
+"""Running syncs rest only if other syncs run, too, and the processor is fully used."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.anyio
 SHORT = timedelta(milliseconds=10)
 
 
-async def rests(clock: ManualClock, worked: timedelta, runs: int, round_of_loop: float) -> None:
+async def rest_once(clock: ManualClock, worked: timedelta, runs: int, round_of_loop: float) -> None:
     """Rest once, while another task needs `round_of_loop` seconds in each round of the loop."""
     pacer = Pacer(clock)
 
@@ -37,36 +37,36 @@ async def rests(clock: ManualClock, worked: timedelta, runs: int, round_of_loop:
 
 async def test_a_sync_rests_in_proportion_to_its_work() -> None:
     clock = ManualClock()
-    await rests(clock, SHORT, runs=2, round_of_loop=2 * BUSY)
+    await rest_once(clock, SHORT, runs=2, round_of_loop=2 * BUSY)
     assert clock.sleeps == [pytest.approx(SHORT.total_seconds() * REST)]
 
 
 async def test_a_rest_has_an_upper_limit() -> None:
     clock = ManualClock()
-    await rests(clock, timedelta(hours=1), runs=2, round_of_loop=2 * BUSY)
+    await rest_once(clock, timedelta(hours=1), runs=2, round_of_loop=2 * BUSY)
     assert clock.sleeps == [LONGEST_REST]
 
 
 async def test_a_clock_set_back_makes_no_rest_negative() -> None:
     clock = ManualClock()
-    await rests(clock, timedelta(hours=-1), runs=2, round_of_loop=2 * BUSY)
+    await rest_once(clock, timedelta(hours=-1), runs=2, round_of_loop=2 * BUSY)
     assert clock.sleeps == [0.0]
 
 
 async def test_a_sync_that_runs_alone_never_rests() -> None:
     clock = ManualClock()
-    await rests(clock, timedelta(hours=1), runs=1, round_of_loop=2 * BUSY)
+    await rest_once(clock, timedelta(hours=1), runs=1, round_of_loop=2 * BUSY)
     assert clock.sleeps == []
 
 
 async def test_a_sync_does_not_rest_while_the_processor_has_time() -> None:
     clock = ManualClock()
-    await rests(clock, timedelta(hours=1), runs=2, round_of_loop=BUSY / 2)
+    await rest_once(clock, timedelta(hours=1), runs=2, round_of_loop=BUSY / 2)
     assert clock.sleeps == []
 
 
 class EndlessRest(FastClock):
-    """So fast that every loop round counts as busy; the longest rest never ends."""
+    """A clock so fast that every round of the loop counts as busy. The longest rest never ends."""
 
     def __init__(self) -> None:
         super().__init__(speed=1000)
@@ -91,11 +91,11 @@ async def test_a_cancel_ends_a_rest(tmp_path: Path) -> None:
         ann, bob = service.user("ann"), service.user("bob")
         for user in (ann, bob):
             await user.connect()
-        begun = [(user, await user.start()) for user in (ann, bob)]
+        started = [(user, await user.start()) for user in (ann, bob)]
         with anyio.fail_after(10):
             while not clock.resting:
                 await anyio.sleep(0.005)
-        for user, sync_id in begun:
+        for user, sync_id in started:
             assert (await user.post(f"/api/sync/cancel/{sync_id}")).status_code == 200
         with anyio.fail_after(10):
             while clock.woken < clock.resting:

@@ -1,4 +1,4 @@
-"""A dataset that its source cannot deliver: retried while the others are read, then given up."""
+"""A dataset that its source cannot deliver is retried while others are read, then given up."""
 
 import re
 from collections.abc import AsyncIterator
@@ -19,7 +19,7 @@ from tests.serving import Json, Serving, User, json_of, read, serve
 
 pytestmark = pytest.mark.anyio
 
-AWAY = Retryable("The source is unavailable.")
+UNAVAILABLE = Retryable("The source is unavailable.")
 #: More failures than any test waits for.
 ALWAYS = 200
 
@@ -27,8 +27,8 @@ ALWAYS = 200
 @pytest.fixture
 def script(monkeypatch: pytest.MonkeyPatch) -> Script:
     script = scripted(monkeypatch)
-    script.has("orders", *(f"order-{number:02}" for number in range(35)))
-    script.has("stock", "sku-1", "sku-2")
+    script.set_records("orders", *(f"order-{number:02}" for number in range(35)))
+    script.set_records("stock", "sku-1", "sku-2")
     return script
 
 
@@ -46,9 +46,9 @@ def dataset(status: Json, name: str) -> Json:
     return progress
 
 
-def took(status: Json) -> timedelta:
-    begun, ended = (status[f"{at}At"] for at in ("started", "completed"))
-    return datetime.fromisoformat(ended) - datetime.fromisoformat(begun)
+def duration_of(status: Json) -> timedelta:
+    start, end = (status[f"{at}At"] for at in ("started", "completed"))
+    return datetime.fromisoformat(end) - datetime.fromisoformat(start)
 
 
 async def until_waiting(user: User, sync_id: str, name: str) -> Json:
@@ -63,7 +63,7 @@ async def until_waiting(user: User, sync_id: str, name: str) -> Json:
 async def test_a_dataset_unavailable_for_a_minute_is_read_in_the_same_attempt(
     tmp_path: Path, script: Script
 ) -> None:
-    script.errors["stock"] = [AWAY] * 5  # pauses of 2, 4, 8, 16 and 32 seconds
+    script.errors["stock"] = [UNAVAILABLE] * 5  # pauses of 2, 4, 8, 16 and 32 seconds
     async with serving(tmp_path) as (_, ann):
         done = await ann.whole_sync()
         assert (done["status"], done["attempt"], done["warnings"]) == ("complete", 1, [])
@@ -73,7 +73,7 @@ async def test_a_dataset_unavailable_for_a_minute_is_read_in_the_same_attempt(
 async def test_other_datasets_are_read_while_one_is_unavailable(
     tmp_path: Path, script: Script
 ) -> None:
-    script.errors["stock"] = [AWAY] * ALWAYS
+    script.errors["stock"] = [UNAVAILABLE] * ALWAYS
     async with serving(tmp_path, SOURCE_PATIENCE="100000") as (_, ann):
         sync_id = await ann.start()
         status = await ann.until_processed(sync_id, "orders", 35)
@@ -82,7 +82,7 @@ async def test_other_datasets_are_read_while_one_is_unavailable(
 
 
 async def test_a_dataset_that_stays_unavailable_fails_alone(tmp_path: Path, script: Script) -> None:
-    script.errors["stock"] = [AWAY] * ALWAYS
+    script.errors["stock"] = [UNAVAILABLE] * ALWAYS
     async with serving(tmp_path) as (_, ann):
         done = await ann.whole_sync()
         assert (done["status"], done["attempt"], done["error"]) == ("complete", 1, None)
@@ -97,7 +97,7 @@ async def test_a_dataset_that_stays_unavailable_fails_alone(tmp_path: Path, scri
 async def test_a_dataset_that_becomes_unavailable_is_partial_and_read_by_the_next_sync(
     tmp_path: Path, script: Script
 ) -> None:
-    script.errors["orders"] = [None, None, *[AWAY] * ALWAYS]
+    script.errors["orders"] = [None, None, *[UNAVAILABLE] * ALWAYS]
     async with serving(tmp_path) as (_, ann):
         done = await ann.whole_sync()
         orders = dataset(done, "orders")
@@ -115,7 +115,7 @@ async def test_a_dataset_that_becomes_unavailable_is_partial_and_read_by_the_nex
 async def test_a_sync_that_read_nothing_fails_and_can_be_resumed(
     tmp_path: Path, script: Script
 ) -> None:
-    script.errors = {"orders": [AWAY] * ALWAYS, "stock": [AWAY] * ALWAYS, "cases": []}
+    script.errors = {"orders": [UNAVAILABLE] * ALWAYS, "stock": [UNAVAILABLE] * ALWAYS, "cases": []}
     async with serving(tmp_path) as (_, ann):
         failed = await ann.whole_sync()
         assert (failed["status"], failed["attempt"]) == ("failed", 4)
@@ -124,7 +124,9 @@ async def test_a_sync_that_read_nothing_fails_and_can_be_resumed(
             "message": "The source is unavailable.",
             "retryable": True,
         }
-        assert took(failed) < timedelta(seconds=2 * 120), "it waits once, not in each attempt"
+        assert duration_of(failed) < timedelta(seconds=2 * 120), (
+            "the sync waits once, not in each attempt"
+        )
         script.errors = {"orders": [], "stock": [], "cases": []}
         assert (await ann.post(f"/api/sync/resume/{failed['syncId']}")).status_code == 202
         done = await ann.until(failed["syncId"], "complete")
@@ -134,8 +136,8 @@ async def test_a_sync_that_read_nothing_fails_and_can_be_resumed(
 async def test_a_sync_may_be_retried_if_one_dataset_is_refused_and_another_unavailable(
     tmp_path: Path, script: Script
 ) -> None:
-    script.errors["orders"] = [SourceError("It is refused.")]
-    script.errors["stock"] = [AWAY] * ALWAYS
+    script.errors["orders"] = [SourceError("Orders are refused.")]
+    script.errors["stock"] = [UNAVAILABLE] * ALWAYS
     async with serving(tmp_path) as (_, ann):
         failed = await ann.whole_sync()
         assert (failed["status"], failed["error"]["retryable"]) == ("failed", True)
@@ -144,7 +146,7 @@ async def test_a_sync_may_be_retried_if_one_dataset_is_refused_and_another_unava
 async def test_each_wait_is_one_version_and_longer_than_the_last(
     tmp_path: Path, script: Script
 ) -> None:
-    script.errors["stock"] = [AWAY] * 5
+    script.errors["stock"] = [UNAVAILABLE] * 5
     async with serving(tmp_path) as (_, ann):
         statuses = [json_of(event) async for event in ann.events(await ann.start())]
         waits = [status for status in statuses if dataset(status, "stock")["waitingUntil"]]
@@ -160,25 +162,25 @@ async def test_each_wait_is_one_version_and_longer_than_the_last(
 async def test_a_dataset_is_given_up_before_the_timeout_of_the_sync(
     tmp_path: Path, script: Script
 ) -> None:
-    script.errors["stock"] = [AWAY] * ALWAYS
+    script.errors["stock"] = [UNAVAILABLE] * ALWAYS
     environ = {"SOURCE_PATIENCE": "100000", "SYNC_TIMEOUT": "200"}
     async with serving(tmp_path, **environ) as (_, ann):
         done = await ann.whole_sync()
         assert (done["status"], dataset(done, "stock")["status"]) == ("complete", "failed")
-        assert took(done) < timedelta(seconds=200)
+        assert duration_of(done) < timedelta(seconds=200)
 
 
 async def test_without_patience_an_unavailable_dataset_is_given_up_at_once(
     tmp_path: Path, script: Script
 ) -> None:
-    script.errors["stock"] = [AWAY]
+    script.errors["stock"] = [UNAVAILABLE]
     async with serving(tmp_path, SOURCE_PATIENCE="0") as (_, ann):
         done = await ann.whole_sync()
         assert (done["status"], dataset(done, "stock")["status"]) == ("complete", "failed")
 
 
 async def test_a_cancel_ends_the_wait_for_a_dataset(tmp_path: Path, script: Script) -> None:
-    script.errors["stock"] = [AWAY] * ALWAYS
+    script.errors["stock"] = [UNAVAILABLE] * ALWAYS
     async with serve(tmp_path) as service:
         ann = service.user()
         await ann.connect()
@@ -197,7 +199,7 @@ async def test_a_lost_connection_ends_the_wait_for_another_dataset(
 ) -> None:
     script.gates["orders"] = anyio.Event()
     script.errors["orders"] = [ConnectionLost("Withdrawn.")]
-    script.errors["stock"] = [AWAY]
+    script.errors["stock"] = [UNAVAILABLE]
     async with serve(tmp_path) as service:
         ann = service.user()
         connection = await ann.connect()
@@ -215,7 +217,7 @@ async def test_a_lost_connection_ends_the_wait_for_another_dataset(
 async def test_the_next_process_continues_a_sync_that_was_waiting(
     tmp_path: Path, script: Script
 ) -> None:
-    script.errors["stock"] = [AWAY] * ALWAYS
+    script.errors["stock"] = [UNAVAILABLE] * ALWAYS
     async with serve(tmp_path) as service:
         ann = service.user()
         await ann.connect()
@@ -236,18 +238,18 @@ async def test_the_next_process_continues_a_sync_that_was_waiting(
     st.floats(0.5, 1e6),
 )
 def test_no_pause_ends_after_the_patience_or_the_attempt(
-    seconds: float, tries: list[str | float], span: float
+    seconds: float, attempts: list[str | float], span: float
 ) -> None:
-    """A try is the seconds until it fails, or "read" if a record is read."""
+    """An attempt is the seconds until it fails, or "read" if a record is read."""
     clock = ManualClock()
     patience = Patience(seconds, clock)
     ends, since = clock.now() + timedelta(seconds=span), None
-    for tried in tries:
-        if isinstance(tried, str):
+    for attempt in attempts:
+        if isinstance(attempt, str):
             patience.restore("orders")
             since = None
             continue
-        clock.advance(tried)
+        clock.advance(attempt)
         since = since or clock.now()
         pause = patience.pause("orders", ends)
         over = min(since + timedelta(seconds=seconds), ends)

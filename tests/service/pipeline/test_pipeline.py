@@ -116,7 +116,7 @@ async def test_a_chosen_dataset_is_read_alone(service: Serving) -> None:
     assert await ann.records("orders") == []
 
 
-async def test_events_show_what_a_poll_shows(service: Serving) -> None:
+async def test_events_contain_the_same_status_as_polls(service: Serving) -> None:
     ann = service.user()
     await ann.connect()
     sync_id = await ann.start()
@@ -129,7 +129,7 @@ async def test_events_show_what_a_poll_shows(service: Serving) -> None:
 
 
 async def _spoil_credentials(service: Serving, connection_id: str) -> None:
-    """Replace the refresh token by one that the source refuses."""
+    """Replace the refresh token with one that the source refuses."""
     secret = encrypt(read_keys(KEY), {"refreshToken": "revoked"})
     sql = "UPDATE connections SET credentials = :secret WHERE id = :id RETURNING id"
     assert await service.parts.store.write(

@@ -1,4 +1,4 @@
-"""The runner: fair turns of tenants, priority, and what happens at its end."""
+"""The runner: fair turns of tenants, priority, and closing."""
 
 from collections.abc import Mapping
 
@@ -23,7 +23,7 @@ async def test_priority_orders_the_waiting_syncs_of_a_tenant() -> None:
     assert order == ["a-0", "a-4", "a-2", "a-1", "a-3"], "the first was already running"
 
 
-async def test_priority_does_not_pass_another_tenant() -> None:
+async def test_priority_does_not_overtake_another_tenant() -> None:
     order = await _order([("a", 9), ("a", 9), ("a", 9), ("b", 0)], at_once=1)
     assert order == ["a-0", "b-3", "a-1", "a-2"]
 
@@ -34,21 +34,21 @@ async def test_the_tenant_with_the_fewest_running_syncs_is_next() -> None:
 
 
 async def _order(waiting: list[tuple[str, int]], at_once: int) -> list[str]:
-    """Submit syncs of these tenants and priorities; their ids in the order in which they began."""
-    began: list[str] = []
+    """Submit syncs of these tenants and priorities; returns their ids in the order of the runs."""
+    started: list[str] = []
     runner = Runner(at_once)
 
     async def run(sync_id: str) -> None:
-        began.append(sync_id)
+        started.append(sync_id)
         await anyio.sleep(0.005)
 
     async with runner.open(run):
         for number, (tenant, priority) in enumerate(waiting):
             runner.submit(_sync(f"{tenant}-{number}", tenant, priority))
         with anyio.fail_after(5):
-            while len(began) < len(waiting):
+            while len(started) < len(waiting):
                 await anyio.sleep(0.002)
-    return began
+    return started
 
 
 def _sync(sync_id: str, tenant: str, priority: int) -> Sync:
@@ -78,11 +78,11 @@ async def test_a_sync_submitted_while_its_last_run_ends_runs_again() -> None:
 
 
 async def test_closing_the_runner_stops_running_syncs_and_refuses_new_ones() -> None:
-    began: list[str] = []
+    started: list[str] = []
     runner = Runner(1)
 
     async def run(sync_id: str) -> None:
-        began.append(sync_id)
+        started.append(sync_id)
         await anyio.sleep_forever()
 
     async with runner.open(run):
@@ -93,21 +93,21 @@ async def test_closing_the_runner_stops_running_syncs_and_refuses_new_ones() -> 
                 await anyio.sleep(0.002)
         await anyio.sleep(0.01)
     runner.submit(_sync("sync-3", "a", 0))
-    assert began == ["sync-1"] and not runner.runs("sync-1")
+    assert started == ["sync-1"] and not runner.runs("sync-1")
 
 
 async def test_a_run_that_fails_makes_room_for_the_next() -> None:
-    began: list[str] = []
+    started: list[str] = []
     runner = Runner(1)
 
     async def run(sync_id: str) -> None:
-        began.append(sync_id)
+        started.append(sync_id)
         raise RuntimeError("out of order")
 
     async with runner.open(run):
         for number in range(3):
             runner.submit(_sync(f"sync-{number}", "a", 0))
         with anyio.fail_after(5):
-            while len(began) < 3:
+            while len(started) < 3:
                 await anyio.sleep(0.002)
-    assert began == ["sync-0", "sync-1", "sync-2"]
+    assert started == ["sync-0", "sync-1", "sync-2"]

@@ -1,4 +1,4 @@
-"""What tests of several stores share: a sync, its pages, and the stores over one engine."""
+"""Shared by the tests of several stores: a sync, its pages, and the stores over one engine."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -23,7 +23,7 @@ class Stores(SyncStore):
         self.records = RecordStore(engine)
 
 
-def named(sync: Sync, **changes: str) -> Sync:
+def with_fields(sync: Sync, **changes: str) -> Sync:
     return msgspec.structs.replace(sync, **changes)
 
 
@@ -31,14 +31,14 @@ def records(*pairs: tuple[str, str]) -> list[Record]:
     return [Record(key, f'{{"value":"{value}"}}'.encode()) for key, value in pairs]
 
 
-async def begin(store: Stores, sync: Sync) -> Sync:
-    assert await store.create(sync, most_of_tenant=3)
+async def begin_sync(store: Stores, sync: Sync) -> Sync:
+    assert await store.create(sync, tenant_limit=3)
     taken = sync.taken(NOW)
     assert await store.write(save(taken))
     return taken
 
 
-async def step(store: Stores, sync: Sync, page: Sequence[Record]) -> Sync:
+async def store_page(store: Stores, sync: Sync, page: Sequence[Record]) -> Sync:
     write = await store.records.page_write(sync, "orders", page, NOW)
     sync = sync.advanced("orders", Page([], Cursor("c")), write.tally, NOW)
     assert await store.write(save(sync), *write.statements)

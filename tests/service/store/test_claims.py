@@ -33,8 +33,8 @@ class Detections:
         changes = {"version": self._sync.version + 1}
         self._sync = msgspec.structs.replace(self._sync, **changes)
         as_sync = msgspec.structs.replace(self._sync, id=f"sync_{self._sync.version}")
-        found = Findings(claims, ran, settled)
-        assert await self._syncs.write(save(self._sync), *findings(as_sync, found, NOW))
+        detected = Findings(claims, ran, settled)
+        assert await self._syncs.write(save(self._sync), *findings(as_sync, detected, NOW))
 
     async def shown(self, today: date = TODAY, **filters: str) -> dict[str, str]:
         page = await self.store.page("ann", filters, today, 100)
@@ -81,7 +81,7 @@ async def test_a_claim_that_is_no_longer_found_is_deleted(detections: Detections
     assert set(await detections.shown()) == {"b"}
 
 
-async def test_claims_of_a_rule_that_did_not_run_stay_as_they_were(detections: Detections) -> None:
+async def test_claims_of_a_rule_that_did_not_run_stay_unchanged(detections: Detections) -> None:
     await detections.find(claim("a"), claim("x", rule="R2"), ran=("R1", "R2"))
     await detections.find(ran=("R1",))
     assert set(await detections.shown()) == {"x"}
@@ -94,7 +94,7 @@ async def test_a_claim_that_was_paid_stays_as_reimbursed(detections: Detections)
     assert await detections.shown() == {"a": "reimbursed"}
 
 
-async def test_a_case_that_was_paid_before_it_was_found_is_no_claim(
+async def test_a_case_that_was_paid_before_it_was_found_is_not_a_claim(
     detections: Detections,
 ) -> None:
     await detections.find(settled=("never seen",))
@@ -102,21 +102,21 @@ async def test_a_case_that_was_paid_before_it_was_found_is_no_claim(
 
 
 async def test_the_status_of_a_claim_depends_on_the_requested_day(detections: Detections) -> None:
-    found = claim("a")
-    await detections.find(found)
+    lost = claim("a")
+    await detections.find(lost)
     day = timedelta(days=1)
-    looks = {
-        found.opens - day: "waiting",
-        found.opens: "claimable",
-        found.closes: "claimable",
-        found.closes + day: "expired",
+    statuses = {
+        lost.opens - day: "waiting",
+        lost.opens: "claimable",
+        lost.closes: "claimable",
+        lost.closes + day: "expired",
     }
-    for today, status in looks.items():
+    for today, status in statuses.items():
         assert await detections.shown(today) == {"a": status}
         assert await detections.shown(today, status=status) == {"a": status}
 
 
-async def test_totals_are_exact_and_count_unknown_amounts_apart(
+async def test_totals_are_exact_and_count_unknown_amounts_separately(
     detections: Detections,
 ) -> None:
     cents = [claim(f"c{n}", amount="0.10") for n in range(30)]
@@ -138,7 +138,7 @@ async def test_a_claim_is_visible_to_its_user_only(detections: Detections) -> No
 
 async def test_costs_are_stored_and_replaced(engine: Engine) -> None:
     claims = ClaimStore(engine)
-    await claims.keep_costs("ann", {"a": Money("1.50", "USD"), "b": Money("2", "USD")})
-    await claims.keep_costs("ann", {"a": Money("1.75", "USD")})
+    await claims.store_costs("ann", {"a": Money("1.50", "USD"), "b": Money("2", "USD")})
+    await claims.store_costs("ann", {"a": Money("1.75", "USD")})
     assert await claims.costs("ann") == {"a": Money("1.75", "USD"), "b": Money("2", "USD")}
     assert await claims.costs("bob") == {}

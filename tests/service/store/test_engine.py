@@ -1,4 +1,4 @@
-"""Engines: a write is indivisible, and readers see only what is committed."""
+"""Engines: a write is indivisible, and readers see only committed data."""
 
 from collections.abc import AsyncIterator
 
@@ -59,7 +59,7 @@ async def test_optional_rows_that_fail_do_not_undo_the_write(locked: Engine) -> 
     assert await stored(locked) == [1, 3]
 
 
-async def test_of_many_writers_of_one_version_one_succeeds(locked: Engine) -> None:
+async def test_only_one_of_many_writers_of_a_version_succeeds(locked: Engine) -> None:
     winners: list[int] = []
 
     async def race(number: int) -> None:
@@ -82,7 +82,7 @@ async def test_a_cancelled_write_is_whole_or_absent_and_blocks_no_other(locked: 
     assert await locked.write(guard(version + 1), [insert(5000)])
 
 
-async def test_readers_see_only_what_is_committed(locked: Engine) -> None:
+async def test_readers_see_only_committed_data(locked: Engine) -> None:
     async with anyio.create_task_group() as group:
         group.start_soon(locked.write, guard(1), [insert(*range(20_000))])
         for _ in range(50):

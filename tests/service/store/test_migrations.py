@@ -119,7 +119,7 @@ def cost(database: sqlite3.Connection, sub: str, sku: str) -> None:
 
 
 def shared_sub(path: Path) -> None:
-    """One `sub` in two tenants, which share everything that was stored by the `sub` alone."""
+    """Create a database of one `sub` in two tenants, which share all rows of the `sub`."""
     with old_database(path) as database:
         connection(database, "conn_a", "ann", "acme")
         connection(database, "conn_b", "ann", "other")
@@ -146,7 +146,7 @@ def shared_sub(path: Path) -> None:
 
 
 def before_settings(path: Path) -> None:
-    """A database of schema 0007, with columns for Amazon's settings and a paused sync."""
+    """Create a database of schema 0007, with columns for Amazon's settings and a paused sync."""
     with old_database(path, "0007") as database:
         connection(database, "conn_a", "acme/ann", "acme")
         connection(database, "conn_b", "acme/ann", "acme", token="other", region="EU")
@@ -166,7 +166,7 @@ async def ids(user: User, path: str, of: str, name: str) -> set[str]:
     return {row[name] for row in read(await user.get(path))[of]}
 
 
-async def has(user: User) -> dict[str, set[str]]:
+async def listed(user: User) -> dict[str, set[str]]:
     return {
         "connections": await ids(user, "/api/connections", "connections", "id"),
         "syncs": await ids(user, "/api/sync/history", "syncs", "syncId"),
@@ -179,8 +179,8 @@ async def has(user: User) -> dict[str, set[str]]:
 async def test_each_tenant_of_a_shared_sub_gets_its_own_rows(tmp_path: Path) -> None:
     shared_sub(tmp_path / "sync.db")
     async with serve(tmp_path, RETENTION_DAYS="36500", **TINY) as service:
-        acme, other = (service.user("ann", tenant=each) for each in ("acme", "other"))
-        assert await has(acme) == {
+        acme, other = (service.user("ann", tenant=tenant) for tenant in ("acme", "other"))
+        assert await listed(acme) == {
             "connections": {"conn_a"},
             "syncs": {
                 "sync_00000000000000000000000000000001",
@@ -193,7 +193,7 @@ async def test_each_tenant_of_a_shared_sub_gets_its_own_rows(tmp_path: Path) -> 
             },
             "costs": set(),
         }
-        assert await has(other) == {
+        assert await listed(other) == {
             "connections": {"conn_b"},
             "syncs": {
                 "sync_00000000000000000000000000000002",
@@ -206,15 +206,15 @@ async def test_each_tenant_of_a_shared_sub_gets_its_own_rows(tmp_path: Path) -> 
         for user in (acme, other):
             assert read(await user.get("/api/sync/history"))["total"] == 2
         nobody = service.user("ann")
-        assert not any((await has(nobody)).values())
+        assert not any((await listed(nobody)).values())
         bob = service.user("bob", tenant="acme")
-        assert (await has(bob))["costs"] == {"CUP"}
+        assert (await listed(bob))["costs"] == {"CUP"}
 
 
 async def test_a_paused_sync_resumes_in_its_own_tenant(tmp_path: Path) -> None:
     shared_sub(tmp_path / "sync.db")
     async with serve(tmp_path, RETENTION_DAYS="36500", **TINY) as service:
-        acme, other = (service.user("ann", tenant=each) for each in ("acme", "other"))
+        acme, other = (service.user("ann", tenant=tenant) for tenant in ("acme", "other"))
         assert (await other.status("sync_00000000000000000000000000000004"))["status"] == "paused"
         problem(
             await acme.post("/api/sync/resume/sync_00000000000000000000000000000004"),
@@ -231,10 +231,12 @@ async def test_a_paused_sync_resumes_in_its_own_tenant(tmp_path: Path) -> None:
                 "/api/audit", params={"syncId": "sync_00000000000000000000000000000004"}
             )
         )["entries"]
-        assert {each["actor"] for each in entries} == {"ann", "service"}
+        assert {entry["actor"] for entry in entries} == {"ann", "service"}
 
 
-async def test_settings_of_before_are_shown_and_a_paused_sync_resumes(tmp_path: Path) -> None:
+async def test_settings_of_an_older_schema_are_shown_and_a_paused_sync_resumes(
+    tmp_path: Path,
+) -> None:
     before_settings(tmp_path / "sync.db")
     async with serve(tmp_path, RETENTION_DAYS="36500", **TINY) as service:
         ann = service.user("ann", tenant="acme")
@@ -247,7 +249,7 @@ async def test_settings_of_before_are_shown_and_a_paused_sync_resumes(tmp_path: 
         assert (await ann.until(PAUSED))["status"] == "complete"
 
 
-async def test_accounts_of_before_cannot_be_connected_twice(tmp_path: Path) -> None:
+async def test_accounts_of_an_older_schema_cannot_be_connected_twice(tmp_path: Path) -> None:
     before_settings(tmp_path / "sync.db")
     async with serve(tmp_path, RETENTION_DAYS="36500", **TINY) as service:
         ann = service.user("ann", tenant="acme")
@@ -260,7 +262,7 @@ async def test_accounts_of_before_cannot_be_connected_twice(tmp_path: Path) -> N
         assert (answer.status_code, answer.json()["region"]) == (200, "EU")
 
 
-async def test_credentials_of_before_are_rotated_into_the_new_form(tmp_path: Path) -> None:
+async def test_credentials_of_an_older_schema_are_rotated_into_the_new_form(tmp_path: Path) -> None:
     path = tmp_path / "sync.db"
     before_settings(path)
     newer = Fernet.generate_key().decode()
@@ -275,12 +277,12 @@ async def test_credentials_of_before_are_rotated_into_the_new_form(tmp_path: Pat
 
 def rows(path: Path, sql: str) -> list[tuple[Any, ...]]:
     with sqlite3.connect(path) as database:
-        found = database.execute(sql).fetchall()
+        result = database.execute(sql).fetchall()
     database.close()
-    return found
+    return result
 
 
-def test_keys_counts_and_costs_get_the_user_that_they_can_be_traced_to(tmp_path: Path) -> None:
+def test_keys_counts_and_costs_are_assigned_to_the_user_that_they_belong_to(tmp_path: Path) -> None:
     path = tmp_path / "sync.db"
     shared_sub(path)
     assert migrate(f"sqlite:///{path}") == newest()
@@ -302,7 +304,7 @@ names = st.text(st.sampled_from("a/%2F"), min_size=1, max_size=4)
 
 @settings(max_examples=25, deadline=None)
 @given(pairs=st.sets(st.tuples(names, names), min_size=1, max_size=6))
-def test_names_that_look_like_ids_of_other_users_stay_apart(
+def test_names_that_look_like_ids_of_other_users_do_not_mix_users(
     tmp_path_factory: pytest.TempPathFactory, pairs: set[tuple[str, str]]
 ) -> None:
     """A `sub` may look like another user's new id, also during the migration."""
@@ -325,10 +327,10 @@ def test_names_that_look_like_ids_of_other_users_stay_apart(
         "SELECT user_id FROM sync_progress ORDER BY id",
         "SELECT user_id FROM idempotency_keys ORDER BY sync_id",
     ):
-        assert [each for (each,) in rows(path, sql)] == expected
+        assert [owner for (owner,) in rows(path, sql)] == expected
     alone = {sub: {t for t, s in pairs if s == sub} for sub in subs}
     owners = {user_id(min(t), sub) if len(t) == 1 else f"/{sub}" for sub, t in alone.items()}
-    assert {each for (each,) in rows(path, "SELECT user_id FROM costs")} == owners
+    assert {owner for (owner,) in rows(path, "SELECT user_id FROM costs")} == owners
 
 
 def test_a_second_migration_changes_nothing(tmp_path: Path) -> None:

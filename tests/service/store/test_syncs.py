@@ -1,9 +1,9 @@
-"""Syncs: how many may be live, and what pages of them cost."""
+"""Syncs: limits of live syncs, and pages that follow an index."""
 
 import pytest
 
 from service.store.engine import Engine, Refused
-from tests.service.store.stores import Stores, begin, named
+from tests.service.store.stores import Stores, begin_sync, with_fields
 from tests.service.test_model import new_sync
 
 pytestmark = pytest.mark.anyio
@@ -15,21 +15,21 @@ def store(engine: Engine) -> Stores:
 
 
 async def test_a_second_live_sync_of_a_user_is_refused_by_the_index(store: Stores) -> None:
-    await begin(store, new_sync())
+    await begin_sync(store, new_sync())
     with pytest.raises(Refused):
-        await store.create(named(new_sync(), id="sync_2"), most_of_tenant=3)
+        await store.create(with_fields(new_sync(), id="sync_2"), tenant_limit=3)
     assert await store.count("ann", {}) == 1, "the refused sync was not counted"
 
 
 async def test_a_tenant_cannot_exceed_its_limit_of_live_syncs(store: Stores) -> None:
     for number in range(3):
-        await begin(store, named(new_sync(), id=f"sync_{number}", user=f"user_{number}"))
-    fourth = named(new_sync(), id="sync_4", user="user_4")
-    assert not await store.create(fourth, most_of_tenant=3)
+        await begin_sync(store, with_fields(new_sync(), id=f"sync_{number}", user=f"user_{number}"))
+    fourth = with_fields(new_sync(), id="sync_4", user="user_4")
+    assert not await store.create(fourth, tenant_limit=3)
 
 
 async def test_pages_of_records_history_and_items_follow_an_index(store: Stores) -> None:
-    """No page is sorted, so that a deep page costs the same as the first."""
+    """No page is sorted, so a deep page is as fast as the first."""
     for sql in (
         "SELECT data FROM records WHERE connection_id='c' AND dataset='d' AND id>'x' "
         "ORDER BY id LIMIT 20",

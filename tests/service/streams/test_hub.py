@@ -33,7 +33,7 @@ async def hub(clock: AdvancingClock) -> AsyncIterator[Hub]:
         yield opened
 
 
-def a_sync() -> Sync:
+def running_sync() -> Sync:
     dataset = DatasetProgress("orders", "orders", Checkpoint(Window(NOW, NOW)))
     return Sync("sync_1", "ann", "ann", "demo", "conn_1", NOW, NOW, (dataset,)).taken(NOW)
 
@@ -46,7 +46,7 @@ class Client:
         self._stream = stream
         self.reads = anyio.Event()
         self.reads.set()
-        self.gone = anyio.Event()
+        self.disconnected = anyio.Event()
         self.received: list[Message] = []
         self.error: Exception | None = None
 
@@ -58,7 +58,9 @@ class Client:
         self.received.append(message)
 
     async def receive(self) -> Message:
-        while not self.gone.is_set() and (not self.received or self.received[-1]["more_body"]):
+        while not self.disconnected.is_set() and (
+            not self.received or self.received[-1]["more_body"]
+        ):
             await anyio.sleep(0.001)
         return {"type": "http.disconnect"}
 
@@ -81,7 +83,7 @@ async def settle() -> None:
 
 async def test_an_end_before_the_handover_is_sent_once(hub: Hub) -> None:
     client = Client(hub, hub.add("ann", "sync_1", None))
-    hub.deliver(a_sync().cancelled(NOW))
+    hub.deliver(running_sync().cancelled(NOW))
     with anyio.fail_after(2):
         await client.serve()
     assert client.text.count("event: cancelled") == 1 and client.ended
@@ -90,7 +92,7 @@ async def test_an_end_before_the_handover_is_sent_once(hub: Hub) -> None:
 
 async def test_a_slow_client_gets_the_newest_event_and_one_end(hub: Hub) -> None:
     client = Client(hub, hub.add("ann", "sync_1", None))
-    sync = a_sync()
+    sync = running_sync()
     async with anyio.create_task_group() as group:
         group.start_soon(client.serve)
         await settle()
@@ -137,7 +139,7 @@ async def test_an_eviction_of_a_slow_client_is_sent(hub: Hub) -> None:
         group.start_soon(client.serve)
         await settle()
         client.reads = anyio.Event()
-        hub.deliver(a_sync())
+        hub.deliver(running_sync())
         hub.add("ann", "sync_1", None)
         hub.add("ann", "sync_1", None)
         client.reads.set()
@@ -153,7 +155,7 @@ async def test_a_slow_client_gets_nothing_after_its_credential_expires(
         group.start_soon(client.serve)
         await settle()
         client.reads = anyio.Event()
-        sync = a_sync()
+        sync = running_sync()
         hub.deliver(sync)
         hub.deliver(sync.waiting(None, NOW, "a secret", NOW))
         clock.advance(minutes=1)
@@ -174,7 +176,7 @@ async def test_a_stream_ends_after_its_lifetime(hub: Hub, clock: AdvancingClock)
     assert client.ended and hub.count == 0
 
 
-async def test_a_comment_interrupts_the_silence(hub: Hub, clock: AdvancingClock) -> None:
+async def test_a_comment_is_sent_after_a_period_of_silence(hub: Hub, clock: AdvancingClock) -> None:
     client = Client(hub, hub.add("ann", None, None))
     silence = SILENCE.total_seconds()
     async with anyio.create_task_group() as group:
@@ -184,7 +186,7 @@ async def test_a_comment_interrupts_the_silence(hub: Hub, clock: AdvancingClock)
             clock.advance(step)
             await settle()
             assert client.text == ":\n\n" * comments
-        client.gone.set()
+        client.disconnected.set()
 
 
 async def test_a_clock_that_is_set_back_delays_neither_comments_nor_the_end(
@@ -206,7 +208,7 @@ async def test_a_clock_that_is_set_back_delays_neither_comments_nor_the_end(
 async def test_an_older_version_is_not_sent_after_a_newer_one(hub: Hub) -> None:
     stream = hub.add("ann", "sync_1", None)
     client = Client(hub, stream)
-    old = a_sync()
+    old = running_sync()
     new = old.waiting(None, NOW, "something", NOW)
     hub.deliver(old)
     hub.mark_sent(stream, new)
@@ -216,7 +218,7 @@ async def test_an_older_version_is_not_sent_after_a_newer_one(hub: Hub) -> None:
         hub.deliver(old)
         hub.deliver(new)
         assert client.received == []
-        client.gone.set()
+        client.disconnected.set()
     assert hub.count == 0
 
 
@@ -228,10 +230,10 @@ async def test_a_failing_send_affects_only_its_own_stream(hub: Hub) -> None:
         group.start_soon(intact.serve)
         await settle()
         broken.error = RuntimeError("broken")
-        hub.deliver(a_sync())
+        hub.deliver(running_sync())
         assert hub.count == 1 and "event: progress" in intact.text
-        broken.gone.set()
-        intact.gone.set()
+        broken.disconnected.set()
+        intact.disconnected.set()
 
 
 async def test_a_send_that_fails_while_it_waits_affects_only_its_own_stream(hub: Hub) -> None:
@@ -240,13 +242,13 @@ async def test_a_send_that_fails_while_it_waits_affects_only_its_own_stream(hub:
         group.start_soon(broken.serve)
         await settle()
         broken.reads = anyio.Event()
-        hub.deliver(a_sync())
+        hub.deliver(running_sync())
         broken.error = RuntimeError("broken")
         broken.reads.set()
         await settle()
         assert hub.count == 0
-        broken.gone.set()
-    hub.deliver(a_sync())
+        broken.disconnected.set()
+    hub.deliver(running_sync())
 
 
 async def test_a_client_that_disconnects_before_the_handover_is_removed(hub: Hub) -> None:
@@ -255,11 +257,11 @@ async def test_a_client_that_disconnects_before_the_handover_is_removed(hub: Hub
         await ProgressResponse(hub, stream, b"retry: 3000\n\n")(scope, receive, send)
 
     async def send(message: Message) -> None:
-        raise OSError("the client is gone")
+        raise OSError("the client has disconnected")
 
     async def receive() -> Message:
         return {"type": "http.disconnect"}
 
-    with pytest.raises(OSError, match="gone"):
+    with pytest.raises(OSError, match="disconnected"):
         await StreamMiddleware(app, hub)({"type": "http", "method": "GET"}, receive, send)
     assert hub.count == 0

@@ -1,4 +1,4 @@
-"""Invariants of a stream, whatever its client, its sync and the service do, in any order."""
+"""Invariants of a stream for any order of actions by its client, its sync and the service."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -22,7 +22,7 @@ NOW = datetime(2026, 1, 15, tzinfo=UTC)
 SYNC = "sync_1"
 MAX_PER_USER = 3
 MAX_STEPS = 1000
-"""Far more than the events that one call sends here: beyond it the call never returns."""
+"""Far more events than one call sends in these tests. A call that sends more never returns."""
 
 
 class CountedHub(Hub):
@@ -37,8 +37,8 @@ class CountedHub(Hub):
 
 
 class Client:
-    """A client as uvicorn presents it: `send` waits while it does not read and does nothing after
-    it has disconnected, which makes `receive` return."""
+    """A client as uvicorn presents it: `send` waits while the client does not read. After a
+    disconnect, `send` does nothing and `receive` returns."""
 
     def __init__(self, hub: Hub, sync_id: str | None) -> None:
         self.hub = hub
@@ -49,10 +49,10 @@ class Client:
         self.broken = False
         self.reads = anyio.Event()
         self.reads.set()
-        self.gone = anyio.Event()
+        self.disconnected = anyio.Event()
         self.received: list[Message] = []
         self.faults: list[str] = []
-        self.expected: Sync | None = None  # the newest terminal event since it subscribed
+        self.expected: Sync | None = None  # the newest terminal event since the client subscribed
 
     async def send(self, message: Message) -> None:
         # Collected, since the hub treats an error of `send` as the end of that stream only.
@@ -63,7 +63,7 @@ class Client:
         try:
             if not self.reads.is_set():
                 await self.reads.wait()
-            if self.gone.is_set():
+            if self.disconnected.is_set():
                 return
             if self.broken:
                 raise OSError("broken")
@@ -72,9 +72,9 @@ class Client:
             self.sending = False
 
     async def receive(self) -> Message:
-        while not self.ended and not self.gone.is_set():
+        while not self.ended and not self.disconnected.is_set():
             with anyio.move_on_after(0.001):
-                await self.gone.wait()
+                await self.disconnected.wait()
         return {"type": "http.disconnect"}
 
     async def serve(self) -> None:
@@ -112,31 +112,31 @@ class World:
         self.clock.advance(seconds)
         await _settle()
 
-    def _one(self, number: int) -> Client:
+    def _client(self, number: int) -> Client:
         return self.clients[-1 - number % len(self.clients) if self.clients else 0]
 
     async def add(self, number: int) -> None:
         self.clients.append(Client(self.hub, SYNC if number % 3 else None))
 
     async def snapshot(self, number: int) -> None:
-        client = self._one(number)
+        client = self._client(number)
         if not client.handed_over:
             self.hub.mark_sent(client.stream, self.sync)
             client.expected = None
 
     async def hand_over(self, number: int) -> None:
-        client = self._one(number)
+        client = self._client(number)
         if not client.handed_over:
             client.handed_over = True
             self.group.start_soon(client.serve)
 
     async def stall(self, number: int) -> None:
-        client = self._one(number)
+        client = self._client(number)
         if client.reads.is_set() and not client.sending:
             client.reads = anyio.Event()
 
     async def read(self, number: int) -> None:
-        self._one(number).reads.set()
+        self._client(number).reads.set()
 
     async def deliver(self, number: int) -> None:
         if self.sync.live:
@@ -158,7 +158,7 @@ class World:
             self.hub.deliver(self.sync)
 
     async def deadline(self, number: int) -> None:
-        client = self._one(number)
+        client = self._client(number)
         client.stream.deadline = NOW - timedelta(days=1)
         client.expected = None  # nothing is sent after its credential has expired
         await self._advance(TICK)
@@ -172,14 +172,14 @@ class World:
 
     async def disconnect(self, number: int) -> None:
         """Either the `send` in progress ends first, or the stream is removed first."""
-        client = self._one(number)
-        client.gone.set()
+        client = self._client(number)
+        client.disconnected.set()
         if number % 2:
             await _settle()
         client.reads.set()
 
     async def break_connection(self, number: int) -> None:
-        self._one(number).broken = True
+        self._client(number).broken = True
 
     async def shut_down(self, number: int) -> None:
         await self.hub.close(0)
@@ -188,7 +188,7 @@ class World:
         self.closed = True
 
     async def end(self) -> None:
-        """All clients read, then all disconnect; check the invariants."""
+        """Let all clients read and then disconnect; check the invariants."""
         self.hub.steps = 0
         for client in self.clients:
             await self.hand_over(self.clients[::-1].index(client))
@@ -196,7 +196,7 @@ class World:
         await _settle()
         for client in self.clients:
             self._check_terminal_event(client)
-            client.gone.set()
+            client.disconnected.set()
         with anyio.fail_after(5):
             while not all(client.removed for client in self.clients):
                 await anyio.sleep(0.001)
@@ -206,7 +206,7 @@ class World:
             assert not client.stream.pending and not client.stream.final_block
 
     def _check_terminal_event(self, client: Client) -> None:
-        lost = client.gone.is_set() or client.broken or "event: evicted" in client.text
+        lost = client.disconnected.is_set() or client.broken or "event: evicted" in client.text
         if client.expected is None or lost or self.closed:
             return
         assert f'"version":{client.expected.version},' in client.text, "a terminal event is lost"

@@ -80,7 +80,7 @@ async def test_streams_of_disconnected_clients_are_removed(tmp_path: Path) -> No
 
 
 async def test_a_closed_stream_is_freed_at_once(tmp_path: Path) -> None:
-    """Without garbage collection, which is rare: until then 2,000 streams would hold 12 MB."""
+    """This holds without garbage collection, before which 2,000 streams would occupy 12 MB."""
     async with serve(tmp_path, **SLOW) as service:
         ann = service.user()
         await ann.connect()

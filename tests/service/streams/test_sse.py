@@ -181,7 +181,7 @@ async def test_head_of_a_stream_returns_at_once_and_opens_no_stream(tmp_path: Pa
             assert (await opened.rest())[-1]["event"] == "cancelled"
 
 
-async def test_refusals_of_a_stream_are_problems(tmp_path: Path) -> None:
+async def test_error_responses_of_a_stream_are_problems(tmp_path: Path) -> None:
     async with serve(tmp_path, **SLOW) as service:
         ann, bob = service.user("ann"), service.user("bob")
         await ann.connect()
@@ -264,7 +264,7 @@ async def test_a_stream_ends_after_its_lifetime(tmp_path: Path) -> None:
             await until_streams(service, 0)
 
 
-async def test_a_comment_interrupts_the_silence(tmp_path: Path) -> None:
+async def test_a_comment_is_sent_after_a_period_of_silence(tmp_path: Path) -> None:
     clock = AdvancingClock()
     async with serve(tmp_path, clock, **SLOW) as service:
         ann = service.user()
@@ -291,7 +291,7 @@ async def test_a_stream_above_the_limit_evicts_the_oldest_by_an_event(tmp_path: 
                 await third.event()
                 last = (await first.rest())[-1]
                 assert (last["event"], last["retry"]) == ("evicted", "60000")
-                assert "id" not in last  # it would replace the ID from which the client continues
+                assert "id" not in last  # the client must continue from its last ID
                 assert service.parts.hub.count == 3
                 await ann.post(f"/api/sync/cancel/{sync_id}")
                 assert (await third.rest())[-1]["event"] == "cancelled"

@@ -21,15 +21,17 @@ class Second(ConnectionSettings, frozen=True, kw_only=True):
 
 
 def schemas(*settings: type[ConnectionSettings]) -> Json:
-    """Empty schemas as the contract completes them."""
+    """The schemas that result from empty ones."""
     names = ("ConnectIn", "ReconnectIn", "Connection", "Connected")
     required = {"ConnectIn": ["connector"], "Connection": ["id", "accountId", "name"]}
-    found: Json = {name: {"properties": {}, "required": required.get(name, [])} for name in names}
-    ConnectorFields(settings).add_to(found)
-    return found
+    completed: Json = {
+        name: {"properties": {}, "required": required.get(name, [])} for name in names
+    }
+    ConnectorFields(settings).add_to(completed)
+    return completed
 
 
-def test_requests_hold_every_field_and_require_what_every_connector_requires() -> None:
+def test_requests_have_every_field_and_require_those_that_every_connector_requires() -> None:
     body = schemas(First, Second)["ConnectIn"]
     assert body["properties"] == {
         "region": {
@@ -49,7 +51,7 @@ def test_a_reconnect_takes_secret_fields_only() -> None:
     assert (list(body["properties"]), body["required"]) == (["key"], ["key"])
 
 
-def test_responses_hold_public_fields_and_promise_those_of_every_connector() -> None:
+def test_responses_have_public_fields_and_require_those_of_every_connector() -> None:
     shown = schemas(First, Second)["Connection"]
     assert shown["properties"] == {
         "region": {"type": "string"},
@@ -58,7 +60,7 @@ def test_responses_hold_public_fields_and_promise_those_of_every_connector() -> 
     assert shown["required"] == ["id", "accountId", "region", "name"]
 
 
-def test_in_a_query_a_list_is_one_text() -> None:
+def test_a_list_in_a_query_is_text() -> None:
     fields = ConnectorFields([Second])
     assert dict(fields.parameters(QUERY)) == {
         "region": {"type": "string", "maxLength": 9},

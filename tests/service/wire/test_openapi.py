@@ -1,4 +1,4 @@
-"""The document at /openapi.json: complete, consistent, and true of the service."""
+"""The document at /openapi.json is complete, consistent and correct."""
 
 import re
 from pathlib import Path
@@ -81,7 +81,7 @@ async def test_every_error_is_documented_with_its_code_and_text() -> None:
     undocumented |= {"bad_request", "head_too_large", "method_not_allowed"}
     undocumented |= {"request_timeout", "too_many_connections"}
     assert documented == {error.code for error in _error_types(ServiceError)} - undocumented
-    assert all(error.words() for error in _error_types(ServiceError))
+    assert all(error.default_text() for error in _error_types(ServiceError))
 
 
 def _error_types(base: type[ServiceError]) -> list[type[ServiceError]]:

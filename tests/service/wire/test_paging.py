@@ -1,4 +1,4 @@
-"""Pages and cursors: every row is on one page, and a cursor is valid for its own list only."""
+"""Every row is on exactly one page, and a cursor is valid for its own list only."""
 
 import pytest
 from hypothesis import given
@@ -9,7 +9,7 @@ from service.wire.paging import Paged, cursor
 
 
 @given(st.sets(st.text(min_size=1, max_size=5)), st.integers(1, 8))
-def test_every_row_is_on_one_page(keys: set[str], limit: int) -> None:
+def test_every_row_is_on_exactly_one_page(keys: set[str], limit: int) -> None:
     rows, shown, next_cursor = sorted(keys), list[str](), None
     while True:
         page = Paged(limit=limit, cursor=next_cursor).page("letters")
@@ -31,6 +31,6 @@ def test_a_cursor_is_opaque_text_that_needs_no_quoting() -> None:
 @pytest.mark.parametrize(
     "text", ["", "x", "W10", "bnVsbA", cursor("data", "a"), cursor("items"), cursor("items", "")]
 )
-def test_other_text_is_refused(text: str) -> None:
+def test_text_that_is_not_a_cursor_of_the_list_is_refused(text: str) -> None:
     with pytest.raises(Invalid):
         Paged(cursor=text).page("items")

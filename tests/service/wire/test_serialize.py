@@ -1,4 +1,4 @@
-"""Shapes made of values of the service: names, times, counters, and what stays inside."""
+"""Response shapes of a sync: names, times, counters and windows."""
 
 from datetime import UTC, datetime, timedelta, timezone
 

@@ -9,7 +9,7 @@ revision = "0001"
 down_revision = None
 
 TABLES = (
-    # Credentials are encrypted; null once the connection is forgotten, whose records may stay.
+    # Credentials are encrypted, and null for a forgotten connection, whose records may remain.
     """
     CREATE TABLE connections (
         id TEXT PRIMARY KEY,
@@ -28,7 +28,7 @@ TABLES = (
     )
     """,
     "CREATE INDEX connections_of_user ON connections (user_id)",
-    # What a connector asked to keep about a connection, such as its quotas.
+    # Values that a connector learned about a connection, such as quotas.
     """
     CREATE TABLE learned (
         connection_id TEXT NOT NULL,
@@ -65,7 +65,7 @@ TABLES = (
         WHERE status IN ('pending', 'in_progress', 'paused')
     """,
     "CREATE INDEX history ON sync_progress (user_id, id)",
-    # How many syncs a user has, counted as they are created instead of by COUNT.
+    # The number of syncs of each user, which is updated with each new sync instead of by COUNT.
     "CREATE TABLE sync_counts (user_id TEXT PRIMARY KEY, total INTEGER NOT NULL)",
     """
     CREATE TABLE sync_history_items (
@@ -79,7 +79,7 @@ TABLES = (
         PRIMARY KEY (sync_id, dataset, record_id)
     )
     """,
-    # `sync_id` changed the record last, `seen` read it last; `hash` shows whether it changed.
+    # `sync_id` last changed the record, `seen` last read it; `hash` shows whether it changed.
     """
     CREATE TABLE records (
         connection_id TEXT NOT NULL,

@@ -11,10 +11,10 @@ STATEMENTS = (
     "ALTER TABLE connections ADD COLUMN schedule_next TEXT",
     "ALTER TABLE connections ADD COLUMN schedule_plan TEXT",  # the plan under which its syncs start
     "CREATE INDEX schedules ON connections (schedule_next) WHERE schedule_next IS NOT NULL",
-    # The moment that decides into which window a record falls; null if it has none.
+    # The time that decides into which window a record falls; null for a record without a time.
     "ALTER TABLE records ADD COLUMN at TEXT",
-    # How many records of a dataset are stored, counted as they are written; the span that was read
-    # without a gap (null: unknown), and the sync that read it last.
+    # The number of stored records of a dataset, the span that was read without a gap (null:
+    # unknown), and the sync that last read the dataset.
     """
     CREATE TABLE landed (
         connection_id TEXT NOT NULL,
@@ -30,8 +30,8 @@ STATEMENTS = (
     INSERT INTO landed (connection_id, dataset, records)
     SELECT connection_id, dataset, COUNT(*) FROM records GROUP BY connection_id, dataset
     """,
-    "DROP TABLE watermarks",  # it had no beginning of a span: the next sync reads everything
-    # The digest of the request of each key, for a day.
+    "DROP TABLE watermarks",  # it lacks the start of the span, so the next sync reads everything
+    # The digest of the request of each key, which is stored for a day.
     """
     CREATE TABLE idempotency_keys (
         user_id TEXT NOT NULL,
@@ -62,7 +62,7 @@ STATEMENTS = (
     "CREATE INDEX audit_of_user ON audit_logs (user_id, id)",
     "CREATE INDEX audit_of_sync ON audit_logs (sync_id, id)",
     "CREATE INDEX old_audit ON audit_logs (at)",
-    # Each filter of a list has an index, so that a rare status among a million is found at once.
+    # Each filter of a list has an index, so that a rare status among a million syncs is found fast.
     "CREATE INDEX history_by_status ON sync_progress (user_id, status, id)",
     "CREATE INDEX history_by_connection ON sync_progress (user_id, connection_id, id)",
     "CREATE INDEX history_by_connector ON sync_progress (user_id, connector, id)",

@@ -1,6 +1,6 @@
 """A user is a tenant and a `sub` together. Before, the `sub` alone was the key of every row.
 
-Each row is assigned to the user that it can be traced to:
+Each row is assigned to the user to whom it belongs:
 
 * connections have a tenant. Syncs, claims and audit entries follow their connection: before this
   revision a user could sync a connection of the same `sub` in another tenant, and such a sync holds
@@ -9,11 +9,11 @@ Each row is assigned to the user that it can be traced to:
 * Idempotency keys follow their sync; those of deleted syncs are deleted.
 * The count of syncs is computed again for each user.
 * Costs have no tenant. They follow a `sub` that was seen in one tenant only. Costs of a `sub` seen
-  in several tenants, or in none, cannot be assigned: to show them to each would mix users. They
-  stay in the table under "/" and the `sub`, which no user has as an id, until an operator assigns
-  them
+  in several tenants, or in none, cannot be assigned: showing them to each would mix users. They
+  stay in the table under "/" and the `sub`, which is not the id of any user, until an operator
+  assigns them
   (`UPDATE costs SET user_id = 'tenant/sub' WHERE user_id = '/sub'`) or the user sends them again.
-* Consents in progress are deleted: they last 15 minutes, and the user can begin again.
+* Consents in progress are deleted: they last 15 minutes, and the user can start again.
 """
 
 from typing import Any
@@ -137,11 +137,11 @@ def upgrade() -> None:
         op.execute(sa.text(statement))
     _rewrite_bodies(connection)
     if users := connection.execute(sa.text(UNASSIGNED)).scalar():
-        log.warning("costs_unassigned", users=users, why="their sub is of no or several tenants")
+        log.warning("costs_unassigned", users=users, why="their sub has no tenant or several")
 
 
 def _user_id(tenant: str, sub: str) -> str:
-    """`service.model.user_id` as of this revision: it must not change with later versions."""
+    """`service.users.user_id` as of this revision. It must not change with later versions."""
     return f"{quote(tenant, safe='')}/{sub}"
 
 

@@ -1,5 +1,5 @@
-"""How far the times in the ids of a user's syncs are after their starts. A clock set back causes
-this, and a search by time must allow for it."""
+"""The maximum time by which the ids of a user's syncs are ahead of their starts. A clock that was
+set back causes this, and searches by time allow for it."""
 
 from alembic import op
 

@@ -1,4 +1,4 @@
-"""The time since when the data of a forgotten connection is being erased; null once it is done."""
+"""The start of the erasure of a forgotten connection's data; null after its end."""
 
 from alembic import op
 

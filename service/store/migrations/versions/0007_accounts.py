@@ -6,8 +6,8 @@ revision = "0007"
 down_revision = "0006"
 
 STATEMENTS = (
-    # The source's own id of the account; null until the source names it. It is confirmed if the
-    # source named it for the present credentials.
+    # The source's own id of the account; null until the source returns it. It is confirmed if the
+    # source returned it for the current credentials.
     "ALTER TABLE connections ADD COLUMN account_id TEXT",
     "ALTER TABLE connections ADD COLUMN account_confirmed INTEGER NOT NULL DEFAULT 0",
     # A digest of the refresh token: the same token certainly belongs to the same account.

@@ -1,14 +1,14 @@
-"""Settings of connections: what a connector declares, instead of columns for one source.
+"""Settings of connections as connectors declare them, instead of columns for one source.
 
 The public settings become one JSON value. `realm` is the part of them that belongs to the identity
 of an account, here the environment. Both are written as `service.connection_settings` writes them:
-compact, with sorted names, so that rows of before and after are comparable.
+compact, with sorted names, so that old and new rows are comparable.
 
-Credentials were one encrypted refresh token each. They become one encrypted JSON value; since a
-migration has no keys, a value from before only gets its field's name in front (`refreshToken:...`).
-`service.credentials` reads both forms, and `rotate-keys` rewrites all in the new one.
+Credentials were one encrypted refresh token. They become one encrypted JSON value. Since a
+migration has no keys, an old value only gets its field's name as a prefix (`refreshToken:...`).
+`service.credentials` reads both forms, and `rotate-keys` rewrites all values in the new form.
 
-Consents that were begun are deleted: they last 15 minutes, and the user can begin again.
+Consents in progress are deleted: they last 15 minutes, and the user can start again.
 """
 
 import msgspec
