@@ -171,6 +171,7 @@ class Page(msgspec.Struct, frozen=True):
 class Way(msgspec.Struct, frozen=True):
     """How a dataset will be read."""
 
+    #: For logs and tests; users do not see it.
     name: str
     #: Estimated duration; None if it cannot be estimated.
     seconds: float | None = None
@@ -333,7 +334,8 @@ class ConnectionLost(ConnectorError):
 
 
 class InvalidConnection(ConnectorError):
-    """The user's input is not a valid connection. `fields` maps each wrong field to the reason."""
+    """The user's input is not a valid connection. `fields` maps each wrong field, by its name in
+    JSON, to the reason."""
 
     code = "invalid_connection"
 

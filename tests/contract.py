@@ -9,14 +9,25 @@ import httpx
 import jsonschema_rs
 import msgspec
 
-from connectors.amazon.connector import AmazonConnector
-from connectors.demo.connector import DemoConnector
+import connectors
+from connectors.base import ConnectionSettings
 from service.api.routes import CALLS
 from service.wire.openapi import document
 
-SETTINGS = (AmazonConnector.settings, DemoConnector.settings)
+
+def declared_settings() -> list[type[ConnectionSettings]]:
+    """The settings of every connector, which importing its package declares."""
+    packages = [connectors.find(name).__module__.rpartition(".")[0] for name in connectors.names()]
+    return [
+        struct
+        for package in packages
+        for struct in ConnectionSettings.__subclasses__()
+        if struct.__module__.startswith(f"{package}.")
+    ]
+
+
 DOCUMENT = msgspec.json.decode(
-    msgspec.json.encode(document(CALLS, demo=False, names={}, settings=SETTINGS))
+    msgspec.json.encode(document(CALLS, demo=False, names={}, settings=declared_settings()))
 )
 Json = dict[str, Any]
 

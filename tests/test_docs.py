@@ -119,7 +119,7 @@ def test_the_drawing_names_every_package() -> None:
     for package in ("service", "connectors"):
         for folder in (ROOT / package).iterdir():
             if (folder / "__init__.py").exists():
-                assert f"{folder.name}/" in drawing, f"{package}/{folder.name}"
+                assert f"{folder.name}/" in drawing, f"{package}/{folder.name}/ is not drawn"
 
 
 def test_the_glossary_has_eighteen_words() -> None:

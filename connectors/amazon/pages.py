@@ -63,7 +63,8 @@ class PagedSource(msgspec.Struct, frozen=True):
     slice: Callable[[bytes], Slice]
     #: Reads one raw record. Raises ValueError if it is unreadable.
     record: Callable[[msgspec.Raw, Params], Record]
-    #: The parameters of further pages, made of the part's; the token is added.
+    #: The parameters of further pages, made of the part's; the token is added, and after a refused
+    #: page the size: leave `size_parameter` empty if the token must be the only parameter.
     following: Callable[[Params], Params] = lambda part: part
     #: The operation of further pages, where it is another one.
     next_operation: Operation | None = None

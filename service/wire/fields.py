@@ -23,11 +23,12 @@ def at_least(minimum: int) -> Meta:
 
 #: RFC 3339 in UTC.
 Time = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
-#: A whole number from 0; null if unknown.
+#: A whole number from 0.
 Count = Annotated[int, at_least(0)]
 #: A whole number from 1.
 Ordinal = Annotated[int, at_least(1)]
 Percent = Annotated[int, Meta(extra_json_schema={"minimum": 0, "maximum": 100})]
+#: With a fraction; whole seconds are a `Count`.
 Seconds = Annotated[float, at_least(0)]
 #: A decimal number as text, with an ISO 4217 currency in a field beside it.
 Amount = Annotated[str, Meta(extra_json_schema={"pattern": r"^-?\d+(\.\d+)?$"})]

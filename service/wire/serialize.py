@@ -59,7 +59,7 @@ def _raw(text: str) -> msgspec.Raw:
 
 
 def status(sync: Sync) -> Json:
-    """The status of a sync; also the data of every event."""
+    """The status of a sync; also the data of every event. It depends on the version alone."""
     datasets = {dataset.name: dataset for dataset in sync.sources}
     counters: Json = {}
     flat: Json = {}

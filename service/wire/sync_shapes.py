@@ -45,7 +45,7 @@ class DatasetOut(Out, frozen=True):
 
 
 class SyncStatus(Out, frozen=True):
-    """The current state of a sync; also the data of every event of its stream.
+    """The state of a sync at one version; also the data of every event of its stream.
 
     Every dataset also has two counters by name, `<dataset>Processed` and `total<Dataset>`. Those of
     orders, inventory and transactions are always present."""

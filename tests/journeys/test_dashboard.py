@@ -211,7 +211,7 @@ def test_the_form_asks_for_the_settings_of_the_chosen_connector(page: Page, tmp_
         page.click("nav button", "Connect another")
         form = page.browser.find_element(By.ID, "connect")
         connectors = Select(form.find_element(By.NAME, "connector"))
-        assert [option.text for option in connectors.options] == ["Amazon", "Demo"]
+        assert {"Amazon", "Demo"} <= {option.text for option in connectors.options}
         regions = Select(form.find_element(By.NAME, "region"))
         assert regions.first_selected_option.text == "North America"
         assert page.browser.find_element(By.ID, "authorise").is_displayed()

@@ -34,9 +34,11 @@ class RefundedUnits(msgspec.Struct, frozen=True):
 
 
 def refunded_units(refunds: Sequence[Refund], sold: SoldItem | None) -> Sequence[RefundedUnits]:
-    """The units that the refunds of one order item are for, in the order of their days.
+    """The units that the refunds of one order item are for, in the order of their days;
+    never more than were sold.
 
-    If the sale or its amounts are unknown, the quantities of the refunds decide."""
+    If the sale is unknown, the quantities of the refunds decide; if only its amounts are unknown,
+    the quantities up to the units sold."""
     if sold is None or sold.units <= 0:
         return [RefundedUnits((refund,), refund.units) for refund in refunds]
     if amounts := _amounts(refunds, sold):

@@ -45,7 +45,7 @@ class Case(msgspec.Struct, frozen=True):
 class Rule(msgspec.Struct, frozen=True, kw_only=True):
     """A claim rule. All that is shown of a rule, and its windows, are read from this value."""
 
-    #: R1, R2, …: the beginning of its claims' ids, so it never changes.
+    #: R1, R2, … without a gap: the beginning of its claims' ids, so it never changes.
     code: str
     #: The name in documents, such as LOST_WAREHOUSE.
     name: str
@@ -56,7 +56,7 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     #: The title of a claim. `{units}` becomes "2 units of SKU-1", `{currency}` the currency of its
     #: value; any other name is one of the case's details.
     claim_title: str
-    #: The public policy that it follows.
+    #: The public policy that it follows: a sentence that begins with "Amazon's".
     source: str
     #: Datasets that must be complete; otherwise the rule does not run.
     inputs: tuple[str, ...]

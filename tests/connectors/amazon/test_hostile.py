@@ -8,12 +8,13 @@ from typing import Any
 import httpx
 import pytest
 
-from connectors.amazon import connector, shipment_items, shipments
+from connectors.amazon import shipment_items, shipments
 from connectors.amazon.account import PARTICIPATIONS
 from connectors.amazon.client import Operation
 from connectors.amazon.inventory import INVENTORY, INVENTORY_SUMMARIES
 from connectors.amazon.orders.search import ORDERS, SEARCH_ORDERS
 from connectors.amazon.reports import desk
+from connectors.amazon.reports.kinds import REIMBURSEMENTS
 from connectors.amazon.reports.tables import _codec
 from connectors.amazon.transactions import LIST_TRANSACTIONS, TRANSACTIONS
 from connectors.base import ConnectorError, InvalidConnection, Retryable, SourceError
@@ -66,10 +67,10 @@ OPERATIONS = {
     LIST_TRANSACTIONS: TRANSACTIONS,
     shipments.GET_SHIPMENTS: shipments.SHIPMENTS,
     shipment_items.GET_SHIPMENT_ITEMS: shipments.SHIPMENTS,
-    desk.CREATE_REPORT: connector.AmazonConnector.datasets[3],
-    desk.GET_REPORTS: connector.AmazonConnector.datasets[3],
-    desk.GET_REPORT: connector.AmazonConnector.datasets[3],
-    desk.GET_DOCUMENT: connector.AmazonConnector.datasets[3],
+    desk.CREATE_REPORT: REIMBURSEMENTS,
+    desk.GET_REPORTS: REIMBURSEMENTS,
+    desk.GET_REPORT: REIMBURSEMENTS,
+    desk.GET_DOCUMENT: REIMBURSEMENTS,
 }
 
 
