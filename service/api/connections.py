@@ -232,14 +232,17 @@ async def sync_status(request: Request) -> Response:
     complete = await store.newest_of(caller.user, connection_id, Status.COMPLETE)
     newest = await store.newest_of(caller.user, connection_id)
     datasets = parts(request).sources.get(connection.connector).datasets
+    days = await parts(request).completeness.days(connection_id)
     now = parts(request).clock.now()
     reason, message = _why_needed(connection, newest, datasets, landed, now)
     return responses.JSON(
         shapes.Freshness(
             connection_id=connection_id,
             datasets=[
-                serialize.landed(dataset.name, landed.get(dataset.name)) for dataset in datasets
+                serialize.landed(dataset.name, landed.get(dataset.name), days.get(dataset.name, ()))
+                for dataset in datasets
             ],
+            completeness=serialize.completeness(days),
             last_complete_sync=serialize.last_sync(complete),
             last_sync=serialize.last_sync(newest),
             schedule=serialize.schedule(connection.schedule),

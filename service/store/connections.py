@@ -271,7 +271,13 @@ class ConnectionStore:
         """Erase the credentials. With `erase`, also erase the claims, and hide the records until
         `service.erasing` has deleted them. False if a sync of the connection is live."""
         gone = [{"id": connection_id}]
-        tables = ("learned", "landed", *(["claims"] if erase else []))
+        tables = (
+            "learned",
+            "landed",
+            "dataset_days",
+            "closed_gaps",
+            *(["claims"] if erase else []),
+        )
         deletes = [f"DELETE FROM {table} WHERE connection_id = :id" for table in tables]
         deletes += [_ERASE_ACCOUNT] if erase else []
         return await self._write(
