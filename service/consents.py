@@ -39,11 +39,15 @@ class Consents:
     async def authorize(self, actor: Actor, request: ConsentRequest, redirect_uri: str) -> str:
         """The address of the source's consent page, which sends the user back with our state."""
         consent = self._sources.consent(request.connector)
+        settings = request.settings
         if request.connection_id:
-            await self._connections.get(actor, request.connection_id)
+            stored = await self._connections.get(actor, request.connection_id)
+            if stored.connector != request.connector:
+                raise Invalid.field("connectionId", f"Not a connection of {request.connector}.")
+            settings = {**settings, **stored.settings}  # of the region of the connected account
         state = secrets.token_urlsafe(32)
         with asking(self._sources.settings(request.connector)):
-            url = consent.authorize_url(request.settings, state, redirect_uri)
+            url = consent.authorize_url(settings, state, redirect_uri)
         body = msgspec.json.encode((request, redirect_uri)).decode()
         await self._store.begin_consent(state, actor.user, self._clock.now(), body)
         return url

@@ -27,11 +27,11 @@ log = structlog.get_logger()
 class Limits(msgspec.Struct, frozen=True):
     """Limits of one server. Times are in seconds. A connection over a limit is closed."""
 
-    #: For a complete head, from the start of the connection, the previous response, or the first
-    #: byte of the head.
+    #: For a complete head, from its first byte.
     head: float = 15.0
-    #: Without a byte between two requests.
-    idle: float = 5.0
+    #: Without a byte before a request. Longer than clients keep an idle connection (httpx 5 s,
+    #: aiohttp 15 s): if the server closes it first, a request may be lost on it.
+    idle: float = 20.0
     #: Period over which the rate is measured: the longest time without a byte of an expected body
     #: or of a response that is being sent (events of a stream included).
     window: float = 30.0

@@ -165,8 +165,10 @@ class Protocol(HttpToolsProtocol):
             self._check_sending(now)
         elif self._receiving is Receiving.BODY:
             self._check_body(now)
-        elif not self._unanswered() and now - self._since > self._limits.head:
-            self._time_out(silently=self._receiving is Receiving.NOTHING)
+        elif not self._unanswered():
+            idle = self._receiving is Receiving.NOTHING
+            if now - self._since > (self._limits.idle if idle else self._limits.head):
+                self._time_out(silently=idle)
 
     def _check_sending(self, now: float) -> None:
         """Check a response that the client reads slowly, or must read before the close."""

@@ -4,12 +4,15 @@ import html
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import cast
 from urllib.parse import urlsplit
 
 import httpx
+import msgspec
 import pytest
 
 from connectors import amazon_sandbox as amazon
+from connectors.amazon.connector import AmazonConnector
 from tests.journeys.test_amazon import local_sandbox
 from tests.service.api.answers import problem
 from tests.serving import Serving, User, read, serve
@@ -84,12 +87,26 @@ async def test_a_seller_who_refuses_to_consent_gets_an_error(service: Serving) -
     ann = service.user()
     state = re.findall(r"[?&]state=([\w-]+)", (await ann.get(BEGIN)).headers["location"])[0]
     answer = await ann.get(f"/api/connections/amazon/callback?state={state}")
-    assert "the consent was not given" in problem(answer, 422, "connection_refused")["detail"]
+    assert "consent was not given" in problem(answer, 422, "connection_refused")["detail"]
 
 
 async def test_an_unknown_region_is_named(service: Serving) -> None:
     answer = await service.user().get("/api/connections/amazon/authorize?region=MARS")
     assert problem(answer, 422, "invalid")["errors"][0]["field"] == "region"
+
+
+async def test_a_reconnect_leads_to_the_consent_page_of_the_connected_region(
+    service: Serving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ann = service.user()
+    connected = await ann.post("/api/connections", amazon.connection(1, 20))
+    connection_id = read(connected)["id"]
+    connector = cast(AmazonConnector, service.parts.sources.get("amazon"))
+    settings = msgspec.structs.replace(connector._settings, consent_url="")
+    monkeypatch.setattr(connector, "_settings", settings)
+    begin = "/api/connections/amazon/authorize?region=EU&connectionId="
+    answer = await ann.get(begin + connection_id)
+    assert answer.headers["location"].startswith("https://sellercentral.amazon.com/")
 
 
 async def test_a_connected_seller_cannot_be_connected_again_by_consent(service: Serving) -> None:

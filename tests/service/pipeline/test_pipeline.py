@@ -43,7 +43,7 @@ async def test_an_unreadable_record_fails_alone_with_its_reason(tmp_path: Path) 
         path = f"/api/sync/history/{done['syncId']}/items"
         items = (await ann.get(path, params={"status": "failed"})).json()["items"]
         assert [item["recordId"] for item in items] == ["orders-0000099", "orders-0000199"]
-        assert "wants this one to fail" in items[0]["error"]
+        assert "made unreadable by DEMO_BAD" in items[0]["error"]
         assert len(await ann.records("orders")) == 248
 
 
