@@ -12,7 +12,7 @@ import structlog
 
 from connectors.base import Connection, Misconfigured, Page, Retryable, SourceError, Window
 from connectors.completing import Completing, Gap, Gaps
-from service.intake import fit_page, reason
+from service.intake import fit_page, fit_text, reason
 from service.model import Sync
 from service.pipeline.detection import StoredRecords
 from service.pipeline.held import HeldSync
@@ -62,6 +62,7 @@ class _Completing:
         self._connector = cast(Completing, held.connector)
         self._coverages = coverages
         self._closed: Mapping[str, AbstractSet[str]] = {}
+        self._progress = ""  # the message while filling
 
     async def compare(self) -> Sequence[Gaps]:
         """Compare the datasets that this sync has read completely with all stored records, off the
@@ -91,7 +92,8 @@ class _Completing:
 
     async def fill(self, gaps: Gaps) -> str:
         """Read what is missing. Returns why some of it could not be read; empty if all was."""
-        pages = self._connector.fill(self._connection, gaps, self._held.announcer(None))
+        log.info("gaps_found", sync_id=self._held.sync.id, missing=gaps.missing)
+        pages = self._connector.fill(self._connection, gaps, self._waiting)
         try:
             await self._store_all(gaps, pages)
         except Misconfigured:
@@ -100,6 +102,17 @@ class _Completing:
             log.info("gaps_left", sync_id=self._held.sync.id, dataset=gaps.dataset)
             return reason(error)
         return ""
+
+    async def _waiting(self, until: datetime, why: str) -> None:
+        """Announce a pause without losing sight of how much is left."""
+
+        def announced(sync: Sync, now: datetime) -> Sync:
+            waiting = sync.waiting(None, until, fit_text(why), now)
+            left = max(sync.seconds_left or 0.0, waiting.seconds_left or 0.0)
+            text = f"{self._progress} {waiting.message}".strip()
+            return msgspec.structs.replace(waiting, message=text, seconds_left=left)
+
+        await self._held.change(announced)
 
     async def _store_all(self, gaps: Gaps, pages: AsyncIterator[Page]) -> None:
         wanted = {gap.key for gap in gaps.gaps}
@@ -119,8 +132,9 @@ class _Completing:
                 held.sync, gaps.dataset, fit.records, begun, resources.items
             )
             dataset = held.sync.dataset(gaps.dataset)
-            text = f"Fetching missing {dataset.label} ({done})"
-            sync = _filled(held.sync, gaps.dataset, landing.tally, text, begun)
+            self._progress = f"Fetching missing {dataset.label} ({done})."
+            filled = _filled(held.sync, gaps.dataset, landing.tally, self._progress, begun)
+            sync = msgspec.structs.replace(filled, seconds_left=fit.seconds_left)
             await held.record(
                 sync,
                 *landing.statements,

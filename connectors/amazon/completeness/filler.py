@@ -26,6 +26,9 @@ from connectors.completing import Gaps
 GET_ORDER = Operation("getOrder", "/orders/2026-01-01/orders/{}", 0.5, 30, role=TRACKING)
 AT_ONCE = 10
 """Orders of one page: a crash costs at most their calls."""
+SETTLED_AFTER = timedelta(days=7)
+"""How old the trace of an order must be to conclude that an order unknown to Amazon does not
+exist: a new one may not be visible yet."""
 MOST_REFUSED = 3
 """Refused orders in a row after which no further one is requested."""
 
@@ -73,7 +76,7 @@ class _Filling:
         self._context = context
         self._gaps = gaps
         self._plan = plan_of(context.client, context.connection, gaps)
-        self._left = dict.fromkeys(gap.key for gap in gaps.gaps if gap.identified)
+        self._left = {gap.key: gap.day for gap in gaps.gaps if gap.identified}
         self._refused = 0  # orders in a row that could not be read
         self.failure: SourceError | Retryable | None = None
 
@@ -118,19 +121,23 @@ class _Filling:
         planned = [order for order in (*self._plan.ids, *self._left) if order in self._left]
         ids = list(dict.fromkeys(planned))[: self._most()]
         for start in range(0, len(ids), AT_ONCE):
-            yield await self._batch(ids[start : start + AT_ONCE])
+            yield await self._batch(ids[start : start + AT_ONCE], len(ids) - start)
             if self._given_up:
                 return
 
-    async def _batch(self, ids: Sequence[str]) -> Page:
-        """The orders of these ids. An error ends the fill, but what was read before it is kept."""
+    async def _batch(self, ids: Sequence[str], left: int) -> Page:
+        """The orders of these ids; `left` are they and those that follow. An error ends the fill,
+        but what was read before it is returned."""
         records: list[Record] = []
         absent: list[str] = []
         for order_id in ids:
             try:
                 record = await self._order(order_id)
-            except Unknown:
-                absent.append(order_id)
+            except Unknown as error:
+                if self._is_settled(order_id):
+                    absent.append(order_id)
+                else:
+                    self.failure = error
                 continue
             except Misconfigured:
                 raise
@@ -146,8 +153,16 @@ class _Filling:
                 absent.append(order_id)
             else:
                 records.append(record)
-        learned = self._context.client.learned(self._context.connection, [GET_ORDER])
-        return Page(records, absent=absent, learned=learned)
+        client, connection = self._context.client, self._context.connection
+        return Page(
+            records,
+            absent=absent,
+            learned=client.learned(connection, [GET_ORDER]),
+            seconds_left=client.bucket(connection, GET_ORDER).seconds_for(left - len(ids)),
+        )
+
+    def _is_settled(self, order_id: str) -> bool:
+        return self._left[order_id] <= (self._context.clock.now() - SETTLED_AFTER).date()
 
     @property
     def _given_up(self) -> bool:

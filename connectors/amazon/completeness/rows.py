@@ -14,6 +14,9 @@ from connectors.base import Record
 AMAZON_ORDER = re.compile(r"[0-9]{3}-[0-9]{7}-[0-9]{7}")
 """The id of an order on a marketplace of Amazon. Orders of other channels have other ids."""
 
+UNKNOWN = 1_000
+"""Units of a shipment that does not state them: they may explain any number in the ledger."""
+
 Row = TypeVar("Row", bound=msgspec.Struct)
 Node = Mapping[str, Any]
 
@@ -93,7 +96,7 @@ class Shipment(msgspec.Struct, frozen=True, gc=False):
             if text(context.get("sku"))
         ]
         return [
-            (text(product["sku"]), abs(whole(product.get("quantityShipped")) or 0))
+            (text(product["sku"]), _units(product.get("quantityShipped")))
             for product in products
             if label(text(product.get("fulfillmentNetwork"))) in ("afn", "")
         ]
@@ -182,6 +185,11 @@ def _order_of(identifiers: object) -> str:
         if text(node.get("relatedIdentifierName")).upper() == "ORDER_ID":
             return text(node.get("relatedIdentifierValue"))
     return ""
+
+
+def _units(quantity: object) -> int:
+    units = whole(quantity)
+    return UNKNOWN if units is None else abs(units)
 
 
 def _sku(item: Node) -> str:

@@ -19,6 +19,7 @@ from connectors.base import (
     Records,
     Retryable,
     SourceError,
+    SystemClock,
     Waiting,
     Window,
 )
@@ -47,6 +48,7 @@ class Witness(Script):
         #: Orders that wait for an event.
         self.held: dict[str, anyio.Event] = {}
         self.waits = False
+        self.now = SystemClock().now
         self.closed: list[AbstractSet[str]] = []
         self.compared: list[set[str]] = []
 
@@ -91,6 +93,7 @@ class WitnessedConnector(ScriptedConnector):
             batch = keys[start : start + AT_ONCE]
             for key in batch:
                 if gate := script.held.get(key):
+                    await waiting(script.now() + timedelta(seconds=90), "the quota")
                     script.waits = True
                     await gate.wait()
                 if error := script.failing.get(key):
@@ -239,7 +242,9 @@ async def test_a_cancelled_fill_stops_at_once_and_a_resume_reads_the_rest(
         sync_id = await ann.start()
         await until_it_waits(script)
         running = await ann.status(sync_id)
-        assert running["message"] == "Fetching missing orders (2 of 4)"
+        assert running["message"].startswith("Fetching missing orders (2 of 4). Waiting ")
+        assert running["estimatedSecondsRemaining"] >= 60
+        assert running["datasets"][0]["status"] == "complete"
         assert (running["stage"], running["progress"]) == ("processing", 60)
         await ann.post(f"/api/sync/cancel/{sync_id}")
         assert (await ann.status(sync_id))["status"] == "cancelled"

@@ -137,6 +137,13 @@ def test_units_of_other_channels_are_no_gap() -> None:
     assert not keys(StoredByHand(**rows))
 
 
+def test_a_shipment_of_another_channel_without_a_quantity_explains_any_units() -> None:
+    rows = many(*range(10, 40))
+    rows["ledger"].append(left(60, 3))
+    rows["transactions"].append(shipment(99, 61, units=None, id="S01-1234567-1234567"))
+    assert not keys(StoredByHand(**rows))
+
+
 @pytest.mark.parametrize("day", [1, 86, 89])
 def test_units_at_the_ends_of_the_window_are_no_gap(day: int) -> None:
     rows = many(*range(10, 40))

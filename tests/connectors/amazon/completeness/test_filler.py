@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from datetime import date, timedelta
 
 import httpx
+import msgspec
 import pytest
 
 from connectors.amazon.completeness.filler import GET_ORDER
@@ -18,16 +19,16 @@ from tests.connectors.amazon.completeness.stored import SyncedSeller
 pytestmark = pytest.mark.anyio
 
 
-def gaps_of(bench: Bench, ids: Iterable[str], unknown: Iterable[date] = ()) -> Gaps:
+def gaps_of(bench: Bench, ids: Iterable[str], unknown: Iterable[date] = (), age: int = 20) -> Gaps:
     today = bench.clock.now().date()
-    day = today - timedelta(days=20)
+    day = today - timedelta(days=age)
     gaps = [Gap(order, day, ("transactions",)) for order in ids]
     gaps += [Gap(f"{at}/X1", at, ("ledger",), identified=False) for at in unknown]
     days = [
         DatasetDay(
-            at := today - timedelta(days=age), "short", 2, sum(gap.day == at for gap in gaps)
+            at := today - timedelta(days=days_ago), "short", 2, sum(gap.day == at for gap in gaps)
         )
-        for age in range(60, -1, -1)
+        for days_ago in range(60, -1, -1)
     ]
     return Gaps("orders", days, gaps)
 
@@ -70,6 +71,25 @@ async def test_orders_are_read_by_id_with_the_version_of_other_reads(bench: Benc
 async def test_an_order_that_amazon_does_not_know_is_absent(bench: Bench) -> None:
     (page,) = await filled(bench, gaps_of(bench, ["111-1111111-1111111"]))
     assert (list(page.records), list(page.absent)) == ([], ["111-1111111-1111111"])
+
+
+async def test_an_order_that_is_not_visible_yet_is_looked_for_again(bench: Bench) -> None:
+    pages: list[Page] = []
+    gaps = gaps_of(bench, ["111-1111111-1111111"], age=3)
+    with pytest.raises(SourceError, match="getOrder"):
+        async for page in bench.connector.fill(connect(), gaps, bench.waiting):
+            pages.append(page)
+    assert [list(page.absent) for page in pages] == [[]]
+
+
+async def test_the_pages_say_how_long_the_rest_takes() -> None:
+    bench = Bench(Settings(orders=120))
+    ids = [f"111-1111111-{number:07}" for number in range(60)]
+    empty = msgspec.structs.replace(gaps_of(bench, ids), days=())  # so that nothing is searched
+    left = [
+        page.seconds_left async for page in bench.connector.fill(connect(), empty, bench.waiting)
+    ]
+    assert left == [pytest.approx(seconds, abs=2) for seconds in (60, 60, 60, 40, 20, 0)]
 
 
 async def test_an_order_of_another_marketplace_is_absent() -> None:
