@@ -1,18 +1,25 @@
 """Reports that silently lose rows: the sync notices and reads what they lack."""
 
+import re
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from datetime import date
 from pathlib import Path
 
+import anyio
+import httpx
 import pytest
 
 from connectors import amazon_sandbox as amazon
 from connectors.amazon_sandbox.faults import Faults, is_hidden
+from tests.journeys.process import Process, dying_service
 from tests.journeys.test_amazon import local_sandbox
-from tests.serving import Json, User, read, serve
+from tests.serving import Json, User, read, serve, token
 
 pytestmark = pytest.mark.anyio
 
 ORDERS = 1_200
+FETCHED = re.compile("Fetching missing orders .[1-9]")
 
 
 async def synced(user: User) -> Json:
@@ -59,6 +66,36 @@ async def traced_orders(user: User) -> set[str]:
 
 def age(newest: str, posted: str) -> int:
     return (date.fromisoformat(newest[:10]) - date.fromisoformat(posted[:10])).days
+
+
+async def test_a_kill_while_missing_orders_are_read_loses_and_repeats_none(
+    tmp_path: Path, free_port: Callable[[], int]
+) -> None:
+    async with local_sandbox(orders=ORDERS, speed=100, faults=Faults(hidden_rows=0.2)) as url:
+        port, environ = free_port(), amazon.environ(url)
+        with dying_service(tmp_path, port, **environ) as server:
+            async with user_of(server) as ann:
+                await ann.connect(**amazon.connection(1, ORDERS), skipHistoricalSync=True)
+                sync_id = await ann.start()
+                with anyio.fail_after(60):
+                    while not FETCHED.match((await ann.status(sync_id))["message"]):
+                        await anyio.sleep(0.01)
+                server.kill()
+        with dying_service(tmp_path, port, **environ) as server:
+            async with user_of(server) as ann:
+                done = await ann.until(sync_id, seconds=60)
+                assert (done["status"], done["warnings"]) == ("complete", [])
+                assert done["completeness"]["short"] == 0
+                stored = {record["id"] for record in await ann.records("orders")}
+                assert done["ordersProcessed"] == done["totalOrders"] == len(stored)
+                assert await traced_orders(ann) <= stored
+
+
+@asynccontextmanager
+async def user_of(server: Process) -> AsyncIterator[User]:
+    headers = {"Authorization": f"Bearer {token('ann')}"}
+    async with httpx.AsyncClient(base_url=server.url, headers=headers, timeout=20) as client:
+        yield User(client)
 
 
 async def test_an_honest_seller_is_confirmed_without_a_further_order(tmp_path: Path) -> None:
