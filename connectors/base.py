@@ -166,6 +166,8 @@ class Page(msgspec.Struct, frozen=True):
     warning: str = ""
     #: The id of the account that the records belong to, if they name it.
     account: str | None = None
+    #: Keys of gaps for which the source has no record; only of pages that fill gaps (`completing`).
+    absent: Sequence[str] = ()
 
 
 class Way(msgspec.Struct, frozen=True):

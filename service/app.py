@@ -47,6 +47,7 @@ from service.sources import Sources, open_sources
 from service.starting import Starter
 from service.store.audit import AuditStore
 from service.store.claims import ClaimStore
+from service.store.completeness import CompletenessStore
 from service.store.connections import ConnectionStore
 from service.store.engine import Engine, Unavailable
 from service.store.migrations import migrate
@@ -194,6 +195,7 @@ def _assemble(
         store=store,
         records=records,
         recoveries=ClaimStore(engine),
+        completeness=CompletenessStore(engine),
         audit=audit,
         sources=sources,
         hub=Hub(clock, encoder, settings.max_streams_per_user),
@@ -213,6 +215,7 @@ def _pipeline(settings: Settings, keys: MultiFernet, backends: Backends, parts: 
         connections=Connections(ConnectionStore(patient), parts.sources, keys, parts.clock),
         records=RecordStore(patient),
         claims=ClaimStore(patient),
+        completeness=CompletenessStore(patient),
         sources=parts.sources,
         clock=parts.clock,
         pacer=Pacer(parts.clock),

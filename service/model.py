@@ -9,7 +9,7 @@ import msgspec
 
 from connectors.base import Page
 from service.errors import IllegalMove
-from service.progress import CLAIMS, FLOORS, DatasetProgress, Outcome, Stage, Tally
+from service.progress import CLAIMS, FLOORS, Completeness, DatasetProgress, Outcome, Stage, Tally
 
 #: Takeovers without a new checkpoint after which a sync may count as stalled.
 TAKEOVERS = 3
@@ -124,6 +124,8 @@ class Sync(msgspec.Struct, frozen=True):
     warnings: tuple[str, ...] = ()
     #: The attempts before the current one.
     attempts: tuple[Attempt, ...] = ()
+    #: None until its datasets have been compared.
+    completeness: Completeness | None = None
 
     @property
     def live(self) -> bool:
@@ -200,6 +202,7 @@ class Sync(msgspec.Struct, frozen=True):
             completed_at=None,
             error=None,
             message="Waiting for its turn",
+            completeness=None,
             warnings=(),  # they concern datasets that are reopened here
             datasets=tuple(dataset.reopened() for dataset in self.datasets),
         )

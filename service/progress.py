@@ -94,6 +94,15 @@ class Coverage(msgspec.Struct, frozen=True):
         return Coverage(window.since, window.until) if complete else self
 
 
+class Completeness(msgspec.Struct, frozen=True):
+    """How many days of the compared datasets a second source confirms, how many have no second
+    source, and of how many records are missing."""
+
+    confirmed: int = 0
+    single_sourced: int = 0
+    short: int = 0
+
+
 class DatasetProgress(msgspec.Struct, frozen=True):
     """The progress of one dataset within a sync."""
 
@@ -158,6 +167,18 @@ class DatasetProgress(msgspec.Struct, frozen=True):
         if page.cursor is not None:
             return counted
         return counted.end(Outcome.PARTIAL if counted.failed else Outcome.COMPLETE)
+
+    def filled(self, tally: Tally) -> Self:
+        """With missing records that were read after the dataset had ended."""
+        processed = self.processed + tally.processed
+        return msgspec.structs.replace(
+            self,
+            processed=processed,
+            total=None if self.total is None else max(self.total, processed),
+            created=self.created + tally.created,
+            updated=self.updated + tally.updated,
+            unchanged=self.unchanged + tally.unchanged,
+        )
 
     def end(self, outcome: Outcome, error: str | None = None) -> Self:
         return msgspec.structs.replace(

@@ -9,6 +9,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 GROUND = {
     "connectors.base",
+    "connectors.completing",
     "service.model",
     "service.users",
     "service.progress",
@@ -19,7 +20,10 @@ NOUNS = GROUND | {"service.settings"}
 # The stores, which do not depend on the database.
 STORES = {
     f"service.store.{name}"
-    for name in ("syncs", "records", "connections", "claims", "audit", "engine", "ids")
+    for name in (
+        *("syncs", "records", "connections", "claims", "completeness", "audit", "engine"),
+        *("ids",),
+    )
 }
 
 # A module or package, and the modules and packages that it may import.
@@ -149,6 +153,7 @@ ALLOWED = {
     "service.errors": set(),
     "service.links": set(),
     "connectors.base": set(),
+    "connectors.completing": {"connectors.base"},
     "connectors.quota": {"connectors.base"},
     "connectors.http": {"connectors.base", "connectors.addresses", "connectors.calls"},
     "connectors.calls": {"connectors.base"},
@@ -158,6 +163,7 @@ ALLOWED = {
 SANDBOX = "_sandbox"
 SHARED_BY_CONNECTORS = {
     "connectors.base",
+    "connectors.completing",
     "connectors.http",
     "connectors.quota",
     "connectors.turns",

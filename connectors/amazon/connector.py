@@ -3,6 +3,7 @@
 import platform
 import re
 from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Annotated, Any
@@ -16,6 +17,7 @@ from connectors.amazon.auth import Tokens
 from connectors.amazon.claims import RULES, find_claims, rule_windows
 from connectors.amazon.client import AmazonClient, Denied
 from connectors.amazon.clock import SourceClock
+from connectors.amazon.completeness import compare, fill
 from connectors.amazon.connection import SellerSettings
 from connectors.amazon.context import ReadContext
 from connectors.amazon.datasets import DATASETS
@@ -47,6 +49,7 @@ from connectors.base import (
     Waiting,
     Window,
 )
+from connectors.completing import Gaps
 from connectors.http import open_http
 from connectors.quota import Buckets
 
@@ -149,6 +152,29 @@ class AmazonConnector:
             raise SourceError(
                 f"Amazon's responses about {dataset.label} contain an invalid value ({text})."
             ) from error
+
+    def complete(
+        self,
+        connection: Connection,
+        records: Records,
+        windows: Mapping[str, Window],
+        closed: Mapping[str, AbstractSet[str]],
+    ) -> Sequence[Gaps]:
+        """Orders are compared with transactions, returns, reimbursements and the ledger. The
+        examples of Amazon's static sandbox do not belong together."""
+        if profile(connection.settings.environment).cases is not None:
+            return ()
+        marketplaces = connection.settings.marketplace_ids
+        gaps = compare(records, windows, marketplaces, closed.get("orders", frozenset()))
+        return [gaps] if gaps else ()
+
+    async def fill(
+        self, connection: Connection, gaps: Gaps, waiting: Waiting
+    ) -> AsyncIterator[Page]:
+        waiting, now = self._clock.announcing(waiting), self._clock.now()
+        context = ReadContext(self._client, self._clock, connection, Window(now, now), waiting)
+        async for page in fill(context, gaps):
+            yield page
 
     def detect(self, records: Records, as_of: datetime) -> Findings:
         findings = find_claims(records, as_of, self._windows)

@@ -137,6 +137,8 @@ async def _run(sandbox: Sandbox, operation: ApiOperation, grant: Grant, request:
         copies=sandbox.settings.rows,
         duplicate_page=operation.paging is not None
         and sandbox.fault_injector.occurs("duplicate_pages"),
+        hidden_page=operation.name == "searchOrders"
+        and sandbox.fault_injector.occurs("hidden_pages"),
     )
     if operation.heavy:
         return await to_thread.run_sync(operation.handle, call)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import msgspec
 
-from connectors.amazon_sandbox.generator.randomness import seeded_random
+from connectors.amazon_sandbox.generator.randomness import digest, seeded_random
 from connectors.amazon_sandbox.roles import Role
 
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
@@ -44,6 +44,10 @@ class Faults(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="ca
     header_only_reports: Share = 0.0
     #: Share of reports in which every seventh row has too few cells.
     short_rows: Share = 0.0
+    #: Share of orders whose rows every report of orders leaves out.
+    hidden_rows: Share = 0.0
+    #: Share of the pages of orders that are left out of a list.
+    hidden_pages: Share = 0.0
     #: Share of downloads that end in the middle of a row.
     truncated_downloads: Share = 0.0
     #: Share of downloads that are compressed without announcing it, and truncated.
@@ -76,6 +80,10 @@ class FaultInjector:
         self._counts[fault] += 1
         return seeded_random(self._seed, fault, self._counts[fault]).random() < share
 
+    @property
+    def seed(self) -> int:
+        return self._seed
+
     def in_storm(self) -> bool:
         """Whether a storm throttles this call."""
         storm = self.faults.storm
@@ -83,3 +91,8 @@ class FaultInjector:
             return False
         self._counts["storm"] += 1
         return (self._counts["storm"] - 1) % (storm.every + storm.length) >= storm.every
+
+
+def is_hidden(order_id: str, seed: int, share: float) -> bool:
+    """Whether an order is among the share that reports leave out."""
+    return share > 0 and int(digest("hidden", seed, order_id)[:8], 16) < share * 2**32

@@ -232,15 +232,19 @@ async def sync_status(request: Request) -> Response:
     complete = await store.newest_of(caller.user, connection_id, Status.COMPLETE)
     newest = await store.newest_of(caller.user, connection_id)
     datasets = parts(request).sources.get(connection.connector).datasets
+    days = await parts(request).completeness.days(connection_id)
     now = parts(request).clock.now()
     reason, message = _why_needed(connection, newest, datasets, stored, now)
     return responses.JSON(
         shapes.Freshness(
             connection_id=connection_id,
             datasets=[
-                serialize.stored_dataset(dataset.name, stored.get(dataset.name))
+                serialize.stored_dataset(
+                    dataset.name, stored.get(dataset.name), days.get(dataset.name, ())
+                )
                 for dataset in datasets
             ],
+            completeness=serialize.completeness(days),
             last_complete_sync=serialize.last_sync(complete),
             last_sync=serialize.last_sync(newest),
             schedule=serialize.schedule(connection.schedule),

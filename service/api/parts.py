@@ -17,6 +17,7 @@ from service.sources import Sources
 from service.starting import Starter
 from service.store.audit import AuditStore
 from service.store.claims import ClaimStore
+from service.store.completeness import CompletenessStore
 from service.store.records import RecordStore
 from service.store.syncs import SyncStore
 from service.streams.hub import Hub
@@ -34,6 +35,7 @@ class Parts(msgspec.Struct, frozen=True):
     store: SyncStore
     records: RecordStore
     recoveries: ClaimStore
+    completeness: CompletenessStore
     audit: AuditStore
     sources: Sources
     hub: Hub

@@ -11,6 +11,7 @@ from service.errors import IllegalMove, NotFound, Overtaken, WrongAccount
 from service.intake import reason
 from service.model import Fault, Status, Sync
 from service.pipeline.accounts import Recognition
+from service.pipeline.completing import complete_datasets
 from service.pipeline.coverage import coverages_of
 from service.pipeline.detection import detect_claims
 from service.pipeline.held import HeldSync
@@ -121,6 +122,7 @@ class _Run:
         if not held.sync.dataset(CLAIMS).ended:
             await held.enter(Stage.PROCESSING, "Detecting claims")
             await delete_missing(resources, held)
+            await complete_datasets(resources, held, connection, coverages)
             await detect_claims(resources, held, coverages)
         if held.sync.stage is not Stage.FINALIZING:
             await held.enter(Stage.FINALIZING, "Finishing")

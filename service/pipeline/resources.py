@@ -11,6 +11,7 @@ from service.pipeline.pacing import Pacer
 from service.registry import Registry
 from service.sources import Sources
 from service.store.claims import ClaimStore
+from service.store.completeness import CompletenessStore
 from service.store.records import RecordStore
 
 #: Changes of running syncs that are written at once. The requests of users (a start, a cancel) must
@@ -28,6 +29,7 @@ class Resources(msgspec.Struct, frozen=True):
     connections: Connections
     records: RecordStore
     claims: ClaimStore
+    completeness: CompletenessStore
     sources: Sources
     clock: Clock
     pacer: Pacer

@@ -15,6 +15,7 @@ UNDECRYPTABLE = (
 )
 """Why a connection is lost although its source has not refused it."""
 CONSENT_LIFETIME = timedelta(minutes=15)
+_OF_A_CONNECTION = ("learned", "landed", "dataset_days", "closed_gaps")
 
 _LIVE = ", ".join(f"'{status}'" for status in sorted(LIVE))
 
@@ -271,7 +272,7 @@ class ConnectionStore:
         """Erase the credentials. With `erase`, also erase the claims, and hide the records until
         `service.erasing` has deleted them. False if a sync of the connection is live."""
         gone = [{"id": connection_id}]
-        tables = ("learned", "landed", *(["claims"] if erase else []))
+        tables = (*_OF_A_CONNECTION, *(["claims"] if erase else []))
         deletes = [f"DELETE FROM {table} WHERE connection_id = :id" for table in tables]
         deletes += [_ERASE_ACCOUNT] if erase else []
         return await self._write(

@@ -1,7 +1,7 @@
 """Convert values of the service to response shapes: syncs, events, connections, records, claims."""
 
-from collections import OrderedDict
-from collections.abc import Mapping
+from collections import Counter, OrderedDict
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import cache, lru_cache
@@ -15,6 +15,7 @@ from service.links import sync_links
 from service.model import Attempt, Status, Sync
 from service.progress import CLAIMS, DatasetProgress
 from service.store.claims import StoredClaim
+from service.store.completeness import StoredDay
 from service.store.connections import Schedule, StoredConnection
 from service.store.engine import Values
 from service.store.records import StoredDataset
@@ -82,6 +83,7 @@ def status(sync: Sync) -> Json:
         max_attempts=MAX_ATTEMPTS,
         duration=_duration(sync.started_at, sync.completed_at),
         dry_run=sync.options.dry_run,
+        completeness=sync.completeness and shape_of(sync_shapes.CompletenessOut, sync.completeness),
     )
     body: Json = msgspec.to_builtins(shape)
     return body | counters
@@ -208,7 +210,9 @@ def schedule(stored: Schedule | None) -> shapes.ScheduleOut | None:
     return shape_of(shapes.ScheduleOut, stored, next_run_at=time(stored.next))
 
 
-def stored_dataset(name: str, stored: StoredDataset | None) -> shapes.LandedOut:
+def stored_dataset(
+    name: str, stored: StoredDataset | None, days: Sequence[StoredDay] = ()
+) -> shapes.LandedOut:
     coverage = stored.coverage if stored else None
     return shapes.LandedOut(
         name=name,
@@ -216,6 +220,21 @@ def stored_dataset(name: str, stored: StoredDataset | None) -> shapes.LandedOut:
         read_since=time(coverage.since) if coverage else None,
         watermark=time(coverage.until) if coverage else None,
         sync_id=stored.sync_id if stored else None,
+        days=[shape_of(shapes.DayOut, day.day, fetched=day.fetched) for day in days],
+    )
+
+
+def completeness(
+    days: Mapping[str, Sequence[StoredDay]],
+) -> sync_shapes.CompletenessOut | None:
+    """The days of all datasets, counted; None if there are none."""
+    counts = Counter(day.day.state for of_dataset in days.values() for day in of_dataset)
+    if not counts:
+        return None
+    return sync_shapes.CompletenessOut(
+        confirmed=counts["confirmed"],
+        single_sourced=counts["single_sourced"],
+        short=counts["short"],
     )
 
 

@@ -13,7 +13,7 @@ import msgspec
 from service.model import Fault
 from service.store.claims import STATUSES
 from service.wire.fields import Amount, Count, Out, Time, one_of
-from service.wire.sync_shapes import Addresses, ShownStatus
+from service.wire.sync_shapes import Addresses, CompletenessOut, ShownStatus
 
 # Users ----------------------------------------------------------------------------------------
 
@@ -121,6 +121,18 @@ class Connected(Connection, frozen=True):
     warning: str | msgspec.UnsetType = msgspec.UNSET
 
 
+class DayOut(Out, frozen=True):
+    """A UTC day of a dataset, compared with other datasets."""
+
+    day: date
+    #: A second source agrees, none is known yet, or other datasets show records that are missing.
+    state: Annotated[str, one_of("confirmed", "single_sourced", "short")]
+    records: Count
+    missing: Count
+    #: Records that reports lacked and that were fetched because other datasets showed them.
+    fetched: Count
+
+
 class LandedOut(Out, frozen=True):
     """The stored records of a dataset."""
 
@@ -131,6 +143,8 @@ class LandedOut(Out, frozen=True):
     watermark: Time | None
     #: The sync that last read the dataset.
     sync_id: str | None
+    #: Its days, the oldest first; empty if it cannot be compared with other datasets.
+    days: Sequence[DayOut]
 
 
 class ErasingOut(Out, frozen=True):
@@ -159,6 +173,8 @@ class Freshness(Out, frozen=True):
 
     connection_id: str
     datasets: Sequence[LandedOut]
+    #: The days of all datasets, counted; null if none has been compared.
+    completeness: CompletenessOut | None
     last_complete_sync: LastSync | None
     last_sync: LastSync | None
     schedule: ScheduleOut | None

@@ -44,6 +44,17 @@ class DatasetOut(Out, frozen=True):
     window: WindowOut | None
 
 
+class CompletenessOut(Out, frozen=True):
+    """Days of the datasets that are compared with others."""
+
+    #: Days on which a second source agrees.
+    confirmed: Count
+    #: Days for which no second source is known yet.
+    single_sourced: Count
+    #: Days on which other datasets show records that are missing.
+    short: Count
+
+
 class SyncStatus(Out, frozen=True):
     """The state of a sync at one version; also the data of every event of its stream.
 
@@ -77,6 +88,8 @@ class SyncStatus(Out, frozen=True):
     version: Ordinal
     error: Fault | None
     warnings: Sequence[str]
+    #: Null until the datasets have been compared, and where none can be.
+    completeness: CompletenessOut | None
     #: Seconds from `startedAt` to `completedAt`.
     duration: Seconds | None
     connector: str

@@ -55,7 +55,7 @@ def _slice(body: bytes) -> Slice:
     return Slice(content.orders, content.pagination.nextToken if content.pagination else None)
 
 
-def _record(raw: msgspec.Raw, _: Mapping[str, str]) -> Record:
+def order_record(raw: msgspec.Raw, _: Mapping[str, str]) -> Record:
     order = _order_decoder.decode(raw)
     key, changed = present(order.orderId, "orderId"), order.lastUpdatedTime
     return Record(key, bytes(raw), version=order_version(changed), at=utc(changed))
@@ -71,7 +71,7 @@ SOURCE = PagedSource(
     "paginationToken",
     _parts,
     _slice,
-    _record,
+    order_record,
     # The only parameter that may change while a token is in use.
     size_parameter="maxResultsPerPage",
     optional="includedData",

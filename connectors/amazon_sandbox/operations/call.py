@@ -40,6 +40,8 @@ class Call(msgspec.Struct, frozen=True):
     copies: int = 1
     #: Serve this page a second time, under another token.
     duplicate_page: bool = False
+    #: Leave out this page of orders, as if its orders did not exist.
+    hidden_page: bool = False
 
     def decode(self, kind: type[Body]) -> Body:
         """The body as that type. Raises a 400 if it does not match."""

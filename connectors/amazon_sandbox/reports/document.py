@@ -2,8 +2,10 @@
 
 import zlib
 from collections.abc import Iterable, Iterator
+from functools import partial
 from itertools import chain, islice
 
+from connectors.amazon_sandbox.faults import is_hidden
 from connectors.amazon_sandbox.generator.seller import Seller
 from connectors.amazon_sandbox.reports.definitions import DEFINITIONS
 from connectors.amazon_sandbox.reports.report import StoredReport
@@ -25,7 +27,10 @@ def charset(seller: Seller) -> str:
 
 def scope(report: StoredReport, seller: Seller) -> Scope:
     marketplaces = frozenset(report.marketplaces)
-    return Scope(seller, report.start, report.until, report.created, marketplaces, report.copies)
+    hides = partial(is_hidden, seed=report.hidden_by, share=report.hidden)
+    return Scope(
+        seller, report.start, report.until, report.created, marketplaces, report.copies, hides
+    )
 
 
 def text(report: StoredReport, seller: Seller) -> Iterator[bytes]:

@@ -66,15 +66,11 @@ def count_by_creation(scope: Scope) -> int:
 
 
 def _updated(scope: Scope) -> Sequence[Sale]:
-    return _in_marketplaces(
-        scope, [sale for sale in scope.seller.updates if _in_window(scope, sale.updated)]
-    )
+    return _shown(scope, [sale for sale in scope.seller.updates if _in_window(scope, sale.updated)])
 
 
 def _created(scope: Scope) -> Sequence[Sale]:
-    return _in_marketplaces(
-        scope, [sale for sale in scope.seller.sales if _in_window(scope, sale.created)]
-    )
+    return _shown(scope, [sale for sale in scope.seller.sales if _in_window(scope, sale.created)])
 
 
 def _in_window(scope: Scope, at: float) -> bool:
@@ -82,8 +78,12 @@ def _in_window(scope: Scope, at: float) -> bool:
     return scope.start is not None and scope.includes(at)
 
 
-def _in_marketplaces(scope: Scope, sales: list[Sale]) -> Sequence[Sale]:
-    return [sale for sale in sales if sale.marketplace in scope.marketplaces]
+def _shown(scope: Scope, sales: list[Sale]) -> Sequence[Sale]:
+    return [
+        sale
+        for sale in sales
+        if sale.marketplace in scope.marketplaces and not scope.hides(sale.id)
+    ]
 
 
 def _rows(scope: Scope, sales: Sequence[Sale]) -> Iterator[Cells]:

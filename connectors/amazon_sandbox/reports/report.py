@@ -30,6 +30,9 @@ class StoredReport(msgspec.Struct, frozen=True):
     flaw: str = ""
     #: How often the ledger repeats its rows of shipments.
     copies: int = 1
+    #: Share of the orders that it leaves out, and the seed that chooses them.
+    hidden: float = 0.0
+    hidden_by: int = 0
     cancelled: float | None = None
 
     @property

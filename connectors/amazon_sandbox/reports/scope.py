@@ -1,6 +1,6 @@
 """The scope of a report (seller, window, marketplaces), and the format of its cells."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 
 import msgspec
@@ -21,6 +21,8 @@ class Scope(msgspec.Struct, frozen=True):
     marketplaces: frozenset[str]
     #: How often the ledger repeats its rows of shipments.
     copies: int = 1
+    #: Whether reports leave out the order with this id.
+    hides: Callable[[str], bool] = lambda order_id: False
 
     def includes(self, at: float, default_days: int = 30) -> bool:
         """Whether the window includes that moment; by default it starts `default_days` ago."""

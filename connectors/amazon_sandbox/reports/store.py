@@ -60,6 +60,8 @@ class ReportStore:
             rows=0,
             flaw=_flaw(fault_injector),
             copies=copies * max(1, fault_injector.faults.inflate),
+            hidden=fault_injector.faults.hidden_rows,
+            hidden_by=fault_injector.seed,
         )
         outcome = self._outcome(draft, now, fault_injector)
         rows = DEFINITIONS[request.type].count(scope(draft, seller)) if outcome == "DONE" else 0

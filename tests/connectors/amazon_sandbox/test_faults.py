@@ -211,3 +211,29 @@ async def test_the_ledger_may_be_inflated(bench: Bench) -> None:
     lines = zlib.decompress(response.content, wbits=31).split(b"\r\n")
     assert len(lines) > 4_000
     assert len(set(lines)) > 0.9 * len(lines)
+
+
+async def test_hidden_rows_leave_out_the_same_orders_of_every_report(bench: Bench) -> None:
+    whole = await reported_ids(bench)
+    await bench.control("faults", {"hiddenRows": 0.2})
+    shown = await reported_ids(bench)
+    assert shown < whole
+    assert 0.05 < len(whole - shown) / len(whole) < 0.4
+    assert await reported_ids(bench) == shown
+    missing = next(iter(whole - shown))
+    assert (await bench.get(f"{ORDERS}/{missing}")).status_code == 200
+
+
+async def reported_ids(bench: Bench) -> set[str]:
+    return {row["amazon-order-id"] for row in await bench.rows(ORDERS_BY_DATE)}
+
+
+async def test_hidden_pages_are_left_out_without_a_sign(bench: Bench) -> None:
+    whole = [page async for page in bench.orders(maxResultsPerPage=10)]
+    await bench.control("faults", {"hiddenPages": 0.3})
+    shown = [page async for page in bench.orders(maxResultsPerPage=10)]
+    assert len(shown) < len(whole)
+    assert all(len(page["orders"]) == 10 for page in shown[:-1])
+    ids = [order["orderId"] for page in shown for order in page["orders"]]
+    assert len(ids) == len(set(ids))
+    assert "pagination" not in shown[-1]

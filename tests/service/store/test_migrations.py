@@ -346,3 +346,20 @@ def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
     database.close()
     with pytest.raises(StartupError, match="newer version"):
         migrate(url)
+
+
+async def test_a_connection_of_before_has_no_days_until_its_next_sync(tmp_path: Path) -> None:
+    with old_database(tmp_path / "sync.db", "0008") as database:
+        sync_of_before = {"of": "conn_a", "sub": "acme/ann", "tenant": "acme"}
+        row = {"id": "conn_a", "user_id": "acme/ann", "tenant_id": "acme", "connector": "demo"}
+        credentials = read_keys(KEY).encrypt(b'{"refreshToken":"good"}').decode()
+        insert(database, "connections", **row, name="Shop", credentials=credentials, created_at=AT)
+        sync(database, PAUSED, status="complete", **sync_of_before)
+        insert(database, "sync_counts", user_id="acme/ann", total=1)
+    database.close()
+    async with serve(tmp_path, RETENTION_DAYS="36500", **TINY) as service:
+        ann = service.user("ann", tenant="acme")
+        status = read(await ann.get("/api/connections/conn_a/sync-status"))
+        assert status["completeness"] is None
+        assert {tuple(dataset["days"]) for dataset in status["datasets"]} == {()}
+        assert read(await ann.get(f"/api/sync/status/{PAUSED}"))["completeness"] is None

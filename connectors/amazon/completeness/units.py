@@ -1,0 +1,82 @@
+"""Matches the units that the ledger shows as shipped with orders that can explain them."""
+
+import heapq
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import date, timedelta
+
+from connectors.amazon.completeness.rows import ShippedUnits, StoredOrder
+
+BEFORE, AFTER = timedelta(days=1), timedelta(days=2)
+"""The ledger has local dates, and an order may be updated before its goods leave."""
+POSTED_AFTER = timedelta(days=5)
+"""Days from a shipment to its transaction, at most."""
+SHIPPED = frozenset({"shipped"})
+UNSHIPPED = frozenset({"cancelled", "unfulfillable"})
+MOST_UNEXPLAINED = 1 / 3
+"""The share of unexplained units above which the ledger counts something else than orders, so that
+it proves nothing."""
+
+
+class ShippableUnits:
+    """Units that orders and transactions can explain, by SKU and by the days on which they can have
+    been shipped."""
+
+    def __init__(self) -> None:
+        self._spans: defaultdict[str, list[tuple[date, date, int]]] = defaultdict(list)
+
+    def add_order(self, order: StoredOrder) -> None:
+        """An order ships after it was created and, once it is shipped, before its last update."""
+        if not order.by_amazon or order.status in UNSHIPPED:
+            return
+        last = order.updated + AFTER if order.status in SHIPPED else date.max
+        for sku, units in order.units:
+            self._spans[sku].append((order.created - BEFORE, last, units))
+
+    def add_posted(self, posted: date, units: Iterable[tuple[str, int]]) -> None:
+        """A shipment of an order that is not stored, by the day of its transaction."""
+        for sku, count in units:
+            self._spans[sku].append((posted - POSTED_AFTER, posted + BEFORE, count))
+
+    def spans(self, sku: str) -> list[tuple[date, date, int]]:
+        return self._spans.get(sku, [])
+
+
+def unexplained(
+    shipped: Iterable[ShippedUnits], supply: ShippableUnits, since: date, until: date
+) -> Mapping[tuple[str, date], int]:
+    """The units that nothing explains, by FNSKU and day, of the days from `since` to `until`."""
+    demands: defaultdict[str, Counter[date]] = defaultdict(Counter)
+    fnskus: dict[str, str] = {}
+    for row in shipped:
+        demands[row.sku][row.day] += row.units
+        fnskus[row.sku] = row.fnsku or row.sku
+    total, unmatched = 0, Counter[tuple[str, date]]()
+    for sku, demand in demands.items():
+        total += sum(units for at, units in demand.items() if since <= at <= until)
+        for at, units in _unmatched(demand, supply.spans(sku)):
+            if since <= at <= until:
+                unmatched[fnskus[sku], at] += units
+    return unmatched if unmatched.total() <= MOST_UNEXPLAINED * total else {}
+
+
+def _unmatched(
+    demand: Mapping[date, int], spans: list[tuple[date, date, int]]
+) -> Iterator[tuple[date, int]]:
+    """Each day takes the units that expire first, which leaves the fewest unmatched."""
+    waiting = sorted(spans, reverse=True)
+    usable: list[tuple[date, int]] = []  # the last day, and the units left
+    for today in sorted(demand):
+        while waiting and waiting[-1][0] <= today:
+            heapq.heappush(usable, waiting.pop()[1:])
+        needed = demand[today]
+        while needed and usable:
+            last, units = heapq.heappop(usable)
+            if last < today:
+                continue
+            taken = min(needed, units)
+            needed -= taken
+            if units > taken:
+                heapq.heappush(usable, (last, units - taken))
+        if needed:
+            yield today, needed
