@@ -22,15 +22,20 @@ from connectors.amazon.claims.warehouse import (
 from connectors.amazon.claims.windows import ClaimWindow, Windows
 from connectors.amazon.marketplaces import EUROPE
 from connectors.amazon.settings import Days
+from connectors.base import Misconfigured
 
 PRICES = ("stock", "fees")
 """The datasets that value a unit which was not sold."""
 
 WAREHOUSE = ClaimWindow(Days(7, 60))
 """The first week is for Amazon's reports, which show finds and payments some days late."""
-RETURNS = ClaimWindow(Days(60, 120), {EUROPE: Days(45, 105)})
-INBOUND = ClaimWindow(Days(15, 270))
-"""Sources name six and nine months; this is nine months of thirty days."""
+SOONER = Days(45, 105)
+RETURNS = ClaimWindow(Days(60, 120), {"GB": SOONER, EUROPE: SOONER, "JP": SOONER})
+INBOUND = ClaimWindow(
+    Days(15, 270),
+    {"GB": Days(15, 180), EUROPE: Days(15, 180), "AE": Days(15, 60), "IN": Days(0, 60)},
+)
+"""Nine months of thirty days; six in Europe, according to a copy of Amazon's page."""
 
 WAREHOUSE_POLICY = (
     "Amazon's FBA inventory reimbursement policy: units that Amazon loses or damages in its "
@@ -39,7 +44,8 @@ WAREHOUSE_POLICY = (
 )
 RETURNS_POLICY = (
     "Amazon's FBA customer returns reimbursement policy: claims from 60 to 120 days after the "
-    "refund; in the European Union from 45 to 105 days, as announced in 2024."
+    "refund; in the European Union, the United Kingdom and Japan from 45 to 105 days since January "
+    "2025."
 )
 
 RULES = (
@@ -146,7 +152,8 @@ RULES = (
         sentence="Units of an inbound shipment that Amazon has neither received nor paid for.",
         claim_title="{units} missing from shipment {shipment}",
         source="Amazon's policy on inbound shipments: missing units can be claimed once receiving "
-        "has ended. Sources differ on how long; the default is nine months.",
+        "has ended, for nine months; for six in Europe, and for 60 days in the United Arab Emirates and "
+        "India. Sources differ.",
         inputs=("shipments", "ledger", "reimbursements"),
         optional=PRICES,
         counts_from="delivery",
@@ -188,7 +195,16 @@ def rule_windows(
     changes: Mapping[str, Mapping[str, Days]] | None = None, home: str = ""
 ) -> Windows:
     """The windows of all rules, with `changes` by place and code. `home` is the place of claims
-    that name none; if empty, it is the place where most was sold."""
+    that name none; if empty, it is the place where most was sold.
+
+    Raises Misconfigured if the changes name an unknown rule."""
+    codes = [rule.code for rule in RULES]
+    for place, days in (changes or {}).items():
+        if unknown := [code for code in days if code not in codes]:
+            raise Misconfigured(
+                f"AMAZON_CLAIM_WINDOWS: {place} names the rule {unknown[0][:20]!r}, which does not "
+                f"exist. The rules are {', '.join(codes)}."
+            )
     return Windows({rule.code: rule.window for rule in RULES}, changes or {}, home)
 
 

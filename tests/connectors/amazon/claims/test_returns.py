@@ -10,6 +10,7 @@ from .sellers import (
     DE,
     GB,
     ORDER,
+    US,
     Seller,
     amount,
     claims_of,
@@ -61,9 +62,9 @@ def test_in_the_eu_a_refund_can_be_claimed_from_day_45_to_day_105(day: int, stat
 def test_the_days_of_a_country_can_be_changed() -> None:
     british = refund(0, currency="GBP", marketplaceDetails={"marketplaceId": GB})
     usual = only_claim({"transactions": [british]}, "R4", 50)
-    assert (usual.status, usual.opens) == ("waiting", on(60))
-    windows = rule_windows({"GB": {"R4": Days(45, 105)}})
-    assert only_claim({"transactions": [british]}, "R4", 50, windows=windows).status == "claimable"
+    assert (usual.status, usual.opens) == ("claimable", on(45))
+    windows = rule_windows({"GB": {"R4": Days(60, 120)}})
+    assert only_claim({"transactions": [british]}, "R4", 50, windows=windows).status == "waiting"
 
 
 @pytest.mark.parametrize("disposition", ["SELLABLE", "CUSTOMER_DAMAGED", "DEFECTIVE"])
@@ -330,7 +331,7 @@ def test_a_return_without_a_place_has_the_window_of_the_main_marketplace() -> No
     rows = {"transactions": sales, "returns": [returned(12, "DAMAGED")]}
     assert only_claim(rows, "R5", at=80).opens == on(57)
     assert only_claim(rows, "R5", at=80, windows=rule_windows(home="US")).opens == on(72)
-    order = {"orderId": ORDER, "salesChannel": {"marketplaceId": GB}}
+    order = {"orderId": ORDER, "salesChannel": {"marketplaceId": US}}
     assert only_claim(rows | {"orders": [order]}, "R5", at=80).opens == on(72)
 
 
