@@ -248,3 +248,5 @@ class Facts(msgspec.Struct, frozen=True):
     returns: Sequence[Return]
     removals: Sequence[Removal]
     inbound: Sequence[InboundItem]
+    #: Results that several rules share, by the function that computed them.
+    computed: dict[object, object] = msgspec.field(default_factory=dict)

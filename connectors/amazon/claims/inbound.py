@@ -9,6 +9,7 @@ import msgspec
 from connectors.amazon.claims.codes import LOST_INBOUND
 from connectors.amazon.claims.credits import EARLY, Credit, Offset, since, total, use
 from connectors.amazon.claims.facts import Facts, InboundItem, LedgerEvent, Payment
+from connectors.amazon.claims.once import once
 from connectors.amazon.claims.rule import Case, evidence, key, records_of
 from connectors.amazon.claims.values import unit_value
 
@@ -95,6 +96,7 @@ def inbound_short(facts: Facts) -> Iterator[Case]:
         )
 
 
+@once
 def shortages(facts: Facts) -> Sequence[Shortage]:
     """Every arrival with the payments for its missing units."""
     arrivals = [arrival for item in facts.inbound if (arrival := _arrival(facts, item))]

@@ -151,7 +151,7 @@ class _OriginalLosses:
     def _paid_again(self, reversal: Reversal) -> tuple[Offset, ...]:
         """Payments since the reversal that no loss needed."""
         if reversal.reason in WAREHOUSE_REASONS:
-            payments = self._reconciliation.payments.get(reversal.fnsku, ())
+            payments = self._unused_by_product.get(reversal.fnsku, ())
         else:
             payments = self._unused_payments.get(
                 (reversal.reason, reversal.fnsku, reversal.order), ()
@@ -161,6 +161,10 @@ class _OriginalLosses:
     @cached_property
     def _reconciliation(self) -> Reconciliation:
         return reconcile(self._facts)
+
+    @cached_property
+    def _unused_by_product(self) -> Mapping[str, Sequence[Credit]]:
+        return self._reconciliation.unused_payments()
 
     @cached_property
     def _shortages(self) -> Sequence[Shortage]:

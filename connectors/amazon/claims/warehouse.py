@@ -30,6 +30,7 @@ from connectors.amazon.claims.credits import (
 )
 from connectors.amazon.claims.facts import Facts, LedgerEvent
 from connectors.amazon.claims.grouping import grouped
+from connectors.amazon.claims.once import once
 from connectors.amazon.claims.rule import Case, evidence, key, records_of
 from connectors.amazon.claims.values import unit_value
 
@@ -70,6 +71,13 @@ class Reconciliation(msgspec.Struct, frozen=True):
     damaged: Sequence[Loss]
     #: Payments with the units that offset nothing, by FNSKU.
     payments: Mapping[str, Sequence[Credit]]
+
+    def unused_payments(self) -> dict[str, list[Credit]]:
+        """These payments, for one rule to use."""
+        return {
+            fnsku: [msgspec.structs.replace(credit) for credit in credits]
+            for fnsku, credits in self.payments.items()
+        }
 
 
 def lost_in_warehouse(facts: Facts) -> Iterator[Case]:
@@ -129,6 +137,7 @@ def disposed_unrequested(facts: Facts) -> Iterator[Case]:
         yield from _case(facts, group, key(fnsku, day.isoformat(), reference))
 
 
+@once
 def reconcile(facts: Facts) -> Reconciliation:
     """Set found units and payments against losses and damages.
 
@@ -195,7 +204,7 @@ def _disposals(facts: Facts) -> Sequence[Loss]:
     damaged = grouped(reconciliation.damaged, lambda loss: loss.event.fnsku)
     lost = grouped(reconciliation.lost, lambda loss: loss.event.fnsku)
     removals = grouped(facts.removals, lambda removal: removal.fnsku)
-    disposals = []
+    unused_payments, disposals = reconciliation.unused_payments(), []
     for fnsku, events in _by_fnsku(facts, DISPOSED).items():
         requests = [
             ([Credit(removal.days[0], "removals", removal.id, removal.units)], removal.days)
@@ -211,7 +220,7 @@ def _disposals(facts: Facts) -> Sequence[Loss]:
             for offset in loss.offsets
             if offset.dataset == "reimbursements"
         ]
-        payments = reconciliation.payments.get(fnsku, ())
+        payments = unused_payments.get(fnsku, ())
         for event in events:
             if event.disposition not in NOT_THE_SELLERS_FAULT:
                 continue

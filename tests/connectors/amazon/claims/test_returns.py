@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from connectors.amazon.claims import Days, find_claims, rule_windows
+from connectors.amazon.claims.refunds import refunded_units
 
 from .sellers import (
     DE,
@@ -292,6 +293,28 @@ def test_a_refund_without_an_amount_is_owed_without_an_amount() -> None:
     row["totalAmount"] = None
     claim = only_claim({"transactions": [row]}, "R4", at=70)
     assert (claim.units, claim.amount, claim.currency) == (1, None, None)
+
+
+def test_the_refunds_of_an_order_item_are_added_up_once_for_all_rules(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    counted = []
+
+    def count(refunds: Any, sold: Any) -> Any:
+        counted.append(refunds[0].sku)
+        return refunded_units(refunds, sold)
+
+    monkeypatch.setattr("connectors.amazon.claims.returns.refunded_units", count)
+    rows = {
+        "transactions": [refund(0), refund(0, sku="SKU-2", _id="other")],
+        "returns": [returned(12, "DAMAGED")],
+        "reimbursements": [
+            paid(50, "CustomerReturn", 1, amazonorderid=ORDER, _id="pay"),
+            reversed_(60, "pay", 1, "CustomerReturn", amazonorderid=ORDER),
+        ],
+    }
+    assert find(rows, at=70).claims
+    assert sorted(counted) == ["SKU-1", "SKU-2"]
 
 
 # R5: returned, damaged by Amazon ------------------------------------------------------------------
