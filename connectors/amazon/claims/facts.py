@@ -170,6 +170,8 @@ class InboundItem(msgspec.Struct, frozen=True):
     """A product of an inbound shipment."""
 
     shipment: str
+    #: The shipment's name, which the seller or Amazon gave it.
+    name: str
     fnsku: str
     sku: str
     #: The shipment's records.

@@ -39,6 +39,7 @@ class ShipmentRow(msgspec.Struct):
 
     ShipmentId: Any = None
     ShipmentStatus: Any = None
+    ShipmentName: Any = None
     items: Any = None
     firstSeen: Any = None
     lastChanged: Any = None
@@ -125,9 +126,19 @@ def _shipment(record: str, row: ShipmentRow) -> tuple[str, tuple[str, str], list
             shipped_before + max(shipped, 0),
             received_before + max(received or 0, 0),
         )
-    status = label(text(row.ShipmentStatus))
     items = [
-        InboundItem(shipment, fnsku, sku, (record,), status, shipped, received, first_seen, changed)
+        InboundItem(
+            shipment=shipment,
+            name=text(row.ShipmentName),
+            fnsku=fnsku,
+            sku=sku,
+            ids=(record,),
+            status=label(text(row.ShipmentStatus)),
+            shipped=shipped,
+            received=received,
+            seen=first_seen,
+            changed=changed,
+        )
         for fnsku, sku, shipped, received in products.values()
     ]
     return shipment, (text(row.lastChanged), record), items
