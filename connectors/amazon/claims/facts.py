@@ -134,7 +134,7 @@ class SoldItem(msgspec.Struct, frozen=True, gc=False):
 
 
 class Charge(msgspec.Struct, frozen=True, gc=False):
-    """The fulfilment fee of an item of a shipment."""
+    """A fee of an item of a shipment."""
 
     at: datetime
     id: str
@@ -143,6 +143,8 @@ class Charge(msgspec.Struct, frozen=True, gc=False):
     units: int
     #: The fee for all units, positive, without tax.
     total: Decimal
+    #: The price of all units, without tax; None if it is not stated.
+    price: Decimal | None
     currency: str
     place: str
     #: The deferred transaction that this one releases.
@@ -216,7 +218,7 @@ class SalesFacts(msgspec.Struct, frozen=True):
     """What the transactions and orders show."""
 
     refunds: Sequence[Refund]
-    #: Fees above some preview of their SKU; no other can be an overcharge.
+    #: Fulfilment fees above some preview of their SKU; no other can be an overcharge.
     charges: Sequence[Charge]
     #: Currency and proceeds of a unit for each sale, by SKU, only of products that came back.
     proceeds: Mapping[str, Sequence[tuple[str, Decimal]]]

@@ -136,10 +136,10 @@ RULES = (
         code=FULFILMENT_FEE,
         name="FBA_FEE_OVERCHARGE",
         title="Fulfilment fee too high",
-        sentence="Fulfilment fees above the fee that Amazon's own preview had announced.",
+        sentence="Fulfilment fees above the fee that Amazon's own previews announced.",
         claim_title="{units} charged {charged}, not {expected} {currency}",
         source="Amazon's policy on FBA fees by weight and dimensions: a fee can be disputed for 90 "
-        "days. Amazon's fee preview from before the charge states the fee that was due.",
+        "days. Amazon's fee previews before and after the charge state the fee that was due.",
         inputs=("transactions", "fees"),
         counts_from="charge",
         window=ClaimWindow(Days(0, 90)),

@@ -160,6 +160,7 @@ class _Sales:
                 sku=item.sku,
                 units=units,
                 total=fee,
+                price=principal_of(item.breakdowns),
                 currency=currency,
                 place=item.place,
                 releases=item.releases,
