@@ -1,7 +1,6 @@
 """R7: fulfilment fees above Amazon's own previews of them."""
 
 from collections.abc import Iterator, Sequence
-from datetime import timedelta
 from decimal import Decimal
 
 from connectors.amazon.claims.announced import (
@@ -11,14 +10,11 @@ from connectors.amazon.claims.announced import (
     only_in_peak,
 )
 from connectors.amazon.claims.facts import Charge, Facts, Preview
-from connectors.amazon.claims.grouping import grouped
-from connectors.amazon.claims.overcharges import Overcharge, exceeds, nearest
-from connectors.amazon.claims.rule import Case, evidence, key
-from connectors.amazon.claims.values import Value, money
+from connectors.amazon.claims.overcharges import Overcharge, exceeds, nearest, overcharge_cases
+from connectors.amazon.claims.rule import Case
 
 FULFILMENT_FEE = "R7"
 """The code of the rule, whose window decides which charges can still be disputed."""
-ZERO = Decimal(0)
 
 
 def fba_fee_overcharge(facts: Facts) -> Iterator[Case]:
@@ -40,59 +36,6 @@ def fba_fee_overcharge(facts: Facts) -> Iterator[Case]:
         if (overcharge := _overcharge(facts.products.previews.get(charge.sku, ()), charge))
     ]
     yield from overcharge_cases(facts, FULFILMENT_FEE, overcharges)
-
-
-def overcharge_cases(facts: Facts, code: str, overcharges: Sequence[Overcharge]) -> Iterator[Case]:
-    """The cases of a rule on fees: one for each kind of charge, and one for its uncertain ones."""
-    groups = grouped(overcharges, lambda overcharge: (overcharge.kind, overcharge.certain))
-    for ((sku, place, *amounts), certain), group in groups.items():
-        days = timedelta(facts.windows.of(code, place).closes)
-        open_ones = [over for over in group if over.day + days >= facts.today]
-        yield _case(
-            key(sku, place, *amounts, "" if certain else "weak"),
-            # From the first charge that can still be disputed; once none can, from the last one.
-            open_ones or [max(group, key=lambda over: over.day)],
-            open_ones or group,
-            sum(over.charge.units for over in group),
-        )
-
-
-def _case(
-    natural: str, dated: Sequence[Overcharge], group: Sequence[Overcharge], units_in_all: int
-) -> Case:
-    """The case of charges of one kind; `units_in_all` includes those too old to dispute."""
-    first = group[0]
-    charge, currency = first.charge, first.charge.currency
-    # The highest: several previews may follow charges of one kind.
-    expected = money(max(over.expected for over in group), currency)
-    units = sum(over.charge.units for over in group)
-    previews = [preview for over in group for preview in (over.before, over.after) if preview]
-    return Case(
-        key=natural,
-        product=charge.sku,
-        units=units,
-        base=min(over.day for over in dated),
-        place=charge.place,
-        value=Value(
-            sum((over.excess for over in group), ZERO),
-            currency,
-            f"What was charged above the {expected} {currency} per unit that Amazon expected.",
-        ),
-        evidence=evidence(
-            ("transactions", [over.charge.id for over in group]),
-            ("fees", [preview.id for preview in previews]),
-        ),
-        details={
-            "sku": charge.sku,
-            "place": charge.place,
-            "expected": expected,
-            "charged": money(first.charged, currency),
-            "first": min(over.day for over in group).isoformat(),
-            "last": max(over.day for over in group).isoformat(),
-            "expiredUnits": str(units_in_all - units),
-        },
-        low=not first.certain,
-    )
 
 
 def _overcharge(previews: Sequence[Preview], charge: Charge) -> Overcharge | None:

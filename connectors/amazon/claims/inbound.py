@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from datetime import date, timedelta
 
 import msgspec
@@ -116,23 +117,51 @@ def inbound_short(facts: Facts) -> Iterator[Case]:
         )
 
 
+class InboundPayments:
+    """Payments for inbound units, of which each unit is used once."""
+
+    def __init__(self, facts: Facts, reasons: AbstractSet[str], used: Mapping[str, int]) -> None:
+        self._facts = facts
+        self._by_shipment: dict[tuple[str, str], list[Credit]] = {}
+        self._by_product: dict[str, list[Credit]] = {}
+        for payment in facts.payments:
+            units = payment.units - used.get(payment.id, 0)
+            if payment.reason not in reasons or units <= 0:
+                continue
+            credit = Credit(payment.day, "reimbursements", payment.id, units)
+            if shipment := named_shipment(payment):
+                self._by_shipment.setdefault((shipment, payment.fnsku), []).append(credit)
+            else:
+                self._by_product.setdefault(payment.fnsku, []).append(credit)
+
+    def use(self, arrival: Arrival, units: int) -> tuple[Offset, ...]:
+        """Use payments for units of a shipment: those that name it, then those of its product."""
+        shipment, fnsku = arrival.item.shipment, _fnsku(self._facts, arrival.item)
+        named = [*self._by_shipment.get((shipment, fnsku), ())]
+        if fnsku:
+            named += self._by_shipment.get((shipment, ""), ())
+        offsets = use(named, units)
+        if fnsku:
+            others = self._by_product.get(fnsku, ())
+            offsets += use(others, units - total(offsets), since(arrival.earliest))
+        return offsets
+
+
+@once
+def arrivals(facts: Facts) -> Sequence[Arrival]:
+    """The products of all shipments that arrived, in the order in which payments are for them."""
+    arrived = [arrival for item in facts.inbound if (arrival := _arrival(facts, item))]
+    return sorted(arrived, key=lambda arrival: arrival.order)
+
+
 @once
 def shortages(facts: Facts) -> Sequence[Shortage]:
     """Every arrival with the payments for its missing units."""
-    arrivals = [arrival for item in facts.inbound if (arrival := _arrival(facts, item))]
-    by_shipment, by_product = _payments(facts)
+    payments = InboundPayments(facts, frozenset({LOST_INBOUND}), {})
     results = []
-    for arrival in sorted(arrivals, key=lambda arrival: arrival.order):
-        item, fnsku = arrival.item, _fnsku(facts, arrival.item)
-        missing = max(item.shipped - arrival.received, 0)
-        named = (
-            *by_shipment.get((item.shipment, fnsku), ()),
-            *(by_shipment.get((item.shipment, ""), ()) if fnsku else ()),
-        )
-        offsets = use(named, missing)
-        if fnsku:
-            others = by_product.get(fnsku, ())
-            offsets += use(others, missing - total(offsets), since(arrival.earliest))
+    for arrival in arrivals(facts):
+        missing = max(arrival.item.shipped - arrival.received, 0)
+        offsets = payments.use(arrival, missing)
         results.append(Shortage(arrival, missing - total(offsets), offsets))
     return results
 
@@ -203,24 +232,6 @@ def named_shipment(payment: Payment) -> str:
     """The shipment that a payment names; empty if it names none."""
     match = SHIPMENT_ID.search(f"{payment.order} {payment.case}".upper())
     return match.group() if match else ""
-
-
-def _payments(
-    facts: Facts,
-) -> tuple[Mapping[tuple[str, str], list[Credit]], Mapping[str, list[Credit]]]:
-    """Payments for lost inbound units: by shipment and FNSKU, and those without a shipment by
-    FNSKU."""
-    by_shipment: dict[tuple[str, str], list[Credit]] = {}
-    by_product: dict[str, list[Credit]] = {}
-    for payment in facts.payments:
-        if payment.reason != LOST_INBOUND or payment.units <= 0:
-            continue
-        credit = Credit(payment.day, "reimbursements", payment.id, payment.units)
-        if shipment := named_shipment(payment):
-            by_shipment.setdefault((shipment, payment.fnsku), []).append(credit)
-        else:
-            by_product.setdefault(payment.fnsku, []).append(credit)
-    return by_shipment, by_product
 
 
 def _finished(facts: Facts, arrival: Arrival) -> bool:

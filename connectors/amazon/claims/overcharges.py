@@ -1,18 +1,21 @@
 """Charges above what Amazon's fee previews expect."""
 
-from collections.abc import Callable, Sequence
-from datetime import date
+from collections.abc import Callable, Iterator, Sequence
+from datetime import date, timedelta
 from decimal import Decimal
 
 import msgspec
 
-from connectors.amazon.claims.facts import Charge, Preview
-from connectors.amazon.claims.values import money
+from connectors.amazon.claims.facts import Charge, Facts, Preview
+from connectors.amazon.claims.grouping import grouped
+from connectors.amazon.claims.rule import Case, evidence, key
+from connectors.amazon.claims.values import Value, money
 
 TOLERANCE = Decimal("0.05")
 TOLERANCE_SHARE = Decimal("0.02")
 """A difference per unit is noise up to the larger of TOLERANCE and this share of what was
 expected."""
+ZERO = Decimal(0)
 
 Kind = tuple[str, str, str, str, str]
 """What charges of one case have in common: SKU, place, currency, expected and charged per unit."""
@@ -50,6 +53,59 @@ class Overcharge(msgspec.Struct, frozen=True):
     @property
     def day(self) -> date:
         return self.charge.at.date()
+
+
+def overcharge_cases(facts: Facts, code: str, overcharges: Sequence[Overcharge]) -> Iterator[Case]:
+    """The cases of a rule on fees: one for each kind of charge, and one for its uncertain ones."""
+    groups = grouped(overcharges, lambda overcharge: (overcharge.kind, overcharge.certain))
+    for ((sku, place, *amounts), certain), group in groups.items():
+        days = timedelta(facts.windows.of(code, place).closes)
+        open_ones = [over for over in group if over.day + days >= facts.today]
+        yield _case(
+            key(sku, place, *amounts, "" if certain else "weak"),
+            # From the first charge that can still be disputed; once none can, from the last one.
+            open_ones or [max(group, key=lambda over: over.day)],
+            open_ones or group,
+            sum(over.charge.units for over in group),
+        )
+
+
+def _case(
+    natural: str, dated: Sequence[Overcharge], group: Sequence[Overcharge], units_in_all: int
+) -> Case:
+    """The case of charges of one kind; `units_in_all` includes those too old to dispute."""
+    first = group[0]
+    charge, currency = first.charge, first.charge.currency
+    # The highest: several previews may follow charges of one kind.
+    expected = money(max(over.expected for over in group), currency)
+    units = sum(over.charge.units for over in group)
+    previews = [preview for over in group for preview in (over.before, over.after) if preview]
+    return Case(
+        key=natural,
+        product=charge.sku,
+        units=units,
+        base=min(over.day for over in dated),
+        place=charge.place,
+        value=Value(
+            sum((over.excess for over in group), ZERO),
+            currency,
+            f"What was charged above the {expected} {currency} per unit that Amazon expected.",
+        ),
+        evidence=evidence(
+            ("transactions", [over.charge.id for over in group]),
+            ("fees", [preview.id for preview in previews]),
+        ),
+        details={
+            "sku": charge.sku,
+            "place": charge.place,
+            "expected": expected,
+            "charged": money(first.charged, currency),
+            "first": min(over.day for over in group).isoformat(),
+            "last": max(over.day for over in group).isoformat(),
+            "expiredUnits": str(units_in_all - units),
+        },
+        low=not first.certain,
+    )
 
 
 def nearest(

@@ -28,8 +28,10 @@ class FeeRow(msgspec.Struct):
     marketplaceid: Any = None
     snapshotat: Any = None
     yourprice: Any = None
+    salesprice: Any = None
     currency: Any = None
     estimatedfeetotal: Any = None
+    estimatedreferralfeeperunit: Any = None
     expectedfulfillmentfeeperunit: Any = None
     expecteddomesticfulfilmentfeeperunit: Any = None
     haslocalinventory: Any = None
@@ -103,10 +105,13 @@ class Products:
             # Without its time, a preview may be from after the charge: then it proves nothing.
             expected=_expected(row) if at else None,
             price=decimal(row.yourprice),
+            referral_share=_referral_share(row) if at else None,
             fees=decimal(row.estimatedfeetotal),
         )
         abroad = [
-            msgspec.structs.replace(own, place=country, expected=fee, fees=None)
+            msgspec.structs.replace(
+                own, place=country, expected=fee, referral_share=None, fees=None
+            )
             for country, fee in (_expected_abroad(row) if at else ())
             if country != own.place and currency_of(country) == currency
         ]
@@ -119,6 +124,15 @@ def _expected(row: FeeRow) -> Decimal | None:
     if expected is None and label(text(row.haslocalinventory)) not in ("no", "n", "false"):
         expected = decimal(row.expecteddomesticfulfilmentfeeperunit)
     return expected if expected is not None and expected > 0 else None
+
+
+def _referral_share(row: FeeRow) -> Decimal | None:
+    """The referral fee as a share of the price. Of two prices the lower one counts: it is not
+    documented on which of them Amazon estimates the fee."""
+    fee = decimal(row.estimatedreferralfeeperunit)
+    prices = (decimal(row.yourprice), decimal(row.salesprice))
+    known = [price for price in prices if price is not None and price > 0]
+    return fee / min(known) if fee is not None and fee > 0 and known else None
 
 
 def _expected_abroad(row: FeeRow) -> Sequence[tuple[str, Decimal]]:

@@ -282,11 +282,11 @@ def test_a_european_preview_tells_the_fee_of_each_country() -> None:
         "expectedefnfulfilmentfeeperunituk": "7,30",
     }
     previews = [row, row | {"snapshotat": f"{on(9)}T00:00:00Z"}]
-    french = {"currency": "EUR", "marketplaceDetails": {"marketplaceId": FR}}
+    french: Any = {"currency": "EUR", "marketplaceDetails": {"marketplaceId": FR}}
     assert not claims_of(charged(sale(0, 6.2, **french), fees=previews), "R7")
     claim = only_claim(charged(sale(0, 7.0, **french), fees=previews), "R7")
     assert (claim.id, claim.amount) == ("R7:SKU-1:FR:EUR:6.20:7.00", "0.80")
-    german = {"currency": "EUR", "marketplaceDetails": {"marketplaceId": DE}}
+    german: Any = {"currency": "EUR", "marketplaceDetails": {"marketplaceId": DE}}
     assert only_claim(charged(sale(0, 4.0, **german), fees=previews), "R7").amount == "1.00"
-    british = {"currency": "GBP", "marketplaceDetails": {"marketplaceId": GB}}
+    british: Any = {"currency": "GBP", "marketplaceDetails": {"marketplaceId": GB}}
     assert not claims_of(charged(sale(0, 9.0, **british), fees=previews), "R7")

@@ -82,9 +82,7 @@ def test_units_received_before_the_ledger_begins_have_low_confidence() -> None:
         ("order 1234-56-789", 30),
     ],
 )
-def test_without_a_receipt_the_window_counts_from_the_date_in_the_name(
-    name: str, day: int
-) -> None:
+def test_without_a_receipt_the_window_counts_from_the_date_in_the_name(name: str, day: int) -> None:
     rows = sent(shipment(10, 8, ShipmentName=name), receipts=[BEGINS])
     claim = only_claim(rows, "R8", at=100)
     assert (claim.opens, claim.confidence) == (on(day + 15), "low")
@@ -92,9 +90,7 @@ def test_without_a_receipt_the_window_counts_from_the_date_in_the_name(
     assert source in claim.details["countedFrom"]
 
 
-@pytest.mark.parametrize(
-    ("place", "opens"), [("US", date(2026, 3, 19)), ("DE", date(2026, 4, 18))]
-)
+@pytest.mark.parametrize(("place", "opens"), [("US", date(2026, 3, 19)), ("DE", date(2026, 4, 18))])
 def test_the_order_of_day_and_month_in_a_name_is_that_of_the_sellers_home(
     place: str, opens: date
 ) -> None:

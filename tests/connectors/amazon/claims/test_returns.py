@@ -88,7 +88,7 @@ def test_a_return_or_payment_may_name_another_sku_of_the_product_or_none(sku: st
     rows: dict[str, Any] = {"transactions": [refund(0)], "stock": TWINS}
     assert units(rows, "R4", at=70) == 1
     assert not find(rows | {"returns": [returned(5, sku=sku)]}, at=70).claims
-    payment = paid(50, "CustomerReturn", 1, sku=sku, amazonorderid=ORDER)
+    payment = paid(50, "CustomerReturn", 1, "20.00", sku=sku, amazonorderid=ORDER)
     assert not find(rows | {"reimbursements": [payment]}, at=70).claims
     broken = [returned(5, "DAMAGED")]
     assert [claim.rule for claim in find(rows | {"returns": broken}, at=70).claims] == ["R5"]
@@ -181,7 +181,7 @@ def test_refunds_in_two_currencies_are_not_added_up() -> None:
 
 def test_every_line_of_a_reimbursement_for_an_order_counts() -> None:
     lines = [
-        paid(50, "CustomerReturn", count, reimbursementid="801", amazonorderid=ORDER)
+        paid(50, "CustomerReturn", count, "20.00", reimbursementid="801", amazonorderid=ORDER)
         for count in (1, 2)
     ]
     rows = {"transactions": [refund(0, -60.0, 3)], "reimbursements": lines}
@@ -199,7 +199,7 @@ def test_one_reimbursement_id_may_be_for_several_orders() -> None:
 
 
 def test_a_paid_refund_is_settled() -> None:
-    payment = paid(50, "CustomerReturn", 1, amazonorderid=ORDER)
+    payment = paid(50, "CustomerReturn", 1, "20.00", amazonorderid=ORDER)
     rows = {"transactions": [refund(0)], "reimbursements": [payment]}
     assert not find(rows, at=70).claims
     assert find(rows, at=70).settled == (f"R4:{ORDER}:SKU-1",)

@@ -74,9 +74,7 @@ def test_returns_can_be_claimed_from_day_45_to_105_in_europe_and_japan(country: 
         *[("DE", (15, 180)), ("AE", (15, 60)), ("IN", (0, 60))],
     ],
 )
-def test_the_days_of_inbound_shipments_differ_by_place(
-    country: str, days: tuple[int, int]
-) -> None:
+def test_the_days_of_inbound_shipments_differ_by_place(country: str, days: tuple[int, int]) -> None:
     assert rule_windows().of("R8", country) == Days(*days)
 
 
