@@ -81,8 +81,8 @@ def inbound_short(facts: Facts) -> Iterator[Case]:
     ledger may lag behind each other, so the larger one is what was received. Payments for
     Lost_Inbound reduce the open units: of the shipment that they name, or else of the product.
 
-    Does not count: shipments on their way, and arrived ones of which nothing was received yet. A
-    shipment has no delivery date of its own; its first receipt in the ledger is the delivery. If
+    Does not count: shipments on their way, and ones that arrived in the last 21 days. A shipment
+    has no delivery date of its own; its first receipt in the ledger is the delivery. If
     the ledger shows none, the window counts from the date in the shipment's name or from the day on
     which it was first seen, and the claim has low confidence."""
     for shortage in shortages(facts):
@@ -113,7 +113,7 @@ def inbound_short(facts: Facts) -> Iterator[Case]:
                 "delivered": arrival.day.isoformat() if arrival.dated else "not known",
                 **_unseen(arrival),
             },
-            low=not arrival.complete,
+            low=not (arrival.complete and arrival.dated),
         )
 
 
@@ -193,7 +193,7 @@ def _delivery(
     nothing to do with the shipment."""
     if receipts:
         return receipts[0].day, RECEIPT
-    if not item.received or facts.ledger.since is None:
+    if facts.ledger.since is None:
         return None
     latest = min(item.seen or facts.today, facts.today)
     if named := date_in_name(item.name, facts.windows.home, latest):
@@ -221,11 +221,10 @@ def _is_of(event: LedgerEvent, item: InboundItem) -> bool:
 def _unseen(arrival: Arrival) -> Mapping[str, str]:
     """Units that Amazon says it received and the ledger does not show, and from what day the window
     counts if it shows no delivery."""
-    if arrival.complete:
-        return {}
     units = arrival.received - sum(event.units for event in arrival.receipts)
+    unseen = {"receivedUnseen": str(units)} if not arrival.complete else {}
     counted = {"countedFrom": COUNTED_FROM[arrival.source]} if not arrival.dated else {}
-    return {"receivedUnseen": str(units), **counted}
+    return {**unseen, **counted}
 
 
 def named_shipment(payment: Payment) -> str:
@@ -241,8 +240,12 @@ def _finished(facts: Facts, arrival: Arrival) -> bool:
         return True
     if arrival.dated:
         changed = facts.ledger.receipts[item.shipment][-1].day
-    else:  # its last receipt is from before the ledger begins
+    elif item.received:  # its last receipt is from before the ledger begins
         changed = facts.ledger.since or arrival.day
+    elif item.seen:  # nothing was received, so it may have been delivered until then
+        changed = max(arrival.day, item.seen)
+    else:
+        return False
     # A shipment that was never seen to change was first seen at `changed`: that is not a change.
     if item.changed and item.changed != item.seen:
         changed = max(changed, item.changed)

@@ -26,6 +26,10 @@ def sent(*rows: Any, receipts: Any = None, **more: Any) -> dict[str, Any]:
     return {"shipments": list(rows), "ledger": receipts, **more}
 
 
+BEGINS = adjusted(0, "", -1, eventtype="Shipments", fnsku="X9")
+"""The first row of a ledger."""
+
+
 def changed(seen: int, last: int) -> dict[str, str]:
     return {"firstSeen": f"{on(seen)}T00:00:00Z", "lastChanged": f"{on(last)}T00:00:00Z"}
 
@@ -50,15 +54,28 @@ def test_the_first_receipt_of_any_product_is_the_delivery() -> None:
     assert only_claim(sent(shipment(10, 8), receipts=receipts), "R8").opens == on(18)
 
 
-def test_a_shipment_without_receipts_has_not_arrived() -> None:
+def test_a_closed_shipment_of_which_nothing_was_received_has_low_confidence() -> None:
     other = receipt(0, 8, shipment="FBA15OTHER01")
-    assert not claims_of(sent(shipment(10, 0), receipts=[other]), "R8")
-    assert not claims_of(sent(shipment(10, 8), receipts=[]), "R8")  # the ledger is empty
+    claim = only_claim(sent(shipment(10, 0), receipts=[other]), "R8", at=100)
+    assert (claim.units, claim.confidence, claim.opens) == (10, "low", on(45))
+    assert claim.details["countedFrom"] == "the day on which the shipment was first seen"
+
+
+@pytest.mark.parametrize(("day", "owed"), [(50, 0), (51, 10)])
+def test_an_open_shipment_of_which_nothing_was_received_may_have_just_been_delivered(
+    day: int, owed: int
+) -> None:
+    row = shipment(10, 0, "DELIVERED", ShipmentName=f"FBA STA ({on(-9):%m/%d/%Y} 09:15)")
+    assert units(sent(row, receipts=[BEGINS]), "R8", at=day) == owed
+    unseen = row | {"firstSeen": None, "lastChanged": None}
+    assert not claims_of(sent(unseen, receipts=[BEGINS]), "R8", at=200)
+
+
+def test_without_a_ledger_no_shipment_is_known_to_be_short() -> None:
+    assert not claims_of(sent(shipment(10, 8), receipts=[]), "R8", at=100)
 
 
 # Delivered before the ledger begins --------------------------------------------------------------
-
-BEGINS = adjusted(0, "", -1, eventtype="Shipments", fnsku="X9")
 
 
 def test_units_received_before_the_ledger_begins_have_low_confidence() -> None:
