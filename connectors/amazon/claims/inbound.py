@@ -9,7 +9,7 @@ import msgspec
 from connectors.amazon.claims.codes import LOST_INBOUND
 from connectors.amazon.claims.credits import EARLY, Credit, Offset, since, total, use
 from connectors.amazon.claims.facts import Facts, InboundItem, LedgerEvent, Payment
-from connectors.amazon.claims.rule import Case, evidence, key, records_of
+from connectors.amazon.claims.rule import Case, ClosedCase, evidence, key, records_of
 from connectors.amazon.claims.values import unit_value
 
 CLOSED = "closed"
@@ -51,7 +51,7 @@ class Shortage(msgspec.Struct, frozen=True):
         return self.arrival.item
 
 
-def inbound_short(facts: Facts) -> Iterator[Case]:
+def inbound_short(facts: Facts) -> Iterator[Case | ClosedCase]:
     """R8. Units of a shipment that Amazon neither received nor paid for.
 
     Counts: shipped units less received units, once receiving has ended: the shipment is CLOSED, or
@@ -64,7 +64,10 @@ def inbound_short(facts: Facts) -> Iterator[Case]:
     the ledger begins later, the claim has low confidence."""
     for shortage in shortages(facts):
         item, arrival, paid = shortage.item, shortage.arrival, total(shortage.offsets)
-        if not _finished(facts, arrival) or (shortage.open == 0 and paid == 0):
+        if shortage.open == 0 and paid == 0:
+            yield ClosedCase(key(item.shipment, item.fnsku or item.sku), "found")
+            continue
+        if not _finished(facts, arrival):
             continue
         day = arrival.day.isoformat()
         first_receipt = facts.ledger.receipts.get(item.shipment, ())[:1]
