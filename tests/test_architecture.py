@@ -19,7 +19,16 @@ NOUNS = GROUND | {"service.settings"}
 # The stores, which do not depend on the database.
 STORES = {
     f"service.store.{name}"
-    for name in ("syncs", "records", "connections", "claims", "audit", "engine", "ids")
+    for name in (
+        "syncs",
+        "records",
+        "connections",
+        "claims",
+        "claim_orders",
+        "audit",
+        "engine",
+        "ids",
+    )
 }
 
 # A module or package, and the modules and packages that it may import.

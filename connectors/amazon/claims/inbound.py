@@ -13,7 +13,7 @@ from connectors.amazon.claims.facts import Facts, InboundItem, LedgerEvent, Paym
 from connectors.amazon.claims.grouping import grouped
 from connectors.amazon.claims.names import date_in_name
 from connectors.amazon.claims.once import once
-from connectors.amazon.claims.rule import Case, evidence, key, records_of
+from connectors.amazon.claims.rule import Case, ClosedCase, evidence, key, records_of
 from connectors.amazon.claims.values import unit_value
 
 CLOSED = "closed"
@@ -73,7 +73,7 @@ class Shortage(msgspec.Struct, frozen=True):
         return self.arrival.item
 
 
-def inbound_short(facts: Facts) -> Iterator[Case]:
+def inbound_short(facts: Facts) -> Iterator[Case | ClosedCase]:
     """R8. Units of a shipment that Amazon neither received nor paid for.
 
     Counts: shipped units less received units, once receiving has ended: the shipment is CLOSED, or
@@ -87,7 +87,10 @@ def inbound_short(facts: Facts) -> Iterator[Case]:
     which it was first seen, and the claim has low confidence."""
     for shortage in shortages(facts):
         item, arrival, paid = shortage.item, shortage.arrival, total(shortage.offsets)
-        if not _finished(facts, arrival) or (shortage.open == 0 and paid == 0):
+        if shortage.open == 0 and paid == 0:
+            yield ClosedCase(key(item.shipment, item.fnsku or item.sku), "found")
+            continue
+        if not _finished(facts, arrival):
             continue
         first_receipt = facts.ledger.receipts.get(item.shipment, ())[:1]
         unit = unit_value(facts, item.fnsku, item.sku, arrival.place)

@@ -47,35 +47,44 @@ def return_underpaid(facts: Facts) -> Iterator[Case]:
     due for them; units replaced by inventory; payments in another currency than the refund;
     payments that were taken back, whose units are open again (R4, R5); what the refund gave back
     above the price (R18)."""
-    for (order, sku), item in refunded_items(facts).items():
+    for order_item, item in refunded_items(facts).items():
         payments = [payment for payment in item.payments if payment.reason == CUSTOMER_RETURN]
-        due = _due(facts, (order, sku), item) if payments else None
+        due = _due(facts, order_item, item) if payments else None
         if due is None:
             continue
-        units, amount = due
         paid = sum((_amount(payment) for payment in item.payments), Decimal(0))
-        if paid >= amount * ENOUGH:
-            continue
-        currency = payments[0].currency
-        yield Case(
-            key=key(order, sku),
-            product=sku,
-            units=units,
-            base=max(payment.day for payment in payments),
-            place=item.refunded[0][0].place or facts.sales.order_places.get(order, ""),
-            value=Value(amount - paid, currency, "What the refund took less what Amazon paid."),
-            evidence=evidence(
-                ("transactions", [refund.id for refund in item.refunds]),
-                ("reimbursements", [payment.id for payment in item.payments]),
-            ),
-            details={
-                "order": order,
-                "sku": sku,
-                "due": money(amount, currency),
-                "paid": money(paid, currency),
-            },
-            low=not all(refunded.full for refunded, _ in item.refunded),
-        )
+        if paid < due[1] * ENOUGH:
+            yield _underpaid(facts, order_item, item, due, paid)
+        elif len({payment.number for payment in item.payments}) > 1:  # one may have added the rest
+            yield _underpaid(facts, order_item, item, (0, paid), paid)
+
+
+def _underpaid(
+    facts: Facts, order_item: OrderItem, item: RefundedItem, due: tuple[int, Decimal], paid: Decimal
+) -> Case:
+    """The case of an order item; `due` are its units that were paid in part, and their amount."""
+    (order, sku), (units, amount) = order_item, due
+    payments = [payment for payment in item.payments if payment.reason == CUSTOMER_RETURN]
+    currency = payments[0].currency
+    return Case(
+        key=key(order, sku),
+        product=sku,
+        units=units,
+        base=max(payment.day for payment in payments),
+        place=item.refunded[0][0].place or facts.sales.order_places.get(order, ""),
+        value=Value(amount - paid, currency, "What the refund took less what Amazon paid."),
+        evidence=evidence(
+            ("transactions", [refund.id for refund in item.refunds]),
+            ("reimbursements", [payment.id for payment in item.payments]),
+        ),
+        details={
+            "order": order,
+            "sku": sku,
+            "due": money(amount, currency),
+            "paid": money(paid, currency),
+        },
+        low=not all(refunded.full for refunded, _ in item.refunded),
+    )
 
 
 def _due(facts: Facts, order_item: OrderItem, item: RefundedItem) -> tuple[int, Decimal] | None:

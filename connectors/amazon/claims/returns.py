@@ -10,7 +10,7 @@ from connectors.amazon.claims.facts import Facts, OrderItem, Payment, Refund, Re
 from connectors.amazon.claims.grouping import grouped
 from connectors.amazon.claims.once import once
 from connectors.amazon.claims.refunds import RefundedUnits, refunded_units
-from connectors.amazon.claims.rule import Case, evidence, key
+from connectors.amazon.claims.rule import Case, ClosedCase, evidence, key
 from connectors.amazon.claims.values import Value, unknown
 
 NO_AMOUNT = unknown("the refunds lack an amount, or are in several currencies.")
@@ -46,7 +46,7 @@ class DamagedItem(msgspec.Struct, frozen=True):
     payments: Sequence[Payment]
 
 
-def refund_not_returned(facts: Facts) -> Iterator[Case]:
+def refund_not_returned(facts: Facts) -> Iterator[Case | ClosedCase]:
     """R4. Units that were refunded to a customer who did not send them back.
 
     Counts: refunded units of each order item that Amazon fulfilled, less the units that came back
@@ -62,6 +62,8 @@ def refund_not_returned(facts: Facts) -> Iterator[Case]:
         returned = sum(row.units for row in item.returns)
         paid = sum(payment.units for payment in item.payments)
         if item.open == 0 and (paid <= 0 or returned >= item.units):
+            if returned > 0:
+                yield ClosedCase(key(order, sku), "found")
             continue
         open_units = [refunded for refunded, still_open in item.refunded if still_open]
         first = open_units[0] if open_units else item.refunded[0][0]

@@ -20,7 +20,7 @@ from connectors.amazon.claims.inbound import Shortage, named_shipment, shortages
 from connectors.amazon.claims.receipts import Mishandled, mishandled
 from connectors.amazon.claims.removals import is_for_removal, short_removals
 from connectors.amazon.claims.returns import damaged_items, refunded_items
-from connectors.amazon.claims.rule import Case, evidence, key, records_of
+from connectors.amazon.claims.rule import Case, ClosedCase, evidence, key, records_of
 from connectors.amazon.claims.values import Value, unit_value
 from connectors.amazon.claims.warehouse import Loss, Reconciliation, is_old, reconcile
 from connectors.amazon.marketplaces import place
@@ -32,7 +32,7 @@ SHIPMENT_DATASETS = frozenset({"shipments"})
 REMOVAL_DATASETS = frozenset({"removals"})
 
 
-def reversal_without_find(facts: Facts) -> Iterator[Case]:
+def reversal_without_find(facts: Facts) -> Iterator[Case | ClosedCase]:
     """R9. Reimbursements that Amazon took back although the units did not turn up.
 
     Counts: reversed units of a product of which nothing was found, received or returned from a week
@@ -46,19 +46,17 @@ def reversal_without_find(facts: Facts) -> Iterator[Case]:
     begins too late to show a find, the claim has low confidence."""
     losses = _OriginalLosses(facts)
     for reversal in facts.reversals:
-        owed, paid_again = (0, ()) if _turned_up(facts, reversal) else losses.owed(reversal)
+        turned_up = _turned_up(facts, reversal)
+        owed, paid_again = (0, ()) if turned_up else losses.owed(reversal)
         if owed == 0:
+            if turned_up:
+                yield ClosedCase(_key(reversal), "found")
             continue
         still_open = owed - total(paid_again)
         original = reversal.original
         proof = [*reversal.records, *([original.id] if original else [])]
         yield Case(
-            key=key(
-                reversal.number or reversal.id,
-                reversal.fnsku,
-                reversal.sku,
-                reversal.original_number,
-            ),
+            key=_key(reversal),
             product=reversal.sku or reversal.fnsku,
             units=still_open,
             base=reversal.day,
@@ -74,6 +72,11 @@ def reversal_without_find(facts: Facts) -> Iterator[Case]:
             },
             low=_finds_may_be_missing(facts, reversal),
         )
+
+
+def _key(reversal: Reversal) -> str:
+    number = reversal.number or reversal.id
+    return key(number, reversal.fnsku, reversal.sku, reversal.original_number)
 
 
 def _value(facts: Facts, reversal: Reversal, units: int) -> Value:

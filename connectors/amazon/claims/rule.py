@@ -11,6 +11,7 @@ from connectors.amazon.claims.credits import Offset
 from connectors.amazon.claims.facts import Facts
 from connectors.amazon.claims.values import Value
 from connectors.amazon.claims.windows import ClaimWindow
+from connectors.base import ClosedReason
 
 Confidence = Literal["high", "low"]
 HIGH: Confidence = "high"
@@ -40,6 +41,14 @@ class Case(msgspec.Struct, frozen=True):
     details: Mapping[str, str] = {}
     #: Whether this case is less certain than the rule in general.
     low: bool = False
+
+
+class ClosedCase(msgspec.Struct, frozen=True):
+    """A case of which nothing is owed, although nothing was paid for it."""
+
+    #: The natural key, as that of a Case.
+    key: str
+    reason: ClosedReason
 
 
 Event = Literal[
@@ -80,7 +89,7 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     counts_from: Event
     window: ClaimWindow
     confidence: Confidence = HIGH
-    find: Callable[[Facts], Iterator[Case]]
+    find: Callable[[Facts], Iterator[Case | ClosedCase]]
 
 
 def key(*parts: str) -> str:

@@ -31,7 +31,7 @@ from connectors.amazon.claims.credits import (
 from connectors.amazon.claims.facts import Facts, LedgerEvent
 from connectors.amazon.claims.grouping import grouped
 from connectors.amazon.claims.once import once
-from connectors.amazon.claims.rule import Case, evidence, key, records_of
+from connectors.amazon.claims.rule import Case, ClosedCase, evidence, key, records_of
 from connectors.amazon.claims.values import unit_value
 
 PAID_WITHIN = timedelta(days=60)
@@ -80,7 +80,7 @@ class Reconciliation(msgspec.Struct, frozen=True):
         }
 
 
-def lost_in_warehouse(facts: Facts) -> Iterator[Case]:
+def lost_in_warehouse(facts: Facts) -> Iterator[Case | ClosedCase]:
     """R1. Units that Amazon's warehouse misplaced and still owes.
 
     Counts: ledger adjustments with reason M or 5. Each misplaced unit is offset by one unit found
@@ -97,7 +97,7 @@ def lost_in_warehouse(facts: Facts) -> Iterator[Case]:
         yield from _case(facts, group, key(fnsku, day.isoformat(), reference))
 
 
-def damaged_in_warehouse(facts: Facts) -> Iterator[Case]:
+def damaged_in_warehouse(facts: Facts) -> Iterator[Case | ClosedCase]:
     """R2. Units that Amazon damaged in its warehouse and has not paid for.
 
     Counts: ledger adjustments with reason E, 6 or 7; H, K and U with low confidence, because these
@@ -120,7 +120,7 @@ def damaged_in_warehouse(facts: Facts) -> Iterator[Case]:
         yield from _case(facts, group, natural, low=maybe)
 
 
-def disposed_unrequested(facts: Facts) -> Iterator[Case]:
+def disposed_unrequested(facts: Facts) -> Iterator[Case | ClosedCase]:
     """R3. Units that Amazon disposed of although the seller did not request it.
 
     Counts: ledger adjustments with reason D of units that were sellable, damaged by the warehouse
@@ -253,13 +253,17 @@ def _received_damaged(facts: Facts) -> Mapping[str, list[Credit]]:
     }
 
 
-def _case(facts: Facts, losses: Sequence[Loss], natural: str, low: bool = False) -> Iterator[Case]:
-    """The case of these losses, unless all their units were found: then nothing was ever owed."""
+def _case(
+    facts: Facts, losses: Sequence[Loss], natural: str, low: bool = False
+) -> Iterator[Case | ClosedCase]:
+    """The case of these losses; a closed one if all their units were found or explained."""
     first = min(loss.event for loss in losses)
     offsets = [offset for loss in losses for offset in loss.offsets]
     units = sum(loss.open for loss in losses)
     paid = total(offsets, "reimbursements")
     if units == 0 and paid == 0:
+        all_found = total(offsets, "ledger") == -sum(loss.event.units for loss in losses)
+        yield ClosedCase(natural, "found" if all_found else "reconciled")
         return
     sku = first.sku or facts.products.skus.get(first.fnsku, "")
     yield Case(

@@ -59,6 +59,8 @@ def test_a_payment_of_95_percent_of_the_refund_is_enough(per_unit: str, owed: in
 def test_all_payments_for_the_order_item_count() -> None:
     payments = [payment(50, "5.00"), payment(60, "15.00", _id="more")]
     assert not find({"transactions": [refund(0)], "reimbursements": payments}, at=70).claims
+    findings = find({"transactions": [refund(0)], "reimbursements": payments}, at=70)
+    assert f"R13:{ORDER}:SKU-1" in findings.settled
     other = [payment(50, "5.00"), payment(60, "15.00", _id="more", reason="General_Adjustment")]
     assert not find({"transactions": [refund(0)], "reimbursements": other}, at=70).claims
 
