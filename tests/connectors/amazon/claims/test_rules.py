@@ -97,6 +97,17 @@ def test_the_documented_days_of_a_rule_are_its_window_in_every_place(rule: Rule)
     assert rule.window.places.keys() <= set(places)
 
 
+def test_every_rule_is_in_the_table_of_the_twelve_categories_of_auditors() -> None:
+    text = (ROOT / "docs" / "claims.md").read_text()
+    table = text.partition("| category | rules |")[2].partition("\n\n")[0]
+    rows = [line.strip("| ").split(" | ") for line in table.splitlines()[2:]]
+    assert len(rows) == 12
+    named = {code for row in rows for code in re.findall(r"R\d+", row[1])}
+    assert named == {rule.code for rule in RULES}
+    for row in rows:
+        assert re.search(r"R\d+", row[1]) or len(row[2]) > 10, row[0]
+
+
 def test_the_days_of_a_place_are_those_of_the_country_or_else_of_the_eu() -> None:
     window = ClaimWindow(Days(1, 2), {"EU": Days(3, 4), "DE": Days(5, 6)})
     assert [window.of(place) for place in ("US", "FR", "DE", "")] == [
