@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, date, datetime, timedelta
-from typing import Any, NewType, Protocol
+from typing import Any, Literal, NewType, Protocol
 
 import anyio
 import msgspec
@@ -190,6 +190,31 @@ class Money(msgspec.Struct, frozen=True):
     currency: str
 
 
+class ValuationStep(msgspec.Struct, frozen=True):
+    """One step of how an amount was computed, as a sentence, with its result if it has one."""
+
+    text: str
+    amount: str | None = None
+    currency: str | None = None
+
+
+class Paid(msgspec.Struct, frozen=True):
+    """What the other side paid for a case."""
+
+    #: None if it is unknown, or if units were replaced instead.
+    amount: str | None
+    currency: str | None
+    at: date | None
+    #: The source's id of the payment; several are separated by commas.
+    reimbursement_id: str | None
+
+
+ClosedReason = Literal["found", "reconciled", "reversed", "no longer supported"]
+"""Why nothing is owed although nothing was paid: the units turned up; the other side's books are
+balanced; what was charged or taken was given back; the records or the rules no longer support it.
+"""
+
+
 class Claim(msgspec.Struct, frozen=True):
     """Money that the other side owes the user, with its evidence."""
 
@@ -211,6 +236,14 @@ class Claim(msgspec.Struct, frozen=True):
     #: The ids of the proving records, by dataset.
     evidence: Mapping[str, Sequence[str]]
     details: Mapping[str, str] = {}
+    #: The day of the event that the window is counted from.
+    happened_at: date | None = None
+    #: What happened, what is owed and until when, in a few sentences.
+    summary: str = ""
+    #: The text with which the user files the claim.
+    case_text: str = ""
+    #: How the amount was computed, step by step.
+    steps: Sequence[ValuationStep] = ()
 
 
 class Findings(msgspec.Struct, frozen=True):
@@ -223,6 +256,12 @@ class Findings(msgspec.Struct, frozen=True):
     settled: Sequence[str] = ()
     #: Why each other rule did not run.
     skipped: Mapping[str, str] = {}
+    #: Why nothing is owed any more, by the id of a case that was not paid.
+    closed: Mapping[str, ClosedReason] = {}
+    #: What was paid, by the ids in `settled`.
+    payments: Mapping[str, Paid] = {}
+    #: By rule, the day of the oldest event that it looks for; older claims stay as they are.
+    searched_since: Mapping[str, date] = {}
 
 
 class Records(Protocol):

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 from anyio.lowlevel import checkpoint
 
-from connectors.base import Account, Claim, Cursor, Findings, Page, Record
+from connectors.base import Account, Claim, Cursor, Findings, Page, Paid, Record, ValuationStep
 
 #: Characters of a record's id.
 LONGEST_ID = 1_000
@@ -23,6 +23,8 @@ LARGEST_DATA = 4 * 1024 * 1024
 LONGEST_NAME = 1_000
 #: Characters of a text for the user: a reason, a warning, the title of a claim.
 LONGEST_TEXT = 2_000
+#: Characters of the text with which a claim is filed.
+LONGEST_CASE_TEXT = 10_000
 #: Characters of a cursor, and of each value that a connector learned.
 LONGEST_CURSOR = 1_000_000
 #: The largest number that every JSON parser reads exactly.
@@ -96,6 +98,11 @@ def fit_findings(findings: Findings) -> Findings:
         ran=[fit_text(rule) for rule in findings.ran],
         settled=[_fit_id(claim_id) for claim_id in findings.settled],
         skipped={fit_text(rule): fit_text(why) for rule, why in findings.skipped.items()},
+        closed={_fit_id(claim_id): reason for claim_id, reason in findings.closed.items()},
+        payments={
+            _fit_id(claim_id): _fit_paid(paid) for claim_id, paid in findings.payments.items()
+        },
+        searched_since={fit_text(rule): day for rule, day in findings.searched_since.items()},
     )
 
 
@@ -218,6 +225,23 @@ def _fit_claim(claim: Claim) -> Claim:
             for dataset, ids in claim.evidence.items()
         },
         details={fit_text(name): fit_text(value) for name, value in claim.details.items()},
+        summary=fit_text(claim.summary),
+        case_text=fit_text(claim.case_text, LONGEST_CASE_TEXT),
+        steps=[] if amount != claim.amount else [_fit_step(step) for step in claim.steps],
+    )
+
+
+def _fit_step(step: ValuationStep) -> ValuationStep:
+    amount = step.amount if step.amount is None or _is_amount(step.amount) else None
+    return ValuationStep(fit_text(step.text), amount, step.currency and fit_text(step.currency))
+
+
+def _fit_paid(paid: Paid) -> Paid:
+    return msgspec.structs.replace(
+        paid,
+        amount=paid.amount if paid.amount is None or _is_amount(paid.amount) else None,
+        currency=paid.currency and fit_text(paid.currency),
+        reimbursement_id=paid.reimbursement_id and fit_text(paid.reimbursement_id),
     )
 
 

@@ -150,6 +150,13 @@ class Sync(msgspec.Struct, frozen=True):
         """The datasets that the connector reads. Claims are not among them."""
         return [dataset for dataset in self.datasets if dataset.name != CLAIMS]
 
+    @property
+    def known_claims(self) -> int | None:
+        """The number of claims that were detected: None once it has ended with claims unknown."""
+        known = (Outcome.COMPLETE, Outcome.PARTIAL)
+        unknown = any(row.name == CLAIMS and row.status not in known for row in self.datasets)
+        return None if unknown and self.status in ENDED else self.claims_detected
+
     def dataset(self, name: str) -> DatasetProgress:
         return next(dataset for dataset in self.datasets if dataset.name == name)
 

@@ -21,8 +21,8 @@ NOUNS = GROUND | {"service.settings"}
 STORES = {
     f"service.store.{name}"
     for name in (
-        *("syncs", "records", "connections", "claims", "completeness", "audit", "engine"),
-        *("ids",),
+        *("syncs", "records", "connections", "claims", "claim_orders", "completeness", "audit"),
+        *("engine", "ids"),
     )
 }
 

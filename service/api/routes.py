@@ -219,6 +219,11 @@ CALLS: Sequence[Call] = (
         response=shapes.Recoveries,
         also_returns=CSV,
     ),
+    Call(
+        *("GET", "/api/recoveries/series", recoveries.series),
+        query=recoveries.SeriesQuery,
+        response=shapes.RecoverySeries,
+    ),
     Call("GET", "/api/recoveries/{claim_id}", recoveries.one, response=shapes.ProvenRecovery),
     Call(
         *("GET", "/api/costs", costs.list_all),

@@ -121,7 +121,7 @@ def _details(sync: Sync) -> Mapping[str, object]:
         details |= {"code": sync.error.code, "message": sync.error.message}
     if sync.status is Status.COMPLETE:
         count = sum(dataset.processed for dataset in sync.sources)
-        details |= {"records": count, "claims": sync.claims_detected}
+        details |= {"records": count, "claims": sync.known_claims}
     if options := msgspec.to_builtins(sync.options):
         details["options"] = options
     return details

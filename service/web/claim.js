@@ -35,10 +35,12 @@ export function drawer(claim) {
   const facts = [
     ["Claimable", `${day(claim.opens)} to ${day(claim.closes)}`],
     ["Confidence", claim.confidence],
+    ...(claim.closedReason ? [["Closed", claim.closedReason]] : []),
     ...Object.entries(claim.details).map(([name, value]) => [label(name), plain(value)]),
   ];
   return [
-    h("p", {}, claim.valuation),
+    h("p", {}, claim.summary),
+    h("p", {}, claim.valuation.map((step) => step.text).join(" ")),
     h("dl", { class: "facts" }, ...facts.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value)))),
     ...Object.entries(claim.evidence).flatMap(([dataset, records]) => [
       h("h3", {}, `Evidence: ${title(dataset).toLowerCase()}`),

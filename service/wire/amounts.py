@@ -36,6 +36,11 @@ def amount(text: str, currency: str, point: bool = False) -> str:
     return f"{value:f}"
 
 
+def as_text(hundredths: int, currency: str | None) -> str:
+    """A whole number of hundredths as an amount with the decimals of its currency."""
+    return f"{Decimal(hundredths) / 100:.{0 if currency in _NO_DECIMALS else 2}f}"
+
+
 def _read(text: str, currency: str, point: bool) -> Decimal | None:
     if (plain := _PLAIN.fullmatch(text)) and text:
         whole, mark, rest = plain.groups()

@@ -3,7 +3,6 @@
 from collections import Counter, OrderedDict
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from decimal import Decimal
 from functools import cache, lru_cache
 from types import SimpleNamespace
 from typing import Any, TypeVar
@@ -11,6 +10,7 @@ from typing import Any, TypeVar
 import msgspec
 from sse_starlette import ServerSentEvent
 
+from connectors.base import ValuationStep
 from service.links import sync_links
 from service.model import Attempt, Status, Sync
 from service.progress import CLAIMS, DatasetProgress
@@ -20,6 +20,7 @@ from service.store.connections import Schedule, StoredConnection
 from service.store.engine import Values
 from service.store.records import StoredDataset
 from service.wire import shapes, sync_shapes
+from service.wire.amounts import as_text
 from service.wire.fields import Out
 
 MAX_ATTEMPTS = 3
@@ -27,6 +28,7 @@ MAX_ATTEMPTS = 3
 ALWAYS_COUNTED = ("orders", "inventory", "transactions")
 #: Maximum number of syncs whose encoded status is cached.
 CACHED_SYNCS = 2048
+NULL = msgspec.Raw(b"null")
 
 Json = dict[str, Any]
 Shape = TypeVar("Shape", bound=Out)
@@ -76,6 +78,7 @@ def status(sync: Sync) -> Json:
         sync_id=sync.id,
         status=shown_status(sync.status),
         progress=sync.percent,
+        claims_detected=sync.known_claims,
         records_processed=sum(dataset.processed for dataset in datasets.values()),
         records_failed=sum(dataset.failed for dataset in datasets.values()),
         datasets=[_dataset(dataset) for dataset in sync.datasets],
@@ -258,7 +261,7 @@ def recovery(stored: StoredClaim) -> shapes.RecoveryOut:
 
 
 def proven_recovery(
-    stored: StoredClaim, evidence: Mapping[str, list[shapes.RecordOut]]
+    stored: StoredClaim, evidence: Mapping[str, list[shapes.EvidenceOut]]
 ) -> shapes.ProvenRecovery:
     """A claim with the records that prove it, by dataset."""
     return shape_of(
@@ -267,17 +270,76 @@ def proven_recovery(
 
 
 def _recovery(stored: StoredClaim) -> Json:
+    claim = stored.claim
+    steps = claim.steps or [ValuationStep(claim.valuation, claim.amount, claim.currency)]
     return {
         "id": stored.id,
         "status": stored.status,
         "connection_id": stored.connection_id,
         "sync_id": stored.sync_id,
         "updated_at": _milliseconds(stored.updated_at),
+        "found_at": _milliseconds(stored.found_at),
+        "closed_reason": stored.closed_reason,
+        "paid": stored.paid and shape_of(shapes.PaymentOut, stored.paid),
+        "valuation": [shape_of(shapes.ValuationStepOut, step) for step in steps],
+        "summary": claim.summary or claim.title,
+        "case_text": claim.case_text or claim.summary or claim.title,
     }
+
+
+def proof(connection_id: str, kept: Values | None, now: Values | None) -> shapes.EvidenceOut | None:
+    """A record as it was kept as evidence, beside what it is now. One that was not kept is shown
+    as it is now; None if there is neither."""
+    row = kept or now
+    if row is None:
+        return None
+    state, changes = "unchanged", []
+    if now is None:
+        state = "deleted"
+    elif now["data"] != row["data"] and (changes := _changes(row["data"], now["data"])):
+        state = "changed"
+    return shapes.EvidenceOut(
+        id=row["id"],
+        connection_id=connection_id,
+        sync_id=row["sync_id"],
+        updated_at=_milliseconds(row["updated_at"]),
+        data=_raw(row["data"]),
+        state=state,
+        changes=changes,
+        now=record(now) if now and state == "changed" else None,
+    )
+
+
+def _changes(before: str, after: str) -> list[shapes.FieldChange]:
+    """The top-level fields that differ; records that are no objects differ as a whole."""
+    old, new = (_fields(text) for text in (before, after))
+    return [
+        shapes.FieldChange(field=name, before=old.get(name, NULL), after=new.get(name, NULL))
+        for name in dict.fromkeys((*old, *new))
+        if old.get(name) != new.get(name)
+    ]
+
+
+def _fields(text: str) -> Mapping[str, msgspec.Raw]:
+    try:
+        return msgspec.json.decode(text, type=dict[str, msgspec.Raw])
+    except msgspec.ValidationError:
+        return {"": _raw(text)}
 
 
 def total(row: Values) -> shapes.Total:
     """The claims of one currency and status."""
+    return shape_of(shapes.Total, row, amount=_sum(row))
+
+
+def closing_total(row: Values) -> shapes.ClosingTotal:
+    return shape_of(shapes.ClosingTotal, row, amount=_sum(row))
+
+
+def series_point(row: Values) -> shapes.SeriesPoint:
+    return shape_of(shapes.SeriesPoint, row, amount=_sum(row))
+
+
+def _sum(row: Values) -> str | None:
     hundredths = row["hundredths"]
-    amount = None if hundredths is None else f"{Decimal(hundredths) / 100:.2f}"
-    return shape_of(shapes.Total, row, amount=amount)
+    return None if hundredths is None else as_text(hundredths, row["currency"])

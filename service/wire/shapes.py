@@ -6,12 +6,13 @@ decimal numbers as text; a field beside them has the ISO 4217 currency."""
 
 from collections.abc import Mapping, Sequence
 from datetime import date
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import msgspec
 
+from connectors.base import ClosedReason
 from service.model import Fault
-from service.store.claims import STATUSES
+from service.store.claim_orders import STATUSES
 from service.wire.fields import Amount, Count, Out, Time, one_of
 from service.wire.sync_shapes import Addresses, CompletenessOut, ShownStatus
 
@@ -206,13 +207,34 @@ class Records(Out, frozen=True):
     next_cursor: str | None
 
 
+class ValuationStepOut(Out, frozen=True):
+    """A step of how an amount was calculated."""
+
+    text: str
+    #: The result of the step, if it has one.
+    amount: Amount | None
+    currency: str | None
+
+
+class PaymentOut(Out, frozen=True):
+    """What was paid for a reimbursed claim."""
+
+    #: Null if it is unknown, or if units were replaced instead.
+    amount: Amount | None
+    currency: str | None
+    at: date | None
+    #: The source's id of the payment; several are separated by commas.
+    reimbursement_id: str | None
+
+
 class RecoveryOut(Out, frozen=True):
     """A claim."""
 
     id: str
     rule: str
     title: str
-    #: As of today: waiting before `opens`, claimable until `closes`, then expired.
+    #: As of today: waiting before `opens`, claimable until `closes`, then expired; reimbursed once
+    #: it is paid, closed once nothing is owed for another reason.
     status: Annotated[str, one_of(*STATUSES)]
     units: int
     #: Null if it cannot be determined.
@@ -221,19 +243,51 @@ class RecoveryOut(Out, frozen=True):
     opens: date
     closes: date
     confidence: str
-    #: How the amount was calculated.
-    valuation: str
+    #: How the amount was calculated, step by step.
+    valuation: Sequence[ValuationStepOut]
     details: Mapping[str, str]
+    #: The day of the event that the window is counted from; null until a sync finds it again.
+    happened_at: date | None
+    #: When a sync first found the claim.
+    found_at: Time
+    #: What happened, what is owed and until when, in a few sentences.
+    summary: str
+    #: The text with which the claim is filed.
+    case_text: str
+    #: Null unless the claim is reimbursed, and if the payment is not known.
+    paid: PaymentOut | None
+    #: Why the claim is closed; null for any other status.
+    closed_reason: Annotated[str, one_of(*get_args(ClosedReason))] | None
     connection_id: str
     sync_id: str
     updated_at: Time
 
 
+class FieldChange(Out, frozen=True):
+    """A field of a record that the source has changed, added or removed."""
+
+    field: str
+    #: Null if the record did not have the field.
+    before: msgspec.Raw
+    #: Null if the record no longer has the field.
+    after: msgspec.Raw
+
+
+class EvidenceOut(RecordOut, frozen=True):
+    """A proving record as it was when the claim was found, and what the source changed since."""
+
+    #: `deleted`: no longer stored, because the source no longer has it.
+    state: Annotated[str, one_of("unchanged", "changed", "deleted")]
+    changes: Sequence[FieldChange]
+    #: The record as it is now; null unless it is changed.
+    now: RecordOut | None
+
+
 class ProvenRecovery(RecoveryOut, frozen=True):
     """A claim with its evidence."""
 
-    #: The records that prove the claim, by dataset.
-    evidence: Mapping[str, Sequence[RecordOut]]
+    #: The records that prove the claim, by dataset, as they were when the claim was found.
+    evidence: Mapping[str, Sequence[EvidenceOut]]
 
 
 class Total(Out, frozen=True):
@@ -247,12 +301,44 @@ class Total(Out, frozen=True):
     amount: Amount | None
 
 
+class ClosingTotal(Out, frozen=True):
+    """The claimable claims of one currency that close within a number of days."""
+
+    currency: str | None
+    days: Count
+    claims: Count
+    #: How many of the claims have no amount.
+    unvalued: Count
+    amount: Amount | None
+
+
 class Recoveries(Out, frozen=True):
-    """A page of claims, and the totals of all pages."""
+    """A page of claims, and the totals of all pages of the same filter."""
 
     recoveries: Sequence[RecoveryOut]
     totals: Sequence[Total]
+    #: What closes within 7 and within 30 days.
+    closing: Sequence[ClosingTotal]
     next_cursor: str | None
+
+
+class SeriesPoint(Out, frozen=True):
+    """The claims of one month, rule and currency."""
+
+    #: The month of the event, such as 2026-01; null if its day is unknown.
+    month: str | None
+    rule: str
+    currency: str | None
+    claims: Count
+    #: How many of the claims have no amount.
+    unvalued: Count
+    amount: Amount | None
+
+
+class RecoverySeries(Out, frozen=True):
+    """Claims by the month of their event, by rule and currency; the oldest month first."""
+
+    series: Sequence[SeriesPoint]
 
 
 class Cost(Out, frozen=True):

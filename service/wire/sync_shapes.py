@@ -75,7 +75,8 @@ class SyncStatus(Out, frozen=True):
     total_inventory: Count | None
     transactions_processed: Count
     total_transactions: Count | None
-    claims_detected: Count
+    #: 0 while none is found yet; null once the sync has ended with claims unknown.
+    claims_detected: Count | None
     records_processed: Count
     records_failed: Count
     datasets: Sequence[DatasetOut]

@@ -198,7 +198,8 @@ def test_claims_are_shown_with_the_totals_of_the_api_and_with_their_evidence(
         body = f"[data-claim={claim['id']}]"
         assert claim["title"] in page.text(f"{body} th")
         page.browser.find_element(By.CSS_SELECTOR, f"{body} .details").click()
-        page.until(lambda: claim["valuation"] in page.text(f"{body} .drawer"), "No details opened")
+        valuation = " ".join(step["text"] for step in claim["valuation"])
+        page.until(lambda: valuation in page.text(f"{body} .drawer"), "No details opened")
         page.browser.find_element(By.CSS_SELECTOR, f"{body} .evidence summary").click()
         page.until(lambda: "{" in page.text(f"{body} .evidence pre"), "No evidence opened")
         assert page.complaints() == []

@@ -4,12 +4,14 @@ from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
 
 from connectors.amazon.claims.facts import Facts
+from connectors.amazon.claims.paying import paid_for
 from connectors.amazon.claims.reading import read_facts
-from connectors.amazon.claims.rule import LOW, Case, Rule
+from connectors.amazon.claims.rule import LOW, Case, ClosedCase, Rule
 from connectors.amazon.claims.rules import DEFAULT_WINDOWS, RULES
 from connectors.amazon.claims.values import money
 from connectors.amazon.claims.windows import Windows
-from connectors.base import Claim, Findings, Records
+from connectors.amazon.claims.wording import case_text, steps, summary, title
+from connectors.base import Claim, ClosedReason, Findings, Paid, Records
 
 WAITING, CLAIMABLE, EXPIRED = "waiting", "claimable", "expired"
 REMEMBERED = timedelta(days=41)
@@ -29,14 +31,27 @@ def find_claims(records: Records, as_of: datetime, windows: Windows = DEFAULT_WI
     datasets = {name for rule in rules for name in (*rule.inputs, *rule.optional)}
     oldest_loss = today - timedelta(days=windows.longest(LOSSES)) - REMEMBERED
     facts = read_facts(records, frozenset(datasets), today, oldest_loss, windows)
-    claims, settled = [], []
+    by_id = {payment.id: payment for payment in facts.payments}
+    claims: list[Claim] = []
+    settled: dict[str, Paid | None] = {}
+    closed: dict[str, ClosedReason] = {}
     for rule in rules:
         for case in sorted(rule.find(facts), key=lambda case: case.key):
-            if case.units > 0:
+            if isinstance(case, ClosedCase):
+                closed[_id(rule, case)] = case.reason
+            elif case.units > 0:
                 claims.append(_claim(rule, case, facts))
             else:
-                settled.append(_id(rule, case))
-    return Findings(claims, tuple(rule.code for rule in rules), tuple(settled), skipped)
+                settled[_id(rule, case)] = paid_for(case, by_id)
+    return Findings(
+        claims,
+        ran=tuple(rule.code for rule in rules),
+        settled=tuple(settled),
+        skipped=skipped,
+        closed=closed,
+        payments={claim_id: paid for claim_id, paid in settled.items() if paid},
+        searched_since={rule.code: oldest_loss for rule in rules if rule.code in LOSSES},
+    )
 
 
 def _skipped(records: Records) -> Mapping[str, str]:
@@ -56,7 +71,7 @@ def _claim(rule: Rule, case: Case, facts: Facts) -> Claim:
     return Claim(
         id=_id(rule, case),
         rule=rule.code,
-        title=_title(rule, case),
+        title=title(rule, case),
         status=_status(facts.today, opens, closes),
         units=case.units,
         amount=money(amount, currency) if amount is not None and currency else None,
@@ -67,18 +82,15 @@ def _claim(rule: Rule, case: Case, facts: Facts) -> Claim:
         valuation=case.value.basis,
         evidence=case.evidence,
         details={**case.details, **_unusable(rule, facts.unusable)},
+        happened_at=case.base,
+        summary=summary(rule, case, opens, closes),
+        case_text=case_text(rule, case),
+        steps=steps(case),
     )
 
 
-def _id(rule: Rule, case: Case) -> str:
+def _id(rule: Rule, case: Case | ClosedCase) -> str:
     return f"{rule.code}:{case.key}"
-
-
-def _title(rule: Rule, case: Case) -> str:
-    units = f"{case.units} {'unit' if case.units == 1 else 'units'} of {case.product}"
-    return rule.claim_title.format_map(
-        {**case.details, "currency": case.value.currency or "", "units": units}
-    )
 
 
 def _status(today: date, opens: date, closes: date) -> str:

@@ -9,7 +9,7 @@ from connectors.amazon.claims.codes import SELLABLE
 from connectors.amazon.claims.credits import Credit, between, total, until, use
 from connectors.amazon.claims.facts import Facts, Return
 from connectors.amazon.claims.grouping import grouped
-from connectors.amazon.claims.rule import Case, evidence, key
+from connectors.amazon.claims.rule import Case, ClosedCase, evidence, key
 from connectors.amazon.claims.values import Value, median_amount, net_price, unknown, with_currency
 from connectors.amazon.marketplaces import currency_of
 
@@ -22,7 +22,7 @@ ProductMonth = tuple[str, int, int]
 """An FNSKU, a year and a month."""
 
 
-def return_not_restocked(facts: Facts) -> Iterator[Case]:
+def return_not_restocked(facts: Facts) -> Iterator[Case | ClosedCase]:
     """R6. Sellable returns of a month that the ledger does not show as put back into stock.
 
     Counts: returned units with the disposition SELLABLE, less the sellable customer returns in the
@@ -48,6 +48,8 @@ def return_not_restocked(facts: Facts) -> Iterator[Case]:
         if due := [(row, units) for row, units in missing if row.day <= until_day]:
             returned = sum(row.units for row in months[month])
             yield _case(facts, month, due, {"returned": returned, "restocked": restocked[month]})
+        elif not missing:
+            yield ClosedCase(_key(month), "found")
 
 
 def _case(
@@ -57,13 +59,12 @@ def _case(
     counts: Mapping[str, int],
 ) -> Case:
     fnsku, year, number = product_month
-    month = f"{year}-{number:02}"
     units, last = sum(count for _, count in missing), missing[-1][0]
     sku = last.sku or facts.products.skus.get(fnsku, "")
     places = (facts.sales.order_places.get(row.order, "") for row, _ in reversed(missing))
     place = next((place for place in places if place), "")
     return Case(
-        key=key(fnsku, month),
+        key=_key(product_month),
         product=sku or fnsku,
         units=units,
         base=last.day,
@@ -73,10 +74,15 @@ def _case(
         details={
             "fnsku": fnsku,
             "sku": sku,
-            "month": month,
+            "month": f"{year}-{number:02}",
             **{name: str(count) for name, count in counts.items()},
         },
     )
+
+
+def _key(product_month: ProductMonth) -> str:
+    fnsku, year, number = product_month
+    return key(fnsku, f"{year}-{number:02}")
 
 
 def _missing(

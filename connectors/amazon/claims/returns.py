@@ -8,8 +8,9 @@ import msgspec
 from connectors.amazon.claims.codes import AMAZONS_FAULT
 from connectors.amazon.claims.facts import Facts, OrderItem, Payment, Refund, Return
 from connectors.amazon.claims.grouping import grouped
+from connectors.amazon.claims.once import once
 from connectors.amazon.claims.refunds import RefundedUnits, refunded_units
-from connectors.amazon.claims.rule import Case, evidence, key
+from connectors.amazon.claims.rule import Case, ClosedCase, evidence, key
 from connectors.amazon.claims.values import Value, unknown
 
 NO_AMOUNT = unknown("the refunds lack an amount, or are in several currencies.")
@@ -45,7 +46,7 @@ class DamagedItem(msgspec.Struct, frozen=True):
     payments: Sequence[Payment]
 
 
-def refund_not_returned(facts: Facts) -> Iterator[Case]:
+def refund_not_returned(facts: Facts) -> Iterator[Case | ClosedCase]:
     """R4. Units that were refunded to a customer who did not send them back.
 
     Counts: refunded units of each order item that Amazon fulfilled, less the units that came back
@@ -61,6 +62,8 @@ def refund_not_returned(facts: Facts) -> Iterator[Case]:
         returned = sum(row.units for row in item.returns)
         paid = sum(payment.units for payment in item.payments)
         if item.open == 0 and (paid <= 0 or returned >= item.units):
+            if returned > 0:
+                yield ClosedCase(key(order, sku), "found")
             continue
         open_units = [refunded for refunded, still_open in item.refunded if still_open]
         first = open_units[0] if open_units else item.refunded[0][0]
@@ -117,6 +120,7 @@ def return_amazon_damaged(facts: Facts) -> Iterator[Case]:
         )
 
 
+@once
 def refunded_items(facts: Facts) -> Mapping[OrderItem, RefundedItem]:
     """Every order item with refunds. Returns and payments close the oldest refund first."""
     returns, payments = _by_order_item(facts)
@@ -134,6 +138,7 @@ def refunded_items(facts: Facts) -> Mapping[OrderItem, RefundedItem]:
     return items
 
 
+@once
 def damaged_items(facts: Facts) -> Mapping[OrderItem, DamagedItem]:
     """Every order item with returns that Amazon damaged."""
     returns, payments = _by_order_item(facts)
@@ -148,6 +153,7 @@ def damaged_items(facts: Facts) -> Mapping[OrderItem, DamagedItem]:
     return items
 
 
+@once
 def _by_order_item(
     facts: Facts,
 ) -> tuple[Mapping[OrderItem, Sequence[Return]], Mapping[OrderItem, Sequence[Payment]]]:

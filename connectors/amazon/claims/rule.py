@@ -11,6 +11,7 @@ from connectors.amazon.claims.credits import Offset
 from connectors.amazon.claims.facts import Facts
 from connectors.amazon.claims.values import Value
 from connectors.amazon.claims.windows import ClaimWindow
+from connectors.base import ClosedReason
 
 Confidence = Literal["high", "low"]
 HIGH: Confidence = "high"
@@ -42,6 +43,28 @@ class Case(msgspec.Struct, frozen=True):
     low: bool = False
 
 
+class ClosedCase(msgspec.Struct, frozen=True):
+    """A case of which nothing is owed, although nothing was paid for it."""
+
+    #: The natural key, as that of a Case.
+    key: str
+    reason: ClosedReason
+
+
+Event = Literal[
+    "loss",
+    "refund",
+    "return",
+    "charge",
+    "delivery",
+    "reversal",
+    "payment",
+    "completion",
+    "transfer",
+]
+"""What the days of a window are counted from."""
+
+
 class Rule(msgspec.Struct, frozen=True, kw_only=True):
     """A claim rule. All that is shown of a rule, and its windows, are read from this value."""
 
@@ -63,10 +86,10 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     #: Datasets that it reads if they are available, mostly to value units.
     optional: tuple[str, ...] = ()
     #: The event that the days of its window are counted from.
-    counts_from: Literal["loss", "refund", "return", "charge", "delivery", "reversal", "payment"]
+    counts_from: Event
     window: ClaimWindow
     confidence: Confidence = HIGH
-    find: Callable[[Facts], Iterator[Case]]
+    find: Callable[[Facts], Iterator[Case | ClosedCase]]
 
 
 def key(*parts: str) -> str:

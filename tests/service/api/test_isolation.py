@@ -247,6 +247,7 @@ OWN: dict[str, str] = {
 ACTIONS = {
     *("/api/sync/start", "/api/sync/force", "/api/session", "/api/me", "/api/connectors"),
     *("/api/connections/{connector}/authorize", "/api/connections/{connector}/callback"),
+    "/api/recoveries/series",  # sums without ids
 }
 """Routes that neither name nor list resources of a user."""
 

@@ -2,7 +2,7 @@
 
 import csv
 import io
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -10,8 +10,9 @@ import pytest
 from connectors.base import Claim, Findings
 from service.store.claims import findings
 from service.store.syncs import save
-from tests.service.api.answers import problem
-from tests.serving import Serving, User, read, serve
+from service.wire.paging import cursor
+from tests.service.api.answers import fields, problem
+from tests.serving import Json, Serving, User, read, serve
 
 pytestmark = pytest.mark.anyio
 
@@ -19,7 +20,7 @@ TODAY = datetime.now(UTC).date()
 
 
 def claim(number: int, **changes: object) -> Claim:
-    fields: dict[str, object] = {
+    shape: dict[str, object] = {
         "id": f"R1:X00{number}/=ä",
         "rule": "R1",
         "title": "Lost in the warehouse",
@@ -31,9 +32,11 @@ def claim(number: int, **changes: object) -> Claim:
         "closes": TODAY + timedelta(days=5),
         "confidence": "high",
         "valuation": "=your cost",
+        "details": {"number": str(number), "sku": f"SKU-{number}"},
+        "happened_at": TODAY - timedelta(days=number),
         "evidence": {"orders": ["orders-0000001", "orders-0000002"]},
     }
-    return Claim(**{**fields, **changes})  # type: ignore[arg-type]
+    return Claim(**{**shape, **changes})  # type: ignore[arg-type]
 
 
 async def store_claims(service: Serving, user: User, *claims: Claim) -> None:
@@ -86,6 +89,181 @@ async def test_claims_are_filtered_by_status_rule_and_connection(service: Servin
     problem(await ann.get("/api/recoveries", params={"status": "lost"}), 422, "invalid")
 
 
+# Order, filters and sums --------------------------------------------------------------------------
+
+
+async def every_page(user: User, **params: str) -> list[Json]:
+    """All claims of a list, in small pages."""
+    shown: list[Json] = []
+    while True:
+        page = read(await user.get("/api/recoveries", params={"limit": "3", **params}))
+        shown += page["recoveries"]
+        if not page["nextCursor"]:
+            return shown
+        params["cursor"] = page["nextCursor"]
+
+
+def days(opens: int, closes: int) -> dict[str, date]:
+    return {"opens": TODAY + timedelta(opens), "closes": TODAY + timedelta(closes)}
+
+
+MIXED = (
+    claim(1, amount="5.00", **days(-5, 20)),
+    claim(2, amount=None, currency=None, **days(-5, 3)),
+    claim(3, amount="50.00", **days(5, 40)),
+    claim(4, amount="7.00", **days(-90, -2)),
+    claim(5, amount="7.00", **days(-5, 3)),
+    claim(6, amount="900", currency="JPY", **days(-5, 7), rule="R2"),
+    claim(7, amount="1.00", **days(2, 9)),
+)
+
+
+def number_of(recovery: Json) -> int:
+    return int(recovery["details"]["number"])
+
+
+async def numbers(user: User, **params: str) -> list[int]:
+    return [number_of(recovery) for recovery in await every_page(user, **params)]
+
+
+async def test_claimable_claims_come_first_and_what_closes_soonest(service: Serving) -> None:
+    ann = service.user()
+    await store_claims(service, ann, *MIXED)
+    shown = await every_page(ann)
+    assert [recovery["status"] for recovery in shown] == [
+        *["claimable"] * 4,
+        *["waiting"] * 2,
+        "expired",
+    ]
+    assert {number_of(recovery) for recovery in shown[:2]} == {2, 5}
+    assert [number_of(recovery) for recovery in shown[2:]] == [6, 1, 7, 3, 4]
+
+
+async def test_claims_are_sorted_by_amount_or_by_when_they_were_found(service: Serving) -> None:
+    ann = service.user()
+    await store_claims(service, ann, *MIXED)
+    by_amount = await numbers(ann, sort="amount")
+    assert by_amount[:2] == [6, 3] and set(by_amount[2:4]) == {4, 5}
+    assert by_amount[4:] == [1, 7, 2], "unknown amounts come last"
+    assert sorted(await numbers(ann, sort="found")) == [1, 2, 3, 4, 5, 6, 7]
+    assert await numbers(ann, sort="amount", status="waiting") == [3, 7]
+
+
+async def test_filters_choose_claims_and_their_totals(service: Serving) -> None:
+    ann = service.user()
+    await store_claims(service, ann, *MIXED)
+    for params, expected in (
+        ({"currency": "JPY"}, {6}),
+        ({"currency": "jpy"}, {6}),
+        ({"q": " sku-3 "}, {3}),
+        ({"q": "FNSKU-%"}, set()),
+        ({"closesBefore": str(TODAY + timedelta(7))}, {2, 4, 5}),
+        ({"from": str(TODAY - timedelta(3)), "to": str(TODAY - timedelta(1))}, {2, 3}),
+        ({"from": f"{TODAY - timedelta(2)}T23:00:00Z", "status": "claimable"}, {1, 2}),
+        ({"status": "closed"}, set()),
+        ({"rule": "R2", "status": "claimable", "currency": "USD"}, set()),
+    ):
+        page = read(await ann.get("/api/recoveries", params={"limit": "100", **params}))
+        assert {number_of(recovery) for recovery in page["recoveries"]} == expected, params
+        assert sum(total["claims"] for total in page["totals"]) == len(expected), params
+
+
+async def test_totals_name_what_closes_within_a_week_and_within_a_month(service: Serving) -> None:
+    ann = service.user()
+    await store_claims(service, ann, *MIXED)
+    page = read(await ann.get("/api/recoveries"))
+    assert page["closing"] == [
+        {"currency": None, "days": 7, "claims": 1, "unvalued": 1, "amount": None},
+        {"currency": None, "days": 30, "claims": 1, "unvalued": 1, "amount": None},
+        {"currency": "JPY", "days": 7, "claims": 1, "unvalued": 0, "amount": "900"},
+        {"currency": "JPY", "days": 30, "claims": 1, "unvalued": 0, "amount": "900"},
+        {"currency": "USD", "days": 7, "claims": 1, "unvalued": 0, "amount": "7.00"},
+        {"currency": "USD", "days": 30, "claims": 2, "unvalued": 0, "amount": "12.00"},
+    ]
+    usd = read(await ann.get("/api/recoveries", params={"currency": "USD", "sort": "found"}))
+    assert usd["closing"] == page["closing"][4:]
+
+
+async def test_the_series_sums_claims_by_month_and_rule(service: Serving) -> None:
+    ann = service.user()
+    months = (
+        ("2026-01-31", "R1"),
+        ("2026-02-01", "R1"),
+        ("2026-02-28", "R1"),
+        ("2026-02-03", "R2"),
+    )
+    claims = [
+        claim(number, happened_at=date.fromisoformat(day), rule=rule)
+        for number, (day, rule) in enumerate(months)
+    ]
+    await store_claims(service, ann, *claims, claim(9, happened_at=None, amount=None))
+    path = "/api/recoveries/series"
+    points = read(await ann.get(path, params={"by": "month", "group": "rule"}))["series"]
+    assert [tuple(point.values()) for point in points] == [
+        (None, "R1", "USD", 1, 1, None),
+        ("2026-01", "R1", "USD", 1, 0, "10.50"),
+        ("2026-02", "R1", "USD", 2, 0, "21.00"),
+        ("2026-02", "R2", "USD", 1, 0, "10.50"),
+    ]
+    assert read(await ann.get(path, params={"currency": "EUR"})) == {"series": []}
+    (january,) = read(await ann.get(path, params={"to": "2026-02-01"}))["series"]
+    assert january["month"] == "2026-01"
+
+
+WRONG = (
+    ("sort=price", "sort"),
+    ("status=lost", "status"),
+    ("currency=EURO", "currency"),
+    ("currency=%C3%84BC", "currency"),
+    ("closesBefore=soon", "closesBefore"),
+    ("closesBefore=2026-02-30", "closesBefore"),
+    ("from=2026-01-15T12:00:00", "from"),
+    ("to=x", "to"),
+    ("from=2026-02-01&to=2026-02-01", "to"),
+    (f"q={'x' * 201}", "q"),
+    ("order=closes", "order"),
+    ("cursor=x", "cursor"),
+)
+
+
+async def test_an_invalid_parameter_is_named(service: Serving) -> None:
+    ann = service.user()
+    for query, field in WRONG:
+        answer = await ann.get(f"/api/recoveries?{query}")
+        assert fields(problem(answer, 422, "invalid")) == [field], query
+    for query, field in (
+        *WRONG[1:9],
+        ("by=day", "by"),
+        ("group=sku", "group"),
+        ("limit=3", "limit"),
+    ):
+        answer = await ann.get(f"/api/recoveries/series?{query}")
+        assert fields(problem(answer, 422, "invalid")) == [field], query
+
+
+async def test_a_cursor_of_another_order_or_of_no_claim_is_refused(service: Serving) -> None:
+    ann = service.user()
+    await store_claims(service, ann, *MIXED)
+    page = read(await ann.get("/api/recoveries", params={"limit": "1", "sort": "amount"}))
+    keys = (
+        ("9", "x", "x"),
+        ("-1", "x", "x"),
+        ("x", "x", "x"),
+        ("0", "x", "x"),
+        ("0", "9" * 20, "x"),
+    )
+    cursors = [page["nextCursor"].replace("=", "")]
+    for sort in ("closes", "found"):
+        answer = await ann.get("/api/recoveries", params={"sort": sort, "cursor": cursors[0]})
+        problem(answer, 422, "invalid")
+    for key in keys:
+        forged = {"sort": "amount", "cursor": cursor("recoveries by amount", *key)}
+        problem(await ann.get("/api/recoveries", params=forged), 422, "invalid")
+
+
+# One claim, and the download ----------------------------------------------------------------------
+
+
 async def test_one_claim_shows_the_records_that_prove_it(service: Serving) -> None:
     ann = service.user()
     await store_claims(service, ann, claim(1))
@@ -111,6 +289,8 @@ async def test_the_download_has_a_line_for_each_claim_and_contains_no_formula(
     assert len(rows) == 3
     assert rows[0]["amount"] == "10.50"
     assert rows[0]["valuation"] == "'=your cost"
+    assert rows[0]["happenedAt"] and rows[0]["foundAt"] and rows[0]["caseText"]
+    assert rows[0]["closedReason"] == rows[0]["paidAmount"] == ""
 
 
 async def test_costs_are_uploaded_as_csv_and_each_invalid_line_is_named(service: Serving) -> None:

@@ -1,11 +1,12 @@
 """Stored claims: the same case is the same claim, and its status depends on the day."""
 
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 import msgspec
 import pytest
 
-from connectors.base import Claim, Findings, Money
+from connectors.base import Claim, Findings, Money, Paid
 from service.model import Sync
 from service.store.claims import ClaimStore, findings
 from service.store.engine import Engine
@@ -27,13 +28,17 @@ class Detections:
         self._sync = sync
 
     async def find(
-        self, *claims: Claim, ran: tuple[str, ...] = ("R1",), settled: tuple[str, ...] = ()
+        self,
+        *claims: Claim,
+        ran: tuple[str, ...] = ("R1",),
+        settled: tuple[str, ...] = (),
+        **more: Any,
     ) -> None:
         """Store findings as those of a new sync."""
         changes = {"version": self._sync.version + 1}
         self._sync = msgspec.structs.replace(self._sync, **changes)
         as_sync = msgspec.structs.replace(self._sync, id=f"sync_{self._sync.version}")
-        detected = Findings(claims, ran, settled)
+        detected = Findings(claims, ran, settled, **more)
         assert await self._syncs.write(save(self._sync), *findings(as_sync, detected, NOW))
 
     async def shown(self, today: date = TODAY, **filters: str) -> dict[str, str]:
@@ -75,16 +80,16 @@ async def test_a_case_that_is_found_again_is_the_same_claim(detections: Detectio
     assert again[0].claim.amount == "20.00"
 
 
-async def test_a_claim_that_is_no_longer_found_is_deleted(detections: Detections) -> None:
+async def test_a_claim_that_is_no_longer_found_is_closed(detections: Detections) -> None:
     await detections.find(claim("a"), claim("b"))
     await detections.find(claim("b"))
-    assert set(await detections.shown()) == {"b"}
+    assert await detections.shown() == {"b": "claimable", "a": "closed"}
 
 
 async def test_claims_of_a_rule_that_did_not_run_stay_unchanged(detections: Detections) -> None:
     await detections.find(claim("a"), claim("x", rule="R2"), ran=("R1", "R2"))
     await detections.find(ran=("R1",))
-    assert set(await detections.shown()) == {"x"}
+    assert await detections.shown() == {"x": "claimable", "a": "closed"}
 
 
 async def test_a_claim_that_was_paid_stays_as_reimbursed(detections: Detections) -> None:
@@ -94,10 +99,21 @@ async def test_a_claim_that_was_paid_stays_as_reimbursed(detections: Detections)
     assert await detections.shown() == {"a": "reimbursed"}
 
 
-async def test_a_case_that_was_paid_before_it_was_found_is_not_a_claim(
+async def test_a_payment_is_stored_once_and_not_forgotten(detections: Detections) -> None:
+    paid = Paid("9.99", "USD", TODAY, "pay-1")
+    await detections.find(claim("a"))
+    await detections.find(settled=("a",), payments={"a": paid})
+    first = (await detections.store.page("ann", {}, TODAY, 10))[0]
+    await detections.find(settled=("a",), payments={"a": paid})
+    await detections.find(settled=("a",))
+    assert (await detections.store.page("ann", {}, TODAY, 10)) == [first]
+    assert (first.status, first.paid) == ("reimbursed", paid)
+
+
+async def test_a_case_that_was_paid_or_closed_before_it_was_found_is_not_a_claim(
     detections: Detections,
 ) -> None:
-    await detections.find(settled=("never seen",))
+    await detections.find(settled=("never seen",), closed={"nor this": "found"})
     assert await detections.shown() == {}
 
 

@@ -5,9 +5,10 @@ from datetime import UTC, datetime, timedelta, timezone
 import msgspec
 
 from connectors.base import Window
-from service.model import Sync
+from service.model import Status, Sync
 from service.progress import Checkpoint, DatasetProgress
 from service.wire import serialize
+from tests.contract import matches_schema
 
 START = datetime(2026, 1, 15, 12, 0, 0, 123456, tzinfo=UTC)
 
@@ -51,3 +52,28 @@ def test_a_version_is_encoded_once() -> None:
     first = encoder.status(sync())
     assert encoder.status(sync()) is first
     assert encoder.status(sync(version=2)) != first
+
+
+def test_unknown_claims_are_null_once_the_sync_has_ended() -> None:
+    running = sync(status=Status.IN_PROGRESS)
+    assert serialize.status(running)["claimsDetected"] == 0, "none is found yet"
+    without_rules = running.detected(3, {"R1": "Needs all of ledger."}, START)
+    assert serialize.status(without_rules.completed(START))["claimsDetected"] == 3
+    unknown = running.undetectable("The ledger is unknown.", START)
+    assert serialize.status(unknown)["claimsDetected"] == 0
+    for ended in (unknown.completed(START), running.cancelled(START)):
+        body = serialize.status(ended)
+        assert body["claimsDetected"] is None
+        assert serialize.whole_sync(ended)["claimsDetected"] is None
+        assert matches_schema(body, "SyncStatus")
+
+
+def test_changes_of_evidence_are_named_by_field() -> None:
+    kept = {"id": "a", "sync_id": "s", "updated_at": "2026-01-15T12:00:00.000000Z", "data": "[1]"}
+    proof = serialize.proof("conn_1", kept, {**kept, "connection_id": "conn_1", "data": "[2]"})
+    assert proof is not None and proof.state == "changed"
+    assert [bytes(change.after) for change in proof.changes] == [b"[2]"]
+    assert serialize.proof("conn_1", None, None) is None
+    reordered = {**kept, "data": '{"a":1,"b":2}'}, {**kept, "data": '{"b":2,"a":1}'}
+    same = serialize.proof("conn_1", *reordered)
+    assert same is not None and (same.state, same.now) == ("unchanged", None)

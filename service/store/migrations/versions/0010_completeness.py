@@ -4,7 +4,7 @@ record."""
 from alembic import op
 
 revision = "0010"
-down_revision = "0008"
+down_revision = "0009"
 
 TABLES = (
     """

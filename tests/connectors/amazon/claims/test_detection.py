@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 
 from connectors.amazon.claims import RULES, find_claims
-from connectors.base import Record
+from connectors.base import Money, Paid, Record, ValuationStep
 
 from .sellers import (
     DATASETS,
@@ -17,11 +17,17 @@ from .sellers import (
     on,
     only_claim,
     paid,
+    receipt,
     refund,
+    restocked,
     returned,
+    reversed_,
+    sale,
+    shipment,
 )
 
 CODES = tuple(rule.code for rule in RULES)
+DAY_LONG = timedelta(days=1)
 
 
 def test_an_account_without_rows_has_no_claims_and_every_rule_runs() -> None:
@@ -92,3 +98,131 @@ def test_a_claim_keeps_its_id_while_its_status_and_units_change() -> None:
     part = only_claim(rows | {"reimbursements": [paid(3, "Lost_Warehouse", 1)]}, "R1")
     assert early.id == late.id == part.id == f"R1:X1:{on(0)}:ref-0"
     assert (early.status, late.status) == ("waiting", "expired")
+
+
+# Closed and paid cases ----------------------------------------------------------------------------
+
+
+def test_a_reconciled_loss_without_a_payment_is_closed_until_the_payment_is_there() -> None:
+    lost = adjusted(0, "M", -1, unreconciledquantity="1")
+    reconciled = lost | {"unreconciledquantity": "0"}
+    claim_id = only_claim({"ledger": [lost]}, "R1").id
+    findings = find({"ledger": [reconciled]})
+    assert (findings.claims, findings.settled) == ([], ())
+    assert findings.closed == {claim_id: "reconciled"}
+    payment = paid(9, "Lost_Warehouse", 1, "12.50", _id="pay-1")
+    findings = find({"ledger": [reconciled], "reimbursements": [payment]})
+    assert (findings.settled, findings.closed) == ((claim_id,), {})
+    assert findings.payments == {claim_id: Paid("12.50", "USD", on(9), "pay-1")}
+
+
+def test_units_that_turned_up_close_a_claim_as_found() -> None:
+    short, whole = shipment(5, 3), shipment(5, 5)
+    for before, after, rule in (
+        ({"ledger": [adjusted(0, "M", -1)]}, {"ledger": [adjusted(5, "F", 1)]}, "R1"),
+        ({"transactions": [refund(0)]}, {"returns": [returned(5)]}, "R4"),
+        (
+            {
+                "reimbursements": [
+                    paid(0, "Lost_Warehouse", 1),
+                    reversed_(5, "pay-0", 1, "Lost_Warehouse"),
+                ]
+            },
+            {"ledger": [adjusted(4, "F", 1)]},
+            "R9",
+        ),
+        (
+            {"returns": [returned(0)], "ledger": [receipt(-1, 1)]},
+            {"ledger": [restocked(1, 1)]},
+            "R6",
+        ),
+        ({"shipments": [short], "ledger": [receipt(0, 3)]}, {"shipments": [whole]}, "R8"),
+    ):
+        claim_id = only_claim(before, rule, at=40).id
+        later = {
+            name: [
+                *(() if name == "shipments" and name in after else before.get(name, ())),
+                *after.get(name, ()),
+            ]
+            for name in (*before, *after)
+        }
+        findings = find(later, at=40)
+        assert not [claim for claim in findings.claims if claim.rule == rule], rule
+        assert findings.closed[claim_id] == "found", rule
+
+
+def test_goodwill_that_was_claimed_once_is_no_longer_supported() -> None:
+    """No reason is given: the service closes what its rule no longer finds."""
+    sold = sale(-5, 3.0, principal=40.0)
+    goodwill = refund(0, -2.0, principal=-2.0)
+    findings = find({"transactions": [sold, goodwill]}, at=70)
+    assert not [claim for claim in findings.claims if claim.rule == "R4"]
+    assert not [claim_id for claim_id in findings.closed if claim_id.startswith("R4")]
+
+
+def test_a_claim_says_when_it_happened_what_it_is_worth_and_how_to_file_it() -> None:
+    costs = {"SKU-1": Money("4.20", "USD")}
+    claim = only_claim({"ledger": [adjusted(0, "M", -2)]}, "R1", costs=costs)
+    assert claim.happened_at == on(0)
+    assert claim.summary == (
+        f"2 units of SKU-1 lost in the warehouse; day of the loss: {on(0)}. It is worth 8.40 USD. "
+        f"It can be claimed from {on(7)} to {on(60)}."
+    )
+    assert claim.steps == [
+        ValuationStep("Your cost: 4.20 USD per unit."),
+        ValuationStep("For 2 units: 8.40 USD.", "8.40", "USD"),
+    ]
+    for line in (
+        "Subject: Reimbursement request (2 units of SKU-1 lost in the warehouse)",
+        f"Day of the loss: {on(0)}",
+        "Units: 2",
+        "FNSKU: X1",
+        "Reference ID: ref-0",
+        "Amount: 8.40 USD",
+        "Records (ledger): 1",
+    ):
+        assert line in claim.case_text.splitlines()
+
+
+def test_a_claim_without_an_amount_says_why() -> None:
+    claim = only_claim({"ledger": [adjusted(0, "M", -1)]}, "R1")
+    assert claim.steps == [ValuationStep(claim.valuation)]
+    assert "Its amount is not known." in claim.summary
+    assert "Amount:" not in claim.case_text
+
+
+def test_losses_are_looked_for_from_a_day_on_and_other_events_always() -> None:
+    since = find({}).searched_since
+    assert set(since) == {rule.code for rule in RULES if rule.counts_from == "loss"}
+    (oldest,) = set(since.values())
+    first, before = (adjusted((day - on(0)).days, "M", -1) for day in (oldest, oldest - DAY_LONG))
+    assert find({"ledger": [first]}).claims
+    assert not find({"ledger": [before]}).claims
+
+
+# What was paid ------------------------------------------------------------------------------------
+
+
+def test_only_the_units_of_a_payment_that_were_for_the_case_count() -> None:
+    losses = [adjusted(0, "M", -1), adjusted(1, "M", -2)]
+    payment = paid(9, "Lost_Warehouse", 3, "12.50", _id="pay-1")
+    payments = find({"ledger": losses, "reimbursements": [payment]}).payments
+    assert sorted(paid.amount or "" for paid in payments.values()) == ["12.50", "25.00"]
+
+
+def test_several_lines_and_payments_of_a_case_add_up() -> None:
+    lines = [
+        paid(9, "Lost_Warehouse", 1, "10.00", reimbursementid="801"),
+        paid(9, "Lost_Warehouse", 1, "12.00", reimbursementid="801"),
+        paid(12, "Lost_Warehouse", 1, "11.00", reimbursementid="802"),
+    ]
+    findings = find({"ledger": [adjusted(0, "M", -3)], "reimbursements": lines})
+    assert list(findings.payments.values()) == [Paid("33.00", "USD", on(12), "801, 802")]
+
+
+def test_units_replaced_by_inventory_have_no_amount() -> None:
+    replaced = paid(
+        9, "Lost_Warehouse", 1, quantityreimbursedcash="0", quantityreimbursedinventory="1"
+    )
+    findings = find({"ledger": [adjusted(0, "M", -1)], "reimbursements": [replaced]})
+    assert list(findings.payments.values()) == [Paid(None, None, on(9), "pay-9")]

@@ -1,0 +1,138 @@
+"""The orders and filters of the list of claims.
+
+An order is a sequence of parts, and a claim belongs to one of them. Each part is read along one
+index, from the last claim of the page before: a page takes equally long at any depth."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import date
+from typing import Any
+
+import msgspec
+
+STATUSES = ("waiting", "claimable", "expired", "reimbursed", "closed")
+STATUS = """CASE WHEN state <> 'open' THEN state
+                 WHEN :today < opens THEN 'waiting'
+                 WHEN :today <= closes THEN 'claimable'
+                 ELSE 'expired' END"""
+
+Filters = Mapping[str, str]
+"""Values by name: status, rule, connection_id, currency, q, closes_before, since, until."""
+
+LARGEST = 2**53
+"""The largest number of hundredths that is stored."""
+
+_OF_STATUS = {
+    "claimable": "state = 'open' AND closes >= :today AND opens <= :today",
+    "waiting": "state = 'open' AND opens > :today",
+    "expired": "state = 'open' AND closes < :today AND opens <= :today",
+    "reimbursed": "state = 'reimbursed'",
+    "closed": "state = 'closed'",
+}
+_FILTERS = {
+    "rule": "rule = :rule",
+    "connection_id": "connection_id = :connection_id",
+    "currency": "currency = :currency",
+    "q": "instr(words, :q) > 0",
+    "closes_before": "+closes < :closes_before",  # +: the order decides where an index is read
+    "since": "happened_at >= :since",
+    "until": "happened_at < :until",
+}
+
+
+class ListPart(msgspec.Struct, frozen=True):
+    """Claims of one condition, sorted by a column and by their ids, as an index has them."""
+
+    index: str
+    where: str
+    column: str
+    descending: bool = False
+    #: The type of the column's values.
+    type: type = str
+
+    def reads(self, after: Sequence[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+        """The conditions of its claims that come after a value and an id, or of all, one read
+        after the other. Raises ValueError for a value that the column cannot have.
+
+        Claims of the same value are read apart: with one condition for both, SQLite would walk
+        through all claims of that value, which a first sync finds by the thousand."""
+        if not after:
+            yield self.where, {}
+            return
+        value, claim_id = self.type(after[0]), after[1]
+        if isinstance(value, int) and abs(value) > LARGEST:
+            raise ValueError("too large a number")
+        values = {"after": value, "after_id": claim_id}
+        if self.column == "id":
+            yield f"{self.where} AND id > :after_id", values
+            return
+        yield f"{self.where} AND {self.column} = :after AND id > :after_id", values
+        beyond = "<" if self.descending else ">"
+        # The + leaves only the bound that `after` gives to the index.
+        where = self.where.replace(f"{self.column} {beyond}=", f"+{self.column} {beyond}=")
+        yield f"{where} AND {self.column} {beyond} :after", values
+
+    def source(self, condition: str) -> str:
+        """What comes after FROM. The index is named, since SQLite might choose another one for a
+        filter, and sort all claims for each page."""
+        by = f"{self.column}{' DESC' if self.descending else ''}"
+        order_by = by if self.column == "id" else f"{by}, id"
+        return f"claims INDEXED BY {self.index} WHERE {condition} ORDER BY {order_by}"
+
+
+ORDERS: Mapping[str, Sequence[ListPart]] = {
+    "closes": [ListPart("claims_by_closing", where, "closes") for where in _OF_STATUS.values()],
+    "amount": [
+        ListPart("claims_by_amount", "hundredths IS NOT NULL", "hundredths", True, int),
+        ListPart("claims_by_amount", "hundredths IS NULL", "id"),
+    ],
+    "found": [ListPart("claims_by_finding", "true", "found_at", True)],
+}
+"""By name. Claimable ones first, then waiting, expired, reimbursed and closed ones, and in each
+what closes soonest; the largest amounts first and unknown ones last; the newest first."""
+
+Position = tuple[str, str, str]
+"""Where a claim is in an order: the index of its part, the value of the part's column, its id."""
+
+
+def position(
+    order: str, status: str, closes: date, hundredths: int | None, found_at: str, claim_id: str
+) -> Position:
+    if order == "amount":
+        part, value = ("1", claim_id) if hundredths is None else ("0", str(hundredths))
+    elif order == "found":
+        part, value = "0", found_at
+    else:
+        part, value = str(list(_OF_STATUS).index(status)), closes.isoformat()
+    return part, value, claim_id
+
+
+def reads(
+    user: str, filters: Filters, today: date, order: str, after: Sequence[str]
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The SQL that comes after FROM and its values, for each part in which claims come after
+    `after`: a Position, or empty for the beginning. Raises ValueError if it is none of the order.
+    """
+    begin = int(after[0]) if after else 0
+    if not 0 <= begin < len(ORDERS[order]):
+        raise ValueError("not a part of this order")
+    status = _OF_STATUS.get(filters.get("status", "")) if order == "closes" else None
+    others = {name: text for name, text in filters.items() if not status or name != "status"}
+    condition, values = where(user, others, today)
+    for number, part in enumerate(ORDERS[order][begin:], begin):
+        if status in (None, part.where):
+            for later, more in part.reads(after[1:] if number == begin else ()):
+                yield part.source(f"{condition} AND {later}"), {**values, **more}
+
+
+def where(user: str, filters: Filters, today: date) -> tuple[str, dict[str, Any]]:
+    """The condition of the user's claims that match, and its values."""
+    clauses = ["user_id = :user"]
+    clauses += [clause for name, clause in _FILTERS.items() if name in filters]
+    if "status" in filters:
+        clauses.append(_OF_STATUS[filters["status"]])
+    return " AND ".join(clauses), {**filters, "user": user, "today": today.isoformat()}
+
+
+def of_status(status: str) -> str:
+    """The condition of claims with this status on the day `:today`."""
+    return _OF_STATUS[status]
