@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from connectors import amazon_sandbox as amazon
+from connectors.amazon.claims import RULES
 from tests.connectors.amazon.planted import as_found, as_planted
 from tests.journeys.test_amazon import local_sandbox
 from tests.serving import Json, Serving, User, read, serve
@@ -25,6 +26,9 @@ CHOSEN = list(enumerate(SIZES, start=1))[: int(os.environ.get("CLAIM_SELLERS", "
 EXACT = ("R1", "R2", "R3", "R4", "R5", "R7", "R8")
 LESS_CERTAIN = ("R6", "R9", "R10")
 """Rules that depend on what a report lacks or on what the seller enters; compared separately."""
+FURTHER = tuple(rule.code for rule in RULES if rule.code not in (*EXACT, *LESS_CERTAIN))
+PLACES = (("US",), ("GB",), ("DE", "FR"), ("JP",))
+"""The countries of a seller, in rotation."""
 
 
 class MovedClock:
@@ -45,6 +49,7 @@ class Setup:
 
     def __init__(self, folder: Path, seed: int, orders: int) -> None:
         self._folder, self._seed, self._orders = folder, seed, orders
+        self._countries = PLACES[(seed - 1) % len(PLACES)]
         self.clock = MovedClock()
         self._stack = AsyncExitStack()
 
@@ -55,7 +60,8 @@ class Setup:
         self.service: Serving = await enter(serve(self._folder, self.clock, **environ))
         self.sandbox = await enter(httpx.AsyncClient(base_url=self.url, timeout=60))
         self.user: User = self.service.user()
-        body = amazon.connection(self._seed, self._orders)
+        places = amazon.read_marketplaces(",".join(self._countries))
+        body = amazon.connection(self._seed, self._orders, places)
         await self.user.connect(**body, skipHistoricalSync=True)
         return self
 
@@ -69,7 +75,9 @@ class Setup:
         return done
 
     async def ask(self, **params: str) -> Json:
-        path = f"/_sandbox/sellers/{self._seed}-{self._orders}"
+        countries = () if self._countries == ("US",) else self._countries
+        name = "-".join((str(self._seed), str(self._orders), *countries))
+        path = f"/_sandbox/sellers/{name}"
         return read(await self.sandbox.get(path, params=params))
 
     async def planted(self, **costs: str) -> list[Json]:
@@ -95,6 +103,7 @@ class Setup:
         body = {
             "seed": self._seed,
             "orders": self._orders,
+            "countries": [] if self._countries == ("US",) else self._countries,
             "rule": claim["rule"],
             "key": claim["key"],
         }
@@ -125,6 +134,7 @@ async def test_the_rules_find_exactly_the_planted_claims(
         found, planted = await setup.found(), await setup.planted()
         assert_same(found, planted, EXACT)
         assert_same(found, planted, LESS_CERTAIN)
+        assert_same(found, planted, FURTHER)
         assert done["claimsDetected"] == len(found)
         if orders >= 1_000:
             assert {claim["rule"] for claim in found} >= {*EXACT}, (
