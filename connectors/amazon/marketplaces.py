@@ -47,6 +47,9 @@ EUROPE = "EU"
 
 UNION = frozenset({EUROPE, "AT", "BE", "DE", "ES", "FR", "IE", "IT", "NL", "PL", "SE"})
 
+PLACES = UNION | {entry.country for entry in MARKETPLACES}
+"""Every country of a marketplace or of the European Union, and "EU" itself."""
+
 REGIONS: Mapping[str, frozenset[str]] = {
     region: frozenset(entry.id for entry in MARKETPLACES if entry.region == region)
     for region in ("NA", "EU", "FE")

@@ -5,6 +5,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from connectors.amazon.marketplaces import PLACES
 from connectors.amazon.profile import PROFILES
 from connectors.base import Misconfigured
 
@@ -18,6 +19,8 @@ SELLER_CENTRAL: Mapping[str, str] = {
 """The site where a seller of each region consents. One consent is valid for one region."""
 
 ENVIRONMENTS = tuple(PROFILES)
+MOST_DAYS = 3_650
+"""A claim window that closes later is a mistake."""
 
 
 class Days(msgspec.Struct, frozen=True):
@@ -87,7 +90,7 @@ def _is_address(text: str) -> bool:
 
 def _claim_windows(text: str) -> Mapping[str, Mapping[str, Days]]:
     """Parse AMAZON_CLAIM_WINDOWS: the days when claims open and close, by country (or EU) and rule,
-    such as {"DE":{"R4":[45,105]}}."""
+    such as {"DE":{"R4":[45,105]}}. The codes of rules are checked where the rules are."""
     if not text:
         return {}
     try:
@@ -98,6 +101,22 @@ def _claim_windows(text: str) -> Mapping[str, Mapping[str, Days]]:
             f"the days after the event when claims open and close ({error})."
         ) from error
     return {
-        place: {rule: Days(*days) for rule, days in rules.items()}
+        place: {rule: _days(place, rule, *days) for rule, days in rules.items()}
         for place, rules in windows.items()
     }
+
+
+def _days(place: str, rule: str, opens: int, closes: int) -> Days:
+    if place not in PLACES:
+        raise Misconfigured(
+            f"AMAZON_CLAIM_WINDOWS: {place[:20]!r} is not a place. Use one of "
+            f"{', '.join(sorted(PLACES))}."
+        )
+    name = f"AMAZON_CLAIM_WINDOWS: {place} {rule[:20]} is [{opens},{closes}], but"
+    if opens < 0 or closes < 0:
+        raise Misconfigured(f"{name} days cannot be negative.")
+    if opens > closes:
+        raise Misconfigured(f"{name} a claim cannot open after it closes.")
+    if closes > MOST_DAYS:
+        raise Misconfigured(f"{name} at most {MOST_DAYS} days are possible.")
+    return Days(opens, closes)

@@ -20,6 +20,7 @@ ADJUSTMENTS = LOST | DAMAGED | MAYBE_DAMAGED | FOUND | DISPOSED
 
 SELLABLE = "sellable"
 WAREHOUSE_DAMAGED = "warehousedamaged"
+DISTRIBUTOR_DAMAGED = "distributordamaged"
 NOT_THE_SELLERS_FAULT = frozenset({SELLABLE, WAREHOUSE_DAMAGED, "expired"})
 """Of a disposed unit: the seller gave Amazon no reason to dispose of it."""
 AMAZONS_FAULT = frozenset({"damaged", "carrierdamaged"})
@@ -30,6 +31,10 @@ AMAZONS_FAULT = frozenset({"damaged", "carrierdamaged"})
 LOST_WAREHOUSE = "lostwarehouse"
 DAMAGED_WAREHOUSE = "damagedwarehouse"
 LOST_INBOUND = "lostinbound"
+DAMAGED_INBOUND = "damagedinbound"
+CUSTOMER_RETURN = "customerreturn"
+LOST_OUTBOUND = frozenset({"lostoutbound", "damagedoutbound"})
+"""Lost or damaged on the way to a customer, or to the seller."""
 REVERSED = "reimbursementreversal"
 LOST_OR_DAMAGED = ("lost", "damaged")
 """How the reasons of lost and damaged units begin, in a warehouse, inbound or outbound."""

@@ -90,13 +90,24 @@ class Return(msgspec.Struct, frozen=True, gc=False):
 
 
 class Removal(msgspec.Struct, frozen=True):
-    """Units that the seller requested Amazon to dispose of."""
+    """A product of the seller's order to dispose of units or to return them."""
 
     id: str
+    order: str
     fnsku: str
+    sku: str
+    disposition: str
+    #: Whether the units are disposed of, and not returned.
+    disposal: bool
+    completed: bool
     #: The day of the request, then the day of its last update.
     days: tuple[date, ...]
-    units: int
+    place: str
+    #: Units that were or are being disposed of.
+    disposed: int
+    requested: int
+    #: Requested units that were neither cancelled, disposed of nor shipped, and are not in process.
+    missing: int
 
 
 class Refund(msgspec.Struct, frozen=True, gc=False):
@@ -112,6 +123,10 @@ class Refund(msgspec.Struct, frozen=True, gc=False):
     total: Decimal | None
     #: The part of it that is the price of the item, without tax and fees.
     principal: Decimal | None
+    #: What Amazon keeps of its referral fee, positive.
+    kept: Decimal
+    #: The referral fee that it gives back, positive.
+    given_back: Decimal
     currency: str
     place: str
     network: str
@@ -124,6 +139,8 @@ class Refund(msgspec.Struct, frozen=True, gc=False):
 class SoldItem(msgspec.Struct, frozen=True, gc=False):
     """The sale of an order item: all its shipments added up."""
 
+    #: The day of the first one.
+    day: date
     units: int
     #: What the seller received for it, less fees; None if an amount is missing.
     total: Decimal | None
@@ -134,7 +151,7 @@ class SoldItem(msgspec.Struct, frozen=True, gc=False):
 
 
 class Charge(msgspec.Struct, frozen=True, gc=False):
-    """The fulfilment fee of an item of a shipment."""
+    """A fee of an item of a shipment."""
 
     at: datetime
     id: str
@@ -143,6 +160,8 @@ class Charge(msgspec.Struct, frozen=True, gc=False):
     units: int
     #: The fee for all units, positive, without tax.
     total: Decimal
+    #: The price of all units, without tax; None if it is not stated.
+    price: Decimal | None
     currency: str
     place: str
     #: The deferred transaction that this one releases.
@@ -162,6 +181,8 @@ class Preview(msgspec.Struct, frozen=True, gc=False):
     #: The expected fulfilment fee.
     expected: Decimal | None
     price: Decimal | None
+    #: The expected referral fee as a share of the price.
+    referral_share: Decimal | None
     #: All estimated fees together.
     fees: Decimal | None
 
@@ -170,6 +191,8 @@ class InboundItem(msgspec.Struct, frozen=True):
     """A product of an inbound shipment."""
 
     shipment: str
+    #: The shipment's name, which the seller or Amazon gave it.
+    name: str
     fnsku: str
     sku: str
     #: The shipment's records.
@@ -181,6 +204,20 @@ class InboundItem(msgspec.Struct, frozen=True):
     seen: date | None
     #: When this application last saw it change.
     changed: date | None
+
+
+class Transfer(msgspec.Struct, frozen=True, order=True):
+    """Transfers of a product between warehouses under one reference, added up."""
+
+    day: date
+    fnsku: str
+    reference: str
+    sku: str
+    place: str
+    #: Their records.
+    ids: tuple[str, ...]
+    #: Negative if more units left than arrived.
+    units: int
 
 
 class LedgerFacts(msgspec.Struct, frozen=True):
@@ -195,6 +232,8 @@ class LedgerFacts(msgspec.Struct, frozen=True):
     finds: Mapping[str, Sequence[LedgerEvent]]
     #: Sellable customer returns put into stock, by FNSKU and day.
     restocked: Mapping[tuple[str, date], int]
+    #: Transfers of which not as many units arrived as left, or the other way round.
+    transfers: Sequence[Transfer]
 
 
 class ProductFacts(msgspec.Struct, frozen=True):
@@ -213,9 +252,16 @@ class ProductFacts(msgspec.Struct, frozen=True):
 class SalesFacts(msgspec.Struct, frozen=True):
     """What the transactions and orders show."""
 
+    #: The day of the first transaction; None if there is none.
+    since: date | None
+    #: Refunds of orders that Amazon fulfilled.
     refunds: Sequence[Refund]
-    #: Fees above some preview of their SKU; no other can be an overcharge.
+    #: Those of which Amazon kept a fee, whoever fulfilled the order.
+    with_kept_fees: Sequence[Refund]
+    #: Fulfilment fees above some preview of their SKU; no other can be an overcharge.
     charges: Sequence[Charge]
+    #: Referral fees above some preview of their SKU, likewise.
+    commissions: Sequence[Charge]
     #: Currency and proceeds of a unit for each sale, by SKU, only of products that came back.
     proceeds: Mapping[str, Sequence[tuple[str, Decimal]]]
     #: The sales of refunded order items.
@@ -248,3 +294,5 @@ class Facts(msgspec.Struct, frozen=True):
     returns: Sequence[Return]
     removals: Sequence[Removal]
     inbound: Sequence[InboundItem]
+    #: Results that several rules share, by the function that computed them.
+    computed: dict[object, object] = msgspec.field(default_factory=dict)

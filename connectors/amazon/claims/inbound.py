@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from datetime import date, timedelta
 
 import msgspec
@@ -9,6 +10,9 @@ import msgspec
 from connectors.amazon.claims.codes import LOST_INBOUND
 from connectors.amazon.claims.credits import EARLY, Credit, Offset, since, total, use
 from connectors.amazon.claims.facts import Facts, InboundItem, LedgerEvent, Payment
+from connectors.amazon.claims.grouping import grouped
+from connectors.amazon.claims.names import date_in_name
+from connectors.amazon.claims.once import once
 from connectors.amazon.claims.rule import Case, evidence, key, records_of
 from connectors.amazon.claims.values import unit_value
 
@@ -18,20 +22,38 @@ STALE = timedelta(days=21)
 """An open shipment that did not change for this long is not received any further."""
 SHIPMENT_ID = re.compile(r"FBA[0-9A-Z]{5,}")
 
+RECEIPT, NAME, SIGHT = "receipt", "name", "sight"
+COUNTED_FROM: Mapping[str, str] = {
+    NAME: "the date in the shipment's name",
+    SIGHT: "the day on which the shipment was first seen",
+}
+"""What replaces a delivery that the ledger does not show."""
+
 
 class Arrival(msgspec.Struct, frozen=True):
     """A product of a shipment that arrived."""
 
     item: InboundItem
-    #: The day of the delivery; if `dated` is false, a day before which it was delivered.
+    #: The day of the delivery, or what replaces it.
     day: date
-    dated: bool
+    #: RECEIPT, NAME or SIGHT.
+    source: str
     #: The ledger's receipts of this product from this shipment.
     receipts: Sequence[LedgerEvent]
     received: int
     place: str
     #: Whether the receipts account for all that Amazon says it received.
     complete: bool
+
+    @property
+    def dated(self) -> bool:
+        """Whether the day is that of the delivery."""
+        return self.source == RECEIPT
+
+    @property
+    def earliest(self) -> date:
+        """The first day of payments for it."""
+        return date.min if self.source == SIGHT else self.day - EARLY
 
     @property
     def order(self) -> tuple[bool, date, str, str]:
@@ -61,12 +83,12 @@ def inbound_short(facts: Facts) -> Iterator[Case]:
 
     Does not count: shipments on their way, and arrived ones of which nothing was received yet. A
     shipment has no delivery date of its own; its first receipt in the ledger is the delivery. If
-    the ledger begins later, the claim has low confidence."""
+    the ledger shows none, the window counts from the date in the shipment's name or from the day on
+    which it was first seen, and the claim has low confidence."""
     for shortage in shortages(facts):
         item, arrival, paid = shortage.item, shortage.arrival, total(shortage.offsets)
         if not _finished(facts, arrival) or (shortage.open == 0 and paid == 0):
             continue
-        day = arrival.day.isoformat()
         first_receipt = facts.ledger.receipts.get(item.shipment, ())[:1]
         unit = unit_value(facts, item.fnsku, item.sku, arrival.place)
         yield Case(
@@ -88,47 +110,75 @@ def inbound_short(facts: Facts) -> Iterator[Case]:
                 "shipped": str(item.shipped),
                 "received": str(arrival.received),
                 "paid": str(paid),
-                "delivered": day if arrival.dated else f"before {day}",
+                "delivered": arrival.day.isoformat() if arrival.dated else "not known",
                 **_unseen(arrival),
             },
             low=not arrival.complete,
         )
 
 
+class InboundPayments:
+    """Payments for inbound units, of which each unit is used once."""
+
+    def __init__(self, facts: Facts, reasons: AbstractSet[str], used: Mapping[str, int]) -> None:
+        self._facts = facts
+        self._by_shipment: dict[tuple[str, str], list[Credit]] = {}
+        self._by_product: dict[str, list[Credit]] = {}
+        for payment in facts.payments:
+            units = payment.units - used.get(payment.id, 0)
+            if payment.reason not in reasons or units <= 0:
+                continue
+            credit = Credit(payment.day, "reimbursements", payment.id, units)
+            if shipment := named_shipment(payment):
+                self._by_shipment.setdefault((shipment, payment.fnsku), []).append(credit)
+            else:
+                self._by_product.setdefault(payment.fnsku, []).append(credit)
+
+    def use(self, arrival: Arrival, units: int) -> tuple[Offset, ...]:
+        """Use payments for units of a shipment: those that name it, then those of its product."""
+        shipment, fnsku = arrival.item.shipment, _fnsku(self._facts, arrival.item)
+        named = [*self._by_shipment.get((shipment, fnsku), ())]
+        if fnsku:
+            named += self._by_shipment.get((shipment, ""), ())
+        offsets = use(named, units)
+        if fnsku:
+            others = self._by_product.get(fnsku, ())
+            offsets += use(others, units - total(offsets), since(arrival.earliest))
+        return offsets
+
+
+@once
+def arrivals(facts: Facts) -> Sequence[Arrival]:
+    """The products of all shipments that arrived, in the order in which payments are for them."""
+    arrived = [arrival for item in facts.inbound if (arrival := _arrival(facts, item))]
+    return sorted(arrived, key=lambda arrival: arrival.order)
+
+
+@once
 def shortages(facts: Facts) -> Sequence[Shortage]:
     """Every arrival with the payments for its missing units."""
-    arrivals = [arrival for item in facts.inbound if (arrival := _arrival(facts, item))]
-    by_shipment, by_product = _payments(facts)
+    payments = InboundPayments(facts, frozenset({LOST_INBOUND}), {})
     results = []
-    for arrival in sorted(arrivals, key=lambda arrival: arrival.order):
-        item = arrival.item
-        missing = max(item.shipped - arrival.received, 0)
-        named = (
-            *by_shipment.get((item.shipment, item.fnsku), ()),
-            *by_shipment.get((item.shipment, ""), ()),
-        )
-        offsets = use(named, missing)
-        if item.fnsku:
-            first = arrival.day - EARLY if arrival.dated else date.min
-            others = by_product.get(item.fnsku, ())
-            offsets += use(others, missing - total(offsets), since(first))
+    for arrival in arrivals(facts):
+        missing = max(arrival.item.shipped - arrival.received, 0)
+        offsets = payments.use(arrival, missing)
         results.append(Shortage(arrival, missing - total(offsets), offsets))
     return results
 
 
 def _arrival(facts: Facts, item: InboundItem) -> Arrival | None:
-    """None if it has not arrived. If Amazon received some of it and the ledger shows no receipt, it
-    was delivered before the ledger begins."""
+    """None if it has not arrived, or if nothing tells when."""
     of_shipment = facts.ledger.receipts.get(item.shipment, ())
-    day = of_shipment[0].day if of_shipment else facts.ledger.since
-    if item.status not in ARRIVED or day is None or not (of_shipment or item.received):
+    delivery = _delivery(facts, item, of_shipment)
+    if item.status not in ARRIVED or delivery is None:
         return None
+    day, source = delivery
     receipts = [event for event in of_shipment if _is_of(event, item)]
     seen = sum(event.units for event in receipts)
     return Arrival(
         item=item,
         day=day,
-        dated=bool(of_shipment),
+        source=source,
         receipts=receipts,
         received=max(item.received, seen),
         place=of_shipment[0].place if of_shipment else "",
@@ -136,14 +186,46 @@ def _arrival(facts: Facts, item: InboundItem) -> Arrival | None:
     )
 
 
+def _delivery(
+    facts: Facts, item: InboundItem, receipts: Sequence[LedgerEvent]
+) -> tuple[date, str] | None:
+    """The day of the delivery and where it is from. Never the first day of the ledger, which has
+    nothing to do with the shipment."""
+    if receipts:
+        return receipts[0].day, RECEIPT
+    if not item.received or facts.ledger.since is None:
+        return None
+    latest = min(item.seen or facts.today, facts.today)
+    if named := date_in_name(item.name, facts.windows.home, latest):
+        return named, NAME
+    return (latest, SIGHT) if item.seen else None
+
+
+def _fnsku(facts: Facts, item: InboundItem) -> str:
+    """The FNSKU of an item, by its SKU where it names none; empty if that has several."""
+    return item.fnsku or only_fnskus(facts).get(item.sku, "")
+
+
+@once
+def only_fnskus(facts: Facts) -> Mapping[str, str]:
+    """The FNSKU of each SKU that has exactly one."""
+    pairs = [(sku, fnsku) for fnsku, skus in facts.products.all_skus.items() for sku in skus]
+    by_sku = grouped(pairs, lambda pair: pair[0])
+    return {sku: group[0][1] for sku, group in by_sku.items() if len(group) == 1}
+
+
 def _is_of(event: LedgerEvent, item: InboundItem) -> bool:
     return event.fnsku == item.fnsku if item.fnsku else event.sku == item.sku
 
 
 def _unseen(arrival: Arrival) -> Mapping[str, str]:
-    """Units that Amazon says it received and the ledger does not show."""
+    """Units that Amazon says it received and the ledger does not show, and from what day the window
+    counts if it shows no delivery."""
+    if arrival.complete:
+        return {}
     units = arrival.received - sum(event.units for event in arrival.receipts)
-    return {"receivedUnseen": str(units)} if not arrival.complete else {}
+    counted = {"countedFrom": COUNTED_FROM[arrival.source]} if not arrival.dated else {}
+    return {"receivedUnseen": str(units), **counted}
 
 
 def named_shipment(payment: Payment) -> str:
@@ -152,30 +234,15 @@ def named_shipment(payment: Payment) -> str:
     return match.group() if match else ""
 
 
-def _payments(
-    facts: Facts,
-) -> tuple[Mapping[tuple[str, str], list[Credit]], Mapping[str, list[Credit]]]:
-    """Payments for lost inbound units: by shipment and FNSKU, and those without a shipment by
-    FNSKU."""
-    by_shipment: dict[tuple[str, str], list[Credit]] = {}
-    by_product: dict[str, list[Credit]] = {}
-    for payment in facts.payments:
-        if payment.reason != LOST_INBOUND or payment.units <= 0:
-            continue
-        credit = Credit(payment.day, "reimbursements", payment.id, payment.units)
-        if shipment := named_shipment(payment):
-            by_shipment.setdefault((shipment, payment.fnsku), []).append(credit)
-        else:
-            by_product.setdefault(payment.fnsku, []).append(credit)
-    return by_shipment, by_product
-
-
 def _finished(facts: Facts, arrival: Arrival) -> bool:
     """Whether Amazon has stopped receiving the shipment."""
     item = arrival.item
     if item.status == CLOSED:
         return True
-    changed = facts.ledger.receipts[item.shipment][-1].day if arrival.dated else arrival.day
+    if arrival.dated:
+        changed = facts.ledger.receipts[item.shipment][-1].day
+    else:  # its last receipt is from before the ledger begins
+        changed = facts.ledger.since or arrival.day
     # A shipment that was never seen to change was first seen at `changed`: that is not a change.
     if item.changed and item.changed != item.seen:
         changed = max(changed, item.changed)

@@ -8,6 +8,7 @@ import msgspec
 from connectors.amazon.claims.codes import AMAZONS_FAULT
 from connectors.amazon.claims.facts import Facts, OrderItem, Payment, Refund, Return
 from connectors.amazon.claims.grouping import grouped
+from connectors.amazon.claims.once import once
 from connectors.amazon.claims.refunds import RefundedUnits, refunded_units
 from connectors.amazon.claims.rule import Case, evidence, key
 from connectors.amazon.claims.values import Value, unknown
@@ -117,6 +118,7 @@ def return_amazon_damaged(facts: Facts) -> Iterator[Case]:
         )
 
 
+@once
 def refunded_items(facts: Facts) -> Mapping[OrderItem, RefundedItem]:
     """Every order item with refunds. Returns and payments close the oldest refund first."""
     returns, payments = _by_order_item(facts)
@@ -134,6 +136,7 @@ def refunded_items(facts: Facts) -> Mapping[OrderItem, RefundedItem]:
     return items
 
 
+@once
 def damaged_items(facts: Facts) -> Mapping[OrderItem, DamagedItem]:
     """Every order item with returns that Amazon damaged."""
     returns, payments = _by_order_item(facts)
@@ -148,6 +151,7 @@ def damaged_items(facts: Facts) -> Mapping[OrderItem, DamagedItem]:
     return items
 
 
+@once
 def _by_order_item(
     facts: Facts,
 ) -> tuple[Mapping[OrderItem, Sequence[Return]], Mapping[OrderItem, Sequence[Payment]]]:

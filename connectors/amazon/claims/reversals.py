@@ -7,11 +7,18 @@ from functools import cached_property
 
 import msgspec
 
-from connectors.amazon.claims.codes import DAMAGED_WAREHOUSE, LOST_INBOUND, LOST_WAREHOUSE
+from connectors.amazon.claims.codes import (
+    DAMAGED_INBOUND,
+    DAMAGED_WAREHOUSE,
+    LOST_INBOUND,
+    LOST_WAREHOUSE,
+)
 from connectors.amazon.claims.credits import EARLY, Credit, Offset, since, total, use
 from connectors.amazon.claims.facts import Facts, OrderItem, Payment, Reversal
 from connectors.amazon.claims.grouping import grouped
 from connectors.amazon.claims.inbound import Shortage, named_shipment, shortages
+from connectors.amazon.claims.receipts import Mishandled, mishandled
+from connectors.amazon.claims.removals import is_for_removal, short_removals
 from connectors.amazon.claims.returns import damaged_items, refunded_items
 from connectors.amazon.claims.rule import Case, evidence, key, records_of
 from connectors.amazon.claims.values import Value, unit_value
@@ -19,8 +26,10 @@ from connectors.amazon.claims.warehouse import Loss, Reconciliation, is_old, rec
 from connectors.amazon.marketplaces import place
 
 WAREHOUSE_REASONS = frozenset({LOST_WAREHOUSE, DAMAGED_WAREHOUSE})
+INBOUND_REASONS = frozenset({LOST_INBOUND, DAMAGED_INBOUND})
 ORDER_DATASETS = frozenset({"transactions", "returns"})
 SHIPMENT_DATASETS = frozenset({"shipments"})
+REMOVAL_DATASETS = frozenset({"removals"})
 
 
 def reversal_without_find(facts: Facts) -> Iterator[Case]:
@@ -32,9 +41,9 @@ def reversal_without_find(facts: Facts) -> Iterator[Case]:
 
     Does not count: units whose loss is open again because of the reversal, because another rule
     claims that loss; units of a loss that was paid twice, of which Amazon may take one payment
-    back; reversals of orders and shipments while those datasets are incomplete, because then it is
-    unknown whether anything is missing. Without the original payment, or if the ledger begins too
-    late to show a find, the claim has low confidence."""
+    back; reversals of orders, shipments and removals while those datasets are incomplete, because
+    then it is unknown whether anything is missing. Without the original payment, or if the ledger
+    begins too late to show a find, the claim has low confidence."""
     losses = _OriginalLosses(facts)
     for reversal in facts.reversals:
         owed, paid_again = (0, ()) if _turned_up(facts, reversal) else losses.owed(reversal)
@@ -132,10 +141,14 @@ class _OriginalLosses:
         shipment = named_shipment(original) if original else ""
         if reversal.reason in WAREHOUSE_REASONS:
             losses = self._warehouse_losses[reversal.reason].get(reversal.fnsku, ())
-        elif reversal.reason == LOST_INBOUND:
+        elif reversal.reason in INBOUND_REASONS:
             if not self._facts.complete >= SHIPMENT_DATASETS:
                 return None
             losses = self._inbound_losses.get(reversal.fnsku, ())
+        elif is_for_removal(reversal):
+            if not self._facts.complete >= REMOVAL_DATASETS:
+                return None
+            losses = self._removal_losses.get(reversal.fnsku, ())
         elif reversal.order:
             if not self._facts.complete >= ORDER_DATASETS:
                 return None
@@ -151,7 +164,7 @@ class _OriginalLosses:
     def _paid_again(self, reversal: Reversal) -> tuple[Offset, ...]:
         """Payments since the reversal that no loss needed."""
         if reversal.reason in WAREHOUSE_REASONS:
-            payments = self._reconciliation.payments.get(reversal.fnsku, ())
+            payments = self._unused_by_product.get(reversal.fnsku, ())
         else:
             payments = self._unused_payments.get(
                 (reversal.reason, reversal.fnsku, reversal.order), ()
@@ -163,8 +176,12 @@ class _OriginalLosses:
         return reconcile(self._facts)
 
     @cached_property
-    def _shortages(self) -> Sequence[Shortage]:
-        return shortages(self._facts)
+    def _unused_by_product(self) -> Mapping[str, Sequence[Credit]]:
+        return self._reconciliation.unused_payments()
+
+    @cached_property
+    def _inbound_cases(self) -> Sequence[Shortage | Mishandled]:
+        return [*shortages(self._facts), *mishandled(self._facts)]
 
     @cached_property
     def _warehouse_losses(self) -> Mapping[str, Mapping[str, Sequence[_OriginalLoss]]]:
@@ -175,13 +192,15 @@ class _OriginalLosses:
 
     @cached_property
     def _inbound_losses(self) -> Mapping[str, Sequence[_OriginalLoss]]:
-        groups = grouped(self._shortages, lambda shortage: shortage.item.fnsku)
+        groups = grouped(self._inbound_cases, lambda case: case.arrival.item.fnsku)
         return {
-            fnsku: [
-                _of_shortage(shortage) for shortage in group if shortage.open or shortage.offsets
-            ]
+            fnsku: [_of_arrival(case) for case in group if case.open or case.offsets]
             for fnsku, group in groups.items()
         }
+
+    @cached_property
+    def _removal_losses(self) -> Mapping[str, Sequence[_OriginalLoss]]:
+        return _by_removal(self._facts)
 
     @cached_property
     def _order_losses(self) -> Mapping[OrderItem, Sequence[_OriginalLoss]]:
@@ -189,7 +208,8 @@ class _OriginalLosses:
 
     @cached_property
     def _unused_payments(self) -> Mapping[tuple[str, str, str], Sequence[Credit]]:
-        return _without_used(self._facts, self._shortages)
+        offsets = [offset for case in self._inbound_cases for offset in case.offsets]
+        return _without_used(self._facts, offsets)
 
 
 def _by_product(facts: Facts, losses: Iterable[Loss]) -> Mapping[str, Sequence[_OriginalLoss]]:
@@ -204,11 +224,22 @@ def _by_product(facts: Facts, losses: Iterable[Loss]) -> Mapping[str, Sequence[_
     }
 
 
-def _of_shortage(shortage: Shortage) -> _OriginalLoss:
-    arrival = shortage.arrival
+def _of_arrival(case: Shortage | Mishandled) -> _OriginalLoss:
+    arrival, offsets = case.arrival, case.offsets
     day = arrival.day if arrival.dated else date.min
-    offsets = shortage.offsets
-    return _original_loss(day, total(offsets), offsets, shortage.item.shipment)
+    return _original_loss(day, total(offsets), offsets, arrival.item.shipment)
+
+
+def _by_removal(facts: Facts) -> Mapping[str, Sequence[_OriginalLoss]]:
+    """Missing units of removal orders, by FNSKU. Open ones are claimed by R11."""
+    groups = grouped(short_removals(facts), lambda short: short.first.fnsku)
+    return {
+        fnsku: [
+            _original_loss(short.first.days[0], total(short.payments), short.payments)
+            for short in group
+        ]
+        for fnsku, group in groups.items()
+    }
 
 
 def _original_loss(
@@ -247,13 +278,12 @@ def _by_order_item(facts: Facts) -> Mapping[OrderItem, Sequence[_OriginalLoss]]:
 
 
 def _without_used(
-    facts: Facts, short: Sequence[Shortage]
+    facts: Facts, offsets: Iterable[Offset]
 ) -> Mapping[tuple[str, str, str], Sequence[Credit]]:
-    """Payments by reason, FNSKU and order, less the units that shipments used."""
+    """Payments by reason, FNSKU and order, less the units that these offsets used."""
     used: Counter[str] = Counter()
-    for shortage in short:
-        for offset in shortage.offsets:
-            used[offset.id] += offset.units
+    for offset in offsets:
+        used[offset.id] += offset.units
     groups = grouped(facts.payments, lambda payment: (payment.reason, payment.fnsku, payment.order))
     return {
         group_key: [

@@ -42,6 +42,20 @@ class Case(msgspec.Struct, frozen=True):
     low: bool = False
 
 
+Event = Literal[
+    "loss",
+    "refund",
+    "return",
+    "charge",
+    "delivery",
+    "reversal",
+    "payment",
+    "completion",
+    "transfer",
+]
+"""What the days of a window are counted from."""
+
+
 class Rule(msgspec.Struct, frozen=True, kw_only=True):
     """A claim rule. All that is shown of a rule, and its windows, are read from this value."""
 
@@ -63,7 +77,7 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     #: Datasets that it reads if they are available, mostly to value units.
     optional: tuple[str, ...] = ()
     #: The event that the days of its window are counted from.
-    counts_from: Literal["loss", "refund", "return", "charge", "delivery", "reversal", "payment"]
+    counts_from: Event
     window: ClaimWindow
     confidence: Confidence = HIGH
     find: Callable[[Facts], Iterator[Case]]

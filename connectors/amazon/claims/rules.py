@@ -9,10 +9,19 @@ from collections.abc import Mapping
 
 from connectors.amazon.claims.fees import FULFILMENT_FEE, fba_fee_overcharge
 from connectors.amazon.claims.inbound import inbound_short
+from connectors.amazon.claims.receipts import inbound_mishandled
+from connectors.amazon.claims.referral import REFERRAL_FEE, referral_overcharge
+from connectors.amazon.claims.refund_amounts import (
+    refund_commission,
+    refunded_too_much,
+    return_underpaid,
+)
+from connectors.amazon.claims.removals import removal_short
 from connectors.amazon.claims.restocking import return_not_restocked
 from connectors.amazon.claims.returns import refund_not_returned, return_amazon_damaged
 from connectors.amazon.claims.reversals import reversal_without_find
 from connectors.amazon.claims.rule import LOW, Rule
+from connectors.amazon.claims.transfers import transfer_lost
 from connectors.amazon.claims.underpayment import under_reimbursed
 from connectors.amazon.claims.warehouse import (
     damaged_in_warehouse,
@@ -22,15 +31,22 @@ from connectors.amazon.claims.warehouse import (
 from connectors.amazon.claims.windows import ClaimWindow, Windows
 from connectors.amazon.marketplaces import EUROPE
 from connectors.amazon.settings import Days
+from connectors.base import Misconfigured
 
 PRICES = ("stock", "fees")
 """The datasets that value a unit which was not sold."""
 
 WAREHOUSE = ClaimWindow(Days(7, 60))
 """The first week is for Amazon's reports, which show finds and payments some days late."""
-RETURNS = ClaimWindow(Days(60, 120), {EUROPE: Days(45, 105)})
-INBOUND = ClaimWindow(Days(15, 270))
-"""Sources name six and nine months; this is nine months of thirty days."""
+SOONER = Days(45, 105)
+RETURNS = ClaimWindow(Days(60, 120), {"GB": SOONER, EUROPE: SOONER, "JP": SOONER})
+INBOUND = ClaimWindow(
+    Days(15, 270),
+    {"GB": Days(15, 180), EUROPE: Days(15, 180), "AE": Days(15, 60), "IN": Days(0, 60)},
+)
+"""Nine months of thirty days; six in Europe, according to a copy of Amazon's page."""
+FEES = ClaimWindow(Days(0, 90))
+SIXTY_DAYS = ClaimWindow(Days(0, 60))
 
 WAREHOUSE_POLICY = (
     "Amazon's FBA inventory reimbursement policy: units that Amazon loses or damages in its "
@@ -39,7 +55,8 @@ WAREHOUSE_POLICY = (
 )
 RETURNS_POLICY = (
     "Amazon's FBA customer returns reimbursement policy: claims from 60 to 120 days after the "
-    "refund; in the European Union from 45 to 105 days, as announced in 2024."
+    "refund; in the European Union, the United Kingdom and Japan from 45 to 105 days since January "
+    "2025."
 )
 
 RULES = (
@@ -79,7 +96,7 @@ RULES = (
         source=f"{WAREHOUSE_POLICY} Ledger reason D is a disposal; removal orders are the seller's "
         "own requests.",
         inputs=("ledger", "reimbursements", "removals"),
-        optional=PRICES,
+        optional=("shipments", *PRICES),
         counts_from="loss",
         window=WAREHOUSE,
         find=disposed_unrequested,
@@ -130,13 +147,13 @@ RULES = (
         code=FULFILMENT_FEE,
         name="FBA_FEE_OVERCHARGE",
         title="Fulfilment fee too high",
-        sentence="Fulfilment fees above the fee that Amazon's own preview had announced.",
+        sentence="Fulfilment fees above the fee that Amazon's own previews announced.",
         claim_title="{units} charged {charged}, not {expected} {currency}",
         source="Amazon's policy on FBA fees by weight and dimensions: a fee can be disputed for 90 "
-        "days. Amazon's fee preview from before the charge states the fee that was due.",
+        "days. Amazon's fee previews before and after the charge state the fee that was due.",
         inputs=("transactions", "fees"),
         counts_from="charge",
-        window=ClaimWindow(Days(0, 90)),
+        window=FEES,
         find=fba_fee_overcharge,
     ),
     Rule(
@@ -146,7 +163,8 @@ RULES = (
         sentence="Units of an inbound shipment that Amazon has neither received nor paid for.",
         claim_title="{units} missing from shipment {shipment}",
         source="Amazon's policy on inbound shipments: missing units can be claimed once receiving "
-        "has ended. Sources differ on how long; the default is nine months.",
+        "has ended, for nine months; for six in Europe, and for 60 days in the United Arab "
+        "Emirates and India. Sources differ.",
         inputs=("shipments", "ledger", "reimbursements"),
         optional=PRICES,
         counts_from="delivery",
@@ -162,7 +180,7 @@ RULES = (
         source="Amazon's policy on reimbursement reversals: Amazon may take a payment back when "
         "the unit turns up, and the seller can dispute it for 60 days.",
         inputs=("reimbursements", "ledger"),
-        optional=("transactions", "returns", "shipments", "orders"),
+        optional=("transactions", "returns", "shipments", "removals", "orders"),
         counts_from="reversal",
         window=WAREHOUSE,
         find=reversal_without_find,
@@ -178,8 +196,104 @@ RULES = (
         inputs=("reimbursements",),
         optional=("stock",),
         counts_from="payment",
-        window=ClaimWindow(Days(0, 60)),
+        window=SIXTY_DAYS,
         find=under_reimbursed,
+    ),
+    Rule(
+        code="R11",
+        name="REMOVAL_SHORT",
+        title="Missing from a removal",
+        sentence="Units of a completed removal order that were neither sent, disposed of nor paid.",
+        claim_title="{units} missing from removal order {order}",
+        source="Amazon's policy on removal orders: units that are lost or damaged in a removal are "
+        "paid on request, for 60 days.",
+        inputs=("removals", "reimbursements"),
+        optional=("ledger", "shipments", *PRICES),
+        counts_from="completion",
+        window=SIXTY_DAYS,
+        find=removal_short,
+    ),
+    Rule(
+        code="R13",
+        name="RETURN_UNDERPAID",
+        title="Refund paid in part",
+        sentence="Refunded units that Amazon paid for with less than the refund took from you.",
+        claim_title="{units} paid {paid}, not {due} {currency}",
+        source="Amazon's FBA customer returns reimbursement policy: a refunded unit that does not "
+        "come back is paid at its sale price less fees; an amount can be disputed for 60 days.",
+        inputs=("transactions", "returns", "reimbursements"),
+        optional=("orders",),
+        counts_from="payment",
+        window=SIXTY_DAYS,
+        find=return_underpaid,
+    ),
+    Rule(
+        code="R14",
+        name="INBOUND_DAMAGED",
+        title="Damaged or taken back inbound",
+        sentence="Units of a shipment that Amazon received damaged or took back, and did not pay.",
+        claim_title="{units} {what}, shipment {shipment}",
+        source="Amazon's policy on inbound shipments: units that Amazon damages or loses while "
+        "receiving them are paid for, like missing ones.",
+        inputs=("shipments", "ledger", "reimbursements"),
+        optional=PRICES,
+        counts_from="delivery",
+        window=INBOUND,
+        find=inbound_mishandled,
+    ),
+    Rule(
+        code=REFERRAL_FEE,
+        name="REFERRAL_OVERCHARGE",
+        title="Referral fee too high",
+        sentence="Referral fees above the share of the price that Amazon's previews announced.",
+        claim_title="{units} charged a referral fee of {charged}, not {expected} {currency}",
+        source="Amazon's policy on selling fees: the fee preview states the referral fee of a "
+        "product; a fee can be disputed for 90 days.",
+        inputs=("transactions", "fees"),
+        counts_from="charge",
+        window=FEES,
+        find=referral_overcharge,
+    ),
+    Rule(
+        code="R17",
+        name="REFUND_COMMISSION",
+        title="Too much kept on a refund",
+        sentence="Refunds on which Amazon kept more of its referral fee than its policy allows.",
+        claim_title="{units} refunded: {kept} kept, not {allowed} {currency}",
+        source="Amazon's policy on refund administration fees: Amazon keeps 5.00 USD or 20 % of "
+        "the referral fee, whichever is less.",
+        inputs=("transactions",),
+        counts_from="refund",
+        window=FEES,
+        find=refund_commission,
+    ),
+    Rule(
+        code="R18",
+        name="REFUNDED_TOO_MUCH",
+        title="Refunded above the price",
+        sentence="Refunds of Amazon that gave a customer more than they had paid.",
+        claim_title="{units} refunded for {refunded}, sold for {price} {currency}",
+        source="Amazon's policy on refunds by customer service: a refund is at most the price that "
+        "the customer paid.",
+        inputs=("transactions", "returns", "reimbursements"),
+        optional=("orders",),
+        counts_from="refund",
+        window=FEES,
+        find=refunded_too_much,
+    ),
+    Rule(
+        code="R20",
+        name="TRANSFER_LOST",
+        title="Lost between warehouses",
+        sentence="Units that left one warehouse of Amazon and did not arrive in another.",
+        claim_title="{units} lost between warehouses",
+        source=f"{WAREHOUSE_POLICY} A unit in transfer must arrive or be shown as lost.",
+        inputs=("ledger", "reimbursements"),
+        optional=PRICES,
+        counts_from="transfer",
+        window=SIXTY_DAYS,
+        confidence=LOW,
+        find=transfer_lost,
     ),
 )
 
@@ -188,7 +302,16 @@ def rule_windows(
     changes: Mapping[str, Mapping[str, Days]] | None = None, home: str = ""
 ) -> Windows:
     """The windows of all rules, with `changes` by place and code. `home` is the place of claims
-    that name none; if empty, it is the place where most was sold."""
+    that name none; if empty, it is the place where most was sold.
+
+    Raises Misconfigured if the changes name an unknown rule."""
+    codes = [rule.code for rule in RULES]
+    for place, days in (changes or {}).items():
+        if unknown := [code for code in days if code not in codes]:
+            raise Misconfigured(
+                f"AMAZON_CLAIM_WINDOWS: {place} names the rule {unknown[0][:20]!r}, which does not "
+                f"exist. The rules are {', '.join(codes)}."
+            )
     return Windows({rule.code: rule.window for rule in RULES}, changes or {}, home)
 
 

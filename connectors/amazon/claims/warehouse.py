@@ -30,6 +30,7 @@ from connectors.amazon.claims.credits import (
 )
 from connectors.amazon.claims.facts import Facts, LedgerEvent
 from connectors.amazon.claims.grouping import grouped
+from connectors.amazon.claims.once import once
 from connectors.amazon.claims.rule import Case, evidence, key, records_of
 from connectors.amazon.claims.values import unit_value
 
@@ -70,6 +71,13 @@ class Reconciliation(msgspec.Struct, frozen=True):
     damaged: Sequence[Loss]
     #: Payments with the units that offset nothing, by FNSKU.
     payments: Mapping[str, Sequence[Credit]]
+
+    def unused_payments(self) -> dict[str, list[Credit]]:
+        """These payments, for one rule to use."""
+        return {
+            fnsku: [msgspec.structs.replace(credit) for credit in credits]
+            for fnsku, credits in self.payments.items()
+        }
 
 
 def lost_in_warehouse(facts: Facts) -> Iterator[Case]:
@@ -119,16 +127,17 @@ def disposed_unrequested(facts: Facts) -> Iterator[Case]:
     or expired.
 
     Does not count: units that a disposal order of the seller covers, from 30 days before it to 30
-    days after its last update; units already claimed as damaged (R2), because one unit is claimed
-    once; units that Amazon paid for as lost, because they are Amazon's property; units that
+    days after its last update; units already claimed as damaged (R2, R14), because one unit is
+    claimed once; units that Amazon paid for as lost, because they are Amazon's property; units that
     customers, carriers or suppliers damaged, because the seller answers for these."""
     groups = grouped(
-        _disposals(facts), lambda loss: (loss.event.fnsku, loss.event.day, loss.event.reference)
+        disposals(facts), lambda loss: (loss.event.fnsku, loss.event.day, loss.event.reference)
     )
     for (fnsku, day, reference), group in groups.items():
         yield from _case(facts, group, key(fnsku, day.isoformat(), reference))
 
 
+@once
 def reconcile(facts: Facts) -> Reconciliation:
     """Set found units and payments against losses and damages.
 
@@ -189,29 +198,32 @@ def _offset(
         yield Loss(event, -event.units - total(offsets), offsets)
 
 
-def _disposals(facts: Facts) -> Sequence[Loss]:
+@once
+def disposals(facts: Facts) -> Sequence[Loss]:
     """Disposals of recent days less what explains them; payments for them are the offsets."""
     reconciliation = reconcile(facts)
     damaged = grouped(reconciliation.damaged, lambda loss: loss.event.fnsku)
     lost = grouped(reconciliation.lost, lambda loss: loss.event.fnsku)
-    removals = grouped(facts.removals, lambda removal: removal.fnsku)
-    disposals = []
+    requested = [removal for removal in facts.removals if removal.disposed]
+    removals = grouped(requested, lambda removal: removal.fnsku)
+    damaged_inbound = _received_damaged(facts)
+    unused_payments, losses = reconciliation.unused_payments(), []
     for fnsku, events in _by_fnsku(facts, DISPOSED).items():
         requests = [
-            ([Credit(removal.days[0], "removals", removal.id, removal.units)], removal.days)
+            ([Credit(removal.days[0], "removals", removal.id, removal.disposed)], removal.days)
             for removal in removals.get(fnsku, ())
         ]
         claimed_as_damaged = [
             Credit(loss.event.day, "ledger", loss.event.id, -loss.event.units)
             for loss in damaged.get(fnsku, ())
-        ]
+        ] + damaged_inbound.get(fnsku, [])
         amazons_property = [
             Credit(max(loss.event.day, offset.day), offset.dataset, offset.id, offset.units)
             for loss in lost.get(fnsku, ())
             for offset in loss.offsets
             if offset.dataset == "reimbursements"
         ]
-        payments = reconciliation.payments.get(fnsku, ())
+        payments = unused_payments.get(fnsku, ())
         for event in events:
             if event.disposition not in NOT_THE_SELLERS_FAULT:
                 continue
@@ -223,8 +235,22 @@ def _disposals(facts: Facts) -> Sequence[Loss]:
                 units -= total(use(claimed_as_damaged, units, until(event.day)))
             units -= total(use(amazons_property, units, until(event.day)))
             paid = use(payments, units, _pays_damage(event))
-            disposals.append(Loss(event, units - total(paid), paid))
-    return [loss for loss in disposals if not is_old(facts, loss.event)]
+            losses.append(Loss(event, units - total(paid), paid))
+    return [loss for loss in losses if not is_old(facts, loss.event)]
+
+
+def _received_damaged(facts: Facts) -> Mapping[str, list[Credit]]:
+    """Units of shipments that were received damaged, which are claimed as that (R14)."""
+    damaged = [
+        event
+        for receipts in facts.ledger.receipts.values()
+        for event in receipts
+        if event.disposition == WAREHOUSE_DAMAGED and event.units > 0
+    ]
+    return {
+        fnsku: [Credit(event.day, "ledger", event.id, event.units) for event in sorted(events)]
+        for fnsku, events in grouped(damaged, lambda event: event.fnsku).items()
+    }
 
 
 def _case(facts: Facts, losses: Sequence[Loss], natural: str, low: bool = False) -> Iterator[Case]:

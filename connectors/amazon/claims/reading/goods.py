@@ -9,6 +9,7 @@ import msgspec
 from connectors.amazon.cells import day, label, text, whole
 from connectors.amazon.claims.facts import InboundItem, Removal, Return
 from connectors.amazon.claims.reading.reader import DatasetReader, Unusable, needed
+from connectors.amazon.marketplaces import place
 
 
 class ReturnRow(msgspec.Struct):
@@ -28,10 +29,18 @@ class RemovalRow(msgspec.Struct):
 
     requestdate: Any = None
     lastupdateddate: Any = None
+    orderid: Any = None
     ordertype: Any = None
+    orderstatus: Any = None
+    sku: Any = None
     fnsku: Any = None
+    disposition: Any = None
+    requestedquantity: Any = None
+    cancelledquantity: Any = None
     disposedquantity: Any = None
+    shippedquantity: Any = None
     inprocessquantity: Any = None
+    currency: Any = None
 
 
 class ShipmentRow(msgspec.Struct):
@@ -39,6 +48,7 @@ class ShipmentRow(msgspec.Struct):
 
     ShipmentId: Any = None
     ShipmentStatus: Any = None
+    ShipmentName: Any = None
     items: Any = None
     firstSeen: Any = None
     lastChanged: Any = None
@@ -80,20 +90,53 @@ def _return(record: str, row: ReturnRow) -> tuple[str, Return]:
 
 
 def read_removals(reader: DatasetReader) -> Sequence[Removal]:
-    """The disposal orders; orders that return units to the seller are left out."""
+    """Orders to dispose of units or to return them. Others, such as liquidations, are left out."""
     removals = reader.read("removals", RemovalRow, _removal)
     return sorted(removals, key=lambda removal: (removal.days, removal.id))
 
 
 def _removal(record: str, row: RemovalRow) -> Removal | None:
-    if not label(text(row.ordertype)).startswith("dispos"):
+    kind = label(text(row.ordertype))
+    disposal = kind.startswith("dispos")
+    if not disposal and not kind.startswith("return"):
         return None
-    # The ledger may show a disposal before its order counts it as disposed.
-    units = needed(whole(row.disposedquantity)) + max(whole(row.inprocessquantity) or 0, 0)
     dates = (day(row.requestdate), day(row.lastupdateddate))
     days = tuple(date for date in dates if date)
     needed(days[0] if days else None)
-    return Removal(record, needed(text(row.fnsku)), days, units) if units > 0 else None
+    requested, missing = _missing_of(row, disposal)
+    # The ledger may show a disposal before its order counts it as disposed.
+    disposed = needed(whole(row.disposedquantity)) if disposal else 0
+    return Removal(
+        id=record,
+        order=text(row.orderid),
+        fnsku=needed(text(row.fnsku)),
+        sku=text(row.sku),
+        disposition=label(text(row.disposition)),
+        disposal=disposal,
+        completed=label(text(row.orderstatus)) == "completed",
+        days=days,
+        place=place(currency=text(row.currency)),
+        disposed=disposed + max(whole(row.inprocessquantity) or 0, 0) if disposal else 0,
+        requested=requested,
+        missing=missing,
+    )
+
+
+def _missing_of(row: RemovalRow, disposal: bool) -> tuple[int, int]:
+    """Requested units, and those of them that no figure accounts for. A figure that is missing or
+    cannot be read is not zero: then nothing is known to be missing."""
+    requested = whole(row.requestedquantity)
+    done = whole(row.disposedquantity if disposal else row.shippedquantity)
+    others = (
+        row.shippedquantity if disposal else row.disposedquantity,
+        row.cancelledquantity,
+        row.inprocessquantity,
+    )
+    figures = [0 if text(cell) == "" else whole(cell) for cell in others]
+    if requested is None or done is None or None in figures:
+        return max(requested or 0, 0), 0
+    accounted = max(done, 0) + sum(max(figure or 0, 0) for figure in figures)
+    return max(requested, 0), max(requested - accounted, 0)
 
 
 def read_inbound(reader: DatasetReader) -> Sequence[InboundItem]:
@@ -125,9 +168,19 @@ def _shipment(record: str, row: ShipmentRow) -> tuple[str, tuple[str, str], list
             shipped_before + max(shipped, 0),
             received_before + max(received or 0, 0),
         )
-    status = label(text(row.ShipmentStatus))
     items = [
-        InboundItem(shipment, fnsku, sku, (record,), status, shipped, received, first_seen, changed)
+        InboundItem(
+            shipment=shipment,
+            name=text(row.ShipmentName),
+            fnsku=fnsku,
+            sku=sku,
+            ids=(record,),
+            status=label(text(row.ShipmentStatus)),
+            shipped=shipped,
+            received=received,
+            seen=first_seen,
+            changed=changed,
+        )
         for fnsku, sku, shipped, received in products.values()
     ]
     return shipment, (text(row.lastChanged), record), items

@@ -1,7 +1,7 @@
 """Reads the ledger: adjustments, receipts of shipments, and units that turned up again."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from typing import Any
 
@@ -9,9 +9,18 @@ import msgspec
 
 from connectors.amazon.cells import day, label, text, whole
 from connectors.amazon.claims.codes import ADJUSTMENTS, FOUND, SELLABLE
-from connectors.amazon.claims.facts import InboundItem, LedgerEvent, LedgerFacts, Reversal
+from connectors.amazon.claims.facts import (
+    InboundItem,
+    LedgerEvent,
+    LedgerFacts,
+    Reversal,
+    Transfer,
+)
 from connectors.amazon.claims.reading.reader import DatasetReader, needed
 from connectors.amazon.marketplaces import place
+
+Moved = tuple[date, int, str, str, str]
+"""Day, units, record, SKU and place of a row of a transfer."""
 
 
 class LedgerRow(msgspec.Struct):
@@ -53,12 +62,18 @@ class _Ledger:
         self._receipts: defaultdict[str, list[LedgerEvent]] = defaultdict(list)
         self._finds: defaultdict[str, list[LedgerEvent]] = defaultdict(list)
         self._restocked: Counter[tuple[str, date]] = Counter()
+        self._transfers: defaultdict[tuple[str, str], list[Moved]] = defaultdict(list)
 
     def facts(self) -> LedgerFacts:
         for events in (self._adjustments, *self._receipts.values(), *self._finds.values()):
             events.sort()
         return LedgerFacts(
-            self._since, self._adjustments, self._receipts, self._finds, self._restocked
+            self._since,
+            self._adjustments,
+            self._receipts,
+            self._finds,
+            self._restocked,
+            sorted(_transfers(self._transfers)),
         )
 
     def add(self, record: str, row: LedgerRow) -> None:
@@ -72,6 +87,8 @@ class _Ledger:
             self._add_receipt(record, row, at)
         elif kind == "customerreturns":
             self._add_return(record, row, at)
+        elif kind == "whsetransfers":
+            self._add_transfer(record, row, needed(at))
 
     def _add_adjustment(self, record: str, row: LedgerRow, at: date | None) -> None:
         reason = text(row.reason).upper()
@@ -99,9 +116,31 @@ class _Ledger:
         if fnsku in self._reversed_fnskus:
             self._add_find(_event(record, row, at, ""))
 
+    def _add_transfer(self, record: str, row: LedgerRow, at: date) -> None:
+        fnsku, units = needed(text(row.fnsku)), needed(whole(row.quantity))
+        where = place(country=text(row.country)) or place(country=text(row.store))
+        moved = (at, units, record, text(row.msku), where)
+        self._transfers[fnsku, text(row.referenceid) or record].append(moved)
+
     def _add_find(self, event: LedgerEvent) -> None:
         if event.fnsku in self._reversed_fnskus and event.units > 0:
             self._finds[event.fnsku].append(event)
+
+
+def _transfers(moved: Mapping[tuple[str, str], Sequence[Moved]]) -> Iterator[Transfer]:
+    """The transfers that are not complete. Their day is the last one on which units moved."""
+    for (fnsku, reference), rows in moved.items():
+        if units := sum(row[1] for row in rows):
+            days, _, ids, skus, places = zip(*rows, strict=True)
+            yield Transfer(
+                day=max(days),
+                fnsku=fnsku,
+                reference=reference,
+                sku=min(skus),
+                place=min(places),
+                ids=tuple(sorted(ids)),
+                units=units,
+            )
 
 
 def _event(record: str, row: LedgerRow, at: date | None, reason: str) -> LedgerEvent:

@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
+from itertools import chain
 from typing import Any
 
 import msgspec
@@ -12,7 +13,7 @@ from connectors.amazon.cells import decimal, label, moment, text
 from connectors.amazon.claims.facts import Payment, Preview, ProductFacts
 from connectors.amazon.claims.grouping import grouped
 from connectors.amazon.claims.reading.reader import DatasetReader, needed
-from connectors.amazon.marketplaces import place
+from connectors.amazon.marketplaces import currency_of, place
 
 UNDATED = datetime(2000, 1, 1, tzinfo=UTC)
 """The time of a preview that states none: older than any charge."""
@@ -27,11 +28,19 @@ class FeeRow(msgspec.Struct):
     marketplaceid: Any = None
     snapshotat: Any = None
     yourprice: Any = None
+    salesprice: Any = None
     currency: Any = None
     estimatedfeetotal: Any = None
+    estimatedreferralfeeperunit: Any = None
     expectedfulfillmentfeeperunit: Any = None
     expecteddomesticfulfilmentfeeperunit: Any = None
     haslocalinventory: Any = None
+    expectedefnfulfilmentfeeperunituk: Any = None
+    expectedefnfulfilmentfeeperunitde: Any = None
+    expectedefnfulfilmentfeeperunitfr: Any = None
+    expectedefnfulfilmentfeeperunitit: Any = None
+    expectedefnfulfilmentfeeperunites: Any = None
+    expectedefnfulfilmentfeeperunitse: Any = None
 
 
 class StockRow(msgspec.Struct):
@@ -50,10 +59,8 @@ class Products:
         self._skus: dict[str, str] = {}
         self._all_skus: defaultdict[str, set[str]] = defaultdict(set)
         reader.visit("stock", StockRow, self._stock)
-        previews = sorted(
-            reader.read("fees", FeeRow, self._preview),
-            key=lambda preview: (preview.at, preview.id),
-        )
+        rows = reader.read("fees", FeeRow, self._previews)
+        previews = sorted(chain.from_iterable(rows), key=lambda preview: (preview.at, preview.id))
         self.previews = grouped(previews, lambda preview: preview.sku)
 
     def learn_sku(self, fnsku: str, sku: str) -> None:
@@ -84,11 +91,12 @@ class Products:
         if price is not None and price > 0:
             self._prices[sku] = min(self._prices.get(sku, price), price)
 
-    def _preview(self, record: str, row: FeeRow) -> Preview:
+    def _previews(self, record: str, row: FeeRow) -> Sequence[Preview]:
+        """The preview of the row's own country, and of those to which it is sent from there."""
         at, currency = moment(row.snapshotat), text(row.currency).upper()
         sku = needed(text(row.sku))
         self.learn_sku(text(row.fnsku), sku)
-        return Preview(
+        own = Preview(
             at=at or UNDATED,
             id=record,
             sku=sku,
@@ -97,8 +105,17 @@ class Products:
             # Without its time, a preview may be from after the charge: then it proves nothing.
             expected=_expected(row) if at else None,
             price=decimal(row.yourprice),
+            referral_share=_referral_share(row) if at else None,
             fees=decimal(row.estimatedfeetotal),
         )
+        abroad = [
+            msgspec.structs.replace(
+                own, place=country, expected=fee, referral_share=None, fees=None
+            )
+            for country, fee in (_expected_abroad(row) if at else ())
+            if country != own.place and currency_of(country) == currency
+        ]
+        return [own, *abroad]
 
 
 def _expected(row: FeeRow) -> Decimal | None:
@@ -107,3 +124,26 @@ def _expected(row: FeeRow) -> Decimal | None:
     if expected is None and label(text(row.haslocalinventory)) not in ("no", "n", "false"):
         expected = decimal(row.expecteddomesticfulfilmentfeeperunit)
     return expected if expected is not None and expected > 0 else None
+
+
+def _referral_share(row: FeeRow) -> Decimal | None:
+    """The referral fee as a share of the price. Of two prices the lower one counts: it is not
+    documented on which of them Amazon estimates the fee."""
+    fee = decimal(row.estimatedreferralfeeperunit)
+    prices = (decimal(row.yourprice), decimal(row.salesprice))
+    known = [price for price in prices if price is not None and price > 0]
+    return fee / min(known) if fee is not None and fee > 0 and known else None
+
+
+def _expected_abroad(row: FeeRow) -> Sequence[tuple[str, Decimal]]:
+    """The fees of units that are sold in another country than the one where they are stored."""
+    cells = {
+        "GB": row.expectedefnfulfilmentfeeperunituk,
+        "DE": row.expectedefnfulfilmentfeeperunitde,
+        "FR": row.expectedefnfulfilmentfeeperunitfr,
+        "IT": row.expectedefnfulfilmentfeeperunitit,
+        "ES": row.expectedefnfulfilmentfeeperunites,
+        "SE": row.expectedefnfulfilmentfeeperunitse,
+    }
+    fees = {country: decimal(cell) for country, cell in cells.items()}
+    return [(country, fee) for country, fee in fees.items() if fee is not None and fee > 0]

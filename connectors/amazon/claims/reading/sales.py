@@ -2,7 +2,9 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from datetime import date
 from decimal import Decimal
+from math import inf
 from typing import Any, TypeVar
 
 import msgspec
@@ -22,21 +24,27 @@ from connectors.amazon.claims.facts import (
 from connectors.amazon.claims.grouping import grouped
 from connectors.amazon.claims.reading.reader import DatasetReader
 from connectors.amazon.claims.reading.transactions import (
+    FULFILMENT_FEE,
+    KEPT_FEE,
+    REFERRAL_FEE,
     ShippedItem,
     ShippedRow,
     TransactionItem,
     TransactionRow,
     amount_of,
-    fulfilment_fee,
+    fee,
     inside,
     items_of,
     principal_of,
-    rough_fulfilment_fee,
+    referral_base,
+    rough_fees,
     shipped_items,
 )
 from connectors.amazon.marketplaces import place
 
 AMAZON_NETWORKS = frozenset({"afn", "amazon", "fba"})
+PRICES_WITHOUT_TAX = frozenset({"US", "CA"})
+"""Where referral fees are taken on prices without tax."""
 NEGLIGIBLE = 0.02
 """A fee this little above the expected one is never claimed, whatever the rule tolerates."""
 
@@ -63,10 +71,14 @@ def read_sales(
     sales = _Sales(previews, returns, payments)
     reader.visit("transactions", TransactionRow, sales.add)
     sales.look_up_orders(reader)
-    refunds = [refund for refund in _posted_once(sales.refunds) if sales.is_amazons(refund)]
+    posted = sorted(_posted_once(sales.refunds), key=lambda refund: (refund.day, refund.id))
+    refunds = [refund for refund in posted if sales.is_amazons(refund)]
     return SalesFacts(
-        refunds=sorted(refunds, key=lambda refund: (refund.day, refund.id)),
-        charges=sorted(_posted_once(sales.charges), key=lambda charge: (charge.at, charge.id)),
+        since=sales.since,
+        refunds=refunds,
+        with_kept_fees=[refund for refund in posted if refund.kept > 0],
+        charges=_in_order(sales.charges),
+        commissions=_in_order(sales.commissions),
         proceeds=sales.proceeds,
         sold=_read_sold(reader, refunds),
         order_places=sales.order_places,
@@ -81,14 +93,16 @@ class _Sales:
         returns: Sequence[Return],
         payments: Sequence[Payment],
     ) -> None:
-        self._fee_limits = _fee_limits(previews)
+        self._limits = _limits(previews)
         self._resold_skus = {row.sku for row in returns if row.disposition == SELLABLE}
         self._returned_orders = {row.order for row in returns}
         # Amazon takes returns of, and pays for, only the orders that it fulfilled.
         self._amazon_orders = self._returned_orders | {payment.order for payment in payments}
         self._places: Counter[str] = Counter()
+        self.since: date | None = None
         self.refunds: list[Refund] = []
         self.charges: list[Charge] = []
+        self.commissions: list[Charge] = []
         self.proceeds: defaultdict[str, list[tuple[str, Decimal]]] = defaultdict(list)
         self.order_places: dict[str, str] = {}
 
@@ -108,6 +122,8 @@ class _Sales:
         if kind not in ("refund", "shipment"):
             return
         for item in items_of(record, row):
+            if self.since is None or item.at.date() < self.since:
+                self.since = item.at.date()
             if item.place and not item.other_channel:
                 self._places[item.place] += 1
             if item.order in self._returned_orders and item.place:
@@ -133,6 +149,8 @@ class _Sales:
                 units=units,
                 total=amount,
                 principal=principal_of(item.breakdowns),
+                kept=max(fee(item.breakdowns, KEPT_FEE)[0], Decimal(0)),
+                given_back=max(-fee(item.breakdowns, REFERRAL_FEE)[0], Decimal(0)),
                 currency=currency,
                 place=item.place,
                 network=item.network,
@@ -148,24 +166,18 @@ class _Sales:
             amount, currency = amount_of(item.total)
             if amount is not None and currency:
                 self.proceeds[item.sku].append((currency, amount / units))
-        limit = self._fee_limits.get(item.sku)
-        if limit is None or rough_fulfilment_fee(item.breakdowns) / units <= limit:
+        if (limits := self._limits.get(item.sku)) is None:
             return
-        fee, currency = fulfilment_fee(item.breakdowns)
-        self.charges.append(
-            Charge(
-                at=item.at,
-                id=item.record,
-                transaction=item.transaction,
-                sku=item.sku,
-                units=units,
-                total=fee,
-                currency=currency,
-                place=item.place,
-                releases=item.releases,
-                released_by=item.released_by,
-            )
-        )
+        rough = rough_fees(item.breakdowns)
+        if rough.fulfilment / units > limits.fulfilment:
+            charged = fee(item.breakdowns, FULFILMENT_FEE)
+            self.charges.append(_charge(item, units, charged, principal_of(item.breakdowns)))
+        with_tax = item.place not in PRICES_WITHOUT_TAX
+        base = rough.price + (rough.tax if with_tax else 0)
+        if rough.referral > limits.referral_share * base + NEGLIGIBLE:
+            charged = fee(item.breakdowns, REFERRAL_FEE)
+            price = referral_base(item.breakdowns, with_tax)
+            self.commissions.append(_charge(item, units, charged, price))
 
     def look_up_orders(self, reader: DatasetReader) -> None:
         """Read the orders if it is unknown who fulfilled a refunded one, or where a returned one
@@ -206,6 +218,7 @@ def _read_sold(reader: DatasetReader, refunds: Sequence[Refund]) -> Mapping[Orde
 def _sold(items: Sequence[ShippedItem]) -> SoldItem:
     currencies = {item.currency for item in items}
     return SoldItem(
+        day=min(item.day for item in items),
         units=sum(item.units for item in items),
         total=_sum([item.total for item in items]),
         principal=_sum([item.principal for item in items]),
@@ -228,10 +241,43 @@ def _posted_once(posted: Sequence[Posted]) -> list[Posted]:
     ]
 
 
-def _fee_limits(previews: Mapping[str, Sequence[Preview]]) -> Mapping[str, float]:
-    """By SKU, the lowest expected fee and a little more: no charge up to it is too high."""
-    return {
-        sku: float(min(expected)) + NEGLIGIBLE
-        for sku, of_sku in previews.items()
-        if (expected := [row.expected for row in of_sku if row.expected is not None])
-    }
+def _charge(
+    item: TransactionItem, units: int, charged: tuple[Decimal, str], price: Decimal | None
+) -> Charge:
+    return Charge(
+        at=item.at,
+        id=item.record,
+        transaction=item.transaction,
+        sku=item.sku,
+        units=units,
+        total=charged[0],
+        price=price,
+        currency=charged[1],
+        place=item.place,
+        releases=item.releases,
+        released_by=item.released_by,
+    )
+
+
+def _in_order(charges: Sequence[Charge]) -> Sequence[Charge]:
+    return sorted(_posted_once(charges), key=lambda charge: (charge.at, charge.id))
+
+
+class _Limits(msgspec.Struct, frozen=True):
+    """The lowest expected fees of a product and a little more: no charge up to them is too high."""
+
+    fulfilment: float
+    referral_share: float
+
+
+def _limits(previews: Mapping[str, Sequence[Preview]]) -> Mapping[str, _Limits]:
+    """By SKU; infinite where no fee is expected."""
+    limits = {}
+    for sku, of_sku in previews.items():
+        fees = [float(row.expected) for row in of_sku if row.expected is not None]
+        shares = [float(row.referral_share) for row in of_sku if row.referral_share is not None]
+        limits[sku] = _Limits(
+            min(fees, default=inf) + NEGLIGIBLE,
+            min(shares, default=inf),
+        )
+    return limits

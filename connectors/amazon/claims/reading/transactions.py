@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -13,8 +13,19 @@ from connectors.amazon.claims.reading.reader import needed
 from connectors.amazon.marketplaces import place
 
 FULFILMENT_FEE = "fbaperunitfulfillmentfee"
+REFERRAL_FEE = "commission"
+KEPT_FEE = "refundcommission"
+"""What Amazon keeps of the referral fee when a customer is refunded."""
+FEES = frozenset({FULFILMENT_FEE, REFERRAL_FEE, KEPT_FEE})
 PRINCIPALS = frozenset({"principal", "ourpriceprincipal"})
+BESIDES = frozenset(
+    {"shipping", "shippingcharge", "shippingprincipal"}
+    | {"giftwrap", "giftwrapcharge", "giftwrapprincipal"}
+)
+"""What a referral fee is taken on beside the price."""
+PRICES = PRINCIPALS | BESIDES
 TAXES = frozenset({"tax", "vat", "taxamount", "gst"})
+SALES_TAXES = TAXES | {"ourpricetax", "shippingtax", "giftwraptax"}
 OTHER_CHANNELS = re.compile(r"S[0-9]{2}-.*")
 """Ids of orders of other channels that Amazon fulfils; these have fees of their own."""
 
@@ -74,6 +85,7 @@ class TransactionItem(msgspec.Struct, frozen=True):
 class ShippedItem(msgspec.Struct, frozen=True, gc=False):
     """An item of a shipment, with its amounts."""
 
+    day: date
     order: str
     sku: str
     units: int
@@ -139,6 +151,7 @@ def shipped_items(record: str, row: ShippedRow, orders: set[str]) -> Iterator[Sh
     for item in items_of(record, transaction):
         total, currency = amount_of(item.total)
         yield ShippedItem(
+            day=item.at.date(),
             order=order,
             sku=item.sku,
             units=abs(item.quantity or 0),
@@ -177,43 +190,94 @@ def _principals(breakdowns: Sequence[object]) -> Iterator[Node]:
             stack += _list(node.get("breakdowns"))
 
 
-def fulfilment_fee(breakdowns: Sequence[object]) -> tuple[Decimal, str]:
-    """The fulfilment fee without tax, positive for a charge, and its currency."""
+def fee(breakdowns: Sequence[object], kind: str) -> tuple[Decimal, str]:
+    """A fee without tax, positive for a charge, and its currency."""
     charged, currency = Decimal(0), ""
-    for sign, node in _fee_nodes(breakdowns):
-        amount, node_currency = amount_of(node)
-        charged += sign * (amount or 0)
-        currency = node_currency or currency
+    stack = list(breakdowns)
+    while stack:
+        node = stack.pop()
+        if not isinstance(node, dict):
+            continue
+        if _kind(node) != kind:
+            stack += _list(node.get("breakdowns"))
+            continue
+        for sign, amount_node in _without_tax(node):
+            amount, node_currency = amount_of(amount_node)
+            charged += sign * (amount or 0)
+            currency = node_currency or currency
     return charged, currency
 
 
-def rough_fulfilment_fee(breakdowns: Sequence[object]) -> float:
-    """The fulfilment fee as a float, exact to far less than a cent. It is much faster than the
-    decimal, and enough to see that most charges are not too high."""
-    charged = 0.0
-    for sign, node in _fee_nodes(breakdowns):
-        amount = node.get("currencyAmount")
-        charged += sign * (amount if type(amount) is float else float(decimal(amount) or 0))
-    return charged
+def referral_base(breakdowns: Sequence[object], with_tax: bool) -> Decimal | None:
+    """The amount on which Amazon takes its referral fee: the price with shipping and gift wrap, and
+    with tax where prices contain it. None without a price."""
+    price, others = principal_of(breakdowns), Decimal(0)
+    stack = list(breakdowns)
+    while stack:
+        node = stack.pop()
+        if not isinstance(node, dict):
+            continue
+        kind = _kind(node)
+        if kind in BESIDES or (with_tax and kind in SALES_TAXES):
+            amount, _ = amount_of(_node(node.get("breakdownAmount")))
+            others += max(amount or Decimal(0), Decimal(0))
+        elif kind not in FEES:
+            stack += _list(node.get("breakdowns"))
+    return None if price is None else price + others
 
 
-def _fee_nodes(breakdowns: Sequence[object]) -> Iterator[tuple[int, Node]]:
-    """The amounts of fulfilment fees at any depth, and of the taxes in them, each with the sign by
-    which they add up to the charge without tax."""
+class RoughFees(msgspec.Struct, gc=False):
+    """Fees and the price of an item as floats, exact to far less than a cent. They are much faster
+    than decimals, and enough to see that most charges are not too high."""
+
+    fulfilment: float
+    referral: float
+    price: float
+    tax: float
+
+
+def rough_fees(breakdowns: Sequence[object]) -> RoughFees:
+    fulfilment = referral = price = tax = 0.0
     stack = list(breakdowns)
     while stack:  # runs for every sale: most of a detection's time is spent here
         node = stack.pop()
         if not isinstance(node, dict):
             continue
-        inner = node.get("breakdowns")
-        if _kind(node) != FULFILMENT_FEE:
+        kind = _kind(node)
+        if kind == FULFILMENT_FEE:
+            fulfilment += _rough_fee(node)
+        elif kind == REFERRAL_FEE:
+            referral += _rough_fee(node)
+        elif kind in PRICES:
+            price += _rough(node)
+        elif kind in SALES_TAXES:
+            tax += _rough(node)
+        else:
+            inner = node.get("breakdowns")
             if isinstance(inner, list):
                 stack += inner
-            continue
-        yield -1, _node(node.get("breakdownAmount"))
-        for inner_node in _nodes(inner):
-            if _kind(inner_node) in TAXES:
-                yield 1, _node(inner_node.get("breakdownAmount"))
+    return RoughFees(fulfilment, referral, price, tax)
+
+
+def _rough_fee(node: Node) -> float:
+    charged, inner = -_rough(node), node.get("breakdowns")
+    if inner:
+        charged += sum(_rough(part) for part in _nodes(inner) if _kind(part) in TAXES)
+    return charged
+
+
+def _rough(node: Node) -> float:
+    amount = _node(node.get("breakdownAmount")).get("currencyAmount")
+    return amount if type(amount) is float else float(decimal(amount) or 0)
+
+
+def _without_tax(node: Node) -> Iterator[tuple[int, Node]]:
+    """The amounts of a fee and of the taxes in it, each with the sign by which they add up to the
+    charge without tax."""
+    yield -1, _node(node.get("breakdownAmount"))
+    for inner in _nodes(node.get("breakdowns")):
+        if _kind(inner) in TAXES:
+            yield 1, _node(inner.get("breakdownAmount"))
 
 
 def _kind(node: Node) -> str:

@@ -15,7 +15,8 @@ DATASETS = (
 )
 ORDER = "111-0000001-0000001"
 SHIPMENT = "FBA15ABCDE01"
-US, DE, GB, JP = "ATVPDKIKX0DER", "A1PA6795UKMFR9", "A1F83G8C2ARO7P", "A1VC38T7YXB528"
+US, JP = "ATVPDKIKX0DER", "A1VC38T7YXB528"
+DE, FR, GB = "A1PA6795UKMFR9", "A13V1IB3VIYZZH", "A1F83G8C2ARO7P"
 
 Row = dict[str, Any]
 Rows = Mapping[str, Iterable[Row]]
@@ -195,7 +196,7 @@ def amount(value: float, currency: str = "USD") -> Row:
 
 
 def transaction(kind: str, day: int, total: float, quantity: int | None = 1, **more: Any) -> Row:
-    """A transaction of one item; `more` may give its SKU, network, currency, order, fee, price."""
+    """A transaction of one item; `more` may give its SKU, network, currency, order, price, fees."""
     currency = more.pop("currency", "USD")
     product = {
         "contextType": "ProductContext",
@@ -218,6 +219,10 @@ def transaction(kind: str, day: int, total: float, quantity: int | None = 1, **m
         price = {"breakdownType": "Principal", "breakdownAmount": amount(principal, currency)}
         charges = {"breakdownType": "ProductCharges", "breakdowns": [price]}
         item["breakdowns"].append({"breakdownType": "Sales", "breakdowns": [charges]})
+    for name, fee_type in (("commission", "Commission"), ("kept", "RefundCommission")):
+        if (taken := more.pop(name, None)) is not None:
+            node = {"breakdownType": fee_type, "breakdownAmount": amount(-taken, currency)}
+            item["breakdowns"].append({"breakdownType": "AmazonFees", "breakdowns": [node]})
     order = more.pop("order", ORDER)
     return {
         "transactionId": more.get("_id", f"{kind}-{day}"),

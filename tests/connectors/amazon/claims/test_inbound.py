@@ -1,8 +1,11 @@
 """R8: shipments that were received short."""
 
+from datetime import date
 from typing import Any
 
 import pytest
+
+from connectors.amazon.claims import rule_windows
 
 from .sellers import (
     SHIPMENT,
@@ -61,10 +64,43 @@ BEGINS = adjusted(0, "", -1, eventtype="Shipments", fnsku="X9")
 def test_units_received_before_the_ledger_begins_have_low_confidence() -> None:
     claim = only_claim(sent(shipment(10, 8), receipts=[BEGINS]), "R8", at=100)
     assert (claim.units, claim.confidence, claim.status) == (2, "low", "claimable")
-    assert claim.closes == on(270)
-    assert claim.details["delivered"] == f"before {on(0)}"
+    assert (claim.opens, claim.closes) == (on(45), on(300))  # first seen on day 30
+    assert claim.details["delivered"] == "not known"
+    assert claim.details["countedFrom"] == "the day on which the shipment was first seen"
     assert claim.details["receivedUnseen"] == "8"
     assert claim.evidence == {"shipments": ("shipments-0000",)}
+
+
+@pytest.mark.parametrize(
+    ("name", "day"),
+    [
+        (f"FBA STA ({on(-140):%m/%d/%Y} 09:15)-PHL7", -140),
+        (f"FBA ({on(-140):%-m/%-d/%y}, 9:15 AM) - 1", -140),
+        (f"restock {on(-140)} pallet 12/40", -140),
+        (f"FBA STA ({on(40):%m/%d/%Y} 09:15)-PHL7", 30),  # later than it was first seen
+        ("FBA STA (13/32/2026)", 30),
+        ("order 1234-56-789", 30),
+    ],
+)
+def test_without_a_receipt_the_window_counts_from_the_date_in_the_name(name: str, day: int) -> None:
+    rows = sent(shipment(10, 8, ShipmentName=name), receipts=[BEGINS])
+    claim = only_claim(rows, "R8", at=100)
+    assert (claim.opens, claim.confidence) == (on(day + 15), "low")
+    source = "the date in the shipment's name" if day < 30 else "first seen"
+    assert source in claim.details["countedFrom"]
+
+
+@pytest.mark.parametrize(("place", "opens"), [("US", date(2026, 3, 19)), ("DE", date(2026, 4, 18))])
+def test_the_order_of_day_and_month_in_a_name_is_that_of_the_sellers_home(
+    place: str, opens: date
+) -> None:
+    rows = sent(shipment(10, 8, ShipmentName="03/04/2026"), receipts=[BEGINS])
+    assert only_claim(rows, "R8", at=100, windows=rule_windows(home=place)).opens == opens
+
+
+def test_a_shipment_that_nothing_dates_has_no_claim() -> None:
+    undated = shipment(10, 8, firstSeen=None, lastChanged=None)
+    assert not claims_of(sent(undated, receipts=[BEGINS]), "R8", at=100)
 
 
 def test_confidence_is_low_if_some_receipts_are_older_than_the_ledger() -> None:
@@ -184,3 +220,13 @@ def test_an_item_without_an_fnsku_is_matched_by_its_sku() -> None:
     row["items"][0]["FulfillmentNetworkSKU"] = None
     claim = only_claim(sent(row, receipts=[receipt(0, 8), receipt(20, 1)]), "R8")
     assert (claim.id, claim.units) == (f"R8:{SHIPMENT}:SKU-1", 1)
+
+
+@pytest.mark.parametrize("payment", [{}, {"caseid": SHIPMENT}, {"caseid": SHIPMENT, "fnsku": ""}])
+def test_a_payment_for_the_fnsku_settles_an_item_that_names_only_its_sku(
+    payment: dict[str, str],
+) -> None:
+    row = shipment(10, 8)
+    row["items"][0]["FulfillmentNetworkSKU"] = None
+    rows = sent(row, reimbursements=[paid(20, "Lost_Inbound", 2, **payment)])
+    assert find(rows).settled == (f"R8:{SHIPMENT}:SKU-1",)

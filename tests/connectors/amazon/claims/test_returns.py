@@ -5,11 +5,13 @@ from typing import Any
 import pytest
 
 from connectors.amazon.claims import Days, find_claims, rule_windows
+from connectors.amazon.claims.refunds import refunded_units
 
 from .sellers import (
     DE,
     GB,
     ORDER,
+    US,
     Seller,
     amount,
     claims_of,
@@ -61,9 +63,9 @@ def test_in_the_eu_a_refund_can_be_claimed_from_day_45_to_day_105(day: int, stat
 def test_the_days_of_a_country_can_be_changed() -> None:
     british = refund(0, currency="GBP", marketplaceDetails={"marketplaceId": GB})
     usual = only_claim({"transactions": [british]}, "R4", 50)
-    assert (usual.status, usual.opens) == ("waiting", on(60))
-    windows = rule_windows({"GB": {"R4": Days(45, 105)}})
-    assert only_claim({"transactions": [british]}, "R4", 50, windows=windows).status == "claimable"
+    assert (usual.status, usual.opens) == ("claimable", on(45))
+    windows = rule_windows({"GB": {"R4": Days(60, 120)}})
+    assert only_claim({"transactions": [british]}, "R4", 50, windows=windows).status == "waiting"
 
 
 @pytest.mark.parametrize("disposition", ["SELLABLE", "CUSTOMER_DAMAGED", "DEFECTIVE"])
@@ -86,7 +88,7 @@ def test_a_return_or_payment_may_name_another_sku_of_the_product_or_none(sku: st
     rows: dict[str, Any] = {"transactions": [refund(0)], "stock": TWINS}
     assert units(rows, "R4", at=70) == 1
     assert not find(rows | {"returns": [returned(5, sku=sku)]}, at=70).claims
-    payment = paid(50, "CustomerReturn", 1, sku=sku, amazonorderid=ORDER)
+    payment = paid(50, "CustomerReturn", 1, "20.00", sku=sku, amazonorderid=ORDER)
     assert not find(rows | {"reimbursements": [payment]}, at=70).claims
     broken = [returned(5, "DAMAGED")]
     assert [claim.rule for claim in find(rows | {"returns": broken}, at=70).claims] == ["R5"]
@@ -179,7 +181,7 @@ def test_refunds_in_two_currencies_are_not_added_up() -> None:
 
 def test_every_line_of_a_reimbursement_for_an_order_counts() -> None:
     lines = [
-        paid(50, "CustomerReturn", count, reimbursementid="801", amazonorderid=ORDER)
+        paid(50, "CustomerReturn", count, "20.00", reimbursementid="801", amazonorderid=ORDER)
         for count in (1, 2)
     ]
     rows = {"transactions": [refund(0, -60.0, 3)], "reimbursements": lines}
@@ -197,7 +199,7 @@ def test_one_reimbursement_id_may_be_for_several_orders() -> None:
 
 
 def test_a_paid_refund_is_settled() -> None:
-    payment = paid(50, "CustomerReturn", 1, amazonorderid=ORDER)
+    payment = paid(50, "CustomerReturn", 1, "20.00", amazonorderid=ORDER)
     rows = {"transactions": [refund(0)], "reimbursements": [payment]}
     assert not find(rows, at=70).claims
     assert find(rows, at=70).settled == (f"R4:{ORDER}:SKU-1",)
@@ -293,6 +295,28 @@ def test_a_refund_without_an_amount_is_owed_without_an_amount() -> None:
     assert (claim.units, claim.amount, claim.currency) == (1, None, None)
 
 
+def test_the_refunds_of_an_order_item_are_added_up_once_for_all_rules(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    counted = []
+
+    def count(refunds: Any, sold: Any) -> Any:
+        counted.append(refunds[0].sku)
+        return refunded_units(refunds, sold)
+
+    monkeypatch.setattr("connectors.amazon.claims.returns.refunded_units", count)
+    rows = {
+        "transactions": [refund(0), refund(0, sku="SKU-2", _id="other")],
+        "returns": [returned(12, "DAMAGED")],
+        "reimbursements": [
+            paid(50, "CustomerReturn", 1, amazonorderid=ORDER, _id="pay"),
+            reversed_(60, "pay", 1, "CustomerReturn", amazonorderid=ORDER),
+        ],
+    }
+    assert find(rows, at=70).claims
+    assert sorted(counted) == ["SKU-1", "SKU-2"]
+
+
 # R5: returned, damaged by Amazon ------------------------------------------------------------------
 
 
@@ -330,7 +354,7 @@ def test_a_return_without_a_place_has_the_window_of_the_main_marketplace() -> No
     rows = {"transactions": sales, "returns": [returned(12, "DAMAGED")]}
     assert only_claim(rows, "R5", at=80).opens == on(57)
     assert only_claim(rows, "R5", at=80, windows=rule_windows(home="US")).opens == on(72)
-    order = {"orderId": ORDER, "salesChannel": {"marketplaceId": GB}}
+    order = {"orderId": ORDER, "salesChannel": {"marketplaceId": US}}
     assert only_claim(rows | {"orders": [order]}, "R5", at=80).opens == on(72)
 
 

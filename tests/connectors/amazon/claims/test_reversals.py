@@ -125,8 +125,8 @@ def test_amazon_may_take_back_one_of_two_payments_for_one_loss(
 ) -> None:
     order = {"amazonorderid": ORDER} if reason == "CustomerReturn" else {}
     payments = [
-        paid(-20, reason, 1, _id="one", **order),
-        paid(-18, reason, 1, _id="two", **order),
+        paid(-20, reason, 1, "20.00", _id="one", **order),
+        paid(-18, reason, 1, "20.00", _id="two", **order),
         reversed_(0, reversed_one, 1, reason, **order),
     ]
     assert not find(rows | {"reimbursements": payments}).claims

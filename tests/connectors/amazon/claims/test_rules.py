@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from connectors.amazon.claims import RULES, Days, Rule
+from connectors.amazon.claims import RULES, Days, Rule, rule_windows
 from connectors.amazon.claims.windows import ClaimWindow
 
 from .sellers import DATASETS, adjusted, only_claim
@@ -17,7 +17,8 @@ EACH = pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.code)
 
 
 def test_codes_count_up_and_no_two_rules_share_a_name_title_or_function() -> None:
-    assert [rule.code for rule in RULES] == [f"R{number}" for number in range(1, len(RULES) + 1)]
+    numbers = [int(rule.code.removeprefix("R")) for rule in RULES]
+    assert numbers == sorted(set(numbers))
     for field in ("name", "title", "sentence", "find"):
         assert len({getattr(rule, field) for rule in RULES}) == len(RULES), field
 
@@ -62,6 +63,11 @@ def documented() -> Mapping[str, list[str]]:
     return {cells[0].split()[0]: cells for cells in rows}
 
 
+def days_in(cell: str) -> list[Days]:
+    days = re.findall(r"(\d+)\u2013(\d+)", cell)
+    return [Days(int(opens), int(closes)) for opens, closes in days]
+
+
 def test_the_documented_rules_are_the_rules() -> None:
     assert list(documented()) == [rule.code for rule in RULES]
 
@@ -72,10 +78,23 @@ def test_the_documented_days_of_a_rule_are_its_window(rule: Rule) -> None:
     cell = rows[rule.code][3]
     if same := re.match(r"as (R\d+)$", cell):
         cell = rows[same.group(1)][3]
-    days = {
-        Days(int(opens), int(closes)) for opens, closes in re.findall(r"(\d+)\u2013(\d+)", cell)
-    }
-    assert days == {rule.window.usual, *rule.window.places.values()}
+    assert days_in(cell) == [rule.window.usual]
+
+
+@EACH
+def test_the_documented_days_of_a_rule_are_its_window_in_every_place(rule: Rule) -> None:
+    text = (ROOT / "docs" / "claims.md").read_text()
+    header, _, *lines = text.partition("| rules | US |")[2].partition("\n\n")[0].splitlines()
+    places = ["US", *header.strip("| ").split(" | ")]
+    (cells,) = (
+        cells
+        for line in lines
+        if rule.code in (cells := line.strip("| ").split(" | "))[0].split(", ")
+    )
+    assert {"US", "GB", "EU", "JP", "AE", "IN"} <= set(places)
+    for place, cell in zip(places, cells[1:], strict=True):
+        assert days_in(cell) == [rule_windows().of(rule.code, place)], place
+    assert rule.window.places.keys() <= set(places)
 
 
 def test_the_days_of_a_place_are_those_of_the_country_or_else_of_the_eu() -> None:

@@ -1,0 +1,208 @@
+"""R13, R17, R18: amounts of refunds that are wrong, while their units are settled."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
+from decimal import Decimal
+
+import msgspec
+
+from connectors.amazon.claims.codes import AMAZONS_FAULT, CUSTOMER_RETURN
+from connectors.amazon.claims.facts import Facts, OrderItem, Payment, Refund
+from connectors.amazon.claims.grouping import grouped
+from connectors.amazon.claims.once import once
+from connectors.amazon.claims.overcharges import exceeds
+from connectors.amazon.claims.returns import RefundedItem, damaged_items, refunded_items
+from connectors.amazon.claims.rule import Case, evidence, key
+from connectors.amazon.claims.values import Value, money
+
+ENOUGH = Decimal("0.95")
+"""The share of what is due from which on a payment is not disputed."""
+MOST_KEPT: Mapping[str, tuple[Decimal, Decimal]] = {"US": (Decimal("5.00"), Decimal("0.20"))}
+"""What Amazon may keep of the referral fee of a refunded unit, by place: an amount and a share, of
+which the smaller one counts."""
+SPLIT = timedelta(days=14)
+"""A sale so soon after the first transaction may have a part that is older than the data."""
+
+
+class Excess(msgspec.Struct, frozen=True):
+    """What the refunds of an order item gave back above the price."""
+
+    amount: Decimal
+    #: The price of all its units.
+    price: Decimal
+    units: int
+    refunds: Sequence[Refund]
+    #: Whether a part of the sale may be missing.
+    low: bool
+
+
+def return_underpaid(facts: Facts) -> Iterator[Case]:
+    """R13. Refunded units that Amazon paid for with less than the refund took from the seller.
+
+    Counts: payments for CustomerReturn, together with all other payments for the order item, of
+    less than 95 % of what the refunds of as many units took, net of the fees that were given back.
+    The claim is for the difference.
+
+    Does not count: units that the customer returned, unless Amazon damaged them, because nothing is
+    due for them; units replaced by inventory; payments in another currency than the refund;
+    payments that were taken back, whose units are open again (R4, R5); what the refund gave back
+    above the price (R18)."""
+    for (order, sku), item in refunded_items(facts).items():
+        payments = [payment for payment in item.payments if payment.reason == CUSTOMER_RETURN]
+        due = _due(facts, (order, sku), item) if payments else None
+        if due is None:
+            continue
+        units, amount = due
+        paid = sum((_amount(payment) for payment in item.payments), Decimal(0))
+        if paid >= amount * ENOUGH:
+            continue
+        currency = payments[0].currency
+        yield Case(
+            key=key(order, sku),
+            product=sku,
+            units=units,
+            base=max(payment.day for payment in payments),
+            place=item.refunded[0][0].place or facts.sales.order_places.get(order, ""),
+            value=Value(amount - paid, currency, "What the refund took less what Amazon paid."),
+            evidence=evidence(
+                ("transactions", [refund.id for refund in item.refunds]),
+                ("reimbursements", [payment.id for payment in item.payments]),
+            ),
+            details={
+                "order": order,
+                "sku": sku,
+                "due": money(amount, currency),
+                "paid": money(paid, currency),
+            },
+            low=not all(refunded.full for refunded, _ in item.refunded),
+        )
+
+
+def _due(facts: Facts, order_item: OrderItem, item: RefundedItem) -> tuple[int, Decimal] | None:
+    """The units that Amazon paid for and what was due for them; None if nothing was, or if it
+    cannot be compared."""
+    came_back = sum(row.units for row in item.returns if row.disposition not in AMAZONS_FAULT)
+    paid_units = sum(payment.units for payment in item.payments)
+    units = min(paid_units, item.units - came_back)
+    currencies = {refund.currency for refund in item.refunds}
+    currencies |= {payment.currency for payment in item.payments}
+    in_money = all(
+        payment.per_unit is not None and payment.cash == payment.units for payment in item.payments
+    )
+    totals = [refund.total for refund in item.refunds if refund.total is not None]
+    if units <= 0 or len(currencies) != 1 or not in_money or len(totals) < len(item.refunds):
+        return None
+    excess = refunded_too_much_by_item(facts).get(order_item)
+    taken = -sum(totals, Decimal(0)) - (excess.amount if excess else 0)
+    return units, taken * units / item.units
+
+
+def _amount(payment: Payment) -> Decimal:
+    return (payment.per_unit or Decimal(0)) * payment.cash
+
+
+def refund_commission(facts: Facts) -> Iterator[Case]:
+    """R17. Fees that Amazon kept on a refund above what its policy allows.
+
+    Counts: the part of the referral fee that Amazon kept when it refunded a customer, above 5.00
+    for each unit or a fifth of the fee, whichever is less, by more than 0.05 and more than 2 %.
+
+    Does not count: refunds outside the United States, whose limits are not settled; refunds that
+    show no referral fee given back, because then it is unknown how high it was."""
+    refunds = [refund for refund in facts.sales.with_kept_fees if _allowed(refund) is not None]
+    for (order, sku), group in grouped(refunds, lambda refund: (refund.order, refund.sku)).items():
+        currency = group[0].currency
+        allowed = sum((_allowed(refund) or Decimal(0) for refund in group), Decimal(0))
+        kept = sum((refund.kept for refund in group), Decimal(0))
+        if not exceeds(kept, allowed) or {refund.currency for refund in group} != {currency}:
+            continue
+        yield Case(
+            key=key(order, sku),
+            product=sku,
+            units=sum(refund.units for refund in group),
+            base=group[-1].day,
+            place=group[0].place,
+            value=Value(kept - allowed, currency, "What Amazon kept above what its policy allows."),
+            evidence=evidence(("transactions", [refund.id for refund in group])),
+            details={
+                "order": order,
+                "sku": sku,
+                "kept": money(kept, currency),
+                "allowed": money(allowed, currency),
+            },
+        )
+
+
+def _allowed(refund: Refund) -> Decimal | None:
+    """What may be kept of a refund; None if that is unknown."""
+    if refund.place not in MOST_KEPT or refund.given_back <= 0 or not refund.order:
+        return None
+    amount, share = MOST_KEPT[refund.place]
+    return min(amount * refund.units, refund.given_back * share)
+
+
+def refunded_too_much(facts: Facts) -> Iterator[Case]:
+    """R18. Refunds that gave a customer more than they had paid.
+
+    Counts: the refunded price of an order item that Amazon fulfilled, above the price at which it
+    was sold, by more than 0.05 and more than 2 %.
+
+    Does not count: what a claim for the refunded units (R4, R5) already contains; order items whose
+    sale or amounts are unknown. If the sale is so old that a part of it may be missing, the claim
+    has low confidence."""
+    for (order, sku), excess in refunded_too_much_by_item(facts).items():
+        amount = excess.amount - _claimed(facts, (order, sku), excess)
+        if not exceeds(excess.price + amount, excess.price):
+            continue
+        last, unit_price = excess.refunds[-1], excess.price / excess.units
+        yield Case(
+            key=key(order, sku),
+            product=sku,
+            units=min(max(int(amount / unit_price), 1), excess.units),
+            base=last.day,
+            place=last.place or facts.sales.order_places.get(order, ""),
+            value=Value(amount, last.currency, "What was refunded above the price of the sale."),
+            evidence=evidence(("transactions", [refund.id for refund in excess.refunds])),
+            details={
+                "order": order,
+                "sku": sku,
+                "price": money(excess.price, last.currency),
+                "refunded": money(excess.price + excess.amount, last.currency),
+            },
+            low=excess.low,
+        )
+
+
+@once
+def refunded_too_much_by_item(facts: Facts) -> Mapping[OrderItem, Excess]:
+    """What was refunded above the price, of the items of which it is known."""
+    items = {}
+    by_item = grouped(facts.sales.refunds, lambda refund: (refund.order, refund.sku))
+    for item, refunds in by_item.items():
+        sold = facts.sales.sold.get(item)
+        if sold is None or sold.principal is None or sold.principal <= 0 or sold.units <= 0:
+            continue
+        given = [-refund.principal for refund in refunds if refund.principal is not None]
+        if len(given) < len(refunds) or {refund.currency for refund in refunds} != {sold.currency}:
+            continue
+        refunded = sum(given, Decimal(0))
+        if exceeds(refunded, sold.principal):
+            since = facts.sales.since
+            low = since is None or sold.day < since + SPLIT
+            amount = refunded - sold.principal
+            items[item] = Excess(amount, sold.principal, sold.units, refunds, low)
+    return items
+
+
+def _claimed(facts: Facts, order_item: OrderItem, excess: Excess) -> Decimal:
+    """The part of the excess that the claims for its units contain."""
+    item, damaged = refunded_items(facts).get(order_item), damaged_items(facts).get(order_item)
+    all_of_it = damaged is not None and damaged.open > 0
+    claimed = Decimal(0)
+    for refunded, still_open in item.refunded if item else ():
+        if still_open or all_of_it:
+            given = -sum(
+                (refund.principal or Decimal(0) for refund in refunded.refunds), Decimal(0)
+            )
+            claimed += max(given - excess.price / excess.units * refunded.units, Decimal(0))
+    return min(claimed, excess.amount)
