@@ -200,6 +200,8 @@ def paid_too_little_then_reversed(placement: Placement) -> None:
     paid = placement.journal.add_reimbursement(reimbursement)
     taken = _reverse(placement, reimbursement, after=20)
     _lose(placement, 2, paid=paid - taken, filled=False)
+    if not taken:
+        placement.end_paid("R1", _key(placement), reimbursement)
     if paid and not taken:
         placement.journal.claims.append(_underpaid(placement, reimbursement))
     if taken:
