@@ -130,6 +130,30 @@ async def test_the_241st_item_of_a_shipment_counts() -> None:
     assert sorted(map(as_found, claims)) == sorted(map(as_planted, planted))
 
 
+async def test_claims_end_when_the_data_says_so() -> None:
+    """Found, reconciled without a payment, or paid: twelve days later they are no longer open."""
+    market = Market(23, 1_000, "2026-03-02T09:30:00", (US,))
+    before = {
+        (claim["rule"], claim["key"]): subject(as_planted(claim))
+        for claim in await market.planted()
+    }
+    assert {subject(as_found(claim)) for claim in await market.found()} == set(before.values())
+    market.clock.time += timedelta(days=12)
+    after = {subject(as_found(claim)) for claim in await market.found()}
+    ended = [
+        ending
+        for ending in (await market.asked(truth="endings"))["endings"]
+        if (ending["rule"], ending["key"]) in before
+    ]
+    assert {ending["reason"] for ending in ended} == {"found", "reconciled", "reimbursed"}
+    assert not {before[ending["rule"], ending["key"]] for ending in ended} & after
+
+
+def subject(line: str) -> str:
+    """The rule of a claim and what identifies it."""
+    return line.partition(": ")[0]
+
+
 @pytest.mark.parametrize("seed", [11, 12])
 async def test_later_payments_settle_their_claims_and_no_others(seed: int) -> None:
     market = Market(seed, 1_000, "2026-05-05T08:00:00", (US,))
