@@ -74,7 +74,7 @@ def test_a_refund_has_the_window_of_its_own_marketplace() -> None:
 def test_a_name_with_countries_is_a_seller_of_these_places() -> None:
     identity = Identity.of_name("5-300-DE-FR", 2_500)
     assert identity == Identity(5, 300, ("DE", "FR"))
-    assert identity is not None and identity.marketplaces == (GERMANY, FRANCE)
+    assert identity.marketplaces == (GERMANY, FRANCE)
     assert identity.name == "5-300-DE-FR"
     assert Identity.of_token(identity.refresh_token, 1) == identity
     assert Identity.of_name("5-JP", 2_500) == Identity(5, 2_500, ("JP",))
@@ -120,8 +120,8 @@ async def test_yen_have_no_decimals_anywhere() -> None:
         for transaction in page:
             total = transaction["totalAmount"]
             assert total["currencyCode"] != "JPY" or isinstance(total["currencyAmount"], int)
-    async for page in bench.orders(includedData="PROCEEDS"):
-        for order in page["orders"]:
+    async for orders in bench.orders(includedData="PROCEEDS"):
+        for order in orders["orders"]:
             amounts = [item["product"]["price"]["unitPrice"] for item in order["orderItems"]]
             assert all(price["amount"].isdecimal() for price in amounts)
 
