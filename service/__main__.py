@@ -33,6 +33,7 @@ from service.settings import Settings, read_settings
 from service.users import Actor
 
 FAULTS = "Faults to inject: NAME=SHARE,NAME=SHARE, or JSON; see docs/sandbox.md."
+MARKETPLACES = "Countries of one account, the home first: US, GB, DE,FR or JP; see docs/sandbox.md."
 
 log = structlog.get_logger()
 
@@ -91,6 +92,7 @@ def serve() -> None:
 @click.option("--seed", default=1, show_default=True, type=click.IntRange(0))
 @click.option("--speed", default=60.0, show_default=True, type=click.FloatRange(0.01, 100_000))
 @click.option("--faults", default="", help=FAULTS)
+@click.option("--marketplaces", default="US", show_default=True, help=MARKETPLACES)
 @click.option("--no-browser", is_flag=True, help="Do not open the dashboard.")
 def demo(
     host: str,
@@ -100,12 +102,16 @@ def demo(
     seed: int,
     speed: float,
     faults: str,
+    marketplaces: str,
     no_browser: bool,
 ) -> None:
     """Run the service with a sandbox in place of Amazon and a seller already connected."""
     with readable_errors():
         sandbox = connectors.sandbox()
-        app = sandbox_app(sandbox, faults, orders=orders, seed=seed, speed=speed)
+        places = read_marketplaces(sandbox, marketplaces)
+        app = sandbox_app(
+            sandbox, faults, orders=orders, seed=seed, speed=speed, marketplaces=places
+        )
         bound, sandbox_bound = listen(host, port), listen("127.0.0.1", 0)
         settings = demo_settings(host, Path(data), address(sandbox_bound))
         configure_logs(settings.log_level, settings.log_format)
@@ -118,7 +124,7 @@ def demo(
             async with anyio.create_task_group() as group:
                 server = Server(app, None, signals=False)
                 group.start_soon(lambda: server.serve(sockets=[sandbox_bound]))
-                body = sandbox.connection(seed, orders)
+                body = sandbox.connection(seed, orders, places)
 
                 async def prepare(parts: Parts) -> None:
                     await connect_demo(parts, body)
@@ -138,6 +144,7 @@ def demo(
 @click.option("--seed", default=1, show_default=True, type=click.IntRange(0))
 @click.option("--speed", default=1.0, show_default=True, type=click.FloatRange(0.01, 100_000))
 @click.option("--faults", default="", help=FAULTS)
+@click.option("--marketplaces", default="US", show_default=True, help=MARKETPLACES)
 @click.option("--static", is_flag=True, help="Answer fixed requests only, like Amazon's sandbox.")
 @click.option("--connector", default=None, help="Default: the first with a sandbox.")
 def sandbox(
@@ -147,6 +154,7 @@ def sandbox(
     seed: int,
     speed: float,
     faults: str,
+    marketplaces: str,
     static: bool,
     connector: str | None,
 ) -> None:
@@ -157,7 +165,15 @@ def sandbox(
             module = connectors.sandbox(connector)
         except LookupError as error:
             raise StartupError(str(error)) from error
-        app = sandbox_app(module, faults, orders=orders, seed=seed, speed=speed, static=static)
+        app = sandbox_app(
+            module,
+            faults,
+            orders=orders,
+            seed=seed,
+            speed=speed,
+            static=static,
+            marketplaces=read_marketplaces(module, marketplaces),
+        )
         bound = listen(host, port)
         click.echo(f"Local Selling API   {address(bound)}")
         for name, value in module.environ(address(bound)).items():
@@ -249,6 +265,15 @@ def sandbox_app(module: ModuleType, faults: str, **settings: object) -> ASGIApp:
         raise StartupError(f"--faults is not valid: {error}") from error
     app: ASGIApp = module.create_app(sandbox_settings)
     return app
+
+
+def read_marketplaces(module: ModuleType, text: str) -> tuple[str, ...]:
+    """The ids of a sandbox's marketplaces from their countries."""
+    try:
+        marketplaces: tuple[str, ...] = module.read_marketplaces(text)
+    except ValueError as error:
+        raise StartupError(f"--marketplaces is not valid: {error}") from error
+    return marketplaces
 
 
 def has_screen() -> bool:

@@ -29,22 +29,25 @@ class ReimbursementRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=Tr
     key: str
     #: The seller's size; the settings' `orders` by default.
     orders: Annotated[int, msgspec.Meta(ge=0, le=MAX_ORDERS)] | None = None
+    #: The countries that the seller's name contains.
+    countries: tuple[str, ...] = ()
 
 
 # Rules whose claims a reimbursement closes.
-_REIMBURSABLE = ("R1", "R2", "R3", "R4", "R5", "R8")
+_REIMBURSABLE = ("R1", "R2", "R3", "R4", "R5", "R8", "R11", "R14")
 
 
 async def show_seller(sandbox: Sandbox, request: Request) -> Response:
     """Show the counts of a seller's data today.
 
     `?truth=claims` shows the expected claims instead (`&costs=given`: as detected with the cost
-    table), `decoys` the data that only resembles claims, `all` both, `costs` the cost table.
+    table), `decoys` the data that only resembles claims, `all` both, `endings` how claims of the
+    past have ended, `costs` the cost table.
     """
     name = request.path_params["name"]
     identity = Identity.of_name(name, sandbox.settings.orders)
     if identity is None:
-        message = f"No seller is named {name}: use SEED or SEED-ORDERS"
+        message = f"No seller is named {name}: use SEED, SEED-ORDERS or SEED-ORDERS-DE-FR"
         return error_response(ApiError(404, "NotFound", message))
     seller = await sandbox.seller(identity, sandbox.now())
     selection = request.query_params.get("truth", "")
@@ -59,7 +62,9 @@ async def reimburse(sandbox: Sandbox, request: Request) -> Response:
     try:
         body = _decode(await request.body(), ReimbursementRequest)
         orders = sandbox.settings.orders if body.orders is None else body.orders
-        identity = Identity(body.seed, orders)
+        identity = Identity(body.seed, orders, body.countries)
+        if body.countries and not identity.marketplaces:
+            raise invalid('countries must be such that one account covers them: ["DE", "FR"]')
         seller = await sandbox.seller(identity, sandbox.now())
         claim = await to_thread.run_sync(truth.find, seller, body.rule, body.key)
         _check_reimbursable(seller, claim, body.rule)
@@ -172,8 +177,19 @@ def _all(seller: Seller, with_costs: bool) -> object:
     return {"claims": truth.claims(seller, with_costs), "decoys": truth.decoys(seller)}
 
 
+def _endings(seller: Seller, with_costs: bool) -> object:
+    return {"endings": truth.endings(seller)}
+
+
 def _costs(seller: Seller, with_costs: bool) -> object:
     return {"costs": truth.costs(seller)}
 
 
-_VIEWS = {"": _counts, "claims": _claims, "decoys": _decoys, "all": _all, "costs": _costs}
+_VIEWS = {
+    "": _counts,
+    "claims": _claims,
+    "decoys": _decoys,
+    "all": _all,
+    "endings": _endings,
+    "costs": _costs,
+}

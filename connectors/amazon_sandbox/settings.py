@@ -6,7 +6,11 @@ import msgspec
 
 from connectors.amazon_sandbox.faults import Faults
 from connectors.amazon_sandbox.generator.identity import Identity
-from connectors.amazon_sandbox.generator.marketplaces import MARKETPLACES
+from connectors.amazon_sandbox.generator.marketplaces import (
+    MARKETPLACES,
+    account_of,
+    of_countries,
+)
 from connectors.amazon_sandbox.operations import NAMES
 
 _US = "ATVPDKIKX0DER"
@@ -21,7 +25,8 @@ class Settings(msgspec.Struct, frozen=True):
     speed: float = 1.0
     #: Replaces published quotas. By operation: calls per second (before `speed`) and burst.
     quotas: Mapping[str, tuple[float, float]] = {}
-    #: Where sellers have orders, all of one region; the first is their home marketplace.
+    #: Where sellers have orders, all of one account; the first is their home marketplace. A seller
+    #: whose refresh token names countries has orders there instead.
     marketplaces: tuple[str, ...] = (_US,)
     #: How often the ledger repeats its rows of shipments, for large documents.
     rows: int = 1
@@ -35,8 +40,8 @@ class Settings(msgspec.Struct, frozen=True):
             raise ValueError("speed must be above 0")
         if not self.marketplaces or set(self.marketplaces) - set(MARKETPLACES):
             raise ValueError(f"marketplaces must be some of {', '.join(MARKETPLACES)}")
-        if len({MARKETPLACES[id].region for id in self.marketplaces}) > 1:
-            raise ValueError("marketplaces must be of one region")
+        if len({account_of(MARKETPLACES[id]) for id in self.marketplaces}) > 1:
+            raise ValueError("marketplaces must be of one account")
         if unknown := {*self.quotas, *self.faults.quotas} - NAMES:
             raise ValueError(f"unknown operation: {', '.join(sorted(unknown))}")
 
@@ -78,12 +83,27 @@ def environ(base_url: str) -> dict[str, str]:
     }
 
 
-def connection(seed: int, orders: int) -> dict[str, object]:
-    """The body with which a client connects that seller."""
+def read_marketplaces(text: str) -> tuple[str, ...]:
+    """The ids of marketplaces from their countries: DE,FR. Raises ValueError."""
+    countries = [country.strip().upper() for country in text.split(",") if country.strip()]
+    if marketplaces := of_countries(countries):
+        return marketplaces
+    known = ", ".join(marketplace.country for marketplace in MARKETPLACES.values())
+    raise ValueError(
+        f"{text!r} is not a list of countries that one account covers, such as US or DE,FR. "
+        f"The countries are: {known}."
+    )
+
+
+def connection(seed: int, orders: int, marketplaces: tuple[str, ...] = (_US,)) -> dict[str, object]:
+    """The body with which a client connects that seller, whose token names the countries unless
+    there is only the US."""
+    places = [MARKETPLACES[id] for id in marketplaces]
+    countries = () if marketplaces == (_US,) else tuple(place.country for place in places)
     return {
         "connector": "amazon",
-        "region": "NA",
-        "marketplaceIds": [_US],
-        "refreshToken": Identity(seed, orders).refresh_token,
+        "region": places[0].region,
+        "marketplaceIds": list(marketplaces),
+        "refreshToken": Identity(seed, orders, countries).refresh_token,
         "environment": "production",
     }

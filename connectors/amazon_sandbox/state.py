@@ -70,4 +70,5 @@ class Sandbox:
 
     def _generate(self, identity: Identity, day: date) -> Seller:
         reimbursed_claims = dict(self.reimbursed_claims.get(identity, {}))
-        return generate(identity, day, self.settings.marketplaces, reimbursed_claims)
+        sells_in = identity.marketplaces or self.settings.marketplaces
+        return generate(identity, day, sells_in, reimbursed_claims)

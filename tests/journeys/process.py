@@ -103,10 +103,12 @@ class Restarting:
         self._stack.close()
 
 
-def demo(folder: Path, port: int, orders: int, speed: float) -> AbstractContextManager[Process]:
+def demo(
+    folder: Path, port: int, orders: int, speed: float, *options: str
+) -> AbstractContextManager[Process]:
     """`make run` over `folder/data`: the service and its sandbox in one process."""
     command = ["demo", "--port", str(port), "--data", str(folder / "data"), "--no-browser"]
-    command += ["--orders", str(orders), "--speed", str(speed)]
+    command += ["--orders", str(orders), "--speed", str(speed), *options]
     return running(command, f"http://127.0.0.1:{port}", folder / "demo.log", {})
 
 

@@ -10,7 +10,7 @@ import anyio
 import httpx
 import pytest
 
-from tests.journeys.process import ROOT, sandbox, service
+from tests.journeys.process import ROOT, demo, sandbox, service
 from tests.service.api.issuer import ec, jwks
 from tests.serving import KEY, SECRET, User, token
 
@@ -192,6 +192,28 @@ def test_the_sandbox_starts_with_faults(
         assert _get(source.url, ACCOUNT).status_code == 200
         httpx.post(source.url + "/_sandbox/reset")
         assert _get(source.url, ACCOUNT).status_code == 500
+
+
+def test_the_sandbox_has_sellers_of_other_places(
+    tmp_path: Path, free_port: Callable[[], int]
+) -> None:
+    with sandbox(tmp_path, free_port(), 50, 60, "--marketplaces", "de,FR") as source:
+        counts = httpx.get(source.url + "/_sandbox/sellers/1").json()["counts"]
+        assert counts["orders"]["byMarketplace"].keys() == {"A1PA6795UKMFR9", "A13V1IB3VIYZZH"}
+
+
+def test_the_demo_connects_a_seller_of_another_place(
+    tmp_path: Path, free_port: Callable[[], int]
+) -> None:
+    with demo(tmp_path, free_port(), 20, 600, "--marketplaces", "JP") as server:
+        [connection] = httpx.get(server.url + "/api/connections").json()["connections"]
+        assert (connection["region"], connection["marketplaceIds"]) == ("FE", ["A1VC38T7YXB528"])
+
+
+@pytest.mark.parametrize("command", ["sandbox", "demo"])
+def test_marketplaces_that_no_account_covers_are_refused(command: str) -> None:
+    error = _refusal(command, "--port", "0", "--marketplaces", "DE,US")
+    assert "--marketplaces" in error and "'DE,US'" in error and "US, CA, MX" in error
 
 
 def test_the_sandbox_can_be_static(tmp_path: Path, free_port: Callable[[], int]) -> None:

@@ -8,6 +8,11 @@ from connectors.amazon_sandbox.generator.times import DAY
 _NOUNS = ("Kettle", "Lamp", "Mug", "Notebook", "Tripod", "Yoga Mat", "Charger", "Puzzle")
 _ADJECTIVES = ("Compact", "Foldable", "Ceramic", "Travel", "Classic", "Recycled", "Junior", "Pro")
 
+LOW_PRICED = 19
+"""The twentieth of the catalogue whose first product is sold below and above Amazon's threshold for
+low prices, 10.00 in the US."""
+_LOW_PRICE, _OTHER_PRICE = 949, 1_049
+
 # Characters that real SKUs contain and that break URLs which are not encoded, by the product's
 # number modulo 25.
 _SKUS = {
@@ -36,6 +41,8 @@ class Product(msgspec.Struct, frozen=True):
     cost: int
     #: Its position in the catalogue, from 0.
     number: int
+    #: The price of some of its orders in the US; 0 if all have the usual one.
+    other_price: int = 0
 
 
 class Stock(msgspec.Struct, frozen=True):
@@ -64,17 +71,22 @@ def catalogue(root: str, orders: int, cp1252: bool = False) -> tuple[Product, ..
     """
     rng = seeded_random(root, "catalogue")
     start = rng.randrange(36**8)
-    count = max(120 if orders >= 1_000 else 20, orders // 20)
-    return tuple(_product(root, number, start, cp1252) for number in range(count))
+    count = max(140 if orders >= 1_000 else 20, orders // 20)
+    low_priced = LOW_PRICED * (count // 20)
+    return tuple(
+        _product(root, number, start, cp1252, number == low_priced) for number in range(count)
+    )
 
 
-def _product(root: str, number: int, start: int, cp1252: bool) -> Product:
+def _product(root: str, number: int, start: int, cp1252: bool, low_priced: bool) -> Product:
     rng = seeded_random(root, "product", number)
     noun, adjective = rng.choice(_NOUNS), rng.choice(_ADJECTIVES)
     sku = _SKUS.get(number % 25, "{noun}-{number}")
     sku = sku.replace("青", "É") if cp1252 else sku
     inches = ' 12"' if number % 25 == 9 else ""  # an unbalanced quotation mark
     price = rng.randrange(799, 8_999, 50)
+    if low_priced:
+        price = _LOW_PRICE
     return Product(
         sku=sku.format(noun=noun.upper(), number=f"{number:05d}"),
         asin="B0" + alphanumeric_id(number, start, 8),
@@ -85,6 +97,7 @@ def _product(root: str, number: int, start: int, cp1252: bool) -> Product:
         commission=rng.choice((8, 12, 15, 15, 15)),
         cost=price * seeded_random(root, "cost", number).randrange(25, 45) // 100,
         number=number,
+        other_price=_OTHER_PRICE if low_priced else 0,
     )
 
 

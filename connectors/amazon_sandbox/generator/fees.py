@@ -1,35 +1,48 @@
-"""Fulfilment fees per unit: charged, announced by previews, and overcharged (R7)."""
+"""Fees per unit, for fulfilment and for the referral: charged, and announced by previews."""
 
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from datetime import date
 
 import msgspec
 
-from connectors.amazon_sandbox.generator.catalogue import Product
-from connectors.amazon_sandbox.generator.journal import NAMES, Journal, PlantedClaim
+from connectors.amazon_sandbox.generator.catalogue import LOW_PRICED, Product
 from connectors.amazon_sandbox.generator.randomness import seeded_random
-from connectors.amazon_sandbox.generator.times import DAY
-
-Charge = tuple[int, Product, int]
-"""Moment, product and units of a shipment."""
+from connectors.amazon_sandbox.generator.times import DAY, day
 
 _CYCLE = 80 * DAY
 _DEVIATION_SPAN = 40 * DAY  # how long in each cycle a product is charged a wrong fee
 _PREVIEW_INTERVAL = 30 * DAY
 _PREVIEW_RETENTION = 88 * DAY
-_CLOSES = 90
+_PREVIEW_AGE = 4 * DAY  # Amazon makes a new one every three days
 
 # The anomaly of the first product in each of these twentieths of the catalogue.
 _ANOMALIES = {
     2: "overcharged",
+    4: "referral_overcharged",
     5: "tolerated",
     8: "raised",
+    10: "referral_raised",
     11: "undercharged",
+    13: "referral_overcharged",
     14: "overcharged",
     17: "overcharged",
+    LOW_PRICED: "low_priced",
 }
 _DEVIATIONS = {"overcharged": 85, "tolerated": 4, "undercharged": -35}
 _INCREASE = 45
+_REFERRAL_DEVIATION = 3  # percentage points
+_REFERRAL_INCREASE = 2
+_ABROAD = 60  # a unit that is fulfilled in another country than the seller's own
+
+# Amazon's announced changes, in the countries that have them.
+_SCHEDULED = ("US", "CA")
+_YEARLY = 8  # cents, every 15th of January
+_FIRST_YEAR = 2024
+_PEAK = 21  # cents, from 15 October to 14 January
+_SURCHARGE_PERMILLE, _SURCHARGE_SINCE = 35, date(2026, 4, 17)
+
+# Below this price, units have a lower fee.
+_LOW_PRICE, _LOW_PRICE_DISCOUNT = 1_000, 77
 
 
 class Fees(msgspec.Struct, frozen=True):
@@ -38,26 +51,51 @@ class Fees(msgspec.Struct, frozen=True):
     root: str
     #: The number of products.
     count: int
+    #: The country of the seller's home marketplace.
+    home: str
 
     def anomaly(self, product: Product) -> str:
         """The anomaly in the product's fees; empty for most products."""
         twentieth, rest = divmod(product.number, self.count // 20)
         return _ANOMALIES.get(twentieth, "") if rest == 0 else ""
 
-    def expected(self, product: Product, at: float) -> int:
-        """The fee that a preview of that moment shows, in cents."""
-        raised = self.anomaly(product) == "raised" and _is_high(at)
-        return product.fee + (_INCREASE if raised else 0)
+    def expected(self, product: Product, at: float, country: str = "") -> int:
+        """The fulfilment fee that a preview of that moment shows, in cents; at home by default."""
+        country = country or self.home
+        fee = product.fee + (0 if country == self.home else _ABROAD)
+        if self.anomaly(product) == "raised" and _is_high(at):
+            fee += _INCREASE
+        return _scheduled(fee, day(at)) if country in _SCHEDULED else fee
 
-    def charged(self, product: Product, at: float, at_home: bool = True) -> int:
-        """The fee of a unit shipped at that moment, in cents; wrong only at home."""
-        deviation = _DEVIATIONS.get(self.anomaly(product), 0)
-        if not deviation or not at_home:
-            return self.expected(product, at)
-        phase = (
-            int(at) - seeded_random(self.root, "fees", product.number).randrange(_CYCLE)
-        ) % _CYCLE
-        return product.fee + (deviation if phase < _DEVIATION_SPAN else 0)
+    def charged(self, product: Product, at: float, country: str = "", price: int = 0) -> int:
+        """The fulfilment fee of a unit that is sold at that price (by default the usual one) and
+        shipped at that moment, in cents; wrong only at home."""
+        country = country or self.home
+        fee = self.expected(product, at, country)
+        if product.price < _LOW_PRICE <= price and country == "US":
+            fee += _LOW_PRICE_DISCOUNT
+        wrong = country == self.home and self._deviates(product, at)
+        return fee + (_DEVIATIONS.get(self.anomaly(product), 0) if wrong else 0)
+
+    def referral_rate(self, product: Product, at: float) -> int:
+        """The referral fee that a preview of that moment shows, in percent of the price."""
+        raised = self.anomaly(product) == "referral_raised" and _is_high(at)
+        return product.commission + (_REFERRAL_INCREASE if raised else 0)
+
+    def charged_rate(self, product: Product, at: float, country: str = "") -> int:
+        """The referral fee that is charged at that moment; wrong only at home."""
+        rate = self.referral_rate(product, at)
+        at_home = (country or self.home) == self.home
+        wrong = self.anomaly(product) == "referral_overcharged" and self._deviates(product, at)
+        return rate + (_REFERRAL_DEVIATION if wrong and at_home else 0)
+
+    def referral(self, product: Product, at: float, price: int = 0) -> int:
+        """The referral fee of a unit as a preview of that moment shows it, in cents."""
+        return (price or product.price) * self.referral_rate(product, at) // 100
+
+    def _deviates(self, product: Product, at: float) -> bool:
+        start = seeded_random(self.root, "fees", product.number).randrange(_CYCLE)
+        return (int(at) - start) % _CYCLE < _DEVIATION_SPAN
 
 
 def _is_high(at: float) -> bool:
@@ -66,64 +104,27 @@ def _is_high(at: float) -> bool:
     return int(at) // (3 * _PREVIEW_INTERVAL) % 2 == 1
 
 
+def _scheduled(fee: int, today: date) -> int:
+    """The fee with every change that Amazon has announced for that day."""
+    in_force = today.year if (today.month, today.day) >= (1, 15) else today.year - 1
+    fee += _YEARLY * max(0, in_force - _FIRST_YEAR)
+    fee += _PEAK if not (1, 15) <= (today.month, today.day) < (10, 15) else 0
+    surcharge = _SURCHARGE_PERMILLE if today >= _SURCHARGE_SINCE else 0
+    return (fee * (1_000 + surcharge) + 500) // 1_000
+
+
 def previews(now: float) -> Iterator[int]:
-    """When the previews that are still listed were made: one in thirty days, newest first."""
-    newest = int(now) // _PREVIEW_INTERVAL * _PREVIEW_INTERVAL
+    """When the previews that are still listed were made: one in thirty days, newest first. None is
+    so new that a client need not order another one today."""
+    newest = int(now - _PREVIEW_AGE) // _PREVIEW_INTERVAL * _PREVIEW_INTERVAL
     while newest >= now - _PREVIEW_RETENTION:
         yield newest
         newest -= _PREVIEW_INTERVAL
 
 
-def overcharges(
-    journal: Journal, fees: Fees, charges: Iterable[Charge], today: float, currency: str
-) -> None:
-    """Add the claims for fees above the last preview before the charge; `charges` in any order."""
-    preview_times = sorted(previews(today))
-    units: Counter[tuple[Product, int, int]] = Counter()
-    since: dict[tuple[Product, int, int], int] = {}
-    for at, product, count in charges:
-        charged = fees.charged(product, at)
-        expected = _expected_before(preview_times, fees, product, at)
-        if expected is None:
-            _add_undocumented(journal, product, charged)
-        elif charged - expected > max(5, expected * 0.02):
-            key = (product, expected, charged)
-            units[key] += count
-            since[key] = min(at, since.get(key, at))
-        elif charged != expected or charged != product.fee:
-            journal.add_decoy(
-                "R7", product.sku, "within the tolerance, below it, or announced in time"
-            )
-    for key, count in units.items():
-        journal.claims.append(_claim(*key, count, since[key], currency))
-
-
-def _expected_before(
-    preview_times: Sequence[int], fees: Fees, product: Product, at: int
-) -> int | None:
-    """The fee in the last preview before that moment; None without one."""
-    earlier = [time for time in preview_times if time < at]
-    return fees.expected(product, earlier[-1]) if earlier else None
-
-
-def _add_undocumented(journal: Journal, product: Product, charged: int) -> None:
-    if charged > product.fee:
-        journal.add_decoy("R7", product.sku, "no preview from before the charge")
-
-
-def _claim(
-    product: Product, expected: int, charged: int, units: int, since: int, currency: str
-) -> PlantedClaim:
-    return PlantedClaim(
-        rule="R7",
-        name=NAMES["R7"],
-        key=f"{product.sku}|{expected / 100:.2f}|{charged / 100:.2f}",
-        product=product,
-        units=units,
-        base=since,
-        opens=0,
-        closes=_CLOSES,
-        amount=units * (charged - expected),
-        valued_by="fees",
-        currency=currency,
-    )
+def previews_around(listed: Sequence[int], at: int, today: int) -> tuple[int, int] | None:
+    """The last preview before that moment and the first one after it, which is one made today if
+    none is listed. None without a preview before."""
+    earlier = [made for made in listed if made < at]
+    later = [made for made in listed if made >= at]
+    return (max(earlier), min(later, default=today)) if earlier else None

@@ -1,15 +1,16 @@
-"""The identity of a seller: a seed and a size, and the tokens and ids derived from them."""
+"""The identity of a seller: seed, size and countries, and the tokens and ids derived from them."""
 
 import re
 from typing import Self
 
 import msgspec
 
+from connectors.amazon_sandbox.generator.marketplaces import of_countries
 from connectors.amazon_sandbox.generator.randomness import digest
 
 MAX_ORDERS = 1_000_000  # protects the machine's memory from a mistyped size
 
-_NAME = re.compile(r"(\d{1,18})(?:-(\d{1,7}))?", re.ASCII)
+_NAME = re.compile(r"(\d{1,18})(?:-(\d{1,7}))?((?:-[A-Z]{2})*)", re.ASCII)
 _PREFIX = "Atzr|sandbox-"
 _CODE = "sandbox-"
 
@@ -18,10 +19,21 @@ class Identity(msgspec.Struct, frozen=True):
     seed: int
     #: The size: how many orders the seller has.
     orders: int
+    #: Where the seller has orders, the home first; empty for the marketplaces of the settings.
+    countries: tuple[str, ...] = ()
+
+    @property
+    def root(self) -> str:
+        """The seed of the seller's random streams."""
+        return f"{self.seed}-{self.orders}"
 
     @property
     def name(self) -> str:
-        return f"{self.seed}-{self.orders}"
+        return "-".join((self.root, *self.countries))
+
+    @property
+    def marketplaces(self) -> tuple[str, ...]:
+        return of_countries(self.countries)
 
     @property
     def refresh_token(self) -> str:
@@ -39,12 +51,16 @@ class Identity(msgspec.Struct, frozen=True):
 
     @classmethod
     def of_name(cls, name: str, default_orders: int) -> Self | None:
-        """The seller named SEED or SEED-ORDERS, or None if the name is malformed."""
+        """The seller named SEED, SEED-ORDERS or SEED-ORDERS-COUNTRY-COUNTRY. None if the name is
+        malformed, or if no authorization covers the countries."""
         match = _NAME.fullmatch(name)
         if not match:
             return None
         orders = default_orders if match[2] is None else int(match[2])
-        return cls(int(match[1]), orders) if orders <= MAX_ORDERS else None
+        countries = tuple(match[3].split("-")[1:])
+        if orders > MAX_ORDERS or (countries and not of_countries(countries)):
+            return None
+        return cls(int(match[1]), orders, countries)
 
     @classmethod
     def of_token(cls, token: str, default_orders: int) -> Self | None:

@@ -15,6 +15,8 @@ DAMAGED = "Damaged_Warehouse"
 SHORT = "Lost_Inbound"
 RETURNED = "CustomerReturn"
 REVERSAL = "Reimbursement_Reversal"
+DAMAGED_INBOUND = "Damaged_Inbound"
+LOST_OUTBOUND = "Lost_Outbound"
 
 LEDGER_DAYS = 100
 """How far back a client usually reads the ledger, plus one day, since no day is read in part.
@@ -72,7 +74,7 @@ class CustomerReturn(msgspec.Struct, frozen=True, gc=False):
 
 
 class RemovalOrder(msgspec.Struct, frozen=True, gc=False):
-    """A removal order of one product."""
+    """A removal order of one product. It is completed five days after its request."""
 
     at: int
     id: str
@@ -81,6 +83,13 @@ class RemovalOrder(msgspec.Struct, frozen=True, gc=False):
     product: Product
     disposition: str
     quantity: int
+    #: Units that the seller cancelled, and units that are missing when it is completed.
+    cancelled: int = 0
+    missing: int = 0
+
+    @property
+    def completed(self) -> int:
+        return self.at + 5 * DAY
 
 
 class InboundShipmentItem(msgspec.Struct, frozen=True, gc=False):
@@ -102,15 +111,15 @@ class PlantedClaim(msgspec.Struct, frozen=True, gc=False):
     """A claim that a correct client detects. Its value is `amount`, or depends on the product."""
 
     rule: str
-    name: str
     key: str
     product: Product
     units: int
     #: The moment from which the claim window is counted.
     base: int
-    #: First and last day of the window, in days after `base`.
-    opens: int
-    closes: int
+    #: Whose claim window it has; empty for the seller's home.
+    country: str = ""
+    #: If it is not the usual one of its rule.
+    name: str = ""
     #: In cents.
     amount: int | None = None
     #: Worth `units` at the product's value.
@@ -126,6 +135,8 @@ class PlantedClaim(msgspec.Struct, frozen=True, gc=False):
     order_id: str = ""
     shipment_id: str = ""
     reference: str = ""
+    #: When the sale was posted whose whole price decides; 0 if none does.
+    sold: int = 0
 
 
 class Decoy(msgspec.Struct, frozen=True, gc=False):
@@ -134,6 +145,19 @@ class Decoy(msgspec.Struct, frozen=True, gc=False):
     rule: str
     key: str
     reason: str
+
+
+class Ending(msgspec.Struct, frozen=True, gc=False):
+    """How a claim that was open has ended by the horizon."""
+
+    rule: str
+    key: str
+    #: found, reconciled, reversed or reimbursed.
+    reason: str
+    #: The first moment at which the data shows it.
+    at: int
+    #: The reimbursements that ended it.
+    paid: tuple[Reimbursement, ...] = ()
 
 
 class Journal(msgspec.Struct):
@@ -149,6 +173,8 @@ class Journal(msgspec.Struct):
     inbound_shipments: list[InboundShipment] = []
     claims: list[PlantedClaim] = []
     decoys: list[Decoy] = []
+    #: In any order. A claim may end twice: reconciled, then reimbursed.
+    endings: list[Ending] = []
 
     def is_known(self, at: int) -> bool:
         return at <= self.horizon
@@ -187,6 +213,10 @@ class Journal(msgspec.Struct):
     def is_reimbursed(self, rule: str, key: str) -> bool:
         return (rule, key) in self.reimbursed_claims
 
+    def add_ending(self, ending: Ending) -> None:
+        if self.is_known(ending.at):
+            self.endings.append(ending)
+
     def add_decoy(self, rule: str, key: str, reason: str) -> None:
         self.decoys.append(Decoy(rule, key, reason))
 
@@ -208,6 +238,15 @@ def reimbursement(
     )
 
 
+def in_lines(reimbursement: Reimbursement, units: int) -> tuple[Reimbursement, Reimbursement]:
+    """A reimbursement as two lines with one id, the first one of that many units."""
+    rest = reimbursement.units - units
+    return (
+        msgspec.structs.replace(reimbursement, units=units),
+        msgspec.structs.replace(reimbursement, units=rest),
+    )
+
+
 NAMES: Mapping[str, str] = {
     "R1": "LOST_WAREHOUSE",
     "R2": "DAMAGED_WAREHOUSE",
@@ -219,4 +258,11 @@ NAMES: Mapping[str, str] = {
     "R8": "INBOUND_SHORT",
     "R9": "REVERSAL_WITHOUT_FIND",
     "R10": "UNDER_REIMBURSED",
+    "R11": "REMOVAL_SHORT",
+    "R13": "RETURN_UNDERPAID",
+    "R14": "INBOUND_DAMAGED",
+    "R16": "REFERRAL_OVERCHARGE",
+    "R17": "REFUND_COMMISSION",
+    "R18": "REFUNDED_TOO_MUCH",
+    "R20": "TRANSFER_LOST",
 }

@@ -1,5 +1,7 @@
 """The marketplaces of the sandbox, by region."""
 
+from collections.abc import Sequence
+
 import msgspec
 
 
@@ -10,6 +12,8 @@ class MarketplaceInfo(msgspec.Struct, frozen=True):
     currency: str
     language: str
     region: str
+    #: One authorization covers the marketplaces of one account.
+    account: str = ""
 
     @property
     def domain(self) -> str:
@@ -18,11 +22,6 @@ class MarketplaceInfo(msgspec.Struct, frozen=True):
     @property
     def european(self) -> bool:
         return self.region == "EU"
-
-    @property
-    def in_union(self) -> bool:
-        """Whether it is in the European Union, where returns have their own claim window."""
-        return self.european and self.country != "GB"
 
 
 _ALL = (
@@ -34,6 +33,9 @@ _ALL = (
     MarketplaceInfo("A13V1IB3VIYZZH", "Amazon.fr", "FR", "EUR", "fr_FR", "EU"),
     MarketplaceInfo("APJ6JRA9NG5V4", "Amazon.it", "IT", "EUR", "it_IT", "EU"),
     MarketplaceInfo("A1RKKUPIHCS9HS", "Amazon.es", "ES", "EUR", "es_ES", "EU"),
+    MarketplaceInfo("A2VIGQ35RCS4UG", "Amazon.ae", "AE", "AED", "en_AE", "EU", "AE"),
+    MarketplaceInfo("A21TJRUUN4KGV", "Amazon.in", "IN", "INR", "en_IN", "EU", "IN"),
+    MarketplaceInfo("A1VC38T7YXB528", "Amazon.co.jp", "JP", "JPY", "ja_JP", "FE", "JP"),
     MarketplaceInfo("A39IBJ37TRP1C6", "Amazon.com.au", "AU", "AUD", "en_AU", "FE"),
     MarketplaceInfo("A19VAU5U5O7RUS", "Amazon.sg", "SG", "SGD", "en_SG", "FE"),
 )
@@ -48,7 +50,20 @@ def marketplace(id: str) -> MarketplaceInfo:
     return NON_AMAZON if id == NON_AMAZON.id else MARKETPLACES[id]
 
 
-def same_region(id: str) -> dict[str, MarketplaceInfo]:
-    """The marketplaces of the same region, which one authorization covers."""
-    region = MARKETPLACES[id].region
-    return {marketplace.id: marketplace for marketplace in _ALL if marketplace.region == region}
+def account_of(marketplace: MarketplaceInfo) -> str:
+    return marketplace.account or marketplace.region
+
+
+def same_account(id: str) -> dict[str, MarketplaceInfo]:
+    """The marketplaces of the same account, which one authorization covers."""
+    account = account_of(MARKETPLACES[id])
+    return {entry.id: entry for entry in _ALL if account_of(entry) == account}
+
+
+def of_countries(countries: Sequence[str]) -> tuple[str, ...]:
+    """The ids of the countries' marketplaces; empty if one has none, or they need two accounts."""
+    by_country = {entry.country: entry for entry in _ALL}
+    entries = [by_country[country] for country in countries if country in by_country]
+    if len(entries) < len(countries) or len({account_of(entry) for entry in entries}) > 1:
+        return ()
+    return tuple(dict.fromkeys(entry.id for entry in entries))

@@ -1,5 +1,6 @@
 """Postings to a seller's account: from orders, from reimbursements, and monthly charges."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Literal
 
@@ -7,6 +8,7 @@ import msgspec
 
 from connectors.amazon_sandbox.generator.journal import Reimbursement
 from connectors.amazon_sandbox.generator.randomness import seeded_random
+from connectors.amazon_sandbox.generator.refunds import RefundPart
 from connectors.amazon_sandbox.generator.sales import SPAN, Sale
 from connectors.amazon_sandbox.generator.times import DAY, HOUR
 
@@ -16,7 +18,7 @@ PostingStatus = Literal["RELEASED", "DEFERRED", "DEFERRED_RELEASED"]
 POSTING_HISTORY = 127 * DAY  # older postings are no longer listed
 
 _DEFERRAL = 14 * DAY
-_REPLACEMENT = 4 * DAY
+_EARLY = 4 * DAY
 
 
 class Posting(msgspec.Struct, frozen=True, gc=False):
@@ -30,6 +32,7 @@ class Posting(msgspec.Struct, frozen=True, gc=False):
     amount: int = 0
     #: The id of the reimbursement it pays.
     reimbursement_id: str = ""
+    refund: RefundPart | None = None
 
     @property
     def maturity(self) -> int:
@@ -47,10 +50,11 @@ class PostingDates(msgspec.Struct, frozen=True):
     lag: int
 
     @property
-    def replaced(self) -> int:
-        """When it is replaced instead of refunded. Early, so that its return stays listed until the
-        claim window has closed, although the posting of the sale is dropped first."""
-        return self.posted + _REPLACEMENT
+    def early(self) -> int:
+        """When it is replaced instead of refunded, or refunded in a way that only means something
+        beside its sale. So it stays listed until the claim window has closed, although the posting
+        of the sale is dropped first."""
+        return self.posted + _EARLY
 
     @classmethod
     def of(cls, root: str, sale: Sale, shipped: int) -> "PostingDates":
@@ -71,24 +75,22 @@ def shipment_postings(root: str, sales: Iterable[Sale], horizon: int) -> Iterato
             yield Posting("Shipment", dates.posted, sale.marketplace, status, sale)
 
 
-def refund_posting(sale: Sale, posted: int) -> Posting:
-    return Posting("Refund", posted, sale.marketplace, sale=sale)
+def refund_posting(sale: Sale, refund: RefundPart) -> Posting:
+    return Posting("Refund", refund.posted, sale.marketplace, sale=sale, refund=refund)
 
 
 def reimbursement_postings(
     reimbursements: Iterable[Reimbursement], horizon: int, home: str
 ) -> Iterator[Posting]:
-    """One posting for each reimbursement in cash and each reversal."""
+    """One posting for each reimbursement in cash, with all its lines, and each reversal."""
+    amounts: Counter[tuple[int, str]] = Counter()
     for reimbursement in reimbursements:
-        amount = reimbursement.units * reimbursement.unit_cents
-        if amount and reimbursement.at > horizon - POSTING_HISTORY:
-            yield Posting(
-                "Reimbursement",
-                reimbursement.at,
-                home,
-                amount=amount,
-                reimbursement_id=reimbursement.id,
-            )
+        if reimbursement.at > horizon - POSTING_HISTORY:
+            amount = reimbursement.units * reimbursement.unit_cents
+            amounts[reimbursement.at, reimbursement.id] += amount
+    for (at, id), amount in amounts.items():
+        if amount:
+            yield Posting("Reimbursement", at, home, amount=amount, reimbursement_id=id)
 
 
 def recurring_charges(root: str, orders: int, horizon: int, home: str) -> Iterator[Posting]:

@@ -5,7 +5,11 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from connectors.amazon_sandbox.generator.catalogue import Product
-from connectors.amazon_sandbox.generator.marketplaces import NON_AMAZON, MarketplaceInfo
+from connectors.amazon_sandbox.generator.marketplaces import (
+    NON_AMAZON,
+    MarketplaceInfo,
+    marketplace,
+)
 from connectors.amazon_sandbox.generator.randomness import decimal_id, digest, seeded_random
 from connectors.amazon_sandbox.generator.times import DAY, HOUR
 
@@ -16,6 +20,7 @@ _FINAL_STATUSES = ("SHIPPED", "CANCELLED", "PARTIALLY_SHIPPED", "UNSHIPPED", "PE
 _WEIGHTS = (925, 45, 15, 10, 5)
 
 # Outcomes of refunded orders, in rotation; `replaced` ones are not refunded. See `returns.py`.
+# Their number shares no factor with the step of a round, so that each order has all of them.
 OUTCOMES = (
     "returned",
     "kept",
@@ -36,7 +41,30 @@ OUTCOMES = (
     "kept",
     "carrier_damaged",
     "damaged_replaced",
+    "kept_in_parts",
+    "goodwill",
+    "kept_underpaid",
+    "returned_fee_kept",
+    "kept_repeated",
+    "refunded_too_much",
+    "damaged_in_parts",
+    "kept_paid_in_lines",
+    "kept_mostly",
+    "returned_in_parts",
     "returned",
+)
+_TAXED_APART = ("US", "CA")  # elsewhere the price contains the tax
+_LEAST_UNITS = {"kept_part_paid": 2, "kept_repeated": 3, "kept_paid_in_lines": 3}
+ONE_UNIT = frozenset(
+    {
+        "goodwill",
+        "kept_in_parts",
+        "kept_mostly",
+        "returned_in_parts",
+        "returned_fee_kept",
+        "damaged_in_parts",
+        "refunded_too_much",
+    }
 )
 _HARMLESS = ("returned",) * 24 + ("returned_later",) * 12
 
@@ -66,6 +94,8 @@ class Line(msgspec.Struct, frozen=True, gc=False):
     quantity: int
     #: Units shipped.
     fulfilled: int
+    #: In cents per unit.
+    price: int
     #: In cents per unit.
     tax: int
 
@@ -199,14 +229,27 @@ def lines(root: str, sale: Sale, products: Sequence[Product]) -> list[Line]:
         # A partially shipped order lacks one unit of its first item.
         missing = int(at == 0 and sale.status == "PARTIALLY_SHIPPED")
         quantity = rng.choices((1, 2, 3), (85, 11, 4))[0] + missing
-        if at == 0 and sale.outcome == "kept_part_paid":
-            quantity = max(2 + missing, quantity)
+        if at == 0 and sale.outcome:
+            quantity = _refundable(sale.outcome, quantity - missing) + missing
+        country = marketplace(sale.marketplace).country
+        price = product.price
+        if product.other_price and country == "US":
+            price = (price, product.other_price)[sale.serial % 2]
+        tax = price * rng.randrange(60, 100) // 1_000
         line = Line(
             id=decimal_id(sale.serial * 3 + at, start, 14),
             product=product,
             quantity=quantity,
             fulfilled=0 if sale.shipped is None else quantity - missing,
-            tax=product.price * rng.randrange(60, 100) // 1_000,
+            price=price,
+            tax=tax if country in _TAXED_APART else 0,
         )
         result.append(line)
     return result
+
+
+def _refundable(outcome: str, units: int) -> int:
+    """The units of an order that its outcome needs."""
+    if outcome in ONE_UNIT:
+        return 1
+    return max(units, _LEAST_UNITS.get(outcome, 1))

@@ -1,7 +1,7 @@
 """A seller as of a day, and the cache of generated sellers."""
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, time
 from functools import cached_property
 from itertools import chain
@@ -10,17 +10,18 @@ from operator import attrgetter
 import msgspec
 from anyio import Lock, to_thread
 
-from connectors.amazon_sandbox.generator import returns, scenarios
+from connectors.amazon_sandbox.generator import returns
 from connectors.amazon_sandbox.generator.catalogue import Product, Stock, catalogue, stock
 from connectors.amazon_sandbox.generator.fees import Fees
+from connectors.amazon_sandbox.generator.goods import scenarios
+from connectors.amazon_sandbox.generator.goods.inbound_shipments import routine_shipments
+from connectors.amazon_sandbox.generator.goods.ledger import routine_rows
 from connectors.amazon_sandbox.generator.identity import Identity
-from connectors.amazon_sandbox.generator.inbound_shipments import routine_shipments
 from connectors.amazon_sandbox.generator.journal import Journal, Movement, ReimbursedClaims
-from connectors.amazon_sandbox.generator.ledger import routine_rows
 from connectors.amazon_sandbox.generator.marketplaces import (
     MARKETPLACES,
     MarketplaceInfo,
-    same_region,
+    same_account,
 )
 from connectors.amazon_sandbox.generator.postings import (
     POSTING_HISTORY,
@@ -32,6 +33,12 @@ from connectors.amazon_sandbox.generator.postings import (
     shipment_postings,
 )
 from connectors.amazon_sandbox.generator.randomness import seeded_random
+from connectors.amazon_sandbox.generator.refunds import (
+    JUDGED_BY_PRICE,
+    RefundPart,
+    refunded_so_far,
+    refunds_of,
+)
 from connectors.amazon_sandbox.generator.sales import (
     Line,
     Sale,
@@ -44,8 +51,9 @@ from connectors.amazon_sandbox.generator.sales import (
 )
 from connectors.amazon_sandbox.generator.times import DAY
 
-# Seconds before midnight, so that a window ending two minutes ago holds everything even then.
-_MARGIN = 5 * 60
+MARGIN = 5 * 60
+"""How many seconds before midnight the data of a day ends, so that a window ending two minutes ago
+holds everything even then."""
 
 
 class Seller(msgspec.Struct, frozen=True, dict=True):
@@ -74,7 +82,7 @@ class Seller(msgspec.Struct, frozen=True, dict=True):
     @property
     def root(self) -> str:
         """The seed of all its random streams."""
-        return self.identity.name
+        return self.identity.root
 
     @property
     def uses_cp1252(self) -> bool:
@@ -89,7 +97,7 @@ class Seller(msgspec.Struct, frozen=True, dict=True):
     @cached_property
     def marketplaces(self) -> Mapping[str, MarketplaceInfo]:
         """The marketplaces that its authorization covers."""
-        return same_region(self.home.id)
+        return same_account(self.home.id)
 
     @property
     def midnight(self) -> int:
@@ -121,8 +129,8 @@ def generate(
 
     `reimbursed_claims`: claims that were reimbursed on demand.
     """
-    root, orders = identity.name, identity.orders
-    horizon = _midnight(day) - _MARGIN
+    root, orders = identity.root, identity.orders
+    horizon = _midnight(day) - MARGIN
     products = catalogue(root, orders, _uses_cp1252(identity))
     marketplaces = [MARKETPLACES[id] for id in sells_in]
     home = marketplaces[0]
@@ -132,8 +140,9 @@ def generate(
         *historic_sales(root, horizon, home),
     ]
     others = [*older, *multichannel_sales(root, orders, horizon)]
+    fees = Fees(root, len(products), home.country)
     journal, refunds = _journal(
-        identity, products, [*older, *listed], horizon, reimbursed_claims or {}
+        identity, products, fees, [*older, *listed], horizon, home, reimbursed_claims or {}
     )
     postings = chain(
         shipment_postings(root, [*others, *listed], horizon),
@@ -152,7 +161,7 @@ def generate(
         others=others,
         postings=sorted(postings, key=attrgetter("posted")),
         stock=dict.fromkeys(sells_in, stock(root, horizon, products)),
-        fees=Fees(root, len(products)),
+        fees=fees,
         journal=journal,
     )
 
@@ -160,25 +169,30 @@ def generate(
 def _journal(
     identity: Identity,
     products: Sequence[Product],
+    fees: Fees,
     sold: Sequence[Sale],
     horizon: int,
+    home: MarketplaceInfo,
     reimbursed_claims: ReimbursedClaims,
 ) -> tuple[Journal, list[Posting]]:
     """The journal of the goods, and the postings of the refunds."""
-    root, journal = identity.name, Journal(horizon, reimbursed_claims)
+    root, journal = identity.root, Journal(horizon, reimbursed_claims)
     plan = scenarios.plan_scenarios(root, identity.orders, products)
     scenarios.emit(root, plan, journal, _is_modern(identity))
     sent = [product for product in products if product not in plan.undisturbed]
     routine_shipments(root, journal, sent)
-    return journal, list(_refunds(root, journal, plan, products, sold))
+    undisturbed = plan.undisturbed
+    return journal, list(_refunds(root, journal, undisturbed, products, fees, sold, home.currency))
 
 
 def _refunds(
     root: str,
     journal: Journal,
-    plan: scenarios.ScenarioPlan,
+    undisturbed: Collection[Product],
     products: Sequence[Product],
+    fees: Fees,
     sold: Sequence[Sale],
+    paid_in: str,
 ) -> Iterator[Posting]:
     """The postings of known refunds. Adds the goods' outcomes to the journal."""
     for sale in sold:
@@ -188,20 +202,39 @@ def _refunds(
         line = next(line for line in lines(root, sale, products) if line.fulfilled)
         replaced = sale.outcome in returns.UNREFUNDED
         # A return without a refund is listed as long as the posting of its sale: without that, no
-        # client knows in which marketplace it was sold.
-        last = dates.posted if replaced else dates.refunded
-        if last <= journal.horizon - POSTING_HISTORY or line.product in plan.undisturbed:
+        # client knows in which marketplace it was sold. The same for refunds that only mean
+        # something beside the price of the sale.
+        needs_sale = replaced or sale.outcome in JUDGED_BY_PRICE
+        first = dates.early if needs_sale else dates.refunded
+        last = dates.posted if needs_sale else first
+        if last <= journal.horizon - POSTING_HISTORY or line.product in undisturbed:
             continue
-        visible = dates.refunded + dates.lag <= journal.horizon
-        refund = None
-        if visible and not replaced:
-            refund = returns.RefundAmount.of(line, dates.refunded)
-            yield refund_posting(sale, dates.refunded)
-        base = dates.replaced if replaced else dates.refunded
-        if base - 3 * DAY <= journal.horizon:
+        marketplace = MARKETPLACES[sale.marketplace]
+        parts = [] if replaced else _refund_parts(fees, sale, line, dates.posted, first)
+        known = [part for part in parts if part.posted + dates.lag <= journal.horizon]
+        yield from (refund_posting(sale, part) for part in known)
+        if first - 3 * DAY <= journal.horizon:
+            base = parts[-1].posted if parts else first
+            refund = refunded_so_far(line, known) if known else None
             rng = seeded_random(root, "return", sale.serial)
-            marketplace = MARKETPLACES[sale.marketplace]
-            returns.emit(returns.RefundCase(journal, marketplace, sale, line, refund, base, rng))
+            case = returns.RefundCase(
+                journal, marketplace, sale, line, paid_in, dates.posted, refund, base, rng
+            )
+            returns.emit(case)
+
+
+def _refund_parts(
+    fees: Fees,
+    sale: Sale,
+    line: Line,
+    sold: int,
+    first: int,
+) -> Sequence[RefundPart]:
+    country = MARKETPLACES[sale.marketplace].country
+    rate = fees.charged_rate(line.product, sold, country)
+    outcome = sale.outcome if sale.by_amazon else "returned"
+    keeps_fee = country == "US" and sale.by_amazon
+    return refunds_of(outcome, line, first, rate, keeps_fee=keeps_fee)
 
 
 def _midnight(day: date) -> int:

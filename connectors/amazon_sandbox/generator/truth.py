@@ -7,21 +7,30 @@ from statistics import median
 
 import msgspec
 
+from connectors.amazon_sandbox.generator.amounts import amount_text
 from connectors.amazon_sandbox.generator.catalogue import Product
-from connectors.amazon_sandbox.generator.fees import Charge, overcharges
 from connectors.amazon_sandbox.generator.journal import (
     DAMAGED,
+    DAMAGED_INBOUND,
     LOST,
+    LOST_OUTBOUND,
+    NAMES,
     SHORT,
     Decoy,
+    Ending,
     Journal,
     PlantedClaim,
 )
 from connectors.amazon_sandbox.generator.marketplaces import MARKETPLACES, NON_AMAZON
+from connectors.amazon_sandbox.generator.overcharges import ShippedUnits, overcharges
 from connectors.amazon_sandbox.generator.postings import Posting
 from connectors.amazon_sandbox.generator.sales import Sale
-from connectors.amazon_sandbox.generator.seller import Seller
+from connectors.amazon_sandbox.generator.seller import MARGIN, Seller
 from connectors.amazon_sandbox.generator.times import day
+from connectors.amazon_sandbox.generator.windows import claim_window
+
+_PARTS_WITHIN = timedelta(days=14)  # all shipments of an order
+_LOST_OR_DAMAGED = (LOST, DAMAGED, SHORT, DAMAGED_INBOUND, LOST_OUTBOUND)
 
 
 class ExpectedClaim(msgspec.Struct, frozen=True, rename="camel"):
@@ -48,6 +57,22 @@ class ExpectedClaim(msgspec.Struct, frozen=True, rename="camel"):
     confidence: str
 
 
+class EndedClaim(msgspec.Struct, frozen=True, rename="camel"):
+    """How and when a claim has ended; with its payment, if it was paid."""
+
+    rule: str
+    key: str
+    #: found, reconciled, reversed or reimbursed.
+    reason: str
+    #: The first UTC day whose data shows it.
+    since: date
+    units: int | None = None
+    amount: str | None = None
+    currency: str | None = None
+    paid: date | None = None
+    reimbursement_id: str | None = None
+
+
 def claims(seller: Seller, with_costs: bool) -> list[ExpectedClaim]:
     """All claims that are visible on the seller's day in the data that a client usually reads.
 
@@ -72,11 +97,23 @@ def decoys(seller: Seller) -> list[Decoy]:
     return sorted(unclaimed, key=lambda decoy: (int(decoy.rule[1:]), decoy.key))
 
 
+def endings(seller: Seller) -> list[EndedClaim]:
+    """Claims that a client has shown if it has read the data early enough, and that have ended.
+
+    By day. A claim may end twice: reconciled, then reimbursed."""
+    open_claims = {(claim.rule, claim.key) for claim in seller.journal.claims if not claim.paid}
+    return [
+        _ended(seller, ending)
+        for ending in sorted(seller.journal.endings, key=lambda ending: (ending.at, ending.key))
+        if (ending.rule, ending.key) not in open_claims
+    ]
+
+
 def costs(seller: Seller) -> list[dict[str, str]]:
     """The seller's cost table."""
     currency = seller.home.currency
     return [
-        {"sku": product.sku, "cost": _text(product.cost), "currency": currency}
+        {"sku": product.sku, "cost": amount_text(product.cost, currency), "currency": currency}
         for product in seller.products
     ]
 
@@ -87,42 +124,41 @@ def find(seller: Seller, rule: str, key: str) -> ExpectedClaim | None:
 
 
 class _ShippedSales:
-    """The seller's own orders that Amazon shipped. The fees of other shops' orders are left out: no
-    preview announces them."""
+    """The seller's own shipped orders. The fees of other shops' orders are left out: no preview
+    announces them."""
 
     def __init__(self, seller: Seller) -> None:
-        #: Shipments from the home marketplace of products with a fee anomaly.
-        self.charges: list[Charge] = []
+        #: From the home marketplace, of products with a fee anomaly.
+        self.units: list[ShippedUnits] = []
         #: Cents net of fees, for each unit of a product that was not restocked after a return.
         self.net_proceeds: dict[tuple[Product, str], list[int]] = defaultdict(list)
         unstocked = {claim.product for claim in seller.journal.claims if claim.by_sale}
         for posting in seller.postings:
             sale = posting.sale
-            if posting.kind != "Shipment" or not sale or not sale.by_amazon:
-                continue
-            if posting.marketplace != NON_AMAZON.id:
+            if posting.kind == "Shipment" and sale and posting.marketplace != NON_AMAZON.id:
                 self._add(seller, posting, sale, unstocked)
 
     def _add(self, seller: Seller, posting: Posting, sale: Sale, unstocked: set[Product]) -> None:
-        at_home = posting.marketplace == seller.home.id
-        currency = MARKETPLACES[posting.marketplace].currency
+        marketplace, fees = MARKETPLACES[posting.marketplace], seller.fees
         for line in seller.lines(sale):
-            product = line.product
+            product, price, at = line.product, line.price, posting.posted
             if not line.fulfilled:
                 continue
-            if at_home and seller.fees.anomaly(product):
-                self.charges.append((posting.posted, product, line.fulfilled))
-            if product in unstocked:
-                fee = seller.fees.charged(product, posting.posted, at_home)
-                net = product.price - referral(product) - fee
-                self.net_proceeds[product, currency].append(net)
+            if marketplace == seller.home and fees.anomaly(product):
+                units = ShippedUnits(at, product, line.fulfilled, price, sale.by_amazon)
+                self.units.append(units)
+            if product in unstocked and sale.by_amazon:
+                fee = fees.charged(product, at, marketplace.country, price)
+                rate = fees.charged_rate(product, at, marketplace.country)
+                net = price - price * rate // 100 - fee
+                self.net_proceeds[product, marketplace.currency].append(net)
 
 
 def _fee_journal(seller: Seller, shipped: _ShippedSales) -> Journal:
     """A journal of the claims and decoys of fees."""
     journal = Journal(seller.journal.horizon, {})
     currency = seller.home.currency
-    overcharges(journal, seller.fees, shipped.charges, seller.midnight, currency)
+    overcharges(journal, seller.fees, shipped.units, seller.midnight, currency)
     return journal
 
 
@@ -166,21 +202,16 @@ class _Valuation:
         return self._price(product)
 
     def _price(self, product: Product) -> tuple[float | None, str]:
-        fee = self._seller.fees.expected(product, self._seller.midnight)
-        net = product.price - referral(product) - fee
+        fees, today = self._seller.fees, self._seller.midnight
+        net = product.price - fees.referral(product, today) - fees.expected(product, today)
         return (net, "price") if net > 0 else (None, "")
-
-
-def referral(product: Product) -> int:
-    """The referral fee of a unit in cents."""
-    return product.price * product.commission // 100
 
 
 def _reimbursed(journal: Journal) -> Mapping[str, list[int]]:
     """Cents per unit of the reimbursements of each FNSKU."""
     reimbursed: dict[str, list[int]] = defaultdict(list)
     for reimbursement in journal.reimbursements:
-        if reimbursement.reason in (LOST, DAMAGED, SHORT) and reimbursement.units > 0:
+        if reimbursement.reason in _LOST_OR_DAMAGED and reimbursement.units > 0:
             reimbursed[reimbursement.product.fn_sku].append(reimbursement.unit_cents)
     return reimbursed
 
@@ -188,10 +219,11 @@ def _reimbursed(journal: Journal) -> Mapping[str, list[int]]:
 def _expected(seller: Seller, claim: PlantedClaim, valuation: _Valuation) -> ExpectedClaim:
     amount, valued_by, currency = _value(seller, claim, valuation)
     base = day(claim.base)
-    opens, closes = (base + timedelta(days) for days in (claim.opens, claim.closes))
+    days = claim_window(claim.rule, claim.country or seller.home.country)
+    opens, closes = (base + timedelta(count) for count in days)
     return ExpectedClaim(
         rule=claim.rule,
-        name=claim.name,
+        name=claim.name or NAMES[claim.rule],
         key=claim.key,
         fnsku=claim.product.fn_sku,
         sku=claim.product.sku,
@@ -199,15 +231,21 @@ def _expected(seller: Seller, claim: PlantedClaim, valuation: _Valuation) -> Exp
         shipment_id=claim.shipment_id or None,
         reference_id=claim.reference or None,
         units=claim.units,
-        amount=None if amount is None else _text(amount),
+        amount=None if amount is None else amount_text(amount, currency),
         currency=currency,
         valued_by=valued_by or None,
         status="reimbursed" if claim.paid else _status(seller.day, opens, closes),
         base=base,
         opens=opens,
         closes=closes,
-        confidence="low" if claim.low else "high",
+        confidence="low" if claim.low or _may_lack_a_part(seller, claim) else "high",
     )
+
+
+def _may_lack_a_part(seller: Seller, claim: PlantedClaim) -> bool:
+    """Whether a part of the sale may have been posted before the first posting of today."""
+    first = seller.postings[0].posted if seller.postings else 0
+    return bool(claim.sold) and day(claim.sold) < day(first) + _PARTS_WITHIN
 
 
 def _value(
@@ -231,5 +269,20 @@ def _status(today: date, opens: date, closes: date) -> str:
     return "claimable" if today <= closes else "expired"
 
 
-def _text(cents: int) -> str:
-    return f"{cents / 100:.2f}"
+def _ended(seller: Seller, ending: Ending) -> EndedClaim:
+    since = day(ending.at + MARGIN) + timedelta(1)
+    if not ending.paid:
+        return EndedClaim(ending.rule, ending.key, ending.reason, since)
+    currency = seller.home.currency
+    amount = sum(line.units * line.unit_cents for line in ending.paid)
+    return EndedClaim(
+        rule=ending.rule,
+        key=ending.key,
+        reason=ending.reason,
+        since=since,
+        units=sum(line.units + line.stocked for line in ending.paid),
+        amount=amount_text(amount, currency),
+        currency=currency,
+        paid=day(ending.paid[0].at),
+        reimbursement_id=ending.paid[0].id,
+    )

@@ -4,7 +4,9 @@ from typing import Literal
 
 import msgspec
 
+from connectors.amazon_sandbox.generator.amounts import amount_number, units_of
 from connectors.amazon_sandbox.generator.catalogue import Product
+from connectors.amazon_sandbox.generator.marketplaces import MARKETPLACES
 from connectors.amazon_sandbox.generator.times import timestamp
 from connectors.amazon_sandbox.operations.call import Call
 from connectors.amazon_sandbox.responses import invalid
@@ -97,10 +99,14 @@ def _estimate(call: Call, product: Product, request: _EstimateRequest) -> object
     shipping = request.price_to_estimate_fees.shipping
     price = request.price_to_estimate_fees.listing_price.amount
     price += shipping.amount if shipping else 0
+    marketplace = MARKETPLACES[request.marketplace_id]
+    scale, known = units_of(marketplace.currency), call.seller.fees
     # In whole cents, rounded down as in the fee previews.
-    fees = {"ReferralFee": int(round(price * 100) * product.commission / 100) / 100}
+    referral = known.referral(product, call.now, round(price * scale))
+    fees = {"ReferralFee": amount_number(referral, marketplace.currency)}
     if request.is_amazon_fulfilled:
-        fees["FBAFees"] = call.seller.fees.expected(product, call.now) / 100
+        expected = known.expected(product, call.now, marketplace.country)
+        fees["FBAFees"] = amount_number(expected, marketplace.currency)
     return {
         "TimeOfFeesEstimation": timestamp(call.now),
         "TotalFeesEstimate": _money(call, round(sum(fees.values()), 2)),

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
+from connectors.amazon_sandbox.generator.amounts import amount_text
 from connectors.amazon_sandbox.generator.marketplaces import MARKETPLACES
 from connectors.amazon_sandbox.generator.sales import Line, Sale
 from connectors.amazon_sandbox.generator.seller import Seller
@@ -42,7 +43,7 @@ def _item(sale: Sale, line: Line, included: frozenset[str]) -> Json:
             "title": line.product.title,
             "sellerSku": line.product.sku,
             "condition": {"conditionType": "NEW", "conditionSubtype": "NEW"},
-            "price": {"unitPrice": _money(sale, line.product.price)},
+            "price": {"unitPrice": _money(sale, line.price)},
         },
     }
     for name, part in _ITEM_PARTS.items():
@@ -58,8 +59,8 @@ def _programs(sale: Sale) -> list[str]:
 
 def _money(sale: Sale, cents: int) -> Json:
     """Amounts are strings, unlike in Finances."""
-    amount = f"{cents // 100}.{cents % 100:02d}"
-    return {"amount": amount, "currencyCode": MARKETPLACES[sale.marketplace].currency}
+    currency = MARKETPLACES[sale.marketplace].currency
+    return {"amount": amount_text(cents, currency), "currencyCode": currency}
 
 
 def _breakdown(sale: Sale, items: int, tax: int) -> list[Json]:
@@ -75,7 +76,7 @@ def _has_proceeds(sale: Sale) -> bool:
 
 
 def _order_total(lines: list[Line]) -> tuple[int, int]:
-    items = sum(line.product.price * line.quantity for line in lines)
+    items = sum(line.price * line.quantity for line in lines)
     return items, sum(line.tax * line.quantity for line in lines)
 
 

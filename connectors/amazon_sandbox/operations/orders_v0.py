@@ -4,6 +4,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 from operator import attrgetter
 
+from connectors.amazon_sandbox.generator.amounts import amount_text
 from connectors.amazon_sandbox.generator.marketplaces import MARKETPLACES
 from connectors.amazon_sandbox.generator.sales import Line, Sale
 from connectors.amazon_sandbox.generator.times import DAY, timestamp
@@ -93,7 +94,7 @@ def _order(call: Call, sale: Sale) -> Json:
     lines, marketplace = call.seller.lines(sale), MARKETPLACES[sale.marketplace]
     shipped = sum(line.fulfilled for line in lines)
     ordered = sum(line.quantity for line in lines)
-    total = sum((line.product.price + line.tax) * line.quantity for line in lines)
+    total = sum((line.price + line.tax) * line.quantity for line in lines)
     order: Json = {
         "AmazonOrderId": sale.id,
         "SellerOrderId": sale.id,
@@ -148,12 +149,12 @@ def _item(sale: Sale, line: Line) -> Json:
         return item
     return {
         **item,
-        "ItemPrice": _money(sale, line.product.price * line.quantity),
+        "ItemPrice": _money(sale, line.price * line.quantity),
         "ItemTax": _money(sale, line.tax * line.quantity),
         "PromotionDiscount": _money(sale, 0),
     }
 
 
 def _money(sale: Sale, cents: int) -> Json:
-    amount = f"{cents / 100:.2f}"
-    return {"CurrencyCode": MARKETPLACES[sale.marketplace].currency, "Amount": amount}
+    currency = MARKETPLACES[sale.marketplace].currency
+    return {"CurrencyCode": currency, "Amount": amount_text(cents, currency)}

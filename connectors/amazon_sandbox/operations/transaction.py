@@ -2,6 +2,7 @@
 
 from collections import Counter
 
+from connectors.amazon_sandbox.generator.amounts import amount_number
 from connectors.amazon_sandbox.generator.marketplaces import (
     NON_AMAZON,
     MarketplaceInfo,
@@ -9,6 +10,7 @@ from connectors.amazon_sandbox.generator.marketplaces import (
 )
 from connectors.amazon_sandbox.generator.postings import Posting
 from connectors.amazon_sandbox.generator.randomness import digest
+from connectors.amazon_sandbox.generator.refunds import RefundPart
 from connectors.amazon_sandbox.generator.sales import Line, Sale
 from connectors.amazon_sandbox.generator.seller import Seller
 from connectors.amazon_sandbox.generator.times import DAY, timestamp
@@ -72,7 +74,11 @@ def event_group(posting: Posting) -> str:
 
 
 def _id(seller: Seller, posting: Posting) -> str:
-    subject = posting.sale.serial if posting.sale else posting.reimbursement_id or posting.posted
+    subject: object = posting.reimbursement_id or posting.posted
+    if posting.sale:
+        subject = posting.sale.serial
+        if posting.refund and posting.refund.number:
+            subject = f"{subject}/{posting.refund.number}"
     return digest(seller.identity.name, posting.kind, subject)
 
 
@@ -108,44 +114,40 @@ def _lines(seller: Seller, posting: Posting) -> list[tuple[Line, Cents]]:
     if posting.sale is None:
         return []
     shipped = [line for line in seller.lines(posting.sale) if line.fulfilled]
-    if posting.kind == "Refund":
-        return [(shipped[0], _refunded(shipped[0]))]
+    if posting.refund:
+        return [(shipped[0], _refunded(posting.refund))]
     return [(line, _earned(seller, posting, line, posting.sale)) for line in shipped]
 
 
 def _earned(seller: Seller, posting: Posting, line: Line, sale: Sale) -> Cents:
-    at_home = posting.marketplace == seller.home.id
-    fee = seller.fees.charged(line.product, posting.posted, at_home)
+    country = marketplace_of(posting).country
+    fees, product = seller.fees, line.product
+    fee = fees.charged(product, posting.posted, country, line.price)
     if sale.marketplace == NON_AMAZON.id:  # an order of another shop has only a fee, a higher one
         fee_cents = -(fee + _MULTICHANNEL_SURCHARGE) * line.fulfilled
         return Counter({("AmazonFees", "FBAPerUnitFulfillmentFee"): fee_cents})
-    principal = line.product.price * line.fulfilled
+    principal = line.price * line.fulfilled
+    commission = line.price * fees.charged_rate(product, posting.posted, country) // 100
     tax = line.tax * line.fulfilled
     cents: Cents = Counter()
     cents["ProductCharges", "Principal"] = principal
     cents["ProductCharges", "Tax"] = tax
-    cents["AmazonFees", "Commission"] = -_commission(line)
+    cents["AmazonFees", "Commission"] = -commission * line.fulfilled
     if sale.by_amazon:
         cents["AmazonFees", "FBAPerUnitFulfillmentFee"] = -fee * line.fulfilled
     cents["TaxWithheld", "MarketplaceFacilitatorTax-Principal"] = -tax
     return cents
 
 
-def _refunded(line: Line) -> Cents:
-    """Amazon keeps a fifth of the commission and the whole fulfilment fee."""
-    tax = line.tax * line.fulfilled
+def _refunded(refund: RefundPart) -> Cents:
+    """Amazon keeps a part of the commission, and the whole fulfilment fee."""
     cents: Cents = Counter()
-    cents["ProductCharges", "Principal"] = -line.product.price * line.fulfilled
-    cents["ProductCharges", "Tax"] = -tax
-    cents["AmazonFees", "Commission"] = _commission(line)
-    retained = line.product.price * line.product.commission // 100 // 5
-    cents["AmazonFees", "RefundCommission"] = -retained * line.fulfilled
-    cents["TaxWithheld", "MarketplaceFacilitatorTax-Principal"] = tax
+    cents["ProductCharges", "Principal"] = -refund.principal
+    cents["ProductCharges", "Tax"] = -refund.tax
+    cents["AmazonFees", "Commission"] = refund.commission
+    cents["AmazonFees", "RefundCommission"] = -refund.retained
+    cents["TaxWithheld", "MarketplaceFacilitatorTax-Principal"] = refund.tax
     return cents
-
-
-def _commission(line: Line) -> int:
-    return line.product.price * line.product.commission // 100 * line.fulfilled
 
 
 def _item(marketplace: MarketplaceInfo, posting: Posting, line: Line, cents: Cents) -> Json:
@@ -154,7 +156,7 @@ def _item(marketplace: MarketplaceInfo, posting: Posting, line: Line, cents: Cen
         "contextType": "ProductContext",
         "asin": line.product.asin,
         "sku": line.product.sku,
-        "quantityShipped": line.fulfilled,
+        "quantityShipped": posting.refund.quantity if posting.refund else line.fulfilled,
         "fulfillmentNetwork": "AFN" if by_amazon else "MFN",
     }
     return {
@@ -187,4 +189,5 @@ def _node(marketplace: MarketplaceInfo, kind: str, cents: int, children: list[Js
 
 def _currency(marketplace: MarketplaceInfo, cents: int) -> Json:
     """Amounts are numbers, unlike in Orders."""
-    return {"currencyCode": marketplace.currency, "currencyAmount": cents / 100}
+    currency = marketplace.currency
+    return {"currencyCode": currency, "currencyAmount": amount_number(cents, currency)}

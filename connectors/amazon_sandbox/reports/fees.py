@@ -1,10 +1,12 @@
-"""The fee preview of every product. America and Europe have different layouts."""
+"""The fee preview of every product, for one marketplace. Europe has a layout of its own."""
 
 from collections.abc import Iterator
 
+import msgspec
+
 from connectors.amazon_sandbox.generator.catalogue import Product
-from connectors.amazon_sandbox.generator.truth import referral
-from connectors.amazon_sandbox.reports.scope import Cells, Scope
+from connectors.amazon_sandbox.generator.marketplaces import MarketplaceInfo
+from connectors.amazon_sandbox.reports.scope import Cells, Scope, localized
 
 AMERICAN = (
     "sku",
@@ -79,23 +81,45 @@ def header(scope: Scope) -> Cells:
 
 def rows(scope: Scope) -> Iterator[Cells]:
     write = _european if scope.seller.home.european else _american
-    return (write(scope, product) for product in scope.seller.products)
+    return (write(_Preview.of(scope, product)) for product in scope.seller.products)
 
 
-def _american(scope: Scope, product: Product) -> Cells:
-    store = (scope.seller.home.country,)
-    expected = scope.money(scope.seller.fees.expected(product, scope.created))
-    total, referral_fee = _total(scope, product)
-    zero = scope.money(0)
-    names, prices, size = _parts(scope, product, "inches", "pounds")
+class _Preview(msgspec.Struct, frozen=True):
+    """The fees of a product in the one marketplace that the report shows."""
+
+    place: MarketplaceInfo
+    product: Product
+    #: In cents.
+    expected: int
+    referral: int
+
+    @classmethod
+    def of(cls, scope: Scope, product: Product) -> "_Preview":
+        fees = scope.seller.fees
+        return cls(
+            scope.place,
+            product,
+            fees.expected(product, scope.created, scope.place.country),
+            fees.referral(product, scope.created),
+        )
+
+    def money(self, cents: int) -> str:
+        return localized(cents, self.place.currency)
+
+
+def _american(preview: _Preview) -> Cells:
+    expected = preview.money(preview.expected)
+    total, referral_fee = _total(preview)
+    zero = preview.money(0)
+    names, prices, size = _parts(preview, "inches", "pounds")
     return (
         *names[:3],
-        *store,
+        preview.place.country,
         *names[3:],
         *prices,
         *size,
         "Small standard-size",
-        scope.currency,
+        preview.place.currency,
         total,
         referral_fee,
         zero,
@@ -111,33 +135,31 @@ def _american(scope: Scope, product: Product) -> Cells:
     )
 
 
-def _european(scope: Scope, product: Product) -> Cells:
-    expected = scope.seller.fees.expected(product, scope.created)
-    total, referral_fee = _total(scope, product)
-    names, prices, size = _parts(scope, product, "centimetres", "grams")
-    abroad = (scope.money(expected + 210),) * 6
+def _european(preview: _Preview) -> Cells:
+    total, referral_fee = _total(preview)
+    names, prices, size = _parts(preview, "centimetres", "grams")
     return (
         *names,
         "Yes",
         *prices,
         *size,
         "Standard parcel",
-        scope.currency,
+        preview.place.currency,
         total,
         referral_fee,
-        scope.money(0),
-        scope.money(expected),
-        *abroad,
+        preview.money(0),
+        preview.money(preview.expected),
+        *(preview.money(preview.expected + 210),) * 6,
     )
 
 
-def _parts(scope: Scope, product: Product, length: str, weight: str) -> tuple[Cells, Cells, Cells]:
+def _parts(preview: _Preview, length: str, weight: str) -> tuple[Cells, Cells, Cells]:
+    product = preview.product
     names = (product.sku, product.fn_sku, product.asin, product.title, "Home", "Sandbox", "Amazon")
-    price = scope.money(product.price)
+    price = preview.money(product.price)
     return names, (price, price), ("6.00", "4.00", "1.00", "16.00", length, "0.50", weight)
 
 
-def _total(scope: Scope, product: Product) -> tuple[str, str]:
-    referral_fee = referral(product)
-    expected = scope.seller.fees.expected(product, scope.created)
-    return scope.money(referral_fee + expected), scope.money(referral_fee)
+def _total(preview: _Preview) -> tuple[str, str]:
+    total = preview.money(preview.referral + preview.expected)
+    return total, preview.money(preview.referral)

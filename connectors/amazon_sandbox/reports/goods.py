@@ -5,7 +5,11 @@ from collections.abc import Iterator
 import msgspec
 
 from connectors.amazon_sandbox.generator.catalogue import Stock
-from connectors.amazon_sandbox.generator.journal import CustomerReturn, Reimbursement
+from connectors.amazon_sandbox.generator.journal import (
+    CustomerReturn,
+    Reimbursement,
+    RemovalOrder,
+)
 from connectors.amazon_sandbox.generator.times import DAY
 from connectors.amazon_sandbox.reports.scope import Cells, Scope, moment
 
@@ -159,30 +163,35 @@ def _return(customer_return: CustomerReturn) -> Cells:
 
 
 def removals(scope: Scope) -> Iterator[Cells]:
-    """A removal order is completed five days after its request."""
+    """A completed order may lack units. Until it is completed, nothing was shipped."""
     for order in sorted(scope.seller.journal.removals, key=lambda order: (order.at, order.id)):
-        if not scope.includes(order.at):
-            continue
-        completed = order.at + 5 * DAY <= scope.created
-        units, zero = str(order.quantity), "0"
-        yield (
-            moment(order.at),
-            order.id,
-            order.kind,
-            "Standard",
-            "Completed" if completed else "Pending",
-            moment(min(order.at + 5 * DAY, scope.created)),
-            order.product.sku,
-            order.product.fn_sku,
-            "Sellable" if order.disposition == "SELLABLE" else "Unsellable",
-            units,
-            zero,
-            units if order.kind == "Disposal" and completed else zero,
-            units if order.kind == "Return" and completed else zero,
-            zero if completed else units,
-            scope.money(52 * order.quantity),
-            scope.currency,
-        )
+        if scope.includes(order.at):
+            yield _removal(scope, order)
+
+
+def _removal(scope: Scope, order: RemovalOrder) -> Cells:
+    horizon = scope.seller.journal.horizon
+    completed = order.completed <= horizon
+    left = order.quantity - order.cancelled
+    done = str(left - order.missing) if completed else "0"
+    return (
+        moment(order.at),
+        order.id,
+        order.kind,
+        "Standard",
+        "Completed" if completed else "Pending",
+        moment(min(order.completed, horizon)),
+        order.product.sku,
+        order.product.fn_sku,
+        "Sellable" if order.disposition == "SELLABLE" else "Unsellable",
+        str(order.quantity),
+        str(order.cancelled),
+        done if order.kind == "Disposal" else "0",
+        done if order.kind == "Return" else "0",
+        "0" if completed else str(left),
+        scope.money(52 * order.quantity),
+        scope.currency,
+    )
 
 
 def stock(scope: Scope) -> Iterator[Cells]:

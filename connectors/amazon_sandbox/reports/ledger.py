@@ -26,6 +26,7 @@ HEADER = (
     "Store",
 )
 
+_OFFSETS = {"NA": "-0700", "EU": "+0000", "FE": "+0900"}
 _NEW_COLUMNS = 4  # missing in the older layout
 
 
@@ -96,6 +97,6 @@ def _new_cells(scope: Scope, movement: Movement, date: str) -> Cells:
     elif movement.event != "Adjustments":
         reconciled, unreconciled = str(movement.quantity), "0"
     month, day, year = date.split("/")
-    offset = "+0000" if scope.seller.home.european else "-0700"
+    offset = _OFFSETS[scope.seller.home.region]
     at = f"{year}-{month}-{day}T00:00:00{offset}"
     return reconciled, unreconciled, at, scope.seller.home.country

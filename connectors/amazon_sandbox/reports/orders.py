@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 
+from connectors.amazon_sandbox.generator.amounts import amount_text
 from connectors.amazon_sandbox.generator.marketplaces import MARKETPLACES
 from connectors.amazon_sandbox.generator.sales import Line, Sale, count_lines
-from connectors.amazon_sandbox.reports.scope import Cells, Scope, format_cents, moment
+from connectors.amazon_sandbox.reports.scope import Cells, Scope, moment
 
 HEADER = (
     "amazon-order-id",
@@ -95,7 +96,7 @@ def _rows(scope: Scope, sales: Sequence[Sale]) -> Iterator[Cells]:
 def _row(sale: Sale, line: Line) -> Cells:
     marketplace = MARKETPLACES[sale.marketplace]
     priced = sale.status not in ("PENDING", "CANCELLED")
-    zero = "0.00" if priced else ""
+    zero = amount_text(0, marketplace.currency) if priced else ""
     status = _STATUSES[sale.status]
     return (
         sale.id,
@@ -113,8 +114,8 @@ def _row(sale: Sale, line: Line) -> Cells:
         "Unshipped" if priced and not line.fulfilled else status,
         "0" if sale.status == "CANCELLED" else str(line.quantity),
         marketplace.currency if priced else "",
-        format_cents(line.product.price * line.quantity) if priced else "",
-        format_cents(line.tax * line.quantity) if priced else "",
+        amount_text(line.price * line.quantity, marketplace.currency) if priced else "",
+        amount_text(line.tax * line.quantity, marketplace.currency) if priced else "",
         *(zero,) * 6,
         "Exampleville",
         "WA" if marketplace.country == "US" else "",

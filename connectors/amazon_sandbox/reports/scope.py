@@ -5,6 +5,8 @@ from datetime import UTC, datetime
 
 import msgspec
 
+from connectors.amazon_sandbox.generator.amounts import amount_text
+from connectors.amazon_sandbox.generator.marketplaces import MARKETPLACES, MarketplaceInfo
 from connectors.amazon_sandbox.generator.seller import Seller
 
 Cells = tuple[str, ...]
@@ -30,16 +32,24 @@ class Scope(msgspec.Struct, frozen=True):
         return start <= at <= self.end
 
     def money(self, cents: int) -> str:
-        """An amount, with a decimal comma if the seller is paid in euros."""
-        return format_cents(cents).replace(".", "," if self.seller.home.currency == "EUR" else ".")
+        return localized(cents, self.currency)
 
     @property
     def currency(self) -> str:
         return self.seller.home.currency
 
+    @property
+    def place(self) -> MarketplaceInfo:
+        """The one marketplace that a report by marketplace shows: home, or the first one named."""
+        home = self.seller.home
+        if home.id in self.marketplaces or not self.marketplaces:
+            return home
+        return MARKETPLACES[min(self.marketplaces)]
 
-def format_cents(cents: int) -> str:
-    return f"{cents / 100:.2f}"
+
+def localized(cents: int, currency: str) -> str:
+    """An amount, with a decimal comma in euros."""
+    return amount_text(cents, currency).replace(".", "," if currency == "EUR" else ".")
 
 
 def moment(at: float) -> str:

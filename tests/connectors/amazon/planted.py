@@ -10,10 +10,17 @@ PLANTED: Mapping[str, tuple[str, ...]] = {
     "R4": ("orderId", "sku"),
     "R5": ("orderId", "sku"),
     "R6": ("key",),
-    "R7": ("key",),
+    "R7": ("fee",),
     "R8": ("shipmentId", "fnsku"),
     "R9": ("referenceId", "fnsku"),
     "R10": ("referenceId", "fnsku"),
+    "R11": ("referenceId", "fnsku"),
+    "R13": ("orderId", "sku"),
+    "R14": ("shipmentId", "fnsku"),
+    "R16": ("fee",),
+    "R17": ("orderId", "sku"),
+    "R18": ("orderId", "sku"),
+    "R20": ("fnsku", "referenceId"),
 }
 """The identifying fields of a claim in the generator."""
 
@@ -24,16 +31,25 @@ FOUND: Mapping[str, tuple[str, ...]] = {
     "R4": ("order", "sku"),
     "R5": ("order", "sku"),
     "R6": ("fnsku", "month"),
-    "R7": ("sku", "expected", "charged"),
+    "R7": ("sku", "charged"),
     "R8": ("shipment", "fnsku"),
     "R9": ("reversal", "fnsku"),
     "R10": ("reimbursement", "fnsku"),
+    "R11": ("order", "fnsku"),
+    "R13": ("order", "sku"),
+    "R14": ("shipment", "fnsku"),
+    "R16": ("sku", "charged"),
+    "R17": ("order", "sku"),
+    "R18": ("order", "sku"),
+    "R20": ("fnsku", "reference"),
 }
 """The identifying fields among the details of a found claim."""
 
 
 def as_planted(claim: Mapping[str, Any]) -> str:
-    return _line(claim, "|".join(claim[name] for name in PLANTED[claim["rule"]]))
+    sku, *_, charged = claim["key"].split("|")  # used for fees only: SKU, expected, charged
+    fields = {**claim, "fee": f"{sku}|{charged}"}
+    return _line(claim, "|".join(fields[name] for name in PLANTED[claim["rule"]]))
 
 
 def as_found(claim: Mapping[str, Any]) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from connectors.amazon.claims import RULES
 from connectors.amazon_sandbox import Settings
 from connectors.base import Money, Record
 from tests.connectors.clocks import JumpingClock
@@ -20,6 +21,8 @@ from .planted import as_found, as_planted
 pytestmark = pytest.mark.anyio
 
 GERMANY, FRANCE, BRITAIN = "A1PA6795UKMFR9", "A13V1IB3VIYZZH", "A1F83G8C2ARO7P"
+JAPAN = "A1VC38T7YXB528"
+RULE_CODES = {rule.code for rule in RULES}
 
 SELLERS = [
     (1, 1_000, "2026-03-02T09:30:00", (US,)),
@@ -32,6 +35,12 @@ SELLERS = [
     (8, 1, "2026-10-25T00:30:00", (BRITAIN, GERMANY)),
     (9, 0, "2026-08-01T00:05:00", (US,)),
     (78, 1_000, "2026-07-12T09:00:00", (US,)),  # the ledger reaches back just to a payment
+    (10, 1_000, "2026-11-05T08:00:00", (US,)),  # the peak season has begun
+    (11, 1_000, "2027-01-27T08:00:00", (US, CANADA)),  # it has ended, with a new table of fees
+    (12, 1_000, "2026-05-09T08:00:00", (US,)),  # there is a new surcharge
+    (13, 1_000, "2026-06-17T08:00:00", (JAPAN,)),
+    (14, 1_600, "2026-09-30T08:00:00", (GERMANY, FRANCE)),
+    (15, 200, "2026-02-20T08:00:00", (JAPAN,)),
 ]
 """Seed, size, time, marketplaces; the first one is the seller's home."""
 
@@ -77,7 +86,11 @@ class Market:
 
     async def planted(self, **costs: str) -> list[dict[str, Any]]:
         claims: list[dict[str, Any]] = (await self.asked(truth="claims", **costs))["claims"]
-        return [claim for claim in claims if claim["status"] != "reimbursed"]
+        return [
+            claim
+            for claim in claims
+            if claim["status"] != "reimbursed" and claim["rule"] in RULE_CODES
+        ]
 
 
 def statuses(claims: Iterable[Mapping[str, Any]]) -> Counter[tuple[str, str]]:
@@ -104,9 +117,9 @@ async def test_with_a_thousand_orders_every_rule_finds_a_claim() -> None:
         row["sku"]: Money(row["cost"], row["currency"])
         for row in (await market.asked(truth="costs"))["costs"]
     }
-    assert {claim["rule"] for claim in await market.found()} == {
-        f"R{number}" for number in range(1, 11)
-    }
+    planted = {claim["rule"] for claim in await market.planted(costs="given")}
+    assert {claim["rule"] for claim in await market.found()} == planted
+    assert planted >= {f"R{number}" for number in range(1, 11)}
 
 
 async def test_the_241st_item_of_a_shipment_counts() -> None:
@@ -115,6 +128,30 @@ async def test_the_241st_item_of_a_shipment_counts() -> None:
     claims, planted = await market.found(), await market.planted()
     assert sum(claim["rule"] == "R8" for claim in planted) > 1
     assert sorted(map(as_found, claims)) == sorted(map(as_planted, planted))
+
+
+async def test_claims_end_when_the_data_says_so() -> None:
+    """Found, reconciled without a payment, or paid: twelve days later they are no longer open."""
+    market = Market(23, 1_000, "2026-03-02T09:30:00", (US,))
+    before = {
+        (claim["rule"], claim["key"]): subject(as_planted(claim))
+        for claim in await market.planted()
+    }
+    assert {subject(as_found(claim)) for claim in await market.found()} == set(before.values())
+    market.clock.time += timedelta(days=12)
+    after = {subject(as_found(claim)) for claim in await market.found()}
+    ended = [
+        ending
+        for ending in (await market.asked(truth="endings"))["endings"]
+        if (ending["rule"], ending["key"]) in before
+    ]
+    assert {ending["reason"] for ending in ended} == {"found", "reconciled", "reimbursed"}
+    assert not {before[ending["rule"], ending["key"]] for ending in ended} & after
+
+
+def subject(line: str) -> str:
+    """The rule of a claim and what identifies it."""
+    return line.partition(": ")[0]
 
 
 @pytest.mark.parametrize("seed", [11, 12])

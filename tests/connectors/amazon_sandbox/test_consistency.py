@@ -79,20 +79,23 @@ def test_a_return_is_in_the_ledger_unless_its_absence_is_claimed(seller: Seller)
 
 def test_exactly_the_reimbursements_in_cash_are_posted(seller: Seller) -> None:
     since = seller.journal.horizon - POSTING_HISTORY
-    paid = {
-        (reimbursement.id, reimbursement.units * reimbursement.unit_cents)
-        for reimbursement in seller.journal.reimbursements
-        if reimbursement.units and reimbursement.at > since
-    }
-    posted = {
+    paid: Counter[str] = Counter()
+    for reimbursement in seller.journal.reimbursements:
+        if reimbursement.units and reimbursement.at > since:
+            paid[reimbursement.id] += reimbursement.units * reimbursement.unit_cents
+    posted = [
         (posting.reimbursement_id, posting.amount)
         for posting in seller.postings
         if posting.kind == "Reimbursement"
-    }
-    assert posted == paid
-    assert len({reimbursement.id for reimbursement in seller.journal.reimbursements}) == len(
-        seller.journal.reimbursements
-    )
+    ]
+    assert sorted(posted) == sorted(paid.items())
+
+
+def test_lines_of_one_reimbursement_are_of_one_product_and_day(seller: Seller) -> None:
+    lines = defaultdict(set)
+    for line in seller.journal.reimbursements:
+        lines[line.id].add((line.product.sku, line.at, line.reason, line.order_id))
+    assert all(len(subjects) == 1 for subjects in lines.values())
 
 
 def test_a_loss_or_damage_comes_before_its_reimbursement(seller: Seller) -> None:
@@ -114,7 +117,7 @@ def test_a_loss_or_damage_comes_before_its_reimbursement(seller: Seller) -> None
 def test_a_reimbursed_order_was_refunded_or_replaced(seller: Seller) -> None:
     sold = orders(seller)
     for reimbursement in seller.journal.reimbursements:
-        if reimbursement.order_id:
+        if reimbursement.order_id and reimbursement.reason != journal.LOST_OUTBOUND:
             assert sold[reimbursement.order_id].outcome
             assert reimbursement.product in {
                 line.product for line in seller.lines(sold[reimbursement.order_id])
@@ -152,7 +155,7 @@ def test_the_ledger_ships_what_the_orders_ship(seller: Seller) -> None:
 def test_an_item_never_has_more_units_received_than_the_ledger(seller: Seller) -> None:
     received: Counter[tuple[str, str]] = Counter()
     for row in seller.ledger:
-        if row.event == "Receipts":
+        if row.event == "Receipts" and row.quantity > 0:  # a receipt may be taken back later
             received[row.reference, row.product.fn_sku] += row.quantity
     for shipment in seller.journal.inbound_shipments:
         for item in shipment.items:

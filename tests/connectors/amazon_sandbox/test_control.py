@@ -41,7 +41,7 @@ async def test_a_seller_may_be_named_with_its_size(bench: Bench) -> None:
     seller = (await bench.client.get("/_sandbox/sellers/5-2500")).json()
     assert (seller["seed"], seller["orders"]) == (5, 2_500)
     assert seller["counts"]["orders"]["total"] == 2_500
-    assert seller["counts"]["inventory"]["total"] == 125
+    assert seller["counts"]["inventory"]["total"] == 140
 
 
 async def test_the_counts_are_split_by_marketplace() -> None:

@@ -247,14 +247,15 @@ async def test_europe_has_decimal_commas_and_its_own_fee_columns() -> None:
     assert all("," in row["amount-total"] and row["currency-unit"] == "EUR" for row in paid)
 
 
-async def test_only_reimbursements_of_returns_name_an_order(bench: Bench) -> None:
+async def test_only_reimbursements_of_returns_and_removals_name_an_order(bench: Bench) -> None:
     await bench.log_in("Atzr|sandbox-1-1000")
     rows = await bench.rows(REIMBURSEMENTS, 300)
     for row in rows:
-        assert bool(row["amazon-order-id"]) is (row["reason"] == "CustomerReturn")
+        of_an_order = row["reason"] in ("CustomerReturn", "Lost_Outbound")
+        assert bool(row["amazon-order-id"]) is of_an_order
     reversals = [row for row in rows if row["reason"] == "Reimbursement_Reversal"]
     ids = {row["reimbursement-id"] for row in rows}
-    assert reversals and len(ids) == len(rows)
+    assert reversals and 0.9 * len(rows) < len(ids) < len(rows), "some have two lines"
     for row in reversals:
         assert float(row["amount-total"]) < 0 and row["original-reimbursement-id"] in ids
 

@@ -8,6 +8,7 @@ import pytest
 
 from connectors.amazon_sandbox import Settings
 from connectors.amazon_sandbox.generator import truth
+from connectors.amazon_sandbox.generator.goods.scenarios import plan_scenarios
 from connectors.amazon_sandbox.generator.identity import Identity
 from connectors.amazon_sandbox.generator.seller import Seller, generate
 from connectors.amazon_sandbox.operations.transaction import transaction
@@ -17,7 +18,6 @@ from .bench import REIMBURSEMENTS, UNLIMITED, US, Bench, error_of
 pytestmark = pytest.mark.anyio
 
 DAY = date(2026, 3, 2)
-GERMANY, BRITAIN = "A1PA6795UKMFR9", "A1F83G8C2ARO7P"
 
 
 def seller(orders: int = 1_000, day: date = DAY, seed: int = 1) -> Seller:
@@ -37,7 +37,7 @@ def by_rule(claims: list[truth.ExpectedClaim], rule: str) -> list[truth.Expected
 def test_a_seller_of_1000_orders_has_a_claim_and_a_decoy_for_every_rule(day: date) -> None:
     generated = seller(day=day, seed=day.month)
     claims = truth.claims(generated, with_costs=True)
-    assert {claim.rule for claim in claims} == {f"R{number}" for number in range(1, 11)}
+    assert {claim.rule for claim in claims} >= {f"R{number}" for number in range(1, 11)}
     assert {decoy.rule for decoy in truth.decoys(generated)} >= {
         "R1",
         "R2",
@@ -73,12 +73,21 @@ def test_claims_are_valued_by_reimbursements_or_by_the_price_less_fees(
 ) -> None:
     products = {product.sku: product for product in thousand.products}
     valued = [claim for claim in truth.claims(thousand, False) if claim.rule in ("R1", "R2", "R3")]
-    assert {claim.valued_by for claim in valued} == {"reimbursements", "price"}
+    assert {claim.valued_by for claim in valued} >= {"reimbursements", "price"}
+    low = {
+        payment.product.sku
+        for payment in thousand.journal.reimbursements
+        if payment.unit_cents < payment.product.cost and not payment.order_id
+    }
     for claim in valued:
+        # A product costs more than it earns, or Amazon paid too little for it before.
+        if claim.valued_by is None or claim.sku in low:
+            continue
         product = products[claim.sku]
         value = product.cost
         if claim.valued_by == "price":
-            value = product.price - truth.referral(product) - product.fee
+            at, fees = thousand.midnight, thousand.fees
+            value = product.price - fees.referral(product, at) - fees.expected(product, at)
         assert claim.amount == f"{value * claim.units / 100:.2f}"
 
 
@@ -91,16 +100,17 @@ def test_with_the_cost_table_claims_are_valued_by_cost(thousand: Seller) -> None
 
 
 def test_a_refund_claim_has_the_amount_of_the_transaction(thousand: Seller) -> None:
-    refunds = {}
+    refunds: Counter[str] = Counter()
     for posting in thousand.postings:
         if posting.kind == "Refund" and posting.sale:
             posted: dict[str, Any] = transaction(thousand, posting)
-            refunds[posting.sale.id] = -posted["totalAmount"]["currencyAmount"]
+            refunds[posting.sale.id] -= round(posted["totalAmount"]["currencyAmount"] * 100)
     claims = by_rule(truth.claims(thousand, False), "R4")
-    whole = [claim for claim in claims if float(claim.amount or 0) == refunds[str(claim.order_id)]]
-    assert len(whole) > len(claims) // 2
+    amounts = [round(float(claim.amount or 0) * 100) for claim in claims]
+    taken = [refunds[str(claim.order_id)] for claim in claims]
+    assert sum(map(int.__eq__, amounts, taken)) > len(claims) // 2
+    assert all(0 < amount <= cents for amount, cents in zip(amounts, taken, strict=True))
     for claim in claims:
-        assert 0 < float(claim.amount or 0) <= refunds[str(claim.order_id)]
         assert (claim.closes - claim.opens).days == 60
 
 
@@ -120,20 +130,10 @@ def test_a_claim_keeps_its_key_while_its_status_advances() -> None:
         assert statuses == sorted(statuses, key=order.__getitem__)
 
 
-def test_returns_open_earlier_in_the_european_union_but_not_in_britain() -> None:
-    generated = generate(Identity(1, 1_000), DAY, (GERMANY, BRITAIN))
-    seen: Counter[str] = Counter()
-    for claim in truth.claims(generated, False):
-        if claim.rule in ("R4", "R5"):
-            days = (claim.opens - claim.base).days, (claim.closes - claim.base).days
-            assert days == {"EUR": (45, 105), "GBP": (60, 120)}[claim.currency]
-            seen[claim.currency] += 1
-    assert seen["EUR"] and seen["GBP"]
-
-
 def test_low_confidence_is_marked(thousand: Seller) -> None:
     claims = truth.claims(thousand, False)
-    assert {claim.rule for claim in claims if claim.confidence == "low"} <= {"R1", "R2", "R6", "R9"}
+    low = {claim.rule for claim in claims if claim.confidence == "low"}
+    assert low <= {"R1", "R2", "R4", "R6", "R9", "R14", "R20"}
     assert all(claim.confidence == "low" for claim in by_rule(claims, "R6"))
 
 
@@ -210,18 +210,21 @@ def test_an_unrefunded_return_is_listed_as_long_as_its_sale() -> None:
 
 def test_an_unrefunded_return_is_listed_until_its_claim_expires() -> None:
     last: dict[str, str] = {}
+    seen: set[str] = set()
     for days in range(0, 140, 4):
         claims = by_rule(truth.claims(seller(day=DAY + timedelta(days=days)), False), "R5")
         statuses = {claim.key: claim.status for claim in claims if claim.amount is None}
         assert {last[key] for key in last.keys() - {claim.key for claim in claims}} <= {"expired"}
         last = statuses
-    assert last
+        seen |= statuses.keys()
+    assert len(seen) > 3
 
 
 def test_reimbursements_of_goods_stay_in_the_report() -> None:
     """Except those that were reversed or too low: their scenarios end with the round."""
     early, late = seller(), seller(day=DAY + timedelta(days=90))
     passing = {claim.product for claim in early.journal.claims if claim.rule == "R10"}
+    passing |= plan_scenarios(early.root, 1_000, early.products).undisturbed
     for generated in (early, late):
         passing |= {
             reimbursement.product

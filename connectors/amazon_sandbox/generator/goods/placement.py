@@ -6,6 +6,7 @@ import msgspec
 
 from connectors.amazon_sandbox.generator.catalogue import Product
 from connectors.amazon_sandbox.generator.journal import (
+    Ending,
     Journal,
     Movement,
     PlantedClaim,
@@ -82,9 +83,18 @@ class Placement(msgspec.Struct, frozen=True):
             id, self.moment(after), reason, self.product, units, unit_cents=unit_cents
         )
 
-    def add_claim(self, claim: PlantedClaim, reason: str) -> None:
+    def add_claim(self, claim: PlantedClaim, reason: str, order_id: str = "") -> None:
         """Add a claim, with the reimbursement that settles it on demand."""
-        self.journal.add_claim(claim, self.reimbursement(reason, claim.units, after=-1))
+        on_demand = self.reimbursement(reason, claim.units, after=-1)
+        self.journal.add_claim(claim, msgspec.structs.replace(on_demand, order_id=order_id))
+
+    def end(self, rule: str, key: str, reason: str, after: float) -> None:
+        """Record that the claim has ended, `after` days, without a payment."""
+        self.journal.add_ending(Ending(rule, key, reason, self.moment(after)))
+
+    def end_paid(self, rule: str, key: str, *paid: Reimbursement) -> None:
+        """Record that these reimbursements, which become visible together, end the claim."""
+        self.journal.add_ending(Ending(rule, key, "reimbursed", paid[0].visible_at, paid))
 
     def moment(self, after: float) -> int:
         """The moment `after` days, in seconds since 1970."""

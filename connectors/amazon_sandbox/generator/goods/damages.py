@@ -1,16 +1,12 @@
 """Scenarios of units damaged (R2) or disposed of (R3) in a warehouse."""
 
+from connectors.amazon_sandbox.generator.goods.placement import Placement
+from connectors.amazon_sandbox.generator.goods.removals import add_removal, removal
 from connectors.amazon_sandbox.generator.journal import (
     DAMAGED,
-    NAMES,
-    Movement,
     PlantedClaim,
-    RemovalOrder,
 )
-from connectors.amazon_sandbox.generator.placement import Placement
-from connectors.amazon_sandbox.generator.randomness import decimal_id
 
-_OPENS, _CLOSES = 7, 60  # days after the damage
 _DISPOSITIONS = ("SELLABLE", "WAREHOUSE_DAMAGED", "EXPIRED")
 
 
@@ -19,6 +15,8 @@ def damaged(placement: Placement) -> None:
     units = placement.rng.choice((1, 1, 2))
     paid = placement.add_reimbursement(DAMAGED, units, 52) if placement.reimbursed_late else 0
     _damage(placement, "E67"[placement.index % 3], units, paid=paid)
+    if placement.reimbursed_late:
+        placement.end_paid("R2", _key(placement), placement.reimbursement(DAMAGED, units, 52))
 
 
 def damaged_by_others(placement: Placement) -> None:
@@ -35,6 +33,18 @@ def damaged_then_paid(placement: Placement) -> None:
         paid=placement.add_reimbursement(DAMAGED, units, 4),
         reason="already reimbursed",
     )
+    placement.end_paid("R2", _key(placement), placement.reimbursement(DAMAGED, units, 4))
+
+
+def damaged_then_paid_unreconciled(placement: Placement) -> None:
+    """Reimbursed, although Amazon's unreconciled quantity stays what it was."""
+    paid = placement.add_reimbursement(DAMAGED, 2, 4)
+    _damage(placement, "E", 2, paid=paid, figure=2, reason="already reimbursed")
+    placement.end_paid("R2", _key(placement), placement.reimbursement(DAMAGED, 2, 4))
+
+
+def damaged_then_partly_paid_unreconciled(placement: Placement) -> None:
+    _damage(placement, "6", 3, paid=placement.add_reimbursement(DAMAGED, 1, 4), figure=3)
 
 
 def damaged_then_partly_paid(placement: Placement) -> None:
@@ -53,6 +63,7 @@ def damaged_then_reconciled(placement: Placement) -> None:
         restored = 2 * placement.journal.is_known(placement.moment(3))
         reason = "Amazon's unreconciled quantity is 0"
         _damage(placement, "E", 2, restored=restored, filled=True, reason=reason)
+        placement.end("R2", _key(placement), "reconciled", 3)
 
 
 def moved(placement: Placement) -> None:
@@ -67,26 +78,20 @@ def moved(placement: Placement) -> None:
 def disposed(placement: Placement) -> None:
     """Disposed of without a removal order."""
     units = placement.rng.choice((1, 1, 2))
-    _dispose(
-        placement,
-        units,
-        paid=placement.add_reimbursement(DAMAGED, units, 52) if placement.reimbursed_late else 0,
-    )
+    paid = placement.add_reimbursement(DAMAGED, units, 52) if placement.reimbursed_late else 0
+    _dispose(placement, units, paid=paid)
+    if placement.reimbursed_late:
+        placement.end_paid("R3", _key(placement), placement.reimbursement(DAMAGED, units, 52))
 
 
 def disposed_beside_a_return(placement: Placement) -> None:
     """The only removal order is a return to the seller, not a disposal."""
-    _add_removal(placement, "Return", 5, -3)
+    add_removal(placement, removal(placement, "Return", 5, -3))
     _dispose(placement, 1)
 
 
-def fetched_back(placement: Placement) -> None:
-    """The seller ordered the return of a unit."""
-    _add_removal(placement, "Return", 1, -3)
-
-
 def disposed_on_request(placement: Placement) -> None:
-    _add_removal(placement, "Disposal", 2, -5)
+    add_removal(placement, removal(placement, "Disposal", 2, -5))
     if placement.adjust("D", -2, disposition="SELLABLE"):
         placement.journal.add_decoy("R3", _key(placement), "a removal order requested it")
 
@@ -101,6 +106,7 @@ def disposed_then_paid(placement: Placement) -> None:
     _dispose(
         placement, 1, paid=placement.add_reimbursement(DAMAGED, 1, 4), reason="already reimbursed"
     )
+    placement.end_paid("R3", _key(placement), placement.reimbursement(DAMAGED, 1, 4))
 
 
 def _damage(
@@ -111,16 +117,21 @@ def _damage(
     restored: int = 0,
     paid: int = 0,
     filled: bool | None = None,
+    figure: int | None = None,
     low: bool = False,
     reason: str = "",
 ) -> None:
     """Add the damage, the row that always follows it, and a claim for the open units.
 
-    `filled`: the row has Amazon's own unreconciled quantity. `reason`: why nothing is open."""
+    `filled`: the row has Amazon's own unreconciled quantity, by default what is open; `figure` is a
+    higher one. `reason`: why nothing is open."""
     filled = placement.modern and (placement.rng.random() < 0.5 if filled is None else filled)
     open_units = units - restored - paid
     reimbursed = placement.journal.is_reimbursed("R2", _key(placement))
     unreconciled = (0 if reimbursed else open_units) if filled else None
+    if figure is not None:
+        unreconciled = figure if placement.modern else None
+        low = placement.modern and figure != open_units
     if not placement.adjust(code, -units, unreconciled=unreconciled):
         return
     placement.adjust("P", units, disposition="WAREHOUSE_DAMAGED")
@@ -141,41 +152,14 @@ def _dispose(placement: Placement, units: int, paid: int = 0, reason: str = "") 
 def _claim(placement: Placement, rule: str, units: int, low: bool) -> PlantedClaim:
     return PlantedClaim(
         rule=rule,
-        name=NAMES[rule],
         key=_key(placement),
         product=placement.product,
         units=units,
         base=placement.at,
-        opens=_OPENS,
-        closes=_CLOSES,
         by_unit=True,
         low=low,
         reference=placement.reference,
     )
-
-
-def _add_removal(placement: Placement, kind: str, quantity: int, after: float) -> None:
-    if placement.journal.is_known(placement.moment(after)):
-        id = decimal_id(int(placement.reference), 3, 10)
-        order = RemovalOrder(
-            placement.moment(after), id, kind, placement.product, "SELLABLE", quantity
-        )
-        placement.journal.removals.append(order)
-        if kind == "Return":
-            _add_vendor_return(placement, order)
-
-
-def _add_vendor_return(placement: Placement, order: RemovalOrder) -> None:
-    row = Movement(
-        at=placement.moment(0),
-        product=order.product,
-        event="VendorReturns",
-        reference=order.id,
-        quantity=-order.quantity,
-        center=placement.center,
-        disposition=order.disposition,
-    )
-    placement.journal.add_movement(row)
 
 
 def _key(placement: Placement) -> str:

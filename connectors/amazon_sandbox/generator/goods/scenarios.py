@@ -8,10 +8,17 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from connectors.amazon_sandbox.generator import damages, inbound_shipments, losses
 from connectors.amazon_sandbox.generator.catalogue import Product
+from connectors.amazon_sandbox.generator.goods import (
+    damages,
+    inbound_shipments,
+    losses,
+    receipts,
+    removals,
+    transfers,
+)
+from connectors.amazon_sandbox.generator.goods.placement import Placement
 from connectors.amazon_sandbox.generator.journal import Journal
-from connectors.amazon_sandbox.generator.placement import Placement
 from connectors.amazon_sandbox.generator.randomness import seeded_random
 from connectors.amazon_sandbox.generator.times import DAY
 
@@ -32,6 +39,7 @@ _UNDISTURBED: Group = (
     (losses.reversed_without_find, 3),
     (losses.lost_then_paid_then_reversed, 3),
     (losses.reversed_after_find, 2),
+    (losses.paid_too_little_then_reversed, 2),
 )
 _LOSSES: Group = (
     (losses.lost, 17),
@@ -46,6 +54,10 @@ _LOSSES: Group = (
     (losses.lost_then_partly_reconciled, 2),
     (losses.lost_then_paid_then_disposed, 2),
     (losses.paid_too_little, 2),
+    (losses.lost_then_reconciled_then_paid, 3),
+    (losses.lost_then_paid_unreconciled, 2),
+    (losses.lost_then_partly_paid_unreconciled, 2),
+    (losses.lost_then_paid_in_lines, 2),
 )
 _DAMAGES: Group = (
     (damages.damaged, 17),
@@ -55,6 +67,8 @@ _DAMAGES: Group = (
     (damages.damaged_then_disposed, 2),
     (damages.moved, 2),
     (damages.damaged_then_reconciled, 2),
+    (damages.damaged_then_paid_unreconciled, 2),
+    (damages.damaged_then_partly_paid_unreconciled, 2),
 )
 _DISPOSALS: Group = (
     (damages.disposed, 17),
@@ -70,13 +84,38 @@ _SHORTAGES: Group = (
     (inbound_shipments.short_then_received, 3),
     (inbound_shipments.short_and_going_on, 2),
 )
+_RECEIPTS: Group = (
+    (receipts.received_damaged, 4),
+    (receipts.receipt_taken_back, 3),
+    (receipts.received_damaged_then_paid, 2),
+    (receipts.receipt_taken_back_then_paid, 2),
+    (receipts.received_defective, 2),
+    (receipts.receipt_counted_twice, 2),
+)
+_REMOVALS: Group = (
+    (removals.fetched_short, 7),
+    (removals.fetched_short_beside_cancelled, 3),
+    (removals.fetched_after_cancellation, 2),
+    (removals.fetched_short_then_paid, 3),
+)
+_TRANSFERS: Group = (
+    (transfers.transfer_lost, 6),
+    (transfers.transfer_partly_lost, 3),
+    (transfers.transfer_late, 2),
+    (transfers.transfer_in_parts, 2),
+    (transfers.transfer_found, 2),
+)
+# Groups that have products of their own, and groups that share the products of one of these. A loss
+# in a warehouse would explain units that are missing of a removal order or of a transfer.
+_OWN = (_UNDISTURBED, _LOSSES, _DAMAGES, _DISPOSALS, _REMOVALS)
+_SHARED = {_DAMAGES: (_SHORTAGES,), _REMOVALS: (_RECEIPTS, _TRANSFERS)}
 
 # Reimbursements of past rounds stay in the report, except those that were reversed or too low: they
 # would be claims of their own.
 _FORGOTTEN = {*(scenario for scenario, _ in _UNDISTURBED), losses.paid_too_little}
 # Of these, only reimbursements on demand are left out: one may come so late that a client would
 # match it to the next shipment.
-_FORGOTTEN_ON_DEMAND = {scenario for scenario, _ in _SHORTAGES}
+_FORGOTTEN_ON_DEMAND = {scenario for scenario, _ in (*_SHORTAGES, *_RECEIPTS)}
 _PAST_ROUNDS = 3
 
 
@@ -98,22 +137,22 @@ class ScenarioPlan(msgspec.Struct, frozen=True):
 def plan_scenarios(root: str, orders: int, products: Sequence[Product]) -> ScenarioPlan:
     """Assign the scenarios to products. A small seller has too few products for all of them."""
     offset = seeded_random(root, "fetched").randrange(CYCLE)
-    first = ScheduledScenario(damages.fetched_back, products[0], 0, offset)
+    first = ScheduledScenario(removals.fetched_back, products[0], 0, offset)
     if orders < 100:
         return ScenarioPlan((first,), frozenset())
     rng = seeded_random(root, "plot")
     free = rng.sample(products, len(products))
     factor = max(1, orders // 12_500)
     scheduled = [first]
-    for group in (_UNDISTURBED, _LOSSES, _DAMAGES, _DISPOSALS):
-        size = max(2, min(_size(group) * factor, len(products) * _size(group) // 110))
+    total = sum(map(_size, _OWN))
+    for group in _OWN:
+        size = max(2, min(_size(group) * factor, len(products) * _size(group) // total))
         scheduled += _assign(rng, group, free[:size], factor)
-        free = free[size:]
         if group is _UNDISTURBED:
-            undisturbed = frozenset(entry.product for entry in scheduled[1:])
-        if group is _DAMAGES:
-            damaged = [entry.product for entry in scheduled[-size:]]
-            scheduled += _assign(rng, _SHORTAGES, damaged, factor)
+            undisturbed = frozenset(free[:size])
+        for other in _SHARED.get(group, ()):
+            scheduled += _assign(rng, other, rng.sample(free[:size], size), factor)
+        free = free[size:]
     return ScenarioPlan(tuple(scheduled), undisturbed)
 
 
@@ -136,8 +175,10 @@ def _assign(
     rng: random.Random, group: Group, products: Sequence[Product], factor: int
 ) -> list[ScheduledScenario]:
     """One scenario for each product. Those of one kind are spread evenly over a round."""
+    first = rng.randrange(len(group))  # small sellers have only some of the scenarios
     scenarios = _interleave(
-        [(scenario, count * factor) for scenario, count in group], len(products)
+        [(scenario, count * factor) for scenario, count in (*group[first:], *group[:first])],
+        len(products),
     )
     counts = {scenario: scenarios.count(scenario) for scenario in scenarios}
     phases = {scenario: rng.randrange(CYCLE) for scenario in counts}

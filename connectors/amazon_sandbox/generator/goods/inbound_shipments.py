@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from connectors.amazon_sandbox.generator.catalogue import Product
+from connectors.amazon_sandbox.generator.goods.placement import CENTERS, Placement
 from connectors.amazon_sandbox.generator.journal import (
-    NAMES,
     SHORT,
     InboundShipment,
     InboundShipmentItem,
@@ -12,13 +12,13 @@ from connectors.amazon_sandbox.generator.journal import (
     Movement,
     PlantedClaim,
 )
-from connectors.amazon_sandbox.generator.placement import CENTERS, Placement
 from connectors.amazon_sandbox.generator.randomness import digest, seeded_random
 from connectors.amazon_sandbox.generator.times import DAY, HOUR
 
-_OPENS, _CLOSES = 15, 270  # days after the delivery
+_TOO_YOUNG = "too young: it may still be received"
 _STALLED = 21  # days without a receipt after which the missing units are claimed
-_CLOSES_AFTER = 3  # days from the delivery until the shipment is closed
+CLOSES_AFTER = 3
+"""Days from the delivery until the shipment is closed."""
 
 # Complete shipments: each product is sent once per cycle; the newest four rounds are listed.
 _CYCLE = 70 * DAY
@@ -29,25 +29,27 @@ def short(placement: Placement) -> None:
     """Closed although some units never arrived."""
     shipped, missing = _quantities(placement)
     _add_receipts(placement, ((0, shipped - missing - 1), (2, 1)))
-    _add_single_product_shipment(placement, shipped, shipped - missing, _CLOSES_AFTER)
+    _add_single_product_shipment(placement, shipped, shipped - missing, CLOSES_AFTER)
     _claim_closed(placement, missing)
 
 
 def short_then_paid(placement: Placement) -> None:
     shipped, missing = _quantities(placement)
     _add_receipts(placement, ((0, shipped - missing),))
-    _add_single_product_shipment(placement, shipped, shipped - missing, _CLOSES_AFTER)
+    _add_single_product_shipment(placement, shipped, shipped - missing, CLOSES_AFTER)
     paid = placement.add_reimbursement(SHORT, missing, 20)
     _claim_closed(placement, missing - paid, reason="already reimbursed")
+    placement.end_paid("R8", shipment_key(placement), placement.reimbursement(SHORT, missing, 20))
 
 
 def short_then_received(placement: Placement) -> None:
     """The missing units arrive after the shipment is closed. Only the ledger shows it."""
     shipped, missing = _quantities(placement)
     _add_receipts(placement, ((0, shipped - missing), (25, missing)))
-    _add_single_product_shipment(placement, shipped, shipped - missing, _CLOSES_AFTER)
+    _add_single_product_shipment(placement, shipped, shipped - missing, CLOSES_AFTER)
     late = missing * placement.journal.is_known(placement.moment(25))
     _claim_closed(placement, missing - late, reason="received later")
+    placement.end("R8", shipment_key(placement), "found", 25)
 
 
 def short_and_stuck(placement: Placement) -> None:
@@ -58,7 +60,7 @@ def short_and_stuck(placement: Placement) -> None:
     if placement.journal.days_since(placement.moment(3)) >= _STALLED:
         _claim(placement, missing)
     elif placement.journal.is_known(placement.at):
-        placement.journal.add_decoy("R8", _key(placement), "too young: it may still be received")
+        placement.journal.add_decoy("R8", shipment_key(placement), _TOO_YOUNG)
 
 
 def short_and_going_on(placement: Placement) -> None:
@@ -67,7 +69,7 @@ def short_and_going_on(placement: Placement) -> None:
     received = _add_receipts(placement, steps)
     _add_single_product_shipment(placement, sum(units for _, units in steps), received, None)
     if placement.journal.is_known(placement.at):
-        placement.journal.add_decoy("R8", _key(placement), "receiving continues")
+        placement.journal.add_decoy("R8", shipment_key(placement), "receiving continues")
 
 
 def _quantities(placement: Placement) -> tuple[int, int]:
@@ -77,32 +79,34 @@ def _quantities(placement: Placement) -> tuple[int, int]:
 def _add_receipts(placement: Placement, steps: Sequence[tuple[int, int]]) -> int:
     """Add the receipts, by days after the delivery. Returns the units received so far."""
     return sum(
-        placement.journal.add_movement(
-            _receipt(
-                placement.moment(after), placement.product, _id(placement), units, placement.center
-            )
-        )
-        for after, units in steps
+        placement.journal.add_movement(receipt(placement, after, units)) for after, units in steps
     )
 
 
-def _receipt(at: int, product: Product, shipment: str, units: int, center: str) -> Movement:
-    return Movement(at, product, "Receipts", shipment, units, center)
+def receipt(
+    placement: Placement, after: float, units: int, disposition: str = "SELLABLE"
+) -> Movement:
+    """A row of the ledger, `after` days."""
+    at, product = placement.moment(after), placement.product
+    shipment, center = shipment_id(placement), placement.center
+    return Movement(at, product, "Receipts", shipment, units, center, disposition)
 
 
 def _add_single_product_shipment(
     placement: Placement, shipped: int, received: int, closed: int | None
 ) -> None:
     """Add a shipment of one product in its current status."""
-    visible = received if placement.journal.is_known(placement.moment(_CLOSES_AFTER)) else 0
-    _add_shipment(
-        placement.journal,
-        _id(placement),
-        placement.at,
-        closed,
-        placement.center,
-        [(placement.product, shipped, visible)],
-    )
+    visible = received if placement.journal.is_known(placement.moment(CLOSES_AFTER)) else 0
+    add_shipment(placement, closed, [(placement.product, shipped, visible)])
+
+
+def add_shipment(
+    placement: Placement, closed: int | None, items: Sequence[tuple[Product, int, int]]
+) -> None:
+    """Add the placement's shipment in its current status, with products, units shipped and
+    received."""
+    id, center = shipment_id(placement), placement.center
+    _add_shipment(placement.journal, id, placement.at, closed, center, items)
 
 
 def _add_shipment(
@@ -132,36 +136,33 @@ def _add_shipment(
 
 
 def _claim_closed(placement: Placement, units: int, reason: str = "") -> None:
-    if placement.journal.is_known(placement.moment(_CLOSES_AFTER)):
+    if placement.journal.is_known(placement.moment(CLOSES_AFTER)):
         _claim(placement, units, reason)
     elif placement.journal.is_known(placement.at):
-        placement.journal.add_decoy("R8", _key(placement), "too young: it may still be received")
+        placement.journal.add_decoy("R8", shipment_key(placement), _TOO_YOUNG)
 
 
 def _claim(placement: Placement, units: int, reason: str = "") -> None:
     if not units and reason:
-        placement.journal.add_decoy("R8", _key(placement), reason)
+        placement.journal.add_decoy("R8", shipment_key(placement), reason)
     claim = PlantedClaim(
         rule="R8",
-        name=NAMES["R8"],
-        key=_key(placement),
+        key=shipment_key(placement),
         product=placement.product,
         units=units,
         base=placement.at,
-        opens=_OPENS,
-        closes=_CLOSES,
         by_unit=True,
-        shipment_id=_id(placement),
+        shipment_id=shipment_id(placement),
     )
     placement.add_claim(claim, SHORT)
 
 
-def _id(placement: Placement) -> str:
+def shipment_id(placement: Placement) -> str:
     return "FBA" + digest("shipment", placement.name)[:9].upper()
 
 
-def _key(placement: Placement) -> str:
-    return f"{_id(placement)}|{placement.product.sku}"
+def shipment_key(placement: Placement) -> str:
+    return f"{shipment_id(placement)}|{placement.product.sku}"
 
 
 def routine_shipments(root: str, journal: Journal, products: Sequence[Product]) -> None:
@@ -181,6 +182,6 @@ def _send(root: str, journal: Journal, delivered: int, products: Sequence[Produc
     for product in products:
         shipped = rng.randrange(12, 120)
         extra = rng.choice((0, 0, 0, 0, 1))  # some shipments contain more than was announced
-        receipt = _receipt(delivered, product, id, shipped + extra, center)
-        items.append((product, shipped, journal.add_movement(receipt)))
-    _add_shipment(journal, id, delivered, _CLOSES_AFTER, center, items)
+        row = Movement(delivered, product, "Receipts", id, shipped + extra, center)
+        items.append((product, shipped, journal.add_movement(row)))
+    _add_shipment(journal, id, delivered, CLOSES_AFTER, center, items)

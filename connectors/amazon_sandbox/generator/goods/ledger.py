@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 
 from connectors.amazon_sandbox.generator.catalogue import Product
+from connectors.amazon_sandbox.generator.goods.placement import CENTERS
 from connectors.amazon_sandbox.generator.journal import Movement
-from connectors.amazon_sandbox.generator.placement import CENTERS
 from connectors.amazon_sandbox.generator.randomness import decimal_id, seeded_random
 from connectors.amazon_sandbox.generator.sales import Line, Sale
 from connectors.amazon_sandbox.generator.times import DAY, HOUR

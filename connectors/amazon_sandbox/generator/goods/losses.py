@@ -2,16 +2,17 @@
 
 import msgspec
 
+from connectors.amazon_sandbox.generator.goods.placement import Placement
 from connectors.amazon_sandbox.generator.journal import (
     LEDGER_DAYS,
     LOST,
-    NAMES,
     REVERSAL,
     PlantedClaim,
+    Reimbursement,
+    in_lines,
 )
-from connectors.amazon_sandbox.generator.placement import Placement
 
-_OPENS, _CLOSES = 7, 60  # days after the loss, reversal or reimbursement
+_FIND_DAYS = 7  # how long after a reversal the unit may still be found
 
 
 def lost(placement: Placement) -> None:
@@ -27,6 +28,7 @@ def lost(placement: Placement) -> None:
 def lost_then_found(placement: Placement) -> None:
     units = placement.rng.choice((1, 2, 3))
     _lose(placement, units, restored=placement.adjust("F", units, 4), reason="found again")
+    placement.end("R1", _key(placement), "found", 4)
 
 
 def lost_then_partly_found(placement: Placement) -> None:
@@ -41,6 +43,37 @@ def lost_then_paid(placement: Placement) -> None:
         paid=placement.add_reimbursement(LOST, units, 3),
         reason="already reimbursed",
     )
+    placement.end_paid("R1", _key(placement), placement.reimbursement(LOST, units, 3))
+
+
+def lost_then_paid_in_lines(placement: Placement) -> None:
+    """One reimbursement id has two lines of the product, of one unit and of two."""
+    lines = in_lines(placement.reimbursement(LOST, 3, 3), 1)
+    paid = sum(placement.journal.add_reimbursement(line) for line in lines)
+    _lose(placement, 3, paid=paid, filled=False, reason="two lines of one reimbursement paid it")
+    placement.end_paid("R1", _key(placement), *lines)
+
+
+def lost_then_paid_unreconciled(placement: Placement) -> None:
+    """Reimbursed, although Amazon's unreconciled quantity stays what it was."""
+    paid = placement.add_reimbursement(LOST, 2, 3)
+    _lose(placement, 2, paid=paid, figure=2, reason="already reimbursed")
+    placement.end_paid("R1", _key(placement), placement.reimbursement(LOST, 2, 3))
+
+
+def lost_then_partly_paid_unreconciled(placement: Placement) -> None:
+    _lose(placement, 3, paid=placement.add_reimbursement(LOST, 1, 3), figure=3)
+
+
+def lost_then_reconciled_then_paid(placement: Placement) -> None:
+    """Amazon's unreconciled quantity falls to 0 a week before the payment's row appears."""
+    reconciled = placement.modern and placement.journal.is_known(placement.moment(9))
+    paid = placement.add_reimbursement(LOST, 1, 12)
+    reason = "Amazon's unreconciled quantity is 0"
+    _lose(placement, 1, paid=paid, figure=0 if reconciled else 1, reason=reason)
+    if placement.modern:
+        placement.end("R1", _key(placement), "reconciled", 9)
+    placement.end_paid("R1", _key(placement), placement.reimbursement(LOST, 1, 12))
 
 
 def lost_then_partly_paid(placement: Placement) -> None:
@@ -56,6 +89,7 @@ def lost_then_replaced(placement: Placement) -> None:
         paid=placement.journal.add_reimbursement(reimbursement),
         reason="reimbursed in kind",
     )
+    placement.end_paid("R1", _key(placement), reimbursement)
 
 
 def lost_then_transferred(placement: Placement) -> None:
@@ -66,6 +100,7 @@ def lost_then_transferred(placement: Placement) -> None:
         restored=placement.adjust("N", 2, 4),
         reason="found, by the low-confidence code N",
     )
+    placement.end("R1", _key(placement), "found", 4)
 
 
 def lost_then_partly_transferred(placement: Placement) -> None:
@@ -88,6 +123,7 @@ def lost_then_reconciled(placement: Placement) -> None:
             filled=True,
             reason=reason,
         )
+        placement.end("R1", _key(placement), "reconciled", 3)
 
 
 def lost_then_partly_reconciled(placement: Placement) -> None:
@@ -100,12 +136,16 @@ def lost_then_partly_reconciled(placement: Placement) -> None:
 def lost_then_paid_then_reversed(placement: Placement) -> None:
     """The reimbursement is reversed although nothing was found: the loss is open again."""
     paid = placement.add_reimbursement(LOST, 1, 3)
-    _lose(placement, 1, paid=paid - _reverse(placement, LOST, 1, paid_after=3, after=20))
+    taken = _reverse(placement, placement.reimbursement(LOST, 1, 3), after=20)
+    _lose(placement, 1, paid=paid - taken)
+    if not taken:
+        placement.end_paid("R1", _key(placement), placement.reimbursement(LOST, 1, 3))
 
 
 def lost_then_paid_then_disposed(placement: Placement) -> None:
     """A reimbursed unit belongs to Amazon, which may dispose of it."""
     _lose(placement, 1, paid=placement.add_reimbursement(LOST, 1, 3), reason="already reimbursed")
+    placement.end_paid("R1", _key(placement), placement.reimbursement(LOST, 1, 3))
     if placement.adjust("D", -1, 15):
         placement.journal.add_decoy(
             "R3", _key(placement), "it was reimbursed as lost, so it belongs to Amazon"
@@ -119,15 +159,16 @@ def reversed_without_find(placement: Placement) -> None:
     loss = msgspec.structs.replace(placement, at=placement.moment(lost_after))
     paid = placement.add_reimbursement(LOST, 1, paid_after)
     _lose(loss, 1, paid=paid, filled=True, reason="already reimbursed")
-    if _reverse(placement, LOST, 1, paid_after=paid_after, after=0):
-        since = placement.journal.days_since(placement.moment(paid_after)) + _OPENS
+    placement.end_paid("R1", _key(loss), placement.reimbursement(LOST, 1, paid_after))
+    if _reverse(placement, placement.reimbursement(LOST, 1, paid_after), after=0):
+        since = placement.journal.days_since(placement.moment(paid_after)) + _FIND_DAYS
         _claim_reversal(placement, placement.product.cost, low=since > LEDGER_DAYS + 1)
 
 
 def reversed_after_find(placement: Placement) -> None:
     restored = placement.adjust("F", 1, 17)
     paid = placement.add_reimbursement(LOST, 1, 3)
-    taken = _reverse(placement, LOST, 1, paid_after=3, after=20)
+    taken = _reverse(placement, placement.reimbursement(LOST, 1, 3), after=20)
     _lose(
         placement,
         1,
@@ -135,6 +176,8 @@ def reversed_after_find(placement: Placement) -> None:
         paid=paid - taken,
         reason="found, and the reimbursement reversed",
     )
+    placement.end_paid("R1", _key(placement), placement.reimbursement(LOST, 1, 3))
+    placement.end("R1", _key(placement), "found", 17)
     if taken:
         placement.journal.add_decoy(
             "R9", f"{_reversal_id(placement, 20)}|{placement.product.sku}", "it was found"
@@ -143,25 +186,45 @@ def reversed_after_find(placement: Placement) -> None:
 
 def paid_too_little(placement: Placement) -> None:
     """Reimbursed at 60 % of the cost. Only a client with the cost table detects it."""
-    unit_cents = placement.product.cost * 6 // 10
-    reimbursement = placement.reimbursement(LOST, 2, 3, unit_cents)
+    reimbursement = _low_reimbursement(placement)
     paid = placement.journal.add_reimbursement(reimbursement)
     _lose(placement, 2, paid=paid, reason="already reimbursed")
+    placement.end_paid("R1", _key(placement), reimbursement)
     if paid:
-        claim = PlantedClaim(
-            rule="R10",
-            name=NAMES["R10"],
-            key=f"{reimbursement.id}|{placement.product.sku}",
-            product=placement.product,
-            units=2,
-            base=reimbursement.at,
-            opens=0,
-            closes=_CLOSES,
-            amount=2 * (placement.product.cost - unit_cents),
-            valued_by="cost",
-            reference=reimbursement.id,
-        )
-        placement.journal.claims.append(claim)
+        placement.journal.claims.append(_underpaid(placement, reimbursement))
+
+
+def paid_too_little_then_reversed(placement: Placement) -> None:
+    """The low payment is taken back: the loss is open again, and nothing is underpaid."""
+    reimbursement = _low_reimbursement(placement)
+    paid = placement.journal.add_reimbursement(reimbursement)
+    taken = _reverse(placement, reimbursement, after=20)
+    _lose(placement, 2, paid=paid - taken, filled=False)
+    if not taken:
+        placement.end_paid("R1", _key(placement), reimbursement)
+    if paid and not taken:
+        placement.journal.claims.append(_underpaid(placement, reimbursement))
+    if taken:
+        key = _underpaid(placement, reimbursement).key
+        placement.journal.add_decoy("R10", key, "the payment was reversed")
+        placement.end("R10", key, "reversed", 24)
+
+
+def _low_reimbursement(placement: Placement) -> Reimbursement:
+    return placement.reimbursement(LOST, 2, 3, placement.product.cost * 6 // 10)
+
+
+def _underpaid(placement: Placement, reimbursement: Reimbursement) -> PlantedClaim:
+    return PlantedClaim(
+        rule="R10",
+        key=f"{reimbursement.id}|{placement.product.sku}",
+        product=placement.product,
+        units=2,
+        base=reimbursement.at,
+        amount=2 * (placement.product.cost - reimbursement.unit_cents),
+        valued_by="cost",
+        reference=reimbursement.id,
+    )
 
 
 def _lose(
@@ -171,18 +234,23 @@ def _lose(
     restored: int = 0,
     paid: int = 0,
     filled: bool | None = None,
+    figure: int | None = None,
     low: bool = False,
     differs: bool = False,
     reason: str = "",
 ) -> None:
     """Add the loss and a claim for the open units.
 
-    `filled`: the row has Amazon's own unreconciled quantity. `differs`: that quantity is not what
-    the rows leave open. `reason`: why nothing is open."""
+    `filled`: the row has Amazon's own unreconciled quantity, by default what is open; `figure` is
+    another one. `differs`: the rows leave more open. `reason`: why nothing is open."""
     filled = placement.modern and (placement.rng.random() < 0.5 if filled is None else filled)
     open_units = max(0, units - restored - max(0, paid))
     reimbursed = placement.journal.is_reimbursed("R1", _key(placement))
     unreconciled = (0 if reimbursed else open_units) if filled else None
+    if figure is not None:
+        filled, unreconciled = placement.modern, figure if placement.modern else None
+        differs = placement.modern and figure != open_units
+        open_units = min(figure, open_units) if placement.modern else open_units
     code = "5" if placement.index % 3 == 2 else "M"
     if not placement.adjust(code, -units, unreconciled=unreconciled):
         return
@@ -190,13 +258,10 @@ def _lose(
         placement.journal.add_decoy("R1", _key(placement), reason)
     claim = PlantedClaim(
         rule="R1",
-        name=NAMES["R1"],
         key=_key(placement),
         product=placement.product,
         units=open_units,
         base=placement.at,
-        opens=_OPENS,
-        closes=_CLOSES,
         by_unit=True,
         low=differs or (low and not filled),
         reference=placement.reference,
@@ -204,14 +269,13 @@ def _lose(
     placement.add_claim(claim, LOST)
 
 
-def _reverse(placement: Placement, reason: str, units: int, paid_after: float, after: float) -> int:
+def _reverse(placement: Placement, original: Reimbursement, after: float) -> int:
     """Add the reversal of a reimbursement. Returns its units, or 0 if it is not visible yet."""
-    original = placement.reimbursement(reason, units, paid_after)
     reversal = msgspec.structs.replace(
-        placement.reimbursement(REVERSAL, -units, after),
+        placement.reimbursement(REVERSAL, -original.units, after, original.unit_cents),
         id=_reversal_id(placement, after),
         original=original.id,
-        original_reason=reason,
+        original_reason=original.reason,
     )
     return -placement.journal.add_reimbursement(reversal)
 
@@ -224,13 +288,10 @@ def _claim_reversal(placement: Placement, amount: int, low: bool) -> None:
     id = _reversal_id(placement, 0)
     claim = PlantedClaim(
         rule="R9",
-        name=NAMES["R9"],
         key=f"{id}|{placement.product.sku}",
         product=placement.product,
         units=1,
         base=placement.at,
-        opens=_OPENS,
-        closes=_CLOSES,
         amount=amount,
         valued_by="reversal",
         low=low,

@@ -1,0 +1,99 @@
+"""Fees that were charged too high: for fulfilment (R7) and for the referral (R16)."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+
+import msgspec
+
+from connectors.amazon_sandbox.generator.amounts import amount_text, units_of
+from connectors.amazon_sandbox.generator.catalogue import Product
+from connectors.amazon_sandbox.generator.fees import Fees, previews, previews_around
+from connectors.amazon_sandbox.generator.journal import Journal, PlantedClaim
+
+_ANNOUNCED = "within the tolerance, below it, or announced: a preview shows it"
+
+
+class ShippedUnits(msgspec.Struct, frozen=True, gc=False):
+    """Units of a product with a fee anomaly, shipped from the home marketplace."""
+
+    at: int
+    product: Product
+    units: int
+    #: Of a unit, in cents.
+    price: int
+    by_amazon: bool
+
+
+class _Fee(msgspec.Struct, frozen=True):
+    """One kind of fee. Both functions return the fee of a unit, in cents."""
+
+    rule: str
+    charged: Callable[[ShippedUnits], int]
+    #: The fee that a preview of that moment announces for these units.
+    announced: Callable[[ShippedUnits, int], int]
+
+
+def overcharges(
+    journal: Journal, fees: Fees, shipped: Iterable[ShippedUnits], today: int, currency: str
+) -> None:
+    """Add the claims for fees above the last preview before the charge and above the first one
+    after it: an announced change is no overcharge. `shipped` is in any order."""
+    rows = list(shipped)
+    by_amazon = [row for row in rows if row.by_amazon]
+    _compare(journal, _fulfilment(fees), by_amazon, today, currency)
+    _compare(journal, _referral(fees), rows, today, currency)
+
+
+def _fulfilment(fees: Fees) -> _Fee:
+    def announced(row: ShippedUnits, at: int) -> int:
+        """A preview shows the fee at the usual price. The low-price threshold is public."""
+        crossed = fees.charged(row.product, at, price=row.price) - fees.charged(row.product, at)
+        return fees.expected(row.product, at) + crossed
+
+    return _Fee("R7", lambda row: fees.charged(row.product, row.at, price=row.price), announced)
+
+
+def _referral(fees: Fees) -> _Fee:
+    return _Fee(
+        "R16",
+        lambda row: row.price * fees.charged_rate(row.product, row.at) // 100,
+        lambda row, at: fees.referral(row.product, at, row.price),
+    )
+
+
+def _compare(
+    journal: Journal, fee: _Fee, rows: Iterable[ShippedUnits], today: int, currency: str
+) -> None:
+    listed = sorted(previews(today))
+    charges: dict[tuple[Product, int, int], list[tuple[ShippedUnits, int]]] = defaultdict(list)
+    for row in rows:
+        around = previews_around(listed, row.at, today)
+        charged = fee.charged(row)
+        if around is None:
+            if charged > fee.announced(row, row.at):
+                journal.add_decoy(fee.rule, row.product.sku, "no preview from before the charge")
+            continue
+        before, after = (fee.announced(row, at) for at in around)
+        if _is_too_high(charged, max(before, after), currency):
+            excess = (charged - max(before, after)) * row.units
+            charges[row.product, before, charged].append((row, excess))
+        elif charged != before or before != after or row.price != row.product.price:
+            journal.add_decoy(fee.rule, row.product.sku, _ANNOUNCED)
+    for (product, before, charged), group in charges.items():
+        fees = (amount_text(before, currency), amount_text(charged, currency))
+        claim = PlantedClaim(
+            rule=fee.rule,
+            key="|".join((product.sku, *fees)),
+            product=product,
+            units=sum(row.units for row, _ in group),
+            base=min(row.at for row, _ in group),
+            amount=sum(excess for _, excess in group),
+            valued_by="fees",
+            currency=currency,
+        )
+        journal.claims.append(claim)
+
+
+def _is_too_high(charged: int, expected: int, currency: str) -> bool:
+    """By more than 0.05 and more than 2 %."""
+    return charged - expected > max(units_of(currency) * 0.05, expected * 0.02)
