@@ -117,6 +117,8 @@ class DatasetProgress(msgspec.Struct, frozen=True):
     error: str | None = None
     #: NOT_READ, or None.
     code: str | None = None
+    #: That the source has no records is not confirmed yet.
+    presumed_empty: bool = False
 
     @property
     def ended(self) -> bool:
@@ -133,7 +135,8 @@ class DatasetProgress(msgspec.Struct, frozen=True):
     @property
     def fully_read(self) -> bool:
         """Whether a record that was not read can be said not to exist."""
-        return self.status is Outcome.COMPLETE and not self.failed
+        complete = self.status is Outcome.COMPLETE
+        return complete and not self.failed and not self.presumed_empty
 
     def advanced(self, page: Page, tally: Tally) -> Self:
         """After a page: counted, with a new checkpoint; ended if it was the last page."""
@@ -153,6 +156,7 @@ class DatasetProgress(msgspec.Struct, frozen=True):
             waiting_until=None,
             waiting_for=None,
             checkpoint=msgspec.structs.replace(self.checkpoint, cursor=page.cursor),
+            presumed_empty=self.presumed_empty or page.presumed_empty,
         )
         if page.cursor is not None:
             return counted

@@ -31,6 +31,8 @@ class StoredReport(msgspec.Struct, frozen=True):
     #: How often the ledger repeats its rows of shipments.
     copies: int = 1
     cancelled: float | None = None
+    #: Another application created it.
+    foreign: bool = False
 
     @property
     def started(self) -> float:

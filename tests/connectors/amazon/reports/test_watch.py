@@ -1,4 +1,5 @@
-"""Waiting for reports: polls, deadlines and failures. A failed report is never taken for empty."""
+"""Waiting for reports: polls, deadlines and failures. A failed report is never taken for empty;
+test_memory.py is about those that are."""
 
 import gzip
 import json
@@ -11,6 +12,7 @@ import pytest
 
 from connectors.amazon.reports import desk
 from connectors.amazon.reports.kinds import (
+    FEES,
     LEDGER,
 )
 from connectors.base import (
@@ -29,11 +31,13 @@ pytestmark = pytest.mark.anyio
 # Failures ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("fault", ["cancelledReports", "fatalReports", "headerOnlyReports"])
+@pytest.mark.parametrize("fault", ["cancelledReports", "fatalReports"])
 @EACH
 async def test_a_failed_report_is_unknown_and_not_empty(
     bench: Bench, dataset: Dataset, fault: str
 ) -> None:
+    if (dataset, fault) == (FEES, "cancelledReports"):
+        pytest.skip("The report of the other application is used: the type has no options.")
     await bench.control("faults", {fault: 1})
     with pytest.raises(Unknowable, match="unknown; a later sync asks again"):
         await bench.read(dataset)
