@@ -3,7 +3,7 @@
 Points: `before_commit`, `in_write` and `after_commit` of the n-th write, `download` (n-th chunk of
 a document), `detect` (n-th record that claim rules read), `finalize` (before the last write).
 
-CLOCK_AHEAD=seconds sets its clock ahead."""
+CLOCK_AHEAD=seconds sets its clock ahead (or back, if negative)."""
 
 import os
 import signal
@@ -107,7 +107,7 @@ def set_ahead(span: timedelta) -> None:
     def later(clock: SystemClock) -> datetime:
         return now(clock) + span
 
-    SystemClock.now = later  # type: ignore[method-assign]
+    SystemClock.now = later  # type: ignore[method-assign,assignment]
 
 
 if __name__ == "__main__":

@@ -5,43 +5,30 @@ service in between forgets nothing."""
 import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import anyio
 import httpx
 import pytest
 
 from connectors import amazon_sandbox as amazon
-from connectors.amazon_sandbox.faults import Faults
+from connectors.amazon_sandbox.faults import EventReport, Faults
 from tests.journeys.process import Died, Process, dying_service
 from tests.journeys.test_amazon import local_sandbox
+from tests.journeys.test_claims import MovedClock
 from tests.serving import Json, User, read, token
 
 pytestmark = pytest.mark.anyio
 
 ORDERS = 1_000
-REIMBURSEMENTS = "GET_FBA_REIMBURSEMENTS_DATA"
-
-
-class AheadClock:
-    """The system's clock, set ahead."""
-
-    def __init__(self) -> None:
-        self.ahead = timedelta(0)
-
-    def now(self) -> datetime:
-        return datetime.now(UTC) + self.ahead
-
-    async def sleep(self, seconds: float) -> None:
-        await anyio.sleep(seconds)
+REIMBURSEMENTS: EventReport = "GET_FBA_REIMBURSEMENTS_DATA"
 
 
 class Account:
     """A seller of the sandbox, and the service as processes that are killed."""
 
-    def __init__(self, folder: Path, free_port: Callable[[], int], clock: AheadClock) -> None:
+    def __init__(self, folder: Path, free_port: Callable[[], int], clock: MovedClock) -> None:
         self._folder, self._free_port, self._clock = folder, free_port, clock
         self.url = ""
         self.sync_id = ""
@@ -49,7 +36,7 @@ class Account:
     @asynccontextmanager
     async def service(self, **environ: str) -> AsyncIterator[tuple[Process, User]]:
         """The service at the time of the clock, with what its processes have stored so far."""
-        ahead = str(self._clock.ahead.total_seconds())
+        ahead = str(self._clock.moved.total_seconds())
         environ |= {"CLOCK_AHEAD": ahead, **amazon.environ(self.url)}
         with dying_service(self._folder, self._free_port(), **environ) as server:
             headers = {"Authorization": f"Bearer {token()}"}
@@ -91,7 +78,7 @@ def reimbursements(done: Json) -> tuple[str, int]:
 async def test_a_seller_who_was_never_reimbursed_sees_what_amazon_owes(
     tmp_path: Path, free_port: Callable[[], int]
 ) -> None:
-    clock = AheadClock()
+    clock = MovedClock()
     faults = Faults(reports_without_data=(REIMBURSEMENTS,))
     async with local_sandbox(clock=clock, orders=ORDERS, speed=3000, faults=faults) as url:
         account = Account(tmp_path, free_port, clock)
@@ -108,14 +95,14 @@ async def test_a_seller_who_was_never_reimbursed_sees_what_amazon_owes(
         assert {claim["confidence"] for claim in first} == {"low"}
         assert all("no later report has confirmed" in rests_on(claim) for claim in first)
 
-        clock.ahead = timedelta(hours=1)  # within the interval
+        clock.moved += timedelta(hours=1)  # within the interval
         async with account.service() as (server, user):
             done, again = await account.sync(user)
             server.kill()
         assert reimbursements(done) == ("complete", 0)
         assert {claim["confidence"] for claim in again} == {"low"}
 
-        clock.ahead = timedelta(hours=5)
+        clock.moved += timedelta(hours=4)
         await die(account, "detect:50")
         async with account.service() as (_, user):
             done, last = await account.sync(user)
