@@ -25,12 +25,14 @@ class RowMemory:
         self.learned: dict[str, str] = {}
 
     def believes(self, part: Part, made_at: datetime) -> bool:
-        """Whether a report without rows can be true: not if an earlier one had rows of its span.
-        Only reports of types with an interval: others are not known to end without rows."""
+        """Whether a report without rows can be true: not if an earlier one had rows of its span, or
+        for a snapshot of today, if Amazon still lists one with rows. Only reports of types with an
+        interval: others are not known to end without rows."""
         if self._kind.interval is None or not self._name:
             return False
         newest = self._newest(part)
-        return newest is None or newest < (part.since or made_at - LISTED)
+        span = part.since if self._kind.whole_days else None
+        return newest is None or newest < (span or made_at - LISTED)
 
     def empty(self, part: Part, order: OrderedReport) -> Emptiness:
         """Remember that a report had no rows. Returns what is known then."""

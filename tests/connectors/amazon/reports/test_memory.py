@@ -11,7 +11,7 @@ import pytest
 
 from connectors.amazon.emptiness import Emptiness, empty_key, read_emptiness
 from connectors.amazon.reports import desk
-from connectors.amazon.reports.kinds import DATASETS, KINDS, REIMBURSEMENTS, STOCK
+from connectors.amazon.reports.kinds import DATASETS, FEES, KINDS, REIMBURSEMENTS, STOCK
 from connectors.amazon_sandbox import Settings
 from connectors.base import Cursor, Dataset, Page, Unknowable, Window
 from tests.connectors.amazon.bench import CANADA, MEXICO, UNLIMITED, US, Bench, connect, ids
@@ -168,6 +168,13 @@ async def test_no_report_without_rows_is_believed_if_an_earlier_one_had_rows_of_
         await bench.control("faults", {"headerOnlyReports": 1})
     with pytest.raises(Unknowable, match="unknown; a later sync asks again"):
         await bench.sync(dataset)
+
+
+async def test_fee_previews_without_rows_are_not_believed_after_earlier_ones(bench: Bench) -> None:
+    """Amazon lists those of the last 90 days, and all are read first."""
+    await bench.control("faults", {"headerOnlyReports": 1})
+    with pytest.raises(Unknowable, match="unknown; a later sync asks again"):
+        await bench.sync(FEES)
 
 
 async def test_rows_of_other_days_do_not_contradict(bench: Bench) -> None:
