@@ -164,6 +164,9 @@ class Page(msgspec.Struct, frozen=True):
     learned: Mapping[str, str] = {}
     #: Shown to the user; a sync shows the same text once.
     warning: str = ""
+    #: The source has shown that there are no records, but has not confirmed it yet: a full refresh
+    #: deletes nothing.
+    presumed_empty: bool = False
     #: The id of the account that the records belong to, if they name it.
     account: str | None = None
     #: Keys of gaps for which the source has no record; only of pages that fill gaps (`completing`).
@@ -274,6 +277,10 @@ class Records(Protocol):
 
     def cost(self, sku: str) -> Money | None:
         """What a unit costs, as entered by the user."""
+
+    @property
+    def learned(self) -> Mapping[str, str]:
+        """What the connector asked to keep about the connection (`Page.learned`)."""
 
 
 class ClaimRule(msgspec.Struct, frozen=True):

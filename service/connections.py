@@ -266,6 +266,10 @@ class Connections:
         account_id = stored.account_id if stored.account_confirmed else None
         return Connection(stored.id, stored.connector, settings, learned, account_id)
 
+    async def learned(self, connection_id: str) -> Mapping[str, str]:
+        """What its connector asked to keep about the connection."""
+        return await self._store.learned(connection_id)
+
     async def check(self, connection: Connection, waiting: Waiting) -> bool:
         """Check the account at the source, unless it was checked within the last hour. Returns
         False while it is unknown whether these credentials belong to the connected account.

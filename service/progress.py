@@ -127,6 +127,8 @@ class DatasetProgress(msgspec.Struct, frozen=True):
     error: str | None = None
     #: NOT_READ, or None.
     code: str | None = None
+    #: That the source has no records is not confirmed yet.
+    presumed_empty: bool = False
 
     @property
     def ended(self) -> bool:
@@ -143,7 +145,8 @@ class DatasetProgress(msgspec.Struct, frozen=True):
     @property
     def fully_read(self) -> bool:
         """Whether a record that was not read does not exist at the source."""
-        return self.status is Outcome.COMPLETE and not self.failed
+        complete = self.status is Outcome.COMPLETE
+        return complete and not self.failed and not self.presumed_empty
 
     def advanced(self, page: Page, tally: Tally) -> Self:
         """The dataset after a page, with new counts and checkpoint; ended after the last page."""
@@ -163,6 +166,7 @@ class DatasetProgress(msgspec.Struct, frozen=True):
             waiting_until=None,
             waiting_for=None,
             checkpoint=msgspec.structs.replace(self.checkpoint, cursor=page.cursor),
+            presumed_empty=self.presumed_empty or page.presumed_empty,
         )
         if page.cursor is not None:
             return counted

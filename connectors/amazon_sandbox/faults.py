@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -12,6 +12,13 @@ from connectors.amazon_sandbox.roles import Role
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Seconds = Annotated[float, msgspec.Meta(ge=0, le=3_600)]
 Amount = Annotated[float, msgspec.Meta(ge=0)]
+EventReport = Literal[
+    "GET_LEDGER_DETAIL_VIEW_DATA",
+    "GET_FBA_REIMBURSEMENTS_DATA",
+    "GET_FBA_FULFILLMENT_CUSTOMER_RETURNS_DATA",
+    "GET_FBA_FULFILLMENT_REMOVAL_ORDER_DETAIL_DATA",
+]
+"""The reports of events that a seller may not have."""
 
 
 class Storm(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
@@ -38,8 +45,10 @@ class Faults(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="ca
     duplicate_pages: Share = 0.0
     #: Share of reports that end FATAL.
     fatal_reports: Share = 0.0
-    #: Share of reports that end CANCELLED.
+    #: Share of reports that end CANCELLED, because another application has ordered the type.
     cancelled_reports: Share = 0.0
+    #: Report types that have no rows, as those of a seller without such events.
+    reports_without_data: tuple[EventReport, ...] = ()
     #: Share of reports whose document has only its header.
     header_only_reports: Share = 0.0
     #: Share of reports in which every seventh row has too few cells.

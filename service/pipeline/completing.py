@@ -73,7 +73,13 @@ class _Completing:
         compared = await anyio.to_thread.run_sync(
             self._connector.complete,
             self._connection,
-            StoredRecords(resources.records, sync.connection_id, {}, frozenset(windows)),
+            StoredRecords(
+                resources.records,
+                sync.connection_id,
+                costs={},
+                complete=frozenset(windows),
+                learned=self._connection.learned,
+            ),
             windows,
             self._closed,
             abandon_on_cancel=True,

@@ -26,11 +26,13 @@ class StoredRecords:
         connection_id: str,
         costs: Mapping[str, Money],
         complete: frozenset[str],
+        learned: Mapping[str, str],
     ) -> None:
         self._records = records
         self._connection_id = connection_id
         self._costs = costs
         self._complete = complete
+        self.learned = learned
 
     def complete(self, dataset: str) -> bool:
         return dataset in self._complete
@@ -63,10 +65,11 @@ async def detect_claims(
     connection_id = held.sync.connection_id
     costs = await resources.claims.costs(held.sync.user)
     complete = current_datasets(held, coverages)
+    learned = await resources.connections.learned(connection_id)
     try:
         raw = await anyio.to_thread.run_sync(
             held.connector.detect,
-            StoredRecords(resources.records, connection_id, costs, complete),
+            StoredRecords(resources.records, connection_id, costs, complete, learned),
             held.sync.started_at,
             abandon_on_cancel=True,
             limiter=resources.detecting,

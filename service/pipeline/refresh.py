@@ -16,7 +16,7 @@ async def delete_missing(resources: Resources, held: HeldSync) -> None:
         return
     for dataset in held.sync.sources:
         if not dataset.fully_read:
-            await _keep_all(held, dataset, "not all records could be read")
+            await _keep_all(held, dataset, _unread(dataset))
             continue
         now = resources.clock.now()
         sweep = await resources.records.sweep(held.sync, dataset, now, resources.items)
@@ -24,6 +24,13 @@ async def delete_missing(resources: Resources, held: HeldSync) -> None:
             await _keep_all(held, dataset, f"{why}; set allowMassDelete to delete them")
         elif sweep.gone:
             await _delete(held, dataset.name, sweep)
+
+
+def _unread(dataset: DatasetProgress) -> str:
+    """Why a record that was not read may still exist."""
+    if dataset.presumed_empty:
+        return "the source has not confirmed yet that it has no records"
+    return "not all records could be read"
 
 
 def _doubt(held: HeldSync, dataset: DatasetProgress, sweep: Sweep) -> str:

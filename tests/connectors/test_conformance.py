@@ -212,6 +212,8 @@ def records(pages: Iterable[Page]) -> list[Record]:
 class Landed:
     """The stored records for `detect`."""
 
+    learned: Mapping[str, str] = {}
+
     def __init__(self, everything: Mapping[str, Sequence[Record]]) -> None:
         self.everything = everything
 

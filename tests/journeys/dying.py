@@ -1,19 +1,22 @@
 """The command line of a process that kills itself at a chosen point: DIE_AT=point:number.
 
 Points: `before_commit`, `in_write` and `after_commit` of the n-th write, `download` (n-th chunk of
-a document), `detect` (n-th record that claim rules read), `finalize` (before the last write)."""
+a document), `detect` (n-th record that claim rules read), `finalize` (before the last write).
+
+CLOCK_AHEAD=seconds sets its clock ahead (or back, if negative)."""
 
 import os
 import signal
 import sqlite3
 from collections.abc import AsyncIterator, Iterable, Sequence
+from datetime import datetime, timedelta
 from typing import Any, NoReturn
 
 import connectors.http
 import service.pipeline.detection as detection
 import service.pipeline.held as holding
 import service.store.sqlite
-from connectors.base import Record
+from connectors.base import Record, SystemClock
 from service.__main__ import main
 from service.progress import Stage
 from service.store.engine import Statement
@@ -97,7 +100,18 @@ def plant(countdown: Countdown) -> None:
     holding.HeldSync.enter = dying_enter  # type: ignore[method-assign,assignment]
 
 
+def set_ahead(span: timedelta) -> None:
+    """Set the clock of this process ahead."""
+    now = SystemClock.now
+
+    def later(clock: SystemClock) -> datetime:
+        return now(clock) + span
+
+    SystemClock.now = later  # type: ignore[method-assign,assignment]
+
+
 if __name__ == "__main__":
+    set_ahead(timedelta(seconds=float(os.environ.get("CLOCK_AHEAD", "0"))))
     if place := os.environ.get("DIE_AT"):
         plant(Countdown(place))
     main()

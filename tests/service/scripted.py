@@ -65,6 +65,8 @@ class Script:
         self.marketplaces = ("ONE",)
         #: The complete datasets of each detection.
         self.detecting: list[tuple[str, ...]] = []
+        #: What each detection was told that the connector has learned.
+        self.learned: list[Mapping[str, str]] = []
         #: Changes each page before it is returned.
         self.edit: Callable[[Page], Page] = lambda page: page
         #: If set, the result of a detection.
@@ -137,6 +139,7 @@ class ScriptedConnector:
     def detect(self, records: Records, as_of: datetime) -> Findings:
         names = [dataset.name for dataset in self.datasets]
         self._script.detecting.append(tuple(name for name in names if records.complete(name)))
+        self._script.learned.append(dict(records.learned))
         if self._script.findings:
             return self._script.findings
         ran = tuple({claim.rule for claim in self._script.claims})

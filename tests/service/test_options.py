@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from connectors.base import Record, Retryable
@@ -168,6 +169,33 @@ async def test_an_empty_response_deletes_nothing(service: Serving, script: Scrip
     script.records["orders"].clear()
     await ann.whole_sync(overwrite=True)
     assert len(await ids(ann)) == 30
+
+
+async def test_an_emptiness_that_is_not_confirmed_deletes_nothing(
+    service: Serving, script: Script
+) -> None:
+    """Not even if mass deletes are allowed: the refresh must really have read that it is empty."""
+    ann = await connect_user(service)
+    await ann.whole_sync()
+    script.records["orders"].clear()
+    script.edit = lambda page: msgspec.structs.replace(page, presumed_empty=not page.records)
+    done = await ann.whole_sync(overwrite=True, allowMassDelete=True)
+    assert (orders(done)["status"], orders(done)["deleted"], len(await ids(ann))) == (
+        *("complete", 0, 30),
+    )
+    assert any("not confirmed yet that it has no records" in text for text in done["warnings"])
+    script.edit = lambda page: page
+    await ann.whole_sync(overwrite=True, allowMassDelete=True)
+    assert await ids(ann) == set()
+
+
+async def test_a_detection_knows_what_was_learned_in_the_same_sync(
+    service: Serving, script: Script
+) -> None:
+    script.edit = lambda page: msgspec.structs.replace(page, learned={"empty": str(script.pages)})
+    ann = await connect_user(service)
+    await ann.whole_sync()
+    assert script.learned == [{"empty": str(script.pages)}]
 
 
 async def test_a_refresh_with_a_failed_record_deletes_nothing(

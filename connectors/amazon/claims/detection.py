@@ -11,6 +11,7 @@ from connectors.amazon.claims.rules import DEFAULT_WINDOWS, RULES
 from connectors.amazon.claims.values import money
 from connectors.amazon.claims.windows import Windows
 from connectors.amazon.claims.wording import case_text, steps, summary, title
+from connectors.amazon.emptiness import Emptiness, empty_key, read_emptiness
 from connectors.base import Claim, ClosedReason, Findings, Paid, Records
 
 WAITING, CLAIMABLE, EXPIRED = "waiting", "claimable", "expired"
@@ -31,6 +32,7 @@ def find_claims(records: Records, as_of: datetime, windows: Windows = DEFAULT_WI
     datasets = {name for rule in rules for name in (*rule.inputs, *rule.optional)}
     oldest_loss = today - timedelta(days=windows.longest(LOSSES)) - REMEMBERED
     facts = read_facts(records, frozenset(datasets), today, oldest_loss, windows)
+    empty = _empty(records)
     by_id = {payment.id: payment for payment in facts.payments}
     claims: list[Claim] = []
     settled: dict[str, Paid | None] = {}
@@ -40,7 +42,7 @@ def find_claims(records: Records, as_of: datetime, windows: Windows = DEFAULT_WI
             if isinstance(case, ClosedCase):
                 closed[_id(rule, case)] = case.reason
             elif case.units > 0:
-                claims.append(_claim(rule, case, facts))
+                claims.append(_claim(rule, case, facts, empty))
             else:
                 settled[_id(rule, case)] = paid_for(case, by_id)
     return Findings(
@@ -64,7 +66,14 @@ def _skipped(records: Records) -> Mapping[str, str]:
     }
 
 
-def _claim(rule: Rule, case: Case, facts: Facts) -> Claim:
+def _empty(records: Records) -> Mapping[str, Emptiness]:
+    """The input datasets of which Amazon's last report had no rows."""
+    names = {name for rule in RULES for name in rule.inputs}
+    known = {name: read_emptiness(records.learned, empty_key(name)) for name in names}
+    return {name: emptiness for name, emptiness in known.items() if emptiness}
+
+
+def _claim(rule: Rule, case: Case, facts: Facts, empty: Mapping[str, Emptiness]) -> Claim:
     days = facts.windows.of(rule.code, case.place)
     opens, closes = (case.base + timedelta(count) for count in (days.opens, days.closes))
     amount, currency = case.value.amount, case.value.currency
@@ -78,10 +87,14 @@ def _claim(rule: Rule, case: Case, facts: Facts) -> Claim:
         currency=currency if amount is not None and currency else None,
         opens=opens,
         closes=closes,
-        confidence=LOW if case.low else rule.confidence,
+        confidence=LOW if case.low or _unconfirmed(rule, empty) else rule.confidence,
         valuation=case.value.basis,
         evidence=case.evidence,
-        details={**case.details, **_unusable(rule, facts.unusable)},
+        details={
+            **case.details,
+            **_unusable(rule, facts.unusable),
+            **_empty_inputs(rule, empty),
+        },
         happened_at=case.base,
         summary=summary(rule, case, opens, closes),
         case_text=case_text(rule, case),
@@ -97,6 +110,17 @@ def _status(today: date, opens: date, closes: date) -> str:
     if today < opens:
         return WAITING
     return CLAIMABLE if today <= closes else EXPIRED
+
+
+def _unconfirmed(rule: Rule, empty: Mapping[str, Emptiness]) -> bool:
+    """Whether a claim of the rule rests on a dataset that may not be empty after all."""
+    return any(name in empty and not empty[name].confirmed for name in rule.inputs)
+
+
+def _empty_inputs(rule: Rule, empty: Mapping[str, Emptiness]) -> Mapping[str, str]:
+    """The empty datasets on which a claim of the rule rests: nothing was paid, for example."""
+    lines = [f"{name}: {empty[name].description}" for name in rule.inputs if name in empty]
+    return {"emptyInputs": "; ".join(lines)} if lines else {}
 
 
 def _unusable(rule: Rule, unusable: Mapping[str, int]) -> Mapping[str, str]:

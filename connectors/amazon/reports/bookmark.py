@@ -43,6 +43,8 @@ class OrderedReport(msgspec.Struct, frozen=True, omit_defaults=True):
     fatal: Number = 0
     #: The time in the ids of its rows, if rows of an earlier, lost document are stored already.
     keyed: Moment | None = None
+    #: Amazon made no document, because there is no data.
+    empty: bool = False
 
 
 class ReportBookmark(msgspec.Struct, frozen=True, omit_defaults=True):

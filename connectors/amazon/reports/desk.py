@@ -47,6 +47,9 @@ SHORTEST = 0.5
 """Seconds assumed for a report that Amazon, whose times are whole seconds, made within one."""
 DONE, CANCELLED, FATAL = "DONE", "CANCELLED", "FATAL"
 UNFINISHED = ("IN_QUEUE", "IN_PROGRESS")
+LISTED_STATUSES = (DONE, *UNFINISHED, FATAL)
+"""The reports that Amazon makes or has tried to make. One of them may be the reason why it cancels
+another order."""
 MARGIN = timedelta(seconds=5)
 """Amazon's times are whole seconds, and its clock is another one."""
 MOST_KEPT = 200
@@ -164,8 +167,8 @@ class ReportDesk:
         are all read, reports of other applications too: these types have no options."""
         covering = [
             report
-            for report in listed
-            if (self._kind.all_finished or self.ours(report)) and self._covers(report, part)
+            for report in made(listed)
+            if (self._kind.all_finished or self.ours(report)) and self.covers(report, part)
         ]
         return sorted(covering, key=lambda report: report.createdTime)
 
@@ -174,7 +177,7 @@ class ReportDesk:
         they have the same marketplaces and, to the second, the same span."""
         sent = [
             report
-            for report in listed
+            for report in made(listed)
             if report.reportType == part.type
             and set(report.marketplaceIds or ()) == set(part.marketplaces)
             and report.createdTime >= asked.at - MARGIN
@@ -192,12 +195,13 @@ class ReportDesk:
         return self._listed
 
     async def list_reports(self, type: str) -> list[Report]:
-        """Fetch the finished and unfinished reports of a type."""
-        back = max(self._kind.fresh, self._kind.stale, DEADLINE)
-        back = LISTED if self._kind.all_finished else back
+        """Fetch the finished, unfinished and failed reports of a type: as far back as one may be
+        used, or may be the reason why Amazon cancels one that was ordered a while ago."""
+        back = max(self._kind.fresh, self._kind.stale, self._kind.interval or timedelta(0))
+        back = LISTED if self._kind.all_finished else back + DEADLINE
         params = {
             "reportTypes": type,
-            "processingStatuses": ",".join([DONE, *UNFINISHED]),
+            "processingStatuses": ",".join(LISTED_STATUSES),
             "createdSince": stamp(self._clock.now() - back),
             "pageSize": "100",
         }
@@ -210,7 +214,7 @@ class ReportDesk:
                 return listed  # at worst, a report that is missing here is ordered again
             params = {"nextToken": page.nextToken}  # Amazon refuses further parameters
 
-    def _covers(self, report: Report, part: Part) -> bool:
+    def covers(self, report: Report, part: Part) -> bool:
         """Whether a report contains all of a part, and nothing of other marketplaces."""
         if not self._kind.covers(set(report.marketplaceIds or ()), set(part.marketplaces)):
             return False
@@ -282,6 +286,11 @@ class ReportDesk:
             body,
             role=self._kind.role,
         )
+
+
+def made(listed: Sequence[Report]) -> list[Report]:
+    """The listed reports without those that failed."""
+    return [report for report in listed if report.processingStatus != FATAL]
 
 
 def _unpacked(content: bytes) -> bytes:

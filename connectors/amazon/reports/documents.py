@@ -71,8 +71,11 @@ class ReportKind(msgspec.Struct, frozen=True):
     at: Callable[[Row, datetime], datetime | None] = lambda row, made_at: None
     #: The role that the report type requires.
     role: str = FULFILLMENT
-    #: How long Amazon makes no other report of the type. Set if each part is a marketplace.
+    #: How long Amazon makes no other report of the type; further orders end as CANCELLED. None if
+    #: it makes any number: then a report without rows is inconclusive.
     interval: timedelta | None = None
+    #: Each part is a marketplace.
+    per_marketplace: bool = False
     #: Age up to which a report is used rather than to wait for the interval.
     stale: timedelta = timedelta(0)
 
@@ -83,6 +86,10 @@ def whole_days(window: Window, newest: datetime) -> Window:
     since = window.since.replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=1)
     until = window.until.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=2)
     return Window(since, max(min(until, newest), window.until))
+
+
+class NoRows(Unknowable):
+    """A document has a header and no rows."""
 
 
 class _ReadRow(msgspec.Struct, frozen=True, gc=False):
@@ -131,8 +138,8 @@ class DocumentRows:
         """Yield each record, with the number of rows read so far: the same at every read of the
         document. Unreadable rows become failed records.
 
-        Raises Unknowable if the document has no row; SourceError, after its last record, if the
-        document does not end."""
+        Raises NoRows if the document is a header alone, Unknowable if it is empty; SourceError,
+        after its last record, if the document does not end."""
         count = 0
         rows = self._new_rows(text)
         async for groups in self._joined(rows) if self._kind.joined else _single(rows):
@@ -140,9 +147,7 @@ class DocumentRows:
                 count += len(group)
                 yield count, [self._record(group)]
         if not count:
-            # If there is nothing to report, Amazon ends a report as CANCELLED. A header without
-            # rows means that something went wrong.
-            raise Unknowable(
+            raise (NoRows if self._table.columns else Unknowable)(
                 f"Amazon's report {self._part.type} came without a single row. Whether it is "
                 "empty or could not be made is unknown; a later sync asks again."
             )

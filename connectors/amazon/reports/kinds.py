@@ -20,8 +20,8 @@ NEAR_REAL_TIME = timedelta(minutes=30)
 
 def _always(name: str, label: str, days: int) -> Dataset:
     """A dataset that every sync reads in its whole reach: rows change for weeks or arrive weeks
-    late, a long report costs as many calls as a short one, and a report without rows is
-    inconclusive."""
+    late, a long report costs as many calls as a short one, and if a report wrongly has no rows, the
+    next sync reads the same days again."""
     reach = timedelta(days=days)
     return Dataset(name, label, reach, SETTLED, overlap=reach)
 
@@ -167,6 +167,7 @@ KINDS: Mapping[str, ReportKind] = {
         wanted=("approvaldate", "reimbursementid", "reason", "sku", "quantityreimbursedtotal"),
         key=by_columns("reimbursementid", "sku", "fnsku", "reason"),
         fresh=DAILY,
+        interval=DAILY,
         record=_unchanged,
         numbered=True,
         whole_days=True,
@@ -178,6 +179,7 @@ KINDS: Mapping[str, ReportKind] = {
         wanted=("date", "fnsku", "eventtype", "referenceid", "quantity", "disposition", "reason"),
         key=_ledger_key,
         fresh=DAILY,
+        interval=DAILY,
         record=_unchanged,
         numbered=True,
         whole_days=True,
@@ -190,6 +192,7 @@ KINDS: Mapping[str, ReportKind] = {
         filled=("licenseplatenumber",),  # it is part of the key
         key=_return_key,
         fresh=DAILY,
+        interval=DAILY,
         record=_unchanged,
         whole_days=True,
         at=time_in("returndate"),
@@ -201,6 +204,7 @@ KINDS: Mapping[str, ReportKind] = {
         filled=("shippedquantity",),
         key=by_columns("orderid", "sku", "fnsku", "disposition"),
         fresh=DAILY,
+        interval=DAILY,
         record=_unchanged,
         numbered=True,
         whole_days=True,
@@ -215,6 +219,7 @@ KINDS: Mapping[str, ReportKind] = {
         filled=("expectedfulfillmentfeeperunit",),
         key=_preview_key,
         fresh=timedelta(hours=72),
+        interval=DAILY,
         record=_preview,
         numbered=True,  # a product may be listed once per marketplace, without naming it
         all_finished=True,
@@ -226,6 +231,7 @@ KINDS: Mapping[str, ReportKind] = {
         key=in_marketplace("sku", "condition"),
         fresh=NEAR_REAL_TIME,
         interval=NEAR_REAL_TIME,
+        per_marketplace=True,
         stale=timedelta(days=3),
         record=_unchanged,
     ),

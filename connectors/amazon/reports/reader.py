@@ -9,7 +9,6 @@ import msgspec
 
 from connectors.amazon.client import AmazonClient, Unknown
 from connectors.amazon.context import AmazonDataset, ReadContext
-from connectors.amazon.marketplaces import COUNTRIES
 from connectors.amazon.reports.bookmark import (
     MOST_AGAIN,
     OrderedReport,
@@ -32,10 +31,19 @@ from connectors.amazon.reports.desk import (
     REPORT_SECONDS,
     Report,
     ReportDesk,
+    made,
     took,
 )
-from connectors.amazon.reports.documents import DocumentRows, Part, ReportKind, whole_days
+from connectors.amazon.reports.documents import (
+    DocumentRows,
+    NoRows,
+    Part,
+    ReportKind,
+    whole_days,
+)
+from connectors.amazon.reports.memory import RowMemory
 from connectors.amazon.reports.tables import lines, unpacked
+from connectors.amazon.reports.texts import missing, without_rows
 from connectors.amazon.reports.watch import PATIENCE, ReportFailed, ReportWatch
 from connectors.amazon.times import SETTLED
 from connectors.base import (
@@ -64,7 +72,7 @@ def reported(about: Dataset, kind: ReportKind) -> AmazonDataset:
     """The dataset of a kind of report."""
 
     def read(context: ReadContext, cursor: Cursor | None) -> AsyncIterator[Page]:
-        return ReportReader(context, kind).read(cursor)
+        return ReportReader(context, kind, about.name).read(cursor)
 
     def plan(client: AmazonClient, connection: Connection, window: Window) -> Way:
         """As long as the last reports took, else the usual time; all reports are made in
@@ -77,9 +85,10 @@ def reported(about: Dataset, kind: ReportKind) -> AmazonDataset:
 
 
 class ReportReader:
-    """Reads one dataset of reports for one connection."""
+    """Reads one dataset of reports for one connection. Without its name, a report that has no rows
+    is inconclusive."""
 
-    def __init__(self, context: ReadContext, kind: ReportKind) -> None:
+    def __init__(self, context: ReadContext, kind: ReportKind, name: str = "") -> None:
         self._context = context
         self._clock = context.clock
         self._kind = kind
@@ -87,7 +96,8 @@ class ReportReader:
         newest = context.clock.now() - SETTLED
         span = whole_days(context.window, newest) if kind.whole_days else context.window
         self._parts = kind.parts(context.connection, span)
-        self.watch = ReportWatch(context, kind, self._desk, self._parts)
+        self._memory = RowMemory(name, kind, context.connection.learned)
+        self.watch = ReportWatch(context, kind, self._desk, self._parts, self._memory)
 
     async def read(self, cursor: Cursor | None) -> AsyncIterator[Page]:
         """Order the reports of all parts first, so that Amazon makes them in parallel; then read
@@ -120,9 +130,10 @@ class ReportReader:
         """Seconds until the last report is expected; None if all are finished."""
         seconds = max((self.watch.takes(part) for part in self._parts), default=0.0) * LOOKS
         now = self._clock.now()
-        made = [order.made_at for order in mark.orders[mark.at :] if order.document is None]
-        made += [mark.asking.at] if mark.asking else []
-        return max(0.0, seconds - (now - max(made)).total_seconds()) if made else None
+        rest = mark.orders[mark.at :]
+        sent = [order.made_at for order in rest if not order.document and not order.empty]
+        sent += [mark.asking.at] if mark.asking else []
+        return max(0.0, seconds - (now - max(sent)).total_seconds()) if sent else None
 
     async def order(self, mark: ReportBookmark) -> Steps:
         """Find or order the reports that are not ordered yet. Each one is followed by a page
@@ -154,12 +165,15 @@ class ReportReader:
                     mark = read
                     yield page, mark
         if mark.lacking:
-            raise Unknowable(self._missing(mark.lacking))
+            raise Unknowable(missing([self._parts[number] for number in mark.lacking], self._kind))
 
     async def _report(self, mark: ReportBookmark) -> Steps:
         """Read the current report. Raises ReportFailed if it does not arrive."""
         try:
             mark = await self.watch.wait(mark)
+            if mark.orders[mark.at].empty:
+                yield self._nothing(mark), self.passed(mark)
+                return
             async for page, read in self._document(mark):
                 mark = read
                 yield page, mark
@@ -167,7 +181,7 @@ class ReportReader:
             self.watch.give_up(mark.orders[mark.at])
             raise ReportFailed("lost", str(error)) from error
         except Unknowable as error:
-            if self._kind.interval is None or isinstance(error, ReportFailed):
+            if not self._kind.per_marketplace or isinstance(error, ReportFailed):
                 raise
             mark = await self._put_off(mark)
             yield self._page([], mark), mark
@@ -186,7 +200,7 @@ class ReportReader:
             async for page, read in self._order_part(mark, order.part, again):
                 mark = read
                 yield msgspec.structs.replace(page, warning=text), mark
-        elif self._kind.interval is None:
+        elif not self._kind.per_marketplace:
             raise failed
         else:
             mark = await self._put_off(mark)
@@ -215,6 +229,8 @@ class ReportReader:
             OrderedReport(number, report.createdTime, report.reportId, report.reportDocumentId)
             for report in usable
         ]
+        if not fresh and (empty := self._memory.fresh(number, self._parts[number], self._desk)):
+            return [*orders, empty], True
         return orders, bool(fresh)
 
     async def _order_part(
@@ -253,15 +269,15 @@ class ReportReader:
         the oldest comes first."""
         planned = {order.part for order in mark.orders}
         numbers = [number for number in range(len(self._parts)) if number not in planned]
-        if self._kind.interval is None or len(numbers) < 2:
+        if not self._kind.per_marketplace or len(numbers) < 2:
             return numbers
         if asking := mark.asking:  # it may have been sent before a crash
             return sorted(numbers, key=lambda number: number != asking.part)
         never = datetime.min.replace(tzinfo=UTC)
 
         def last(number: int) -> datetime:
-            made = self._desk.covering(listed, self._parts[number])
-            return made[-1].createdTime if made else never
+            covering = self._desk.covering(listed, self._parts[number])
+            return covering[-1].createdTime if covering else never
 
         return sorted(numbers, key=last)
 
@@ -292,9 +308,9 @@ class ReportReader:
     async def _due(self) -> datetime:
         """When Amazon makes another report of the type."""
         interval = self._kind.interval or timedelta(0)
-        listed = await self._list_since(self._clock.now() - PATIENCE)
-        made = [report.createdTime for report in listed]
-        return max(made) + interval + MARGIN if made else self._clock.now()
+        reports = made(await self._list_since(self._clock.now() - PATIENCE))
+        times = [report.createdTime for report in reports]
+        return max(times) + interval + MARGIN if times else self._clock.now()
 
     async def _pause(self, until: datetime) -> None:
         report, interval = self._parts[0].type, self._kind.interval or timedelta(0)
@@ -302,17 +318,6 @@ class ReportReader:
         why = f"the next report {report}, which Amazon makes once in {minutes:.0f} minutes"
         await self._context.waiting(until, f"{why} for all marketplaces")
         await self._clock.sleep((until - self._clock.now()).total_seconds())
-
-    def _missing(self, lacking: Sequence[int]) -> str:
-        parts = [self._parts[number] for number in lacking]
-        marketplaces = [marketplace for part in parts for marketplace in part.marketplaces]
-        named = ", ".join(f"{COUNTRIES.get(id, '?')} ({id})" for id in marketplaces)
-        minutes = (self._kind.interval or timedelta(0)) / timedelta(minutes=1)
-        return (
-            f"Amazon made no report {parts[0].type} for {named}. It makes one in {minutes:.0f} "
-            "minutes, for all marketplaces together. What it contains is unknown; a later sync "
-            "asks again."
-        )
 
     # Reading ------------------------------------------------------------------------------------
 
@@ -346,16 +351,32 @@ class ReportReader:
                             continue
                         batch += records
                         if len(batch) >= ROWS_A_PAGE:
+                            self._memory.rows(part, order.made_at, batch)
                             mark = msgspec.structs.replace(mark, rows=rows)
                             yield self._page(batch, mark), mark
                             batch = []
+                except NoRows:
+                    if not self._memory.believes(part, order.made_at):
+                        raise
+                    yield self._nothing(mark), self.passed(mark)
+                    return
                 except SourceError:  # the document does not end: its records so far are kept
                     if batch:
+                        self._memory.rows(part, order.made_at, batch)
                         mark = msgspec.structs.replace(mark, rows=rows)
                         yield self._page(batch, mark), mark
                     raise
+        self._memory.rows(part, order.made_at, batch)
         mark = self.passed(mark)
         yield self._page(batch, mark), mark
+
+    def _nothing(self, mark: ReportBookmark) -> Page:
+        """The page for a report that shows that there is no data."""
+        part, order = self.span(mark), mark.orders[mark.at]
+        known = self._memory.empty(part, order)
+        text = without_rows(part, self._kind, order, known.confirmed)
+        page = self._page([], self.passed(mark), text)
+        return msgspec.structs.replace(page, presumed_empty=not known.confirmed)
 
     def _page(self, records: Sequence[Record], mark: ReportBookmark, warning: str = "") -> Page:
         ended = mark.planned == len(self._parts) and mark.at == len(mark.orders)
@@ -372,6 +393,7 @@ class ReportReader:
                 ),
                 **self.watch.took,
                 **self._desk.learned,
+                **self._memory.learned,
             },
             warning=warning,
         )

@@ -20,10 +20,13 @@ from connectors.amazon.reports.desk import (
     Report,
     ReportDesk,
     duration_key,
+    made,
     pause,
     took,
 )
 from connectors.amazon.reports.documents import Part, ReportKind
+from connectors.amazon.reports.memory import RowMemory
+from connectors.amazon.reports.texts import unfinished
 from connectors.base import Unknowable
 
 PATIENCE = timedelta(minutes=10)
@@ -44,13 +47,19 @@ class ReportWatch:
     """Waits for the reports of one dataset and connection."""
 
     def __init__(
-        self, context: ReadContext, kind: ReportKind, desk: ReportDesk, parts: Sequence[Part]
+        self,
+        context: ReadContext,
+        kind: ReportKind,
+        desk: ReportDesk,
+        parts: Sequence[Part],
+        memory: RowMemory,
     ) -> None:
         self._context = context
         self._clock = context.clock
         self._kind = kind
         self._desk = desk
         self._parts = parts
+        self._memory = memory
         #: How long reports took, to be stored with the connection.
         self.took: dict[str, str] = {}
         #: The ids of reports that failed.
@@ -60,11 +69,12 @@ class ReportWatch:
         self.guess = 0.0
 
     async def wait(self, mark: ReportBookmark) -> ReportBookmark:
-        """Wait for the document of the current report. Raises Unknowable if it will not come."""
+        """Wait for the document of the current report, or until Amazon shows that it is empty.
+        Raises Unknowable if it will not come."""
         order = mark.orders[mark.at]
         part = self._parts[order.part]
         announced = self._clock.now()
-        while order.document is None:
+        while order.document is None and not order.empty:
             report = await self._desk.status(order.report)
             if report.reportType != part.type:  # a source that lost our report may reuse its id
                 raise Unknown(f"The report {order.report} is of another type than the one ordered.")
@@ -82,11 +92,17 @@ class ReportWatch:
                 if other := await self._instead(order):
                     order = other
                     continue
+                if await self._means_no_data(report, mark):
+                    order = msgspec.structs.replace(
+                        order, made_at=report.createdTime, report=report.reportId, empty=True
+                    )
+                    break
                 raise await self._failure(report, mark)
             now = self._clock.now()
             if now - order.made_at > (PATIENCE if report.processingStatus == DONE else DEADLINE):
                 self.give_up(order)
-                raise ReportFailed("stuck", _unfinished(report, part, now - order.made_at))
+                text = unfinished(part, now - order.made_at, report.processingStatus == DONE)
+                raise ReportFailed("stuck", text)
             if now >= announced:
                 due = order.made_at + timedelta(seconds=self.takes(part))
                 overdue = now + timedelta(seconds=LONGEST_POLL / self._context.client.speed)
@@ -116,13 +132,33 @@ class ReportWatch:
         if report.processingStatus == FATAL:
             why = await self._desk.failure_reason(report)
             return ReportFailed("fatal", f"{text}: {why}" if why else f"{text}, without a reason.")
-        if self._kind.interval is None and await self.others(mark):
+        if not self._kind.per_marketplace and await self.others(mark):
             return ReportFailed(
                 "cancelled",
                 f"{text}, since another report of the type was ordered shortly before. This "
                 "application did not order that one, so it may contain less and is not used.",
             )
         return ReportFailed("cancelled", f"{text}, without a reason.")
+
+    async def _means_no_data(self, report: Report, mark: ReportBookmark) -> bool:
+        """Whether a report ended as CANCELLED because there is nothing to report, and not because
+        another report of the type was ordered in the interval. Amazon's documentation gives no
+        third reason but a request, and this application never cancels a report."""
+        order, interval = mark.orders[mark.at], self._kind.interval
+        if report.processingStatus != CANCELLED or interval is None:
+            return False
+        if order.lost or order.stuck or order.fatal:
+            return False  # the report that it replaces may be the other one
+        # Amazon makes the first of the reports that are ordered for several marketplaces.
+        later = {other.report for other in mark.orders[mark.at + 1 :]}
+        others = [
+            other
+            for other in await self._desk.listed_since(report.reportType, order.made_at)
+            if other.reportId != report.reportId
+            and abs(other.createdTime - report.createdTime) < interval
+            and not (other.reportId in later and other.createdTime >= report.createdTime)
+        ]
+        return not others and self._memory.believes(self._parts[order.part], report.createdTime)
 
     async def _instead(self, order: OrderedReport) -> OrderedReport | None:
         """Another report to use in place of a cancelled one. Amazon cancels orders that come too
@@ -160,17 +196,11 @@ class ReportWatch:
         """Other reports of the type that were ordered within the interval of the current one. If
         each part has a span of its own, the reports of the other parts do not count."""
         order, interval = mark.orders[mark.at], self._kind.interval
-        own = {order.report} if interval else {other.report for other in mark.orders}
+        parts = {other.report for other in mark.orders}
+        own = {order.report} if self._kind.per_marketplace else parts
         return [
             report
-            for report in await self._desk.listed_since(self._parts[0].type, order.made_at)
+            for report in made(await self._desk.listed_since(self._parts[0].type, order.made_at))
             if report.reportId not in self.ended | own
             and abs(report.createdTime - order.made_at) < (interval or self._kind.fresh)
         ]
-
-
-def _unfinished(report: Report, part: Part, after: timedelta) -> str:
-    minutes = after / timedelta(minutes=1)
-    if report.processingStatus == DONE:
-        return f"Amazon finished the report {part.type}, but names no document of it."
-    return f"Amazon did not finish the report {part.type} in {minutes:.0f} minutes."

@@ -13,7 +13,7 @@ from connectors.amazon_sandbox.generator.journal import Journal, PlantedClaim
 _ANNOUNCED = "within the tolerance, below it, or announced: a preview shows it"
 
 
-class ShippedUnits(msgspec.Struct, frozen=True, gc=False):
+class ShippedLine(msgspec.Struct, frozen=True, gc=False):
     """Units of a product with a fee anomaly, shipped from the home marketplace."""
 
     at: int
@@ -28,13 +28,13 @@ class _Fee(msgspec.Struct, frozen=True):
     """One kind of fee. Both functions return the fee of a unit, in cents."""
 
     rule: str
-    charged: Callable[[ShippedUnits], int]
+    charged: Callable[[ShippedLine], int]
     #: The fee that a preview of that moment announces for these units.
-    announced: Callable[[ShippedUnits, int], int]
+    announced: Callable[[ShippedLine, int], int]
 
 
 def overcharges(
-    journal: Journal, fees: Fees, shipped: Iterable[ShippedUnits], today: int, currency: str
+    journal: Journal, fees: Fees, shipped: Iterable[ShippedLine], today: int, currency: str
 ) -> None:
     """Add the claims for fees above the last preview before the charge and above the first one
     after it: an announced change is no overcharge. `shipped` is in any order."""
@@ -45,7 +45,7 @@ def overcharges(
 
 
 def _fulfilment(fees: Fees) -> _Fee:
-    def announced(row: ShippedUnits, at: int) -> int:
+    def announced(row: ShippedLine, at: int) -> int:
         """A preview shows the fee at the usual price. The low-price threshold is public."""
         crossed = fees.charged(row.product, at, price=row.price) - fees.charged(row.product, at)
         return fees.expected(row.product, at) + crossed
@@ -62,10 +62,10 @@ def _referral(fees: Fees) -> _Fee:
 
 
 def _compare(
-    journal: Journal, fee: _Fee, rows: Iterable[ShippedUnits], today: int, currency: str
+    journal: Journal, fee: _Fee, rows: Iterable[ShippedLine], today: int, currency: str
 ) -> None:
     listed = sorted(previews(today))
-    charges: dict[tuple[Product, int, int], list[tuple[ShippedUnits, int]]] = defaultdict(list)
+    charges: dict[tuple[Product, int, int], list[tuple[ShippedLine, int]]] = defaultdict(list)
     for row in rows:
         around = previews_around(listed, row.at, today)
         charged = fee.charged(row)

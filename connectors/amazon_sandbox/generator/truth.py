@@ -22,7 +22,7 @@ from connectors.amazon_sandbox.generator.journal import (
     PlantedClaim,
 )
 from connectors.amazon_sandbox.generator.marketplaces import MARKETPLACES, NON_AMAZON
-from connectors.amazon_sandbox.generator.overcharges import ShippedUnits, overcharges
+from connectors.amazon_sandbox.generator.overcharges import ShippedLine, overcharges
 from connectors.amazon_sandbox.generator.postings import Posting
 from connectors.amazon_sandbox.generator.sales import Sale
 from connectors.amazon_sandbox.generator.seller import MARGIN, Seller
@@ -129,7 +129,7 @@ class _ShippedSales:
 
     def __init__(self, seller: Seller) -> None:
         #: From the home marketplace, of products with a fee anomaly.
-        self.units: list[ShippedUnits] = []
+        self.units: list[ShippedLine] = []
         #: Cents net of fees, for each unit of a product that was not restocked after a return.
         self.net_proceeds: dict[tuple[Product, str], list[int]] = defaultdict(list)
         unstocked = {claim.product for claim in seller.journal.claims if claim.by_sale}
@@ -145,7 +145,7 @@ class _ShippedSales:
             if not line.fulfilled:
                 continue
             if marketplace == seller.home and fees.anomaly(product):
-                units = ShippedUnits(at, product, line.fulfilled, price, sale.by_amazon)
+                units = ShippedLine(at, product, line.fulfilled, price, sale.by_amazon)
                 self.units.append(units)
             if product in unstocked and sale.by_amazon:
                 fee = fees.charged(product, at, marketplace.country, price)

@@ -30,10 +30,17 @@ class ReportDefinition(msgspec.Struct, frozen=True):
     #: How long ago the window may start.
     oldest: float | None = None
     role: Role = FULFILLMENT
+    #: A report of a window without rows ends as CANCELLED.
+    cancelled_without_rows: bool = False
+
+
+def _events(header: Cells, rows: Callable[[Scope], Iterator[Cells]]) -> ReportDefinition:
+    definition = _fixed(header, rows, _DAILY)
+    return msgspec.structs.replace(definition, cancelled_without_rows=True)
 
 
 def _fixed(
-    header: Cells, rows: Callable[[Scope], Iterator[Cells]], interval: float = _DAILY
+    header: Cells, rows: Callable[[Scope], Iterator[Cells]], interval: float
 ) -> ReportDefinition:
     return ReportDefinition(lambda scope: header, rows, lambda scope: count(rows(scope)), interval)
 
@@ -61,11 +68,16 @@ DEFINITIONS = {
         orders.by_creation, orders.count_by_creation
     ),
     "GET_LEDGER_DETAIL_VIEW_DATA": ReportDefinition(
-        ledger.header, ledger.rows, ledger.count, interval=_DAILY, oldest=548 * DAY
+        ledger.header,
+        ledger.rows,
+        ledger.count,
+        interval=_DAILY,
+        oldest=548 * DAY,
+        cancelled_without_rows=True,
     ),
-    "GET_FBA_REIMBURSEMENTS_DATA": _fixed(goods.REIMBURSEMENTS, goods.reimbursements),
-    "GET_FBA_FULFILLMENT_CUSTOMER_RETURNS_DATA": _fixed(goods.RETURNS, goods.returns),
-    "GET_FBA_FULFILLMENT_REMOVAL_ORDER_DETAIL_DATA": _fixed(goods.REMOVALS, goods.removals),
+    "GET_FBA_REIMBURSEMENTS_DATA": _events(goods.REIMBURSEMENTS, goods.reimbursements),
+    "GET_FBA_FULFILLMENT_CUSTOMER_RETURNS_DATA": _events(goods.RETURNS, goods.returns),
+    "GET_FBA_FULFILLMENT_REMOVAL_ORDER_DETAIL_DATA": _events(goods.REMOVALS, goods.removals),
     "GET_FBA_MYI_UNSUPPRESSED_INVENTORY_DATA": _fixed(goods.STOCK, goods.stock, _NEAR_REAL_TIME),
     FEE_PREVIEW: ReportDefinition(
         fees.header,

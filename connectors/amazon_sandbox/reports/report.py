@@ -34,6 +34,8 @@ class StoredReport(msgspec.Struct, frozen=True):
     hidden: float = 0.0
     hidden_by: int = 0
     cancelled: float | None = None
+    #: Another application created it.
+    foreign: bool = False
 
     @property
     def started(self) -> float:

@@ -63,12 +63,23 @@ class ReportStore:
             hidden=fault_injector.faults.hidden_rows,
             hidden_by=fault_injector.seed,
         )
-        outcome = self._outcome(draft, now, fault_injector)
-        rows = DEFINITIONS[request.type].count(scope(draft, seller)) if outcome == "DONE" else 0
+        reports = self._reports[seller.identity]
+        if fault_injector.occurs("cancelled_reports"):
+            reports.append(self._foreign(draft))
+            outcome, rows = "CANCELLED", 0
+        else:
+            outcome, rows = self._result(draft, seller, fault_injector)
         wait = (_BASE_SECONDS + rows * _SECONDS_PER_ROW) / self._speed
         report = msgspec.structs.replace(draft, outcome=outcome, rows=rows, ready=now + wait)
-        self._reports[seller.identity].append(report)
+        reports.append(report)
         return report
+
+    def _foreign(self, draft: StoredReport) -> StoredReport:
+        """The report of another application because of which Amazon cancels this one."""
+        self._count += 1
+        created = draft.created - _BASE_SECONDS
+        id = decimal_id(self._count, int(created * 1_000_000), 12)
+        return msgspec.structs.replace(draft, id=id, created=created, ready=created, foreign=True)
 
     def all(self, seller: Seller, now: float) -> Sequence[StoredReport]:
         """The seller's reports of the retention period, newest first."""
@@ -97,12 +108,28 @@ class ReportStore:
     def released(self, document_id: str) -> StoredReport | None:
         return self._released.get(document_id)
 
-    def _outcome(self, draft: StoredReport, now: float, fault_injector: FaultInjector) -> str:
-        """The final status. A report that is requested too often is cancelled, not rejected."""
+    def _result(
+        self, draft: StoredReport, seller: Seller, fault_injector: FaultInjector
+    ) -> tuple[str, int]:
+        """The final status and the number of rows. A report of a window in which nothing happened
+        is cancelled: it has no document."""
         definition = DEFINITIONS[draft.type]
-        if fault_injector.occurs("cancelled_reports") or self._is_too_soon(
-            draft, definition.interval
-        ):
+        outcome = self._outcome(draft, fault_injector)
+        if outcome != "DONE":
+            return outcome, 0
+        rows = definition.count(scope(draft, seller))
+        if draft.type in fault_injector.faults.reports_without_data:
+            rows = 0
+        # Without a start, the ledger is a header alone, whatever happened.
+        if not rows and definition.cancelled_without_rows and draft.start is not None:
+            return "CANCELLED", 0
+        return outcome, rows
+
+    def _outcome(self, draft: StoredReport, fault_injector: FaultInjector) -> str:
+        """The final status of a report that has rows. A report that is requested too often is
+        cancelled, not rejected."""
+        definition, now = DEFINITIONS[draft.type], draft.created
+        if self._is_too_soon(draft, definition.interval):
             return "CANCELLED"
         span = draft.until - (draft.until if draft.start is None else draft.start)
         if draft.start is not None and span < definition.shortest:
@@ -118,6 +145,7 @@ class ReportStore:
         return any(
             report.type == draft.type and report.outcome == "DONE" and report.created > since
             for report in self._reports[draft.identity]
+            if not report.foreign
         )
 
 

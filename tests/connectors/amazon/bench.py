@@ -40,6 +40,7 @@ SOURCES = {
     "transactions": transactions.SOURCE,
 }
 
+ABOUT_REPORTS = ("ordered:", "empty:", "rows:")
 EACH = pytest.mark.parametrize("dataset", PAGED, ids=lambda dataset: dataset.name)
 
 Spoil = Callable[[httpx.Request, httpx.Response], httpx.Response | None]
@@ -86,7 +87,7 @@ class Bench:
         self.settings = read_settings(environ("http://sandbox"))
         self.waits: list[tuple[datetime, str]] = []
         self.ours: dict[str, dict[str, str]] = {}
-        """The stored ids of ordered reports, by refresh token."""
+        """What connections remember of their reports, by refresh token."""
         self.restart()
 
     def restart(self) -> None:
@@ -119,17 +120,18 @@ class Bench:
         return self.storing(connection, pages)
 
     def with_stored(self, connection: Connection) -> Connection:
-        """With the stored ids of ordered reports."""
+        """With what is remembered of its reports."""
         learned = {**self.ours.get(connection.settings.refresh_token, {}), **connection.learned}
         return msgspec.structs.replace(connection, learned=learned)
 
     async def storing(
         self, connection: Connection, pages: AsyncIterator[Page]
     ) -> AsyncIterator[Page]:
-        """Store what the service stores with each page; here only the ids of ordered reports."""
+        """Store what the service stores with each page; here only what is about reports: the ids of
+        those that were ordered, and whether they had rows."""
         stored = self.ours.setdefault(connection.settings.refresh_token, {})
         async for page in pages:
-            stored |= {k: v for k, v in page.learned.items() if k.startswith("ordered:")}
+            stored |= {k: v for k, v in page.learned.items() if k.startswith(ABOUT_REPORTS)}
             yield page
 
     def _pages(

@@ -51,6 +51,7 @@ class Landed:
     def __init__(self) -> None:
         self.records: dict[str, dict[str, Record]] = {}
         self.costs: dict[str, Money] = {}
+        self.learned: dict[str, str] = {}
 
     def read(self, dataset: str) -> Iterable[Record]:
         return self.records[dataset].values()

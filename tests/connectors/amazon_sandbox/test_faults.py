@@ -170,6 +170,25 @@ async def test_reports_may_fail_without_a_document(bench: Bench, fault: str, sta
     assert report["processingStatus"] == "DONE"
 
 
+async def test_a_report_cancelled_by_a_fault_has_a_reason_in_the_list(bench: Bench) -> None:
+    """Another application has ordered the type: the account does have data."""
+    await bench.control("faults", {"cancelledReports": 1})
+    report = await bench.finish(await bench.order_report(STOCK))
+    listed = (await bench.get(REPORTS, {"reportTypes": STOCK})).json()["reports"]
+    assert [other["processingStatus"] for other in listed] == ["CANCELLED", "DONE"]
+    assert listed[1]["createdTime"] < report["createdTime"]
+    assert "afn-total-quantity" in await bench.text(listed[1]["reportId"])
+
+
+async def test_a_seller_may_have_no_data_for_a_report(bench: Bench) -> None:
+    await bench.control("faults", {"reportsWithoutData": [RETURNS]})
+    report = await bench.finish(await bench.order_report(RETURNS, 90))
+    listed = (await bench.get(REPORTS, {"reportTypes": RETURNS})).json()["reports"]
+    assert [other["processingStatus"] for other in listed] == ["CANCELLED"]
+    assert "reportDocumentId" not in report
+    assert (await bench.finish(await bench.order_report(LEDGER, 90)))["processingStatus"] == "DONE"
+
+
 async def test_a_document_may_end_in_the_middle_of_a_row(bench: Bench) -> None:
     await bench.control("faults", {"truncatedDownloads": 1})
     response = await download(bench)

@@ -105,6 +105,18 @@ async def test_a_report_requested_too_often_is_cancelled_instead_of_throttled(
     assert (await bench.finish(await bench.order_report(kind)))["processingStatus"] == "DONE"
 
 
+@pytest.mark.parametrize("kind", [REIMBURSEMENTS, RETURNS, REMOVALS, LEDGER])
+async def test_a_report_of_days_without_events_is_cancelled(bench: Bench, kind: str) -> None:
+    """Also one after the other: none was made, so none is in the way of the next."""
+    await bench.log_in("Atzr|sandbox-1-0")
+    more = {"dataEndTime": bench.ago(days=299)}
+    for _ in range(2):
+        report = await bench.finish(await bench.order_report(kind, 300, **more))
+        assert report["processingStatus"] == "CANCELLED"
+        assert "reportDocumentId" not in report
+    assert (await bench.finish(await bench.order_report(STOCK)))["processingStatus"] == "DONE"
+
+
 async def test_the_limit_applies_to_all_marketplaces_together() -> None:
     bench = bench_of(marketplaces=(US, "A2EUQ1WTGCTBG2"))
     assert (await bench.finish(await bench.order_report(STOCK)))["processingStatus"] == "DONE"

@@ -23,13 +23,15 @@ Rows = Mapping[str, Iterable[Row]]
 
 
 class Seller:
-    """The records of a seller as the service stores them; `missing` datasets are incomplete."""
+    """The records of a seller as the service stores them; `missing` datasets are incomplete, and
+    `learned` is what the connection remembers."""
 
     def __init__(
         self,
         rows: Rows,
         costs: Mapping[str, Money] | None = None,
         missing: Iterable[str] = (),
+        learned: Mapping[str, str] | None = None,
     ) -> None:
         self.records: dict[str, list[Record]] = {
             dataset: [
@@ -40,6 +42,7 @@ class Seller:
         }
         self.costs = costs or {}
         self.missing = set(missing)
+        self.learned = learned or {}
         self.reads: list[str] = []
 
     def read(self, dataset: str) -> Iterable[Record]:

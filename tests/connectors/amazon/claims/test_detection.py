@@ -2,9 +2,11 @@
 
 from datetime import UTC, datetime, timedelta, timezone
 
+import msgspec
 import pytest
 
 from connectors.amazon.claims import RULES, find_claims
+from connectors.amazon.emptiness import Emptiness, empty_key
 from connectors.base import Money, Paid, Record, ValuationStep
 
 from .sellers import (
@@ -85,6 +87,64 @@ def test_an_unreadable_record_is_skipped_and_counted() -> None:
     ]
     claim = find_claims(seller, noon(30)).claims[0]
     assert (claim.units, claim.details["unusableRows"]) == (1, "ledger: 3")
+
+
+EMPTY = Emptiness(
+    first=noon(30) - timedelta(hours=9), last=noon(30) - timedelta(hours=9), report="1"
+)
+TWICE = msgspec.structs.replace(EMPTY, last=noon(30) - timedelta(hours=4), confirmed=True)
+
+
+def remembered(**empty: Emptiness) -> dict[str, str]:
+    return {empty_key(name): msgspec.json.encode(value).decode() for name, value in empty.items()}
+
+
+@pytest.mark.parametrize(
+    ("known", "confidence", "detail"),
+    [
+        (
+            EMPTY,
+            "low",
+            "reimbursements: none in Amazon's report of 2026-07-01 03:00 UTC, which no later "
+            "report has confirmed yet",
+        ),
+        (
+            TWICE,
+            "high",
+            "reimbursements: none in Amazon's report of 2026-07-01 03:00 UTC, nor in that of "
+            "2026-07-01 08:00 UTC",
+        ),
+    ],
+)
+def test_a_claim_that_rests_on_an_empty_dataset_says_so(
+    known: Emptiness, confidence: str, detail: str
+) -> None:
+    rows = {"ledger": [adjusted(0, "M", -1)]}
+    claim = only_claim(rows, "R1", learned=remembered(reimbursements=known))
+    assert (claim.confidence, claim.details["emptyInputs"]) == (confidence, detail)
+    assert "emptyInputs" not in only_claim(rows, "R1").details
+
+
+def test_several_empty_datasets_are_named_and_one_unconfirmed_one_is_enough_for_doubt() -> None:
+    learned = remembered(reimbursements=TWICE, removals=EMPTY)
+    claim = only_claim({"ledger": [adjusted(0, "D", -1)]}, "R3", learned=learned)
+    assert claim.confidence == "low"
+    assert [part.split(":")[0] for part in claim.details["emptyInputs"].split("; ")] == [
+        *("reimbursements", "removals"),
+    ]
+
+
+def test_a_dataset_that_the_rule_does_not_need_causes_no_doubt() -> None:
+    learned = remembered(removals=EMPTY, returns=EMPTY, stock=EMPTY)
+    claim = only_claim({"ledger": [adjusted(0, "M", -1)]}, "R1", learned=learned)
+    assert (claim.confidence, "emptyInputs" in claim.details) == ("high", False)
+
+
+@pytest.mark.parametrize("stored", ["", "{}", "null", '{"first":"yesterday"}', "[" * 9])
+def test_a_memory_of_another_version_is_ignored(stored: str) -> None:
+    rows = {"ledger": [adjusted(0, "M", -1)]}
+    claim = only_claim(rows, "R1", learned={empty_key("reimbursements"): stored})
+    assert (claim.confidence, "emptyInputs" in claim.details) == ("high", False)
 
 
 def test_an_id_is_valid_in_a_url_path() -> None:

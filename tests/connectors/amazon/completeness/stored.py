@@ -22,6 +22,8 @@ Row = dict[str, Any]
 class StoredByHand:
     """Records in memory, by dataset and id."""
 
+    learned: Mapping[str, str] = {}
+
     def __init__(self, **rows: Iterable[Row]) -> None:
         self.records: dict[str, dict[str, Record]] = {
             dataset: {
