@@ -251,7 +251,11 @@ def findings(
     ids then lead to it, and a claim settled or closed here is so for them, too."""
     when, own = {"sync_id": sync.id, "at": stamp(at)}, sync.connection_id
     ids = [_id(own, claim.id) for claim in detected.claims]
-    since = {rule: day.isoformat() for rule, day in detected.searched_since.items()}
+    of = {"connection_id": own, "reason": UNSUPPORTED, **when}
+
+    def since(rule: str) -> str:
+        return str(detected.searched_since.get(rule, ""))
+
     pairs = [
         {"own": claim_id, "twin": _id(twin, claim.id)}
         for twin in twins
@@ -277,14 +281,7 @@ def findings(
                 for key, reason in detected.closed.items()
             ],
         ),
-        Statement(
-            _WITHDRAW,
-            [
-                {"connection_id": own, "rule": rule, "since": since.get(rule, ""), **when}
-                | {"reason": UNSUPPORTED}
-                for rule in detected.ran
-            ],
-        ),
+        Statement(_WITHDRAW, [of | {"rule": rule, "since": since(rule)} for rule in detected.ran]),
     ]
 
 
