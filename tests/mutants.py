@@ -47,6 +47,7 @@ TARGETS = (
         "service/model.py",
         (
             "tests/service/test_model.py",
+            "tests/test_docs.py",
             "tests/service/test_moves.py",
             "tests/service/test_laws.py",
             "tests/service/test_retries.py",

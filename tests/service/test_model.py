@@ -228,3 +228,14 @@ def test_a_dataset_never_has_more_records_than_its_total(
 def assert_totals_hold(sync: Sync) -> None:
     for dataset in sync.datasets:
         assert dataset.total is None or dataset.processed <= dataset.total
+
+
+def test_a_fault_is_final_unless_it_says_otherwise() -> None:
+    assert not Fault("code", "message").retryable
+
+
+def test_a_sync_keeps_its_last_twenty_attempts() -> None:
+    sync = fetching()
+    for _ in range(25):
+        sync = sync.failed(Fault("code", "message"), NOW).resumed(NOW).taken(NOW)
+    assert [attempt.number for attempt in sync.attempts] == list(range(6, 26))
