@@ -84,6 +84,8 @@ async def test_amazons_static_sandbox_completes_with_unknown_reports(tmp_path: P
         read = {name for name, status in outcomes.items() if status == "complete"}
         assert done["status"] == "complete"
         assert read == {"orders", "inventory", "transactions", "shipments"}
+        # Some rules need transactions only.
+        assert outcomes.pop("claims") == "partial"
         assert {status for name, status in outcomes.items() if name not in read} == {"unknown"}
         for dataset in ("orders", "transactions", "shipments"):
             assert len(await ann.records(dataset)) == 1
@@ -144,7 +146,7 @@ async def test_orders_are_searched_if_reports_are_denied(tmp_path: Path) -> None
         outcomes = {item["name"]: item["status"] for item in done["datasets"]}
         assert (done["status"], done["ordersProcessed"]) == ("complete", 300)
         assert (outcomes["orders"], outcomes["transactions"]) == ("complete", "complete")
-        assert outcomes["ledger"] == "failed" and outcomes["claims"] == "unknown"
+        assert outcomes["ledger"] == "failed" and outcomes["claims"] == "partial"
         assert any("lacks the role Amazon Fulfillment" in text for text in done["warnings"])
 
 
@@ -171,9 +173,9 @@ async def test_a_fatal_report_makes_claims_unknown_with_a_warning(
         connected(tmp_path, url, 200) as (_, ann, control),
     ):
         await control.post("/_sandbox/faults", json={"fatalReports": 1})
-        done = await ann.whole_sync(datasets=["ledger", "reimbursements", "transactions"])
+        done = await ann.whole_sync(datasets=["ledger", "reimbursements", "inventory"])
         outcomes = {item["name"]: item["status"] for item in done["datasets"]}
-        assert (outcomes["ledger"], outcomes["transactions"]) == ("unknown", "complete")
+        assert outcomes["ledger"] == "unknown"
         assert (outcomes["claims"], done["claimsDetected"]) == ("unknown", None)
         assert any("Claims are unknown" in warning for warning in done["warnings"])
 

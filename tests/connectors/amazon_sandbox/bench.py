@@ -113,8 +113,11 @@ class Bench:
         return link
 
     async def text(self, report_id: str) -> str:
-        """The document of a report, decompressed and decoded as its headers say."""
+        """The document of a report, decompressed and decoded as its headers say; empty for a report
+        that was cancelled because it has no data."""
         report = await self.finish(report_id)
+        if report["processingStatus"] == "CANCELLED":
+            return ""
         link = await self.link(report["reportDocumentId"])
         response = await self.client.get(link["url"])
         assert response.status_code == 200, response.text
