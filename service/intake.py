@@ -174,7 +174,7 @@ def _problem_of_time(at: datetime | None) -> str | None:
 
 
 def _bad_character(text: str) -> str:
-    """The character in the text that databases or JSON parsers refuse; empty if there is none."""
+    """The character in the text that databases or JSON parsers refuse; otherwise empty."""
     if "\0" in text:
         return "U+0000"
     if text.isascii():

@@ -252,7 +252,7 @@ class ProductFacts(msgspec.Struct, frozen=True):
 class SalesFacts(msgspec.Struct, frozen=True):
     """What the transactions and orders show."""
 
-    #: The day of the first transaction; None if there is none.
+    #: The day of the first transaction; None without transactions.
     since: date | None
     #: Refunds of orders that Amazon fulfilled.
     refunds: Sequence[Refund]
