@@ -110,8 +110,8 @@ def reads(
     user: str, filters: Filters, today: date, order: str, after: Sequence[str]
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     """The SQL that comes after FROM and its values, for each part in which claims come after
-    `after`: a Position, or empty for the beginning. Raises ValueError if it is not a position in the
-    order.
+    `after`: a Position, or empty for the beginning. Raises ValueError if it is not a position of
+    this order.
     """
     begin = int(after[0]) if after else 0
     if not 0 <= begin < len(ORDERS[order]):
