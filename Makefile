@@ -3,15 +3,17 @@
 
 # The Python for the environments: make run PYTHON=/usr/bin/python3.13
 PYTHON ?=
+# The databases of the tests: empty for SQLite, `postgres` for PostgreSQL and Redis: make test BACKEND=postgres
+BACKEND ?=
 # Arguments for the program that a target starts: make run ARGS="--port 8080", make test ARGS="-k sse"
 ARGS ?=
 
-# One more than the number of processors: tests that start processes spend much of their time waiting.
-WORKERS = $$(( $$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1) + 1 ))
+# Two more than the number of processors: tests that start processes spend much of their time waiting.
+WORKERS = $$(( $$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1) + 2 ))
 CANDIDATES = $(if $(PYTHON),"$(PYTHON)",python3 python3.13 python3.12 python3.11)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test hostile crash soak mutants fixtures coverage bench lint lock clean .venv .venv-dev
+.PHONY: help run cluster test hostile honest crash soak mutants fixtures coverage bench lint lock clean .venv .venv-dev
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -19,8 +21,14 @@ help: ## Show this list
 run: .venv ## Start the service in demo mode with a local Selling Partner API (ARGS="--port 8080")
 	@.venv/bin/python -m service demo $(ARGS)
 
-test: .venv-dev ## Run the whole test suite (ARGS="-k sse", ARGS="-n 0" for one at a time)
-	@.venv-dev/bin/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
+cluster: .venv ## Start two web processes, two workers and nginx on DATABASE_URL and REDIS_URL
+	@exec .venv/bin/python -m ops.cluster $(ARGS)
+
+test: .venv-dev ## Run the whole test suite (BACKEND=postgres, ARGS="-k sse", ARGS="-n 0" for one at a time)
+	@BACKEND=$(BACKEND) .venv-dev/bin/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
+
+tests/clients/node_modules: tests/clients/package-lock.json
+	@cd tests/clients && npm ci --no-audit --no-fund --loglevel=error && touch node_modules
 
 crash: N = 50
 crash: .venv-dev ## Kill the service, its source and both N times during syncs, and ten demos (N=200)
@@ -32,6 +40,10 @@ soak: .venv-dev ## Load the service for MINUTES and watch its memory, descriptor
 
 hostile: .venv-dev ## Answer every operation with every hostile answer (the suite samples them)
 	@HOSTILE=all .venv-dev/bin/python -m pytest -n $(WORKERS) tests/hostile $(ARGS)
+
+honest: N = 1000
+honest: .venv-dev ## Compare the datasets of N honest sellers: none may raise an alarm (N=200)
+	@HONEST=$(N) .venv-dev/bin/python -m pytest -n $(WORKERS) tests/connectors/amazon/completeness/test_generated_sellers.py $(ARGS)
 
 mutants: .venv-dev ## Change the core one expression at a time; 95 % must fail a test (ARGS="service/model.py")
 	@.venv-dev/bin/python -m tests.mutants $(ARGS)
@@ -60,7 +72,7 @@ lock: ## Lock the dependencies again (ARGS="--upgrade" for the newest versions)
 	compile() { "$$tools/bin/uv" pip compile --quiet --no-config --universal --python-version 3.11 \
 		--generate-hashes --no-strip-extras --no-header --no-annotate --no-emit-index-url --no-emit-find-links \
 		pyproject.toml "$$@"; }; \
-	compile --extra cli --output-file requirements.lock $(ARGS); \
+	compile --extra cli --extra scale --output-file requirements.lock $(ARGS); \
 	compile --extra cli --extra scale --extra dev --constraints requirements.lock \
 		--output-file requirements-dev.lock $(ARGS); \
 	if grep -nE '://|^-' requirements.lock requirements-dev.lock; then \
@@ -68,6 +80,7 @@ lock: ## Lock the dependencies again (ARGS="--upgrade" for the newest versions)
 
 clean: ## Remove the environments and the files of tools (never your data)
 	rm -rf .venv .venv-dev build dist *.egg-info
+	rm -rf tests/clients/node_modules
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage htmlcov
 	find service connectors tests -name __pycache__ -type d -prune -exec rm -rf {} +
 

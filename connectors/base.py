@@ -2,11 +2,13 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from datetime import UTC, date, datetime, timedelta
-from typing import Any, Literal, NewType, Protocol
+from datetime import UTC, datetime, timedelta
+from typing import Any, NewType, Protocol, Self
 
 import anyio
 import msgspec
+
+from connectors.claims import Dimensions, Findings, Money, RemovalArrival
 
 Cursor = NewType("Cursor", str)
 """A connector's own bookmark inside a dataset; opaque to everybody else. An empty cursor, or one
@@ -14,10 +16,21 @@ that the connector cannot read, starts the dataset from the beginning."""
 
 Waiting = Callable[[datetime, str], Awaitable[None]]
 """Called before a pause of more than a second with its end (UTC) and the reason, as text for the
-user."""
+user; as a QuotaReason if it is the quota of an operation."""
 
 ANNOUNCED = 1.0
 """Seconds: a pause longer than this is announced by `Waiting` before it begins."""
+
+
+class QuotaReason(str):
+    """The reason of a pause for the quota of an operation of the source, by its name there."""
+
+    operation: str
+
+    def __new__(cls, text: str, operation: str) -> Self:
+        reason = super().__new__(cls, text)
+        reason.operation = operation
+        return reason
 
 
 class Clock(Protocol):
@@ -123,6 +136,8 @@ class Account(msgspec.Struct, frozen=True):
     settings: ConnectionSettings | None = None
     learned: Mapping[str, str] = {}
     id: str | None = None
+    #: When the authorisation ends, UTC; None if the source does not report it.
+    authorised_until: datetime | None = None
 
 
 class Record(msgspec.Struct, frozen=True, gc=False):
@@ -146,6 +161,10 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     version: str = ""
     #: The time that decides in which window it belongs; None for a record of a snapshot.
     at: datetime | None = None
+    #: When the service first stored it, and when it last stored a change of it; only of records
+    #: that `Records` returns. None if unknown.
+    first_seen: datetime | None = None
+    changed: datetime | None = None
 
 
 class Page(msgspec.Struct, frozen=True):
@@ -186,87 +205,6 @@ Plan = Mapping[str, Way]
 """How each dataset will be read, by the dataset's name."""
 
 
-class Money(msgspec.Struct, frozen=True):
-    """A decimal amount as text, and its ISO 4217 currency."""
-
-    amount: str
-    currency: str
-
-
-class ValuationStep(msgspec.Struct, frozen=True):
-    """One step of how an amount was computed, as a sentence, with its result if it has one."""
-
-    text: str
-    amount: str | None = None
-    currency: str | None = None
-
-
-class Paid(msgspec.Struct, frozen=True):
-    """What the other side paid for a case."""
-
-    #: None if it is unknown, or if units were replaced instead.
-    amount: str | None
-    currency: str | None
-    at: date | None
-    #: The source's id of the payment; several are separated by commas.
-    reimbursement_id: str | None
-
-
-ClosedReason = Literal["found", "reconciled", "reversed", "no longer supported"]
-"""Why nothing is owed although nothing was paid: the units turned up; the other side's books are
-balanced; what was charged or taken was given back; the records or the rules no longer support it.
-"""
-
-
-class Claim(msgspec.Struct, frozen=True):
-    """Money that the other side owes the user, with its evidence."""
-
-    #: Made of the rule and the natural key of the case: finding a case again yields the same id.
-    id: str
-    rule: str
-    title: str
-    #: waiting (until `opens`), claimable (until `closes`) or expired.
-    status: str
-    units: int
-    #: None if it cannot be determined.
-    amount: str | None
-    currency: str | None
-    opens: date
-    closes: date
-    confidence: str
-    #: How the amount was computed.
-    valuation: str
-    #: The ids of the proving records, by dataset.
-    evidence: Mapping[str, Sequence[str]]
-    details: Mapping[str, str] = {}
-    #: The day of the event that the window is counted from.
-    happened_at: date | None = None
-    #: What happened, what is owed and until when, in a few sentences.
-    summary: str = ""
-    #: The text with which the user files the claim.
-    case_text: str = ""
-    #: How the amount was computed, step by step.
-    steps: Sequence[ValuationStep] = ()
-
-
-class Findings(msgspec.Struct, frozen=True):
-    """The result of a detection."""
-
-    claims: Sequence[Claim]
-    #: The rules that had all their inputs: a case that they no longer find is no longer a claim.
-    ran: Sequence[str]
-    #: The ids of cases that have been paid.
-    settled: Sequence[str] = ()
-    #: Why each other rule did not run.
-    skipped: Mapping[str, str] = {}
-    #: Why nothing is owed any more, by the id of a case that was not paid.
-    closed: Mapping[str, ClosedReason] = {}
-    #: What was paid, by the ids in `settled`.
-    payments: Mapping[str, Paid] = {}
-    #: By rule, the day of the oldest event that it looks for; older claims stay as they are.
-    searched_since: Mapping[str, date] = {}
-
-
 class Records(Protocol):
     """The stored records, read lazily and synchronously, for `Connector.detect`."""
 
@@ -278,25 +216,22 @@ class Records(Protocol):
     def cost(self, sku: str) -> Money | None:
         """What a unit costs, as entered by the user."""
 
+    def dimensions(self, sku: str) -> Dimensions | None:
+        """How large and heavy a unit is, as entered by the user."""
+
+    def arrivals(self) -> Sequence[RemovalArrival]:
+        """What the user says of goods that the source sent back, in a fixed order."""
+
     @property
     def learned(self) -> Mapping[str, str]:
         """What the connector asked to keep about the connection (`Page.learned`)."""
 
 
-class ClaimRule(msgspec.Struct, frozen=True):
-    """A rule by which a connector finds claims, as users see it."""
-
-    #: Its stable code, which claims carry.
-    code: str
-    title: str
-    #: One sentence on what it finds.
-    sentence: str
-
-
 class Connector(Protocol):
     """Reads one kind of source. To add a source, implement this in a package of its own.
 
-    A connector that finds claims also has `rules: Sequence[ClaimRule]`."""
+    A connector that finds claims also has `rules: Sequence[ClaimRule]`. One whose source sends
+    goods back to the user also has `removals: Sequence[RemovalColumns]`."""
 
     @property
     def name(self) -> str: ...

@@ -1,14 +1,14 @@
 """What other datasets show that one lacks: an optional part of a connector. Nothing here does
 I/O."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from datetime import date
+from datetime import date, datetime
 from typing import Literal, Protocol
 
 import msgspec
 
-from connectors.base import Connection, Page, Records, Waiting, Window
+from connectors.base import Connection, Page, Record, Waiting, Window
 
 DayState = Literal["confirmed", "single_sourced", "short"]
 """A second source agrees with a day of a dataset, no other source is known, or a second source
@@ -38,6 +38,8 @@ class DatasetDay(msgspec.Struct, frozen=True):
     records: int = 0
     #: The gaps of that day.
     missing: int = 0
+    #: The state once nothing is missing.
+    filled: DayState = "confirmed"
 
 
 class Gaps(msgspec.Struct, frozen=True):
@@ -54,19 +56,53 @@ class Gaps(msgspec.Struct, frozen=True):
         return sum(day.missing for day in self.days)
 
 
+class Compared(msgspec.Struct, frozen=True):
+    """The last comparison of a dataset with all others."""
+
+    #: Records that have not changed since then were compared.
+    at: datetime
+    #: The spans of time of which datasets had been read without a gap.
+    windows: Mapping[str, Window]
+    #: What it found.
+    days: Sequence[DatasetDay]
+
+
+class StoredRows(Protocol):
+    """The stored records of a connection, read lazily and synchronously, for
+    `Completing.complete`."""
+
+    def compared(self, dataset: str) -> Compared | None:
+        """The last comparison; None if everything must be compared."""
+
+    def changed(self, dataset: str, since: datetime | None) -> Iterable[Record]:
+        """The records that were stored or changed since then; all if None."""
+
+    def between(self, dataset: str, since: datetime, until: datetime) -> Iterable[Record]:
+        """The records with a time (`Record.at`) from `since` to `until`, both included."""
+
+    def lacking(self, dataset: str, ids: Iterable[str]) -> AbstractSet[str]:
+        """The ids that no stored record has."""
+
+    def closed(self, dataset: str, keys: Iterable[str]) -> AbstractSet[str]:
+        """The keys of gaps for which the source has no record (`Page.absent`)."""
+
+    def per_day(self, dataset: str) -> Mapping[date, int]:
+        """The number of records of each UTC day that has any."""
+
+
 class Completing(Protocol):
     """Implemented as well by a connector whose datasets confirm one another."""
 
     def complete(
         self,
         connection: Connection,
-        records: Records,
+        stored: StoredRows,
         windows: Mapping[str, Window],
-        closed: Mapping[str, AbstractSet[str]],
+        datasets: AbstractSet[str],
     ) -> Sequence[Gaps]:
-        """Compare the stored records. `windows` are the spans of time of which datasets were read
-        without a gap. `closed` are the keys, by dataset, of gaps for which the source has no record
-        (`Page.absent`). Pure: no network, no clock."""
+        """The days of these datasets, and what they lack. `windows` are the spans of time of which
+        datasets were read without a gap. Only what has changed since the last comparison, and days
+        that were short, are compared again. Pure: no network, no clock."""
 
     def fill(self, connection: Connection, gaps: Gaps, waiting: Waiting) -> AsyncIterator[Page]:
         """Read the records of gaps, by as few calls as the quotas make fastest, and never by more

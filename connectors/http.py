@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from random import Random
 from typing import Any, cast
+from urllib.parse import urlencode
 
 import anyio
 import httpx
@@ -106,7 +107,7 @@ class Http:
     ) -> Answer:
         """The response, whatever its status. Raises Retryable if none arrived, SourceError if the
         parameters cannot be sent."""
-        request = self._request("GET", url, params=dict(params))
+        request = self._request("GET", url, params)
         return await self._send(request, before, waiting)
 
     async def post(self, url: str, body: bytes, before: Before, waiting: Waiting) -> Answer:
@@ -136,8 +137,16 @@ class Http:
         finally:
             await response.aclose()
 
-    def _request(self, method: str, url: str | httpx.URL, **parts: Any) -> httpx.Request:
+    def _request(
+        self,
+        method: str,
+        url: str | httpx.URL,
+        params: Mapping[str, str] | None = None,
+        **parts: Any,
+    ) -> httpx.Request:
         try:
+            if params:  # one parse of the address: the library would take one for each of the two
+                url = f"{url}?{urlencode(params)}"
             return self._client.build_request(method, url, **parts)
         except (httpx.InvalidURL, UnicodeError) as error:  # a token of 70 KB, say
             raise SourceError(
@@ -162,9 +171,9 @@ class Http:
             *others, last = await self._requests(address)
             for request in others:
                 with suppress(httpx.ConnectError, httpx.ConnectTimeout):
-                    return await self._client.send(request, stream=True)
+                    return await _begun(self._client, request)
             try:
-                return await self._client.send(last, stream=True)
+                return await _begun(self._client, last)
             except httpx.RequestError as error:
                 raise Retryable(_unreachable(address.host, error)) from error
             except UnicodeError:  # a name that no resolver accepts: an empty label, a long one
@@ -222,7 +231,7 @@ class Http:
 
     async def _once(self, client: httpx.AsyncClient, request: httpx.Request) -> Answer:
         begun = anyio.current_time()
-        response = await client.send(request, stream=True)
+        response = await _begun(client, request)
         try:
             if self._dated:
                 self._dated(response.headers.get("date", ""), anyio.current_time() - begun)
@@ -236,6 +245,16 @@ class Http:
         finally:
             await response.aclose()
         return Answer(response.status_code, dict(response.headers), bytes(body))
+
+
+async def _begun(client: httpx.AsyncClient, request: httpx.Request) -> httpx.Response:
+    """The start of the response. Raises httpx.RequestError."""
+    try:
+        return await client.send(request, stream=True)
+    except (AttributeError, OSError) as error:
+        # The source closed the connection at the moment at which it was opened: httpcore asks anyio
+        # for the peer of a socket that is gone, outside of what it maps to errors of httpx.
+        raise httpx.ConnectError(f"closed at once ({error!r})", request=request) from error
 
 
 async def _unpacked(response: httpx.Response) -> AsyncIterator[bytes]:

@@ -75,9 +75,11 @@ class Bucket:
         self._lowered_at = quota.lowered_at
         self._level = min(quota.level, quota.burst)
         self._at = quota.at
+        self._used_at = quota.at  # the last call, or the last state that was stored
         self._closed_until = quota.at
         self._refusals = 0
         self._refused_at: datetime | None = None  # the first refusal of the series
+        self._waiting = 0  # callers that have a number, but wait for its token
         self._out = 0  # calls in flight
         self._passed = 0  # calls of a refused burst that were admitted,
         self._doubtful = 0  # and those in flight whose result is still unknown
@@ -90,14 +92,21 @@ class Bucket:
         return self._level
 
     def state(self) -> Quota:
-        """The state to store."""
+        """The state to store. Callers that wait have not used their tokens: if the process dies,
+        they never will, and those of the next process must not queue behind them."""
         self._refill()
-        state = Quota(self.rate, self.burst, self._level, self._at, usual=self._usual)
+        self._used_at = self._at
+        level = self._level + self._waiting
+        state = Quota(self.rate, self.burst, level, self._at, usual=self._usual)
         if self._lowered_at is None:
             return state
         return msgspec.structs.replace(
             state, published=self._published, lowered_at=self._lowered_at
         )
+
+    def older_than(self, state: Quota) -> bool:
+        """Whether that state is newer than all that this bucket knows, and no call is using it."""
+        return self._used_at < state.at and not self._waiting and not self._out
 
     def seconds_for(self, calls: float) -> float:
         """How long the quota makes this many calls take from now on."""
@@ -110,12 +119,16 @@ class Bucket:
         Raises Retryable after REFUSED_FOR of refusals without a success."""
         self._refill()
         self._level -= 1
+        self._waiting += 1
         number = self._grown - self._level
+        self._used_at = self._clock.now()
         try:
             await self._sleep_until(number, waiting, why)
         except BaseException:
             self._level += 1  # cancelled while it slept: the token was not used
             raise
+        finally:
+            self._waiting -= 1
         self._doubtful = 0  # a call of that burst without a result by now is not waited for
         self._judge_burst()
         self._out += 1
@@ -123,6 +136,7 @@ class Bucket:
     def finished(self, calls: int = 1) -> None:
         """These calls are no longer in flight, however they ended."""
         self._refill()
+        self._used_at = self._clock.now()
         self._out -= calls
 
     async def _sleep_until(self, number: float, waiting: Waiting, why: str) -> None:
@@ -147,14 +161,16 @@ class Bucket:
 
     def _hopeless(self) -> bool:
         """Whether all calls were refused for REFUSED_FOR, and the pause has not ended yet."""
-        since = self._refused_at
-        long = since is not None and self._clock.now() - since >= REFUSED_FOR
-        return long and self._closed_for() > MOMENT
+        return self._refused_for() >= REFUSED_FOR and self._closed_for() > MOMENT
+
+    def _refused_for(self) -> timedelta:
+        now = self._clock.now()
+        return now - (self._refused_at or now)
 
     def _raise_if_hopeless(self, why: str) -> None:
-        if self._refused_at is None or not self._hopeless():
+        if not self._hopeless():
             return
-        minutes = (self._clock.now() - self._refused_at) / timedelta(minutes=1)
+        minutes = self._refused_for() / timedelta(minutes=1)
         raise Retryable(
             f"All calls have been refused for {minutes:.0f} minutes (HTTP 429): {why}. Another "
             "application may be using up the quota. Try again later."
@@ -169,7 +185,7 @@ class Bucket:
             self._doubtful -= 1
             self._passed += 1
             self._judge_burst()
-        self._adopt(rate if rate and rate > 0 else None)
+        self._adopt(rate if rate is not None and rate > 0 else None)
 
     def _adopt(self, rate: float | None) -> None:
         """Use an announced rate. A wrong rate below the published one could stop a reader for
@@ -210,7 +226,7 @@ class Bucket:
         # The level is set so that just one token has been refilled when the pause ends: for the
         # first caller that sleeps, else for the refused one. More tokens must not be assumed,
         # since this bucket was wrong about the source's.
-        level = min(self._level, 0.0, 1 - seconds * self.rate - len(self._asleep))
+        level = min(self._level, 0.0, 1 - seconds * self.rate - self._waiting)
         self._grown -= self._level - level
         self._level = level
         self._closed_until = now + timedelta(seconds=seconds)
@@ -221,7 +237,7 @@ class Bucket:
     def _judge_burst(self) -> None:
         """Lower the burst to the number of admitted calls of a refused burst. If none was admitted,
         the source's bucket was not full, so nothing is known about its size."""
-        if self._doubtful or not self._passed:
+        if self._doubtful:
             return
         if 1 <= self._passed < self.burst:
             self.burst, self._lowered_at = float(self._passed), self._clock.now()
@@ -230,7 +246,7 @@ class Bucket:
     def _closed_for(self) -> float:
         seconds = (self._closed_until - self._clock.now()).total_seconds()
         # A pause above the longest penalty means that the clock was set back.
-        return seconds if 0 < seconds <= LONGEST_PENALTY * 1.1 else 0.0
+        return max(0.0, seconds) if seconds <= LONGEST_PENALTY * 1.1 else 0.0
 
     def _refill(self) -> None:
         now = self._clock.now()
@@ -249,12 +265,18 @@ class Buckets:
     def __init__(self, clock: Clock, random: Random | None = None) -> None:
         self._clock = clock
         self._random = random or Random()  # noqa: S311 - jitter, not secrecy
-        self._buckets: OrderedDict[Hashable, Bucket] = OrderedDict()
+        self._buckets: OrderedDict[Hashable, tuple[object, Bucket]] = OrderedDict()
 
-    def get(self, key: Hashable, first: Callable[[], Quota]) -> Bucket:
-        """The bucket of that key, created from the state that `first` returns."""
-        if (bucket := self._buckets.get(key)) is None:
-            bucket = self._buckets[key] = Bucket(first(), self._clock, self._random)
+    def get(self, key: Hashable, first: Callable[[], Quota], since: object = None) -> Bucket:
+        """The bucket of that key, created from the state that `first` returns. If another process
+        has used the quota since this one did, its state is adopted: `since` is any value that
+        changes with a state from elsewhere, so that `first` is seldom called."""
+        known, bucket = self._buckets.get(key, (None, None))
+        if bucket is None or since != known:
+            state = first()
+            if bucket is None or bucket.older_than(state):
+                bucket = Bucket(state, self._clock, self._random)
+            self._buckets[key] = (since, bucket)
             self._forget_idle()
         self._buckets.move_to_end(key)
         return bucket

@@ -3,11 +3,13 @@
 import asyncio
 import gc
 import os
+import signal
 import socket
 import sys
 import webbrowser
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -15,20 +17,27 @@ from typing import Any
 import anyio
 import click
 import structlog
-from cryptography.fernet import Fernet
 from starlette.types import ASGIApp
 
 import connectors
 from connectors.base import SystemClock
+from service import doctor as reports
 from service import terminal
 from service.api.parts import Parts
-from service.app import create_app, migrate_database, open_parts, rotate_credentials
+from service.app import (
+    create_app,
+    migrate_database,
+    move_database,
+    open_parts,
+    rotate_credentials,
+)
 from service.connections import NewConnection
+from service.credentials import demo_key
 from service.edge import limits
 from service.edge.authenticator import DEMO_USER
 from service.errors import ServiceError, StartupError
 from service.logs import configure_logs
-from service.server import Server, address, listen
+from service.server import Server, address, bind, listen
 from service.settings import Settings, read_settings
 from service.users import Actor
 
@@ -51,6 +60,18 @@ async def run_service(settings: Settings, bound: socket.socket, prepare: Any = N
         allowed = limits.Limits(connections=limits.max_connections())
         server = Server(create_app(parts, settings), parts.hub, allowed=allowed)
         await server.serve(sockets=[bound])
+    log.info("stopped")
+
+
+async def run_worker(settings: Settings) -> None:
+    """Run syncs until a signal arrives. One that arrives earlier ends the process at once: it may
+    still wait for the database."""
+    async with open_parts(settings, SystemClock()):
+        with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+            shorten_collector_pauses()
+            log.info("working", at_once=settings.max_running_syncs)
+            async for _ in signals:
+                break
     log.info("stopped")
 
 
@@ -81,7 +102,22 @@ def serve() -> None:
     with readable_errors():
         settings = read_settings(os.environ, connectors.names())
         configure_logs(settings.log_level, settings.log_format)
-        run(run_service, settings, listen(settings.host, settings.port))
+        with closing(bind(settings.host, settings.port)) as bound:
+            run(run_service, settings, bound)
+
+
+@main.command()
+def work() -> None:
+    """Run syncs of a cluster, without an HTTP API. Needs PostgreSQL."""
+    with readable_errors():
+        settings = read_settings(os.environ, connectors.names())
+        if not settings.postgres or settings.role != "all":
+            raise StartupError(
+                "A worker needs DATABASE_URL=postgresql://…, and no ROLE=web. With SQLite, "
+                "python -m service serve runs the syncs itself."
+            )
+        configure_logs(settings.log_level, settings.log_format)
+        run(run_worker, settings)
 
 
 @main.command()
@@ -187,7 +223,27 @@ def migrate() -> None:
     """Migrate the database to the newest schema."""
     with readable_errors():
         settings = read_settings(os.environ, connectors.names())
-        click.echo(f"{settings.database_path} has schema {migrate_database(settings)}.")
+        configure_logs("warning", settings.log_format)
+        name = "The database" if settings.postgres else settings.database_path
+        click.echo(f"{name} has schema {migrate_database(settings)}.")
+
+
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def doctor(as_json: bool) -> None:
+    """Check settings, database and Redis. The exit code is 1 if something does not work."""
+    checks = anyio.run(reports.examine, os.environ, connectors.names())
+    click.echo(reports.as_json(checks) if as_json else reports.as_text(checks))
+    sys.exit(0 if reports.healthy(checks) else 1)
+
+
+@main.command("move")
+@click.option("--to", required=True, help="postgresql://…, an empty database.")
+def move_to_postgres(to: str) -> None:
+    """Copy the SQLite database into an empty PostgreSQL database. The service must not run."""
+    with readable_errors():
+        settings = read_settings(os.environ, connectors.names())
+        move_database(settings, to, partial(print, flush=True))
 
 
 @main.command("rotate-keys")
@@ -198,16 +254,6 @@ def rotate_keys() -> None:
         configure_logs("warning", settings.log_format)
         count = anyio.run(rotate_credentials, settings)
         click.echo(f"{count} credentials are encrypted with the newest key.")
-
-
-@main.command()
-def work() -> None:
-    """Run a worker without the HTTP API (not supported yet: it needs PostgreSQL)."""
-    with readable_errors():
-        raise StartupError(
-            "A separate worker needs PostgreSQL, which this version does not support. Use `serve`, "
-            "which runs syncs in its own process."
-        )
 
 
 @main.command()
@@ -302,21 +348,7 @@ def demo_settings(host: str, data: Path, sandbox_url: str) -> Settings:
         "DATABASE_URL": f"sqlite:///{data / 'sync.db'}",
     }
     read_settings(environ)  # refuse a public address before a file is written
-    return read_settings({**environ, "SECRETS_KEYS": _demo_key(data)}, connectors.names())
-
-
-def _demo_key(data: Path) -> str:
-    path = data / "secrets.key"
-    try:
-        data.mkdir(0o700, parents=True, exist_ok=True)
-        if not path.exists():
-            path.touch(mode=0o600)
-            path.write_bytes(Fernet.generate_key())
-        return path.read_text().strip()
-    except OSError as error:
-        raise StartupError(
-            f"The data folder {data} cannot be used: {error.strerror}. Choose another with --data."
-        ) from error
+    return read_settings({**environ, "SECRETS_KEYS": demo_key(data)}, connectors.names())
 
 
 async def connect_demo(parts: Parts, body: Json) -> None:

@@ -9,8 +9,6 @@ from http import HTTPStatus
 from typing import Any, cast
 
 import anyio
-import msgspec
-import structlog
 from cryptography.fernet import MultiFernet
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -23,6 +21,13 @@ import connectors
 from connectors.base import Clock, SystemClock
 from service.api.parts import Parts
 from service.api.routes import routes
+from service.backends import (
+    Backends,
+    open_backends,
+    open_database,
+    require_scale,
+    wait_for_database,
+)
 from service.connections import Connections
 from service.consents import Consents
 from service.credentials import read_keys
@@ -32,35 +37,39 @@ from service.edge.cors import ApiCors
 from service.edge.headers import SecurityHeaders
 from service.edge.proxies import TrustedProxies
 from service.edge.rates import Rates
+from service.edge.request_ids import RequestIds
 from service.erasing import Erasing
-from service.errors import MethodNotAllowed, NotFound, ServiceError, StoreUnavailable
-from service.events.bus import EventBus
+from service.errors import MethodNotAllowed, NotFound, ServiceError, StartupError
+from service.events.bus import Interest
 from service.housekeeping import Housekeeping
 from service.pipeline.pacing import Pacer
 from service.pipeline.pipeline import Pipeline
 from service.pipeline.resources import Resources
 from service.plans import Plans, read_plans
 from service.registry import Registry
-from service.runner.runner import Runner
-from service.settings import Settings
+from service.settings import POSTGRES, Settings
 from service.sources import Sources, open_sources
 from service.starting import Starter
+from service.store.activity import ActivityStore
 from service.store.audit import AuditStore
+from service.store.changes import ChangeStore
+from service.store.chores import ChoreStore
 from service.store.claims import ClaimStore
 from service.store.completeness import CompletenessStore
 from service.store.connections import ConnectionStore
-from service.store.engine import Engine, Unavailable
+from service.store.consents import ConsentStore
+from service.store.dimensions import DimensionStore
+from service.store.engine import Unavailable
 from service.store.migrations import migrate
 from service.store.patience import PatientEngine
 from service.store.place import lock_database
 from service.store.records import RecordStore
-from service.store.sqlite import SqliteEngine
+from service.store.removals import RemovalStore
 from service.store.syncs import SyncStore
+from service.streams.downloads import Downloads
+from service.streams.feeds import Feeds
 from service.streams.hub import Hub, StreamMiddleware
 from service.wire import responses, serialize
-
-log = structlog.get_logger()
-
 
 # The application --------------------------------------------------------------------------------
 
@@ -86,7 +95,7 @@ def create_app(parts: Parts, settings: Settings) -> ASGIApp:
     app = SecurityHeaders(app, settings.demo)
     if settings.proxies:
         app = TrustedProxies(app, settings.proxies)
-    return StreamMiddleware(app, parts.hub)
+    return StreamMiddleware(RequestIds(app), parts.hub)
 
 
 async def _service_error(_: Request, error: Exception) -> Response:
@@ -94,9 +103,7 @@ async def _service_error(_: Request, error: Exception) -> Response:
 
 
 async def _unavailable(_: Request, error: Exception) -> Response:
-    if not cast(Unavailable, error).logged:
-        log.error("database_away", reason=str(error))
-    return responses.problem(StoreUnavailable(headers={"Retry-After": "5"}))
+    return responses.unavailable(cast(Unavailable, error))
 
 
 async def _http_error(request: Request, error: Exception) -> Response:
@@ -129,14 +136,6 @@ async def _unexpected(_: Request, error: Exception) -> Response:
 # The parts --------------------------------------------------------------------------------------
 
 
-class Backends(msgspec.Struct, frozen=True):
-    """The parts that differ between deployments."""
-
-    engine: Engine
-    bus: EventBus
-    runner: Runner
-
-
 @asynccontextmanager
 async def open_parts(settings: Settings, clock: Clock) -> AsyncIterator[Parts]:
     """Open every part and continue unfinished syncs; close everything in reverse order."""
@@ -144,33 +143,16 @@ async def open_parts(settings: Settings, clock: Clock) -> AsyncIterator[Parts]:
     auth = Authenticator(settings, clock)
     async with (
         auth.open(),
-        _open_backends(settings) as backends,
+        open_backends(settings) as backends,
         open_sources(connectors.names(), connectors.find, settings.environ, clock) as sources,
     ):
-        parts = _assemble(settings, clock, keys, auth, backends, sources)
+        changes = ChangeStore(backends.engine, "postgresql" if settings.postgres else "sqlite")
+        epoch = await changes.epoch(clock.now())
+        parts = _assemble(settings, clock, keys, auth, backends, sources, changes, epoch)
         pipeline = _pipeline(settings, keys, backends, parts)
         await parts.audit.continue_ids()
         async with _running(settings, backends, parts, pipeline):
             yield parts
-
-
-@asynccontextmanager
-async def _open_backends(settings: Settings) -> AsyncIterator[Backends]:
-    """Choose the backends: SQLite, and a bus and a runner within this process."""
-    async with _open_database(settings) as engine:
-        yield Backends(engine, EventBus(), Runner(settings.max_running_syncs))
-
-
-@asynccontextmanager
-async def _open_database(settings: Settings) -> AsyncIterator[Engine]:
-    """Lock the database for this process, and migrate it to the newest schema."""
-    with lock_database(settings.database_path) as place:
-        await anyio.to_thread.run_sync(migrate, f"sqlite:///{place.path}")
-        engine = await SqliteEngine.open(place.path, place)
-        try:
-            yield engine
-        finally:
-            await engine.close()
 
 
 def _assemble(
@@ -180,25 +162,35 @@ def _assemble(
     auth: Authenticator,
     backends: Backends,
     sources: Sources,
+    changes: ChangeStore,
+    epoch: int,
 ) -> Parts:
     engine, bus, runner = backends.engine, backends.bus, backends.runner
     store, stored, records = SyncStore(engine), ConnectionStore(engine), RecordStore(engine)
     audit, encoder = AuditStore(engine), serialize.Encoder()
     plans = Plans(read_plans(settings.plans), settings.max_syncs_per_tenant)
-    registry = Registry(store, stored, bus, runner, clock, plans)
+    registry = Registry(store, stored, bus, runner, clock, plans, backends.newest)
     connections = Connections(stored, sources, keys, clock)
+    hub = Hub(clock, encoder, settings.max_streams_per_user)
     return Parts(
         registry=registry,
         starter=Starter(registry, store, records, stored, sources, clock, plans),
         connections=connections,
-        consents=Consents(stored, connections, sources, clock),
+        consents=Consents(ConsentStore(engine), connections, sources, clock),
         store=store,
         records=records,
+        activity=ActivityStore(engine),
         recoveries=ClaimStore(engine),
+        removals=RemovalStore(engine),
         completeness=CompletenessStore(engine),
+        dimensions=DimensionStore(engine),
         audit=audit,
         sources=sources,
-        hub=Hub(clock, encoder, settings.max_streams_per_user),
+        hub=hub,
+        feeds=Feeds(hub, clock),
+        changes=changes,
+        epoch=epoch,
+        downloads=Downloads(),
         encoder=encoder,
         auth=auth,
         rates=Rates(settings.max_requests_per_minute, clock),
@@ -215,7 +207,9 @@ def _pipeline(settings: Settings, keys: MultiFernet, backends: Backends, parts: 
         connections=Connections(ConnectionStore(patient), parts.sources, keys, parts.clock),
         records=RecordStore(patient),
         claims=ClaimStore(patient),
+        removals=RemovalStore(patient),
         completeness=CompletenessStore(patient),
+        dimensions=DimensionStore(patient),
         sources=parts.sources,
         clock=parts.clock,
         pacer=Pacer(parts.clock),
@@ -238,22 +232,34 @@ async def _running(
         stack.enter_context(parts.registry.listening())
         stack.enter_context(bus.listen(pipeline.on_change))
         stack.enter_context(bus.listen(hub.deliver))
+        await stack.enter_async_context(parts.feeds.open())
+        stack.enter_context(bus.listen(parts.feeds.heard))
+        await stack.enter_async_context(bus.open(lambda: _interest(parts, pipeline)))
         await stack.enter_async_context(runner.open(pipeline.run))
-        for sync in await parts.registry.unfinished():
-            runner.submit(sync)
-            log.info("sync_requeued", sync_id=sync.id)
         housekeeping = Housekeeping(
             parts.starter,
             parts.registry,
             parts.connections,
             parts.store,
+            parts.changes,
+            ChoreStore(backends.engine),
+            backends.runner,
             parts.clock,
             retention=timedelta(days=settings.retention_days),
             audit_retention=timedelta(days=settings.audit_retention_days),
+            changes_kept=timedelta(days=settings.changes_days),
         )
         await stack.enter_async_context(_in_background(housekeeping.run))
+        if backends.newest:  # other processes may die with syncs that they run
+            await stack.enter_async_context(_in_background(housekeeping.rescue_often))
         await stack.enter_async_context(_in_background(parts.erasing.run))
         yield
+
+
+def _interest(parts: Parts, pipeline: Pipeline) -> Interest:
+    """The syncs that are followed or run in this process."""
+    hub, feeds = parts.hub, parts.feeds
+    return Interest(hub.syncs() | pipeline.syncs(), hub.users() | feeds.users())
 
 
 @asynccontextmanager
@@ -269,14 +275,30 @@ async def _in_background(run: Callable[[], Coroutine[Any, Any, None]]) -> AsyncI
 
 def migrate_database(settings: Settings) -> str:
     """Migrate to the newest schema; returns its name. Raises StartupError while a service runs."""
+    if settings.postgres:
+        anyio.run(wait_for_database, settings)
+        return migrate(settings.database_url)
     with lock_database(settings.database_path) as place:
         return migrate(f"sqlite:///{place.path}")
+
+
+def move_database(settings: Settings, url: str, say: Callable[[str], None]) -> None:
+    """Copy the SQLite database of the settings into the empty PostgreSQL database at `url`, and
+    report the progress. Raises StartupError, also while a service runs."""
+    if settings.postgres:
+        raise StartupError("DATABASE_URL must be the SQLite database to move: sqlite:///path.")
+    if not url.startswith(POSTGRES):
+        raise StartupError("--to must be postgresql://user@host:port/database.")
+    require_scale()
+    from service.moving.move import move
+
+    move(settings.database_path, url, say)
 
 
 async def rotate_credentials(settings: Settings) -> int:
     """Encrypt all credentials with the newest key; returns how many. Raises StartupError while a
     service runs."""
     keys = read_keys(settings.secrets_keys)
-    async with _open_database(settings) as engine:
+    async with open_database(settings) as engine:
         connections = Connections(ConnectionStore(engine), Sources({}), keys, SystemClock())
         return await connections.rotate_keys()

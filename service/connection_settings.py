@@ -20,7 +20,9 @@ Values = dict[str, Any]
 RESERVED = frozenset(
     {
         *("connector", "skipHistoricalSync", "connectionId", "id", "accountId", "name", "status"),
-        *("reason", "createdAt", "checkedAt", "schedule", "sync", "warning"),
+        *("statusSince", "statusReason", "reason", "createdAt", "checkedAt", "authorisedUntil"),
+        *("settings", "settingsTitles", "schedule", "records", "lastSync", "liveSyncId", "sync"),
+        "warning",
     }
 )
 """Field names that requests and responses already use."""
@@ -76,6 +78,16 @@ class SettingsType:
         """The values that distinguish accounts with the same id, as one comparable text."""
         return encode({name: public[name] for name in self._separating})
 
+    def titles(self, public: Mapping[str, Any]) -> Mapping[str, str | Sequence[str]]:
+        """The title of each value that has choices; of a list, those of its items. A value without
+        a title is its own."""
+        choices = {name: _choices(self.schema["properties"][name]) for name in self.public}
+        return {
+            name: _titles(public[name], titles)
+            for name, titles in choices.items()
+            if titles and name in public
+        }
+
     def _substruct(self, names: tuple[str, ...]) -> type[msgspec.Struct]:
         fields = [self._fields[name] for name in names]
         return msgspec.defstruct(
@@ -86,6 +98,18 @@ class SettingsType:
             kw_only=True,
             rename={field.name: field.encode_name for field in fields},
         )
+
+
+def _choices(schema: Mapping[str, Any]) -> Mapping[str, str]:
+    """The titles of the values that a field, or an item of it, may have."""
+    choices = schema.get("oneOf") or schema.get("items", {}).get("oneOf", ())
+    return {choice["const"]: choice["title"] for choice in choices if "title" in choice}
+
+
+def _titles(value: Any, titles: Mapping[str, str]) -> str | Sequence[str]:
+    if isinstance(value, list | tuple):
+        return [titles.get(item, str(item)) for item in value]
+    return titles.get(value, str(value))
 
 
 def encode(values: Mapping[str, Any]) -> str:

@@ -2,11 +2,10 @@
 
 Credentials are encrypted here and are passed to their connector only."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from datetime import datetime, timedelta
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from datetime import timedelta
 
-import anyio
 import msgspec
 from cryptography.fernet import InvalidToken, MultiFernet
 from uuid_utils import uuid7
@@ -17,31 +16,33 @@ from connectors.base import (
     Connection,
     ConnectionLost,
     ConnectionSettings,
-    ConnectorError,
     Granted,
-    InvalidConnection,
-    Misconfigured,
     Retryable,
     Waiting,
+    Window,
 )
-from service.connection_settings import SettingsType, Values
+from service.connection_settings import Values
 from service.credentials import decrypt, digest, encrypt
 from service.errors import (
     AlreadyConnected,
     ConnectionBusy,
     ConnectionRefused,
-    ConnectorMisconfigured,
-    Invalid,
     NotFound,
     OtherAccount,
-    SourceUnavailable,
     StartupError,
 )
-from service.intake import fit_account, fit_settings, fit_text, reason
+from service.intake import fit_account, fit_settings, seconds_of
 from service.schedules import ScheduleRequest, next_run
+from service.source_calls import calling_source, refuse_to_wait
 from service.sources import Sources
 from service.store.audit import note
-from service.store.connections import UNDECRYPTABLE, ConnectionStore, StoredConnection
+from service.store.connections import (
+    UNDECRYPTABLE,
+    ConnectionStore,
+    Run,
+    Schedule,
+    StoredConnection,
+)
 from service.store.engine import Refused, Statement
 from service.users import Actor, AuditEntry
 
@@ -50,8 +51,6 @@ CHECK_LIFETIME = timedelta(hours=1)
 
 MAX_AHEAD = timedelta(days=1)
 """After the clock was set back, a run up to this far ahead of its schedule is kept."""
-SOURCE_TIMEOUT = 50.0
-"""Maximum seconds of a call to a source while a user waits, to connect or to consent."""
 
 
 class NewConnection(msgspec.Struct, frozen=True):
@@ -103,6 +102,8 @@ class Connections:
             account_id=account.id or account_id,
             account_confirmed=account.id is not None,
             token_digest=digest(secrets),
+            status_since=now,
+            authorised_until=account.authorised_until,
         )
         entry = self._note(actor, connection, "connected")
         await self._identify(actor)
@@ -138,6 +139,8 @@ class Connections:
             account_id=account_id or stored.account_id,
             account_confirmed=account.id is not None,
             token_digest=digest(secrets),
+            status_since=now,
+            authorised_until=account.authorised_until,
         )
         entry = self._note(actor, connection, "reconnected")
         try:
@@ -172,7 +175,18 @@ class Connections:
         SourceUnavailable."""
         connector = self._sources.get(candidate.connector)
         with calling_source(self._sources.settings(candidate.connector)):
-            return fit_account(await connector.check(candidate, _refuse_to_wait))
+            return fit_account(await connector.check(candidate, refuse_to_wait))
+
+    # Names ------------------------------------------------------------------------------------
+
+    async def rename(self, actor: Actor, connection_id: str, name: str) -> StoredConnection:
+        """Give a connection a name of the user's own, which a reconnect does not replace."""
+        stored = await self.get(actor, connection_id)
+        renamed = msgspec.structs.replace(stored, given_name=name)
+        entry = self._note(actor, renamed, "renamed")
+        if not await self._store.rename(connection_id, name, entry):
+            raise NotFound
+        return renamed
 
     # Schedules --------------------------------------------------------------------------------
 
@@ -193,26 +207,30 @@ class Connections:
         """The connections whose scheduled sync is due."""
         return await self._store.due(self._clock.now())
 
-    async def take_run(self, due: StoredConnection, postponed: timedelta | None = None) -> bool:
-        """Claim a due run, which replaces all missed ones. False if another process has claimed it.
-        The next run follows the schedule, or is `postponed` from now."""
-        if due.schedule is None:
-            return False
-        now = self._clock.now()
-        later = due.schedule if postponed else next_run(due.schedule, now)
-        when = now + postponed if postponed else later.next
-        return await self._store.postpone(due.id, due.schedule.next, when)
+    def run_of(self, schedule: Schedule) -> Run | None:
+        """The due run of a schedule, which replaces all missed ones, and the one after it; None if
+        the schedule is disabled."""
+        if schedule.next is None:
+            return None
+        return Run(schedule.next, next_run(schedule, self._clock.now()))
+
+    async def skip_run(self, connection_id: str, run: Run) -> bool:
+        """Replace a due run with the one after it. False if another process was first."""
+        return await self._store.postpone(connection_id, run)
+
+    async def postpone_run(self, connection_id: str, run: Run, by: timedelta) -> bool:
+        """Replace a due run with one at this time from now. False if another process was first."""
+        return await self._store.postpone(connection_id, Run(run.due, self._clock.now() + by))
 
     async def correct_future_runs(self) -> None:
         """Correct runs that are far in the future because the clock was set back. A run less than a
         day ahead of its schedule is kept: the run before it has already started."""
-        now, after = self._clock.now(), ""
+        after = ""
         while page := await self._store.scheduled(after):
             for connection in page:
-                schedule = connection.schedule
-                due = schedule and next_run(schedule, now).next
-                if schedule and due and schedule.next > due + MAX_AHEAD:
-                    await self._store.postpone(connection.id, schedule.next, due)
+                run = self.run_of(connection.schedule) if connection.schedule else None
+                if run and run.due > run.next + MAX_AHEAD:
+                    await self._store.postpone(connection.id, run)
             after = page[-1].id
 
     # Looking up and forgetting ----------------------------------------------------------------
@@ -286,8 +304,21 @@ class Connections:
         if account.id and account.id != connection.account_id:
             await self.confirm_account(connection, account.id)
             unconfirmed = False
-        await self._store.checked(connection.id, now, None, account.learned)
+        until = account.authorised_until
+        await self._store.checked(connection.id, now, None, account.learned, until)
         return not unconfirmed
+
+    async def estimate(
+        self, connection: StoredConnection, windows: Mapping[str, Window]
+    ) -> float | None:
+        """The seconds that reading these windows takes, by the plan of the connector; None if they
+        are unknown. The source is not called."""
+        connector = self._sources.get(connection.connector)
+        try:
+            opened = await self.open(connection.id)
+        except ConnectionLost:
+            return None
+        return seconds_of(connector.plan(opened, windows))
 
     async def confirm_account(self, connection: Connection, account_id: str) -> None:
         """Store the account that the source returned for these credentials.
@@ -342,7 +373,7 @@ class Connections:
         action: str,
         details: Mapping[str, object] | None = None,
     ) -> Statement:
-        about = {"connector": connection.connector, "name": connection.name}
+        about = {"connector": connection.connector, "name": connection.shown_name}
         return note(
             AuditEntry(
                 at=self._clock.now(),
@@ -356,39 +387,3 @@ class Connections:
                 details={**about, **(details or {})},
             )
         )
-
-
-@contextmanager
-def calling_source(settings: SettingsType) -> Iterator[None]:
-    """Limit the time of a call that a user waits for, and turn its errors into problems."""
-    try:
-        with anyio.fail_after(SOURCE_TIMEOUT):
-            yield
-    except (ConnectorError, TimeoutError) as error:
-        raise _refusal(error, settings.secret) from error
-
-
-async def _refuse_to_wait(until: datetime, why: str) -> None:
-    raise Retryable(f"Busy: waiting for {why}. Try again after {until:%H:%M:%S} UTC.")
-
-
-def _refusal(error: ConnectorError | TimeoutError, secret: Sequence[str]) -> Exception:
-    """The problem for an error of the source. A refusal of the account names the secret fields."""
-    match error:
-        case TimeoutError():
-            return SourceUnavailable(
-                f"The source did not answer within {SOURCE_TIMEOUT:,.0f} s. Try again later.",
-                headers={"Retry-After": "60"},
-            )
-        case InvalidConnection(fields=fields):
-            return Invalid(
-                reason(error),
-                errors=[{"field": k, "message": fit_text(v)} for k, v in fields.items()],
-            )
-        case Retryable():
-            return SourceUnavailable(reason(error), headers={"Retry-After": "60"})
-        case Misconfigured():
-            return ConnectorMisconfigured(reason(error))
-        case _:
-            errors = [{"field": name, "message": reason(error)} for name in secret]
-            return ConnectionRefused(reason(error), errors=errors)

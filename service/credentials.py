@@ -3,6 +3,7 @@
 import hashlib
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -25,6 +26,21 @@ def read_keys(text: str) -> MultiFernet:
             "SECRETS_KEYS contains a malformed key: a key is 32 bytes in URL-safe base64. Create "
             "one with: python -c 'from cryptography.fernet import Fernet; "
             "print(Fernet.generate_key().decode())'."
+        ) from error
+
+
+def demo_key(data: Path) -> str:
+    """The key of demo mode, which the data folder keeps from one run to the next."""
+    path = data / "secrets.key"
+    try:
+        data.mkdir(0o700, parents=True, exist_ok=True)
+        if not path.exists():
+            path.touch(mode=0o600)
+            path.write_bytes(Fernet.generate_key())
+        return path.read_text().strip()
+    except OSError as error:
+        raise StartupError(
+            f"The data folder {data} cannot be used: {error.strerror}. Choose another with --data."
         ) from error
 
 

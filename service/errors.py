@@ -83,10 +83,45 @@ class NotFound(ServiceError):
     status, code, title = 404, "not_found", "Not found"
 
 
+class MalformedOffset(ServiceError):
+    """The offset is not one of this feed. Use `-1`, `now`, or the `Stream-Next-Offset` of an
+    earlier response."""
+
+    status, code, title = 400, "malformed_offset", "Malformed offset"
+
+
+class OffsetMissing(ServiceError):
+    """A live read needs an offset. Use `-1`, `now`, or the `Stream-Next-Offset` of an earlier
+    response."""
+
+    status, code, title = 400, "offset_missing", "Offset missing"
+
+
+class OffsetGone(ServiceError):
+    """What follows this offset is no longer kept. Begin again at `-1`, with what is kept, and read
+    from GET /api/data what was missed."""
+
+    status, code, title = 410, "offset_gone", "Offset gone"
+
+
+class OperatorOnly(ServiceError):
+    """Only an operator may read what concerns all users. Leave `all` out, or use a token with the
+    role `operator`."""
+
+    status, code, title = 403, "operator_only", "Operator only"
+
+
 class MethodNotAllowed(ServiceError):
     """This path does not support the method. Use a method from the Allow header."""
 
     status, code, title = 405, "method_not_allowed", "Method not allowed"
+
+
+class UpgradeRequired(ServiceError):
+    """This path is a WebSocket. Open it as one: ws:// or wss://. A proxy in front must pass the
+    headers Upgrade and Connection on."""
+
+    status, code, title = 426, "upgrade_required", "Upgrade Required"
 
 
 class NotConnected(ServiceError):
@@ -189,6 +224,18 @@ class TooManyRequests(ServiceError):
     """Too many requests. Wait for the number of seconds in Retry-After."""
 
     status, code, title = 429, "too_many_requests", "Too many requests"
+
+
+class TooManyDownloads(ServiceError):
+    """You have as many downloads running as a user may have. Wait until one has ended."""
+
+    status, code, title = 429, "too_many_downloads", "Too many downloads"
+
+
+class DownloadsBusy(ServiceError):
+    """The service has as many downloads running as it may have. Try again soon."""
+
+    status, code, title = 503, "downloads_busy", "Service Unavailable"
 
 
 class StoreUnavailable(ServiceError):

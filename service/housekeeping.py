@@ -1,16 +1,21 @@
 """Periodic work: scheduled syncs, syncs paused for too long, retention."""
 
+from contextlib import suppress
 from datetime import timedelta
 
+import anyio
 import structlog
 
 from connectors.base import Clock
 from service.connections import Connections
-from service.errors import LostConnection, ServiceError, SyncAlreadyRunning, TooManySyncs
-from service.model import Options
+from service.errors import LostConnection, Overtaken, ServiceError, SyncAlreadyRunning, TooManySyncs
+from service.model import Options, Trigger
 from service.registry import Registry
+from service.runner.base import Runner
 from service.starting import Starter, StartRequest
-from service.store.connections import StoredConnection
+from service.store.changes import ChangeStore
+from service.store.chores import ChoreStore
+from service.store.connections import Run, StoredConnection
 from service.store.engine import Unavailable
 from service.store.syncs import KEY_LIFETIME, SyncStore
 from service.users import Actor, sub_of
@@ -19,6 +24,9 @@ from service.users import Actor, sub_of
 EVERY = 20.0
 #: Time between two deletions of expired data.
 TIDY_EVERY = timedelta(hours=1)
+#: Time between two looks for syncs without a living process. Processes show that they live in real
+#: time, whatever the clock of this one shows.
+RESCUE_EVERY = timedelta(seconds=1)
 #: Time after which a scheduled sync that could not start is retried.
 POSTPONED_BY = timedelta(minutes=1)
 #: Rows deleted in one write: other writes must not wait for long.
@@ -28,7 +36,8 @@ log = structlog.get_logger()
 
 
 class Housekeeping:
-    """Runs one loop per process. Failed work is retried in the next round."""
+    """Runs one loop per process. Of all processes, one does the work of each turn. Work that fails
+    is retried at its next turn."""
 
     def __init__(
         self,
@@ -36,34 +45,60 @@ class Housekeeping:
         registry: Registry,
         connections: Connections,
         store: SyncStore,
+        changes: ChangeStore,
+        chores: ChoreStore,
+        runner: Runner,
         clock: Clock,
         retention: timedelta,
         audit_retention: timedelta,
+        changes_kept: timedelta,
     ) -> None:
         self._starter = starter
         self._registry = registry
         self._connections = connections
         self._store = store
+        self._chores = chores
+        self._runner = runner
         self._clock = clock
         self._retention = retention
         self._audit_retention = audit_retention
+        self._changes = changes
+        self._changes_kept = changes_kept
 
     async def run(self) -> None:
         """Run until cancelled."""
-        tidied = None
+        trimmed = False
         while True:
-            now = self._clock.now()
             try:
                 await self._store.ping()  # logs an outage even while there are no requests
-                await self.start_due()
-                if tidied is None or not timedelta(0) <= now - tidied < TIDY_EVERY:
-                    await self.tidy()
-                    tidied = now
+                if not trimmed:  # at the start, and then each hour
+                    await self.trim_feeds()
+                    trimmed = True
+                await self._take_turns()
             except Unavailable:
                 pass  # try again in the next round
             except Exception:
                 log.exception("housekeeping_failed")
             await self._clock.sleep(EVERY)
+
+    async def _take_turns(self) -> None:
+        now = self._clock.now()
+        if await self._chores.take("schedules", now, timedelta(seconds=EVERY / 2)):
+            await self.start_due()
+        if await self._chores.take("retention", now, TIDY_EVERY):
+            await self.tidy()
+
+    async def rescue_often(self) -> None:
+        """Until cancelled, give the syncs of dead processes to living ones."""
+        while True:
+            try:
+                if await self._chores.take("rescue", self._clock.now(), RESCUE_EVERY):
+                    await self._runner.rescue()
+            except Unavailable:
+                pass  # try again in the next round
+            except Exception:
+                log.exception("rescue_failed")
+            await anyio.sleep(RESCUE_EVERY.total_seconds())
 
     # Schedules --------------------------------------------------------------------------------
 
@@ -73,29 +108,26 @@ class Housekeeping:
             await self._start(connection)
 
     async def _start(self, connection: StoredConnection) -> None:
-        if connection.schedule is None or not await self._connections.take_run(connection):
-            return  # another process has started it
-        if connection.refused:
-            log.warning(
-                "scheduled_sync_not_started",
-                connection_id=connection.id,
-                code=LostConnection.code,
-            )
+        schedule = connection.schedule
+        run = self._connections.run_of(schedule) if schedule else None
+        if schedule is None or run is None:
             return
-        actor = Actor(sub_of(connection.user), connection.tenant, connection.schedule.plan)
-        request = StartRequest(connection.id, Options(), by="schedule")
+        if connection.refused:
+            await self._skip(connection.id, run, LostConnection.code)
+            return
+        actor = Actor(sub_of(connection.user), connection.tenant, schedule.plan)
+        request = StartRequest(connection.id, Options(), trigger=Trigger.SCHEDULE, run=run)
         try:
             await self._starter.start(actor, request)
         except (SyncAlreadyRunning, TooManySyncs) as error:
-            log.info("scheduled_sync_postponed", connection_id=connection.id, code=error.code)
-            await self._postpone(connection)
+            if await self._connections.postpone_run(connection.id, run, POSTPONED_BY):
+                log.info("scheduled_sync_postponed", connection_id=connection.id, code=error.code)
         except ServiceError as error:
-            log.warning("scheduled_sync_not_started", connection_id=connection.id, code=error.code)
+            await self._skip(connection.id, run, error.code)
 
-    async def _postpone(self, connection: StoredConnection) -> None:
-        claimed = await self._connections.find(connection.id)
-        if claimed:
-            await self._connections.take_run(claimed, POSTPONED_BY)
+    async def _skip(self, connection_id: str, run: Run, code: str) -> None:
+        if await self._connections.skip_run(connection_id, run):
+            log.warning("scheduled_sync_not_started", connection_id=connection_id, code=code)
 
     # Retention --------------------------------------------------------------------------------
 
@@ -106,9 +138,9 @@ class Housekeeping:
         await self._connections.correct_future_runs()
         for table, column in (("idempotency_keys", "at"), ("consents", "begun_at")):
             await self._store.cap_future_times(table, column, now)
-        for sync in self._registry.paused():
-            if now - sync.updated_at > self._retention:
-                text = f"Paused for more than {self._retention.days} days. Start a new sync."
+        for sync in await self._store.paused_before(now - self._retention):
+            text = f"Paused for more than {self._retention.days} days. Start a new sync."
+            with suppress(Overtaken):  # resumed or cancelled meanwhile
                 await self._registry.expire(sync, text)
         while old := await self._store.old_syncs(now - self._retention, limit=100):
             for sync_id, user in old:
@@ -122,3 +154,10 @@ class Housekeeping:
         ):
             while await self._store.prune_table(table, now - age, DELETED_AT_ONCE):
                 pass
+        await self.trim_feeds()
+
+    async def trim_feeds(self) -> None:
+        """Delete the rows of the feeds that are too old."""
+        before = self._clock.now() - self._changes_kept
+        while await self._changes.trim(before, DELETED_AT_ONCE):
+            pass

@@ -4,6 +4,7 @@ A record that cannot be stored, or could not be read back, becomes a failed reco
 that cannot be stored (names, warnings, cursors, numbers) is repaired or left out."""
 
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -13,7 +14,8 @@ from typing import Any
 import msgspec
 from anyio.lowlevel import checkpoint
 
-from connectors.base import Account, Claim, Cursor, Findings, Page, Paid, Record, ValuationStep
+from connectors.base import Account, Cursor, Page, Plan, QuotaReason, Record
+from connectors.claims import Claim, Findings, Money, Paid, ValuationStep
 
 #: Characters of a record's id.
 LONGEST_ID = 1_000
@@ -33,6 +35,7 @@ LARGEST_NUMBER = 2**53
 CHECKED_AT_ONCE = 1024 * 1024
 
 _DECODER = msgspec.json.Decoder()
+_CURRENCY = re.compile("[A-Z]{3}")
 
 
 def fit_text(text: str, limit: int = LONGEST_TEXT) -> str:
@@ -41,6 +44,12 @@ def fit_text(text: str, limit: int = LONGEST_TEXT) -> str:
     if _bad_character(text):
         text = text[:limit].replace("\0", "\\x00").encode("utf-8", "backslashreplace").decode()
     return text[:limit]
+
+
+def fit_reason(why: str) -> str:
+    """The reason of a pause, as `fit_text`; a QuotaReason stays one."""
+    text = fit_text(why)
+    return QuotaReason(text, fit_text(why.operation)) if isinstance(why, QuotaReason) else text
 
 
 def reason(error: Exception) -> str:
@@ -77,7 +86,23 @@ def fit_account(account: Account) -> Account:
         id=account.id and fit_text(account.id),
         name=fit_text(account.name, LONGEST_NAME),
         learned=_fit_learned(account.learned),
+        authorised_until=_fit_moment(account.authorised_until),
     )
+
+
+def _fit_moment(moment: datetime | None) -> datetime | None:
+    """The time in UTC; None for one that cannot be stored."""
+    if moment is None or _problem_of_time(moment):
+        return None
+    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def seconds_of(plan: Plan) -> float | None:
+    """The seconds that the slowest dataset of a plan takes; None if any of them is unknown. All
+    datasets are read in parallel."""
+    durations = [fit_number(way.seconds) for way in plan.values()]
+    known = [seconds for seconds in durations if seconds is not None]
+    return max(known) if known and len(known) == len(durations) else None
 
 
 def fit_settings(public: Mapping[str, Any]) -> dict[str, Any]:
@@ -99,6 +124,7 @@ def fit_findings(findings: Findings) -> Findings:
         settled=[_fit_id(claim_id) for claim_id in findings.settled],
         skipped={fit_text(rule): fit_text(why) for rule, why in findings.skipped.items()},
         closed={_fit_id(claim_id): reason for claim_id, reason in findings.closed.items()},
+        unpaid=[_fit_id(claim_id) for claim_id in findings.unpaid],
         payments={
             _fit_id(claim_id): _fit_paid(paid) for claim_id, paid in findings.payments.items()
         },
@@ -122,10 +148,15 @@ async def _fit_records(records: Sequence[Record]) -> Sequence[Record]:
 
 def _fit_record(record: Record) -> Record:
     """The record if it can be stored, else a failed record, with the same id if possible."""
-    id_problem = _problem_of_id(record.id)
+    plain = _is_plain(record)
+    id_problem = None if plain else _problem_of_id(record.id)
     why = record.error
     if why is None:
-        why = id_problem or _problem_of_data(record.data) or _problem_of_time(record.at)
+        why = id_problem or _problem_of_data(record.data)
+    if plain and why is None:
+        return record
+    if why is None:
+        why = _problem_of_time(record.at)
     name = fit_text(record.name, LONGEST_NAME)
     if why is None and name == record.name:
         return record
@@ -133,6 +164,15 @@ def _fit_record(record: Record) -> Record:
         return msgspec.structs.replace(record, name=name)
     record_id = _replacement_id(record) if id_problem else record.id
     return Record(record_id, b"{}", name, error=fit_text(why) or "The source gives no reason.")
+
+
+def _is_plain(record: Record) -> bool:
+    """Whether the id, the name and the time can be stored for certain, which is quick to check and
+    holds for almost all records. The others may be storable, too."""
+    if not 0 < len(record.id) <= LONGEST_ID or len(record.name) > LONGEST_NAME:
+        return False
+    text, at = record.id + record.name, record.at
+    return text.isascii() and "\0" not in text and (at is None or at.tzinfo is UTC)
 
 
 def _replacement_id(record: Record) -> str:
@@ -206,6 +246,12 @@ def _storable(text: str) -> bool:
 
 
 def _fit_claim(claim: Claim) -> Claim:
+    """The claim itself if it can be stored: of very many claims, there are no second copies."""
+    fit = _fit_copy(claim)
+    return claim if fit == claim else fit
+
+
+def _fit_copy(claim: Claim) -> Claim:
     amount = claim.amount if claim.amount is None or _is_amount(claim.amount) else None
     valuation = claim.valuation
     if amount != claim.amount:
@@ -221,7 +267,7 @@ def _fit_claim(claim: Claim) -> Claim:
         confidence=fit_text(claim.confidence),
         valuation=fit_text(valuation),
         evidence={
-            fit_text(dataset): [fit_text(record_id) for record_id in ids]
+            fit_text(dataset): tuple(fit_text(record_id) for record_id in ids)
             for dataset, ids in claim.evidence.items()
         },
         details={fit_text(name): fit_text(value) for name, value in claim.details.items()},
@@ -243,6 +289,13 @@ def _fit_paid(paid: Paid) -> Paid:
         currency=paid.currency and fit_text(paid.currency),
         reimbursement_id=paid.reimbursement_id and fit_text(paid.reimbursement_id),
     )
+
+
+def fit_money(money: Money | None) -> Money | None:
+    """None for an amount that is not a number, or a currency that is not three capital letters."""
+    if money is None or not _is_amount(money.amount):
+        return None
+    return money if _CURRENCY.fullmatch(money.currency) else None
 
 
 def _is_amount(text: str) -> bool:

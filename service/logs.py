@@ -7,9 +7,10 @@ import structlog
 
 
 def configure_logs(level: str, form: str) -> None:
-    """Write all logs to stderr in one form, `json` or `console`. Query strings and credentials are
-    never logged."""
+    """Write all logs to stderr in one form, `json` or `console`. The lines of a request have its
+    `request_id`. Query strings and credentials are never logged."""
     shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
@@ -39,5 +40,5 @@ def configure_logs(level: str, form: str) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level.upper())
-    for name in ("httpx", "httpcore", "alembic", "aiosqlite", "databases"):
+    for name in ("httpx", "httpcore", "alembic", "aiosqlite", "databases", "procrastinate"):
         logging.getLogger(name).setLevel(logging.WARNING)

@@ -10,6 +10,7 @@ import msgspec
 from connectors.base import Page
 from service.errors import IllegalMove
 from service.progress import CLAIMS, FLOORS, Completeness, DatasetProgress, Outcome, Stage, Tally
+from service.warnings import Code, SyncWarning, Warnings, with_warnings
 
 #: Takeovers without a new checkpoint after which a sync may count as stalled.
 TAKEOVERS = 3
@@ -50,6 +51,28 @@ MOVES: Mapping[Status, frozenset[Status]] = {
 
 LIVE = frozenset({Status.PENDING, Status.IN_PROGRESS, Status.PAUSED})
 ENDED = frozenset(Status) - LIVE
+
+
+class Trigger(StrEnum):
+    """What started a sync."""
+
+    USER = "user"
+    SCHEDULE = "schedule"
+    #: A new connection.
+    CONNECT = "connect"
+
+
+class Kind(StrEnum):
+    """What a sync reads."""
+
+    #: Data of a time that had not been read before.
+    HISTORICAL = "historical"
+    #: What has changed since the last sync.
+    INCREMENTAL = "incremental"
+    #: Everything, and records that the source no longer has are deleted.
+    FULL = "full"
+    #: Nothing is stored.
+    DRY_RUN = "dry_run"
 
 
 class Options(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
@@ -113,6 +136,7 @@ class Sync(msgspec.Struct, frozen=True):
     #: Takeovers by another process since the last new checkpoint.
     takeovers: int = 0
     options: Options = Options()
+    trigger: Trigger = Trigger.USER
     claims_detected: int = 0
     seconds_left: float | None = None
     waiting_until: datetime | None = None
@@ -121,7 +145,7 @@ class Sync(msgspec.Struct, frozen=True):
     #: When the current attempt began.
     attempt_at: datetime | None = None
     error: Fault | None = None
-    warnings: tuple[str, ...] = ()
+    warnings: Warnings = ()
     #: The attempts before the current one.
     attempts: tuple[Attempt, ...] = ()
     #: None until its datasets have been compared.
@@ -141,7 +165,16 @@ class Sync(msgspec.Struct, frozen=True):
         return f"{since} because the connection was lost: reconnect it ({path}), or cancel it."
 
     @property
-    def kind(self) -> str:
+    def kind(self) -> Kind:
+        if self.options.dry_run:
+            return Kind.DRY_RUN
+        if self.options.overwrite:
+            return Kind.FULL
+        historical = any(dataset.historical for dataset in self.sources)
+        return Kind.HISTORICAL if historical else Kind.INCREMENTAL
+
+    @property
+    def event(self) -> str:
         """The name of the event for this status."""
         return self.status if self.status in ENDED or self.status is Status.PAUSED else "progress"
 
@@ -310,22 +343,23 @@ class Sync(msgspec.Struct, frozen=True):
         changes: dict[str, Any] = {}
         if tally.processed or dataset.ended:  # records that are read twice are not progress
             changes = {"retries": 0, "takeovers": 0, "checkpoint_at": at}
-        warnings = [page.warning] if page.warning else []
+        new = [SyncWarning(Code.SOURCE, page.warning, name)] if page.warning else []
         if dataset.ended and dataset.failed:
             counts = f"{dataset.failed:,} of {dataset.processed:,} {dataset.label}"
-            warnings.append(f"{counts} could not be read.")
-        if new := [warning for warning in warnings if warning not in self.warnings]:
-            changes["warnings"] = (*self.warnings, *new)
+            text = f"{counts} could not be read."
+            new.append(SyncWarning(Code.RECORDS_FAILED, text, name, dataset.failed))
+        if new:
+            changes["warnings"] = with_warnings(self.warnings, new)
         return self._with(dataset, at, **changes)
 
     def waiting(self, name: str | None, until: datetime, why: str, at: datetime) -> Self:
         """The sync at the start of a pause of more than a second. One dataset pauses, or the whole
         sync if `name` is None."""
         seconds = max(0.0, (until - at).total_seconds())  # the pause may end before it is recorded
-        text = f"Waiting {seconds:,.0f} s for {why}"
         if name is None:
+            text = f"Waiting {seconds:,.0f} s for {why}"
             return self._next(at, waiting_until=until, message=text, seconds_left=seconds)
-        return self._with(self.dataset(name).waiting(until, text, seconds), at)
+        return self._with(self.dataset(name).waiting(until, why, seconds), at)
 
     def dataset_failed(
         self, name: str, error: str, at: datetime, otherwise: Outcome = Outcome.FAILED
@@ -336,15 +370,31 @@ class Sync(msgspec.Struct, frozen=True):
         outcome = Outcome.PARTIAL if dataset.processed else otherwise
         ended = msgspec.structs.replace(dataset.end(outcome, error), total=dataset.total)
         message = f"{dataset.label.capitalize()} could not be read completely: {error}"
-        return self._with(ended, at, warnings=(*self.warnings, message))
+        warning = SyncWarning(Code.DATASET_INCOMPLETE, message, name)
+        return self._with(ended, at, warnings=(*self.warnings, warning))
 
     def with_deleted(self, name: str, count: int, at: datetime) -> Self:
         """The sync after a full refresh deleted `count` records of a dataset."""
         dataset = self.dataset(name)
         return self._with(msgspec.structs.replace(dataset, deleted=dataset.deleted + count), at)
 
-    def warned(self, text: str, at: datetime) -> Self:
-        return self._next(at, warnings=(*self.warnings, text))
+    def warned(self, warning: SyncWarning, at: datetime) -> Self:
+        return self._next(at, warnings=(*self.warnings, warning))
+
+    def storing_claims(self, stored: int, count: int, at: datetime) -> Self:
+        """The sync while the `count` claims that it found are stored in parts."""
+        text = f"Storing claims ({stored:,} of {count:,})"
+        floor, ceiling = FLOORS[Stage.PROCESSING], FLOORS[Stage.FINALIZING]
+        staged = self.staged(Stage.PROCESSING, text, at)
+        return msgspec.structs.replace(
+            staged,
+            percent=max(self.percent, floor + (ceiling - floor) * stored // max(count, 1)),
+            claims_detected=max(self.claims_detected, stored),
+            datasets=tuple(
+                dataset.storing(stored, count) if dataset.name == CLAIMS else dataset
+                for dataset in self.datasets
+            ),
+        )
 
     def detected(self, count: int, skipped: Mapping[str, str], at: datetime) -> Self:
         """The sync after the detection found `count` claims. `skipped` contains the reason of each
@@ -361,13 +411,17 @@ class Sync(msgspec.Struct, frozen=True):
             claims.end(Outcome.PARTIAL, text),
             at,
             claims_detected=count,
-            warnings=(*self.warnings, text),
+            warnings=(
+                *self.warnings,
+                SyncWarning(Code.RULES_SKIPPED, text, CLAIMS, len(skipped)),
+            ),
         )
 
     def undetectable(self, why: str, at: datetime) -> Self:
         """The sync after the detection of claims failed."""
         claims = self.dataset(CLAIMS).end(Outcome.UNKNOWN, why)
-        return self._with(claims, at, warnings=(*self.warnings, why))
+        warning = SyncWarning(Code.CLAIMS_UNKNOWN, why, CLAIMS)
+        return self._with(claims, at, warnings=(*self.warnings, warning))
 
     def _with(self, changed: DatasetProgress, at: datetime, **changes: Any) -> Self:
         datasets = tuple(

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from connectors.base import Connector, Dataset, Window
 from service.errors import Invalid, LostConnection, NotConnected, PlanLimit
-from service.model import Options, Sync
+from service.model import Options, Sync, Trigger
 from service.plans import Plan
 from service.progress import CLAIMS, Checkpoint, DatasetProgress, window_to_read
 from service.store.connections import StoredConnection
@@ -52,11 +52,12 @@ def new_sync(
     stored: Mapping[str, StoredDataset],
     now: datetime,
     newest_id: str = "",
+    trigger: Trigger = Trigger.USER,
 ) -> Sync:
     """A sync that waits for its turn. `newest_id` is the id of the user's newest sync. Raises
     Invalid or PlanLimit."""
     datasets = [
-        _progress(dataset, _window(dataset, options, plan, stored.get(dataset.name), now))
+        _progress(dataset, options, plan, stored.get(dataset.name), now)
         for dataset in _choose_datasets(connector.datasets, options)
     ]
     claims = DatasetProgress(CLAIMS, "claims", Checkpoint(Window(now, now)))
@@ -69,6 +70,7 @@ def new_sync(
         started_at=now,
         updated_at=now,
         options=options,
+        trigger=trigger,
         datasets=(*datasets, claims),
     )
 
@@ -86,8 +88,14 @@ def _choose_datasets(datasets: Sequence[Dataset], options: Options) -> Sequence[
     return [dataset for dataset in datasets if dataset.name in chosen]
 
 
-def _progress(dataset: Dataset, window: Window) -> DatasetProgress:
-    return DatasetProgress(dataset.name, dataset.label, Checkpoint(window))
+def _progress(
+    dataset: Dataset, options: Options, plan: Plan, stored: StoredDataset | None, now: datetime
+) -> DatasetProgress:
+    window = _window(dataset, options, plan, stored, now)
+    coverage = stored.coverage if stored else None
+    historical = coverage is None or window.since < coverage.since
+    checkpoint = Checkpoint(window)
+    return DatasetProgress(dataset.name, dataset.label, checkpoint, historical=historical)
 
 
 def _window(

@@ -1,18 +1,28 @@
 """The progress of one dataset: counts, checkpoint, outcome. Frozen values, no I/O."""
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
+from decimal import Decimal
 from enum import StrEnum
 from typing import Self
 
 import msgspec
 
-from connectors.base import Cursor, Page, Window
+from connectors.base import Cursor, Page, QuotaReason, Window
 
 #: The code of a dataset whose sync ended before anything of it was read.
 NOT_READ = "not_read"
 #: The dataset that is computed from the others instead of read.
 CLAIMS = "claims"
+
+#: Days of restated records that a sync counts.
+MOST_RESTATED_DAYS = 1_000
+NOTHING = Decimal(0)
+
+NO_WAIT: Mapping[str, None] = dict.fromkeys(
+    ("waiting_until", "waiting_for", "waiting_reason", "waiting_operation")
+)
+"""The fields of a dataset that does not wait."""
 
 _SHORTEST_WINDOW = timedelta(seconds=1)
 
@@ -50,6 +60,32 @@ class Outcome(StrEnum):
     UNKNOWN = "unknown"
 
 
+class Restated(msgspec.Struct, frozen=True):
+    """What a source has changed in the amounts of records that were already stored."""
+
+    #: The records whose amount has changed.
+    records: int = 0
+    #: Their days in order, at most MOST_RESTATED_DAYS.
+    days: tuple[date, ...] = ()
+    #: By currency, their amounts now less those of before.
+    differences: Mapping[str, Decimal] = {}
+
+    def plus(self, other: Self | None) -> Self:
+        if other is None:
+            return self
+        currencies = sorted({*self.differences, *other.differences})
+        return msgspec.structs.replace(
+            self,
+            records=self.records + other.records,
+            days=tuple(sorted({*self.days, *other.days}))[:MOST_RESTATED_DAYS],
+            differences={
+                currency: self.differences.get(currency, NOTHING)
+                + other.differences.get(currency, NOTHING)
+                for currency in currencies
+            },
+        )
+
+
 class Tally(msgspec.Struct, frozen=True):
     """The outcomes of a page's records. A record that this sync has already counted is not counted
     again."""
@@ -58,6 +94,8 @@ class Tally(msgspec.Struct, frozen=True):
     updated: int = 0
     unchanged: int = 0
     failed: int = 0
+    #: Of the updated ones; None if no amount has changed.
+    restated: Restated | None = None
 
     @property
     def processed(self) -> int:
@@ -124,11 +162,18 @@ class DatasetProgress(msgspec.Struct, frozen=True):
     seconds_left: float | None = None
     waiting_until: datetime | None = None
     waiting_for: str | None = None
+    #: The reason alone, and the operation of the source whose quota it waits for.
+    waiting_reason: str | None = None
+    waiting_operation: str | None = None
     error: str | None = None
     #: NOT_READ, or None.
     code: str | None = None
     #: That the source has no records is not confirmed yet.
     presumed_empty: bool = False
+    #: None if no amount of a stored record has changed.
+    restated: Restated | None = None
+    #: Whether it had not been read before, from the beginning of the window on. Fixed at the start.
+    historical: bool = False
 
     @property
     def ended(self) -> bool:
@@ -141,6 +186,13 @@ class DatasetProgress(msgspec.Struct, frozen=True):
         if self.total:
             return min(self.processed / self.total, 1.0)
         return self.share
+
+    @property
+    def known_fraction(self) -> float | None:
+        """How much has been read, from 0 to 1; None until that is known."""
+        if not self.ended and not self.total and not self.share:
+            return None
+        return self.fraction
 
     @property
     def fully_read(self) -> bool:
@@ -163,10 +215,10 @@ class DatasetProgress(msgspec.Struct, frozen=True):
             unchanged=self.unchanged + tally.unchanged,
             share=max(self.share, page.share or 0.0),
             seconds_left=page.seconds_left,
-            waiting_until=None,
-            waiting_for=None,
+            **NO_WAIT,
             checkpoint=msgspec.structs.replace(self.checkpoint, cursor=page.cursor),
             presumed_empty=self.presumed_empty or page.presumed_empty,
+            restated=tally.restated.plus(self.restated) if tally.restated else self.restated,
         )
         if page.cursor is not None:
             return counted
@@ -184,6 +236,12 @@ class DatasetProgress(msgspec.Struct, frozen=True):
             unchanged=self.unchanged + tally.unchanged,
         )
 
+    def storing(self, stored: int, count: int) -> Self:
+        """While its records, which are computed and not read, are stored in parts."""
+        return msgspec.structs.replace(
+            self, status=Outcome.IN_PROGRESS, processed=stored, total=max(count, stored)
+        )
+
     def end(self, outcome: Outcome, error: str | None = None) -> Self:
         return msgspec.structs.replace(
             self,
@@ -191,8 +249,7 @@ class DatasetProgress(msgspec.Struct, frozen=True):
             error=error,
             total=self.processed if outcome in (Outcome.COMPLETE, Outcome.PARTIAL) else self.total,
             seconds_left=None,
-            waiting_until=None,
-            waiting_for=None,
+            **NO_WAIT,
         )
 
     def interrupted(self, status: str) -> Self:
@@ -202,7 +259,8 @@ class DatasetProgress(msgspec.Struct, frozen=True):
             return self
         ending = "failed" if status == "failed" else f"was {status}"
         if self.name == CLAIMS:
-            return self.end(Outcome.UNKNOWN, f"Not computed: the sync {ending} first.")
+            done = "Not stored completely" if self.processed else "Not computed"
+            return self.end(Outcome.UNKNOWN, f"{done}: the sync {ending} first.")
         if self.processed:
             ended = self.end(Outcome.PARTIAL, f"Not read completely: the sync {ending} first.")
             return msgspec.structs.replace(ended, total=self.total)
@@ -217,17 +275,20 @@ class DatasetProgress(msgspec.Struct, frozen=True):
         status = Outcome.IN_PROGRESS if self.processed else Outcome.PENDING
         return msgspec.structs.replace(self, status=status, error=None, code=None)
 
-    def waiting(self, until: datetime, text: str, seconds: float) -> Self:
+    def waiting(self, until: datetime, why: str, seconds: float) -> Self:
+        """The dataset at the start of a pause. `why` may be a QuotaReason."""
         return msgspec.structs.replace(
             self,
             status=Outcome.IN_PROGRESS,
             waiting_until=until,
-            waiting_for=text,
+            waiting_for=f"Waiting {seconds:,.0f} s for {why}",
+            waiting_reason=str(why),
+            waiting_operation=why.operation if isinstance(why, QuotaReason) else None,
             seconds_left=max(self.seconds_left or 0.0, seconds),
         )
 
     def without_waits(self) -> Self:
-        return msgspec.structs.replace(self, waiting_until=None, waiting_for=None)
+        return msgspec.structs.replace(self, **NO_WAIT)
 
     def redacted(self, text: str) -> Self:
         """The dataset without anything from the source; `text` replaces its error."""
@@ -235,6 +296,8 @@ class DatasetProgress(msgspec.Struct, frozen=True):
             self,
             error=self.error and text,
             waiting_for=None,
+            waiting_reason=None,
+            restated=None,
             checkpoint=Checkpoint(self.checkpoint.window),
         )
 

@@ -23,18 +23,22 @@ from service.errors import (
 from service.events.bus import EventBus
 from service.links import sync_links
 from service.model import Fault, Status, Sync
+from service.newest import Newest
 from service.planning import check_not_lost, choose_connection
 from service.plans import Plans
-from service.runner.runner import Runner
+from service.runner.base import Runner
 from service.store.audit import moved
+from service.store.changes import happened
 from service.store.connections import ConnectionStore, StoredConnection
-from service.store.engine import Refused, Statement
+from service.store.engine import Refused, Statement, Unavailable
 from service.store.patience import retry_until_available
-from service.store.syncs import Key, SyncStore, revive, save
+from service.store.syncs import Conditions, Key, SyncStore, revive, save
 from service.users import Actor
 
 #: Ended syncs that stay in memory, for polls and streams that follow a sync to its end.
 ENDED_IN_MEMORY = 1000
+#: Live syncs that stay in memory. In a cluster, the end of a sync of another process may be missed.
+LIVE_IN_MEMORY = 10_000
 #: Attempts of a cancel before it gives up because the sync changes at the same time.
 TRIES = 50
 
@@ -42,7 +46,7 @@ log = structlog.get_logger()
 
 
 class Registry:
-    """Every sync by its id, and the live one of each user."""
+    """The syncs, by their ids."""
 
     def __init__(
         self,
@@ -52,15 +56,18 @@ class Registry:
         runner: Runner,
         clock: Clock,
         plans: Plans,
+        newest: Newest | None = None,
     ) -> None:
+        """`newest` checks versions that another process may have replaced; None if there is no
+        other process."""
         self._store = store
         self._connections = connections
         self._bus = bus
         self._runner = runner
         self._clock = clock
         self._plans = plans
-        self._live: dict[str, Sync] = {}
-        self._live_of_user: dict[str, str] = {}
+        self._newest = newest
+        self._live: OrderedDict[str, Sync] = OrderedDict()
         self._ended: OrderedDict[str, Sync] = OrderedDict()
 
     @contextmanager
@@ -75,12 +82,12 @@ class Registry:
         """A sync of this user. Raises NotFound, also for the syncs of other users."""
         sync = await self.find(sync_id)
         if sync is None or sync.user != actor.user:
-            raise NotFound(f"You have no sync {sync_id}. GET /api/sync/history lists them.")
+            raise _not_found(sync_id)
         return sync
 
     async def current(self, actor: Actor) -> Sync:
         """The user's live sync, or else the newest. Raises NotFound for a user without syncs."""
-        sync = self.live_of(actor.user) or await self._store.newest_sync(actor.user)
+        sync = await self.live_of(actor.user) or await self._store.newest_sync(actor.user)
         if sync is None:
             raise NotFound("You have not started a sync yet. POST /api/sync/start starts one.")
         return sync
@@ -89,7 +96,7 @@ class Registry:
         """Cancel a live sync. A cancelled one is returned unchanged; any other ended one raises
         AlreadyFinished."""
         for _ in range(TRIES):
-            sync = await self.get(actor, sync_id)
+            sync = await self._stored(actor, sync_id)
             if sync.status is Status.CANCELLED:
                 return sync
             if not sync.live:
@@ -97,34 +104,40 @@ class Registry:
                 raise AlreadyFinished(text, more={"syncId": sync_id, "syncStatus": sync.status})
             try:
                 cancelled = sync.cancelled(self._clock.now())
-                await self._keep(save(cancelled), cancelled, moved(cancelled, actor))
+                await self._keep(
+                    save(cancelled), cancelled, moved(cancelled, actor), happened(cancelled)
+                )
             except Overtaken:
+                if self._newest is not None:
+                    # A process that writes all the time may win every race: stop it. If this
+                    # process dies before it has cancelled, another one continues the sync.
+                    await self._store.interrupt(sync_id)
                 continue
             return cancelled
         raise Overtaken
 
     async def resume(self, actor: Actor, sync_id: str) -> Sync:
         """Continue a paused, failed or cancelled sync from its checkpoints."""
-        sync = await self.get(actor, sync_id)
+        sync = await self._stored(actor, sync_id)
         if sync.status in (Status.PENDING, Status.IN_PROGRESS):
             raise AlreadyRunning(more=sync_links(sync_id))
         if sync.status is Status.COMPLETE:
             raise AlreadyFinished(more={"syncId": sync_id, "syncStatus": sync.status})
-        live = self.live_of(actor.user)
+        live = await self.live_of(actor.user)
         if live and live.id != sync_id:
             raise already_running(live)
         check_not_lost(await self._connection(actor, sync))
-        self._remember(sync)
         resumed = sync.resumed(self._clock.now())
         limit = self._plans.tenant_limit(actor.plan)
         try:
-            await self._keep(revive(resumed, limit), resumed, moved(resumed, actor))
+            rest = (moved(resumed, actor), happened(resumed), *self._runner.job(resumed))
+            await self._keep(revive(resumed, limit), resumed, *rest)
         except Refused:
             live = await self._store.live_sync(actor.user)
             raise (already_running(live) if live else Overtaken()) from None
         except Overtaken:
             await self._connection(actor, sync)  # raises if forgotten meanwhile
-            latest = await self.get(actor, sync_id)
+            latest = await self._stored(actor, sync_id)
             if latest.status in (Status.PENDING, Status.IN_PROGRESS):  # by another resume
                 raise AlreadyRunning(more=sync_links(sync_id)) from None
             if await self._store.live_of_tenant(sync.tenant) >= limit:
@@ -133,26 +146,24 @@ class Registry:
         self._runner.submit(resumed)
         return resumed
 
-    def live_of(self, user: str) -> Sync | None:
-        sync_id = self._live_of_user.get(user)
-        return self._live.get(sync_id) if sync_id else None
-
-    def all_of(self, user: str) -> list[Sync]:
-        """The user's syncs in memory: those that ended recently, and the live one."""
-        live = self.live_of(user)
-        ended = [sync for sync in self._ended.values() if sync.user == user]
-        return [*ended, *([live] if live else [])]
+    async def live_of(self, user: str) -> Sync | None:
+        """The user's live sync, from the store."""
+        live = await self._store.live_sync(user)
+        if live:
+            self._remember(live)
+        return live
 
     # For the service itself -------------------------------------------------------------------
 
     async def create(
-        self, sync: Sync, tenant_limit: int, key: Key | None, *rest: Statement
+        self, sync: Sync, conditions: Conditions, key: Key | None, *rest: Statement
     ) -> bool:
-        """Store, publish and submit a new sync. False if its tenant has too many live syncs or its
+        """Store, publish and submit a new sync. False if a condition does not hold or its
         connection was forgotten; raises Refused if its user has a live or a newer sync, or has used
         the key."""
+        rest = (*rest, happened(sync), *self._runner.job(sync))
         with anyio.CancelScope(shield=True):  # what is stored must also be published
-            if not await self._store.create(sync, tenant_limit, key, *rest):
+            if not await self._store.create(sync, conditions, key, *rest):
                 return False
             await self._publish(sync)
         self._runner.submit(sync)
@@ -161,9 +172,10 @@ class Registry:
     async def take(self, sync_id: str) -> Sync:
         """Claim a sync to run it in this process. Raises IllegalMove if the sync must not run, and
         Overtaken if another process claimed it first."""
-        sync = await retry_until_available(lambda: self.find(sync_id))
+        sync = await retry_until_available(lambda: self._store.sync(sync_id))
         if sync is None:
             raise NotFound
+        self._remember(sync)
         taken = sync.taken(self._clock.now())
         await self.record(taken)
         return taken
@@ -173,40 +185,52 @@ class Registry:
         database is unavailable.
 
         Raises Overtaken, and stores nothing, if another change made that version first."""
-        move = [] if sync.status is Status.IN_PROGRESS else [moved(sync, None)]
+        in_progress = sync.status is Status.IN_PROGRESS
+        move = [] if in_progress else [moved(sync, None), happened(sync)]
         await retry_until_available(lambda: self._keep(save(sync), sync, *move, *rest))
 
-    async def unfinished(self) -> list[Sync]:
-        """The syncs that an earlier process left unfinished, to be submitted at startup. Paused
-        syncs are remembered but not returned."""
-        syncs = await self._store.unfinished()
-        for sync in syncs:
-            self._remember(sync)
-        return [sync for sync in syncs if sync.status is not Status.PAUSED]
+    def is_newest(self, sync: Sync) -> bool:
+        """Whether no later version is known here."""
+        known = self._known(sync.id)
+        return known is None or known.version <= sync.version
 
     def runs(self, sync_id: str) -> bool:
         """Whether this process is running the sync."""
         return self._runner.runs(sync_id)
-
-    def paused(self) -> list[Sync]:
-        return [sync for sync in self._live.values() if sync.status is Status.PAUSED]
 
     async def expire(self, sync: Sync, text: str) -> None:
         """Fail a sync that was paused for too long."""
         await self.record(sync.failed(Fault("paused_too_long", text), self._clock.now()))
 
     async def find(self, sync_id: str) -> Sync | None:
-        """A sync of any user, from memory or else from the store."""
-        if sync := self._live.get(sync_id) or self._ended.get(sync_id):
-            return sync
-        return await self._store.sync(sync_id)
+        """A sync of any user, from memory or else from the store; never older than what any process
+        has shown before."""
+        if "\0" in sync_id:  # PostgreSQL would refuse it, with all polls that share the read
+            return None
+        known = self._known(sync_id)
+        if self._newest is None:
+            return known or self._cached(await self._store.sync(sync_id))
+        try:
+            changes = await self._newest.changes(sync_id, known.version if known else 0)
+        except Unavailable:
+            if known is None:
+                raise
+            return known  # nothing can change meanwhile
+        if sync_id not in changes:
+            return self._known(sync_id) or known
+        stored = changes[sync_id]
+        if known and stored:
+            self._remember(stored)  # also its end: otherwise it would stay among the live syncs
+        return self._cached(stored)
 
-    async def find_live(self, user: str) -> Sync | None:
-        """The user's live sync, from memory or else from the store."""
-        live = self.live_of(user) or await self._store.live_sync(user)
-        if live:
-            self._remember(live)
-        return live
+    def _known(self, sync_id: str) -> Sync | None:
+        return self._live.get(sync_id) or self._ended.get(sync_id)
+
+    def _cached(self, stored: Sync | None) -> Sync | None:
+        """The sync, which stays in memory while it is live."""
+        if stored and stored.live:
+            self._remember(stored)
+        return stored
 
     def forget(self, sync_id: str) -> None:
         """Remove from memory a sync that was deleted from the store."""
@@ -217,6 +241,15 @@ class Registry:
         redacted = sync.redacted()
         if redacted is not sync and await self._store.write(save(redacted)):
             self._remember(redacted)
+
+    async def _stored(self, actor: Actor, sync_id: str) -> Sync:
+        """A sync of this user as it is stored, before a move. Raises NotFound."""
+        sync = await self._store.sync(sync_id)
+        if sync is not None:
+            self._remember(sync)
+        if sync is None or sync.user != actor.user:
+            raise _not_found(sync_id)
+        return sync
 
     async def _connection(self, actor: Actor, sync: Sync) -> StoredConnection:
         """The connection of a sync. Raises NotConnected if it was forgotten."""
@@ -229,33 +262,37 @@ class Registry:
             if not await self._store.write(guard, *rest):
                 stored = await self._store.sync(sync.id)
                 # It may be our own write, if the database became unavailable after the commit.
-                if stored is None or _bytes(stored) != _bytes(sync):
+                if _bytes(stored) != _bytes(sync):
                     if stored:
                         self._remember(stored)
                     raise Overtaken
             await self._publish(sync)
 
     async def _publish(self, sync: Sync) -> None:
-        _log_move(self._live.get(sync.id) or self._ended.get(sync.id), sync)
+        _log_move(self._known(sync.id), sync)
         self._remember(sync)
         await self._bus.publish(sync)
 
     def _remember(self, sync: Sync) -> None:
         """Keep the newest version, even if versions arrive out of order."""
-        before = self._live.get(sync.id) or self._ended.get(sync.id)
+        before = self._known(sync.id)
         if before and before.version >= sync.version:
             return
         if sync.live:
             self._ended.pop(sync.id, None)
             self._live[sync.id] = sync
-            self._live_of_user[sync.user] = sync.id
+            self._live.move_to_end(sync.id)
+            if len(self._live) > LIVE_IN_MEMORY:
+                self._live.popitem(last=False)
             return
         self._live.pop(sync.id, None)
-        if self._live_of_user.get(sync.user) == sync.id:
-            del self._live_of_user[sync.user]
         self._ended[sync.id] = sync
         while len(self._ended) > ENDED_IN_MEMORY:
             self._ended.popitem(last=False)
+
+
+def _not_found(sync_id: str) -> NotFound:
+    return NotFound(f"You have no sync {sync_id}. GET /api/sync/history lists them.")
 
 
 def already_running(live: Sync) -> SyncAlreadyRunning:
@@ -286,5 +323,5 @@ def _log_move(before: Sync | None, sync: Sync) -> None:
     (log.warning if alarming else log.info)("sync_moved", **fields)
 
 
-def _bytes(sync: Sync) -> bytes:
+def _bytes(sync: Sync | None) -> bytes:
     return msgspec.json.encode(sync)

@@ -1,8 +1,9 @@
 """The server: uvicorn with connection limits and an orderly shutdown."""
 
+import asyncio
 import socket
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from types import FrameType
 from typing import Any, cast
@@ -13,11 +14,14 @@ from starlette.types import ASGIApp
 
 from service.edge import limits
 from service.edge.protocol import Protocol
+from service.edge.sockets import SocketProtocol
 from service.errors import StartupError
 from service.streams.hub import Hub
 
 SHUTDOWN_SECONDS = 3
 """Seconds that open responses get at shutdown. Streams end within the first third."""
+FIRST_REQUEST_SECONDS = 0.5
+"""Seconds that a new connection gets at shutdown to send its request."""
 MAX_UNSENT = 16 * 1024
 """Bytes that may wait in the kernel for a slow client: more would hide stale events."""
 
@@ -39,8 +43,9 @@ class Server(uvicorn.Server):
             access_log=False,
             http=cast(Any, partial(Protocol, limits=allowed)) if hub is not None else "auto",
             timeout_keep_alive=cast(int, allowed.idle),  # uvicorn accepts fractions too
-            # No WebSockets: uvicorn would log a handshake with its query, including the ticket.
-            ws="none",
+            ws=cast(Any, partial(SocketProtocol, limits=allowed)) if hub is not None else "none",
+            ws_per_message_deflate=False,
+            ws_ping_interval=None,  # the hub sends pings
             log_config=None,
             server_header=False,
             # The service itself applies TRUSTED_PROXIES. The sandbox uses uvicorn's default, which
@@ -68,22 +73,69 @@ class Server(uvicorn.Server):
             await super().serve(sockets)
             group.cancel_scope.cancel()
 
-    def _connections(self) -> Iterable[Protocol]:
-        return cast(Iterable[Protocol], self.server_state.connections)
+    def _connections(self) -> Iterable[Protocol | SocketProtocol]:
+        return cast(Iterable[Protocol | SocketProtocol], self.server_state.connections)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         self.force_exit = self.should_exit  # a second signal stops the server at once
         self.should_exit = True
 
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        try:
+            await super().startup(sockets)
+        except OSError as error:  # another process reserved the same address, and listens first
+            host, port = sockets[0].getsockname()[:2] if sockets else ("", 0)
+            raise _cannot_listen(host, port, error) from error
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        waiting = _accept_all(sockets or [])
+        for server in self.servers:
+            server.close()
+        for accepted in waiting:
+            await asyncio.get_running_loop().connect_accepted_socket(self._protocol, accepted)
         async with anyio.create_task_group() as group:
             if self._hub is not None:
                 group.start_soon(self._hub.close, SHUTDOWN_SECONDS / 3)
+                await self._read_first_requests()
             await super().shutdown(sockets)
+
+    def _protocol(self) -> asyncio.Protocol:
+        """A protocol as uvicorn itself makes it for a connection."""
+        protocol: asyncio.Protocol = cast(Any, self.config.http_protocol_class)(
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
+        return protocol
+
+    async def _read_first_requests(self) -> None:
+        """A client that has just connected sends its request at this moment. A proxy would not
+        repeat one that changes something."""
+        with anyio.move_on_after(FIRST_REQUEST_SECONDS):
+            while any(one.is_new for one in self._connections()):  # noqa: ASYNC110 - no signal
+                await anyio.sleep(0.01)
+
+
+def _accept_all(sockets: Iterable[socket.socket]) -> list[socket.socket]:
+    """The connections that wait in the kernel: it resets them when the socket is closed."""
+    accepted: list[socket.socket] = []
+    for bound in sockets:
+        with suppress(OSError):  # BlockingIOError: no further one waits
+            while True:
+                connection, _ = bound.accept()
+                connection.setblocking(False)
+                accepted.append(connection)
+    return accepted
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Open a listening socket. Its address is known before the server runs."""
+    """Open a listening socket: connections wait until the server runs."""
+    bound = bind(host, port)
+    bound.listen(2048)
+    return bound
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """Reserve an address. Connections are refused until the server runs, so that a proxy sends its
+    requests to other processes meanwhile."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # Without IPPROTO_TCP asyncio does not set TCP_NODELAY, and every response takes 44 ms.
     bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
@@ -94,12 +146,15 @@ def listen(host: str, port: int) -> socket.socket:
         bound.bind((host, port))
     except OSError as error:
         bound.close()
-        raise StartupError(
-            f"Cannot listen on {host}:{port}: {error.strerror}. Choose another PORT or HOST."
-        ) from error
-    bound.listen(2048)
+        raise _cannot_listen(host, port, error) from error
     bound.setblocking(False)
     return bound
+
+
+def _cannot_listen(host: str, port: int, error: OSError) -> StartupError:
+    return StartupError(
+        f"Cannot listen on {host}:{port}: {error.strerror}. Choose another PORT or HOST."
+    )
 
 
 def address(bound: socket.socket) -> str:

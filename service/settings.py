@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 
@@ -14,6 +14,11 @@ from service.plans import read_plans
 
 MIN_SECRET_BYTES = 32
 MAX_RETENTION_DAYS = 36_500
+POSTGRES = ("postgresql://", "postgres://")
+REDIS = ("redis://", "rediss://")
+POSTGRES_OPTIONS = {"host", "sslmode", "sslrootcert", "sslcert", "sslkey", "sslcrl"}
+"""Options of the address that every driver in use understands."""
+MAX_POOL = 500
 MAX_TIMEOUT = 1_000_000_000
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -26,8 +31,17 @@ class Settings(msgspec.Struct, frozen=True, rename="upper"):
     host: str = "127.0.0.1"
     #: Port to listen on; 0: any free port.
     port: int = 8000
-    #: `sqlite:///path`: the database, used by one process at a time.
+    #: `sqlite:///path`: the database, used by one process at a time; or `postgresql://…`, used by
+    #: any number of processes.
     database_url: str = "sqlite:///data/sync.db"
+    #: Connections of this process to PostgreSQL.
+    database_pool: int = 10
+    #: `redis://…`: brings events to other processes at once; only with PostgreSQL.
+    redis_url: str = ""
+    #: First part of the names of keys in Redis.
+    redis_prefix: str = "seller-sync"
+    #: `all`, or `web`: no syncs run in this process; only with PostgreSQL.
+    role: str = "all"
     #: `jwt`, or `demo`: one fixed identity, on loopback only.
     auth_mode: str = "jwt"
     #: HS256 secret of the JWTs, at least 32 bytes.
@@ -64,6 +78,8 @@ class Settings(msgspec.Struct, frozen=True, rename="upper"):
     retention_days: float = 30.0
     #: Days after which entries of the audit log are deleted.
     audit_retention_days: float = 365.0
+    #: Days for which the feeds of changes and events are kept.
+    changes_days: float = 7.0
     #: Records whose outcome is stored in the history: `failed`, or `all`.
     history_items: str = "failed"
     #: Maximum streams per user; a further one evicts the oldest.
@@ -89,6 +105,11 @@ class Settings(msgspec.Struct, frozen=True, rename="upper"):
     @property
     def proxies(self) -> tuple[Network, ...]:
         return _networks(self.trusted_proxies)
+
+    @property
+    def postgres(self) -> bool:
+        """Whether the database is PostgreSQL, which other processes may use, too."""
+        return self.database_url.startswith(POSTGRES)
 
     @property
     def database_path(self) -> Path:
@@ -141,14 +162,8 @@ def _resolve_files(environ: Mapping[str, str], prefixes: tuple[str, ...]) -> dic
 
 
 def _check(settings: Settings) -> None:
-    checks = (_check_auth, _check_numbers, _check_origins, _check_proxies)
+    checks = (_check_auth, _check_numbers, _check_origins, _check_proxies, _check_backends)
     problems = [problem for check in checks for problem in check(settings)]
-    if not settings.database_url.startswith("sqlite:///"):
-        problems.append("DATABASE_URL must be sqlite:///path (PostgreSQL is not supported yet).")
-    elif settings.database_path.name in ("", ":memory:"):
-        problems.append("DATABASE_URL must name a file: sqlite:///data/sync.db.")
-    elif not _is_text(settings.database_url):
-        problems.append("DATABASE_URL must be valid UTF-8: SQLite cannot open other paths.")
     if settings.history_items not in ("failed", "all"):
         problems.append("HISTORY_ITEMS must be failed or all.")
     try:
@@ -161,6 +176,67 @@ def _check(settings: Settings) -> None:
         problems.append("LOG_LEVEL must be debug, info, warning or error.")
     if problems:
         raise StartupError(" ".join(problems))
+
+
+def _check_backends(settings: Settings) -> list[str]:
+    if settings.postgres:
+        problems = _check_postgres(settings.database_url)
+    else:
+        problems = _check_sqlite(settings)
+    if settings.redis_url and not _is_redis_url(settings.redis_url):
+        problems.append("REDIS_URL must be redis://host:port/number, or rediss:// with TLS.")
+    if not re.fullmatch(r"[\w.:-]+", settings.redis_prefix):
+        problems.append("REDIS_PREFIX may hold letters, digits and -_.: only.")
+    if settings.redis_url and not settings.postgres:
+        problems.append("REDIS_URL needs PostgreSQL: SQLite serves one process, without Redis.")
+    if settings.role not in ("all", "web"):
+        problems.append("ROLE must be all or web.")
+    if settings.role == "web" and not settings.postgres:
+        problems.append("ROLE=web needs PostgreSQL: nothing else would run the syncs.")
+    return problems
+
+
+def _check_postgres(address: str) -> list[str]:
+    example = "postgresql://user:password@host:5432/database"
+    try:
+        url = urlsplit(address)
+        options = {name for name, _ in parse_qsl(url.query, keep_blank_values=True)}
+        if url.port == 0 or url.fragment or "," in url.netloc:
+            raise ValueError
+    except ValueError:
+        return [
+            f"DATABASE_URL must be {example}, with one host. Write /, ?, #, @ and : of a user or "
+            "password as %2F, %3F, %23, %40 and %3A."
+        ]
+    if not url.path.strip("/"):
+        return [f"DATABASE_URL must name a database: {example}."]
+    if unknown := sorted(options - POSTGRES_OPTIONS):
+        names = ", ".join(sorted(POSTGRES_OPTIONS))
+        return [f"DATABASE_URL has the unknown option {unknown[0]}. Options are {names}."]
+    return []
+
+
+def _is_redis_url(address: str) -> bool:
+    try:
+        url = urlsplit(address)
+        return (
+            address.startswith(REDIS)
+            and bool(url.hostname)
+            and url.port != 0
+            and re.fullmatch(r"/?\d*", url.path) is not None
+        )
+    except ValueError:
+        return False
+
+
+def _check_sqlite(settings: Settings) -> list[str]:
+    if not settings.database_url.startswith("sqlite:///"):
+        return ["DATABASE_URL must be sqlite:///path or postgresql://user@host:port/database."]
+    if settings.database_path.name in ("", ":memory:"):
+        return ["DATABASE_URL must name a file: sqlite:///data/sync.db."]
+    if not _is_text(settings.database_url):
+        return ["DATABASE_URL must be valid UTF-8: SQLite cannot open other paths."]
+    return []
 
 
 def _check_auth(settings: Settings) -> list[str]:
@@ -258,6 +334,8 @@ def _check_numbers(settings: Settings) -> list[str]:
         for name in positive
         if not getattr(settings, name) > 0  # nan is not above 0 either
     ]
+    if not 1 <= settings.database_pool <= MAX_POOL:
+        problems.append(f"DATABASE_POOL must be between 1 and {MAX_POOL}.")
     if settings.max_requests_per_minute < 0:
         problems.append("MAX_REQUESTS_PER_MINUTE must not be below 0.")
     if not 0 <= settings.source_patience <= MAX_TIMEOUT:

@@ -2,9 +2,10 @@
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import cast
+from typing import Any, cast
 
-from connectors.base import ClaimRule, Clock, Connector, ConnectorError, Consent, Opener
+from connectors.base import Clock, Connector, ConnectorError, Consent, Opener
+from connectors.claims import ClaimRule, RemovalColumns
 from service.connection_settings import SettingsType
 from service.errors import Invalid, NotFound, StartupError
 
@@ -29,6 +30,12 @@ class Sources:
         self._check(name)
         return self._settings[name]
 
+    def titles(self, name: str, public: Mapping[str, Any]) -> Mapping[str, str | Sequence[str]]:
+        """The titles of those public settings that have choices; none if this service does not have
+        the connector any more."""
+        settings = self._settings.get(name)
+        return settings.titles(public) if settings else {}
+
     def consent(self, name: str) -> Consent:
         """The connector's consent page. Raises NotFound if it has none."""
         if not self.consents(name):
@@ -45,6 +52,12 @@ class Sources:
         """The claim rules of a connector; empty if it has none."""
         rules: Sequence[ClaimRule] = getattr(self.get(name), "rules", ())
         return rules
+
+    def removals(self, name: str) -> Sequence[RemovalColumns]:
+        """Where records of a connector name removal orders; empty if its source has none."""
+        connector = self._connectors.get(name)
+        removals: Sequence[RemovalColumns] = getattr(connector, "removals", ())
+        return removals
 
     @property
     def names(self) -> Sequence[str]:

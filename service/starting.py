@@ -1,21 +1,22 @@
 """Starts syncs within the limits of the user's plan."""
 
-from datetime import datetime, timedelta
+from collections.abc import Mapping
+from datetime import timedelta
 
 import msgspec
 
-from connectors.base import Clock
-from service.errors import KeyReused, Overtaken, PlanLimit, TooManySyncs
-from service.model import Options, Sync
+from connectors.base import Clock, Window
+from service.errors import KeyReused, Overtaken, PlanLimit, ServiceError, TooManySyncs
+from service.model import Options, Sync, Trigger
 from service.planning import check_not_lost, choose_connection, new_sync
 from service.plans import Plan, Plans
 from service.registry import Registry, already_running
 from service.sources import Sources
 from service.store.audit import started
-from service.store.connections import ConnectionStore, StoredConnection
+from service.store.connections import ConnectionStore, Run, StoredConnection, run_taken
 from service.store.engine import Refused
 from service.store.records import RecordStore
-from service.store.syncs import Key, SyncStore
+from service.store.syncs import NO_LIMIT, Conditions, Key, SyncStore, midnight
 from service.users import Actor
 
 
@@ -29,8 +30,9 @@ class StartRequest(msgspec.Struct, frozen=True):
     attach: bool = False
     #: The idempotency key.
     key: Key | None = None
-    #: What starts the sync on behalf of the user: `schedule`, or empty.
-    by: str = ""
+    trigger: Trigger = Trigger.USER
+    #: The run of the connection's schedule that this sync is.
+    run: Run | None = None
 
 
 class Starter:
@@ -65,22 +67,22 @@ class Starter:
         Overtaken or Invalid."""
         if same := await self._started_with(request.key, actor):
             return same
-        live = self._registry.live_of(actor.user)
+        live = await self._registry.live_of(actor.user)
         if live is None:
             connection = await self._connection(actor, request.connection_id)
             check_not_lost(connection)
             await self._check_daily_limit(actor)
             sync = await self._plan_sync(actor, request, connection)
-            limit = self._plans.tenant_limit(actor.plan)
-            note = started(sync, actor, request.by)
+            rest = [started(sync, actor)]
+            rest += [run_taken(connection.id, request.run)] if request.run else []
+            conditions = self._conditions(actor, request)
             try:
-                if await self._registry.create(sync, limit, request.key, note):
+                if await self._registry.create(sync, conditions, request.key, *rest):
                     return sync
             except Refused:  # another start of this user was first
-                live = await self._registry.find_live(actor.user)
+                live = await self._registry.live_of(actor.user)
             else:
-                await self._connection(actor, connection.id)  # raises if forgotten meanwhile
-                raise TooManySyncs(headers={"Retry-After": "60"})
+                raise await self._why_not(actor, connection.id, request)
         # The same key may have started the live sync since the key was looked up.
         if same := await self._started_with(request.key, actor):
             return same
@@ -93,6 +95,33 @@ class Starter:
             return await self._started_with(request.key, actor) or live
         return live
 
+    def _conditions(self, actor: Actor, request: StartRequest) -> Conditions:
+        a_day = self._plans.of(actor.plan).syncs_per_day
+        return Conditions(
+            live_of_tenant=self._plans.tenant_limit(actor.plan),
+            started_today=NO_LIMIT if a_day is None else a_day,
+            due=request.run.due if request.run else None,
+        )
+
+    async def _why_not(
+        self, actor: Actor, connection_id: str, request: StartRequest
+    ) -> ServiceError:
+        """The condition that did not hold when the sync was to be stored."""
+        connection = await self._connection(actor, connection_id)  # raises if forgotten meanwhile
+        await self._check_daily_limit(actor)
+        schedule = connection.schedule
+        if request.run and (schedule is None or schedule.next != request.run.due):
+            return Overtaken("Another process has started this run of the schedule.")
+        return TooManySyncs(headers={"Retry-After": "60"})
+
+    async def windows(
+        self, actor: Actor, connection: StoredConnection, options: Options
+    ) -> Mapping[str, Window]:
+        """The windows that a sync with these options would read, by dataset. Raises Invalid or
+        PlanLimit."""
+        sync = await self._plan_sync(actor, StartRequest(connection.id, options), connection)
+        return {dataset.name: dataset.checkpoint.window for dataset in sync.sources}
+
     def plan_of(self, actor: Actor) -> Plan:
         """The limits of the user's plan, with the default limit of the tenant filled in."""
         limit = self._plans.tenant_limit(actor.plan)
@@ -100,7 +129,7 @@ class Starter:
 
     async def started_today(self, actor: Actor) -> int:
         """The number of syncs that the user has started since midnight in UTC."""
-        today = _midnight(self._clock.now())
+        today = midnight(self._clock.now())
         return await self._store.started_between(actor.user, today, today + timedelta(days=1))
 
     async def _started_with(self, key: Key | None, actor: Actor) -> Sync | None:
@@ -124,7 +153,7 @@ class Starter:
         if limit is None or await self.started_today(actor) < limit:
             return
         now = self._clock.now()
-        left = (_midnight(now) + timedelta(days=1) - now).total_seconds()
+        left = (midnight(now) + timedelta(days=1) - now).total_seconds()
         raise PlanLimit(
             f"Your plan allows {limit} syncs a day. The next can start tomorrow (UTC).",
             more={"limit": "syncsPerDay", "allowed": limit},
@@ -137,8 +166,14 @@ class Starter:
         connector = self._sources.get(connection.connector)
         plan, stored = self._plans.of(actor.plan), await self._records.datasets(connection.id)
         now, newest = self._clock.now(), await self._store.newest_id(actor.user)
-        return new_sync(actor, connection, connector, request.options, plan, stored, now, newest)
-
-
-def _midnight(now: datetime) -> datetime:
-    return now.replace(hour=0, minute=0, second=0, microsecond=0)
+        return new_sync(
+            actor,
+            connection,
+            connector,
+            request.options,
+            plan,
+            stored,
+            now,
+            newest,
+            request.trigger,
+        )

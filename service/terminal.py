@@ -48,7 +48,7 @@ def watch(url: str, token: str, sync_id: str, sleep: Sleep = time.sleep) -> int:
         for status in _statuses(url, token, sync_id, sleep):
             show(status)
     for warning in status.get("warnings", ()):
-        print(f"warning: {warning}")
+        print(f"warning: {warning['message']}")
     print(f"{status.get('status', 'unknown')}: {status.get('message', '')}")
     return 0 if status.get("status") == "complete" else 1
 

@@ -1,16 +1,69 @@
 """Fixtures of all tests: asyncio, and the real service on a real port."""
 
-from collections.abc import AsyncIterator
+import logging
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+import structlog
+from hypothesis import settings
 
+from tests.databases import DATABASES, ON_POSTGRES
+from tests.selection import uses_database
 from tests.serving import Serving, serve
+
+if settings.get_current_profile_name() == "default":
+    # A busy machine may take any time for an example.
+    settings.register_profile("tests", deadline=None)
+    settings.load_profile("tests")
 
 
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def log_plain_tracebacks() -> None:
+    """structlog's own tracebacks draw every local variable, for seconds."""
+    renderer = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+    *others, _ = structlog.get_config()["processors"]
+    structlog.configure(processors=[*others, renderer])
+
+
+@pytest.fixture(autouse=True)
+def restore_logs() -> Iterator[None]:
+    """A command of the service that runs in the test's process configures the logs."""
+    root, configured = logging.getLogger(), structlog.get_config()
+    level, handlers = root.level, list(root.handlers)
+    yield
+    structlog.configure(**configured)
+    root.setLevel(level)
+    for handler in root.handlers:
+        if type(handler) is logging.StreamHandler and handler not in handlers:
+            root.removeHandler(handler)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Iterator[None]:
+    yield
+    if DATABASES.take_back() and not uses_database(item):
+        pytest.fail("This test uses a database, but tests/selection.py does not see that.")
+
+
+def pytest_sessionfinish() -> None:
+    DATABASES.drop()
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """With PostgreSQL, leave out the tests of SQLite and its files and those without a database."""
+    if not ON_POSTGRES:
+        return
+    chosen = [
+        item for item in items if uses_database(item) and not item.get_closest_marker("sqlite")
+    ]
+    config.hook.pytest_deselected(items=[item for item in items if item not in set(chosen)])
+    items[:] = chosen
 
 
 @pytest.fixture

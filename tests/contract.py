@@ -53,7 +53,7 @@ async def check_documented(answer: httpx.Response) -> None:
     assert kind in content or not (kind or content), (
         f"{what}: {kind!r} is not one of {list(content)}"
     )
-    if kind.endswith("json") and request.method != "HEAD":
+    if kind.endswith(("/json", "+json")) and request.method != "HEAD":
         body = msgspec.json.decode(await answer.aread())
         errors = [
             f"{error.instance_path}: {error.message}" for error in _errors(body, content[kind])
@@ -86,7 +86,12 @@ def _patterns() -> list[tuple[re.Pattern[str], str]]:
     """Patterns of the paths; those without parameters first, since /api/sync/status would also
     match /api/sync/{something}."""
     paths = sorted(DOCUMENT["paths"], key=lambda path: path.count("{"))
-    return [(re.compile(re.sub(r"\\?{\w+\\?}", "[^/]+", re.escape(path))), path) for path in paths]
+    return [(re.compile(re.sub(r"\\?{\w+\\?}", _segment, re.escape(path))), path) for path in paths]
+
+
+def _segment(parameter: re.Match[str]) -> str:
+    """The pattern of a path parameter. Only the id of a record may contain slashes."""
+    return "(?s:.+)" if "record_id" in parameter[0] else "[^/]+"
 
 
 def _operations(requested: str) -> tuple[str | None, Json]:

@@ -1,40 +1,58 @@
 """Mutation check: changes one expression at a time and reports the changes that no test notices.
 
 `python -m tests.mutants [module …]`, or `make mutants`. Every mutant runs in a copy of the tree,
-against the tests that cover its module (see TARGETS), two at a time. A mutant is killed if a test
-fails. The exit code is 1 if fewer than 95 % are killed; mutants that cannot be noticed are listed
-in tests/mutants.txt, each with the reason, and do not count."""
+against those tests of its module (see TARGETS) that run its function, the fastest first. A mutant
+is killed if a test fails. The exit code is 1 if fewer than 95 % are killed; mutants that cannot be
+noticed are listed in tests/mutants.txt, each with the reason, and do not count."""
 
 import argparse
 import ast
 import copy
+import multiprocessing
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from itertools import accumulate
 from pathlib import Path
 from queue import Queue
-from time import monotonic
 
+import coverage
 import msgspec
+import pytest
+from hypothesis import Phase, settings
 
 ROOT = Path(__file__).parents[1]
 EQUIVALENT = Path(__file__).with_suffix(".txt")
-AT_ONCE = 2
+AT_ONCE = 3 * (os.cpu_count() or 1)
+"""Mutants at once: tests of a broken service spend most of their time waiting."""
 LEAST_KILLED = 0.95
+AT_MOST = 30.0
+"""Seconds of tests for each mutant: the slowest tests of a module are left out."""
+FIRST = 8
+"""Tests that run before the others."""
 SLOWER = 3.0
-"""How many times as long as without a mutation the tests may take; then the mutant is killed."""
-GRACE = 20.0
-"""Seconds on top of that: a test that hangs ends by its own timeout only after a minute."""
-LEFT_OUT = (".git", ".venv*", "data", "__pycache__", ".*_cache", ".hypothesis", "docs", "*.png")
+"""How many times as long as without a mutation a test may take; then the mutant is killed."""
+GRACE = 10.0
+"""Seconds on top of that."""
+LEFT_OUT = (".git", ".venv*", "data", "__pycache__", ".*_cache", ".hypothesis")
+PYTEST = (
+    *("-x", "-q", "-n", "0", "-p", "no:cacheprovider"),
+    *("-W", "ignore::pytest.PytestAssertRewriteWarning"),  # of the plugins that are imported below
+)
+PROCESSES = multiprocessing.get_context("forkserver")
+"""Starting Python and importing the libraries would take most of the time: each run is a fork of a
+process that has imported them."""
+PROCESSES.set_forkserver_preload(
+    ["pytest", "hypothesis.strategies", "schemathesis", "pytest_httpx", "starlette.testclient"]
+)
 
 
 class Target(msgspec.Struct, frozen=True):
-    """A module to mutate, and the tests that cover it, the fastest first."""
+    """A module to mutate, and the tests that cover it."""
 
     module: str
     tests: tuple[str, ...]
@@ -46,7 +64,9 @@ TARGETS = (
     Target(
         "service/model.py",
         (
+            "tests/service/test_sync_values.py",
             "tests/service/test_model.py",
+            "tests/service/test_progress.py",
             "tests/test_docs.py",
             "tests/service/test_moves.py",
             "tests/service/test_laws.py",
@@ -60,6 +80,7 @@ TARGETS = (
     Target(
         "service/progress.py",
         (
+            "tests/service/test_progress.py",
             "tests/service/test_model.py",
             "tests/service/test_moves.py",
             "tests/service/test_laws.py",
@@ -72,6 +93,7 @@ TARGETS = (
     Target(
         "service/registry.py",
         (
+            "tests/service/test_registry.py",
             "tests/service/test_moves.py",
             "tests/service/test_starting.py",
             "tests/service/api/test_syncs.py",
@@ -89,6 +111,7 @@ TARGETS = (
     Target(
         "service/starting.py",
         (
+            "tests/service/test_starter.py",
             "tests/service/test_starting.py",
             "tests/service/test_limits.py",
             "tests/service/test_options.py",
@@ -105,7 +128,11 @@ TARGETS = (
     ),
     Target(
         "connectors/quota.py",
-        ("tests/connectors/test_quota.py", "tests/connectors/amazon/test_fairness.py"),
+        (
+            "tests/connectors/test_quota.py",
+            "tests/connectors/test_quota_state.py",
+            "tests/connectors/test_quota_refusals.py",
+        ),
     ),
     Target(
         "service/store/engine.py",
@@ -113,7 +140,12 @@ TARGETS = (
     ),
     Target(
         "service/store/sqlite.py",
-        ("tests/service/store", "tests/service/test_outages.py", "tests/service/test_intake.py"),
+        (
+            "tests/service/store",
+            "tests/service/test_outages.py",
+            "tests/service/test_intake.py",
+            "tests/service/test_places.py",
+        ),
         functions=("write", "_write", "_run", "_with_table", "_inlined"),
     ),
 )
@@ -126,6 +158,11 @@ class Mutant(msgspec.Struct, frozen=True):
     key: str
     line: int
     source: str
+    #: The first and last line of its function; None for code that runs on import.
+    function: tuple[int, int] | None
+
+
+Lines = tuple[int, int]
 
 
 # Mutations ----------------------------------------------------------------------------------------
@@ -221,12 +258,13 @@ def _is_log(node: ast.AST) -> bool:
 
 
 class _Finder(ast.NodeVisitor):
-    """Collects (parent, field, index, node, function) of every node that may be replaced."""
+    """Collects (parent, field, index, node, function, its lines) of every node to replace."""
 
     def __init__(self, functions: Sequence[str]) -> None:
-        self.places: list[tuple[ast.AST, str, int | None, ast.AST, str]] = []
+        self.places: list[tuple[ast.AST, str, int | None, ast.AST, str, Lines | None]] = []
         self._functions = functions
         self._names: list[str] = []
+        self._lines: list[Lines] = []
 
     def generic_visit(self, node: ast.AST) -> None:
         for field, value in ast.iter_fields(node):
@@ -244,13 +282,19 @@ class _Finder(ast.NodeVisitor):
         name = getattr(node, "name", "")
         if name == "__repr__" or _is_log(node):
             return
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            self._lines.append((node.lineno, node.end_lineno or node.lineno))
         if named:
             self._names.append(name)
         elif not self._functions or set(self._names) & set(self._functions):
-            self.places.append((parent, field, index, node, ".".join(self._names) or "module"))
+            lines = self._lines[-1] if self._lines else None
+            place = ".".join(self._names) or "module"
+            self.places.append((parent, field, index, node, place, lines))
         self.visit(node)
         if named:
             self._names.pop()
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            self._lines.pop()
 
 
 def mutants(target: Target, root: Path = ROOT) -> list[Mutant]:
@@ -260,7 +304,7 @@ def mutants(target: Target, root: Path = ROOT) -> list[Mutant]:
     finder.visit(tree)
     made: list[Mutant] = []
     seen: Counter[str] = Counter()
-    for parent, field, index, node, function in finder.places:
+    for parent, field, index, node, function, lines in finder.places:
         for variant in variants(node):
             before = _short(node)
             _put(parent, field, index, variant)
@@ -270,7 +314,7 @@ def mutants(target: Target, root: Path = ROOT) -> list[Mutant]:
             seen[key] += 1
             if seen[key] > 1:
                 key = f"{key} #{seen[key]}"
-            made.append(Mutant(target.module, key, getattr(node, "lineno", 0), source))
+            made.append(Mutant(target.module, key, getattr(node, "lineno", 0), source, lines))
     return made
 
 
@@ -307,54 +351,143 @@ def equivalent() -> dict[str, str]:
     return reasons
 
 
-def passes(tree: Path, tests: Sequence[str], seconds: float | None = None) -> bool:
-    """Whether the tests pass in this copy. Without .pyc files: they are matched by size and second,
-    and a mutant may have both in common with the one before."""
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "-n", "0", "-p", "no:cacheprovider"]
-    process = subprocess.Popen(
-        [*command, *tests],
-        cwd=tree,
-        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        stdin=subprocess.DEVNULL,
+class Recorder:
+    """A pytest plugin: how long each test takes, and which lines of a module it runs."""
+
+    def __init__(self, module: str) -> None:
+        self.seconds: dict[str, float] = {}
+        self._module = module
+        self._coverage = coverage.Coverage(data_file=None, config_file=False, include=[module])
+
+    def pytest_sessionstart(self) -> None:
+        self._coverage.start()
+
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
+        self._coverage.switch_context(nodeid)
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        self.seconds[report.nodeid] = self.seconds.get(report.nodeid, 0) + report.duration
+
+    def pytest_sessionfinish(self) -> None:
+        self._coverage.stop()
+
+    def recording(self) -> "Recording":
+        lines = self._coverage.get_data().contexts_by_lineno(self._module)
+        return Recording(self.seconds, {line: set(tests) for line, tests in lines.items()})
+
+
+class Recording(msgspec.Struct):
+    """The tests of a module."""
+
+    #: Seconds by test.
+    seconds: dict[str, float]
+    #: The tests that run a line, by line.
+    lines: dict[int, set[str]]
+
+    def tests(self, mutant: Mutant) -> list[str]:
+        """The tests that run the mutant's function, the fastest first, up to AT_MOST seconds; of
+        all tests if it has none."""
+        chosen = set(self.seconds)
+        if mutant.function:
+            first, last = mutant.function
+            inside = range(first + 1, last + 1)
+            chosen &= {test for line in inside for test in self.lines.get(line, ())}
+        fastest = sorted(chosen or self.seconds, key=self.seconds.__getitem__)
+        ends = accumulate(self.seconds[test] for test in fastest)
+        return [test for test, end in zip(fastest, ends, strict=True) if end <= AT_MOST]
+
+
+def run_tests(tree: str, tests: Sequence[str], module: str, recording: str) -> None:
+    """Runs the tests of a copy of the tree in this process and exits with pytest's code. Writes a
+    Recording of the module if a path is given."""
+    os.chdir(tree)
+    sys.path.insert(0, tree)
+    for name in [name for name in sys.modules if name.split(".")[0] == "tests"]:
+        del sys.modules[name]  # of the tree that this script belongs to
+    output = os.open(f"{recording}.log" if recording else os.devnull, os.O_RDWR | os.O_CREAT)
+    for descriptor in range(3):
+        os.dup2(output, descriptor)
+    sys.dont_write_bytecode = False
+    # A failure ends the run: looking for a smaller example would take most of the time.
+    settings.register_profile(
+        "mutants", phases=(Phase.explicit, Phase.generate), database=None, deadline=None
     )
+    settings.load_profile("mutants")
+    recorder = Recorder(str(Path(tree) / module))
+    code = pytest.main([*PYTEST, *tests], plugins=[recorder] if recording else [])
+    if recording:
+        Path(recording).write_bytes(msgspec.json.encode(recorder.recording()))
+    sys.exit(code)
+
+
+def passes(
+    tree: Path,
+    tests: Sequence[str],
+    seconds: float | None = None,
+    module: str = "",
+    recording: str = "",
+) -> bool:
+    """Whether the tests pass in this copy. False as well if they take longer."""
+    arguments = (str(tree), tests, module, recording)
+    process = PROCESSES.Process(target=run_tests, args=arguments)
+    process.start()
+    process.join(seconds)
     try:
-        return process.wait(seconds) == 0
-    except subprocess.TimeoutExpired:
-        return False
+        return process.exitcode == 0
     finally:
         process.kill()
-        process.wait()
+        process.join()
 
 
-def check(target: Target, trees: "Queue[Path]", chosen: Sequence[Mutant]) -> list[Mutant]:
-    """Runs the tests for every mutant of a module; the mutants that survived."""
+def record(target: Target, trees: "Queue[Path]") -> Recording:
+    """Runs the tests of a module without any mutation."""
     tests = [name for name in target.tests if (ROOT / name).exists()]
     for name in set(target.tests) - set(tests):
         print(f"{target.module}: {name} does not exist", file=sys.stderr)
     tree = trees.get()
-    began = monotonic()
-    whole = passes(tree, tests)
-    bound = (monotonic() - began) * SLOWER + GRACE
-    trees.put(tree)
-    if not whole:
-        sys.exit(f"The tests of {target.module} fail without any mutation.")
+    path = tree.parent / f"{target.module.replace('/', '.')}.json"
+    try:
+        if not passes(tree, ["--timeout=600", *tests], None, target.module, str(path)):
+            print(Path(f"{path}.log").read_text(encoding="utf-8"))
+            sys.exit(f"The tests of {target.module} fail without any mutation.")
+    finally:
+        trees.put(tree)
+    return msgspec.json.decode(path.read_bytes(), type=Recording)
 
-    def survives(mutant: Mutant) -> bool:
-        tree = trees.get()
-        path = tree / mutant.module
-        original = path.read_bytes()
-        try:
-            path.write_text(mutant.source, encoding="utf-8")
-            return passes(tree, tests, bound)
-        finally:
-            path.write_bytes(original)
-            trees.put(tree)
 
+def survives(mutant: Mutant, number: int, recording: Recording, trees: "Queue[Path]") -> bool:
+    """Whether all tests pass with this change."""
+    tests = recording.tests(mutant)
+    tree = trees.get()
+    path = tree / mutant.module
+    original, times = path.read_bytes(), path.stat()
+    try:
+        path.write_text(mutant.source, encoding="utf-8")
+        # A time of its own: bytecode is matched by the size and the second of its source.
+        os.utime(path, (number, number))
+        # A few at first: importing the modules of all tests takes longer than most of the tests.
+        groups = [tests[:FIRST], tests[FIRST:]]
+        return all(_pass_in_time(tree, group, recording) for group in groups if group)
+    finally:
+        path.write_bytes(original)
+        os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+        trees.put(tree)
+
+
+def _pass_in_time(tree: Path, tests: Sequence[str], recording: Recording) -> bool:
+    seconds = [recording.seconds[test] for test in tests]
+    longest = max(seconds) * SLOWER + GRACE
+    return passes(tree, [f"--timeout={longest:.0f}", *tests], sum(seconds) * SLOWER + 3 * GRACE)
+
+
+def check(trees: "Queue[Path]", recording: Recording, chosen: Sequence[Mutant]) -> list[Mutant]:
+    """Runs the tests for every mutant of a module; the mutants that survived."""
     survivors = []
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        running = {pool.submit(survives, mutant): mutant for mutant in chosen}
+        running = {
+            pool.submit(survives, mutant, number, recording, trees): mutant
+            for number, mutant in enumerate(chosen, start=1)
+        }
         for future in as_completed(running):
             mutant, survived = running[future], future.result()
             print(
@@ -397,10 +530,13 @@ def main() -> None:
             trees.put(tree)
         survivors: dict[Target, list[Mutant]] = {}
         counts: dict[Target, int] = {}
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            recorded = {target: pool.submit(record, target, trees) for target in everything}
+            recordings = {target: future.result() for target, future in recorded.items()}
         for target, made in everything.items():
             chosen = [mutant for mutant in made if mutant.key not in reasons]
             counts[target] = len(chosen)
-            survivors[target] = check(target, trees, chosen)
+            survivors[target] = check(trees, recordings[target], chosen)
     report(survivors, counts, stale)
     total, alive = sum(counts.values()), sum(map(len, survivors.values()))
     sys.exit(bool(stale) or (total - alive) < LEAST_KILLED * total)

@@ -22,10 +22,13 @@ from service.edge.limits import DEFAULT, Limits
 from service.server import Server, address, listen
 from service.settings import Settings, read_settings
 from tests.contract import check_documented, matches_schema
+from tests.databases import DATABASES
 
 SECRET = "a secret that only the tests know, long enough"
 KEY = b64encode(b"a key that only the tests know..").decode()
 YEAR_2100 = 4102444800
+PATIENCE = 40.0
+"""Seconds until a condition that does not come true fails a test; for busy machines."""
 ENDED = ("complete", "failed", "cancelled", "paused")
 
 HOOKS: Any = {"response": [check_documented]}
@@ -44,7 +47,7 @@ def settings(folder: Path, **environ: str) -> Settings:
         {
             "AUTH_SECRET": SECRET,
             "SECRETS_KEYS": KEY,
-            "DATABASE_URL": f"sqlite:///{folder / 'sync.db'}",
+            **DATABASES.environ(folder),
             "PORT": "0",
             **environ,
         },
@@ -87,7 +90,7 @@ class User:
         assert answer.status_code == 200, answer.text
         return read(answer)
 
-    async def until(self, sync_id: str, *statuses: str, seconds: float = 20) -> Json:
+    async def until(self, sync_id: str, *statuses: str, seconds: float = PATIENCE) -> Json:
         """Wait until the sync has one of these statuses; without any, until it has ended."""
         with anyio.fail_after(seconds):
             while True:
@@ -97,7 +100,7 @@ class User:
                 await anyio.sleep(0.01)
 
     async def until_processed(self, sync_id: str, dataset: str, count: int) -> Json:
-        with anyio.fail_after(20):
+        with anyio.fail_after(PATIENCE):
             while True:
                 status = await self.status(sync_id)
                 datasets = {item["name"]: item for item in status["datasets"]}
@@ -147,10 +150,21 @@ class Serving:
         if key not in self._users:
             headers = {"Authorization": f"Bearer {token(name, **claims)}"}
             client = httpx.AsyncClient(
-                base_url=self.url, headers=headers, verify=False, event_hooks=HOOKS
+                base_url=self.url,
+                headers=headers,
+                verify=False,
+                event_hooks=HOOKS,
+                timeout=PATIENCE,
             )
             self._users[key] = User(client)
         return self._users[key]
+
+    async def settled(self) -> None:
+        """Wait until the feeds show all that is stored: PostgreSQL shows a row once all older
+        transactions, also those of other tests, have ended."""
+        with anyio.fail_after(PATIENCE):
+            while await self.parts.changes.unsettled():
+                await anyio.sleep(0.01)
 
     def anonymous(self, **options: Any) -> httpx.AsyncClient:
         return httpx.AsyncClient(base_url=self.url, event_hooks=HOOKS, **options)
@@ -193,6 +207,7 @@ async def serve_within(
 ) -> AsyncIterator[Serving]:
     """`serve` with other limits of its connections."""
     chosen = settings(folder, **environ)
+    DATABASES.prepare(folder)
     bound = listen(chosen.host, 0)
     users: dict[str, User] = {}
     body = BodyError()
@@ -202,7 +217,7 @@ async def serve_within(
             server = Server(app, parts.hub, signals=False, allowed=limits)
             async with anyio.create_task_group() as group:
                 group.start_soon(lambda: server.serve(sockets=[bound]))
-                with anyio.fail_after(10):
+                with anyio.fail_after(PATIENCE):
                     while not server.started:
                         await anyio.sleep(0.005)
                 try:

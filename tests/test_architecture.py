@@ -9,20 +9,25 @@ import pytest
 ROOT = Path(__file__).parents[1]
 GROUND = {
     "connectors.base",
+    "connectors.claims",
     "connectors.completing",
+    "connectors.restating",
     "service.model",
     "service.users",
     "service.progress",
+    "service.warnings",
     "service.errors",
     "service.links",
+    "service.check",
 }
 NOUNS = GROUND | {"service.settings"}
 # The stores, which do not depend on the database.
 STORES = {
     f"service.store.{name}"
     for name in (
-        *("syncs", "records", "connections", "claims", "claim_orders", "completeness", "audit"),
-        *("engine", "ids"),
+        *("syncs", "records", "connections", "claims", "claim_orders", "findings", "completeness"),
+        *("activity", "audit", "changes", "consents", "dimensions", "removals", "engine"),
+        *("ids", "chores", "selections"),
     )
 }
 
@@ -31,6 +36,8 @@ ALLOWED = {
     "service.__main__": {
         "service",
         "service.app",
+        "service.credentials",
+        "service.doctor",
         "service.server",
         "service.edge",
         "service.api.parts",
@@ -47,11 +54,13 @@ ALLOWED = {
     "service.server": {"service.edge", "service.streams", "service.errors"},
     "service.app": {
         "service.api",
+        "service.backends",
         "service.edge",
         "service.streams",
         "service.wire",
         "service.housekeeping",
         "service.erasing",
+        "service.moving",
         "service.pipeline",
         "service.registry",
         "service.starting",
@@ -84,7 +93,7 @@ ALLOWED = {
         *GROUND,
     },
     "service.edge": {"service.wire", *NOUNS},
-    "service.streams": {"service.wire", *GROUND},
+    "service.streams": {"service.wire", "service.store.changes", *GROUND},
     "service.wire": {*STORES, *GROUND},
     "service.pipeline": {
         "service.intake",
@@ -94,7 +103,29 @@ ALLOWED = {
         *STORES,
         *GROUND,
     },
+    "service.backends": {
+        "service.checks",
+        "service.store",
+        "service.events",
+        "service.runner",
+        "service.newest",
+        *NOUNS,
+    },
+    "service.newest": {"service.model"},
+    "service.doctor": {
+        "service.checks",
+        "service.store",
+        "service.backends",
+        "service.credentials",
+        *NOUNS,
+    },
+    "service.checks": {
+        "service.store",
+        *NOUNS,
+    },
+    "service.moving": {"service.store", "service.errors"},
     "service.housekeeping": {
+        "service.runner.base",
         "service.starting",
         "service.registry",
         "service.connections",
@@ -116,12 +147,14 @@ ALLOWED = {
         *STORES,
         "service.store.patience",
         "service.events.bus",
-        "service.runner.runner",
+        "service.runner.base",
+        "service.newest",
         *GROUND,
     },
-    "service.intake": {"connectors.base"},
+    "service.intake": {"connectors.base", "connectors.claims"},
     "service.consents": {
         "service.connections",
+        "service.source_calls",
         "service.sources",
         *STORES,
         *GROUND,
@@ -131,19 +164,38 @@ ALLOWED = {
         "service.credentials",
         "service.intake",
         "service.schedules",
+        "service.source_calls",
         *STORES,
         "service.sources",
         *GROUND,
     },
+    "service.source_calls": {
+        "connectors.base",
+        "service.connection_settings",
+        "service.intake",
+        "service.errors",
+    },
     "service.planning": {"service.plans", *STORES, *GROUND},
     "service.schedules": {"service.store.connections", "service.errors"},
-    "service.sources": {"connectors.base", "service.connection_settings", "service.errors"},
+    "service.sources": {
+        "connectors.base",
+        "connectors.claims",
+        "service.connection_settings",
+        "service.errors",
+    },
     "service.connection_settings": {"connectors.base", "service.errors"},
     "service.credentials": {"service.errors"},
+    "service.check": {"service.errors"},
     "service.store": NOUNS,
-    "service.events": NOUNS,
-    "service.runner": NOUNS,
-    "service.model": {"connectors.base", "service.progress", "service.errors"},
+    "service.events": {"service.checks.redis", *NOUNS},
+    # A job is part of the write of a start.
+    "service.runner": {"service.store.engine", "service.store.postgres_session", *NOUNS},
+    "service.model": {
+        "connectors.base",
+        "service.progress",
+        "service.warnings",
+        "service.errors",
+    },
     "service.progress": {"connectors.base"},
     "service.users": set(),
     "service.plans": {"service.errors"},
@@ -152,8 +204,10 @@ ALLOWED = {
     "service.logs": set(),
     "service.errors": set(),
     "service.links": set(),
-    "connectors.base": set(),
+    "connectors.base": {"connectors.claims"},
+    "connectors.claims": set(),
     "connectors.completing": {"connectors.base"},
+    "connectors.restating": {"connectors.base", "connectors.claims"},
     "connectors.quota": {"connectors.base"},
     "connectors.http": {"connectors.base", "connectors.addresses", "connectors.calls"},
     "connectors.calls": {"connectors.base"},
@@ -163,6 +217,7 @@ ALLOWED = {
 SANDBOX = "_sandbox"
 SHARED_BY_CONNECTORS = {
     "connectors.base",
+    "connectors.claims",
     "connectors.completing",
     "connectors.http",
     "connectors.quota",

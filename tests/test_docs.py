@@ -24,7 +24,7 @@ PAGES = [
     ROOT / "CHANGELOG.md",
     *sorted((ROOT / "docs").glob("*.md")),
     *sorted((ROOT / "fixtures").rglob("*.md")),
-    *sorted((ROOT / "tests").rglob("*.md")),
+    *sorted(path for path in (ROOT / "tests").rglob("*.md") if "node_modules" not in path.parts),
 ]
 MOST_WORDS = 1_800
 

@@ -13,7 +13,15 @@ from connectors.amazon.answers import UNREADABLE, plain
 from connectors.amazon.auth import Tokens
 from connectors.amazon.profile import Pace, Request, profile
 from connectors.amazon.settings import AmazonSettings
-from connectors.base import Clock, Connection, ConnectionLost, Retryable, SourceError, Waiting
+from connectors.base import (
+    Clock,
+    Connection,
+    ConnectionLost,
+    QuotaReason,
+    Retryable,
+    SourceError,
+    Waiting,
+)
 from connectors.http import Answer, Download, Http
 from connectors.quota import Bucket, Buckets, Quota
 from connectors.turns import FairTurns
@@ -176,19 +184,20 @@ class AmazonClient:
         return answer, token
 
     def bucket(self, connection: Connection, operation: Operation) -> Bucket:
-        """The bucket of an operation. After a restart it starts from the state that the connection
-        remembers."""
+        """The bucket of an operation. After a restart, or a sync in another process, it continues
+        from the state that the connection remembers."""
         pace = _pace(connection, operation)
+        stored = connection.learned.get(_quota_key(pace))
 
         def first() -> Quota:
-            if stored := connection.learned.get(_quota_key(pace)):
+            if stored:
                 with suppress(ValueError):  # another version stored it
                     state = msgspec.json.decode(stored, type=Quota)
                     return msgspec.structs.replace(state, usual=pace.rate)
             now = self._clock.now()
             return Quota(pace.rate, pace.burst, pace.burst, now, usual=pace.rate)
 
-        return self._buckets.get((_seller(connection), pace.name), first)
+        return self._buckets.get((_seller(connection), pace.name), first, stored)
 
     def rate(self, connection: Connection, operation: Operation) -> float:
         """Calls per second: the announced rate, else the published one times the source's speed."""
@@ -225,7 +234,7 @@ def _quota_key(pace: Pace) -> str:
 def _why(operation: Operation, bucket: Bucket) -> str:
     every = 1 / bucket.rate
     pace = f"one call in {every:,.0f} s" if every >= 1 else f"{bucket.rate:,.0f} calls a second"
-    return f"Amazon's quota for {operation.name} ({pace})"
+    return QuotaReason(f"Amazon's quota for {operation.name} ({pace})", operation.name)
 
 
 def _blames_token(answer: Answer) -> bool:

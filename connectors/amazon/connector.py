@@ -14,13 +14,13 @@ import msgspec
 from connectors.amazon import account
 from connectors.amazon.answers import UNREADABLE, decode, plain
 from connectors.amazon.auth import Tokens
-from connectors.amazon.claims import RULES, find_claims, rule_windows
+from connectors.amazon.claims import FEE_LIMITS, RULES, find_claims, rule_windows
 from connectors.amazon.client import AmazonClient, Denied
 from connectors.amazon.clock import SourceClock
-from connectors.amazon.completeness import compare, fill
+from connectors.amazon.completeness import WITNESSES, compare, days_of_witness, fill
 from connectors.amazon.connection import SellerSettings
 from connectors.amazon.context import ReadContext
-from connectors.amazon.datasets import DATASETS
+from connectors.amazon.datasets import DATASETS, REMOVALS
 from connectors.amazon.marketplaces import REGIONS
 from connectors.amazon.profile import profile
 from connectors.amazon.settings import (
@@ -29,15 +29,14 @@ from connectors.amazon.settings import (
     AmazonSettings,
     read_settings,
 )
+from connectors.amazon.transactions import TRANSACTIONS, total_of
 from connectors.base import (
     Account,
-    ClaimRule,
     Clock,
     Connection,
     ConnectionLost,
     Cursor,
     Dataset,
-    Findings,
     Granted,
     InvalidConnection,
     Misconfigured,
@@ -49,7 +48,8 @@ from connectors.base import (
     Waiting,
     Window,
 )
-from connectors.completing import Gaps
+from connectors.claims import ClaimRule, Findings, Money, RemovalColumns
+from connectors.completing import Gaps, StoredRows
 from connectors.http import open_http
 from connectors.quota import Buckets
 
@@ -67,6 +67,7 @@ class AmazonConnector:
     rules: Sequence[ClaimRule] = tuple(
         ClaimRule(rule.code, rule.title, rule.sentence) for rule in RULES
     )
+    removals: Sequence[RemovalColumns] = REMOVALS
     datasets: Sequence[Dataset] = tuple(dataset.about for dataset in DATASETS.values())
 
     def __init__(
@@ -77,6 +78,7 @@ class AmazonConnector:
         self._tokens = tokens
         self._clock = clock
         self._windows = rule_windows(settings.claim_windows)
+        self._fee_limits = {**FEE_LIMITS, **settings.refund_fee_limits}
 
     async def check(self, connection: Connection, waiting: Waiting) -> Account:
         """The seller's store and marketplaces by getMarketplaceParticipations; and the seller's id
@@ -156,17 +158,21 @@ class AmazonConnector:
     def complete(
         self,
         connection: Connection,
-        records: Records,
+        stored: StoredRows,
         windows: Mapping[str, Window],
-        closed: Mapping[str, AbstractSet[str]],
+        datasets: AbstractSet[str],
     ) -> Sequence[Gaps]:
         """Orders are compared with transactions, returns, reimbursements and the ledger. The
         examples of Amazon's static sandbox do not belong together."""
         if profile(connection.settings.environment).cases is not None:
             return ()
         marketplaces = connection.settings.marketplace_ids
-        gaps = compare(records, windows, marketplaces, closed.get("orders", frozenset()))
-        return [gaps] if gaps else ()
+        orders = compare(stored, windows, marketplaces) if "orders" in datasets else None
+        witnesses = [name for name in WITNESSES if name in datasets and name in windows]
+        return [
+            *([orders] if orders else ()),
+            *(days_of_witness(stored, name, windows[name]) for name in witnesses),
+        ]
 
     async def fill(
         self, connection: Connection, gaps: Gaps, waiting: Waiting
@@ -176,8 +182,11 @@ class AmazonConnector:
         async for page in fill(context, gaps):
             yield page
 
+    def amount(self, dataset: str, data: bytes) -> Money | None:
+        return total_of(data) if dataset == TRANSACTIONS.name else None
+
     def detect(self, records: Records, as_of: datetime) -> Findings:
-        findings = find_claims(records, as_of, self._windows)
+        findings = find_claims(records, as_of, self._windows, self._fee_limits)
         if not findings.ran:
             needed = dict.fromkeys(name for rule in RULES for name in rule.inputs)
             lacks = ", ".join(name for name in needed if not records.complete(name))

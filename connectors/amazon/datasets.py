@@ -3,7 +3,7 @@
 To add a dataset that is read page by page, describe its operation in a module like `inventory.py`
 and add its `DATASET` here."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 
 from connectors.amazon import account, inventory, pages, shipments, transactions
 from connectors.amazon.context import AmazonDataset, ReadContext
@@ -11,6 +11,7 @@ from connectors.amazon.orders import reader as orders
 from connectors.amazon.reports import kinds
 from connectors.amazon.reports.reader import reported
 from connectors.base import Cursor, Page
+from connectors.claims import RemovalColumns
 
 
 def _read_transactions(context: ReadContext, cursor: Cursor | None) -> AsyncIterator[Page]:
@@ -29,3 +30,9 @@ DATASETS: Mapping[str, AmazonDataset] = {
         shipments.DATASET,
     )
 }
+
+REMOVALS: Sequence[RemovalColumns] = (
+    RemovalColumns(kinds.REMOVALS.name, "orderid", "sku", "fnsku"),
+    RemovalColumns(kinds.REMOVAL_SHIPMENTS.name, "orderid", "sku", "fnsku", "trackingnumber"),
+)
+"""Where removal orders are named."""

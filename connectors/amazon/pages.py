@@ -349,7 +349,7 @@ def _decode(source: PagedSource, body: bytes) -> Slice:
 
 def _record(source: PagedSource, raw: msgspec.Raw, params: Params) -> Record:
     try:
-        bytes(raw).decode()  # decoders check only the fields that they read
+        str(raw, "utf-8")  # decoders check only the fields that they read
         return source.record(raw, params)
     except (ValueError, RecursionError) as error:
         return unreadable(raw, error)

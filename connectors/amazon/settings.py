@@ -1,11 +1,12 @@
 """The operator's settings of the connector, and Amazon's fixed addresses."""
 
 from collections.abc import Mapping
+from decimal import Decimal
 from urllib.parse import urlsplit
 
 import msgspec
 
-from connectors.amazon.marketplaces import PLACES
+from connectors.amazon.marketplaces import PLACES, currency_of
 from connectors.amazon.profile import PROFILES
 from connectors.base import Misconfigured
 
@@ -30,6 +31,15 @@ class Days(msgspec.Struct, frozen=True):
     closes: int
 
 
+class FeeLimit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What Amazon may keep of the referral fee of a refunded unit: an amount or a share of the fee,
+    of which the smaller one counts."""
+
+    amount: Decimal
+    currency: str
+    share: Decimal
+
+
 class AmazonSettings(msgspec.Struct, frozen=True):
     """The environment variables AMAZON_…; empty if unset."""
 
@@ -46,6 +56,8 @@ class AmazonSettings(msgspec.Struct, frozen=True):
     consent_url: str = ""
     #: Claim windows that replace the defaults, by country (or EU) and rule.
     claim_windows: Mapping[str, Mapping[str, Days]] = {}
+    #: Limits of the fee kept on a refund that replace the defaults, by country (or EU).
+    refund_fee_limits: Mapping[str, FeeLimit] = {}
 
     def __repr__(self) -> str:
         return f"AmazonSettings(client_id={self.client_id!r})"  # never the secret
@@ -77,6 +89,7 @@ def read_settings(environ: Mapping[str, str]) -> AmazonSettings:
         lwa_url=environ.get("AMAZON_LWA_URL", "") or LWA_URL,
         consent_url=environ.get("AMAZON_CONSENT_URL", "").rstrip("/"),
         claim_windows=_claim_windows(environ.get("AMAZON_CLAIM_WINDOWS", "")),
+        refund_fee_limits=_fee_limits(environ.get("AMAZON_REFUND_FEE_LIMITS", "")),
     )
 
 
@@ -107,11 +120,7 @@ def _claim_windows(text: str) -> Mapping[str, Mapping[str, Days]]:
 
 
 def _days(place: str, rule: str, opens: int, closes: int) -> Days:
-    if place not in PLACES:
-        raise Misconfigured(
-            f"AMAZON_CLAIM_WINDOWS: {place[:20]!r} is not a place. Use one of "
-            f"{', '.join(sorted(PLACES))}."
-        )
+    _check_place("AMAZON_CLAIM_WINDOWS", place)
     name = f"AMAZON_CLAIM_WINDOWS: {place} {rule[:20]} is [{opens},{closes}], but"
     if opens < 0 or closes < 0:
         raise Misconfigured(f"{name} days cannot be negative.")
@@ -120,3 +129,39 @@ def _days(place: str, rule: str, opens: int, closes: int) -> Days:
     if closes > MOST_DAYS:
         raise Misconfigured(f"{name} at most {MOST_DAYS} days are possible.")
     return Days(opens, closes)
+
+
+def _fee_limits(text: str) -> Mapping[str, FeeLimit]:
+    """Parse AMAZON_REFUND_FEE_LIMITS, by country (or EU)."""
+    if not text:
+        return {}
+    try:
+        limits = msgspec.json.decode(text, type=dict[str, FeeLimit])
+    except ValueError as error:
+        raise Misconfigured(
+            "AMAZON_REFUND_FEE_LIMITS must be JSON like "
+            '{"GB":{"amount":"4.00","currency":"GBP","share":"0.20"}}: by country, what Amazon may '
+            f"keep of the referral fee of a refunded unit ({error})."
+        ) from error
+    for place, limit in limits.items():
+        _check_limit(place, limit)
+    return limits
+
+
+def _check_limit(place: str, limit: FeeLimit) -> None:
+    _check_place("AMAZON_REFUND_FEE_LIMITS", place)
+    name = f"AMAZON_REFUND_FEE_LIMITS: {place}"
+    if limit.currency != currency_of(place):
+        given, usual = limit.currency[:20], currency_of(place) or "no currency"
+        raise Misconfigured(f"{name} has the currency {given!r}, but its marketplace has {usual}.")
+    if not limit.amount.is_finite() or limit.amount < 0:
+        raise Misconfigured(f"{name} has the amount {limit.amount:f}, but it must be 0 or more.")
+    if not limit.share.is_finite() or not 0 <= limit.share <= 1:
+        raise Misconfigured(f"{name} has the share {limit.share:f}, but it must be from 0 to 1.")
+
+
+def _check_place(name: str, place: str) -> None:
+    if place not in PLACES:
+        raise Misconfigured(
+            f"{name}: {place[:20]!r} is not a place. Use one of {', '.join(sorted(PLACES))}."
+        )

@@ -7,11 +7,13 @@ from typing import Any
 
 import msgspec
 
+from connectors.amazon.cells import decimal, text
 from connectors.amazon.client import FINANCE, Operation
 from connectors.amazon.page_bookmark import stretch
 from connectors.amazon.pages import PagedSource, Slice
 from connectors.amazon.times import SETTLED, stamp, utc
 from connectors.base import Connection, Dataset, Record, Window
+from connectors.claims import Money
 
 LIST_TRANSACTIONS = Operation(
     "listTransactions", "/finances/2024-06-19/transactions", 0.5, 10, role=FINANCE
@@ -46,8 +48,13 @@ class _Transaction(msgspec.Struct):
     totalAmount: Any = None
 
 
+class _Total(msgspec.Struct):
+    totalAmount: Any = None
+
+
 _finances_decoder = msgspec.json.Decoder(_Finances)
 _transaction_decoder = msgspec.json.Decoder(_Transaction)
+_total_decoder = msgspec.json.Decoder(_Total)
 
 
 def _parts(_: Connection, window: Window) -> Sequence[Mapping[str, str]]:
@@ -71,6 +78,17 @@ def _record(raw: msgspec.Raw, _: Mapping[str, str]) -> Record:
     key = transaction.transactionId or _digest(transaction)
     at = utc(transaction.postedDate)
     return Record(key, bytes(raw), transaction.transactionType or "", at=at)
+
+
+def total_of(data: bytes) -> Money | None:
+    """What a transaction adds to the seller's balance; None if it does not say."""
+    try:
+        total = _total_decoder.decode(data).totalAmount
+    except msgspec.DecodeError:
+        return None
+    node = total if isinstance(total, dict) else {}
+    amount, currency = decimal(node.get("currencyAmount")), text(node.get("currencyCode")).upper()
+    return Money(f"{amount:f}", currency) if amount is not None and currency else None
 
 
 def _digest(transaction: _Transaction) -> str:

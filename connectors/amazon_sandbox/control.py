@@ -19,6 +19,13 @@ from connectors.amazon_sandbox.state import Sandbox
 Body = TypeVar("Body")
 
 
+class Given(msgspec.Struct, frozen=True):
+    """What the client has of the seller's own data."""
+
+    costs: bool
+    received: bool
+
+
 class Revocation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
     refresh_token: str
 
@@ -40,9 +47,10 @@ _REIMBURSABLE = ("R1", "R2", "R3", "R4", "R5", "R8", "R11", "R14")
 async def show_seller(sandbox: Sandbox, request: Request) -> Response:
     """Show the counts of a seller's data today.
 
-    `?truth=claims` shows the expected claims instead (`&costs=given`: as detected with the cost
-    table), `decoys` the data that only resembles claims, `all` both, `endings` how claims of the
-    past have ended, `costs` the cost table.
+    `?truth=claims` shows the expected claims instead (`&costs=given`, `&received=given`: as
+    detected with the cost table, and with what the seller tells of removals), `decoys` the data
+    that only resembles claims, `all` both, `endings` how claims of the past have ended, `costs` the
+    cost table, `dimensions` the seller's own measures, `received` what they tell of removals.
     """
     name = request.path_params["name"]
     identity = Identity.of_name(name, sandbox.settings.orders)
@@ -53,8 +61,8 @@ async def show_seller(sandbox: Sandbox, request: Request) -> Response:
     selection = request.query_params.get("truth", "")
     if selection not in _VIEWS:
         return error_response(invalid(f"truth must be one of {', '.join(filter(None, _VIEWS))}"))
-    with_costs = request.query_params.get("costs") == "given"
-    return json_response(await to_thread.run_sync(_VIEWS[selection], seller, with_costs))
+    given = Given(*(request.query_params.get(name) == "given" for name in ("costs", "received")))
+    return json_response(await to_thread.run_sync(_VIEWS[selection], seller, given))
 
 
 async def reimburse(sandbox: Sandbox, request: Request) -> Response:
@@ -138,7 +146,7 @@ def _decode(body: bytes, kind: type[Body]) -> Body:
         raise invalid(f"The request body is invalid: {error}") from None
 
 
-def _counts(seller: Seller, with_costs: bool) -> object:
+def _counts(seller: Seller, given: Given) -> object:
     journal = seller.journal
     counts = {
         "orders": Counter(sale.marketplace for sale in seller.sales),
@@ -158,6 +166,9 @@ def _counts(seller: Seller, with_costs: bool) -> object:
             "reimbursements": len(journal.reimbursements),
             "returns": len(journal.returns),
             "removals": len(journal.removals),
+            "removalShipments": len(journal.parcels),
+            "replacements": len(journal.replacements),
+            "storageFees": sum(len(entry.rows) for entry in seller.storage),
             "feePreviews": len(seller.products),
             "inboundShipments": len(journal.inbound_shipments),
             "inboundItems": sum(len(shipment.items) for shipment in journal.inbound_shipments),
@@ -165,24 +176,33 @@ def _counts(seller: Seller, with_costs: bool) -> object:
     }
 
 
-def _claims(seller: Seller, with_costs: bool) -> object:
-    return {"claims": truth.claims(seller, with_costs)}
+def _claims(seller: Seller, given: Given) -> object:
+    return {"claims": truth.claims(seller, given.costs, given.received)}
 
 
-def _decoys(seller: Seller, with_costs: bool) -> object:
-    return {"decoys": truth.decoys(seller)}
+def _decoys(seller: Seller, given: Given) -> object:
+    return {"decoys": truth.decoys(seller, given.received)}
 
 
-def _all(seller: Seller, with_costs: bool) -> object:
-    return {"claims": truth.claims(seller, with_costs), "decoys": truth.decoys(seller)}
+def _all(seller: Seller, given: Given) -> object:
+    claims = truth.claims(seller, given.costs, given.received)
+    return {"claims": claims, "decoys": truth.decoys(seller, given.received)}
 
 
-def _endings(seller: Seller, with_costs: bool) -> object:
+def _endings(seller: Seller, given: Given) -> object:
     return {"endings": truth.endings(seller)}
 
 
-def _costs(seller: Seller, with_costs: bool) -> object:
+def _costs(seller: Seller, given: Given) -> object:
     return {"costs": truth.costs(seller)}
+
+
+def _dimensions(seller: Seller, given: Given) -> object:
+    return {"dimensions": truth.dimensions(seller)}
+
+
+def _received(seller: Seller, given: Given) -> object:
+    return {"received": truth.received(seller)}
 
 
 _VIEWS = {
@@ -192,4 +212,6 @@ _VIEWS = {
     "all": _all,
     "endings": _endings,
     "costs": _costs,
+    "dimensions": _dimensions,
+    "received": _received,
 }

@@ -24,7 +24,6 @@ from connectors.base import (
     ConnectionSettings,
     Cursor,
     Dataset,
-    Findings,
     InvalidConnection,
     Misconfigured,
     Page,
@@ -35,6 +34,7 @@ from connectors.base import (
     Way,
     Window,
 )
+from connectors.claims import Findings
 
 ACCOUNT = "@"
 """Separates the account in a refresh token: `new@shop` is a token of the account `shop`. A token

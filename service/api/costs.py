@@ -1,35 +1,31 @@
 """Unit costs from the user: uploaded as CSV or JSON, listed in pages or as a CSV file."""
 
 import re
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from decimal import Decimal
 from typing import Annotated
 
 import anyio
-import msgspec
 from msgspec import Meta
 from starlette.requests import Request
 from starlette.responses import Response
 
-from connectors.base import Money
+from connectors.claims import Money
 from service.api.parts import actor, parts
+from service.api.uploads import LONGEST_SKU, Parsed, parse, parsers, short_text
 from service.errors import Invalid
 from service.store.claims import MAX_COSTS
 from service.wire import responses, shapes
-from service.wire.amounts import amount
-from service.wire.csv_files import MAX_NAMED_LINES, csv_line, download, no_valid_line, rows_of
+from service.wire.amounts import amount, unambiguous
+from service.wire.csv_files import MAX_NAMED_LINES, Row, csv_line, download, rows_of
 from service.wire.paging import Paged
 from service.wire.reading import In, read_body, read_bytes, read_query
 
 COLUMNS = ("sku", "cost", "currency")
-LONGEST_SKU = 200
 #: Costs that a download reads at once.
 BATCH = 1000
-#: Files parsed at the same time. A megabyte takes half a second of processor time.
-PARSERS = 2
 
-_parsers = anyio.CapacityLimiter(PARSERS)
-Line = tuple[int, "tuple[str, ...]"]
+ParsedCosts = Parsed[str, Money]
 
 
 class CostIn(In, frozen=True):
@@ -44,16 +40,6 @@ class CostsQuery(Paged, frozen=True):
     """The page of costs to return."""
 
     limit: Annotated[int, Meta(ge=1, le=1000)] = 100
-
-
-class ParsedCosts(msgspec.Struct):
-    """The costs of an upload."""
-
-    costs: dict[str, Money]
-    #: The number of valid lines.
-    accepted: int
-    #: Line number, SKU and error of each invalid line.
-    rejected: list[tuple[int, str, str]]
 
 
 async def list_all(request: Request) -> Response:
@@ -83,14 +69,13 @@ async def put(request: Request) -> Response:
     user = actor(request).user
     if "csv" in request.headers.get("content-type", ""):
         raw = await read_bytes(request)
-        parsed = await anyio.to_thread.run_sync(read_costs, raw, limiter=_parsers)
+        parsed = await anyio.to_thread.run_sync(read_costs, raw, limiter=parsers)
     else:
         body = await read_body(request, list[CostIn])
         lines = [(n, (cost.sku, cost.cost, cost.currency)) for n, cost in enumerate(body, 1)]
-        parsed = await anyio.to_thread.run_sync(_parse, lines, True, limiter=_parsers)
-    if parsed.rejected and not parsed.accepted:
-        raise no_valid_line([(line, fault) for line, _, fault in parsed.rejected])
-    if not await parts(request).recoveries.store_costs(user, parsed.costs):
+        parsed = await anyio.to_thread.run_sync(_parse, lines, True, limiter=parsers)
+    parsed.require_one()
+    if not await parts(request).recoveries.store_costs(user, parsed.values):
         raise Invalid.field("body", f"At most {MAX_COSTS:,} costs can be stored.")
     errors = [
         shapes.WrongLine(line=line, sku=sku, message=fault)
@@ -103,52 +88,29 @@ async def put(request: Request) -> Response:
 
 def read_costs(raw: bytes) -> ParsedCosts:
     """The costs in a CSV file. Raises Invalid, which names the line, for a malformed file."""
-    return _parse(((line, tuple(cells)) for line, cells in rows_of(raw, COLUMNS)), False)
+    return _parse(rows_of(raw, COLUMNS), False)
 
 
-def _parse(lines: Iterable[Line], point: bool) -> ParsedCosts:
+def _parse(lines: Iterable[Row], point: bool) -> ParsedCosts:
     """Parse lines of cells; for `point` see `amount`. Raises Invalid for too many lines."""
-    parsed, line_of, excess, first = ParsedCosts({}, 0, []), dict[str, int](), 0, 0
-    for count, (line, cells) in enumerate(lines):
-        if count >= MAX_COSTS:
-            excess, first = excess + 1, first or line
-            continue
-        try:
-            sku, cost = _cost(cells, point)
-            if _differ(parsed.costs.get(sku), cost):
-                raise ValueError(f"{sku} is also on line {line_of[sku]}, with another cost")
-            parsed.costs.setdefault(sku, cost)
-            line_of.setdefault(sku, line)
-            parsed.accepted += 1
-        except ValueError as error:
-            parsed.rejected.append((line, cells[0][:LONGEST_SKU], str(error)))
-    if excess:
-        text = f"{excess:,} lines, from line {first} on, exceed the limit of {MAX_COSTS:,} costs."
-        fault = {"field": f"line {first}", "message": text}
-        raise Invalid(f"{text} Nothing was changed.", errors=[fault])
-    return parsed
+    return parse(lines, lambda cells: _cost(cells, point), MAX_COSTS, "cost", _same)
 
 
-def _cost(cells: tuple[str, ...], point: bool) -> tuple[str, Money]:
+def _cost(cells: Sequence[str], point: bool) -> tuple[str, Money]:
     """The SKU and the cost of a line. Raises ValueError with a text for the user."""
     if len(cells) > len(COLUMNS):
         raise ValueError(
             "the line has more cells than the header: an amount with a comma needs quotes"
         )
-    sku, cost, currency = (cell.strip() for cell in cells)
-    if not 0 < len(sku) <= LONGEST_SKU:
-        raise ValueError(f"sku must have 1 to {LONGEST_SKU} characters")
-    if re.search(r"[\x00-\x1f\x7f-\x9f]", sku):
-        raise ValueError("sku must not have control characters")
+    sku = short_text(cells[0], "sku", LONGEST_SKU)
+    cost, currency = (cell.strip() for cell in cells[1:])
     if not re.fullmatch(r"[A-Za-z]{3}", currency):
         raise ValueError(f"{currency[:20]!r} is not a currency code like USD")
     return sku, Money(amount(cost, currency.upper(), point), currency.upper())
 
 
-def _differ(one: Money | None, other: Money) -> bool:
-    if one is None:
-        return False
-    return one.currency != other.currency or Decimal(one.amount) != Decimal(other.amount)
+def _same(one: Money, other: Money) -> bool:
+    return one.currency == other.currency and Decimal(one.amount) == Decimal(other.amount)
 
 
 async def _lines(request: Request, user: str) -> AsyncIterator[bytes]:
@@ -156,10 +118,7 @@ async def _lines(request: Request, user: str) -> AsyncIterator[bytes]:
     yield csv_line(COLUMNS)
     store, after = parts(request).recoveries, ""
     while costs := await store.costs_page(user, BATCH, after):
-        yield b"".join(csv_line((sku, _unambiguous(cost), cost.currency)) for sku, cost in costs)
+        yield b"".join(
+            csv_line((sku, unambiguous(cost.amount), cost.currency)) for sku, cost in costs
+        )
         after = costs[-1][0]
-
-
-def _unambiguous(cost: Money) -> str:
-    """The amount with four decimals instead of three, which could be read as thousands."""
-    return f"{cost.amount}0" if re.fullmatch(r"\d+\.\d{3}", cost.amount) else cost.amount

@@ -1,25 +1,19 @@
-"""The history of syncs, the outcome of their records, the audit log, and the stored records."""
+"""The history of syncs, the outcome of their records, and the audit log."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
-import msgspec
 from msgspec import UNSET, Meta, UnsetType, field
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from service.api.parts import actor, parts
-from service.errors import Invalid, NotFound
+from service.errors import Invalid
 from service.model import Status
-from service.store.engine import Values, stamp
-from service.store.records import RecordStore
+from service.store.engine import stamp
 from service.wire import responses, serialize, sync_shapes
 from service.wire.fields import Time
-from service.wire.paging import Page, Paged
+from service.wire.paging import Paged
 from service.wire.reading import moment, read_query
-
-#: Records read at once. Each may have tens of kilobytes.
-BATCH = 20
 
 
 class HistoryQuery(Paged, frozen=True):
@@ -34,6 +28,10 @@ class HistoryQuery(Paged, frozen=True):
     from_: Time | None = field(default=None, name="from")
     #: Only syncs that started before this time.
     to: Time | None = None
+    #: `true`: only syncs with warnings.
+    warnings: Literal["", "true"] = ""
+    #: `datasets`: each sync as its status, with its datasets and warnings.
+    expand: Literal["", "datasets"] = ""
 
     def filters(self) -> dict[str, Any]:
         filters = _given(connector=self.connector, connection_id=self.connection_id) | _span(self)
@@ -41,6 +39,8 @@ class HistoryQuery(Paged, frozen=True):
             filters["statuses"] = [
                 status for status in Status if serialize.shown_status(status) == self.status
             ]
+        if self.warnings:
+            filters["warnings"] = True
         return filters
 
 
@@ -65,11 +65,8 @@ class ItemsQuery(Paged, frozen=True):
     dataset: str = ""
 
 
-class DataQuery(Paged, frozen=True):
-    """Filter and page of the stored records."""
-
-    limit: Annotated[int, Meta(ge=1, le=1000)] = 20
-    connection_id: str = ""
+#: Entries of the audit log that are shown with a sync, the newest.
+MOST_MOVES = 100
 
 
 async def history(request: Request) -> Response:
@@ -83,9 +80,10 @@ async def history(request: Request) -> Response:
         user, query.filters(), page.read_limit, before, query.offset or 0
     )
     shown, next_cursor = page.cut(syncs, key=lambda sync: (sync.id,))
+    as_row = serialize.status if query.expand else serialize.history_row
     return responses.JSON(
         {
-            "syncs": [serialize.status(sync) for sync in shown],
+            "syncs": [as_row(sync) for sync in shown],
             "total": total,
             "nextCursor": next_cursor,
         }
@@ -93,9 +91,11 @@ async def history(request: Request) -> Response:
 
 
 async def one(request: Request) -> Response:
-    """Get a sync with its datasets, attempts and warnings."""
-    sync = await parts(request).registry.get(actor(request), request.path_params["sync_id"])
-    return responses.JSON(serialize.whole_sync(sync))
+    """Get a sync with its datasets, warnings and attempts, and what was done to it."""
+    caller = actor(request)
+    sync = await parts(request).registry.get(caller, request.path_params["sync_id"])
+    rows = await parts(request).audit.page(caller.user, {"sync_id": sync.id}, MOST_MOVES)
+    return responses.JSON(serialize.whole_sync(sync, rows[::-1]))
 
 
 async def audit(request: Request) -> Response:
@@ -128,72 +128,6 @@ async def items(request: Request) -> Response:
     return responses.JSON(
         sync_shapes.Items(items=[serialize.item(row) for row in shown], next_cursor=next_cursor)
     )
-
-
-# Records --------------------------------------------------------------------------------------
-
-
-async def data(request: Request) -> Response:
-    """List the stored records of a dataset, each with its data as the source sent it."""
-    caller, dataset = actor(request), request.path_params["dataset"]
-    datasets = parts(request).sources.datasets
-    if dataset not in datasets:
-        raise NotFound(f"Unknown dataset {dataset}. The datasets are: {', '.join(datasets)}.")
-    query = read_query(request, DataQuery)
-    stored = await parts(request).connections.list_with_forgotten(caller)
-    connections = [connection.id for connection in stored]
-    if query.connection_id:
-        if query.connection_id not in connections:
-            raise NotFound(
-                f"You have no connection {query.connection_id}. GET /api/connections lists yours."
-            )
-        connections = [query.connection_id]
-    page = query.page("data", key_length=2)
-    first, after = page.after or ("", "")
-    starts = {id: after if id == first else "" for id in connections if id >= first}
-    batches = _batches(parts(request).records, dataset, starts, page.read_limit)
-    # Read before the head of the response is sent, while a failure can still become a problem.
-    batch = await _next(batches)
-    return StreamingResponse(_records(batch, batches, page), media_type="application/json")
-
-
-async def _batches(
-    records: RecordStore, dataset: str, starts: Mapping[str, str], limit: int
-) -> AsyncIterator[Sequence[Values]]:
-    """At most `limit` records. `starts` maps each connection to the id after which it is read."""
-    for connection_id, after in starts.items():
-        full = True
-        while full and limit:
-            size = min(BATCH, limit)
-            rows = await records.page(connection_id, dataset, size, after)
-            if rows:
-                yield rows
-                after = rows[-1]["id"]
-            limit, full = limit - len(rows), len(rows) == size
-
-
-async def _next(batches: AsyncIterator[Sequence[Values]]) -> Sequence[Values]:
-    """The next batch; empty at the end. (`anext` of Python 3.11 fails with a tuple as default.)"""
-    try:
-        return await anext(batches)
-    except StopAsyncIteration:
-        return ()
-
-
-async def _records(
-    rows: Sequence[Values], batches: AsyncIterator[Sequence[Values]], page: Page
-) -> AsyncIterator[bytes]:
-    """`shapes.Records` as JSON, encoded only as fast as the client reads: a page may have tens of
-    megabytes."""
-    count, separator, last = 0, b'{"records":[', None
-    while batch := rows[: page.limit - count]:
-        yield separator + b",".join(msgspec.json.encode(serialize.record(row)) for row in batch)
-        count, separator, last = count + len(batch), b",", batch[-1]
-        more = len(rows) > len(batch)
-        rows = rows[len(batch) :] if more else await _next(batches)
-    next_cursor = page.cursor((last["connection_id"], last["id"])) if last and rows else None
-    start = b"" if count else separator
-    yield start + b'],"nextCursor":' + msgspec.json.encode(next_cursor) + b"}"
 
 
 def _given(**filters: str) -> dict[str, Any]:

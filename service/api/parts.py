@@ -15,11 +15,17 @@ from service.erasing import Erasing
 from service.registry import Registry
 from service.sources import Sources
 from service.starting import Starter
+from service.store.activity import ActivityStore
 from service.store.audit import AuditStore
+from service.store.changes import ChangeStore
 from service.store.claims import ClaimStore
 from service.store.completeness import CompletenessStore
+from service.store.dimensions import DimensionStore
 from service.store.records import RecordStore
+from service.store.removals import RemovalStore
 from service.store.syncs import SyncStore
+from service.streams.downloads import Downloads
+from service.streams.feeds import Feeds
 from service.streams.hub import Hub
 from service.users import Actor
 from service.wire.serialize import Encoder
@@ -34,11 +40,19 @@ class Parts(msgspec.Struct, frozen=True):
     consents: Consents
     store: SyncStore
     records: RecordStore
+    activity: ActivityStore
     recoveries: ClaimStore
+    removals: RemovalStore
     completeness: CompletenessStore
+    dimensions: DimensionStore
     audit: AuditStore
     sources: Sources
     hub: Hub
+    feeds: Feeds
+    changes: ChangeStore
+    #: The epoch of the offsets of feeds.
+    epoch: int
+    downloads: Downloads
     encoder: Encoder
     auth: Authenticator
     rates: Rates

@@ -1,5 +1,6 @@
 """The table of calls: path, endpoint, shapes and errors of each, and the routes built from it."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from itertools import groupby
@@ -8,16 +9,22 @@ from typing import Any
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Mount, Route
+from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute, compile_path
 
 from service.api import (
     connections,
     connectors,
+    consent,
     costs,
+    dimensions,
+    feeds,
+    freshness,
     history,
     me,
     pages,
+    records,
     recoveries,
+    removals,
     session,
     streams,
     syncs,
@@ -30,23 +37,43 @@ from service.errors import (
     ConnectionBusy,
     ConnectionRefused,
     ConnectorMisconfigured,
+    DownloadsBusy,
     KeyReused,
     LostConnection,
+    MalformedOffset,
     NotConnected,
     NotFound,
     NotReady,
+    OffsetGone,
+    OffsetMissing,
+    OperatorOnly,
     OtherAccount,
     Overtaken,
     PlanLimit,
     SourceUnavailable,
     SyncAlreadyRunning,
+    TooManyDownloads,
     TooManySyncs,
+    UpgradeRequired,
 )
-from service.wire import openapi, responses, shapes, sync_shapes
+from service.wire import (
+    connection_shapes,
+    dimension_shapes,
+    feed_shapes,
+    openapi,
+    record_shapes,
+    responses,
+    shapes,
+    sync_shapes,
+)
 from service.wire.contract import CSV, EVENTS, Call, Endpoint
+from service.wire.record_files import NDJSON
 
 UNCHANGED = {304: "Unchanged: the ETag still matches."}
+WAITED = {200: "With `Prefer: wait=N`: the sync has ended or paused."}
 ENDED = {204: "The sync has ended and the client has seen its last event. Do not reconnect."}
+FEED = {204: "A long-poll ended without a change.", **UNCHANGED}
+FEED_HEADERS = ["Stream-Next-Offset", "Stream-Up-To-Date", "Stream-Cursor", "ETag"]
 START = (
     NotConnected,
     LostConnection,
@@ -94,10 +121,12 @@ def start(path: str) -> Call:
         *("POST", path, syncs.start),
         body=syncs.StartIn,
         body_optional=True,
-        request_headers=["Idempotency-Key"],
+        request_headers=["Idempotency-Key", "Prefer"],
         status=202,
         response=sync_shapes.Started,
-        response_headers=["Location"],
+        other_statuses=WAITED,
+        other_responses={200: sync_shapes.SyncStatus},
+        response_headers=["Location", "Preference-Applied"],
         errors=START,
     )
 
@@ -106,10 +135,10 @@ def start(path: str) -> Call:
 CALLS: Sequence[Call] = (
     Call(
         *("GET", "/api/sync/status/{sync_id}", syncs.status),
-        request_headers=["If-None-Match"],
+        request_headers=["If-None-Match", "Prefer"],
         response=sync_shapes.SyncStatus,
         other_statuses=UNCHANGED,
-        response_headers=["ETag"],
+        response_headers=["ETag", "Preference-Applied"],
     ),
     Call(
         *("GET", "/api/sse/sync-progress/{sync_id}", streams.sync_progress),
@@ -118,6 +147,12 @@ CALLS: Sequence[Call] = (
         response=sync_shapes.Event,
         media_type=EVENTS,
         other_statuses=ENDED,
+    ),
+    Call(
+        *("GET", "/ws/sync-progress/{sync_id}", streams.socket_only),
+        query=streams.StreamQuery,
+        status=101,
+        errors=[UpgradeRequired],
     ),
     Call("GET", "/api/sse/syncs", streams.all_syncs, response=sync_shapes.Event, media_type=EVENTS),
     Call(
@@ -160,58 +195,104 @@ CALLS: Sequence[Call] = (
         response=sync_shapes.Items,
     ),
     Call("GET", "/api/audit", history.audit, query=history.AuditQuery, response=sync_shapes.Audit),
+    Call("GET", "/api/data", records.counts, response=record_shapes.DatasetCounts),
     Call(
-        *("GET", "/api/data/{dataset}", history.data),
-        query=history.DataQuery,
-        response=shapes.Records,
+        *("GET", "/api/data/{dataset}", records.list_all),
+        query=records.RecordsQuery,
+        request_headers=["If-None-Match"],
+        response=record_shapes.Records,
+        also_returns=(NDJSON, CSV),
+        other_statuses=UNCHANGED,
+        response_headers=["ETag", "Content-Disposition"],
+        errors=[TooManyDownloads, DownloadsBusy],
+    ),
+    Call(
+        *("GET", "/api/data/{dataset}/{record_id}", records.one),
+        query=records.RecordQuery,
+        response=record_shapes.WholeRecord,
+    ),
+    Call(
+        *("GET", "/api/changes", feeds.changes),
+        query=feeds.ChangesQuery,
+        request_headers=["If-None-Match"],
+        response=list[feed_shapes.Change],
+        also_returns=EVENTS,
+        other_statuses=FEED,
+        response_headers=FEED_HEADERS,
+        errors=[MalformedOffset, OffsetMissing, OperatorOnly, NotFound, OffsetGone],
+    ),
+    Call(
+        *("GET", "/api/events", feeds.events),
+        query=feeds.EventsQuery,
+        request_headers=["If-None-Match"],
+        response=list[feed_shapes.FeedEvent],
+        also_returns=EVENTS,
+        other_statuses=FEED,
+        response_headers=FEED_HEADERS,
+        errors=[MalformedOffset, OffsetMissing, OperatorOnly, NotFound, OffsetGone],
     ),
     Call("GET", "/api/connectors", connectors.list_all, response=shapes.Connectors),
-    Call("GET", "/api/connections", connections.list_all, response=shapes.ConnectionsOut),
+    Call(
+        "GET", "/api/connections", connections.list_all, response=connection_shapes.ConnectionsOut
+    ),
     Call(
         *("POST", "/api/connections", connections.connect),
         body=connections.ConnectIn,
         status=201,
-        response=shapes.Connected,
+        response=connection_shapes.Connected,
         response_headers=["Location"],
         errors=CONNECT,
     ),
     Call(
-        *("GET", "/api/connections/{connector}/authorize", connections.authorize),
-        query=connections.AuthorizeQuery,
+        *("GET", "/api/connections/{connector}/authorize", consent.authorize),
+        query=consent.AuthorizeQuery,
         status=302,
         response_headers=["Location"],
         errors=ACCOUNT,
     ),
     Call(
-        *("GET", "/api/connections/{connector}/callback", connections.callback),
-        query=connections.CallbackQuery,
+        *("GET", "/api/connections/{connector}/callback", consent.callback),
+        query=consent.CallbackQuery,
         status=303,
         response_headers=["Location"],
-        errors=RECONNECT,
     ),
-    Call("GET", "/api/connections/{connection_id}", connections.one, response=shapes.Connection),
+    Call(
+        *("GET", "/api/connections/{connection_id}", connections.one),
+        response=connection_shapes.Connection,
+    ),
+    Call(
+        *("PATCH", "/api/connections/{connection_id}", connections.rename),
+        body=connections.RenameIn,
+        response=connection_shapes.Connection,
+    ),
     Call(
         *("DELETE", "/api/connections/{connection_id}", connections.forget),
         query=connections.ForgetQuery,
         status=202,
-        response=shapes.ErasingOut,
+        response=connection_shapes.ErasingOut,
         other_statuses={204: "Forgotten. With `data=erase`, its data has been erased."},
         errors=[ConnectionBusy],
     ),
     Call(
         *("POST", "/api/connections/{connection_id}/reconnect", connections.reconnect),
         body=connections.ReconnectIn,
-        response=shapes.Connected,
+        response=connection_shapes.Connected,
         errors=RECONNECT,
     ),
     Call(
         *("PUT", "/api/connections/{connection_id}/schedule", connections.schedule),
         body=connections.ScheduleIn | None,
-        response=shapes.Connection,
+        response=connection_shapes.Connection,
     ),
     Call(
-        *("GET", "/api/connections/{connection_id}/sync-status", connections.sync_status),
-        response=shapes.Freshness,
+        *("GET", "/api/connections/{connection_id}/estimate", connections.estimate),
+        query=connections.EstimateQuery,
+        response=connection_shapes.Estimate,
+        errors=[PlanLimit],
+    ),
+    Call(
+        *("GET", "/api/connections/{connection_id}/sync-status", freshness.sync_status),
+        response=connection_shapes.Freshness,
     ),
     Call(
         *("GET", "/api/recoveries", recoveries.list_all),
@@ -237,6 +318,30 @@ CALLS: Sequence[Call] = (
         also_accepts=CSV,
         response=shapes.CostsTaken,
     ),
+    Call(
+        *("GET", "/api/dimensions", dimensions.list_all),
+        query=dimensions.DimensionsQuery,
+        response=dimension_shapes.DimensionsPage,
+        also_returns=CSV,
+    ),
+    Call(
+        *("PUT", "/api/dimensions", dimensions.put),
+        body=list[dimensions.DimensionsIn],
+        also_accepts=CSV,
+        response=dimension_shapes.DimensionsTaken,
+    ),
+    Call(
+        *("GET", "/api/removals/received", removals.list_all),
+        query=removals.ReceivedQuery,
+        response=shapes.RemovalsReceived,
+        also_returns=CSV,
+    ),
+    Call(
+        *("PUT", "/api/removals/received", removals.put),
+        body=list[removals.ReceivedIn],
+        also_accepts=CSV,
+        response=shapes.RemovalsTaken,
+    ),
     Call("GET", "/api/me", me.me, response=shapes.Me),
     Call("POST", "/api/session", session.begin, status=204),
     Call("DELETE", "/api/session", session.end, status=204),
@@ -256,10 +361,16 @@ def _route(path: str, endpoints: Mapping[str, Endpoint]) -> Route:
     async def endpoint(request: Request) -> Response:
         return await endpoints["GET" if request.method == "HEAD" else request.method](request)
 
-    return Route(path, endpoint, methods=list(endpoints))
+    route = Route(path, endpoint, methods=list(endpoints))
+    if path.endswith("{record_id}"):  # the id of a record may contain slashes and line breaks
+        pattern, *_ = compile_path(path.replace("{record_id}", "{record_id:path}"))
+        route.path_regex = re.compile(pattern.pattern, re.DOTALL)
+    return route
 
 
 routes: list[BaseRoute] = [
+    WebSocketRoute("/ws/sync-progress/{sync_id}", streams.Socket(streams.sync_progress_socket)),
+    WebSocketRoute("/ws/{path:path}", streams.Socket(streams.unknown_socket)),
     *_routes(CALLS),
     Route("/", pages.dashboard),
     Route("/docs", pages.docs),

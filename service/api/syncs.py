@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 import msgspec
@@ -9,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from service.api.parts import actor, parts
+from service.api.waiting import applied, preferred_wait, wait_until
 from service.errors import Invalid
 from service.model import Options, Status, Sync
 from service.starting import StartRequest
@@ -78,17 +80,28 @@ def _key(request: Request) -> str | None:
 
 
 async def start(request: Request) -> Response:
-    """Start a sync. The response comes at once; the sync runs in the background."""
+    """Start a sync. The response comes at once; the sync runs in the background. With `Prefer:
+    wait=N`, the response comes when the sync has ended or paused (200), or after N seconds."""
     caller, key = actor(request), _key(request)
     body = await read_body(request, StartIn, StartIn())
     sync = await parts(request).starter.start(caller, body.request(key))
-    return _accepted(sync, _START_MESSAGES.get(sync.status, f"This sync is {sync.status}"))
+    seconds = preferred_wait(request)
+    if seconds is None:
+        return _started(sync)
+    sync = await wait_until(_rests, request, sync.id, seconds)
+    return applied(_finished(request, sync) if _rests(sync) else _started(sync), seconds)
 
 
 async def status(request: Request) -> Response:
-    """Get the status of a sync. With If-None-Match, returns 304 if it has not changed."""
-    sync = await parts(request).registry.get(actor(request), request.path_params["sync_id"])
-    return _status(request, sync, f'"{sync.version}"')
+    """Get the status of a sync. With If-None-Match, returns 304 if it has not changed. With
+    `Prefer: wait=N` too, the response comes when it has changed, or after N seconds."""
+    registry, sync_id = parts(request).registry, request.path_params["sync_id"]
+    known, seconds = _known_tags(request), preferred_wait(request)
+    if seconds is None or not known or "*" in known:
+        sync = await registry.get(actor(request), sync_id)
+        return _status(request, sync, _tag(sync))
+    sync = await wait_until(lambda sync: _tag(sync) not in known, request, sync_id, seconds)
+    return applied(_status(request, sync, _tag(sync)), seconds)
 
 
 async def current(request: Request) -> Response:
@@ -110,17 +123,38 @@ async def resume(request: Request) -> Response:
     return _accepted(sync, "Sync resumed")
 
 
+def _rests(sync: Sync) -> bool:
+    """Whether the sync has ended, or waits for its user."""
+    return sync.status not in _START_MESSAGES
+
+
+def _started(sync: Sync) -> Response:
+    return _accepted(sync, _START_MESSAGES.get(sync.status, f"This sync is {sync.status}"))
+
+
+def _finished(request: Request, sync: Sync) -> Response:
+    headers = {"Location": serialize.started(sync, "").status_url}
+    return responses.JSON(parts(request).encoder.status(sync), headers=headers)
+
+
 def _accepted(sync: Sync, message: str) -> Response:
     body = serialize.started(sync, sync.pause_notice if sync.status is Status.PAUSED else message)
     return responses.JSON(body, status_code=202, headers={"Location": body.status_url})
 
 
+def _tag(sync: Sync) -> str:
+    return f'"{sync.version}"'
+
+
+def _known_tags(request: Request) -> Sequence[str]:
+    """The ETags of If-None-Match."""
+    header = request.headers.get("if-none-match", "")
+    return [tag for part in header.split(",") if (tag := part.strip().removeprefix("W/"))]
+
+
 def _status(request: Request, sync: Sync, tag: str) -> Response:
     headers = {"ETag": tag, "Cache-Control": "private, no-cache"}
-    tags = [
-        part.strip().removeprefix("W/")
-        for part in request.headers.get("if-none-match", "").split(",")
-    ]
-    if tag in tags or "*" in tags:
+    known = _known_tags(request)
+    if tag in known or "*" in known:
         return Response(status_code=304, headers=headers)
     return responses.JSON(parts(request).encoder.status(sync), headers=headers)

@@ -17,13 +17,18 @@ from service.settings import Settings, is_loopback
 from service.users import Actor
 
 COOKIE = "session"
-STREAM = "/api/sse/sync-progress/"
+STREAMS = ("/api/sse/sync-progress/", "/ws/sync-progress/")
+"""The beginnings of the paths that a ticket opens; the rest is the id of its sync."""
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 PORTS = {"http": 80, "https": 443}
 DEMO_USER = "demo"
 LEEWAY = timedelta(minutes=1)
 """How far the clock may be set back while issued tickets remain valid."""
 CHALLENGE = {"WWW-Authenticate": "Bearer"}
+FOREIGN = (
+    "A request with the session cookie must come from a page of this service: its "
+    "Origin is missing or different. Programs send a Bearer token instead."
+)
 BAD_TICKET = (
     "The ticket is not valid for this stream or has expired. Get a new one: POST /api/sse/ticket."
 )
@@ -57,7 +62,7 @@ class Authenticator:
 
     async def identify(self, request: HTTPConnection) -> Identity:
         """Raises Unauthenticated or Forbidden, or AuthUnavailable if keys cannot be fetched now."""
-        if request.scope["path"].startswith(STREAM) and "ticket" in request.query_params:
+        if request.scope["path"].startswith(STREAMS) and "ticket" in request.query_params:
             return self._identify_by_ticket(request, request.query_params["ticket"])
         if self.demo:
             return Identity(_actor(request, DEMO_USER, DEMO_USER, "demo"))
@@ -66,11 +71,8 @@ class Authenticator:
         token = request.cookies.get(COOKIE, "")
         if not token:
             raise Unauthenticated(headers=CHALLENGE)
-        if request.scope["method"] not in SAFE_METHODS and not from_own_page(request):
-            raise Forbidden(
-                "A request with the session cookie must come from a page of this service: its "
-                "Origin is missing or different. Programs send a Bearer token instead."
-            )
+        if not may_use_cookie(request):
+            raise Forbidden(FOREIGN)
         return await self._identify_by_token(request, token)
 
     def ticket(self, identity: Identity, sync_id: str) -> tuple[str, int]:
@@ -91,7 +93,7 @@ class Authenticator:
         left = ticket.until - self._clock.now()
         # Above the maximum, the clock was set back after the ticket was issued.
         expired = not timedelta(0) < left <= LIFETIME + LEEWAY
-        if expired or request.scope["path"] != STREAM + ticket.sync_id:
+        if expired or request.scope["path"] not in [path + ticket.sync_id for path in STREAMS]:
             raise invalid_token(BAD_TICKET)
         return Identity(_actor(request, ticket.sub, ticket.tenant, ticket.plan), ticket.until)
 
@@ -113,6 +115,15 @@ def bearer(request: HTTPConnection) -> str | None:
     return token.strip()
 
 
+def may_use_cookie(request: HTTPConnection) -> bool:
+    """Whether the session cookie may identify the caller. Browsers send it with an unsafe request,
+    and with a WebSocket, which they do not restrict to one origin, from any page of the same site.
+    Every browser sends Origin with a WebSocket."""
+    if request.scope["type"] == "websocket":
+        return "origin" in request.headers and from_own_page(request)
+    return request.scope["method"] in SAFE_METHODS or from_own_page(request)
+
+
 def from_own_page(request: HTTPConnection) -> bool:
     """Whether a browser reports that a page of this service sent the request: by Origin, by the
     newer Sec-Fetch-Site, or by both. Scripts cannot set either header."""
@@ -126,7 +137,7 @@ def same_origin(request: HTTPConnection) -> bool:
     """Whether Origin names the host of the request. An HTTPS origin is accepted on a plain HTTP
     request, since an untrusted proxy may end TLS; an HTTP origin on an HTTPS request is not."""
     scheme, _, origin = request.headers.get("origin", "").partition("://")
-    if scheme not in PORTS or (scheme == "http" and request.scope["scheme"] == "https"):
+    if scheme not in PORTS or (scheme == "http" and request.scope["scheme"] in ("https", "wss")):
         return False
     host = _host_and_port(scheme, request.headers.get("host", ""))
     return host is not None and host == _host_and_port(scheme, origin)

@@ -7,12 +7,15 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 # HEAD is listed because the middleware refuses a preflight for any other method, although browsers
 # do not require one for HEAD.
-METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE")
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 REQUEST_HEADERS = (
     *("Authorization", "Content-Type", "Idempotency-Key", "If-None-Match"),
-    "Last-Event-ID",
+    *("Last-Event-ID", "Prefer", "X-Request-Id"),
 )
-RESPONSE_HEADERS = ("ETag", "Location", "Retry-After")
+RESPONSE_HEADERS = (
+    *("ETag", "Location", "Preference-Applied", "RateLimit", "RateLimit-Policy"),
+    *("Retry-After", "Stream-Cursor", "Stream-Next-Offset", "Stream-Up-To-Date", "X-Request-Id"),
+)
 
 
 class ApiCors(CORSMiddleware):

@@ -5,6 +5,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.edge.authenticator import demo_refusal
 from service.wire import responses
+from service.wire.contract import PRIVATE
 
 HEADERS = (
     (b"x-content-type-options", b"nosniff"),
@@ -38,7 +39,7 @@ class SecurityHeaders:
             await self._app(scope, receive, send)
             return
         added = (*HEADERS, HSTS) if scope["scheme"] == "https" else HEADERS
-        private = scope["path"].startswith("/api/")
+        private = scope["path"].startswith(PRIVATE)
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":

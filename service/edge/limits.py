@@ -19,6 +19,8 @@ LOG_INTERVAL = 10.0
 """Minimum seconds between two log lines of the same event."""
 BATCH = 500
 """Connections that are checked before other tasks run."""
+SHUTDOWN_GRACE = 2.0
+"""Seconds that requests in progress, and sockets that are closing, get at shutdown."""
 EXHAUSTED = (errno.EMFILE, errno.ENFILE)
 
 log = structlog.get_logger()
@@ -75,10 +77,16 @@ async def check_forever(connections: Callable[[], Iterable[Checked]], tick: floa
     while True:
         await anyio.sleep(tick)
         _check_descriptors(loop.time())
-        for number, connection in enumerate(tuple(connections())):
-            connection.check(loop.time())
-            if number % BATCH == BATCH - 1:
-                await anyio.lowlevel.checkpoint()
+        await _check_all(tuple(connections()), loop)
+
+
+async def _check_all(connections: Iterable[Checked], loop: asyncio.AbstractEventLoop) -> None:
+    """A function of its own, so that no variable keeps a connection, and its stream, until the next
+    check."""
+    for number, connection in enumerate(connections):
+        connection.check(loop.time())
+        if number % BATCH == BATCH - 1:
+            await anyio.lowlevel.checkpoint()
 
 
 def raise_descriptor_limit() -> None:

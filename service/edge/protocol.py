@@ -1,6 +1,10 @@
 """HTTP/1.1 on a connection: invalid requests, limits of heads and bodies, and shutdown."""
 
 import asyncio
+import socket
+import struct
+from collections.abc import Callable
+from contextlib import suppress
 from enum import Enum
 from functools import partial
 from typing import Any, cast
@@ -8,7 +12,9 @@ from typing import Any, cast
 from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from service.edge.limits import DEFAULT, Limits, throttled_log
+from service.edge.limits import SHUTDOWN_GRACE, throttled_log
+from service.edge.sender import Sender
+from service.edge.sockets import SocketProtocol
 from service.errors import (
     BadRequest,
     HeadTooLarge,
@@ -17,12 +23,13 @@ from service.errors import (
     ShuttingDown,
     TooManyConnections,
 )
-from service.wire import responses
 
 MAX_HEAD = 64 * 1024
 """Bytes of an unfinished head. uvicorn itself has no limit."""
-SHUTDOWN_GRACE = 2.0
-"""Seconds that requests in progress get at shutdown."""
+_NO_LINGER = struct.pack("ii", 1, 0)
+"""With this, closing a socket discards unsent bytes and resets the connection."""
+SOCKETS = b"/ws/"
+"""The beginning of paths that can be opened as a WebSocket."""
 
 
 class Receiving(Enum):
@@ -33,19 +40,17 @@ class Receiving(Enum):
     BODY = 2
 
 
-class Protocol(HttpToolsProtocol):
+class Protocol(Sender, HttpToolsProtocol):
     """uvicorn's protocol with limits. Its error responses are problems like all others."""
 
     # Slots: as dictionary entries these would exceed what Python shares between instances, which
     # costs 2 KB per stream.
     __slots__ = (
-        *("_buffered", "_cancelled", "_limits", "_paused_at", "_receiving", "_received"),
-        *("_since", "_started", "_task", "_unsent"),
+        *("_buffered", "_cancelled", "_receiving", "_received", "_since", "_started", "_task"),
     )
 
-    def __init__(self, *args: Any, limits: Limits = DEFAULT, **options: Any) -> None:
+    def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self._limits = limits
         self._started: RequestResponseCycle | None = None  # the newest that the application got
         self._task: asyncio.Task[None] | None = None
         self._cancelled = False
@@ -54,8 +59,6 @@ class Protocol(HttpToolsProtocol):
         self._receiving = Receiving.NOTHING
         self._since = self.loop.time()  # when waiting for the client started
         self._received = 0  # bytes since then
-        self._paused_at = 0.0  # when unsent bytes were last counted; 0 if the client keeps up
-        self._unsent = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -63,6 +66,11 @@ class Protocol(HttpToolsProtocol):
             number = len(self.connections)
             throttled_log.warning("too_many_connections", self.loop.time(), open=number)
             self._refuse(TooManyConnections(headers={"Retry-After": "5"}))
+
+    @property
+    def is_new(self) -> bool:
+        """Whether the head of the first request has not arrived."""
+        return self.cycle is None
 
     def data_received(self, data: bytes) -> None:
         self._buffered += len(data)
@@ -100,6 +108,33 @@ class Protocol(HttpToolsProtocol):
     def _unsupported_upgrade_warning(self) -> None:
         """Ignore an Upgrade without a log line: the client only offers it."""
 
+    def _should_upgrade(self) -> bool:
+        """Whether a request opens a WebSocket. uvicorn asks several times for each request. An
+        upgrade that does not wait for the response to an earlier request is ignored."""
+        return (
+            super()._should_upgrade()
+            and self.url.startswith(SOCKETS)
+            and (self.scope["method"], self.scope["http_version"]) == ("GET", "1.1")
+            and not self._unanswered()
+        )
+
+    def handle_websocket_upgrade(self) -> None:
+        """Hand the connection over. Unlike uvicorn, do not parse the head again: the parser of
+        WebSockets has lower limits."""
+        make = cast(Callable[..., SocketProtocol], self.ws_protocol_class)
+        protocol = make(
+            config=self.config, server_state=self.server_state, app_state=self.app_state
+        )
+        self.connections.discard(self)
+        protocol.connection_made(self.transport)
+        if self.flow.write_paused:  # the transport reports a full buffer only once
+            protocol.pause_writing()
+        self.transport.set_protocol(protocol)
+        protocol.open(self.url, self.headers)
+        # These refer to this protocol. Such cycles delay freeing the memory.
+        self.parser = self.cycle = None  # type: ignore[assignment]
+        self._started = None
+
     def send_400_response(self, msg: str) -> None:
         """Called by uvicorn for a request that it cannot parse."""
         self._refuse(BadRequest())
@@ -111,13 +146,9 @@ class Protocol(HttpToolsProtocol):
             self._write_problem(error)
         self._close()
 
-    def _write_problem(self, error: ServiceError) -> None:
-        response = responses.problem(error)
-        headers = [*self.server_state.default_headers, *response.raw_headers]
-        lines = b"".join(b"%s: %s\r\n" % header for header in headers)
-        status = f"HTTP/1.1 {error.status} {error.title}\r\n".encode()
-        body = bytes(response.body)
-        self.transport.write(status + lines + b"connection: close\r\n\r\n" + body)
+    def _write_problem(self, error: ServiceError, scope: Any = None) -> None:
+        cycle = self._unanswered()
+        super()._write_problem(error, cycle.scope if cycle else scope)
 
     def _close(self) -> None:
         """Send what is already written, then close. Later output of requests is discarded."""
@@ -151,14 +182,6 @@ class Protocol(HttpToolsProtocol):
     def _wait_for(self, part: Receiving) -> None:
         self._receiving, self._since, self._received = part, self.loop.time(), 0
 
-    def pause_writing(self) -> None:
-        super().pause_writing()
-        self._count_unsent(self.loop.time())
-
-    def resume_writing(self) -> None:
-        super().resume_writing()
-        self._paused_at = 0.0
-
     def check(self, now: float) -> None:
         """Close the connection if it is over a limit. Called once per tick."""
         if self.transport.is_closing() or self._paused_at:
@@ -170,16 +193,6 @@ class Protocol(HttpToolsProtocol):
             if now - self._since > (self._limits.idle if idle else self._limits.head):
                 self._time_out(silently=idle)
 
-    def _check_sending(self, now: float) -> None:
-        """Check a response that the client reads slowly, also while the connection closes."""
-        if not self._paused_at:
-            self._count_unsent(now)
-        elif now - self._paused_at > self._limits.window:
-            sent = self._unsent - self.transport.get_write_buffer_size()
-            if sent < self._min_bytes:
-                self.transport.abort()
-            self._count_unsent(now)
-
     def _check_body(self, now: float) -> None:
         cycle = self._unanswered()
         if self.flow.read_paused or (cycle and cycle.waiting_for_100_continue):
@@ -189,18 +202,20 @@ class Protocol(HttpToolsProtocol):
                 self._time_out(silently=cycle is None)
             self._wait_for(Receiving.BODY)
 
-    @property
-    def _min_bytes(self) -> float:
-        return self._limits.rate * self._limits.window
-
-    def _count_unsent(self, now: float) -> None:
-        self._paused_at, self._unsent = now, self.transport.get_write_buffer_size()
-
     def _time_out(self, silently: bool) -> None:
         if silently:
             self._close()
         else:
             self._refuse(RequestTimeout())
+
+    def _reset(self) -> None:
+        """Cut the connection during a response that failed. A client of HTTP/1.0 only learns from a
+        reset that the response is not complete."""
+        self._mark_disconnected()
+        bound = self.transport.get_extra_info("socket")
+        with suppress(OSError, AttributeError):  # the client has gone
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
+        self.transport.abort()
 
     # Shutdown -----------------------------------------------------------------------------------
 
@@ -240,6 +255,8 @@ class Protocol(HttpToolsProtocol):
             send = _SendUnframed(cycle, send)
         try:
             await app(scope, receive, send)
+            if cycle.response_started and not (cycle.response_complete or cycle.disconnected):
+                self._reset()
         except asyncio.CancelledError:
             if not self._cancelled:
                 raise

@@ -11,7 +11,12 @@ from service.settings import Network
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
-SCHEMES = ("http", "https")
+SCHEMES = {
+    "http": {"http": "http", "https": "https"},
+    # Most proxies send the scheme of the handshake, some that of the WebSocket.
+    "websocket": {"http": "ws", "ws": "ws", "https": "wss", "wss": "wss"},
+}
+"""The scheme of a request by its type and the value of X-Forwarded-Proto."""
 
 
 class TrustedProxies:
@@ -24,12 +29,11 @@ class TrustedProxies:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         peer = scope.get("client")
-        if peer and scope["type"] == "http" and self._is_trusted(_parse(peer[0])):
+        if peer and scope["type"] in SCHEMES and self._is_trusted(_parse(peer[0])):
             headers = Headers(scope=scope)
             scope["client"] = (self._sender(peer[0], headers.getlist("x-forwarded-for")), 0)
             scheme = (headers.getlist("x-forwarded-proto") or [""])[-1].strip().lower()
-            if scheme in SCHEMES:
-                scope["scheme"] = scheme
+            scope["scheme"] = SCHEMES[scope["type"]].get(scheme, scope["scheme"])
         await self._app(scope, receive, send)
 
     def _sender(self, peer: str, forwarded: Sequence[str]) -> str:

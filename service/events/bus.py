@@ -1,13 +1,28 @@
 """The event bus of this process. An event is the whole sync, so a lost event does no harm."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Callable, Iterator, Set
+from contextlib import asynccontextmanager, contextmanager
 
+import msgspec
 import structlog
 
 from service.model import Sync
 
 Listener = Callable[[Sync], None]
+
+
+class Interest(msgspec.Struct, frozen=True):
+    """The syncs whose changes matter in this process."""
+
+    #: Ids of syncs that are followed or run here.
+    syncs: Set[str]
+    #: Users all of whose syncs are followed here.
+    users: Set[str]
+
+
+REMEMBERED = 10_000
+"""Syncs whose newest delivered version is known."""
 
 log = structlog.get_logger()
 
@@ -17,18 +32,32 @@ class EventBus:
 
     def __init__(self) -> None:
         self._listeners: list[Listener] = []
+        #: The newest delivered version of the last syncs, by id.
+        self._versions: OrderedDict[str, int] = OrderedDict()
 
     async def publish(self, sync: Sync) -> None:
         """Publish a stored change. Call this after the commit."""
         self.deliver(sync)
 
     def deliver(self, sync: Sync) -> None:
-        """Call the listeners one after the other. A listener must not block."""
+        """Call the listeners one after the other, unless this or a newer version was delivered
+        before. A listener must not block."""
+        if self._versions.get(sync.id, 0) >= sync.version:
+            return
+        self._versions[sync.id] = sync.version
+        self._versions.move_to_end(sync.id)
+        if len(self._versions) > REMEMBERED:
+            self._versions.popitem(last=False)
         for listener in tuple(self._listeners):
             try:
                 listener(sync)
             except Exception:
                 log.exception("listener_failed", sync_id=sync.id)
+
+    @asynccontextmanager
+    async def open(self, interest: Callable[[], Interest]) -> AsyncIterator[None]:
+        """All changes are made in this process: nothing to do."""
+        yield
 
     @contextmanager
     def listen(self, listener: Listener) -> Iterator[None]:

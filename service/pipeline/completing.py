@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
-from collections.abc import Set as AbstractSet
 from datetime import date, datetime
 from typing import cast
 
@@ -11,15 +10,17 @@ import msgspec
 import structlog
 
 from connectors.base import Connection, Misconfigured, Page, Retryable, SourceError, Window
-from connectors.completing import Completing, Gap, Gaps
+from connectors.completing import Compared, Completing, DatasetDay, Gaps
 from service.intake import fit_page, fit_text, reason
 from service.model import Sync
-from service.pipeline.detection import StoredRecords
+from service.pipeline.compared import ComparedRows
 from service.pipeline.held import HeldSync
 from service.pipeline.resources import Resources
 from service.progress import Completeness, Coverage, Stage, Tally
-from service.store.completeness import close_gaps, keep_days
+from service.store.completeness import close_gaps, keep_days, mark_compared
 from service.store.connections import learn
+from service.store.engine import Statement
+from service.warnings import Code, SyncWarning
 
 log = structlog.get_logger()
 
@@ -38,12 +39,19 @@ async def complete_datasets(
     if done or not hasattr(held.connector, "complete"):
         return
     completing = _Completing(resources, held, connection, coverages)
-    first = await completing.compare()
-    if not first:
+    found = await completing.compare()
+    if not found:
         return
-    failures = [why for gaps in first if gaps.gaps and (why := await completing.fill(gaps))]
-    last = await completing.compare() if any(gaps.gaps for gaps in first) else first
-    await completing.keep(first, last, failures)
+    failures = [why for gaps in found if gaps.gaps and (why := await completing.fill(gaps))]
+    await completing.keep([await completing.after(gaps) for gaps in found], failures)
+
+
+class _Filled(msgspec.Struct, frozen=True):
+    """A comparison after its gaps were read."""
+
+    gaps: Gaps
+    #: How many records of each day were missing and are stored now.
+    fetched: Mapping[date, int] = {}
 
 
 class _Completing:
@@ -61,33 +69,37 @@ class _Completing:
         self._connection = connection
         self._connector = cast(Completing, held.connector)
         self._coverages = coverages
-        self._closed: Mapping[str, AbstractSet[str]] = {}
+        self._begun = resources.clock.now()
+        self._windows: Mapping[str, Window] = {}
+        self._before: Mapping[str, Compared] = {}
         self._progress = ""  # the message while filling
 
     async def compare(self) -> Sequence[Gaps]:
-        """Compare the datasets that this sync has read completely with all stored records, off the
+        """Compare the datasets that this sync has read completely with what is stored, off the
         event loop."""
         resources, sync = self._resources, self._held.sync
-        self._closed = await resources.completeness.closed(sync.connection_id)
-        windows = await self._windows()
-        compared = await anyio.to_thread.run_sync(
+        self._windows = await self._read_windows()
+        self._before = await self._comparisons()
+        return await anyio.to_thread.run_sync(
             self._connector.complete,
             self._connection,
-            StoredRecords(
-                resources.records,
-                sync.connection_id,
-                costs={},
-                complete=frozenset(windows),
-                learned=self._connection.learned,
-            ),
-            windows,
-            self._closed,
+            ComparedRows(resources.completeness, sync.connection_id, self._before),
+            self._windows,
+            self._coverages.keys(),
             abandon_on_cancel=True,
             limiter=resources.detecting,
         )
-        return [gaps for gaps in compared if gaps.dataset in self._coverages]
 
-    async def _windows(self) -> Mapping[str, Window]:
+    async def _comparisons(self) -> Mapping[str, Compared]:
+        """The last comparisons. After a full refresh, which may delete records, and if the clock
+        was set back, everything is compared."""
+        if self._held.sync.options.overwrite:
+            return {}
+        store, connection_id = self._resources.completeness, self._held.sync.connection_id
+        found = {name: await store.compared(connection_id, name) for name in self._coverages}
+        return {name: last for name, last in found.items() if last and last.at <= self._begun}
+
+    async def _read_windows(self) -> Mapping[str, Window]:
         """The spans of time that this and earlier syncs have read without a gap."""
         landed = await self._resources.records.datasets(self._held.sync.connection_id)
         earlier = {name: data.coverage for name, data in landed.items() if data.coverage}
@@ -149,22 +161,33 @@ class _Completing:
             )
         await resources.pacer.rest(resources.clock.now() - begun)
 
-    async def keep(
-        self, first: Sequence[Gaps], last: Sequence[Gaps], failures: Sequence[str]
-    ) -> None:
-        """Store the days, and what they add up to with the sync."""
-        before = {gaps.dataset: gaps for gaps in first}
-        summary = _summary(last)
-        warnings = [self._warning(gaps, failures) for gaps in last if gaps.missing]
-        statements = [
-            keep_days(
-                self._held.sync,
-                gaps,
-                _fetched(before[gaps.dataset], gaps, self._closed.get(gaps.dataset, frozenset())),
-            )
-            for gaps in last
-            if gaps.dataset in before
+    async def after(self, gaps: Gaps) -> _Filled:
+        """What is still missing, and what was fetched."""
+        if not gaps.gaps:
+            return _Filled(gaps)
+        store, connection_id = self._resources.completeness, self._held.sync.connection_id
+        ids = [gap.key for gap in gaps.gaps if gap.identified]
+        unread = await store.lacking(connection_id, gaps.dataset, ids)
+        closed = await store.closed(connection_id, gaps.dataset, [gap.key for gap in gaps.gaps])
+        left = [
+            gap
+            for gap in gaps.gaps
+            if gap.key not in closed and (gap.key in unread or not gap.identified)
         ]
+        fetched = Counter(
+            gap.day for gap in gaps.gaps if gap.identified and gap.key not in unread | closed
+        )
+        resolved = Counter(gap.day for gap in gaps.gaps) - Counter(gap.day for gap in left)
+        counts = await store.per_day(connection_id, gaps.dataset)
+        days = [_resolved(day, resolved[day.day], counts.get(day.day, 0)) for day in gaps.days]
+        return _Filled(Gaps(gaps.dataset, days, left), fetched)
+
+    async def keep(self, found: Sequence[_Filled], failures: Sequence[str]) -> None:
+        """Store the days, and what they add up to with the sync."""
+        summary = _summary([filled.gaps for filled in found])
+        missing = [filled.gaps for filled in found if filled.gaps.missing]
+        warnings = [self._warning(gaps, failures) for gaps in missing]
+        statements = [statement for filled in found for statement in self._kept(filled)]
 
         def with_summary(sync: Sync, now: datetime) -> Sync:
             staged = sync.staged(Stage.PROCESSING, "Detecting claims", now)
@@ -174,15 +197,31 @@ class _Completing:
 
         await self._held.change(with_summary, *statements)
 
-    def _warning(self, gaps: Gaps, failures: Sequence[str]) -> str:
+    def _kept(self, filled: _Filled) -> Sequence[Statement]:
+        """The statements that store the days that have changed, and up to when they hold."""
+        sync, dataset = self._held.sync, filled.gaps.dataset
+        before = self._before.get(dataset)
+        known = {day.day: day for day in before.days} if before else {}
+        days = [
+            day
+            for day in filled.gaps.days
+            if known.get(day.day) != day or filled.fetched.get(day.day)
+        ]
+        return [
+            keep_days(sync, dataset, days, filled.fetched),
+            mark_compared(sync, dataset, self._begun, self._windows),
+        ]
+
+    def _warning(self, gaps: Gaps, failures: Sequence[str]) -> SyncWarning:
         label = self._held.sync.dataset(gaps.dataset).label
         days = [day.day for day in gaps.days if day.missing]
         span = f"{days[0]}" if len(days) == 1 else f"{days[0]} to {days[-1]} ({len(days)} days)"
         why = f" {failures[0]}" if failures else ""
-        return (
+        text = (
             f"{gaps.missing:,} {label} of {span} are missing: other datasets show them, and they "
             f"could not be read in this sync.{why} The next sync looks for them again."
         )
+        return SyncWarning(Code.RECORDS_MISSING, text, gaps.dataset, gaps.missing)
 
 
 def _filled(sync: Sync, name: str, tally: Tally, text: str, at: datetime) -> Sync:
@@ -200,11 +239,8 @@ def _summary(compared: Sequence[Gaps]) -> Completeness:
     return Completeness(counts["confirmed"], counts["single_sourced"], counts["short"])
 
 
-def _fetched(before: Gaps, after: Gaps, closed: AbstractSet[str]) -> Mapping[date, int]:
-    """How many records of each day were missing before and are stored now."""
-    left = {gap.key for gap in after.gaps}
-
-    def stored(gap: Gap) -> bool:
-        return gap.identified and gap.key not in left and gap.key not in closed
-
-    return Counter(gap.day for gap in before.gaps if stored(gap))
+def _resolved(day: DatasetDay, resolved: int, records: int) -> DatasetDay:
+    """A day of which some gaps no longer exist."""
+    missing = day.missing - resolved
+    state = day.state if missing else day.filled
+    return msgspec.structs.replace(day, state=state, records=records, missing=missing)

@@ -8,7 +8,7 @@ import anyio
 import msgspec
 
 from connectors.base import Dataset
-from service.intake import fit_text
+from service.intake import fit_reason
 from service.model import Fault, Sync
 from service.pipeline.resources import Resources
 from service.progress import Stage
@@ -64,6 +64,6 @@ class HeldSync:
         """A callback that announces a pause of a dataset, or of the whole sync if None."""
 
         async def waiting(until: datetime, why: str) -> None:
-            await self.change(lambda sync, now: sync.waiting(dataset, until, fit_text(why), now))
+            await self.change(lambda sync, now: sync.waiting(dataset, until, fit_reason(why), now))
 
         return waiting

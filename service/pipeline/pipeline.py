@@ -35,22 +35,28 @@ class Pipeline:
     def on_change(self, sync: Sync) -> None:
         """Stop a run at once, even while it sleeps, when its sync was cancelled anywhere."""
         scope = self._scopes.get(sync.id)
-        if scope and sync.status is not Status.IN_PROGRESS:
+        if scope and sync.status not in (Status.PENDING, Status.IN_PROGRESS):
             scope.cancel()
 
-    async def run(self, sync_id: str) -> None:
-        scope = self._scopes[sync_id] = anyio.CancelScope()
-        try:
-            with scope, self._resources.pacer.running():
-                await self._run(sync_id)
-        finally:
-            del self._scopes[sync_id]
+    def syncs(self) -> frozenset[str]:
+        """The ids of the syncs that run here."""
+        return frozenset(self._scopes)
 
-    async def _run(self, sync_id: str) -> None:
+    async def run(self, sync_id: str) -> None:
+        # The task may have been started in a request, perhaps of another user.
+        structlog.contextvars.unbind_contextvars("request_id")
+        registry = self._resources.registry
         # Cancelled, or held by another process: this run must not decide how the sync ends.
         with suppress(IllegalMove, Overtaken, NotFound):
-            sync = await self._resources.registry.take(sync_id)
-            await _Run(self._resources, sync).finish()
+            sync = await registry.take(sync_id)
+            # Only now: what happened to an earlier attempt must not stop this one.
+            scope = self._scopes[sync_id] = anyio.CancelScope()
+            try:
+                with scope, self._resources.pacer.running():
+                    if registry.is_newest(sync):  # not cancelled meanwhile
+                        await _Run(self._resources, sync).finish()
+            finally:
+                del self._scopes[sync_id]
 
 
 class _Run:

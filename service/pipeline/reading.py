@@ -14,11 +14,12 @@ from connectors.base import (
     SourceError,
     Unknowable,
 )
-from service.intake import fit_number, fit_page, reason
+from service.intake import fit_page, reason, seconds_of
 from service.pipeline.accounts import Recognition
 from service.pipeline.held import HeldSync
 from service.pipeline.patience import Patience
 from service.pipeline.resources import Resources
+from service.pipeline.restating import with_restated
 from service.progress import DatasetProgress, Outcome, Stage
 from service.store.connections import learn
 
@@ -70,21 +71,14 @@ class Reading:
         for name, why in self._unavailable.items():
             await self._end(name, why)
         if all(dataset.status in NOTHING_READ for dataset in self._held.sync.sources):
-            warnings = " ".join(self._held.sync.warnings)
+            warnings = " ".join(warning.message for warning in self._held.sync.warnings)
             raise SourceError(f"Nothing could be read. {warnings}")
 
     def _estimate(self) -> float | None:
         """Seconds that the slowest dataset will take; None if any dataset's time is unknown."""
         sources = self._held.sync.sources
         windows = {dataset.name: dataset.checkpoint.window for dataset in sources}
-        plan = self._held.connector.plan(self._connection, windows)
-        longest = 0.0
-        for way in plan.values():
-            seconds = fit_number(way.seconds)
-            if seconds is None:
-                return None
-            longest = max(longest, seconds)
-        return longest if plan else None
+        return seconds_of(self._held.connector.plan(self._connection, windows))
 
     async def _read(self, dataset: DatasetProgress, scope: anyio.CancelScope) -> None:
         """Read one dataset to its end. An error that concerns only this dataset is recorded. Any
@@ -146,7 +140,10 @@ class Reading:
             write = await resources.records.page_write(
                 held.sync, dataset, page.records, begun, resources.items
             )
-            sync = held.sync.advanced(dataset, page, write.tally, begun)
+            tally = await with_restated(
+                resources.records, held.connector, held.sync, dataset, write
+            )
+            sync = held.sync.advanced(dataset, page, tally, begun)
             learned = learn(sync.connection_id, page.learned)
             await held.record(sync, *write.statements, learned)
         await resources.pacer.rest(self._clock.now() - begun)

@@ -4,6 +4,7 @@ from service.pipeline.held import HeldSync
 from service.pipeline.resources import Resources
 from service.progress import DatasetProgress
 from service.store.records import Sweep
+from service.warnings import Code, SyncWarning
 
 #: The share of a dataset that a full refresh may delete without `allow_mass_delete`.
 MASS = 0.1
@@ -50,5 +51,6 @@ async def _delete(held: HeldSync, name: str, sweep: Sweep) -> None:
 
 async def _keep_all(held: HeldSync, dataset: DatasetProgress, why: str) -> None:
     text = f"Nothing was deleted from {dataset.label}: {why}."
-    if text not in held.sync.warnings:  # an interrupted refresh warns once
-        await held.change(lambda sync, now: sync.warned(text, now))
+    warning = SyncWarning(Code.NOTHING_DELETED, text, dataset.name)
+    if warning not in held.sync.warnings:  # an interrupted refresh warns once
+        await held.change(lambda sync, now: sync.warned(warning, now))

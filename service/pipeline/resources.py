@@ -12,7 +12,9 @@ from service.registry import Registry
 from service.sources import Sources
 from service.store.claims import ClaimStore
 from service.store.completeness import CompletenessStore
+from service.store.dimensions import DimensionStore
 from service.store.records import RecordStore
+from service.store.removals import RemovalStore
 
 #: Changes of running syncs that are written at once. The requests of users (a start, a cancel) must
 #: not queue behind the changes of a hundred syncs.
@@ -29,7 +31,9 @@ class Resources(msgspec.Struct, frozen=True):
     connections: Connections
     records: RecordStore
     claims: ClaimStore
+    removals: RemovalStore
     completeness: CompletenessStore
+    dimensions: DimensionStore
     sources: Sources
     clock: Clock
     pacer: Pacer

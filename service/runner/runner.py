@@ -1,7 +1,7 @@
 """Runs syncs as tasks of this process: a limited number at once, tenants in turn."""
 
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 
 import anyio
@@ -9,22 +9,26 @@ import structlog
 from anyio.abc import TaskGroup
 
 from service.model import Sync
+from service.runner.base import Run
+from service.store.engine import Statement
 
-Run = Callable[[str], Awaitable[None]]
+Unfinished = Callable[[], Awaitable[Sequence[Sync]]]
 
 log = structlog.get_logger()
 
 
-class Runner:
-    """Runs every sync that is submitted. A sync that is stopped with the runner loses no attempt.
+class LocalRunner:
+    """Runs every sync that is submitted, after those that an earlier process left. A sync that is
+    stopped with the runner loses no attempt.
 
     Waiting syncs are scheduled round-robin by tenant. The next tenant is the one with the fewest
     running syncs; of equals, the one that has waited longest since it submitted a sync or one of
     its syncs ended. Priority decides only among the waiting syncs of that tenant; of equals, the
     first submitted runs first."""
 
-    def __init__(self, max_at_once: int) -> None:
+    def __init__(self, max_at_once: int, unfinished: Unfinished) -> None:
         self._max_at_once = max_at_once
+        self._unfinished = unfinished
         self._group: TaskGroup | None = None
         #: Submitted syncs, in the order of submission.
         self._waiting: dict[str, Sync] = {}
@@ -39,10 +43,19 @@ class Runner:
         async with anyio.create_task_group() as group:
             self._group = group
             try:
+                for sync in await self._unfinished():
+                    self.submit(sync)
+                    log.info("sync_requeued", sync_id=sync.id)
                 yield
             finally:
                 self._group = None
                 group.cancel_scope.cancel()
+
+    def job(self, sync: Sync) -> Sequence[Statement]:
+        return ()
+
+    async def rescue(self) -> bool:
+        return False
 
     def submit(self, sync: Sync) -> None:
         """Queue a sync. Submitting a waiting sync again has no effect. A sync that is submitted

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from service.model import Status, Sync
+from service.model import Status, Sync, Trigger
 from service.store.engine import Engine, Statement, Values, stamp
 from service.store.ids import Ids
 from service.users import Actor, AuditEntry
@@ -16,14 +16,12 @@ INSERT INTO audit_logs (id, at, action, user_id, tenant_id, actor, sync_id, conn
 VALUES (:id, :at, :action, :user_id, :tenant_id, :actor, :sync_id, :connection_id, :address,
         :user_agent, :details)
 """
-_REDACT = """
-UPDATE audit_logs SET details = json_remove(details, '$.message', '$.name') WHERE rowid IN (
-    SELECT rowid FROM audit_logs WHERE user_id = :user AND connection_id = :connection_id
-       AND (json_extract(details, '$.message') IS NOT NULL
-            OR json_extract(details, '$.name') IS NOT NULL)
-     LIMIT :limit)
-RETURNING 1
+_UNREDACTED = """
+SELECT id, details FROM audit_logs WHERE user_id = :user AND connection_id = :connection_id
+   AND (details LIKE '%"message":%' OR details LIKE '%"name":%')
+ LIMIT :limit
 """
+_REDACT = "UPDATE audit_logs SET details = :details WHERE id = :id RETURNING id"
 SERVICE = "service"
 """The actor of changes that no user requested."""
 ACTIONS: Mapping[Status, str] = {
@@ -43,8 +41,9 @@ _FILTERS = {
 }
 
 
-def started(sync: Sync, actor: Actor, by: str = "") -> Statement:
-    """The entry of a sync that the user started, or `by` on their behalf."""
+def started(sync: Sync, actor: Actor) -> Statement:
+    """The entry of a sync that the user started, or a schedule on their behalf."""
+    by = sync.trigger.value if sync.trigger is Trigger.SCHEDULE else ""
     return note(_entry(sync, "started", actor, by))
 
 
@@ -96,8 +95,19 @@ class AuditStore:
     async def redact(self, user: str, connection_id: str, limit: int) -> bool:
         """Remove the account's name and the source's messages from some entries; False if none is
         left."""
-        row = {"user": user, "connection_id": connection_id, "limit": limit}
-        return await self._engine.write(Statement(_REDACT, [row]), [])
+        values = {"user": user, "connection_id": connection_id, "limit": limit}
+        rows = await self._engine.read(_UNREDACTED, values)
+        changed = [{"id": row["id"], "details": _redacted(row["details"])} for row in rows]
+        if not changed:
+            return False
+        first, rest = Statement(_REDACT, changed[:1]), Statement(_REDACT, changed[1:])
+        return await self._engine.write(first, [rest] if rest.rows else [])
+
+
+def _redacted(details: str) -> str:
+    fields = msgspec.json.decode(details, type=dict[str, Any])
+    kept = {name: value for name, value in fields.items() if name not in ("message", "name")}
+    return msgspec.json.encode(kept).decode()
 
 
 def _entry(sync: Sync, action: str, actor: Actor | None, by: str = "") -> AuditEntry:

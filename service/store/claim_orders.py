@@ -3,6 +3,7 @@
 An order is a sequence of parts, and a claim belongs to one of them. Each part is read along one
 index, from the last claim of the page before: a page takes equally long at any depth."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from typing import Any
@@ -32,7 +33,7 @@ _FILTERS = {
     "rule": "rule = :rule",
     "connection_id": "connection_id = :connection_id",
     "currency": "currency = :currency",
-    "q": "instr(words, :q) > 0",
+    "q": "words LIKE :q ESCAPE '!'",
     "closes_before": "+closes < :closes_before",  # +: the order decides where an index is read
     "since": "happened_at >= :since",
     "until": "happened_at < :until",
@@ -131,7 +132,13 @@ def where(user: str, filters: Filters, today: date) -> tuple[str, dict[str, Any]
     clauses += [clause for name, clause in _FILTERS.items() if name in filters]
     if "status" in filters:
         clauses.append(_OF_STATUS[filters["status"]])
-    return " AND ".join(clauses), {**filters, "user": user, "today": today.isoformat()}
+    values = {**filters, "user": user, "today": today.isoformat()}
+    return " AND ".join(clauses), values | ({"q": _pattern(filters["q"])} if "q" in filters else {})
+
+
+def _pattern(words: str) -> str:
+    """The LIKE pattern of texts with these words."""
+    return f"%{re.sub('[!%_]', lambda found: f'!{found[0]}', words)}%"
 
 
 def of_status(status: str) -> str:

@@ -1,15 +1,11 @@
 """Claims with their evidence, and the costs of goods that users enter."""
 
-import hashlib
-from collections.abc import Iterator, Mapping, Sequence
-from datetime import date, datetime, timedelta
-from decimal import Decimal
-from typing import Any
+from collections.abc import Mapping, Sequence
+from datetime import date, timedelta
 
 import msgspec
 
-from connectors.base import Claim, ClosedReason, Findings, Money, Paid
-from service.model import Sync
+from connectors.claims import Claim, Money, Paid
 from service.store.claim_orders import (
     STATUS,
     STATUSES,
@@ -20,76 +16,19 @@ from service.store.claim_orders import (
     reads,
     where,
 )
-from service.store.engine import Engine, Statement, Values, bulk, stamp
+from service.store.engine import Engine, Values, bulk
 
 MAX_COSTS = 100_000
 """Costs that one user may store."""
 SOON, LATER = 7, 30
 """Days within which closing claims are counted."""
-MOST_EVIDENCE = 100
-"""Records of one dataset that a claim keeps as its evidence."""
-LARGEST_EVIDENCE = 65_536
-"""Characters of a record that is kept as evidence; a larger one is only named."""
-EVIDENCE_AT_ONCE = 5_000
-"""Records copied in one statement."""
-UNSUPPORTED: ClosedReason = "no longer supported"
-"""Why a claim is closed that its rule no longer finds, if the connector gives no other reason."""
-
+MOST_PROVEN = 1_000
+"""Claims listed of one record."""
 
 _COLUMNS = f"""id, connection_id, sync_id, updated_at, found_at, closed_reason, paid, hundredths,
                body, {STATUS} AS status"""
-_SUMS = """COUNT(*) AS claims, SUM(hundredths) AS hundredths,
+_SUMS = """COUNT(*) AS claims, CAST(SUM(hundredths) AS BIGINT) AS hundredths,
            SUM(CASE WHEN hundredths IS NULL THEN 1 ELSE 0 END) AS unvalued"""
-_KEEP = """
-INSERT INTO claims (id, user_id, connection_id, rule, currency, hundredths, opens, closes, state,
-                    sync_id, updated_at, found_at, happened_at, words, body)
-VALUES (:id, :user_id, :connection_id, :rule, :currency, :hundredths, :opens, :closes, 'open',
-        :sync_id, :at, :at, :happened_at, :words, :body)
-    ON CONFLICT (id) DO UPDATE
-   SET currency = excluded.currency, hundredths = excluded.hundredths, opens = excluded.opens,
-       closes = excluded.closes, state = 'open', closed_reason = NULL, paid = NULL,
-       sync_id = excluded.sync_id, updated_at = excluded.updated_at,
-       happened_at = excluded.happened_at, words = excluded.words, body = excluded.body
-"""
-_COPY = """
-INSERT INTO claim_evidence (claim_id, dataset, record_id, sync_id, updated_at, data)
-SELECT rows.claim_id, rows.dataset, rows.record_id, records.sync_id, records.updated_at,
-       records.data
-  FROM {rows} CROSS JOIN records  -- CROSS: in this order
- WHERE records.connection_id = :connection_id AND records.dataset = rows.dataset
-   AND records.id = rows.record_id AND length(records.data) <= :largest
-   AND NOT EXISTS (
-       SELECT 1 FROM claim_evidence AS copied
-        WHERE copied.claim_id = rows.claim_id AND copied.dataset = rows.dataset
-          AND copied.record_id = rows.record_id)
-    ON CONFLICT (claim_id, dataset, record_id) DO NOTHING
-"""
-# A claim of another connection of the account: its evidence and its id lead to the own one.
-_REPLACE = (
-    """UPDATE claims SET found_at = min(found_at, coalesce(
-           (SELECT twin.found_at FROM claims AS twin WHERE twin.id = :twin), found_at))
-        WHERE id = :own""",
-    "UPDATE OR IGNORE claim_evidence SET claim_id = :own WHERE claim_id = :twin",
-    "UPDATE claim_aliases SET claim_id = :own WHERE claim_id = :twin",
-    """INSERT INTO claim_aliases (id, claim_id) SELECT id, :own FROM claims WHERE id = :twin
-           ON CONFLICT (id) DO UPDATE SET claim_id = excluded.claim_id""",
-    "DELETE FROM claims WHERE id = :twin",
-)
-_SETTLE = """
-UPDATE claims SET state = 'reimbursed', closed_reason = NULL, paid = coalesce(:paid, paid),
-                  sync_id = :sync_id, updated_at = :at
- WHERE id = :id AND (state <> 'reimbursed' OR coalesce(:paid, paid) IS NOT paid)
-"""
-_CLOSE = """
-UPDATE claims SET state = 'closed', closed_reason = :reason, sync_id = :sync_id, updated_at = :at
- WHERE id = :id AND (state = 'open' OR (state = 'closed' AND closed_reason = :default))
-"""
-# Of an older claim without a day, only its last day tells whether the rule still looks for it.
-_WITHDRAW = """
-UPDATE claims SET state = 'closed', closed_reason = :reason, sync_id = :sync_id, updated_at = :at
- WHERE connection_id = :connection_id AND rule = :rule AND state = 'open'
-   AND sync_id <> :sync_id AND coalesce(happened_at, closes) >= :since
-"""
 _COST = """
 INSERT INTO costs (user_id, sku, amount, currency)
 SELECT :user_id, rows.sku, rows.amount, rows.currency FROM {rows} WHERE true
@@ -128,7 +67,7 @@ class StoredClaim(msgspec.Struct, frozen=True):
 
 
 class ClaimStore:
-    """Reads claims and costs. `findings` writes claims at the end of their detection."""
+    """Reads claims, reads and writes costs. `service.store.findings` writes claims."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -171,6 +110,32 @@ class ClaimStore:
             evidence.setdefault(row["dataset"], {})[row["id"]] = row
         return evidence
 
+    async def proven_by(
+        self, user: str, connection_ids: Sequence[str], dataset: str, record_id: str, today: date
+    ) -> Sequence[Values]:
+        """The ids, rules and statuses of the claims of these connections that keep a record as
+        evidence, at most MOST_PROVEN."""
+        columns = ("id", "rule", "status")
+        sql = f"""SELECT claims.id AS id, rule, {STATUS} AS status
+                    FROM claim_evidence AS evidence CROSS JOIN claims  -- CROSS: in this order
+                   WHERE evidence.record_id = :record_id AND evidence.dataset = :dataset
+                     AND claims.id = evidence.claim_id AND user_id = :user
+                     AND connection_id IN (SELECT rows.id FROM {{rows}})
+                   ORDER BY claims.id LIMIT {MOST_PROVEN}"""
+        of = {"user": user, "dataset": dataset, "record_id": record_id, "today": today.isoformat()}
+        rows = await self._engine.fetch(sql, columns, of, {"id": list(connection_ids)})
+        return [dict(zip(columns, row, strict=True)) for row in rows]
+
+    async def open_ids(self, connection_id: str, rule: str, since: date | None) -> list[str]:
+        """The open claims of a rule whose event was on the day `since` or later, or all of them. Of
+        an older claim without a day, its last day decides."""
+        sql = """SELECT id FROM claims
+                  WHERE connection_id = :connection_id AND rule = :rule AND state = 'open'
+                    AND coalesce(happened_at, closes) >= :since"""
+        since_day = since.isoformat() if since else ""
+        values = {"connection_id": connection_id, "rule": rule, "since": since_day}
+        return [row[0] for row in await self._engine.fetch(sql, ("id",), values)]
+
     # Sums -------------------------------------------------------------------------------------
 
     async def totals(self, user: str, filters: Filters, today: date) -> list[Values]:
@@ -183,7 +148,7 @@ class ClaimStore:
                  WHERE {condition} AND {of_status(status)} GROUP BY 1"""
             for status in STATUSES
         )
-        return list(await self._engine.read(f"{sql} ORDER BY 1, 2", values))
+        return list(await self._engine.read(f"{sql} ORDER BY 1 NULLS FIRST, 2", values))
 
     async def closing(self, user: str, filters: Filters, today: date) -> list[Values]:
         """The same of the claimable ones that close within SOON and within LATER days, by currency
@@ -196,7 +161,7 @@ class ClaimStore:
                  GROUP BY 1"""
             for days in (SOON, LATER)
         )
-        return list(await self._engine.read(f"{sql} ORDER BY 1, 2", {**values, **ends}))
+        return list(await self._engine.read(f"{sql} ORDER BY 1 NULLS FIRST, 2", {**values, **ends}))
 
     async def series(self, user: str, filters: Filters, today: date) -> list[Values]:
         """The same by the month of the event, the rule and the currency. Closed claims count only
@@ -205,7 +170,8 @@ class ClaimStore:
         if "status" not in filters:
             condition += " AND state <> 'closed'"
         sql = f"""SELECT substr(happened_at, 1, 7) AS month, rule, currency, {_SUMS}
-                    FROM claims WHERE {condition} GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"""
+                    FROM claims WHERE {condition} GROUP BY 1, 2, 3
+                   ORDER BY 1 NULLS FIRST, 2, 3 NULLS FIRST"""
         return list(await self._engine.read(sql, values))
 
     # Costs ------------------------------------------------------------------------------------
@@ -233,100 +199,6 @@ class ClaimStore:
         }
         guard = bulk(_ROOM_FOR_COSTS, {"user_id": user, "most": MAX_COSTS}, table)
         return await self._engine.write(guard, [bulk(_COST, {"user_id": user}, table)])
-
-
-# Writing --------------------------------------------------------------------------------------
-
-
-def findings(
-    sync: Sync, detected: Findings, at: datetime, twins: Sequence[str] = ()
-) -> Sequence[Statement]:
-    """The statements that store a detection.
-
-    Claims are stored, settled or closed; none is deleted. What its rule no longer finds is closed,
-    unless it is older than what the rule looks for. Claims of rules that did not run stay as they
-    are. The records that prove a claim are copied when they become evidence.
-
-    `twins` are other connections of the same account. A claim found here replaces theirs, whose
-    ids then lead to it, and a claim settled or closed here is so for them, too."""
-    when, own = {"sync_id": sync.id, "at": stamp(at)}, sync.connection_id
-    ids = [_id(own, claim.id) for claim in detected.claims]
-    of = {"connection_id": own, "reason": UNSUPPORTED, **when}
-
-    def since(rule: str) -> str:
-        return str(detected.searched_since.get(rule, ""))
-
-    pairs = [
-        {"own": claim_id, "twin": _id(twin, claim.id)}
-        for twin in twins
-        for claim_id, claim in zip(ids, detected.claims, strict=True)
-    ]
-    return [
-        Statement(_KEEP, [_row(sync, claim) | when for claim in detected.claims]),
-        *(Statement(sql, pairs) for sql in _REPLACE),
-        *_evidence(own, dict(zip(ids, detected.claims, strict=True))),
-        Statement(
-            _SETTLE,
-            [
-                {"id": _id(connection_id, key), "paid": _paid(detected.payments.get(key))} | when
-                for connection_id in (own, *twins)
-                for key in detected.settled
-            ],
-        ),
-        Statement(
-            _CLOSE,
-            [
-                {"id": _id(connection_id, key), "reason": reason, "default": UNSUPPORTED} | when
-                for connection_id in (own, *twins)
-                for key, reason in detected.closed.items()
-            ],
-        ),
-        Statement(_WITHDRAW, [of | {"rule": rule, "since": since(rule)} for rule in detected.ran]),
-    ]
-
-
-def _row(sync: Sync, claim: Claim) -> dict[str, Any]:
-    amount = None if claim.amount is None else int(Decimal(claim.amount) * 100)
-    claim_id = _id(sync.connection_id, claim.id)
-    words = (claim_id, claim.rule, claim.title, *claim.details.values())
-    return {
-        "id": claim_id,
-        "user_id": sync.user,
-        "connection_id": sync.connection_id,
-        "rule": claim.rule,
-        "currency": claim.currency,
-        "hundredths": amount,
-        "opens": claim.opens.isoformat(),
-        "closes": claim.closes.isoformat(),
-        "happened_at": claim.happened_at and claim.happened_at.isoformat(),
-        "words": " ".join(words).lower(),
-        "body": msgspec.json.encode(claim).decode(),
-    }
-
-
-def _evidence(connection_id: str, claims: Mapping[str, Claim]) -> Iterator[Statement]:
-    """The statements that copy the proving records of claims, given by their ids."""
-    proofs = [
-        (claim_id, dataset, record_id)
-        for claim_id, claim in claims.items()
-        for dataset, ids in claim.evidence.items()
-        for record_id in ids[:MOST_EVIDENCE]
-    ]
-    of = {"connection_id": connection_id, "largest": LARGEST_EVIDENCE}
-    for begin in range(0, len(proofs), EVIDENCE_AT_ONCE):
-        columns = zip(*proofs[begin : begin + EVIDENCE_AT_ONCE], strict=True)
-        table = dict(zip(("claim_id", "dataset", "record_id"), map(list, columns), strict=True))
-        yield bulk(_COPY, of, table)
-
-
-def _paid(paid: Paid | None) -> str | None:
-    return msgspec.json.encode(paid).decode() if paid else None
-
-
-def _id(connection_id: str, key: str) -> str:
-    """The id of a claim, which is always the same for the same case and contains no slash."""
-    case = f"{connection_id}\n{key}".encode()
-    return f"claim_{hashlib.blake2b(case, digest_size=12).hexdigest()}"
 
 
 def _stored_claim(row: Values) -> StoredClaim:

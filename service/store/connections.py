@@ -1,12 +1,13 @@
-"""Connections with encrypted credentials and schedules, learned values, and consents."""
+"""Connections with encrypted credentials and schedules, and learned values."""
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import msgspec
 
 from service.model import LIVE
+from service.store.changes import lost_event
 from service.store.engine import Engine, Statement, Values, stamp
 
 UNDECRYPTABLE = (
@@ -14,23 +15,25 @@ UNDECRYPTABLE = (
     "encrypted with. Restore it, or reconnect the account."
 )
 """Why a connection is lost although its source has not refused it."""
-CONSENT_LIFETIME = timedelta(minutes=15)
-_OF_A_CONNECTION = ("learned", "landed", "dataset_days", "closed_gaps")
+_OF_A_CONNECTION = ("learned", "landed", "dataset_days", "closed_gaps", "comparisons")
+_ERASED_AT_ONCE = ("claims", "removals_received", "outbox")
 
 _LIVE = ", ".join(f"'{status}'" for status in sorted(LIVE))
 
 _CONNECT = """
 INSERT INTO connections (id, user_id, tenant_id, connector, settings, realm, name, credentials,
-                         created_at, checked_at, account_id, account_confirmed, token_digest)
+                         created_at, checked_at, status_since, authorised_until, account_id,
+                         account_confirmed, token_digest)
 VALUES (:id, :user_id, :tenant_id, :connector, :settings, :realm, :name, :credentials,
-        :created_at, :created_at, :account_id, :account_confirmed, :token_digest)
+        :created_at, :created_at, :created_at, :authorised_until, :account_id,
+        :account_confirmed, :token_digest)
 RETURNING id
 """
 _RECONNECT = """
 UPDATE connections
    SET credentials = :credentials, name = :name, checked_at = :at, lost = NULL,
-       account_id = :account_id, account_confirmed = :account_confirmed,
-       token_digest = :token_digest
+       status_since = :at, authorised_until = :authorised_until, account_id = :account_id,
+       account_confirmed = :account_confirmed, token_digest = :token_digest
  WHERE id = :id AND forgotten_at IS NULL
    AND (account_id IS NULL OR account_id = :account_id)
 RETURNING id
@@ -69,14 +72,20 @@ SELECT twin.id FROM connections AS twin JOIN connections AS own
 _ROTATE = """
 UPDATE connections SET credentials = :new WHERE id = :id AND credentials = :old RETURNING id
 """
+# The status changes only between connected and lost: a new reason is no new status.
 _CHECKED = """
-UPDATE connections SET checked_at = :at, lost = :lost
+UPDATE connections
+   SET checked_at = :checked_at, lost = :lost,
+       status_since = CASE WHEN (lost IS NULL) = (CAST(:lost AS TEXT) IS NULL) THEN status_since
+                           ELSE :at END,
+       authorised_until = coalesce(:authorised_until, authorised_until)
  WHERE id = :id AND forgotten_at IS NULL RETURNING id
 """
 _FORGET = f"""
 UPDATE connections
    SET credentials = NULL, forgotten_at = :at, erasing = :erasing,
-       name = CASE WHEN :erasing IS NULL THEN name ELSE '' END,
+       name = CASE WHEN CAST(:erasing AS TEXT) IS NULL THEN name ELSE '' END,
+       given_name = CASE WHEN CAST(:erasing AS TEXT) IS NULL THEN given_name END,
        schedule_cron = NULL, schedule_timezone = NULL, schedule_next = NULL, schedule_plan = NULL
  WHERE id = :id AND forgotten_at IS NULL
    AND NOT EXISTS (SELECT 1 FROM sync_progress
@@ -85,12 +94,15 @@ UPDATE connections
 RETURNING id
 """
 _ERASE_SOME = """
-DELETE FROM records WHERE rowid IN (
-    SELECT rowid FROM records WHERE connection_id = :id LIMIT :limit)
+DELETE FROM records WHERE (connection_id, dataset, id) IN (
+    SELECT connection_id, dataset, id FROM records WHERE connection_id = :id LIMIT :limit)
 RETURNING 1
 """
 _ERASED = "UPDATE connections SET erasing = NULL WHERE id = :id RETURNING id"
 _ERASE_ACCOUNT = "UPDATE connections SET account_id = NULL, token_digest = NULL WHERE id = :id"
+_RENAME = """
+UPDATE connections SET given_name = :name WHERE id = :id AND forgotten_at IS NULL RETURNING id
+"""
 _SCHEDULE = """
 UPDATE connections
    SET schedule_cron = :cron, schedule_timezone = :timezone, schedule_next = :next,
@@ -109,17 +121,11 @@ _LEARN = """
 INSERT INTO learned (connection_id, name, value) VALUES (:connection_id, :name, :value)
     ON CONFLICT (connection_id, name) DO UPDATE SET value = excluded.value
 """
-_BEGIN_CONSENT = """
-INSERT INTO consents (state, user_id, begun_at, body) VALUES (:state, :user_id, :at, :body)
-RETURNING state
-"""
-_CONSENT = """
-SELECT body FROM consents WHERE state = :state AND user_id = :user AND begun_at >= :since
-"""
-_END_CONSENT = """
-DELETE FROM consents WHERE state = :state AND user_id = :user AND begun_at >= :since
-RETURNING state
-"""
+
+
+def connection_name(connection_id: str) -> str:
+    """The name that writes hold which depend on a connection's existence (see Statement.alone)."""
+    return f"connection {connection_id}"
 
 
 class Schedule(msgspec.Struct, frozen=True):
@@ -129,10 +135,17 @@ class Schedule(msgspec.Struct, frozen=True):
     cron: str
     #: The name of an IANA time zone.
     timezone: str
-    #: The next run, in UTC.
-    next: datetime
+    #: The next run, in UTC; None while the schedule is disabled.
+    next: datetime | None
     #: The user's plan when they set the schedule. It applies to scheduled syncs.
     plan: str = ""
+
+
+class Run(msgspec.Struct, frozen=True):
+    """A run of a schedule, and the one after it."""
+
+    due: datetime
+    next: datetime
 
 
 class StoredConnection(msgspec.Struct, frozen=True):
@@ -147,6 +160,7 @@ class StoredConnection(msgspec.Struct, frozen=True):
     settings: Mapping[str, Any]
     #: The settings that distinguish accounts with the same id, as one text.
     realm: str
+    #: The source's name of the account.
     name: str
     #: The secret settings, encrypted; None after the connection is forgotten.
     credentials: str | None
@@ -161,6 +175,17 @@ class StoredConnection(msgspec.Struct, frozen=True):
     account_confirmed: bool = False
     #: Identifies the credentials; None for no credentials.
     token_digest: str | None = None
+    #: The name that the user gave; None if they gave none.
+    given_name: str | None = None
+    #: When it was lost; else when it was created, reconnected or last recovered. None if unknown.
+    status_since: datetime | None = None
+    #: When the authorisation ends; None if the source does not report it.
+    authorised_until: datetime | None = None
+
+    @property
+    def shown_name(self) -> str:
+        """The name that the user gave, else that of the source."""
+        return self.given_name or self.name
 
     @property
     def refused(self) -> str | None:
@@ -174,7 +199,7 @@ class StoredConnection(msgspec.Struct, frozen=True):
 
 
 class ConnectionStore:
-    """The connections. Only `service.connections` and `service.consents` write here."""
+    """The connections. Only `service.connections` writes here."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -193,6 +218,7 @@ class ConnectionStore:
             "name": connection.name,
             "credentials": connection.credentials,
             "created_at": stamp(connection.created_at),
+            "authorised_until": _stamp(connection.authorised_until),
         }
         await self._write(_CONNECT, row, learn(connection.id, learned), *rest)
 
@@ -210,6 +236,7 @@ class ConnectionStore:
             "credentials": connection.credentials,
             "name": connection.name,
             "at": stamp(at),
+            "authorised_until": _stamp(connection.authorised_until),
         }
         return await self._write(_RECONNECT, row, learn(connection.id, learned), *rest)
 
@@ -263,24 +290,41 @@ class ConnectionStore:
         return {r["name"]: r["value"] for r in await self._engine.read(sql, {"id": connection_id})}
 
     async def checked(
-        self, connection_id: str, at: datetime, lost: str | None, learned: Mapping[str, str]
+        self,
+        connection_id: str,
+        at: datetime,
+        lost: str | None,
+        learned: Mapping[str, str],
+        authorised_until: datetime | None = None,
     ) -> None:
-        row = {"id": connection_id, "at": None if lost else stamp(at), "lost": lost}
-        await self._write(_CHECKED, row, learn(connection_id, learned))
+        """Store the result of a check; `lost` is why the source refuses the credentials."""
+        row = {
+            "id": connection_id,
+            "at": stamp(at),
+            "checked_at": None if lost else stamp(at),
+            "lost": lost,
+            "authorised_until": _stamp(authorised_until),
+        }
+        before = await self.one(connection_id) if lost else None
+        news = [lost_event(connection_id, at, lost)] if lost and before and not before.lost else []
+        await self._write(_CHECKED, row, learn(connection_id, learned), *news)
+
+    async def rename(self, connection_id: str, name: str, *rest: Statement) -> bool:
+        """Store the name that the user gave. False if the connection was forgotten meanwhile."""
+        return await self._write(_RENAME, {"id": connection_id, "name": name}, *rest)
 
     async def forget(self, connection_id: str, at: datetime, erase: bool, *rest: Statement) -> bool:
-        """Erase the credentials. With `erase`, also erase the claims, and hide the records until
-        `service.erasing` has deleted them. False if a sync of the connection is live."""
+        """Erase the credentials. With `erase`, also erase the claims and what the user said of
+        removals, and hide the records until `service.erasing` has deleted them. False if a sync of
+        the connection is live."""
         gone = [{"id": connection_id}]
-        tables = (*_OF_A_CONNECTION, *(["claims"] if erase else []))
+        tables = (*_OF_A_CONNECTION, *(_ERASED_AT_ONCE if erase else ()))
         deletes = [f"DELETE FROM {table} WHERE connection_id = :id" for table in tables]
         deletes += [_ERASE_ACCOUNT] if erase else []
-        return await self._write(
-            _FORGET,
-            {"id": connection_id, "at": stamp(at), "erasing": stamp(at) if erase else None},
-            *(Statement(sql, gone) for sql in deletes),
-            *rest,
-        )
+        row = {"id": connection_id, "at": stamp(at), "erasing": stamp(at) if erase else None}
+        guard = Statement(_FORGET, [row], alone=(connection_name(connection_id),))
+        statements = [*(Statement(sql, gone) for sql in deletes), *rest]
+        return await self._engine.write(guard, [one for one in statements if one.rows])
 
     # Erasing ----------------------------------------------------------------------------------
 
@@ -308,7 +352,7 @@ class ConnectionStore:
             row |= {
                 "cron": schedule.cron,
                 "timezone": schedule.timezone,
-                "next": stamp(schedule.next),
+                "next": _stamp(schedule.next),
                 "plan": schedule.plan,
             }
         return await self._write(_SCHEDULE, row, *rest)
@@ -325,34 +369,20 @@ class ConnectionStore:
         rows = await self._engine.read(sql, {"after": after, "limit": limit})
         return [_connection(row) for row in rows]
 
-    async def postpone(self, connection_id: str, due: datetime, next: datetime) -> bool:
-        """Replace the next run `due` with `next`. False if another process was first."""
-        row = {"id": connection_id, "due": stamp(due), "next": stamp(next)}
-        return await self._write(_POSTPONE, row)
-
-    # Consents ---------------------------------------------------------------------------------
-
-    async def begin_consent(self, state: str, user: str, at: datetime, body: str) -> None:
-        """Store a consent, and delete those that have expired."""
-        row = {"state": state, "user_id": user, "at": stamp(at), "body": body}
-        old = [{"before": stamp(at - CONSENT_LIFETIME)}]
-        await self._write(
-            _BEGIN_CONSENT,
-            row,
-            Statement("DELETE FROM consents WHERE begun_at < :before", old),
-        )
-
-    async def end_consent(self, state: str, user: str, at: datetime) -> str | None:
-        """Remove the consent of this state and return its body. None if it has expired, was used
-        before, or belongs to another user."""
-        values = {"state": state, "user": user, "since": stamp(at - CONSENT_LIFETIME)}
-        rows = await self._engine.read(_CONSENT, values)
-        ours = await self._write(_END_CONSENT, values)
-        return str(rows[0]["body"]) if rows and ours else None
+    async def postpone(self, connection_id: str, run: Run) -> bool:
+        """Replace a run with the one after it. False if another process was first."""
+        return await self._engine.write(run_taken(connection_id, run), [])
 
     async def _write(self, sql: str, row: Values, *rest: Statement) -> bool:
         more = [statement for statement in rest if statement.rows]
         return await self._engine.write(Statement(sql, [row]), more)
+
+
+def run_taken(connection_id: str, run: Run) -> Statement:
+    """The statement that replaces a run of a schedule with the one after it."""
+    return Statement(
+        _POSTPONE, [{"id": connection_id, "due": stamp(run.due), "next": stamp(run.next)}]
+    )
 
 
 def learn(connection_id: str, learned: Mapping[str, str]) -> Statement:
@@ -372,12 +402,15 @@ def _connection(row: Values) -> StoredConnection:
         name=row["name"],
         credentials=row["credentials"],
         created_at=datetime.fromisoformat(row["created_at"]),
-        checked_at=datetime.fromisoformat(row["checked_at"]) if row["checked_at"] else None,
+        checked_at=_moment(row["checked_at"]),
         lost=row["lost"],
         schedule=_schedule(row),
         account_id=row["account_id"],
         account_confirmed=bool(row["account_confirmed"]),
         token_digest=row["token_digest"],
+        given_name=row["given_name"],
+        status_since=_moment(row["status_since"]),
+        authorised_until=_moment(row["authorised_until"]),
     )
 
 
@@ -394,5 +427,13 @@ def _schedule(row: Values) -> Schedule | None:
     cron: Any = row["schedule_cron"]
     if cron is None:
         return None
-    due = datetime.fromisoformat(row["schedule_next"])
+    due = _moment(row["schedule_next"])
     return Schedule(cron, row["schedule_timezone"], due, row["schedule_plan"] or "")
+
+
+def _stamp(moment: datetime | None) -> str | None:
+    return stamp(moment) if moment else None
+
+
+def _moment(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None

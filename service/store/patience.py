@@ -1,12 +1,13 @@
 """Retries calls of running syncs until the database is available."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Any, TypeVar
 
 import anyio
 import structlog
 
-from service.store.engine import Engine, Statement, Table, Unavailable, Values
+from service.store.engine import Engine, Source, Statement, Table, Unavailable, Values
 
 FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 2.0
@@ -34,7 +35,7 @@ async def retry_until_available(call: Callable[[], Awaitable[T]]) -> T:
 
 
 class PatientEngine:
-    """An engine whose calls, except `ping`, wait instead of raising Unavailable."""
+    """An engine whose calls, except `ping` and `snapshot`, wait instead of raising Unavailable."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -49,6 +50,9 @@ class PatientEngine:
         self, sql: str, columns: Sequence[str], values: Values, table: Table | None = None
     ) -> Sequence[Sequence[Any]]:
         return await retry_until_available(lambda: self._engine.fetch(sql, columns, values, table))
+
+    def snapshot(self) -> AbstractAsyncContextManager[Source]:
+        return self._engine.snapshot()
 
     async def write(self, guard: Statement, rest: Sequence[Statement]) -> bool:
         return await retry_until_available(lambda: self._engine.write(guard, rest))

@@ -55,9 +55,9 @@ class Place:
             f"{gone[0]} was deleted or replaced while the service was running. Nothing more is "
             "written. Put the file back, or stop the service and start it again."
         )
-        if not self._gone:
+        logged, self._gone = self._gone, True
+        if not logged:
             log.error("database_gone", reason=text)
-        self._gone = True
         raise Gone(text)
 
     def _name(self, suffix: str) -> str:

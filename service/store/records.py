@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Any
 
@@ -10,30 +11,50 @@ import msgspec
 from connectors.base import Record
 from service.model import Sync
 from service.progress import Coverage, DatasetProgress, Tally
-from service.store.engine import Engine, Statement, Table, Values, bulk, stamp
+from service.store.changes import changed_records, shown
+from service.store.engine import Engine, Source, Statement, Table, Values, bulk, stamp
 
 _WRITE = """
-INSERT INTO records (connection_id, dataset, id, sync_id, seen, hash, updated_at, data, at)
+INSERT INTO records (connection_id, dataset, id, sync_id, seen, hash, updated_at, data, at,
+                     first_seen_at, first_sync_id)
 SELECT :connection_id, :dataset, rows.id, :sync_id, :sync_id, rows.hash, :updated_at, rows.data,
-       rows.at
+       rows.at, NULL, NULL
   FROM {rows} WHERE true  -- so that ON CONFLICT is not parsed as part of a join
     ON CONFLICT (connection_id, dataset, id) DO UPDATE
    SET sync_id = excluded.sync_id, seen = excluded.seen, hash = excluded.hash,
-       updated_at = excluded.updated_at, data = excluded.data, at = excluded.at
+       updated_at = excluded.updated_at, data = excluded.data, at = excluded.at,
+       first_seen_at = coalesce(records.first_seen_at, records.updated_at),
+       first_sync_id = coalesce(records.first_sync_id, records.sync_id)
 """
-_SEE = """
-UPDATE records SET seen = :sync_id
- WHERE connection_id = :connection_id AND dataset = :dataset AND id IN (SELECT rows.id FROM {rows})
+# Null if unknown: of a record that an earlier version of the service stored.
+_FIRST_SEEN = "nullif(coalesce(first_seen_at, updated_at), '')"
+_FIRST_SYNC = "nullif(coalesce(first_sync_id, sync_id), '')"
+# Rows are looked up one by one, by scalar subqueries. For a join or IN, PostgreSQL would read the
+# whole dataset, as long as it has not analysed the table.
+_KNOWN = """(SELECT {columns} FROM records
+          WHERE connection_id = :connection_id AND dataset = :dataset AND records.id = rows.id)"""
+# An upsert that inserts nothing, for a set of rows that UPDATE could only join.
+_SEE = f"""
+INSERT INTO records (connection_id, dataset, id, sync_id, seen, hash, updated_at, data)
+SELECT :connection_id, :dataset, rows.id, '', :sync_id, '', '', ''
+  FROM {{rows}}
+ WHERE {_KNOWN.format(columns="true")}
+    ON CONFLICT (connection_id, dataset, id) DO UPDATE SET seen = excluded.seen
 """
-_STORED = """
-SELECT id, hash, seen FROM records
- WHERE connection_id = :connection_id AND dataset = :dataset
-   AND id IN (SELECT rows.id FROM {rows})
+# `known` is the hash and the last sync, with a space between them.
+_STORED = f"""
+SELECT rows.id AS id, {_KNOWN.format(columns="hash || ' ' || seen")} AS known FROM {{rows}}
+"""
+_BY_ID = f"""
+SELECT rows.id AS id, {_KNOWN.format(columns="sync_id")} AS sync_id,
+       {_KNOWN.format(columns="updated_at")} AS updated_at,
+       {_KNOWN.format(columns="data")} AS data
+  FROM {{rows}} ORDER BY rows.id
 """
 _ITEMS_OF_SYNC = """
-SELECT record_id FROM sync_history_items
- WHERE sync_id = :sync_id AND dataset = :dataset
-   AND record_id IN (SELECT rows.id FROM {rows})
+SELECT rows.id AS id FROM {rows}
+ WHERE (SELECT true FROM sync_history_items
+         WHERE sync_id = :sync_id AND dataset = :dataset AND record_id = rows.id)
 """
 _ITEM = """
 INSERT INTO sync_history_items (sync_id, dataset, record_id, name, outcome, error, at)
@@ -72,6 +93,8 @@ class PageWrite(msgspec.Struct, frozen=True):
 
     tally: Tally
     statements: Sequence[Statement]
+    #: The records that were stored before and have changed.
+    updated: Sequence[Record] = ()
 
 
 class Sweep(msgspec.Struct, frozen=True):
@@ -102,6 +125,15 @@ class RecordStore:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
+    @property
+    def source(self) -> Source:
+        """The records as they are at each read."""
+        return self._engine
+
+    def snapshot(self) -> AbstractAsyncContextManager[Source]:
+        """The records as they are now; see `Engine.snapshot`."""
+        return self._engine.snapshot()
+
     # Writing ----------------------------------------------------------------------------------
 
     async def page_write(
@@ -129,14 +161,14 @@ class RecordStore:
         """The hash and the last sync of each stored record; the ids with an item of this sync."""
         of = {"connection_id": sync.connection_id, "dataset": dataset}
         ids = [record.id for record in records]
-        rows = await self._engine.fetch(_STORED, ("id", "hash", "seen"), of, {"id": ids})
-        stored = {row[0]: (row[1], row[2]) for row in rows}
+        rows = await self._engine.fetch(_STORED, ("id", "known"), of, {"id": ids})
+        stored = {row[0]: tuple(row[1].split(" ", 1)) for row in rows if row[1]}
         if not sync.options.dry_run:
             ids = [record.id for record in records if record.error is not None]
         if not ids:
             return stored, frozenset()
         of = {"sync_id": sync.id, "dataset": dataset}
-        items = await self._engine.fetch(_ITEMS_OF_SYNC, ("record_id",), of, {"id": ids})
+        items = await self._engine.fetch(_ITEMS_OF_SYNC, ("id",), of, {"id": ids})
         return stored, frozenset(row[0] for row in items)
 
     async def sweep(
@@ -162,42 +194,62 @@ class RecordStore:
         fewer = Statement(_COUNT, [{**of, "more": -row["gone"]}])
         noted = [note] if options.dry_run or (options.items or items) == "all" else []
         deleted = [] if options.dry_run else [delete, fewer]
+        if row["gone"] and not options.dry_run:
+            deleted.append(await self._deletions(sync, dataset.name, of, at))
         return Sweep(row["reached"], row["gone"], [*noted, *deleted])
+
+    async def _deletions(
+        self, sync: Sync, dataset: str, of: Mapping[str, Any], at: datetime
+    ) -> Statement:
+        """What tells others which records a sweep deletes."""
+        sql = f"SELECT id, at FROM records WHERE {_GONE} ORDER BY id"
+        rows = await self._engine.fetch(sql, ("id", "at"), of)
+        gone = [("deleted", id, f"{moment[:23]}Z" if moment else None) for id, moment in rows]
+        return changed_records(sync, dataset, at, gone)
 
     # Reading ----------------------------------------------------------------------------------
 
-    async def page(
-        self, connection_id: str, dataset: str, limit: int, after: str = ""
-    ) -> Sequence[Values]:
-        """A page, ordered by id. `after` is the last id of the page before."""
-        sql = """SELECT connection_id, id, sync_id, updated_at, data FROM records
-                  WHERE connection_id = :connection_id AND dataset = :dataset AND id > :after
-                  ORDER BY id LIMIT :limit"""
-        return await self._engine.read(
-            sql,
-            {"connection_id": connection_id, "dataset": dataset, "after": after, "limit": limit},
-        )
-
     async def raw_page(
         self, connection_id: str, dataset: str, limit: int, after: str = ""
-    ) -> Sequence[tuple[str, str]]:
-        """A page of ids and data only, to read all records."""
-        sql = """SELECT id, data FROM records
-                  WHERE connection_id = :connection_id AND dataset = :dataset AND id > :after
-                  ORDER BY id LIMIT :limit"""
+    ) -> Sequence[Sequence[Any]]:
+        """A page of ids, data, and the times (None if unknown) when the records were first seen and
+        last changed, to read all records."""
+        columns = ("id", "data", "first_seen_at", "updated_at")
+        sql = f"""SELECT id, data, {_FIRST_SEEN} AS first_seen_at, updated_at FROM records
+                   WHERE connection_id = :connection_id AND dataset = :dataset AND id > :after
+                   ORDER BY id LIMIT :limit"""
         values = {"connection_id": connection_id, "dataset": dataset, "after": after}
-        rows = await self._engine.fetch(sql, ("id", "data"), {**values, "limit": limit})
-        return [(row[0], row[1]) for row in rows]
+        return await self._engine.fetch(sql, columns, {**values, "limit": limit})
+
+    async def holders(
+        self, connection_ids: Sequence[str], dataset: str, record_id: str
+    ) -> Sequence[str]:
+        """Those of the connections that have this record, in the order of their ids."""
+        sql = """SELECT connection_id FROM {rows} CROSS JOIN records  -- CROSS: in this order
+                  WHERE connection_id = rows.id AND dataset = :dataset AND records.id = :id
+                  ORDER BY connection_id"""
+        values = {"dataset": dataset, "id": record_id}
+        table = {"id": list(connection_ids)}
+        rows = await self._engine.fetch(sql, ("connection_id",), values, table)
+        return [row[0] for row in rows]
+
+    async def one(self, connection_id: str, dataset: str, record_id: str) -> Values | None:
+        """A record, with when and by which sync it was first stored (None if unknown)."""
+        sql = f"""SELECT connection_id, id, sync_id, updated_at, data,
+                         {_FIRST_SEEN} AS first_seen_at, {_FIRST_SYNC} AS first_sync_id
+                    FROM records
+                   WHERE connection_id = :connection_id AND dataset = :dataset AND id = :id"""
+        of = {"connection_id": connection_id, "dataset": dataset, "id": record_id}
+        rows = await self._engine.read(sql, of)
+        return rows[0] if rows else None
 
     async def by_id(self, connection_id: str, dataset: str, ids: Sequence[str]) -> Sequence[Values]:
         """The records with these ids, ordered by id."""
-        columns = ("connection_id", "id", "sync_id", "updated_at", "data")
-        sql = f"""SELECT {", ".join(columns)} FROM records
-                  WHERE connection_id = :connection_id AND dataset = :dataset
-                    AND id IN (SELECT rows.id FROM {{rows}}) ORDER BY id"""
+        columns = ("id", "sync_id", "updated_at", "data")
         of = {"connection_id": connection_id, "dataset": dataset}
-        rows = await self._engine.fetch(sql, columns, of, {"id": list(ids)})
-        return [dict(zip(columns, row, strict=True)) for row in rows]
+        rows = await self._engine.fetch(_BY_ID, columns, of, {"id": sorted(set(ids))})
+        found = (dict(zip(columns, row, strict=True)) for row in rows if row[1] is not None)
+        return [{"connection_id": connection_id, **row} for row in found]
 
     async def datasets(self, connection_id: str) -> Mapping[str, StoredDataset]:
         """The datasets of a connection that were read, by name."""
@@ -234,6 +286,9 @@ class _SortedPage:
         self._fresh: list[tuple[Record, str]] = []
         self._unchanged: list[str] = []
         self._items: list[tuple[Record, str]] = []
+        self._updated: list[Record] = []
+        #: For the outbox: what happened to each stored record, its id, and its time.
+        self._changes: list[tuple[str, str, str | None]] = []
 
     def add(self, record: Record) -> None:
         """Add a record. If this sync has read it before, it is stored but not counted again."""
@@ -245,13 +300,21 @@ class _SortedPage:
         digest = _hash(record)
         stored_hash, seen_by = self._stored.get(record.id, (None, None))
         if seen_by == self._sync.id:
-            self._fresh += [] if stored_hash == digest else [(record, digest)]
+            if stored_hash != digest:
+                self._fresh.append((record, digest))
+                self._note("updated", record)
         elif stored_hash == digest:
             self._unchanged.append(record.id)
             self._count(record, "unchanged")
         else:
             self._fresh.append((record, digest))
-            self._count(record, "created" if stored_hash is None else "updated")
+            self._updated += [] if stored_hash is None else [record]
+            outcome = "created" if stored_hash is None else "updated"
+            self._note(outcome, record)
+            self._count(record, outcome)
+
+    def _note(self, op: str, record: Record) -> None:
+        self._changes.append((op, record.id, shown(record.at) if record.at else None))
 
     def _count(self, record: Record, outcome: str) -> None:
         self._counts[outcome] += 1
@@ -269,8 +332,10 @@ class _SortedPage:
             bulk(_WRITE, of | {"updated_at": stamp(at)}, _record_table(self._fresh)),
             bulk(_SEE, of, {"id": self._unchanged}),
             Statement(_COUNT, [{**of, "more": created}] if created else []),
+            changed_records(sync, dataset, at, self._changes),
         ]
-        return PageWrite(Tally(**self._counts), [*([] if dry else writes), items])
+        statements = [*([] if dry else writes), items]
+        return PageWrite(msgspec.convert(self._counts, Tally), statements, self._updated)
 
 
 def _hash(record: Record) -> str:

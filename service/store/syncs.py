@@ -1,19 +1,22 @@
 """Syncs: live syncs, history, items, idempotency keys, and retention."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
 
 from service.model import LIVE, Status, Sync
+from service.store.connections import connection_name
 from service.store.engine import Engine, Refused, Statement, Values, stamp
 from service.store.ids import milliseconds, time_of
+from service.warnings import Code, SyncWarning
 
 COUNTED_AT_MOST = 10_000
 """Beyond this number, a filtered history has no total, since counting would take too long."""
 _LAST = "sync_~"
 """Sorts after every id."""
+NO_LIMIT = 2**31 - 1
 KEY_LIFETIME = timedelta(hours=24)
 """How long an Idempotency-Key identifies the same start."""
 
@@ -26,19 +29,26 @@ _CONNECTED = """NOT EXISTS (
 
 _CREATE = f"""
 INSERT INTO sync_progress (id, user_id, tenant_id, connection_id, connector, status, stage,
-                           progress, message, version, started_at, completed_at, updated_at, body)
+                           progress, message, version, started_at, completed_at, updated_at, body,
+                           warnings)
 SELECT :id, :user_id, :tenant_id, :connection_id, :connector, :status, :stage,
-       :progress, :message, :version, :started_at, :completed_at, :updated_at, :body
+       :progress, :message, :version, :started_at, :completed_at, :updated_at, :body, :warnings
  WHERE (SELECT COUNT(*) FROM sync_progress
          WHERE tenant_id = :tenant_id AND status IN ({_LIVE})) < :tenant_limit
+   AND (SELECT COUNT(*) FROM sync_progress
+         WHERE user_id = :user_id AND id >= :first_today
+           AND started_at >= :today AND started_at < :tomorrow) < :day_limit
    AND NOT EXISTS (SELECT 1 FROM sync_progress WHERE user_id = :user_id AND id >= :id)
+   AND (CAST(:due AS TEXT) IS NULL
+        OR EXISTS (SELECT 1 FROM connections WHERE id = :connection_id AND schedule_next = :due))
    AND {_CONNECTED}
 RETURNING id
 """
 _SAVE = """
 UPDATE sync_progress
    SET status = :status, stage = :stage, progress = :progress, message = :message,
-       version = :version, completed_at = :completed_at, updated_at = :updated_at, body = :body
+       version = :version, completed_at = :completed_at, updated_at = :updated_at, body = :body,
+       warnings = :warnings
  WHERE id = :id AND version = :version - 1  -- no row: another process was first
 RETURNING id
 """
@@ -49,6 +59,24 @@ _REVIVE = _SAVE.replace(
    AND {_CONNECTED}
 RETURNING id""",
 )
+_INTERRUPT = f"""
+UPDATE sync_progress SET version = version + 1 WHERE id = :id AND status IN ({_LIVE}) RETURNING id
+"""
+# Scalar subqueries: look-ups by the key, also before PostgreSQL has statistics of the table.
+_CHANGES = """
+SELECT rows.id AS id, (SELECT version FROM sync_progress WHERE id = rows.id) AS version,
+       (SELECT body FROM sync_progress
+         WHERE id = rows.id AND version <> CAST(rows.version AS BIGINT)) AS body
+  FROM {rows}
+"""
+# Each half looks up an index: for one condition with OR, PostgreSQL reads the whole history.
+_OF_USERS = f"""
+SELECT (SELECT id FROM sync_progress WHERE user_id = rows.id AND status IN ({_LIVE})) AS id
+  FROM {{rows}}
+ UNION ALL
+SELECT id FROM sync_progress
+ WHERE completed_at >= :since AND (SELECT true FROM {{rows}} WHERE rows.id = user_id LIMIT 1)
+"""
 _COUNT_SYNC = """
 INSERT INTO sync_counts (user_id, total, ahead) VALUES (:user_id, 1, :ahead)
     ON CONFLICT (user_id) DO UPDATE
@@ -73,6 +101,7 @@ _HISTORY_FILTERS = {
     "connection_id": "connection_id = :connection_id",
     "since": "started_at >= :since AND id >= :since_id",
     "until": "started_at < :until AND id <= :until_id",
+    "warnings": "warnings > 0",
 }
 # Old: ended long ago, and the connection has a newer sync with later checkpoints.
 _OLD = f"""
@@ -84,11 +113,14 @@ SELECT id, user_id FROM sync_progress AS old
  ORDER BY completed_at LIMIT :limit
 """
 _PRUNE_ITEMS = """
-DELETE FROM sync_history_items WHERE rowid IN (
-    SELECT rowid FROM sync_history_items WHERE sync_id = :id LIMIT :limit)
+DELETE FROM sync_history_items WHERE (sync_id, dataset, record_id) IN (
+    SELECT sync_id, dataset, record_id FROM sync_history_items WHERE sync_id = :id LIMIT :limit)
 RETURNING 1
 """
-_PRUNE = "DELETE FROM sync_progress WHERE id = :id RETURNING id"
+# A sync that was resumed meanwhile is kept.
+_PRUNE = f"DELETE FROM sync_progress WHERE id = :id AND status IN ({_ENDED}) RETURNING id"
+_KEYS = {"audit_logs": ("id",), "idempotency_keys": ("user_id", "key")}
+"""The primary keys of the tables with expiring rows."""
 _UNCOUNT = "UPDATE sync_counts SET total = total - 1 WHERE user_id = :user_id"
 
 
@@ -99,6 +131,17 @@ class Key(msgspec.Struct, frozen=True):
     key: str
     #: The digest of the request with this key.
     request: str
+
+
+class Conditions(msgspec.Struct, frozen=True):
+    """What must hold when a new sync is stored."""
+
+    #: The tenant has fewer live syncs than this.
+    live_of_tenant: int
+    #: The user has started fewer syncs than this on the same day in UTC.
+    started_today: int = NO_LIMIT
+    #: This run of the connection's schedule has not been started yet; None for another start.
+    due: datetime | None = None
 
 
 class SyncStore:
@@ -122,11 +165,21 @@ class SyncStore:
     # Syncs ------------------------------------------------------------------------------------
 
     async def create(
-        self, sync: Sync, tenant_limit: int, key: Key | None = None, *rest: Statement
+        self, sync: Sync, conditions: Conditions, key: Key | None = None, *rest: Statement
     ) -> bool:
-        """Add a sync. False if its tenant has too many live ones or its connection was forgotten;
-        raises Refused if its user has a live or a newer one, or has used the key."""
-        guard = Statement(_CREATE, [{**_row(sync), "tenant_limit": tenant_limit}])
+        """Add a sync. False if a condition does not hold or its connection was forgotten; raises
+        Refused if its user has a live or a newer sync, or has used the key."""
+        today = midnight(sync.started_at)
+        row = {
+            **_row(sync),
+            "tenant_limit": conditions.live_of_tenant,
+            "day_limit": conditions.started_today,
+            "first_today": first_id(today),
+            "today": stamp(today),
+            "tomorrow": stamp(today + timedelta(days=1)),
+            "due": stamp(conditions.due) if conditions.due else None,
+        }
+        guard = Statement(_CREATE, [row], alone=_names(sync))
         keys = [_key_row(sync, key, sync.started_at)] if key else []
         created = await self.write(
             guard,
@@ -152,14 +205,40 @@ class SyncStore:
         return (rows[0]["request"], rows[0]["sync_id"]) if rows else None
 
     async def sync(self, sync_id: str) -> Sync | None:
-        return await self._one("SELECT body FROM sync_progress WHERE id = :id", {"id": sync_id})
+        return await self._one(
+            "SELECT body, version FROM sync_progress WHERE id = :id", {"id": sync_id}
+        )
+
+    async def changes(self, known: Mapping[str, int]) -> Mapping[str, Sync | None]:
+        """Of these syncs with their known versions, those that are stored with another version;
+        None for one that does not exist."""
+        table = {"id": list(known), "version": [str(version) for version in known.values()]}
+        rows = await self._engine.fetch(_CHANGES, ("id", "version", "body"), {}, table)
+        return {
+            sync_id: _decode(body, version) if version else None
+            for sync_id, version, body in rows
+            if body or not version
+        }
+
+    async def of_users(self, users: Sequence[str], since: datetime) -> Sequence[str]:
+        """The ids of the syncs of these users that are live or have ended since then."""
+        values, table = {"since": stamp(since)}, {"id": users}
+        rows = await self._engine.fetch(_OF_USERS, ("id",), values, table)
+        return [row[0] for row in rows if row[0] is not None]
+
+    async def interrupt(self, sync_id: str) -> bool:
+        """Make the next version of a live sync, unchanged, so that the process that runs it is
+        overtaken at its next write. False if it is not live."""
+        return await self.write(Statement(_INTERRUPT, [{"id": sync_id}]))
 
     async def live_sync(self, user: str) -> Sync | None:
-        sql = f"SELECT body FROM sync_progress WHERE user_id = :user AND status IN ({_LIVE})"
+        sql = f"""SELECT body, version FROM sync_progress
+                   WHERE user_id = :user AND status IN ({_LIVE})"""
         return await self._one(sql, {"user": user})
 
     async def newest_sync(self, user: str) -> Sync | None:
-        sql = "SELECT body FROM sync_progress WHERE user_id = :user ORDER BY id DESC LIMIT 1"
+        sql = """SELECT body, version FROM sync_progress
+                  WHERE user_id = :user ORDER BY id DESC LIMIT 1"""
         return await self._one(sql, {"user": user})
 
     async def newest_id(self, user: str) -> str:
@@ -176,9 +255,27 @@ class SyncStore:
         return syncs[0] if syncs else None
 
     async def unfinished(self) -> list[Sync]:
-        """Every live sync, paused ones included, oldest first."""
-        sql = f"SELECT body FROM sync_progress WHERE status IN ({_LIVE}) ORDER BY id"
+        """Every sync that is waiting or running, oldest first."""
+        sql = """SELECT body, version FROM sync_progress WHERE status IN ('pending', 'in_progress')
+                  ORDER BY id"""
         return [_sync(row) for row in await self._engine.read(sql, {})]
+
+    async def paused_before(self, moment: datetime) -> list[Sync]:
+        """The syncs that have been paused since before this time."""
+        sql = """SELECT body, version FROM sync_progress
+                  WHERE status = 'paused' AND updated_at < :moment"""
+        return [_sync(row) for row in await self._engine.read(sql, {"moment": stamp(moment)})]
+
+    async def recent(self, user: str, since: datetime, limit: int = 20) -> list[Sync]:
+        """The user's live sync and, of their newest syncs, those that ended since then."""
+        sql = f"""SELECT body, version
+                    FROM (SELECT body, version, status, completed_at FROM sync_progress
+                           WHERE user_id = :user ORDER BY id DESC LIMIT :limit) AS newest
+                   WHERE status IN ({_ENDED}) AND completed_at >= :since"""
+        values = {"user": user, "since": stamp(since), "limit": limit}
+        ended = [_sync(row) for row in await self._engine.read(sql, values)]
+        live = await self.live_sync(user)
+        return [*reversed(ended), *([live] if live else [])]
 
     async def live_of_tenant(self, tenant: str) -> int:
         sql = f"""SELECT COUNT(*) AS n FROM sync_progress
@@ -209,7 +306,7 @@ class SyncStore:
             where, values = f"{where} AND id < :before", {**values, "before": before}
         counted = not filters and not before
         total = f", ({_TOTAL}) AS total" if counted else ""
-        sql = f"""SELECT body{total} FROM sync_progress WHERE {where}
+        sql = f"""SELECT body, version{total} FROM sync_progress WHERE {where}
                   ORDER BY id DESC LIMIT :n OFFSET :m"""
         rows = await self._engine.read(sql, {**values, "n": limit, "m": offset})
         syncs = [_sync(row) for row in rows]
@@ -227,7 +324,7 @@ class SyncStore:
             return int(rows[0]["total"]) if rows else 0
         where, values = await self._where(user, filters)
         sql = f"""SELECT COUNT(*) AS n FROM
-                  (SELECT 1 FROM sync_progress WHERE {where} LIMIT :most) AS some"""
+                  (SELECT 1 FROM sync_progress WHERE {where} LIMIT :most) AS matching"""
         rows = await self._engine.read(sql, {**values, "most": COUNTED_AT_MOST + 1})
         return count if (count := int(rows[0]["n"])) <= COUNTED_AT_MOST else None
 
@@ -275,8 +372,9 @@ class SyncStore:
 
     async def prune_table(self, table: str, before: datetime, limit: int) -> bool:
         """Delete at most `limit` older rows of a table; False if it has none."""
-        sql = f"""DELETE FROM {table} WHERE rowid IN (
-                      SELECT rowid FROM {table} WHERE at < :before LIMIT :limit) RETURNING 1"""
+        key = ", ".join(_KEYS[table])
+        sql = f"""DELETE FROM {table} WHERE ({key}) IN (
+                      SELECT {key} FROM {table} WHERE at < :before LIMIT :limit) RETURNING 1"""
         return await self.write(Statement(sql, [{"before": stamp(before), "limit": limit}]))
 
     async def cap_future_times(self, table: str, column: str, now: datetime) -> None:
@@ -298,12 +396,23 @@ def save(sync: Sync) -> Statement:
 def revive(sync: Sync, tenant_limit: int) -> Statement:
     """The guarded write that makes a sync live again. It succeeds only if the tenant may have one
     more live sync and the connection was not forgotten."""
-    return Statement(_REVIVE, [{**_row(sync), "tenant_limit": tenant_limit}])
+    row = {**_row(sync), "tenant_limit": tenant_limit}
+    return Statement(_REVIVE, [row], alone=_names(sync))
 
 
 def first_id(moment: datetime) -> str:
     """The least id of a sync that starts at this time or later (uuid7, RFC 9562)."""
     return f"sync_{milliseconds(moment):012x}"
+
+
+def midnight(moment: datetime) -> datetime:
+    """The beginning of that day in UTC."""
+    return moment.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+def _names(sync: Sync) -> tuple[str, ...]:
+    """What a start checks beyond its own row: the syncs of the tenant, and the connection."""
+    return (f"tenant {sync.tenant}", connection_name(sync.connection_id))
 
 
 def _ahead(sync: Sync) -> int:
@@ -325,6 +434,7 @@ def _row(sync: Sync) -> dict[str, Any]:
         "stage": sync.stage.value,
         "progress": sync.percent,
         "message": sync.message,
+        "warnings": len(sync.warnings),
         "version": sync.version,
         "started_at": stamp(sync.started_at),
         "completed_at": stamp(sync.completed_at) if sync.completed_at else None,
@@ -345,7 +455,22 @@ def _key_row(sync: Sync, key: Key, at: datetime) -> dict[str, Any]:
 
 
 def _sync(row: Values) -> Sync:
-    return _decoder.decode(row["body"])
+    return _decode(row["body"], row["version"])
+
+
+def _decode(body: str, version: int) -> Sync:
+    """A sync of the version of its row, which `interrupt` may have raised."""
+    try:
+        sync = _decoder.decode(body)
+    except msgspec.ValidationError:
+        sync = msgspec.convert(_with_warnings(msgspec.json.decode(body)), Sync)
+    return sync if sync.version == version else msgspec.structs.replace(sync, version=version)
+
+
+def _with_warnings(body: dict[str, Any]) -> dict[str, Any]:
+    """A sync that was stored when warnings were texts."""
+    texts = body.get("warnings", ())
+    return body | {"warnings": [SyncWarning(Code.SOURCE, str(text)) for text in texts]}
 
 
 def _where(user: str, filters: Mapping[str, Any], ahead: timedelta) -> tuple[str, dict[str, Any]]:

@@ -1,11 +1,12 @@
 """The hub of all open streams. It encodes each event once and conflates events for slow clients.
 
-The head and the first block of a stream pass through all middleware. Then the outermost one,
+A stream is a response of Server-Sent Events or a WebSocket; its format makes the difference. The
+head and the first block of a stream pass through all middleware. Then the outermost one,
 `StreamMiddleware`, which has the server's own `send`, hands the stream over to the hub. The hub
 calls that `send` directly, since waking a task per client costs more than encoding."""
 
 import types
-from collections.abc import AsyncIterator, Coroutine, Generator
+from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from functools import partial
@@ -19,15 +20,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from connectors.base import Clock
 from service.model import Sync
-from service.wire import serialize
+from service.streams.formats import BLOCKS, End, Format
+from service.streams.waiting import Waiters
+from service.wire.serialize import Encoder
 
 SILENCE = timedelta(seconds=15)
-"""Time without an event after which a comment keeps the connection open."""
+"""Time without an event after which a comment or a ping keeps the connection open."""
 TICK = 1.0
 LIFETIME = timedelta(minutes=10)
-RETRY = 3000
-"""Milliseconds after which a client reconnects."""
-EVICTED_RETRY = 60_000
 SLOT = "service.stream"
 """The ASGI extension through which an endpoint hands a stream over."""
 
@@ -37,15 +37,16 @@ AppStatus.enable_automatic_graceful_drain = False  # `Server` ends the streams a
 
 
 class Stream:
-    """One open response. It holds at most two unsent events per sync: the newest terminal one, and
-    the newest one after a resume."""
+    """One open response or WebSocket. It holds at most two unsent events per sync: the newest
+    terminal one, and the newest one after a resume."""
 
     __slots__ = (
         "busy",
         "closing",
         "deadline",
         "ended",
-        "final_block",
+        "final",
+        "format",
         "pending",
         "quiet_since",
         "removed",
@@ -55,8 +56,12 @@ class Stream:
         "versions",
     )
 
-    def __init__(self, user: str, sync_id: str | None, deadline: datetime, now: datetime) -> None:
+    def __init__(
+        self, user: str, sync_id: str | None, deadline: datetime, now: datetime, format: Format
+    ) -> None:
         self.user = user
+        #: How messages are written.
+        self.format = format
         #: The sync to follow; None for all syncs of the user.
         self.sync_id = sync_id
         #: When the stream must end.
@@ -71,7 +76,8 @@ class Stream:
         self.ended = False
         #: Whether the client has disconnected. Nothing more is sent.
         self.removed = False
-        self.final_block = b""
+        #: The last message, once the reason for the end is known.
+        self.final: Message | None = None
         #: Unsent events by sync ID and whether the sync was live.
         self.pending: dict[tuple[str, bool], tuple[Sync, Message]] = {}
         #: The newest version that was sent, by sync ID.
@@ -80,16 +86,20 @@ class Stream:
 
 
 class Hub:
-    """All open streams. Sends each change of a sync to the streams that follow the sync."""
+    """All open streams. Sends each change of a sync to the streams that follow the sync, and ends
+    the requests that wait for it."""
 
-    def __init__(self, clock: Clock, encoder: serialize.Encoder, max_per_user: int) -> None:
+    def __init__(self, clock: Clock, encoder: Encoder, max_per_user: int) -> None:
         self._clock = clock
         self._encoder = encoder
         self._max_per_user = max_per_user
+        #: The requests that wait for a change; as many of each user as streams.
+        self.waiters = Waiters(max_per_user)
         self._random = Random()  # noqa: S311 - jitter, not secrecy
         self._by_sync: dict[str, dict[Stream, None]] = {}
         self._by_user: dict[str, dict[Stream, None]] = {}
         self._closing = False
+        self._on_close: list[Callable[[], None]] = []
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
@@ -107,18 +117,29 @@ class Hub:
 
     # Lifecycle ----------------------------------------------------------------------------------
 
-    def add(self, user: str, sync_id: str | None, until: datetime | None) -> Stream:
+    def add(
+        self, user: str, sync_id: str | None, until: datetime | None, format: Format = BLOCKS
+    ) -> Stream:
         """Subscribe. Call this before reading the current state, so that no change is lost."""
         now = self._clock.now()
-        deadline = now + LIFETIME * self._random.uniform(0.9, 1.1)
-        stream = Stream(user, sync_id, min(deadline, until) if until else deadline, now)
-        streams = self._by_user.setdefault(user, {})
-        if len(streams) >= self._max_per_user:
-            self._evict(next(iter(streams)))
-        self._by_user.setdefault(user, {})[stream] = None
+        stream = Stream(user, sync_id, now + LIFETIME, now, format)
+        self.subscribe(stream, until)
         if sync_id:
             self._by_sync.setdefault(sync_id, {})[stream] = None
         return stream
+
+    def subscribe(self, stream: Stream, until: datetime | None) -> None:
+        """Add a stream, which ends at about its deadline, and not after `until`."""
+        now = self._clock.now()
+        stream.deadline = now + (stream.deadline - now) * self._random.uniform(0.9, 1.1)
+        if until:
+            stream.deadline = min(stream.deadline, until)
+        streams = self._by_user.setdefault(stream.user, {})
+        if len(streams) >= self._max_per_user:
+            oldest = next(iter(streams))
+            self._end(oldest, End.EVICTED)
+            self._unlist(oldest)
+        self._by_user.setdefault(stream.user, {})[stream] = None
 
     def remove(self, stream: Stream) -> None:
         """Remove a stream whose client has disconnected or whose `send` failed."""
@@ -126,7 +147,7 @@ class Hub:
         # `send` and the server refer to each other. Such a cycle delays freeing the memory.
         stream.send = None
         stream.pending.clear()
-        stream.final_block = b""
+        stream.final = None
         self._unlist(stream)
 
     def _unlist(self, stream: Stream) -> None:
@@ -144,10 +165,10 @@ class Hub:
             stream.quiet_since = self._clock.now()
             self._flush(stream)
             if self._closing:
-                self._end(stream, self._retry_block())
+                self._end(stream, End.SHUTDOWN)
             if stream.closing:
                 self._finish(stream)
-            while (await receive())["type"] != "http.disconnect":
+            while not (await receive())["type"].endswith(".disconnect"):
                 pass
         finally:
             self.remove(stream)
@@ -155,23 +176,41 @@ class Hub:
     # Events -------------------------------------------------------------------------------------
 
     def deliver(self, sync: Sync) -> None:
-        """Send a change to the streams that follow the sync, encoded once."""
-        if streams := self._by_sync.get(sync.id):
-            message = self.message(sync, with_id=True)
-            for stream in tuple(streams):
-                self._offer(stream, sync, message)
+        """Send a change to the streams that follow the sync, encoded once, and to the requests that
+        wait for it."""
+        self.waiters.deliver(sync)
+        self._deliver(sync, tuple(self._by_sync.get(sync.id, ())), with_id=True)
         following_all = [s for s in self._by_user.get(sync.user, ()) if s.sync_id is None]
-        if following_all:
-            message = self.message(sync, with_id=False)
-            for stream in following_all:
-                self._offer(stream, sync, message)
+        self._deliver(sync, following_all, with_id=False)
 
-    def message(self, sync: Sync, with_id: bool) -> Message:
-        return _message(serialize.event(sync, self._encoder.status(sync), with_id))
+    def _deliver(self, sync: Sync, streams: Sequence[Stream], with_id: bool) -> None:
+        messages: dict[Format, Message] = {}
+        for stream in streams:
+            if (message := messages.get(stream.format)) is None:
+                message = messages[stream.format] = self.message(sync, with_id, stream.format)
+            self._offer(stream, sync, message)
+
+    def syncs(self) -> frozenset[str]:
+        """The ids of the syncs that streams or waiting requests follow."""
+        return frozenset(self._by_sync) | self.waiters.syncs()
+
+    def users(self) -> frozenset[str]:
+        """The users with a stream of all their syncs."""
+        followed = self._by_user.items()
+        return frozenset(
+            user for user, streams in followed if any(one.sync_id is None for one in streams)
+        )
+
+    def message(self, sync: Sync, with_id: bool, format: Format = BLOCKS) -> Message:
+        return format.event(sync, self._encoder.status(sync), with_id)
 
     def mark_sent(self, stream: Stream, sync: Sync) -> None:
         """Skip this version and older ones: the first block contains it."""
         stream.versions[sync.id] = sync.version
+
+    def push(self, stream: Stream, message: Message) -> None:
+        """Send a message on a stream that is not busy."""
+        self._send(stream, message)
 
     def _offer(self, stream: Stream, sync: Sync, message: Message) -> None:
         if stream.closing or stream.removed or stream.versions.get(sync.id, 0) >= sync.version:
@@ -182,7 +221,7 @@ class Hub:
         stream.versions[sync.id] = sync.version
         self._send(stream, message)
         if stream.sync_id and not sync.live:
-            self._end(stream)
+            self._end(stream, End.ENDED)
 
     def _flush(self, stream: Stream) -> None:
         while stream.pending and stream.send and not stream.busy:
@@ -223,58 +262,61 @@ class Hub:
         else:
             self._flush(stream)
 
-    def _end(self, stream: Stream, final_block: bytes = b"") -> None:
-        """End the response after any `send` in progress."""
+    def _end(self, stream: Stream, reason: End) -> None:
+        """End the stream after any `send` in progress."""
         if stream.closing or stream.removed:
             return
         stream.closing = True
-        stream.final_block = final_block
+        stream.final = stream.format.end(reason)
         self._finish(stream)
 
     def _finish(self, stream: Stream) -> None:
-        """Send the final block and the end once the client can receive them."""
-        if stream.send is None or stream.busy or stream.ended:
+        """Send the last message once the client can receive it."""
+        if stream.send is None or stream.busy or stream.ended or stream.final is None:
             return
         stream.ended = True
-        self._send(stream, _message(stream.final_block, more=False))
-
-    def _evict(self, stream: Stream) -> None:
-        """Evict with an event: an EventSource does not reconnect after a status other than 200."""
-        text = '{"reason":"too many streams of this user"}'
-        self._end(stream, serialize.block(event="evicted", data=text, retry=EVICTED_RETRY))
-        self._unlist(stream)
+        self._send(stream, stream.final)
 
     # Time ---------------------------------------------------------------------------------------
 
     async def _tick(self) -> None:
         while True:
             await self._clock.sleep(TICK)
-            now = self._clock.now()
-            for stream in self._streams():
-                if stream.send is None or stream.closing:
-                    continue
-                # A clock that was set back must not extend a stream or delay a comment.
-                stream.deadline = min(stream.deadline, now + LIFETIME * 1.1)
-                stream.quiet_since = min(stream.quiet_since, now)
-                if now >= stream.deadline:
-                    self._end(stream)  # slow or not: nothing is sent after its credential expires
-                elif not stream.busy and now - stream.quiet_since >= SILENCE:
-                    self._send(stream, _COMMENT)
+            self._check(self._clock.now())
+
+    def _check(self, now: datetime) -> None:
+        """End the streams whose time is over, and keep silent ones open. A method of its own, so
+        that no variable keeps a closed stream until the next tick."""
+        for stream in self._streams():
+            if stream.send is None or stream.closing:
+                continue
+            # A clock that was set back must not extend a stream or delay a comment.
+            stream.deadline = min(stream.deadline, now + LIFETIME * 1.1)
+            stream.quiet_since = min(stream.quiet_since, now)
+            if now >= stream.deadline:
+                # Slow or not: nothing is sent after its credential expires.
+                self._end(stream, End.EXPIRED)
+            elif not stream.busy and now - stream.quiet_since >= SILENCE:
+                self._send(stream, stream.format.idle)
+
+    def on_close(self, call: Callable[[], None]) -> None:
+        """Call this when streams begin to end."""
+        self._on_close.append(call)
 
     async def close(self, seconds: float) -> None:
-        """End every stream within that time. A random `retry` spreads the reconnects."""
+        """End every stream within that time, evenly spread, and waiting requests at once."""
         self._closing = True
+        for call in self._on_close:
+            call()
+        self.waiters.close()
         streams = self._streams()
         for number, stream in enumerate(streams):
-            self._end(stream, self._retry_block())
+            self._end(stream, End.SHUTDOWN)
             if number % 50 == 49:
                 await anyio.sleep(seconds * 50 / len(streams))
 
     def _streams(self) -> list[Stream]:
         return [stream for streams in self._by_user.values() for stream in streams]
-
-    def _retry_block(self) -> bytes:
-        return serialize.block(retry=self._random.randint(RETRY // 3, RETRY * 2))
 
 
 class StreamMiddleware:
@@ -285,7 +327,7 @@ class StreamMiddleware:
         self._hub = hub
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
         slot: list[Stream] = []
@@ -309,10 +351,6 @@ def _conflate(stream: Stream, sync: Sync, message: Message) -> None:
     stream.pending[sync.id, sync.live] = (sync, message)
 
 
-def _message(body: bytes, more: bool = True) -> Message:
-    return {"type": "http.response.body", "body": body, "more_body": more}
-
-
 @types.coroutine
 def _continue(sending: Coroutine[Any, Any, None], yielded: Any) -> Generator[Any, Any, None]:
     """Await a coroutine whose first step has already run."""
@@ -327,6 +365,3 @@ def _continue(sending: Coroutine[Any, Any, None], yielded: Any) -> Generator[Any
             yielded = step()
         except StopIteration:
             return
-
-
-_COMMENT = _message(b":\n\n")

@@ -3,11 +3,12 @@
 from collections.abc import AsyncIterator
 
 from sse_starlette import EventSourceResponse
-from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
 
 from service.model import Sync
-from service.streams.hub import RETRY, SLOT, Hub, Stream
+from service.streams.formats import RETRY
+from service.streams.hub import SLOT, Hub, Stream
+from service.streams.resuming import Resume, resumed_from
 from service.wire import serialize
 
 
@@ -37,29 +38,17 @@ class ProgressResponse(EventSourceResponse):
             scope["extensions"][SLOT].append(self._stream)
 
 
-def first_block(request: Request, hub: Hub, sync: Sync) -> bytes | None:
+def first_block(hub: Hub, sync: Sync, last_id: str) -> bytes | None:
     """The first block of a stream; None if the client has already seen the end of the sync."""
-    last_id = request.headers.get("last-event-id") or request.query_params.get("lastEventId")
-    first = serialize.block(retry=RETRY)
-    if not last_id:
-        return first + _snapshot(hub, sync)
-    if not _is_version(last_id, sync):
-        return first + serialize.block(event="reset", data="{}") + _snapshot(hub, sync)
-    if int(last_id) < sync.version:
-        return first + _snapshot(hub, sync)
-    return first if sync.live else None
-
-
-def _snapshot(hub: Hub, sync: Sync) -> bytes:
-    body: bytes = hub.message(sync, with_id=True)["body"]
-    return body
-
-
-def _is_version(event_id: str, sync: Sync) -> bool:
-    """Whether an ID is a version of the sync. After the end, any later ID is accepted, too."""
-    if not (event_id.isascii() and event_id.isdigit() and len(event_id) < 12):
-        return False
-    return 1 <= int(event_id) <= sync.version or (not sync.live and int(event_id) > sync.version)
+    resume = resumed_from(last_id, sync)
+    if resume is Resume.OVER:
+        return None
+    block = serialize.block(retry=RETRY)
+    if resume is Resume.UNKNOWN:
+        block += serialize.block(event="reset", data="{}")
+    if resume is not Resume.NEWEST:
+        block += hub.message(sync, with_id=True)["body"]
+    return block
 
 
 async def _no_events() -> AsyncIterator[str]:

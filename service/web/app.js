@@ -49,6 +49,13 @@ function onSync(sync) {
   if (hasEnded || paused) accounts.refresh().catch(onError); // the account may have been lost
 }
 
+/** After a consent, the address has the connected account, or the code of an error. */
+function showRefusal() {
+  const refused = new URLSearchParams(location.hash.split("?")[1]).get("refused");
+  if (location.hash) window.history.replaceState(null, "", location.pathname); // once
+  if (refused) onError(new Error(`The account was not connected (${refused.replaceAll("_", " ")}). Try again.`));
+}
+
 async function open() {
   accounts.offer(await loadConnectors());
   recoveries.offer(rules());
@@ -57,6 +64,7 @@ async function open() {
   offerSignOut(onError);
   accounts.suggest(syncs);
   recoveries.refresh().catch(onError);
+  showRefusal();
   $("records-empty").hidden = syncs.length > 0;
   if (!syncs.length) return;
   const sync = await get("/api/sync/status");

@@ -1,6 +1,7 @@
 // The connected accounts: their list, the form that connects one, and the dialog that forgets one.
 import { ask, call, get, post } from "./api.js";
 import { connector, field, fill, settings, summary, value } from "./connectors.js";
+import { showDays } from "./days.js";
 import { $, badge, busy, h } from "./dom.js";
 
 /** The credentials of the demo's only seller. Its sandbox listens on loopback only. */
@@ -18,6 +19,7 @@ export function createAccounts({ demo, onChange, onConnected, onForgotten, onErr
     accounts = (await get("/api/connections")).connections;
     if (!accounts.some((account) => account.id === chosen)) chosen = accounts[0]?.id ?? null;
     $("accounts").replaceChildren(...accounts.map(row));
+    for (const { id } of accounts) showDays(id, $(`who-${id}`)).catch(onError);
     if (!accounts.length || form.hidden) open(!accounts.length); // a form in use stays open
     onChange();
   }
@@ -29,7 +31,7 @@ export function createAccounts({ demo, onChange, onConnected, onForgotten, onErr
     pick.addEventListener("change", () => { chosen = id; onChange(); });
     return h("li", { class: "account" },
       accounts.length > 1 && pick,
-      h("div", { class: "who" },
+      h("div", { class: "who", id: `who-${id}` },
         h("p", {}, h("strong", {}, name), " ", badge(account.status, account.status)),
         h("p", { class: "muted small" }, summary(account)),
         reason && h("p", { class: "problem" }, reason)),
@@ -122,6 +124,7 @@ export function createAccounts({ demo, onChange, onConnected, onForgotten, onErr
     clear();
     const query = new URLSearchParams(values(false)); // lists are joined by commas
     if (lost) query.set("connectionId", lost.id);
+    else if (!form.elements.startAtOnce.checked) query.set("skipHistoricalSync", "true");
     const name = form.elements.connector.value;
     const path = `/api/connections/${encodeURIComponent(name)}/authorize?${query}`;
     try {

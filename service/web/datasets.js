@@ -36,7 +36,7 @@ function state(dataset, sync) {
 
 /** The warnings, and the errors of datasets and of the sync that no warning contains. */
 export function warnings(sync) {
-  const texts = [...sync.warnings];
+  const texts = sync.warnings.map(({ message }) => message);
   for (const { name, error, code } of sync.datasets) {
     if (error && code !== "not_read" && !texts.some((words) => words.includes(error))) texts.push(`${title(name)}: ${error}`);
   }

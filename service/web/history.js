@@ -14,7 +14,7 @@ export function createHistory({ onResume, onError }) {
   /** Reads the first page again; open rows stay open. */
   async function refresh() {
     const open = new Set([...shown].filter(([, body]) => body.rows.length > 1).map(([id]) => id));
-    const page = await get("/api/sync/history", { limit: 20, status: $("history-filter").value });
+    const page = await get("/api/sync/history", { limit: 20, expand: "datasets", status: $("history-filter").value });
     for (const body of shown.values()) body.remove();
     shown.clear();
     append(page);
@@ -23,7 +23,7 @@ export function createHistory({ onResume, onError }) {
   }
 
   async function more() {
-    append(await get("/api/sync/history", { limit: 20, status: $("history-filter").value, cursor }));
+    append(await get("/api/sync/history", { limit: 20, expand: "datasets", status: $("history-filter").value, cursor }));
   }
 
   function append(page) {

@@ -25,7 +25,7 @@ export function createRecoveries({ onError, name }) {
     const [page, { totals }, { syncs }] = await Promise.all([
       first,
       filtered() ? get("/api/recoveries", { limit: 1 }) : first, // filtered pages have filtered totals
-      get("/api/sync/history", { limit: 50 }),
+      get("/api/sync/history", { limit: 50, expand: "datasets" }),
     ]);
     if (request !== latest) return; // a newer refresh is running
     const open = [...shown].filter(([, body]) => body.rows.length > 1).map(([id]) => id);

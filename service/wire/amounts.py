@@ -1,10 +1,13 @@
-"""Read amounts of money in common notations: 1,234.50, 1.234,50 and 1 234,50 are equal."""
+"""Read amounts of money and measures in common notations: 1,234.50, 1.234,50 and 1 234,50 are
+equal."""
 
 import re
 from decimal import Decimal
 
 LARGEST = 10**9
 LONGEST = 40
+LARGEST_MEASURE = 100_000
+MOST_DECIMALS = 6
 # ISO 4217: currencies without a minor unit, and those whose minor unit is a thousandth.
 _NO_DECIMALS = frozenset(
     [
@@ -36,9 +39,34 @@ def amount(text: str, currency: str, point: bool = False) -> str:
     return f"{value:f}"
 
 
+def measure(text: str, point: bool = False) -> str:
+    """A length or a weight with a decimal point. For `point` and errors see `amount`."""
+    text = text.strip()
+    value = _read(text, "", point) if len(text) <= LONGEST else None
+    if value is None:
+        raise ValueError(f"{_short(text)} is not a number like 12.5")
+    if not 0 < value < LARGEST_MEASURE:
+        raise ValueError(f"{_short(text)} is not a number above 0 and below {LARGEST_MEASURE:,}")
+    if value != round(value, MOST_DECIMALS):
+        raise ValueError(f"{_short(text)} has more than {MOST_DECIMALS} decimals")
+    return f"{value:f}"
+
+
+def unambiguous(number: str) -> str:
+    """The number with four decimals instead of three, which could be read as thousands."""
+    return f"{number}0" if re.fullmatch(r"\d+\.\d{3}", number) else number
+
+
 def as_text(hundredths: int, currency: str | None) -> str:
     """A whole number of hundredths as an amount with the decimals of its currency."""
     return f"{Decimal(hundredths) / 100:.{0 if currency in _NO_DECIMALS else 2}f}"
+
+
+def exact(amount: Decimal, currency: str) -> str:
+    """An amount with the decimals of its currency, or with more if it has more."""
+    usual = 0 if currency in _NO_DECIMALS else 3 if currency in _THREE_DECIMALS else 2
+    exponent = amount.normalize().as_tuple().exponent
+    return f"{amount:.{max(usual, -int(exponent))}f}"
 
 
 def _read(text: str, currency: str, point: bool) -> Decimal | None:

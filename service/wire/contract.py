@@ -27,6 +27,9 @@ JSON = "application/json"
 EVENTS = "text/event-stream"
 CSV = "text/csv"
 
+PRIVATE = ("/api/", "/ws/")
+"""The beginnings of the paths that require an identity."""
+
 Endpoint = Callable[[Request], Awaitable[Response]]
 ErrorType = type[ServiceError]
 
@@ -52,17 +55,19 @@ class Call(msgspec.Struct, frozen=True):
     #: The shape of its body; None for no body.
     response: Any = None
     media_type: str = JSON
-    #: A media type besides `media_type` that the client may request.
-    also_returns: str | None = None
+    #: A media type besides `media_type` that the client may request, or several.
+    also_returns: str | Sequence[str] | None = None
     response_headers: Sequence[str] = ()
-    #: The other statuses of a successful response, without a body, and what they mean.
+    #: The other statuses of a successful response, and what they mean.
     other_statuses: Mapping[int, str] = {}
+    #: The shapes of their bodies; without one, they have no body.
+    other_responses: Mapping[int, Any] = {}
     #: The errors of this endpoint. Others follow from the path, the query and the body.
     errors: Sequence[ErrorType] = ()
 
     @property
     def private(self) -> bool:
-        return self.path.startswith("/api/")
+        return self.path.startswith(PRIVATE)
 
     @property
     def path_parameters(self) -> Sequence[str]:
@@ -76,7 +81,7 @@ class Call(msgspec.Struct, frozen=True):
             errors += [Unauthenticated, AuthUnavailable, TooManyRequests, StoreUnavailable]
         if self.path_parameters:
             errors.append(NotFound)
-        if self.query and self.media_type != EVENTS:
+        if self.query and self.media_type != EVENTS and self.status != 101:
             errors.append(Invalid)
         if self.body is not None:
             errors += [InvalidJSON, BodyTooLarge, Invalid]

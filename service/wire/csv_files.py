@@ -4,7 +4,7 @@ import csv
 import io
 import re
 from codecs import BOM_UTF16_BE, BOM_UTF16_LE
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 
 from starlette.responses import Response, StreamingResponse
 
@@ -52,27 +52,34 @@ def no_valid_line(wrong: Sequence[tuple[int, str]]) -> Invalid:
 # Reading ----------------------------------------------------------------------------------------
 
 
-def rows_of(raw: bytes, names: Sequence[str]) -> Iterator[Row]:
+def rows_of(raw: bytes, names: Sequence[str], optional: Sequence[str] = ()) -> Iterator[Row]:
     """The non-empty rows below the header, with their cells in the order of `names`. A row with
-    more cells than the header keeps all of them, so that the caller can refuse it.
+    more cells than the header has more than `names`, so that the caller can refuse it. The header
+    may leave out `optional` columns, whose cells are then empty. `order-id`, `Order ID` and
+    `orderId` are the same name.
 
     The text is UTF-8, or UTF-16 with a byte order mark; lines end with LF, CRLF or CR; cells are
     separated by comma, semicolon or tab. Raises Malformed for the first line that cannot be read.
     """
     table = _rows(_text(raw))
     line, header = next(table, (1, ()))
-    columns = [name.strip().lower() for name in header]
-    if any(columns.count(name) != 1 for name in names):
+    columns = [_column(name) for name in header]
+    counts = {name: columns.count(_column(name)) for name in names}
+    if any(count != 1 for name, count in counts.items() if count or name not in optional):
         raise Malformed(line, f"must name each column once: {','.join(names)}.")
-    positions = [columns.index(name) for name in names]
+    positions = [columns.index(_column(name)) if counts[name] else len(columns) for name in names]
     for line, cells in table:
         if any(cell.strip() for cell in cells[len(columns) :]):
-            yield line, cells
+            yield line, [*cells, *[""] * len(names)]
             continue
         chosen = [cells[index] if index < len(cells) else "" for index in positions]
         if any(map(_unprintable, chosen)):
             raise Malformed(line, "has a line break or a control character inside a cell.")
         yield line, [_unescaped(cell) for cell in chosen]
+
+
+def _column(name: str) -> str:
+    return re.sub(r"[\s_-]", "", name).lower()
 
 
 def _text(raw: bytes) -> str:
@@ -127,9 +134,20 @@ def _unprintable(cell: str) -> bool:
 
 def csv_line(cells: Sequence[str]) -> bytes:
     """A line of CSV. Cells that a spreadsheet would run as a formula get an apostrophe."""
+    return csv_lines([cells])
+
+
+def csv_lines(rows: Iterable[Sequence[str]]) -> bytes:
+    """Lines of CSV, as `csv_line` writes each."""
     text = io.StringIO()
-    csv.writer(text).writerow([f"'{cell}" if _FORMULA.match(cell) else cell for cell in cells])
+    csv.writer(text).writerows([_escaped(cell) for cell in cells] for cells in rows)
     return text.getvalue().encode()
+
+
+def _escaped(cell: str) -> str:
+    if cell[:1].isalnum():  # most cells; no formula begins so
+        return cell
+    return f"'{cell}" if _FORMULA.match(cell) else cell
 
 
 def _unescaped(cell: str) -> str:

@@ -23,6 +23,8 @@ def at_least(minimum: int) -> Meta:
 
 #: RFC 3339 in UTC.
 Time = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
+#: A day, such as 2026-03-31.
+Day = Annotated[str, Meta(extra_json_schema={"format": "date"})]
 #: A whole number from 0.
 Count = Annotated[int, at_least(0)]
 #: A whole number from 1.

@@ -16,9 +16,10 @@ from service.wire import shapes
 from service.wire.connector_fields import ConnectorFields
 from service.wire.contract import JSON, Call, ErrorType
 from service.wire.fields import Out
+from service.wire.preferences import MAX_WAIT
 from service.wire.reading import In, Query, parameters
 
-TICKETED = "/api/sse/sync-progress/{sync_id}"
+TICKETED = ("/api/sse/sync-progress/{sync_id}", "/ws/sync-progress/{sync_id}")
 PROBLEM = "application/problem+json"
 SCHEMAS = "#/components/schemas/{name}"
 TITLE = "Seller sync"
@@ -30,19 +31,44 @@ ABOUT = (
     "problems: `detail` says what to do, `code` is for programs. Resources of another user are "
     "404."
 )
-REQUEST_HEADERS = {
+REQUEST_HEADERS: Mapping[str, tuple[str, Any]] = {
     "Idempotency-Key": (
         "For a day, the same key with the same body returns the same sync.",
         {"type": "string", "pattern": "^[\\x21-\\x7e]{1,255}$"},
     ),
     "If-None-Match": ("The ETag of the last response.", {"type": "string"}),
     "Last-Event-ID": ("The id of the last event received.", {"type": "string"}),
+    "Prefer": (
+        f"`wait=N` (RFC 7240): wait up to N seconds, at most {MAX_WAIT}, for the sync to end, or "
+        "for its version to differ from If-None-Match. What is malformed is ignored.",
+        {"type": "string", "examples": ["wait=30"]},
+    ),
 }
 RESPONSE_HEADERS = {
-    "ETag": "Changes with every version of the sync.",
+    "Content-Disposition": "The name of a download.",
+    "ETag": "Changes with what the response shows.",
     "Location": "The address of the result.",
+    "Preference-Applied": f"`wait=N`, if it was applied: the seconds, at most {MAX_WAIT}.",
     "Retry-After": "Seconds to wait before the next request.",
+    "Stream-Cursor": "Of live reads: send it as `cursor` with the next one.",
+    "Stream-Next-Offset": "The offset of the next read.",
+    "Stream-Up-To-Date": "`true` if nothing follows yet.",
+    "X-Request-Id": (
+        "The id of the request in the logs: the one that the client sent in a header of this name, "
+        "if it is 1 to 128 visible ASCII characters, or else a new one."
+    ),
+    "RateLimit-Policy": (
+        'If requests are limited: `"default";q=Q;w=60`. A user may make Q requests a minute.'
+    ),
+    "RateLimit": (
+        'If requests are limited: `"default";r=R;t=T`. The user may make R requests in the next T '
+        "seconds."
+    ),
 }
+#: The headers of every response.
+ALWAYS = ("X-Request-Id",)
+#: The headers of every response to an identified caller.
+LIMITED = ("RateLimit-Policy", "RateLimit")
 #: The calls that create a resource: path, status, and the path parameter of other calls that takes
 #: this field of the response.
 LINKS = (
@@ -67,7 +93,7 @@ SECURITY_SCHEMES: Any = {
         "type": "apiKey",
         "in": "query",
         "name": "ticket",
-        "description": "From POST /api/sse/ticket, for the stream of one sync.",
+        "description": "From POST /api/sse/ticket, for the stream or WebSocket of one sync.",
     },
 }
 
@@ -82,7 +108,9 @@ def document(
 ) -> Json:
     """The whole document. `names` lists the values of path parameters with a fixed set of values,
     `settings` the settings of each connector. In demo mode, requests are not authenticated."""
-    components: Json = {"schemas": {}, "responses": {}}
+    components: Json = {"schemas": {}, "responses": {}, "headers": {}}
+    for name in (*ALWAYS, *LIMITED):
+        components["headers"][name] = _header(name)
     _schema(shapes.Problem, components)
     paths: Json = {}
     connector_fields = ConnectorFields(settings)
@@ -109,7 +137,7 @@ def _security(call: Call) -> Sequence[str]:
     """The security schemes that a call accepts; none for a public one."""
     if not call.private:
         return ()
-    return ("bearer", "session", "ticket") if call.path == TICKETED else ("bearer", "session")
+    return ("bearer", "session", "ticket") if call.path in TICKETED else ("bearer", "session")
 
 
 # Operations -----------------------------------------------------------------------------------
@@ -122,7 +150,7 @@ def _operation(
     summary, _, description = text.partition(". ")
     operation: Json = {
         "operationId": _operation_id(call),
-        "tags": [call.path.split("/")[2] if call.private else "operations"],
+        "tags": [_tag(call)],
         "summary": summary.rstrip("."),
         "description": description,
         "parameters": list(_parameters(call, names, connector_fields)),
@@ -132,6 +160,11 @@ def _operation(
         content = _content(JSON, call.body, call.also_accepts, components)
         operation["requestBody"] = {"content": content, "required": not call.body_optional}
     return operation
+
+
+def _tag(call: Call) -> str:
+    """The first word of a private path: /api/sync/start is under sync, /ws/… under ws."""
+    return call.path.removeprefix("/api").split("/")[1] if call.private else "operations"
 
 
 def _operation_id(call: Call) -> str:
@@ -179,9 +212,11 @@ def _responses(call: Call, components: Json) -> Json:
         responses[str(call.status)]["content"] = content
     for status, description in call.other_statuses.items():
         responses[str(status)] = {"description": description}
+    for status, shape in call.other_responses.items():
+        responses[str(status)]["content"] = {JSON: {"schema": _schema(shape, components)}}
+    headers = {name: _header(name) for name in call.response_headers}
     for response in responses.values():
-        if call.response_headers:
-            response["headers"] = {name: _header(name) for name in call.response_headers}
+        response["headers"] = headers | _shared_headers(call.private)
     by_status: dict[int, list[ErrorType]] = {}
     for error in call.all_errors:
         by_status.setdefault(error.status, []).append(error)
@@ -190,13 +225,17 @@ def _responses(call: Call, components: Json) -> Json:
     return responses
 
 
-def _content(media_type: str, shape: Any, also: str | None, components: Json) -> Json:
+def _content(
+    media_type: str, shape: Any, also: str | Sequence[str] | None, components: Json
+) -> Json:
     content: Json = {media_type: {"schema": _schema(shape, components)}}
-    return content | ({also: {"schema": {"type": "string"}}} if also else {})
+    others = [also] if isinstance(also, str) else also or ()
+    return content | {other: {"schema": {"type": "string"}} for other in others}
 
 
 def _error_response(errors: Sequence[ErrorType], components: Json) -> Json:
-    """A reference to a shared response, since many calls have the same errors."""
+    """A reference to a shared response, since many calls have the same errors. All `errors` have
+    the same status."""
     codes = sorted({error.code for error in errors})
     name = ".".join(codes)
     schema = {
@@ -209,14 +248,21 @@ def _error_response(errors: Sequence[ErrorType], components: Json) -> Json:
         "description": " ".join(f"`{error.code}`: {error.default_text()}" for error in errors),
         "content": {PROBLEM: {"schema": schema}},
     }
-    if any(error.status in (429, 503) for error in errors):
-        response["headers"] = {"Retry-After": _header("Retry-After")}
+    response["headers"] = _shared_headers(limited=errors[0].status != 401)
+    if errors[0].status in (429, 503):
+        response["headers"]["Retry-After"] = _header("Retry-After")
     components["responses"][name] = response
     return {"$ref": f"#/components/responses/{name}"}
 
 
 def _header(name: str) -> Json:
     return {"description": RESPONSE_HEADERS[name], "schema": {"type": "string"}}
+
+
+def _shared_headers(limited: bool) -> Json:
+    """References to the headers that all responses have, or all of identified callers."""
+    names = (*ALWAYS, *LIMITED) if limited else ALWAYS
+    return {name: {"$ref": f"#/components/headers/{name}"} for name in names}
 
 
 # Schemas --------------------------------------------------------------------------------------

@@ -1,11 +1,17 @@
-"""JSON responses, and problems (RFC 9457)."""
+"""JSON responses, and problems (RFC 9457), also as the end of a WebSocket."""
 
 from typing import Any
 
 import msgspec
+import structlog
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
-from service.errors import ServiceError
+from service.errors import ServiceError, StoreUnavailable
+from service.store.engine import Unavailable
+from service.wire.frames import close_for
+
+log = structlog.get_logger()
 
 #: Characters of one text in a problem.
 LONGEST_TEXT = 1000
@@ -20,6 +26,30 @@ class JSON(Response):
         return content if isinstance(content, bytes) else msgspec.json.encode(content)
 
 
+class ProblemResponse(Response):
+    """A problem. A WebSocket is accepted and then closed: browsers show the code of a close frame,
+    but no response to a handshake."""
+
+    def __init__(self, error: ServiceError, body: bytes) -> None:
+        headers, kind = dict(error.headers), "application/problem+json"
+        super().__init__(body, error.status, headers, media_type=kind)
+        self._error = error
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            await send({"type": "websocket.accept"})
+            await send(close_for(self._error))
+        else:
+            await super().__call__(scope, receive, send)
+
+
+def unavailable(error: Unavailable) -> Response:
+    """The problem for a database that does not answer. The first one is logged."""
+    if not error.logged:
+        log.error("database_away", reason=str(error))
+    return problem(StoreUnavailable(headers={"Retry-After": "5"}))
+
+
 def problem(error: ServiceError) -> Response:
     """An error as RFC 9457 defines it, with the fields of `Problem`."""
     body: dict[str, Any] = {
@@ -32,12 +62,7 @@ def problem(error: ServiceError) -> Response:
     }
     if error.errors:
         body["errors"] = [{k: _clipped(v) for k, v in fault.items()} for fault in error.errors]
-    return Response(
-        msgspec.json.encode(body),
-        status_code=error.status,
-        headers=dict(error.headers),
-        media_type="application/problem+json",
-    )
+    return ProblemResponse(error, msgspec.json.encode(body))
 
 
 def _clipped(text: str) -> str:

@@ -1,31 +1,26 @@
 """Convert values of the service to response shapes: syncs, events, connections, records, claims."""
 
-from collections import Counter, OrderedDict
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from functools import cache, lru_cache
+from functools import lru_cache
 from types import SimpleNamespace
 from typing import Any, TypeVar
 
 import msgspec
 from sse_starlette import ServerSentEvent
 
-from connectors.base import ValuationStep
+from connectors.claims import ValuationStep
 from service.links import sync_links
 from service.model import Attempt, Status, Sync
-from service.progress import CLAIMS, DatasetProgress
+from service.progress import CLAIMS, DatasetProgress, Restated
 from service.store.claims import StoredClaim
-from service.store.completeness import StoredDay
-from service.store.connections import Schedule, StoredConnection
 from service.store.engine import Values
-from service.store.records import StoredDataset
-from service.wire import shapes, sync_shapes
-from service.wire.amounts import as_text
+from service.wire import record_shapes, shapes, sync_shapes
+from service.wire.amounts import as_text, exact
 from service.wire.fields import Out
 
 MAX_ATTEMPTS = 3
-#: Datasets whose counters are in every status, even if the connector does not have the dataset.
-ALWAYS_COUNTED = ("orders", "inventory", "transactions")
 #: Maximum number of syncs whose encoded status is cached.
 CACHED_SYNCS = 2048
 NULL = msgspec.Raw(b"null")
@@ -63,56 +58,90 @@ def _raw(text: str) -> msgspec.Raw:
 
 def status(sync: Sync) -> Json:
     """The status of a sync; also the data of every event. It depends on the version alone."""
-    datasets = {dataset.name: dataset for dataset in sync.sources}
-    counters: Json = {}
-    flat: Json = {}
-    for name in dict.fromkeys((*ALWAYS_COUNTED, *datasets)):
-        dataset = datasets.get(name)
-        counts = (dataset.processed, dataset.total) if dataset else (0, None)
-        flat.update(zip((f"{name}_processed", f"total_{name}"), counts, strict=True))
-        counters.update(zip(_counter_names(name), counts, strict=True))
     shape = shape_of(
         sync_shapes.SyncStatus,
         sync,
-        **flat,
-        sync_id=sync.id,
-        status=shown_status(sync.status),
-        progress=sync.percent,
-        claims_detected=sync.known_claims,
-        records_processed=sum(dataset.processed for dataset in datasets.values()),
-        records_failed=sum(dataset.failed for dataset in datasets.values()),
+        **_row(sync),
         datasets=[_dataset(dataset) for dataset in sync.datasets],
+        warnings=[shape_of(sync_shapes.WarningOut, warning) for warning in sync.warnings],
         estimated_seconds_remaining=_rounded(sync.seconds_left),
         max_attempts=MAX_ATTEMPTS,
-        duration=_duration(sync.started_at, sync.completed_at),
-        dry_run=sync.options.dry_run,
         completeness=sync.completeness and shape_of(sync_shapes.CompletenessOut, sync.completeness),
     )
     body: Json = msgspec.to_builtins(shape)
-    return body | counters
+    return body
 
 
-@cache
-def _counter_names(dataset: str) -> tuple[str, str]:
-    """For example: ordersProcessed, totalOrders."""
-    title = "".join(word.capitalize() for word in dataset.split("_"))
-    return f"{title[0].lower()}{title[1:]}Processed", f"total{title}"
+def history_row(sync: Sync) -> sync_shapes.HistoryRow:
+    """A sync in the history, without its datasets and warnings."""
+    return shape_of(sync_shapes.HistoryRow, sync, **_row(sync))
+
+
+def _row(sync: Sync) -> Json:
+    """The fields of a row that a sync does not have by the same name."""
+    orders = next((dataset for dataset in sync.sources if dataset.name == "orders"), None)
+    return {
+        "sync_id": sync.id,
+        "status": shown_status(sync.status),
+        "progress": sync.percent,
+        "orders_processed": orders.processed if orders else 0,
+        "total_orders": orders.total if orders else None,
+        "claims_detected": sync.known_claims,
+        "records_processed": sum(dataset.processed for dataset in sync.sources),
+        "records_failed": sum(dataset.failed for dataset in sync.sources),
+        "warnings_count": len(sync.warnings),
+        "duration": _duration(sync.started_at, sync.completed_at),
+        "kind": sync.kind,
+        "dry_run": sync.options.dry_run,
+    }
 
 
 def _dataset(dataset: DatasetProgress) -> sync_shapes.DatasetOut:
     window = dataset.checkpoint.window
     timeless = dataset.name == CLAIMS or window.since == window.until
     span = sync_shapes.WindowOut(since=time(window.since), until=time(window.until))
-    return shape_of(sync_shapes.DatasetOut, dataset, window=None if timeless else span)
+    return shape_of(
+        sync_shapes.DatasetOut,
+        dataset,
+        window=None if timeless else span,
+        fraction=dataset.known_fraction,
+        waiting=_waiting(dataset),
+        restated=dataset.restated and _restated(dataset.restated),
+    )
 
 
-def whole_sync(sync: Sync) -> Json:
-    """The sync with all of its attempts, the last one included."""
+def _waiting(dataset: DatasetProgress) -> sync_shapes.WaitingOut | None:
+    if dataset.waiting_until is None:
+        return None
+    return sync_shapes.WaitingOut(
+        for_=dataset.waiting_reason or dataset.waiting_for or "",
+        operation=dataset.waiting_operation,
+        until=time(dataset.waiting_until),
+    )
+
+
+def _restated(restated: Restated) -> sync_shapes.RestatedOut:
+    return sync_shapes.RestatedOut(
+        records=restated.records,
+        days=len(restated.days),
+        amounts=[
+            sync_shapes.RestatedAmount(amount=exact(amount, currency), currency=currency)
+            for currency, amount in restated.differences.items()
+        ],
+    )
+
+
+def whole_sync(sync: Sync, moves: Sequence[Values]) -> Json:
+    """The sync with all of its attempts, the last one included, and its entries of the audit
+    log."""
     start = sync.attempt_at or sync.started_at
     end, status_shown = sync.completed_at or start, shown_status(sync.status)
     last = Attempt(sync.attempt, start, end, status_shown, sync.error)
     attempts = [_attempt(attempt, attempt.ended_at) for attempt in sync.attempts]
-    return status(sync) | {"attempts": [*attempts, _attempt(last, sync.completed_at)]}
+    return status(sync) | {
+        "attempts": [*attempts, _attempt(last, sync.completed_at)],
+        "moves": [audit_entry(row) for row in moves],
+    }
 
 
 def _attempt(attempt: Attempt, ended: datetime | None) -> sync_shapes.AttemptOut:
@@ -167,7 +196,7 @@ class Encoder:
 def event(sync: Sync, body: bytes, with_id: bool = True) -> bytes:
     """An event of a stream, with the encoded status of its sync as data."""
     version = str(sync.version) if with_id else None
-    return block(data=body.decode(), event=sync.kind, id=version)
+    return block(data=body.decode(), event=sync.event, id=version)
 
 
 def block(**fields: Any) -> bytes:
@@ -185,74 +214,28 @@ def audit_entry(row: Values) -> sync_shapes.AuditEntryOut:
     )
 
 
-# Connections ----------------------------------------------------------------------------------
-
-
-def connection(stored: StoredConnection) -> Json:
-    """A connection with its public settings, without its credentials."""
-    shape = shape_of(
-        shapes.Connection,
-        stored,
-        status="lost" if stored.lost else "connected",
-        reason=stored.lost,
-        schedule=schedule(stored.schedule),
-    )
-    return {**msgspec.to_builtins(shape), **stored.settings}
-
-
-def connected(stored: StoredConnection, sync: Sync | str | None) -> Json:
-    """A connection with the started or resumed sync, or why no sync was started or resumed."""
-    links = msgspec.to_builtins(addresses(sync)) if isinstance(sync, Sync) else None
-    warning = {"warning": sync} if isinstance(sync, str) else {}
-    return {**connection(stored), "sync": links, **warning}
-
-
-def schedule(stored: Schedule | None) -> shapes.ScheduleOut | None:
-    if stored is None:
-        return None
-    return shape_of(shapes.ScheduleOut, stored, next_run_at=time(stored.next))
-
-
-def stored_dataset(
-    name: str, stored: StoredDataset | None, days: Sequence[StoredDay] = ()
-) -> shapes.LandedOut:
-    coverage = stored.coverage if stored else None
-    return shapes.LandedOut(
-        name=name,
-        records=stored.records if stored else 0,
-        read_since=time(coverage.since) if coverage else None,
-        watermark=time(coverage.until) if coverage else None,
-        sync_id=stored.sync_id if stored else None,
-        days=[shape_of(shapes.DayOut, day.day, fetched=day.fetched) for day in days],
-    )
-
-
-def completeness(
-    days: Mapping[str, Sequence[StoredDay]],
-) -> sync_shapes.CompletenessOut | None:
-    """The days of all datasets, counted; None if there are none."""
-    counts = Counter(day.day.state for of_dataset in days.values() for day in of_dataset)
-    if not counts:
-        return None
-    return sync_shapes.CompletenessOut(
-        confirmed=counts["confirmed"],
-        single_sourced=counts["single_sourced"],
-        short=counts["short"],
-    )
-
-
-def last_sync(sync: Sync | None) -> shapes.LastSync | None:
-    if sync is None:
-        return None
-    return shape_of(shapes.LastSync, sync, sync_id=sync.id, status=shown_status(sync.status))
-
-
 # Records and claims ---------------------------------------------------------------------------
 
 
-def record(row: Values) -> shapes.RecordOut:
+def record(row: Values) -> record_shapes.RecordOut:
     return shape_of(
-        shapes.RecordOut, row, updated_at=_milliseconds(row["updated_at"]), data=_raw(row["data"])
+        record_shapes.RecordOut,
+        row,
+        updated_at=_milliseconds(row["updated_at"]),
+        data=_raw(row["data"]),
+    )
+
+
+def whole_record(row: Values, claims: Sequence[Values]) -> record_shapes.WholeRecord:
+    """A record with its history and the claims that it proves."""
+    first_seen = row["first_seen_at"]
+    return shape_of(
+        record_shapes.WholeRecord,
+        row,
+        updated_at=_milliseconds(row["updated_at"]),
+        first_seen_at=first_seen and _milliseconds(first_seen),
+        data=_raw(row["data"]),
+        claims=[shape_of(record_shapes.ProvenClaim, claim) for claim in claims],
     )
 
 

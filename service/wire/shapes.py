@@ -1,5 +1,5 @@
-"""Response shapes of users, connections, records, claims, costs and problems. `sync_shapes.py` has
-the shapes of syncs.
+"""Response shapes of users, connectors, claims, costs and problems. `sync_shapes.py` has those of
+syncs, `connection_shapes.py` those of connections, `record_shapes.py` those of records.
 
 Times are RFC 3339 in UTC. An unknown number is null, never an estimate. Amounts of money are
 decimal numbers as text; a field beside them has the ISO 4217 currency."""
@@ -10,11 +10,10 @@ from typing import Annotated, Any, get_args
 
 import msgspec
 
-from connectors.base import ClosedReason
-from service.model import Fault
+from connectors.claims import ClosedReason
 from service.store.claim_orders import STATUSES
-from service.wire.fields import Amount, Count, Out, Time, one_of
-from service.wire.sync_shapes import Addresses, CompletenessOut, ShownStatus
+from service.wire.fields import Amount, Count, Day, Out, Time, one_of
+from service.wire.record_shapes import RecordOut
 
 # Users ----------------------------------------------------------------------------------------
 
@@ -80,131 +79,7 @@ class Connectors(Out, frozen=True):
     connectors: Sequence[Connector]
 
 
-# Connections ----------------------------------------------------------------------------------
-
-
-class ScheduleOut(Out, frozen=True):
-    """When syncs of a connection start automatically."""
-
-    cron: str
-    timezone: str
-    next_run_at: Time
-
-
-class Connection(Out, frozen=True):
-    """An authorised account, without its credentials. It also has the public settings of the
-    connector."""
-
-    id: str
-    connector: str
-    #: The source's id of the account; null until the source has returned it.
-    account_id: str | None
-    name: str
-    status: Annotated[str, one_of("connected", "lost")]
-    #: Why the connection is lost.
-    reason: str | None
-    created_at: Time
-    checked_at: Time | None
-    schedule: ScheduleOut | None
-
-
-class ConnectionsOut(Out, frozen=True):
-    """The user's connections."""
-
-    connections: Sequence[Connection]
-
-
-class Connected(Connection, frozen=True):
-    """A connection, and the sync that was started or resumed on it."""
-
-    sync: Addresses | None
-    #: Why no sync was started or resumed.
-    warning: str | msgspec.UnsetType = msgspec.UNSET
-
-
-class DayOut(Out, frozen=True):
-    """A UTC day of a dataset, compared with other datasets."""
-
-    day: date
-    #: A second source agrees, none is known yet, or other datasets show records that are missing.
-    state: Annotated[str, one_of("confirmed", "single_sourced", "short")]
-    records: Count
-    missing: Count
-    #: Records that reports lacked and that were fetched because other datasets showed them.
-    fetched: Count
-
-
-class LandedOut(Out, frozen=True):
-    """The stored records of a dataset."""
-
-    name: str
-    records: Count
-    #: Everything from this time to `watermark` has been read.
-    read_since: Time | None
-    watermark: Time | None
-    #: The sync that last read the dataset.
-    sync_id: str | None
-    #: Its days, the oldest first; empty if it cannot be compared with other datasets.
-    days: Sequence[DayOut]
-
-
-class ErasingOut(Out, frozen=True):
-    """A forgotten connection whose data is still being erased."""
-
-    id: str
-    status: Annotated[str, one_of("erasing")]
-    message: str = (
-        "The data is hidden and being erased in the background. Erasure ends when no other program "
-        "reads the database. Repeat the request: 404 means that it is complete."
-    )
-
-
-class LastSync(Out, frozen=True):
-    """How a sync ended."""
-
-    sync_id: str
-    status: ShownStatus
-    started_at: Time
-    completed_at: Time | None
-    error: Fault | None
-
-
-class Freshness(Out, frozen=True):
-    """The stored data of a connection, and whether a new sync is needed."""
-
-    connection_id: str
-    datasets: Sequence[LandedOut]
-    #: The days of all datasets, counted; null if none has been compared.
-    completeness: CompletenessOut | None
-    last_complete_sync: LastSync | None
-    last_sync: LastSync | None
-    schedule: ScheduleOut | None
-    sync_needed: bool
-    #: Why a sync is needed or not, for programs.
-    reason: str
-    #: The reason as a sentence for people.
-    message: str
-
-
 # Records, claims and costs --------------------------------------------------------------------
-
-
-class RecordOut(Out, frozen=True):
-    """A stored record."""
-
-    id: str
-    connection_id: str
-    sync_id: str
-    updated_at: Time
-    #: As the source sent it.
-    data: msgspec.Raw
-
-
-class Records(Out, frozen=True):
-    """A page of stored records, in the order of their connections and ids."""
-
-    records: Sequence[RecordOut]
-    next_cursor: str | None
 
 
 class ValuationStepOut(Out, frozen=True):
@@ -354,6 +229,47 @@ class Costs(Out, frozen=True):
 
     costs: Sequence[Cost]
     next_cursor: str | None
+
+
+class RemovalReceived(Out, frozen=True):
+    """What the user says of a removal order, or of a part of it: the units that arrived."""
+
+    #: The source's id of the removal order.
+    order_id: str
+    #: Empty for all products.
+    sku: str
+    #: The source's own code of the product; empty for all products.
+    fnsku: str
+    #: Empty for all parcels.
+    tracking_number: str
+    #: 0 if nothing arrived.
+    quantity_received: Count
+    #: The day on which they arrived.
+    date: Day | None
+
+
+class RemovalsReceived(Out, frozen=True):
+    """A page of what the user says of removal orders, ordered by order, product and parcel."""
+
+    received: Sequence[RemovalReceived]
+    next_cursor: str | None
+
+
+class WrongRemovalLine(Out, frozen=True):
+    """A rejected line, and the reason."""
+
+    line: Count
+    order_id: str
+    message: str
+
+
+class RemovalsTaken(Out, frozen=True):
+    """The result of an upload of received removals."""
+
+    accepted: Count
+    rejected: Count
+    #: The first thousand rejected lines.
+    errors: Sequence[WrongRemovalLine]
 
 
 class WrongLine(Out, frozen=True):

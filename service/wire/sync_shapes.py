@@ -6,9 +6,10 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from service.model import Fault, Options
+from service.model import Fault, Kind, Options, Trigger
 from service.progress import Outcome, Stage
-from service.wire.fields import Count, Ordinal, Out, Percent, Seconds, Time, one_of
+from service.warnings import Code
+from service.wire.fields import Amount, Count, Ordinal, Out, Percent, Seconds, Time, one_of
 
 #: A pending sync is shown as in_progress, with stage queued.
 ShownStatus = Annotated[str, one_of("in_progress", "paused", "complete", "failed", "cancelled")]
@@ -21,6 +22,44 @@ class WindowOut(Out, frozen=True):
 
     since: Time
     until: Time
+
+
+class RestatedAmount(Out, frozen=True):
+    """By how much the amounts of restated records have changed together, in one currency."""
+
+    amount: Amount
+    currency: str
+
+
+class RestatedOut(Out, frozen=True):
+    """Stored records whose amount the source has changed."""
+
+    records: Count
+    #: The days of these records, at most 1,000.
+    days: Count
+    #: Their amounts now less those of before.
+    amounts: Sequence[RestatedAmount]
+
+
+class WaitingOut(Out, frozen=True):
+    """A pause of a dataset."""
+
+    #: What it waits for, for people.
+    for_: str = msgspec.field(name="for")
+    #: The operation of the source whose quota it waits for; null for other reasons.
+    operation: str | None
+    until: Time
+
+
+class WarningOut(Out, frozen=True):
+    """What the user should know although the sync goes on."""
+
+    #: Null if it concerns the whole sync.
+    dataset: str | None
+    code: Code
+    message: str
+    #: How many records, rules or days it concerns; else how often it occurred.
+    count: Count
 
 
 class DatasetOut(Out, frozen=True):
@@ -36,7 +75,13 @@ class DatasetOut(Out, frozen=True):
     updated: Count
     unchanged: Count
     deleted: Count
+    #: Null if no amount of a stored record has changed, and for records without amounts.
+    restated: RestatedOut | None
     waiting_until: Time | None
+    #: Null while it does not wait.
+    waiting: WaitingOut | None
+    #: How much of it has been read, from 0 to 1; null until that is known.
+    fraction: Annotated[float, Meta(ge=0, le=1)] | None
     #: For programs: `not_read` if the sync ended before it read any of the dataset.
     code: str | None
     error: str | None
@@ -55,11 +100,8 @@ class CompletenessOut(Out, frozen=True):
     short: Count
 
 
-class SyncStatus(Out, frozen=True):
-    """The state of a sync at one version; also the data of every event of its stream.
-
-    Every dataset also has two counters by name, `<dataset>Processed` and `total<Dataset>`. Those of
-    orders, inventory and transactions are always present."""
+class HistoryRow(Out, frozen=True):
+    """A sync in the history. `expand=datasets` adds the other fields of its status."""
 
     sync_id: str
     status: ShownStatus
@@ -71,33 +113,37 @@ class SyncStatus(Out, frozen=True):
     completed_at: Time | None
     orders_processed: Count
     total_orders: Count | None
-    inventory_processed: Count
-    total_inventory: Count | None
-    transactions_processed: Count
-    total_transactions: Count | None
     #: 0 while none is found yet; null once the sync has ended with claims unknown.
     claims_detected: Count | None
     records_processed: Count
     records_failed: Count
+    warnings_count: Count
+    #: Seconds from `startedAt` to `completedAt`.
+    duration: Seconds | None
+    attempt: Ordinal
+    #: Grows with every change; also the id of the event.
+    version: Ordinal
+    error: Fault | None
+    connector: str
+    connection_id: str
+    trigger: Trigger
+    kind: Kind
+    dry_run: bool
+    updated_at: Time
+
+
+class SyncStatus(HistoryRow, frozen=True):
+    """The state of a sync at one version; also the data of every event of its stream."""
+
     datasets: Sequence[DatasetOut]
     #: As of `updatedAt`.
     estimated_seconds_remaining: Count | None
     waiting_until: Time | None
-    attempt: Ordinal
     max_attempts: Ordinal
-    #: Grows with every change; also the id of the event.
-    version: Ordinal
-    error: Fault | None
-    warnings: Sequence[str]
+    warnings: Sequence[WarningOut]
     #: Null until the datasets have been compared, and where none can be.
     completeness: CompletenessOut | None
-    #: Seconds from `startedAt` to `completedAt`.
-    duration: Seconds | None
-    connector: str
-    connection_id: str
     options: Options
-    dry_run: bool
-    updated_at: Time
 
 
 _STATUS = {"$ref": "#/components/schemas/SyncStatus"}
@@ -130,16 +176,11 @@ class AttemptOut(Out, frozen=True):
     error: Fault | None
 
 
-class WholeSync(SyncStatus, frozen=True):
-    """A sync with all of its attempts, the last one included."""
-
-    attempts: Sequence[AttemptOut]
-
-
 class History(Out, frozen=True):
     """A page of syncs, newest first."""
 
-    syncs: Sequence[SyncStatus]
+    #: With `expand=datasets`, each has the other fields of its status, too.
+    syncs: Sequence[HistoryRow]
     #: Null if a cursor is given, or if more than 10,000 syncs match the filters.
     total: Count | None
     next_cursor: str | None
@@ -191,6 +232,14 @@ class AuditEntryOut(Out, frozen=True):
     address: str | None
     user_agent: str | None
     details: msgspec.Raw
+
+
+class WholeSync(SyncStatus, frozen=True):
+    """A sync with all of its attempts, the last one included, and what was done to it."""
+
+    attempts: Sequence[AttemptOut]
+    #: Its entries of the audit log, oldest first; of more than 100, the newest.
+    moves: Sequence[AuditEntryOut]
 
 
 class Audit(Out, frozen=True):

@@ -12,10 +12,13 @@ from tests.benchmarks import (
     backfill,
     bulk,
     cancels,
+    downloads,
     fairness,
+    feeds,
     history,
     hostile,
     landing,
+    landing_postgres,
     polls,
     starts,
     streams,
@@ -25,6 +28,7 @@ BENCHMARKS = {
     "streams": streams,
     "polls": polls,
     "landing": landing,
+    "landing-postgres": landing_postgres,
     "starts": starts,
     "cancels": cancels,
     "fairness": fairness,
@@ -32,6 +36,8 @@ BENCHMARKS = {
     "history": history,
     "backfill": backfill,
     "bulk": bulk,
+    "downloads": downloads,
+    "feeds": feeds,
 }
 
 

@@ -10,8 +10,7 @@ import httpx
 from anyio.lowlevel import checkpoint
 
 from connectors import amazon_sandbox as amazon
-from tests.benchmarks.starts import free_port
-from tests.journeys.process import sandbox
+from tests.journeys.process import free_port, sandbox
 from tests.serving import Serving, User, serve
 
 RUNNING = 50

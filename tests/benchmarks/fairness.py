@@ -7,8 +7,8 @@ from pathlib import Path
 import anyio
 
 from connectors import amazon_sandbox as amazon
-from tests.benchmarks.starts import client, free_port
-from tests.journeys.process import sandbox, service
+from tests.benchmarks.starts import client
+from tests.journeys.process import free_port, sandbox, service
 from tests.serving import Json, User
 
 SMALL, BIG = 100, 10_000

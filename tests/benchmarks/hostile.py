@@ -14,11 +14,10 @@ import httpx
 
 from connectors import amazon_sandbox
 from tests.benchmarks.child import child
-from tests.benchmarks.starts import free_port
 from tests.hostile.answers import ANSWERS
 from tests.hostile.api import Case, hostile_api
 from tests.hostile.honest import US, Call
-from tests.journeys.process import service
+from tests.journeys.process import free_port, service
 from tests.serving import ENDED, Json, User, token
 
 #: Timed syncs, each of a new seller with unused quotas.

@@ -76,18 +76,18 @@ async def _plain(folder: Path, url: str) -> float:
 
 
 @asynccontextmanager
-async def local_source() -> AsyncIterator[str]:
+async def local_source(pages: int = PAGES) -> AsyncIterator[str]:
     """A server in a process of its own with every page prepared: only the service is measured."""
-    with child(answer) as server:
+    with child(answer, pages) as server:
         yield await server.received()
 
 
-def answer(pipe: Connection) -> None:
-    anyio.run(_answer, pipe, backend_options={"use_uvloop": True})
+def answer(pipe: Connection, count: int) -> None:
+    anyio.run(_answer, pipe, count, backend_options={"use_uvloop": True})
 
 
-async def _answer(pipe: Connection) -> None:
-    pages = [_page(number) for number in range(PAGES)]
+async def _answer(pipe: Connection, count: int) -> None:
+    pages = [_page(number, number + 1 == count) for number in range(count)]
 
     async def orders(request: Request) -> Response:
         number = int(request.query_params.get("paginationToken") or 0)
@@ -117,7 +117,7 @@ async def _answer(pipe: Connection) -> None:
     await Server(app, None, signals=False).serve(sockets=[bound])
 
 
-def _page(number: int) -> bytes:
+def _page(number: int, last: bool) -> bytes:
     """Orders of about 1 KB, like Amazon's."""
     orders = [
         {
@@ -131,5 +131,5 @@ def _page(number: int) -> bytes:
         }
         for index in range(SIZE)
     ]
-    more = {"pagination": {"nextToken": str(number + 1)}} if number + 1 < PAGES else {}
+    more = {} if last else {"pagination": {"nextToken": str(number + 1)}}
     return json.dumps({"orders": orders, **more}).encode()

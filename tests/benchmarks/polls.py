@@ -54,7 +54,14 @@ async def _measure(url: str, path: str) -> float:
     return rate
 
 
-def poll(pipe: Connection, url: str, path: str, bearer: str) -> None:
+def poll(
+    pipe: Connection,
+    url: str,
+    path: str,
+    bearer: str,
+    clients: int = CLIENTS,
+    seconds: float = SECONDS,
+) -> None:
     """Keep some requests in flight on persistent connections; send the number a second."""
     import selectors
 
@@ -63,12 +70,12 @@ def poll(pipe: Connection, url: str, path: str, bearer: str) -> None:
         f"GET {path} HTTP/1.1\r\nHost: {to.netloc}\r\nAuthorization: Bearer {bearer}\r\n\r\n"
     ).encode()
     selector = selectors.DefaultSelector()
-    for _ in range(CLIENTS):
+    for _ in range(clients):
         client = socket.create_connection((to.hostname or "", to.port or 0))
         client.sendall(request)
         selector.register(client, selectors.EVENT_READ, bytearray())
     count, begin = 0, perf_counter()
-    while (now := perf_counter()) - begin < SECONDS:
+    while (now := perf_counter()) - begin < seconds:
         for key, _ in selector.select():
             key.data.extend(key.fileobj.recv(65536))  # type: ignore[union-attr]
             if _whole(key.data):

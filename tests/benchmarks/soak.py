@@ -18,8 +18,7 @@ import msgspec
 
 from connectors import amazon_sandbox as amazon
 from tests.benchmarks.crowd import ORDERS, Crowd
-from tests.benchmarks.starts import free_port
-from tests.journeys.process import Process, sandbox, service
+from tests.journeys.process import Process, free_port, sandbox, service
 
 EVERY = 5.0
 MOST_GROWTH = 1.2

@@ -1,6 +1,5 @@
 """How long a start and a cancel take while 100 other syncs run."""
 
-import socket
 import tempfile
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -11,7 +10,7 @@ import anyio
 import httpx
 
 from connectors import amazon_sandbox as amazon
-from tests.journeys.process import sandbox, service
+from tests.journeys.process import free_port, sandbox, service
 from tests.serving import User, serve, token
 
 RUNNING = 100
@@ -102,13 +101,6 @@ async def client(url: str, name: str) -> AsyncIterator[User]:
     headers = {"Authorization": f"Bearer {token(name)}"}
     async with httpx.AsyncClient(base_url=url, headers=headers, timeout=60) as http:
         yield User(http)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _at(figures: Sequence[float], share: float) -> float:

@@ -31,10 +31,10 @@ async def run() -> dict[str, float]:
 
 
 async def _deliver(service: Serving, sync_id: str) -> dict[str, float]:
-    before = _resident_kilobytes()
+    before = resident_kilobytes()
     with child(read_streams, service.url, sync_id, token()) as clients:
         await clients.received()  # every stream has its first block
-        memory = (_resident_kilobytes() - before) / STREAMS
+        memory = (resident_kilobytes() - before) / STREAMS
         sync = await service.parts.registry.find(sync_id)
         assert sync is not None
         begin, cpu = perf_counter(), process_time()
@@ -103,6 +103,7 @@ async def _read_streams(pipe: Connection, url: str, sync_id: str, bearer: str) -
     pipe.send(list(seen.values()))
 
 
-def _resident_kilobytes() -> float:
+def resident_kilobytes() -> float:
+    """Memory of this process."""
     pages = int(Path(f"/proc/{os.getpid()}/statm").read_text().split()[1])
     return pages * resource.getpagesize() / 1024

@@ -16,7 +16,6 @@ from connectors import amazon_sandbox
 from connectors.amazon.connection import SellerSettings
 from connectors.amazon_sandbox.operations import NAMES
 from connectors.base import (
-    Claim,
     Connection,
     ConnectionLost,
     Connector,
@@ -29,6 +28,7 @@ from connectors.base import (
     Undetectable,
     Window,
 )
+from connectors.claims import Claim, RemovalArrival
 from connectors.demo.connector import DemoConnectionSettings
 from service.connection_settings import SettingsType
 
@@ -225,6 +225,12 @@ class Landed:
 
     def cost(self, sku: str) -> None:
         """No costs were entered."""
+
+    def dimensions(self, sku: str) -> None:
+        """No dimensions were entered."""
+
+    def arrivals(self) -> Sequence[RemovalArrival]:
+        return ()
 
 
 def claims(result: Any) -> list[Claim]:

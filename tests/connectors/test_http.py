@@ -58,7 +58,7 @@ def says(status: int, headers: dict[str, str] | None = None) -> Callable[[], Rep
     return lambda: httpx.Response(status, headers=headers, content=b"{}")
 
 
-def fails(kind: type[httpx.RequestError]) -> Callable[[], Reply]:
+def fails(kind: type[Exception]) -> Callable[[], Reply]:
     return lambda: kind("broken")
 
 
@@ -82,6 +82,8 @@ async def test_any_response_below_500_is_returned_at_once(status: int) -> None:
         fails(httpx.ConnectTimeout),
         fails(httpx.ReadTimeout),
         fails(httpx.RemoteProtocolError),
+        fails(AttributeError),  # of a connection that is closed as soon as it is open
+        fails(OSError),
         lambda: httpx.Response(200, headers={"Content-Encoding": "gzip"}, stream=Torn()),
     ],
 )

@@ -242,6 +242,43 @@ async def test_each_key_has_one_bucket() -> None:
     assert buckets.get("a", first) is not buckets.get("b", first)
 
 
+async def test_a_bucket_adopts_the_newer_state_of_another_process() -> None:
+    clock = JumpingClock()
+    here, there = Buckets(clock), Buckets(clock)
+
+    def get(buckets: Buckets, state: Quota) -> Bucket:
+        return buckets.get("a", lambda: state, state)
+
+    state = Quota(0.01, 2, 2, clock.now())
+    for buckets in (here, there, here, there):
+        bucket = get(buckets, state)
+        await call(bucket)
+        state = bucket.state()
+        await clock.sleep(1)
+    assert [round(seconds) for seconds in clock.slept] == [1, 1, 98, 1, 99, 1], clock.slept
+
+
+async def test_a_bucket_keeps_its_state_while_it_is_in_use_or_newer() -> None:
+    clock = JumpingClock()
+    buckets = Buckets(clock)
+    bucket = buckets.get("a", lambda: Quota(1, 2, 2, clock.now()), "first")
+    await clock.sleep(5)
+    await bucket.take(wait_quietly, "")
+    await clock.sleep(1)
+    other = Quota(1, 2, 0, clock.now())
+    assert buckets.get("a", lambda: other, "second") is bucket, "a call is in flight"
+    await clock.sleep(1)
+    bucket.finished()
+    assert buckets.get("a", lambda: other, "third") is bucket, "the state is older than the call"
+    await clock.sleep(1)
+    own = bucket.state()
+    assert buckets.get("a", lambda: own, "fourth") is bucket, "the state is its own"
+    await clock.sleep(1)
+    newer = Quota(1, 2, 0, clock.now())
+    assert buckets.get("a", lambda: newer, "fifth") is not bucket
+    assert buckets.get("a", lambda: newer, "fifth").level == 0
+
+
 async def test_the_least_recently_used_bucket_is_dropped(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -15,6 +15,8 @@ from typing import Any, NoReturn
 import connectors.http
 import service.pipeline.detection as detection
 import service.pipeline.held as holding
+import service.store.findings
+import service.store.postgres
 import service.store.sqlite
 from connectors.base import Record, SystemClock
 from service.__main__ import main
@@ -44,7 +46,7 @@ class Countdown:
             die()
 
 
-class _Connection:
+class _SqliteConnection:
     """A connection that counts the points of its transactions."""
 
     def __init__(self, connection: sqlite3.Connection, countdown: Countdown) -> None:
@@ -68,16 +70,56 @@ class _Connection:
         return getattr(self._connection, name)
 
 
+class _Transaction:
+    """A transaction of PostgreSQL that counts the points of its end."""
+
+    def __init__(self, transaction: Any, countdown: Countdown) -> None:
+        self._transaction = transaction
+        self._countdown = countdown
+
+    async def commit(self) -> None:
+        self._countdown.passes("before_commit")
+        await self._transaction.commit()
+        self._countdown.passes("after_commit")
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transaction, name)
+
+
+class _PostgresConnection:
+    """The same for PostgreSQL: its statements go to the transaction that it has begun."""
+
+    def __init__(self, connection: Any, countdown: Countdown) -> None:
+        self._connection = connection
+        self._countdown = countdown
+        self._begun = False
+
+    def transaction(self) -> Any:
+        transaction = self._connection.transaction()
+        if self._begun:  # a savepoint
+            return transaction
+        self._begun = True
+        return _Transaction(transaction, self._countdown)
+
+    async def executemany(self, sql: str, rows: Any, **options: Any) -> Any:
+        result = await self._connection.executemany(sql, rows, **options)
+        self._countdown.passes("in_write")
+        return result
+
+    async def execute(self, sql: str, *values: Any, **options: Any) -> Any:
+        result = await self._connection.execute(sql, *values, **options)
+        self._countdown.passes("in_write")
+        return result
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._connection, name)
+
+
 def plant(countdown: Countdown) -> None:
     """Make the service of this process pass the points."""
-    write, chunks = service.store.sqlite._write, connectors.http._chunks
+    _plant_in_writes(countdown)
+    chunks = connectors.http._chunks
     read, enter = detection.StoredRecords.read, holding.HeldSync.enter
-
-    def dying_write(
-        connection: sqlite3.Connection, guard: Statement, rest: Sequence[Statement]
-    ) -> bool:
-        wrapped: Any = _Connection(connection, countdown)
-        return write(wrapped, guard, rest)
 
     async def dying_chunks(response: Any) -> AsyncIterator[bytes]:
         async for chunk in chunks(response):
@@ -94,10 +136,29 @@ def plant(countdown: Countdown) -> None:
         if stage is Stage.FINALIZING:
             countdown.passes("finalize")
 
-    service.store.sqlite._write = dying_write
+    service.store.findings.ROWS_AT_ONCE = 10  # so that kills hit the time between two parts
     connectors.http._chunks = dying_chunks
     detection.StoredRecords.read = dying_read  # type: ignore[method-assign,assignment]
     holding.HeldSync.enter = dying_enter  # type: ignore[method-assign,assignment]
+
+
+def _plant_in_writes(countdown: Countdown) -> None:
+    in_file, on_server = service.store.sqlite._write, service.store.postgres._write
+
+    def dying_write(
+        connection: sqlite3.Connection, guard: Statement, rest: Sequence[Statement]
+    ) -> bool:
+        wrapped: Any = _SqliteConnection(connection, countdown)
+        return in_file(wrapped, guard, rest)
+
+    async def dying_write_on_server(
+        connection: Any, guard: Statement, rest: Sequence[Statement]
+    ) -> bool:
+        wrapped: Any = _PostgresConnection(connection, countdown)
+        return await on_server(wrapped, guard, rest)
+
+    service.store.sqlite._write = dying_write
+    service.store.postgres._write = dying_write_on_server
 
 
 def set_ahead(span: timedelta) -> None:

@@ -2,18 +2,29 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
+from secrets import token_hex
 from time import monotonic, sleep
 
 import httpx
 
-from tests.serving import KEY, SECRET
+from tests.databases import DATABASES
+from tests.serving import KEY, PATIENCE, SECRET
 
 ROOT = Path(__file__).parents[2]
+
+
+def free_port() -> int:
+    """A port of this machine that no process listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
 
 
 class Died(Exception):
@@ -26,11 +37,12 @@ class Process:
     def __init__(self, url: str, popen: subprocess.Popen[bytes], log: Path) -> None:
         self.url = url
         self.popen = popen
-        self._log = log
+        #: The file of its log.
+        self.path = log
 
     @property
     def log(self) -> str:
-        return self._log.read_text()
+        return self.path.read_text()
 
     def kill(self) -> None:
         """SIGKILL."""
@@ -71,6 +83,12 @@ def sandbox(folder: Path, port: int, orders: int, speed: float, *options: str) -
     command += options
     with running(command, f"http://127.0.0.1:{port}", folder / "sandbox.log", {}) as process:
         yield process
+
+
+def processor_seconds(process: Process) -> float:
+    """The time of processors that a process has used."""
+    fields = Path(f"/proc/{process.popen.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 class Restarting:
@@ -117,19 +135,47 @@ def dying_service(folder: Path, port: int, **environ: str) -> AbstractContextMan
     return service(folder, port, "tests.journeys.dying", **environ)
 
 
+@contextmanager
+def worker(folder: Path, **environ: str) -> Iterator[Process]:
+    """A worker of the cluster over the database of this folder."""
+    log = folder / f"worker-{token_hex(3)}.log"
+    with log.open("ab") as output:
+        popen = subprocess.Popen(
+            [sys.executable, "-m", "service", "work"],
+            cwd=ROOT,
+            env={**os.environ, **_settings(folder), **environ},
+            stdout=output,
+            stderr=output,
+            stdin=subprocess.DEVNULL,
+        )
+    process = Process("", popen, log)
+    try:
+        until = monotonic() + 3 * PATIENCE  # many of them start at once
+        while '"working"' not in process.log:
+            if popen.poll() is not None or monotonic() > until:
+                raise RuntimeError(f"The worker does not start: {process.log}")
+            sleep(0.02)
+        yield process
+    finally:
+        if popen.poll() is None:
+            process.kill()
+
+
+def _settings(folder: Path) -> dict[str, str]:
+    return {"AUTH_SECRET": SECRET, "SECRETS_KEYS": KEY, **DATABASES.environ(folder)}
+
+
 def service(
     folder: Path, port: int, module: str = "service", **environ: str
 ) -> AbstractContextManager[Process]:
-    """The service with `folder/sync.db`; started again, it continues with the same database."""
+    """The service over the database of this folder; started again, it continues with it."""
     return running(
         ["serve"],
         f"http://127.0.0.1:{port}",
         folder / "service.log",
         {
             "PORT": str(port),
-            "AUTH_SECRET": SECRET,
-            "SECRETS_KEYS": KEY,
-            "DATABASE_URL": f"sqlite:///{folder / 'sync.db'}",
+            **_settings(folder),
             **environ,
         },
         module,
@@ -137,7 +183,7 @@ def service(
 
 
 def _wait_until_it_answers(process: Process) -> None:
-    until = monotonic() + 20
+    until = monotonic() + 3 * PATIENCE  # many of them start at once
     while monotonic() < until:
         if process.popen.poll() == -signal.SIGKILL:
             raise Died

@@ -89,13 +89,23 @@ class Setup:
         path = f"/_sandbox/sellers/{name}"
         return read(await self.sandbox.get(path, params=params))
 
-    async def planted(self, **costs: str) -> list[Json]:
-        found: list[Json] = (await self.ask(truth="claims", **costs))["claims"]
+    async def planted(self, **given: str) -> list[Json]:
+        found: list[Json] = (await self.ask(truth="claims", **given))["claims"]
         return found
+
+    async def tell_what_arrived(self) -> None:
+        lines = (await self.ask(truth="received"))["received"]
+        answer = await self.user.http.put("/api/removals/received", json=lines)
+        assert lines and read(answer)["accepted"] == len(lines), answer.text
 
     async def give_costs(self) -> None:
         table = (await self.ask(truth="costs"))["costs"]
         answer = await self.user.http.put("/api/costs", json=table)
+        assert read(answer)["accepted"] == len(table), answer.text
+
+    async def give_dimensions(self) -> None:
+        table = (await self.ask(truth="dimensions"))["dimensions"]
+        answer = await self.user.http.put("/api/dimensions", json=table)
         assert read(answer)["accepted"] == len(table), answer.text
 
     async def found(self) -> list[Json]:
@@ -164,6 +174,42 @@ async def test_entered_costs_value_the_claims_of_the_next_sync(tmp_path: Path) -
         assert_same(found, planted, LESS_CERTAIN)
         rules, rules_before = ({claim["rule"] for claim in claims} for claims in (found, before))
         assert rules - rules_before == {"R10"}
+
+
+@pytest.mark.timeout(120)
+async def test_entered_dimensions_confirm_the_claims_of_the_next_sync(tmp_path: Path) -> None:
+    async with Setup(tmp_path, 1, 1_000) as setup:
+        await setup.sync()
+        before = {claim["id"]: claim for claim in await setup.found() if claim["rule"] == "R19"}
+        assert {claim["confidence"] for claim in before.values()} == {"low"}
+        await setup.give_dimensions()
+        await setup.sync()
+        after = {claim["id"]: claim for claim in await setup.found() if claim["rule"] == "R19"}
+        known = [claim_id for claim_id, claim in before.items() if claim["amount"]]
+        assert known and before.keys() <= after.keys()
+        for claim_id in known:
+            assert after[claim_id]["amount"] == before[claim_id]["amount"]
+            assert after[claim_id]["confidence"] == "high"
+
+
+async def test_what_arrived_decides_the_claims_for_removals(tmp_path: Path) -> None:
+    async with Setup(tmp_path, 7, 1_000) as setup:
+        await setup.sync()
+        before = {claim["id"]: claim for claim in await setup.found() if claim["rule"] == "R12"}
+        assert {claim["confidence"] for claim in before.values()} == {"low"}
+        await setup.tell_what_arrived()
+        await setup.sync()
+        found, planted = await setup.found(), await setup.planted(received="given")
+        after = {claim["id"]: claim for claim in found if claim["rule"] == "R12"}
+        assert after.keys() == before.keys(), "none vanishes"
+        closed = [claim for claim in after.values() if claim["status"] == "closed"]
+        assert closed and {claim["closedReason"] for claim in closed} == {"found"}
+        still_open = [claim for claim in found if claim not in closed]
+        assert_same(still_open, planted, ("R11", "R12"))
+        assert {claim["confidence"] for claim in planted if claim["rule"] == "R12"} == {
+            "low",
+            "high",
+        }
 
 
 @pytest.mark.timeout(120)

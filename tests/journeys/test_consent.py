@@ -31,9 +31,10 @@ async def service(tmp_path: Path) -> AsyncIterator[Serving]:
         yield serving
 
 
-async def consent(user: User, seller: str = "", connection: str = "") -> str:
+async def consent(user: User, seller: str = "", connection: str = "", options: str = "") -> str:
     """Do what a browser does on the consent page; the address to which it is sent back."""
-    sent = await user.get(BEGIN + (f"&connectionId={connection}" if connection else ""))
+    chosen = f"&connectionId={connection}" if connection else ""
+    sent = await user.get(BEGIN + chosen + options)
     assert sent.status_code == 302 and sent.headers["cache-control"] == "no-store"
     async with httpx.AsyncClient(verify=False) as browser:
         page = await browser.get(sent.headers["location"])
@@ -49,15 +50,35 @@ async def consent(user: User, seller: str = "", connection: str = "") -> str:
     return f"{back.path}?{back.query}"
 
 
+def refusal(answer: httpx.Response) -> str:
+    """The code with which the dashboard is opened."""
+    assert answer.status_code == 303, answer.text
+    begin, _, code = answer.headers["location"].partition("refused=")
+    assert begin == "/#/overview?"
+    return code
+
+
 async def test_a_seller_who_consents_is_connected_and_synced(service: Serving) -> None:
     ann = service.user()
     done = await ann.get(await consent(ann))
-    assert (done.status_code, done.headers["location"]) == (303, "/"), done.text
     (connection,) = read(await ann.get("/api/connections"))["connections"]
+    location = f"/#/overview?connected={connection['id']}"
+    assert (done.status_code, done.headers["location"]) == (303, location), done.text
     assert (connection["connector"], connection["status"]) == ("amazon", "connected")
     current = read(await ann.get("/api/sync/status"))
     assert current["connectionId"] == connection["id"], "the historical sync starts automatically"
     assert (await ann.until(current["syncId"], seconds=60))["ordersProcessed"] == 20
+
+
+async def test_a_consent_can_skip_the_historical_sync(service: Serving) -> None:
+    ann = service.user()
+    done = await ann.get(await consent(ann, options="&skipHistoricalSync=true"))
+    (connection,) = read(await ann.get("/api/connections"))["connections"]
+    assert done.headers["location"].endswith(f"connected={connection['id']}")
+    assert (connection["liveSyncId"], connection["lastSync"]) == (None, None)
+    assert read(await ann.get("/api/sync/history"))["total"] == 0
+    refused = await ann.get(f"{BEGIN}&skipHistoricalSync=maybe")
+    assert problem(refused, 422, "invalid")["errors"][0]["field"] == "skipHistoricalSync"
 
 
 async def test_a_state_is_valid_once_and_for_its_own_user(service: Serving) -> None:
@@ -69,9 +90,9 @@ async def test_a_state_is_valid_once_and_for_its_own_user(service: Serving) -> N
     ]
     back = await consent(ann)
     for other in others:
-        problem(await other.get(back), 422, "invalid")
-    assert (await ann.get(back)).status_code == 303
-    problem(await ann.get(back), 422, "invalid")
+        assert refusal(await other.get(back)) == "invalid"
+    assert "connected=conn_" in (await ann.get(back)).headers["location"]
+    assert refusal(await ann.get(back)) == "invalid"
     for other in others:
         assert read(await other.get("/api/connections"))["connections"] == []
 
@@ -79,15 +100,18 @@ async def test_a_state_is_valid_once_and_for_its_own_user(service: Serving) -> N
 async def test_an_invalid_or_missing_state_changes_nothing(service: Serving) -> None:
     ann = service.user()
     for query in ("", "?state=", "?state=guess&spapi_oauth_code=x", "?spapi_oauth_code=x"):
-        problem(await ann.get(f"/api/connections/amazon/callback{query}"), 422, "invalid")
+        assert refusal(await ann.get(f"/api/connections/amazon/callback{query}")) == "invalid"
     assert read(await ann.get("/api/connections"))["connections"] == []
 
 
-async def test_a_seller_who_refuses_to_consent_gets_an_error(service: Serving) -> None:
+async def test_a_seller_who_refuses_to_consent_returns_to_the_dashboard(
+    service: Serving, capsys: pytest.CaptureFixture[str]
+) -> None:
     ann = service.user()
     state = re.findall(r"[?&]state=([\w-]+)", (await ann.get(BEGIN)).headers["location"])[0]
     answer = await ann.get(f"/api/connections/amazon/callback?state={state}")
-    assert "consent was not given" in problem(answer, 422, "connection_refused")["detail"]
+    assert refusal(answer) == "connection_refused"
+    assert "consent was not given" in capsys.readouterr().out  # the log has the reason
 
 
 async def test_an_unknown_region_is_named(service: Serving) -> None:
@@ -114,25 +138,26 @@ async def test_a_connected_seller_cannot_be_connected_again_by_consent(service: 
     await ann.get(await consent(ann))
     (first,) = read(await ann.get("/api/connections"))["connections"]
     await ann.until(read(await ann.get("/api/sync/status"))["syncId"], seconds=60)
-    error = problem(await ann.get(await consent(ann)), 409, "already_connected")
-    assert error["connectionId"] == first["id"]
+    assert refusal(await ann.get(await consent(ann))) == "already_connected"
     answer = await ann.post("/api/connections", {**amazon.connection(1, 20)})
     assert problem(answer, 409, "already_connected")["connectionId"] == first["id"]
     assert len(read(await ann.get("/api/connections"))["connections"]) == 1
-    assert (await ann.get(await consent(ann, connection=first["id"]))).status_code == 303
+    again = await ann.get(await consent(ann, connection=first["id"]))
+    assert again.headers["location"] == f"/#/overview?connected={first['id']}"
 
 
 async def test_consent_of_another_seller_does_not_reconnect_a_connection(service: Serving) -> None:
     ann = service.user()
     await ann.get(await consent(ann))
-    connections = read(await ann.get("/api/connections"))["connections"]
     done = await ann.until(read(await ann.get("/api/sync/status"))["syncId"], seconds=60)
+    connections = read(await ann.get("/api/connections"))["connections"]
     back = await consent(ann, seller="2-30", connection=connections[0]["id"])
-    problem(await ann.get(back), 409, "other_account")
+    assert refusal(await ann.get(back)) == "other_account"
     path = f"/api/connections/{connections[0]['id']}/reconnect"
     body = {"refreshToken": str(amazon.connection(2, 30)["refreshToken"])}
     problem(await ann.post(path, body), 409, "other_account")
     assert read(await ann.get("/api/connections"))["connections"] == connections
     assert read(await ann.get("/api/sync/status"))["syncId"] == done["syncId"]
     assert len(await ann.records("orders")) == 20
-    assert (await ann.get(await consent(ann, seller="2-30"))).status_code == 303
+    other = await ann.get(await consent(ann, seller="2-30"))
+    assert "connected=conn_" in other.headers["location"]

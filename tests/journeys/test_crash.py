@@ -9,16 +9,15 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from random import Random
-from typing import Any
 
 import anyio
 import httpx
-import msgspec
 import pytest
 
 from connectors import amazon_sandbox as amazon
 from tests.journeys.dying import POINTS
 from tests.journeys.process import Died, Process, Restarting, dying_service, sandbox
+from tests.journeys.results import Result, differences, result_of
 from tests.serving import ENDED, Json, User, read, token
 
 pytestmark = pytest.mark.anyio
@@ -33,7 +32,6 @@ KINDS: dict[str, tuple[str, ...]] = {
 }
 CHOSEN = tuple(os.environ.get("KINDS", "service,sandbox,both").split(","))
 SEED = int(os.environ.get("SEED", "20261122"))
-COUNTERS = ("processed", "total", "created", "updated", "unchanged", "failed", "status")
 PAGED = ("searchOrders", "getInventorySummaries", "listTransactions", "getShipments")
 #: Pages that connecting reads to learn the account: a sync that begins in the same second requests
 #: the same page again.
@@ -64,16 +62,6 @@ class Kills:
         return self.count >= KILLS and every_kind
 
 
-class Result(msgspec.Struct, frozen=True):
-    """The result of a sync, which must not depend on kills."""
-
-    counters: dict[str, Any]
-    records: dict[str, list[Any]]
-    claims: list[Any]
-    attempt: int
-    status: str
-
-
 @pytest.mark.timeout(120 + 30 * KILLS)
 async def test_kills_do_not_change_records_counters_or_claims(
     tmp_path: Path, free_port: Callable[[], int]
@@ -92,7 +80,7 @@ async def test_kills_do_not_change_records_counters_or_claims(
             before, restarts = kills.points.total(), source.kills
             syncs += 1
             result = await _sync(tmp_path, free_port(), source, f"user-{syncs}", deaths, kills)
-            wrong = _differences(expected, result)
+            wrong = differences(expected, result)
             assert not wrong, "\n".join([f"sync {syncs} after {kills}", *wrong])
             if source.kills == restarts:  # otherwise its log of calls is lost
                 read_again += await _read_again(source, kills.points.total() - before)
@@ -130,7 +118,7 @@ async def _sync(
                         _kill(point, server, source)
                         kills.points[point] += 1
                     await user.until(sync_id, seconds=120)
-                    return await _result(user, sync_id)
+                    return await result_of(user, sync_id)
         except httpx.TransportError:
             expected = 0 if point == "sigterm" else -signal.SIGKILL
             assert server.popen.wait(20) == expected, server.log
@@ -173,65 +161,6 @@ async def _until_random(user: User, sync_id: str, number: int) -> bool:
             if status["version"] >= begin + number:
                 return True
             await anyio.sleep(0.001)
-
-
-async def _result(user: User, sync_id: str) -> Result:
-    status = await user.status(sync_id)
-    names = [item["name"] for item in status["datasets"] if item["name"] != "claims"]
-    return Result(
-        counters={item["name"]: [item[c] for c in COUNTERS] for item in status["datasets"]},
-        records={name: await _records(user, name) for name in names},
-        claims=await _claims(user),
-        attempt=status["attempt"],
-        status=status["status"],
-    )
-
-
-async def _records(user: User, dataset: str) -> list[Any]:
-    return sorted(_record(dataset, record) for record in await user.records(dataset))
-
-
-def _record(dataset: str, record: Json) -> tuple[str, str]:
-    """The id and data; of a fee preview, without the time when it was made."""
-    record_id, data = record["id"], record["data"]
-    if dataset == "fees":
-        record_id, data = record_id.partition("/")[2], {**data, "snapshotat": ""}
-    return record_id, str(data)
-
-
-async def _claims(user: User) -> list[Any]:
-    """The claims without their ids, which depend on the connection."""
-    claims: list[Json] = []
-    params: Json = {"limit": 100}
-    while True:
-        page = read(await user.get("/api/recoveries", params=params))
-        claims += page["recoveries"]
-        if page["nextCursor"] is None:
-            break
-        params["cursor"] = page["nextCursor"]
-    fields = ("rule", "title", "status", "units", "amount", "currency", "opens", "closes")
-    return sorted(str([claim[name] for name in fields]) for claim in claims)
-
-
-def _differences(expected: Result, result: Result) -> list[str]:
-    """The differences in a few words: a diff of thousands of records would be unreadable."""
-    differences = [
-        f"{name}: {getattr(result, name)}, not {getattr(expected, name)}"
-        for name in ("status", "attempt")
-        if getattr(result, name) != getattr(expected, name)
-    ]
-    differences += [
-        f"counters of {name} {COUNTERS}: {result.counters.get(name)}, not {counters}"
-        for name, counters in expected.counters.items()
-        if result.counters.get(name) != counters
-    ]
-    pairs = {name: (expected.records[name], result.records[name]) for name in expected.records}
-    pairs["claims"] = (expected.claims, result.claims)
-    for name, (before, after) in pairs.items():
-        lost, more = Counter(before) - Counter(after), Counter(after) - Counter(before)
-        if lost or more:
-            differences.append(f"{name}: {lost.total()} lost, {more.total()} too many")
-    return differences
 
 
 async def _reset(source: Restarting) -> None:

@@ -4,6 +4,7 @@ import re
 import signal
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from decimal import Decimal
@@ -156,6 +157,20 @@ def test_pressing_cancel_ends_a_running_sync_and_keeps_its_records(
 
 
 @pytest.mark.timeout(120)
+def test_the_dashboard_opens_with_the_result_of_a_consent(page: Page, tmp_path: Path) -> None:
+    with demo(tmp_path / "data", "--orders", "30", "--speed", "600") as address:
+        page.browser.get(f"{address}/#/overview?refused=other_account")
+        shown = "The account was not connected (other account). Try again."
+        page.shows("#errors .notice span", shown)
+        assert page.browser.current_url == f"{address}/"
+        page.browser.get(f"{address}/?again#/overview?connected=conn_1")
+        page.shows("#action", "Start sync")
+        page.until(lambda: page.browser.current_url == f"{address}/", "The address was kept")
+        assert not page.text("#errors")
+        assert page.complaints() == []
+
+
+@pytest.mark.timeout(120)
 def test_a_lost_account_is_reconnected_and_its_sync_resumes(page: Page, tmp_path: Path) -> None:
     with demo(tmp_path / "data", "--orders", "300", "--speed", "600") as address:
         sandbox = SANDBOXES[address]
@@ -176,6 +191,21 @@ def test_a_lost_account_is_reconnected_and_its_sync_resumes(page: Page, tmp_path
 
 
 @pytest.mark.timeout(120)
+def test_the_strip_of_days_shows_what_a_second_source_confirms(page: Page, tmp_path: Path) -> None:
+    with demo(tmp_path, "--orders", "300", "--speed", "600", "--faults", "hidden_rows=0.2") as url:
+        page.browser.get(url)
+        page.press("Start sync")
+        page.until(lambda: "Orders of the last" in page.text("#accounts"), "There was no strip")
+        strip = page.browser.find_element(By.CSS_SELECTOR, "#accounts .days")
+        days = strip.find_elements(By.TAG_NAME, "i")
+        states = Counter(day.get_attribute("class") for day in days)
+        assert states["confirmed"] > 10 and sum(states.values()) == len(days)
+        label = strip.get_attribute("aria-label")
+        assert label and f"{states['confirmed']} confirmed" in label
+        assert any("found and read" in str(day.get_attribute("title")) for day in days)
+        assert page.complaints() == []
+
+
 def test_claims_are_shown_with_the_totals_of_the_api_and_with_their_evidence(
     page: Page, tmp_path: Path
 ) -> None:

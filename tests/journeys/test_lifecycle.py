@@ -10,6 +10,7 @@ import anyio
 import httpx
 import pytest
 
+from tests.databases import DATABASES
 from tests.journeys.process import ROOT, demo, sandbox, service
 from tests.service.api.issuer import ec, jwks
 from tests.serving import KEY, SECRET, User, token
@@ -34,7 +35,7 @@ async def test_sigterm_ends_a_hundred_streams_cleanly_and_the_sync_continues_aft
             ended: list[str] = []
             async with anyio.create_task_group() as group:
                 for _ in range(STREAMS):
-                    group.start_soon(_follow, client, sync_id, ended)
+                    await group.start(_follow, client, sync_id, ended)
                 await ann.until_processed(sync_id, "orders", 10)
                 exit_code = await anyio.to_thread.run_sync(server.terminate, 5.0)
     assert exit_code == 0
@@ -52,11 +53,42 @@ async def test_sigterm_ends_a_hundred_streams_cleanly_and_the_sync_continues_aft
             )
 
 
-async def _follow(client: httpx.AsyncClient, sync_id: str, ended: list[str]) -> None:
+async def _follow(
+    client: httpx.AsyncClient,
+    sync_id: str,
+    ended: list[str],
+    task_status: anyio.abc.TaskStatus[None],
+) -> None:
+    """Read a stream to its end; the task counts as started once the stream is open."""
     path = f"/api/sse/sync-progress/{sync_id}"
     async with client.stream("GET", path, timeout=30) as response:
+        task_status.started()
         text = "".join([chunk async for chunk in response.aiter_text()])
     ended.append(text.rstrip("\n").split("\n\n")[-1])
+
+
+async def test_sigterm_answers_requests_that_wait(
+    tmp_path: Path, free_port: Callable[[], int]
+) -> None:
+    headers = {"Authorization": f"Bearer {token()}", "Prefer": "wait=60"}
+    with service(tmp_path, free_port(), DEMO_PAUSE="0.9", DEMO_PAGE="10") as server:
+        async with httpx.AsyncClient(base_url=server.url, headers=headers, timeout=30) as client:
+            await User(client).connect()
+            answers: list[httpx.Response] = []
+            async with anyio.create_task_group() as group:
+                group.start_soon(_start, client, answers)
+                with anyio.fail_after(30):
+                    while (await client.get("/api/sync/status")).status_code != 200:
+                        await anyio.sleep(0.01)
+                exit_code = await anyio.to_thread.run_sync(server.terminate, 5.0)
+    assert exit_code == 0
+    assert [answer.status_code for answer in answers] == [202], answers[0].text
+    assert answers[0].headers["preference-applied"] == "wait=60"
+    assert "Traceback" not in server.log
+
+
+async def _start(client: httpx.AsyncClient, answers: list[httpx.Response]) -> None:
+    answers.append(await client.post("/api/sync/start"))
 
 
 def _refusal(*command: str, **environ: str) -> str:
@@ -80,7 +112,7 @@ def _environ(folder: Path) -> dict[str, str]:
         "AUTH_SECRET": SECRET,
         "SECRETS_KEYS": KEY,
         "PORT": "0",
-        "DATABASE_URL": f"sqlite:///{folder / 'sync.db'}",
+        **DATABASES.environ(folder),
     }
 
 
@@ -104,7 +136,8 @@ def test_an_invalid_jwks_is_named_and_a_valid_one_hides_no_other_error(
     path.write_bytes(jwks(ec()))
     (tmp_path / "file").touch()
     elsewhere = f"sqlite:///{tmp_path / 'file' / 'data' / 'sync.db'}"
-    assert "DATABASE_URL" in _refusal("serve", **{**environ, "DATABASE_URL": elsewhere})
+    environ |= {"DATABASE_URL": elsewhere, "REDIS_URL": ""}
+    assert "DATABASE_URL" in _refusal("serve", **environ)
 
 
 def test_demo_mode_refuses_a_public_address(tmp_path: Path) -> None:
@@ -115,6 +148,7 @@ def test_demo_mode_refuses_a_public_address(tmp_path: Path) -> None:
     assert "loopback" in _refusal("serve", **environ)
 
 
+@pytest.mark.sqlite
 def test_a_database_of_a_newer_schema_is_not_changed(tmp_path: Path) -> None:
     database = sqlite3.connect(tmp_path / "sync.db")
     database.execute("CREATE TABLE alembic_version (version_num TEXT)")
@@ -126,11 +160,13 @@ def test_a_database_of_a_newer_schema_is_not_changed(tmp_path: Path) -> None:
     assert (tmp_path / "sync.db").read_bytes() == before
 
 
+@pytest.mark.sqlite
 def test_a_file_that_is_not_a_database_is_named(tmp_path: Path) -> None:
     (tmp_path / "sync.db").write_text("This is a letter, not a database. " * 100)
     assert "database" in _refusal("serve", **_environ(tmp_path))
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize("command", ["serve", "migrate", "rotate-keys"])
 def test_an_unusable_data_folder_is_named(tmp_path: Path, command: str) -> None:
     (tmp_path / "file").touch()
@@ -143,6 +179,7 @@ def test_an_unusable_data_folder_is_named(tmp_path: Path, command: str) -> None:
     [
         ("AMAZON_SP_API_URL", "sandbox:9000"),
         ("AMAZON_CLAIM_WINDOWS", "{R4}"),
+        ("AMAZON_REFUND_FEE_LIMITS", "5.00"),
         ("AMAZON_SP_API_URL", "http://["),
         ("AMAZON_LWA_URL", "http://127.0.0.1:http"),
         ("AMAZON_CONSENT_URL", "http://127.0.0.1:99999"),
@@ -155,6 +192,7 @@ def test_a_connectors_malformed_setting_is_named(tmp_path: Path, name: str, valu
     assert name in _refusal("serve", **_environ(tmp_path), **{name: value})
 
 
+@pytest.mark.sqlite  # it locks its file; PostgreSQL serves many processes
 @pytest.mark.parametrize("command", ["serve", "migrate", "rotate-keys"])
 def test_a_second_process_names_the_holder(
     tmp_path: Path, free_port: Callable[[], int], command: str

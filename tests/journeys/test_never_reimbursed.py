@@ -88,7 +88,11 @@ async def test_a_seller_who_was_never_reimbursed_sees_what_amazon_owes(
             done, first = await account.sync(user)
             server.kill()
         assert reimbursements(done) == ("complete", 0)
-        [warning] = [text for text in done["warnings"] if REIMBURSEMENTS in text]
+        [warning] = [
+            warning["message"]
+            for warning in done["warnings"]
+            if REIMBURSEMENTS in warning["message"]
+        ]
         assert "there is no data" in warning
         products = {claim["details"]["fnsku"] for claim in first}
         assert products >= {claim["fnsku"] for claim in await account.planted()} != set()

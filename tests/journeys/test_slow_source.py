@@ -9,7 +9,7 @@ import pytest
 
 from connectors import amazon_sandbox as amazon
 from connectors import calls
-from service import connections
+from service import source_calls
 from tests.connectors.hostile import ServerConnection, listening
 from tests.service.api.answers import problem
 from tests.serving import read, serve
@@ -35,7 +35,7 @@ async def throttles(source: ServerConnection) -> None:
 async def test_connecting_ends_in_bounded_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str, slow: Slow
 ) -> None:
-    monkeypatch.setattr(connections, "SOURCE_TIMEOUT", 1.0)
+    monkeypatch.setattr(source_calls, "SOURCE_TIMEOUT", 1.0)
     monkeypatch.setattr(calls, "SLOW", 0.1)
 
     async def answer(line: bytes, source: ServerConnection) -> None:
@@ -59,7 +59,7 @@ async def test_connecting_ends_in_bounded_time(
 async def test_a_consent_ends_in_bounded_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connections, "SOURCE_TIMEOUT", 1.0)
+    monkeypatch.setattr(source_calls, "SOURCE_TIMEOUT", 1.0)
 
     async def answer(line: bytes, source: ServerConnection) -> None:
         await trickles(source)
@@ -73,5 +73,6 @@ async def test_a_consent_ends_in_bounded_time(
         state = re.findall(r"[?&]state=([\w-]+)", sent.headers["location"])[0]
         back = f"/api/connections/amazon/callback?state={state}&spapi_oauth_code=code"
         with anyio.fail_after(30):
-            problem(await ann.get(back), 503, "source_unavailable")
+            done = await ann.get(back)
+        assert done.headers["location"] == "/#/overview?refused=source_unavailable"
         assert read(await ann.get("/api/connections")) == {"connections": []}

@@ -11,13 +11,11 @@ import pytest
 import connectors
 from connectors.base import (
     Account,
-    Claim,
     Clock,
     Connection,
     ConnectorError,
     Cursor,
     Dataset,
-    Findings,
     Page,
     Plan,
     Record,
@@ -26,6 +24,7 @@ from connectors.base import (
     Way,
     Window,
 )
+from connectors.claims import Claim, Findings, RemovalArrival, RemovalColumns
 from connectors.demo.connector import DemoConnectionSettings
 
 ORDERS = Dataset("orders", "orders", timedelta(days=90), overlap=timedelta(days=1))
@@ -67,6 +66,8 @@ class Script:
         self.detecting: list[tuple[str, ...]] = []
         #: What each detection was told that the connector has learned.
         self.learned: list[Mapping[str, str]] = []
+        #: What each detection was told that the user received of removals.
+        self.arrivals: list[Sequence[RemovalArrival]] = []
         #: Changes each page before it is returned.
         self.edit: Callable[[Page], Page] = lambda page: page
         #: If set, the result of a detection.
@@ -86,6 +87,7 @@ class ScriptedConnector:
     name = "demo"
     label = "Scripted"
     settings = DemoConnectionSettings
+    removals = (RemovalColumns("stock", "order", "sku", "fnsku", "tracking"),)
 
     @property
     def datasets(self) -> Sequence[Dataset]:
@@ -140,6 +142,7 @@ class ScriptedConnector:
         names = [dataset.name for dataset in self.datasets]
         self._script.detecting.append(tuple(name for name in names if records.complete(name)))
         self._script.learned.append(dict(records.learned))
+        self._script.arrivals.append(records.arrivals())
         if self._script.findings:
             return self._script.findings
         ran = tuple({claim.rule for claim in self._script.claims})

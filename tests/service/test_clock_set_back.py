@@ -1,7 +1,6 @@
 """A clock that was ahead is set back: the newest sync stays the newest, and no task waits long."""
 
 import json
-import sqlite3
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from hypothesis import strategies as st
 from connectors.base import Window
 from service.errors import Overtaken
 from service.progress import Coverage, window_to_read
+from tests.databases import DATABASES
 from tests.service.api.answers import problem
 from tests.service.clocks import FastClock
 from tests.serving import Json, User, read, serve
@@ -231,9 +231,8 @@ async def test_a_key_is_not_stored_for_a_repeated_month(tmp_path: Path) -> None:
 async def wait_until(folder: Path, sql: str) -> None:
     with anyio.fail_after(20):
         while True:
-            with sqlite3.connect(folder / "sync.db") as database:
+            with DATABASES.opened(folder) as database:
                 result = database.execute(sql).fetchone()[0]
-            database.close()
             if result:
                 return
             await anyio.sleep(0.05)

@@ -6,8 +6,9 @@ import msgspec
 import pytest
 
 from connectors.base import SECRET, SEPARATES_ACCOUNTS, ConnectionSettings, choices
-from service.connection_settings import SettingsType, encode
+from service.connection_settings import RESERVED, SettingsType, encode
 from service.errors import StartupError
+from service.wire.connection_shapes import Connected
 
 
 class Mixed(ConnectionSettings, frozen=True, kw_only=True):
@@ -18,6 +19,14 @@ class Mixed(ConnectionSettings, frozen=True, kw_only=True):
     pass_word: Annotated[str, SECRET]
 
 
+class Titled(ConnectionSettings, frozen=True, kw_only=True):
+    place: Annotated[str, choices({"eu": "Europe"})]
+    codes: tuple[Annotated[str, choices({"a": "First", "b": "Second"})], ...] = ()
+    free: str = ""
+    key: Annotated[str, choices({"k": "Key"}), SECRET]
+
+
+TITLED = SettingsType("titled", Titled)
 MIXED = SettingsType("mixed", Mixed)
 VALUE = Mixed(base_url="https://a", tags=("x",), pass_word="secret")
 
@@ -27,6 +36,17 @@ def test_settings_are_split_into_public_and_secret_values() -> None:
     assert public == {"baseUrl": "https://a", "stage": "live", "tags": ("x",), "limits": []}
     assert secret == {"passWord": "secret"}
     assert MIXED.join(public, secret) == VALUE
+
+
+def test_values_with_choices_have_titles() -> None:
+    titles = TITLED.titles({"place": "eu", "codes": ["a", "z"], "free": "x"})
+    assert titles == {"place": "Europe", "codes": ["First", "z"]}
+    assert TITLED.titles({"place": "moon", "free": "x"}) == {"place": "moon"}
+    assert MIXED.titles(MIXED.split(VALUE)[0]) == {}
+
+
+def test_every_field_of_a_connection_is_reserved() -> None:
+    assert {field.encode_name for field in msgspec.structs.fields(Connected)} <= RESERVED
 
 
 def test_later_values_win_and_undeclared_ones_are_left_out() -> None:

@@ -5,12 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from service.errors import Invalid
-from service.schedules import ScheduleRequest, next_run
+from service.schedules import ScheduleRequest, next_run, next_runs
 from tests.service.api.answers import SLOW, problem
 from tests.service.clocks import FastClock
 from tests.serving import Json, User, read, serve
@@ -42,7 +43,9 @@ async def test_a_schedule_starts_a_sync_at_its_time(tmp_path: Path) -> None:
         connection = await ann.connect()
         path = f"/api/connections/{connection['id']}"
         shown = read(await ann.http.put(f"{path}/schedule", json=NIGHT))
-        assert shown["schedule"] == {**NIGHT, "nextRunAt": "2026-03-01T01:00:00.000Z"}
+        runs = [f"2026-03-0{day}T01:00:00.000Z" for day in (1, 2)]
+        times = {"nextRuns": runs, "nextRunAt": runs[0]}
+        assert shown["schedule"] == {**NIGHT, "enabled": True, **times}
         clock.jump(timedelta(minutes=31))
         (sync,) = await until_syncs(ann, 1)
         assert sync["status"] == "complete"
@@ -50,6 +53,37 @@ async def test_a_schedule_starts_a_sync_at_its_time(tmp_path: Path) -> None:
         assert after["nextRunAt"] == "2026-03-02T01:00:00.000Z"
         audit = read(await ann.get("/api/audit", params={"action": "started"}))["entries"]
         assert [entry["actor"] for entry in audit] == ["schedule"]
+
+
+async def test_a_disabled_schedule_is_kept_and_starts_no_sync(tmp_path: Path) -> None:
+    clock = FastClock(now=datetime(2026, 3, 1, 0, 30, tzinfo=UTC))
+    async with serve(tmp_path, clock) as service:
+        ann, bob = service.user("ann"), service.user("bob")
+        paths = {user: f"/api/connections/{(await user.connect())['id']}" for user in (ann, bob)}
+        off = NIGHT | {"enabled": False}
+        for user, path in paths.items():
+            assert (await user.http.put(f"{path}/schedule", json=NIGHT)).status_code == 200
+        shown = read(await ann.http.put(f"{paths[ann]}/schedule", json=off))["schedule"]
+        assert shown == {**off, "nextRuns": [], "nextRunAt": None}
+        clock.jump(timedelta(days=1))
+        await until_syncs(bob, 1)
+        assert await history(ann) == []
+        assert read(await ann.get(paths[ann]))["schedule"] == shown
+        status = read(await ann.get(f"{paths[ann]}/sync-status"))
+        assert status["schedule"] == shown
+        again = read(await ann.http.put(f"{paths[ann]}/schedule", json=NIGHT))["schedule"]
+        assert (again["enabled"], len(again["nextRuns"])) == (True, 2)
+        assert again["nextRunAt"] == again["nextRuns"][0]
+
+
+def test_a_postponed_run_is_the_first_of_the_next_runs() -> None:
+    at = datetime(2026, 3, 1, 0, 30, tzinfo=UTC)
+    hourly = ScheduleRequest("0 * * * *").to_schedule(at, "")
+    postponed = msgspec.structs.replace(hourly, next=at + timedelta(minutes=1))
+    runs = next_runs(postponed, at)
+    assert runs == [at + timedelta(minutes=1), at + timedelta(minutes=30)]
+    late = next_runs(postponed, at + timedelta(hours=5))
+    assert late == [at + timedelta(minutes=1), at + timedelta(hours=5, minutes=30)]
 
 
 async def test_several_missed_runs_start_one_sync(tmp_path: Path) -> None:
@@ -117,6 +151,8 @@ async def test_a_schedule_can_be_removed_and_ends_with_its_connection(tmp_path: 
         ({"cron": "0 2 * * *", "timezone": "../etc/passwd"}, "timezone"),
         ({"cron": "0 2 * * *", "timezone": ""}, "timezone"),
         ({"cron": "0 2 * * *", "zone": "UTC"}, "zone"),
+        ({"cron": "0 2 * * *", "enabled": None}, "enabled"),
+        ({"cron": "60 2 * * *", "enabled": False}, "cron"),
         ({"cron": 5}, "cron"),
         ({}, "cron"),
     ],
@@ -139,7 +175,8 @@ def test_a_schedule_follows_daylight_saving_time() -> None:
         (datetime(2026, 1, 10, tzinfo=UTC), 1),
         (datetime(2026, 7, 10, tzinfo=UTC), 0),
     ):
-        assert schedule.to_schedule(day, "").next.hour == hour
+        run = schedule.to_schedule(day, "").next
+        assert run is not None and run.hour == hour
 
 
 @given(
@@ -155,8 +192,8 @@ def test_each_run_is_later_than_the_one_before(cron: str, zone: str, now: dateti
     schedule = ScheduleRequest(cron, zone).to_schedule(at, "")
     for _ in range(3):
         later = next_run(schedule, at)
-        assert at < later.next
-        schedule, at = later, later.next
+        assert at < later
+        at = later
 
 
 def test_day_names_are_valid_and_impossible_dates_are_not() -> None:

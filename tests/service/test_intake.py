@@ -13,7 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from connectors.base import Claim, Cursor, Findings, Page, Record, SourceError
+from connectors.base import Account, Cursor, Page, Record, SourceError, Way
+from connectors.claims import Claim, Findings
+from service.intake import fit_account, fit_page, seconds_of
 from tests.service.scripted import Script, scripted
 from tests.serving import Json, Serving, User, read, serve
 
@@ -181,7 +183,7 @@ async def test_invalid_numbers_of_a_page_are_ignored(script: Script, service: Se
     script.edit = edit
     ann, done = await connect_and_sync(service)
     assert (done["status"], len(await stored_data(ann))) == ("complete", 30)
-    assert done["warnings"] == ["a\\x00b\\ud800c"]
+    assert [warning["message"] for warning in done["warnings"]] == ["a\\x00b\\ud800c"]
     stored = await service.parts.store.sync(done["syncId"])
     assert stored is not None
     assert stored.dataset("orders").total == 30
@@ -312,6 +314,20 @@ def test_every_record_is_stored_or_fails_alone(records: list[Record], cursor: st
         anyio.run(_stored_or_failed, Path(folder), records)
 
 
+@settings(max_examples=200, deadline=None, derandomize=True)
+@given(RECORDS, st.datetimes())
+def test_a_record_is_repaired_in_the_same_way_with_a_time_of_any_kind(
+    records: list[Record], at: datetime
+) -> None:
+    def fit(at: datetime) -> list[Record]:
+        timed = [msgspec.structs.replace(record, at=at) for record in records]
+        fit = anyio.run(fit_page, Page(timed), None).records
+        return [msgspec.structs.replace(record, at=None) for record in fit]
+
+    # Records with a time in UTC are checked in a quicker way than those without a zone.
+    assert fit(at.replace(tzinfo=UTC)) == fit(at)
+
+
 async def _stored_or_failed(folder: Path, records: list[Record]) -> None:
     async with serve(folder) as service:
         ann = service.user()
@@ -341,3 +357,22 @@ def _is_invalid_id(key: str) -> bool:
     except UnicodeEncodeError:
         return True
     return not key or "\0" in key or len(key) > 1_000
+
+
+# Accounts and plans -------------------------------------------------------------------------------
+
+
+def test_the_end_of_an_authorisation_is_in_utc_or_unknown() -> None:
+    naive, last = (
+        datetime(2031, 5, 6, 7),
+        datetime.max.replace(tzinfo=timezone(-timedelta(hours=9))),
+    )
+    for given_end, fitted in ((naive, naive.replace(tzinfo=UTC)), (last, None), (None, None)):
+        assert fit_account(Account("", authorised_until=given_end)).authorised_until == fitted
+
+
+def test_a_plan_takes_as_long_as_its_slowest_dataset_if_all_are_known() -> None:
+    assert seconds_of({"a": Way("x", 2), "b": Way("x", 0.5)}) == 2
+    for unknown in (None, -1.0, float("nan"), float("inf")):
+        assert seconds_of({"a": Way("x", 2), "b": Way("x", unknown)}) is None
+    assert seconds_of({}) is None

@@ -8,6 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import anyio
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -19,17 +20,16 @@ from service.model import LIVE, MOVES, Fault, Status, Sync
 from service.plans import Plans
 from service.progress import CLAIMS, Stage
 from service.registry import Registry
-from service.runner.runner import Runner
+from service.runner.runner import LocalRunner
 from service.sources import Sources
 from service.starting import Starter, StartRequest
 from service.store.connections import ConnectionStore, StoredConnection
-from service.store.engine import Statement
-from service.store.migrations import migrate
+from service.store.engine import Engine, Statement
 from service.store.records import RecordStore
-from service.store.sqlite import SqliteEngine
 from service.store.syncs import SyncStore
 from service.users import Actor
 from tests.service.clocks import FastClock
+from tests.service.store.conftest import ENGINES, OpenEngine
 
 USERS = ("ann", "ann", "bob", "cem")
 TENANT_LIMIT = 2
@@ -41,7 +41,7 @@ Action = tuple[str, str, int]
 class World:
     """A registry over a real store. The test acts as the users and the workers, and crashes."""
 
-    def __init__(self, engine: SqliteEngine, sources: Sources) -> None:
+    def __init__(self, engine: Engine, sources: Sources) -> None:
         self.engine = engine
         self.sources = sources
         self.clock = FastClock()
@@ -61,7 +61,7 @@ class World:
         self.taken.clear()
         stored = ConnectionStore(self.engine)
         plans = Plans({}, TENANT_LIMIT)
-        runner = Runner(0)
+        runner = LocalRunner(0, self.store.unfinished)
         self.registry = Registry(self.store, stored, bus, runner, self.clock, plans)
         self.starter = Starter(
             self.registry, self.store, self.records, stored, self.sources, self.clock, plans
@@ -245,24 +245,22 @@ NEEDS_A_WORKER = {*WORKER_ACTIONS, "pause", "fail", "complete"} - {"take"}
         max_size=80,
     )
 )
-def test_every_sequence_of_actions_keeps_the_invariants(actions: list[Action]) -> None:
-    anyio.run(_perform, actions)
+@pytest.mark.parametrize("open_engine", ENGINES.values(), ids=ENGINES)
+def test_every_sequence_of_actions_keeps_the_invariants(
+    open_engine: OpenEngine, actions: list[Action]
+) -> None:
+    anyio.run(_perform, open_engine, actions)
 
 
-async def _perform(actions: Sequence[Action]) -> None:
+async def _perform(open_engine: OpenEngine, actions: Sequence[Action]) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        migrate(f"sqlite:///{folder}/sync.db")
-        engine = await SqliteEngine.open(Path(folder) / "sync.db")
-        try:
-            async with find("demo")({}, FastClock()) as demo:
-                world = World(engine, Sources({"demo": demo}))
-                for user in set(USERS):
-                    await ConnectionStore(engine).connect(_connection(user), {})
-                for name, user, number in actions:
-                    await _do(world, name, user, number)
-                    await world.check()
-        finally:
-            await engine.close()
+        async with open_engine(Path(folder)) as engine, find("demo")({}, FastClock()) as demo:
+            world = World(engine, Sources({"demo": demo}))
+            for user in set(USERS):
+                await ConnectionStore(engine).connect(_connection(user), {})
+            for name, user, number in actions:
+                await _do(world, name, user, number)
+                await world.check()
 
 
 async def _do(world: World, name: str, user: str, number: int) -> None:

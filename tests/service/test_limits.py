@@ -1,8 +1,10 @@
 """Limits of a plan, of a tenant, and of the rate of requests."""
 
+import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import httpx
 import pytest
 
 from service.errors import StartupError
@@ -112,7 +114,9 @@ async def test_the_limit_of_the_tenant_also_applies_to_a_resume(tmp_path: Path) 
         sync_id = await ann.start()
         await ann.post(f"/api/sync/cancel/{sync_id}")
         await bob.start()
-        problem(await ann.post(f"/api/sync/resume/{sync_id}"), 429, "too_many_syncs")
+        refused = await ann.post(f"/api/sync/resume/{sync_id}")
+        problem(refused, 429, "too_many_syncs")
+        assert refused.headers["retry-after"] == "60"
         assert (await ann.status(sync_id))["status"] == "cancelled"
 
 
@@ -134,10 +138,71 @@ async def test_a_rate_limit_applies_to_each_user_separately(tmp_path: Path) -> N
         assert (await ann.get("/api/connections")).status_code == 429
 
 
+LIMITS = ("ratelimit-policy", "ratelimit")
+
+
+def limits_of(answer: httpx.Response) -> list[list[str]]:
+    """RateLimit-Policy and RateLimit."""
+    return [answer.headers.get_list(name) for name in LIMITS]
+
+
+async def test_each_response_names_the_limit_and_what_is_left_of_it(tmp_path: Path) -> None:
+    clock = FastClock(speed=0.001)
+    async with serve(tmp_path, clock, MAX_REQUESTS_PER_MINUTE="5") as service:
+        ann, bob = service.user("ann"), service.user("bob")
+        policy = '"default";q=5;w=60'
+        paths = {"/api/connections": 200, "/api/nowhere": 404, "/api/sync/status": 404}
+        paths |= {"/api/history?x": 404, "/api/sse/syncs": 200}
+        for left, (path, code) in zip((4, 3, 2, 1, 0), paths.items(), strict=True):
+            async with ann.http.stream("GET", path) as answer:
+                assert answer.status_code == code
+            seconds = left * 12 or 12
+            assert limits_of(answer) == [[policy], [f'"default";r={left};t={seconds}']]
+        refused = await ann.get("/api/connections")
+        problem(refused, 429, "too_many_requests")
+        assert refused.headers["retry-after"] == "12"
+        assert limits_of(refused) == [[policy], ['"default";r=0;t=12']]
+        clock.jump(timedelta(seconds=5))
+        refused = await ann.get("/api/connections")
+        assert refused.headers["retry-after"] == "7"
+        assert limits_of(refused) == [[policy], ['"default";r=0;t=7']]
+        other = await bob.get("/api/connections")
+        assert limits_of(other) == [[policy], ['"default";r=4;t=48']]
+        clock.jump(timedelta(seconds=60))
+        assert limits_of(await ann.get("/api/connections"))[1] == ['"default";r=4;t=48']
+
+
+async def test_a_client_that_keeps_to_the_limit_is_never_refused(tmp_path: Path) -> None:
+    clock = FastClock(speed=0.001)
+    async with serve(tmp_path, clock, MAX_REQUESTS_PER_MINUTE="7") as service:
+        ann = service.user()
+        for _ in range(40):
+            answer = await ann.get("/api/connections")
+            assert answer.status_code == 200
+            left, seconds = re.findall(r"\d+", answer.headers["ratelimit"])
+            if left == "0":
+                clock.jump(timedelta(seconds=int(seconds)))
+
+
+async def test_a_response_to_an_uncounted_request_names_no_limit(tmp_path: Path) -> None:
+    async with serve(tmp_path, MAX_REQUESTS_PER_MINUTE="5") as service:
+        async with service.anonymous() as client:
+            for path in ("/", "/healthz", "/nowhere", "/api/connections"):
+                assert limits_of(await client.get(path)) == [[], []], path
+        assert all(limits_of(await service.user().get("/api/me")))
+
+
+async def test_without_a_limit_no_response_names_one(service: Serving) -> None:
+    for path in ("/api/connections", "/api/nowhere", "/"):
+        assert limits_of(await service.user().get(path)) == [[], []]
+
+
 async def test_a_clock_set_back_does_not_block_requests(tmp_path: Path) -> None:
     clock = FastClock(speed=0.001)
     async with serve(tmp_path, clock, MAX_REQUESTS_PER_MINUTE="2") as service:
         ann = service.user()
         await ann.get("/api/connections")
         clock.jump(timedelta(days=-400))
-        assert (await ann.get("/api/connections")).status_code == 200
+        answer = await ann.get("/api/connections")
+        assert answer.status_code == 200
+        assert limits_of(answer)[1] == ['"default";r=1;t=30']

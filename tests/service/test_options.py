@@ -143,7 +143,7 @@ async def test_a_refresh_that_would_delete_over_a_tenth_deletes_nothing(
     del script.records["orders"][:4]
     refused = await ann.whole_sync(overwrite=True)
     assert (orders(refused)["deleted"], len(await ids(ann))) == (0, 30)
-    assert any("4 of 30 records" in warning for warning in refused["warnings"])
+    assert any("4 of 30 records" in warning["message"] for warning in refused["warnings"])
     allowed = await ann.whole_sync(overwrite=True, allowMassDelete=True)
     assert (orders(allowed)["deleted"], len(await ids(ann))) == (4, 26)
 
@@ -158,7 +158,7 @@ async def test_records_that_may_only_have_changed_are_deleted_only_if_allowed(
         script.records["cases"].pop()
         refused = await ann.whole_sync(overwrite=True)
         assert len(await ids(ann, "cases")) == 20
-        assert any("may only have changed" in warning for warning in refused["warnings"])
+        assert any("may only have changed" in warning["message"] for warning in refused["warnings"])
         await ann.whole_sync(overwrite=True, allowMassDelete=True)
         assert len(await ids(ann, "cases")) == 19
 
@@ -183,7 +183,9 @@ async def test_an_emptiness_that_is_not_confirmed_deletes_nothing(
     assert (orders(done)["status"], orders(done)["deleted"], len(await ids(ann))) == (
         *("complete", 0, 30),
     )
-    assert any("not confirmed yet that it has no records" in text for text in done["warnings"])
+    assert any(
+        "not confirmed yet that it has no records" in text["message"] for text in done["warnings"]
+    )
     script.edit = lambda page: page
     await ann.whole_sync(overwrite=True, allowMassDelete=True)
     assert await ids(ann) == set()
@@ -207,7 +209,9 @@ async def test_a_refresh_with_a_failed_record_deletes_nothing(
     script.records["orders"].pop()
     done = await ann.whole_sync(overwrite=True, allowMassDelete=True)
     assert (orders(done)["deleted"], len(await ids(ann))) == (0, 30)
-    assert any("not all records could be read" in warning for warning in done["warnings"])
+    assert any(
+        "not all records could be read" in warning["message"] for warning in done["warnings"]
+    )
 
 
 async def test_a_refresh_of_a_window_deletes_nothing_outside_it(

@@ -1,4 +1,4 @@
-"""The database is unavailable for a while: locked by another program, or the disk is full."""
+"""SQLite is unavailable for a while: its file is locked by another program, or the disk is full."""
 
 import sqlite3
 from collections.abc import AsyncIterator
@@ -13,7 +13,7 @@ from service.store.sqlite import SqliteEngine
 from tests.service.api.answers import problem
 from tests.serving import Serving, User, read, serve
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.sqlite]  # they lock its file, and let it grow no more
 
 SLOW: dict[str, Any] = {"DEMO_PAUSE": "0.05", "DEMO_PAGE": "10"}
 

@@ -17,7 +17,7 @@ from tests.service.api.answers import problem
 from tests.service.clocks import FastClock
 from tests.serving import KEY, SECRET, Serving, User, read, serve, settings
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.sqlite]
 
 NAMES = (
     "a#b",

@@ -55,6 +55,7 @@ async def test_forgotten_connections_are_not_rotated(tmp_path: Path) -> None:
     assert await rotate_credentials(settings(tmp_path)) == 0
 
 
+@pytest.mark.sqlite  # it locks its file; PostgreSQL serves many processes
 async def test_the_keys_of_a_running_service_are_not_rotated(tmp_path: Path) -> None:
     await connect_accounts(tmp_path, 1)
     async with open_parts(settings(tmp_path), SystemClock()):

@@ -17,7 +17,7 @@ from service.streams.hub import LIFETIME
 from tests.service.advancing import AdvancingClock
 from tests.service.api.answers import SLOW, TINY, replace_token
 from tests.service.api.streams import stream, until_streams
-from tests.serving import serve, token
+from tests.serving import PATIENCE, serve, token
 
 pytestmark = pytest.mark.anyio
 
@@ -30,7 +30,7 @@ def pause(_: float) -> None:
 
 
 async def in_thread(function: Callable[..., int], *args: object) -> int:
-    with anyio.fail_after(20):
+    with anyio.fail_after(PATIENCE):
         return await anyio.to_thread.run_sync(
             lambda: function(*args, pause), abandon_on_cancel=True
         )
@@ -82,7 +82,9 @@ async def test_a_sync_that_does_not_complete_exits_with_one(
 
 async def test_watch_continues_after_any_number_of_ended_streams(tmp_path: Path) -> None:
     clock = AdvancingClock()
-    async with serve(tmp_path, clock, DEMO_PAUSE="0.9", DEMO_PAGE="2") as service:
+    async with serve(
+        tmp_path, clock, DEMO_PAUSE="0.9", DEMO_PAGE="2", DEMO_ORDERS="100"
+    ) as service:
         await service.user().connect()
         ends = 0
 

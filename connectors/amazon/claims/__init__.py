@@ -6,8 +6,8 @@ this package uses the network, the clock or files."""
 
 from connectors.amazon.claims.detection import find_claims
 from connectors.amazon.claims.rule import Rule
-from connectors.amazon.claims.rules import RULES, rule_windows
+from connectors.amazon.claims.rules import FEE_LIMITS, RULES, rule_windows
 from connectors.amazon.claims.windows import Windows
 from connectors.amazon.settings import Days
 
-__all__ = ["RULES", "Days", "Rule", "Windows", "find_claims", "rule_windows"]
+__all__ = ["FEE_LIMITS", "RULES", "Days", "Rule", "Windows", "find_claims", "rule_windows"]

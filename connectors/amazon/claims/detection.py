@@ -7,12 +7,14 @@ from connectors.amazon.claims.facts import Facts
 from connectors.amazon.claims.paying import paid_for
 from connectors.amazon.claims.reading import read_facts
 from connectors.amazon.claims.rule import LOW, Case, ClosedCase, Rule
-from connectors.amazon.claims.rules import DEFAULT_WINDOWS, RULES
+from connectors.amazon.claims.rules import DEFAULT_WINDOWS, FEE_LIMITS, RULES
 from connectors.amazon.claims.values import money
 from connectors.amazon.claims.windows import Windows
 from connectors.amazon.claims.wording import case_text, steps, summary, title
 from connectors.amazon.emptiness import Emptiness, empty_key, read_emptiness
-from connectors.base import Claim, ClosedReason, Findings, Paid, Records
+from connectors.amazon.settings import FeeLimit
+from connectors.base import Records
+from connectors.claims import Claim, ClosedReason, Findings, Paid
 
 WAITING, CLAIMABLE, EXPIRED = "waiting", "claimable", "expired"
 REMEMBERED = timedelta(days=41)
@@ -22,7 +24,12 @@ before they offset the losses of today."""
 LOSSES = tuple(rule.code for rule in RULES if rule.counts_from == "loss")
 
 
-def find_claims(records: Records, as_of: datetime, windows: Windows = DEFAULT_WINDOWS) -> Findings:
+def find_claims(
+    records: Records,
+    as_of: datetime,
+    windows: Windows = DEFAULT_WINDOWS,
+    fee_limits: Mapping[str, FeeLimit] = FEE_LIMITS,
+) -> Findings:
     """What Amazon owes, by every rule whose inputs are complete.
 
     `as_of` is UTC if it names no zone. The result depends on the arguments alone."""
@@ -31,16 +38,18 @@ def find_claims(records: Records, as_of: datetime, windows: Windows = DEFAULT_WI
     rules = [rule for rule in RULES if rule.code not in skipped]
     datasets = {name for rule in rules for name in (*rule.inputs, *rule.optional)}
     oldest_loss = today - timedelta(days=windows.longest(LOSSES)) - REMEMBERED
-    facts = read_facts(records, frozenset(datasets), today, oldest_loss, windows)
+    facts = read_facts(records, frozenset(datasets), today, oldest_loss, windows, fee_limits)
     empty = _empty(records)
     by_id = {payment.id: payment for payment in facts.payments}
     claims: list[Claim] = []
     settled: dict[str, Paid | None] = {}
     closed: dict[str, ClosedReason] = {}
+    unpaid: list[str] = []
     for rule in rules:
         for case in sorted(rule.find(facts), key=lambda case: case.key):
             if isinstance(case, ClosedCase):
                 closed[_id(rule, case)] = case.reason
+                unpaid += [_id(rule, case)] if case.unpaid else []
             elif case.units > 0:
                 claims.append(_claim(rule, case, facts, empty))
             else:
@@ -51,6 +60,7 @@ def find_claims(records: Records, as_of: datetime, windows: Windows = DEFAULT_WI
         settled=tuple(settled),
         skipped=skipped,
         closed=closed,
+        unpaid=unpaid,
         payments={claim_id: paid for claim_id, paid in settled.items() if paid},
         searched_since={rule.code: oldest_loss for rule in rules if rule.code in LOSSES},
     )

@@ -7,8 +7,10 @@ from decimal import Decimal
 
 import msgspec
 
+from connectors.amazon.claims.measures import Measures
 from connectors.amazon.claims.windows import Windows
-from connectors.base import Money
+from connectors.amazon.settings import FeeLimit
+from connectors.claims import Money, RemovalArrival
 
 OrderItem = tuple[str, str]
 """An order id and a SKU."""
@@ -70,6 +72,7 @@ class Reversal(msgspec.Struct, frozen=True):
     fnsku: str
     currency: str
     amount: Decimal | None
+    #: Less those of which the reversal was taken back itself; 0 if that was all.
     units: int
     #: The payment that it takes back; None if that is older than the data.
     original: Payment | None
@@ -87,6 +90,24 @@ class Return(msgspec.Struct, frozen=True, gc=False):
     fnsku: str
     units: int
     disposition: str
+
+
+class Replacement(msgspec.Struct, frozen=True, gc=False):
+    """Units that Amazon sent to a customer in place of others."""
+
+    #: The day on which they were sent.
+    day: date
+    id: str
+    #: The order of the units that they replace.
+    order: str
+    #: Their own order; empty if the row does not name it.
+    replacement_order: str
+    sku: str
+    units: int
+
+    @property
+    def orders(self) -> tuple[str, ...]:
+        return tuple(filter(None, (self.order, self.replacement_order)))
 
 
 class Removal(msgspec.Struct, frozen=True):
@@ -108,6 +129,22 @@ class Removal(msgspec.Struct, frozen=True):
     requested: int
     #: Requested units that were neither cancelled, disposed of nor shipped, and are not in process.
     missing: int
+    #: Units sent to the seller; None if the figure is missing or cannot be read.
+    shipped: int | None = None
+
+
+class RemovalShipment(msgspec.Struct, frozen=True, order=True, gc=False):
+    """Units of a product that a removal order sent to the seller in one parcel."""
+
+    day: date
+    order: str
+    fnsku: str
+    disposition: str
+    id: str
+    sku: str
+    units: int
+    carrier: str
+    tracking: str
 
 
 class Refund(msgspec.Struct, frozen=True, gc=False):
@@ -170,6 +207,30 @@ class Charge(msgspec.Struct, frozen=True, gc=False):
     released_by: str
 
 
+class StorageCharge(msgspec.Struct, frozen=True, gc=False):
+    """What a product's storage in one warehouse and month was charged for."""
+
+    #: The first day of the month.
+    month: date
+    id: str
+    fnsku: str
+    #: The average number of units.
+    units: Decimal
+    fee: Decimal
+    currency: str
+    place: str
+
+
+class OnHand(msgspec.Struct, frozen=True):
+    """Units of a product in Amazon's warehouses today."""
+
+    units: int
+    #: The first of its SKUs.
+    sku: str
+    #: The records of the inventory.
+    ids: tuple[str, ...]
+
+
 class Preview(msgspec.Struct, frozen=True, gc=False):
     """A row of the fee preview: what Amazon expects to charge for a unit."""
 
@@ -185,6 +246,11 @@ class Preview(msgspec.Struct, frozen=True, gc=False):
     referral_share: Decimal | None
     #: All estimated fees together.
     fees: Decimal | None
+    #: The ASIN and the FNSKU: if they change, the SKU is another product.
+    item: tuple[str, str]
+    #: The size tier, or the band of size and weight, in Amazon's words.
+    tier: str
+    measures: Measures
 
 
 class InboundItem(msgspec.Struct, frozen=True):
@@ -200,10 +266,15 @@ class InboundItem(msgspec.Struct, frozen=True):
     status: str
     shipped: int
     received: int
-    #: When this application first saw the shipment.
+    #: When this application first saw the shipment; None if unknown.
     seen: date | None
     #: When this application last saw it change.
     changed: date | None
+
+    @property
+    def sight(self) -> date | None:
+        """The first day on which this application is known to have seen the shipment."""
+        return self.seen or self.changed
 
 
 class Transfer(msgspec.Struct, frozen=True, order=True):
@@ -234,6 +305,9 @@ class LedgerFacts(msgspec.Struct, frozen=True):
     restocked: Mapping[tuple[str, date], int]
     #: Transfers of which not as many units arrived as left, or the other way round.
     transfers: Sequence[Transfer]
+    #: Units that came in less those that left, by FNSKU and day, only of products with charges for
+    #: storage. Transfers between warehouses are left out.
+    moved: Mapping[str, Mapping[date, int]]
 
 
 class ProductFacts(msgspec.Struct, frozen=True):
@@ -258,15 +332,16 @@ class SalesFacts(msgspec.Struct, frozen=True):
     refunds: Sequence[Refund]
     #: Those of which Amazon kept a fee, whoever fulfilled the order.
     with_kept_fees: Sequence[Refund]
-    #: Fulfilment fees above some preview of their SKU; no other can be an overcharge.
+    #: Fulfilment fees above some preview of their SKU; no other can be an overcharge. All of them,
+    #: if Amazon measured the product larger than the seller.
     charges: Sequence[Charge]
     #: Referral fees above some preview of their SKU, likewise.
     commissions: Sequence[Charge]
     #: Currency and proceeds of a unit for each sale, by SKU, only of products that came back.
     proceeds: Mapping[str, Sequence[tuple[str, Decimal]]]
-    #: The sales of refunded order items.
+    #: The sales of refunded and replaced order items.
     sold: Mapping[OrderItem, SoldItem]
-    #: The country of each order that has returns.
+    #: The country of each order that has returns or replacements.
     order_places: Mapping[str, str]
     #: The country where most was sold; empty if nothing was.
     home: str
@@ -279,8 +354,12 @@ class Facts(msgspec.Struct, frozen=True):
     #: Losses before this day are not claimed, but may still use up credits.
     oldest_loss: date
     windows: Windows
+    #: What Amazon may keep of the referral fee of a refunded unit, by country or EU.
+    fee_limits: Mapping[str, FeeLimit]
     #: The seller's own cost of a SKU.
     cost: Callable[[str], Money | None]
+    #: The seller's own measures of a SKU.
+    measures: Callable[[str], Measures | None]
     #: Datasets that were read completely.
     complete: frozenset[str]
     #: The number of rows that could not be used, by dataset.
@@ -292,7 +371,15 @@ class Facts(msgspec.Struct, frozen=True):
     payments_by_fnsku: Mapping[str, Sequence[Payment]]
     reversals: Sequence[Reversal]
     returns: Sequence[Return]
+    replacements: Sequence[Replacement]
     removals: Sequence[Removal]
+    removal_shipments: Sequence[RemovalShipment]
+    #: What the seller says of removal shipments.
+    arrivals: Sequence[RemovalArrival]
     inbound: Sequence[InboundItem]
+    #: Charges for storage, by product and month.
+    storage: Sequence[StorageCharge]
+    #: Today's stock of the products with such charges, by FNSKU.
+    on_hand: Mapping[str, OnHand]
     #: Results that several rules share, by the function that computed them.
     computed: dict[object, object] = msgspec.field(default_factory=dict)

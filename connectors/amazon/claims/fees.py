@@ -10,6 +10,7 @@ from connectors.amazon.claims.announced import (
     only_in_peak,
 )
 from connectors.amazon.claims.facts import Charge, Facts, Preview
+from connectors.amazon.claims.once import once
 from connectors.amazon.claims.overcharges import Overcharge, exceeds, nearest, overcharge_cases
 from connectors.amazon.claims.rule import Case
 
@@ -30,12 +31,17 @@ def fba_fee_overcharge(facts: Facts) -> Iterator[Case]:
     and its end, the yearly table, the surcharge, a price above the limit for low prices); orders of
     other channels that Amazon fulfils, because they have fees of their own; charges that are too
     old to dispute, unless all of them are."""
-    overcharges = [
+    yield from overcharge_cases(facts, FULFILMENT_FEE, fee_overcharges(facts))
+
+
+@once
+def fee_overcharges(facts: Facts) -> Sequence[Overcharge]:
+    """The charges that the rule claims, and what is too much of each."""
+    return [
         overcharge
         for charge in facts.sales.charges
         if (overcharge := _overcharge(facts.products.previews.get(charge.sku, ()), charge))
     ]
-    yield from overcharge_cases(facts, FULFILMENT_FEE, overcharges)
 
 
 def _overcharge(previews: Sequence[Preview], charge: Charge) -> Overcharge | None:

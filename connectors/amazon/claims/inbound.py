@@ -88,7 +88,7 @@ def inbound_short(facts: Facts) -> Iterator[Case | ClosedCase]:
     for shortage in shortages(facts):
         item, arrival, paid = shortage.item, shortage.arrival, total(shortage.offsets)
         if shortage.open == 0 and paid == 0:
-            yield ClosedCase(key(item.shipment, item.fnsku or item.sku), "found")
+            yield ClosedCase(key(item.shipment, item.fnsku or item.sku), "found", unpaid=True)
             continue
         if not _finished(facts, arrival):
             continue
@@ -198,10 +198,10 @@ def _delivery(
         return receipts[0].day, RECEIPT
     if facts.ledger.since is None:
         return None
-    latest = min(item.seen or facts.today, facts.today)
+    latest = min(item.sight or facts.today, facts.today)
     if named := date_in_name(item.name, facts.windows.home, latest):
         return named, NAME
-    return (latest, SIGHT) if item.seen else None
+    return (latest, SIGHT) if item.sight else None
 
 
 def _fnsku(facts: Facts, item: InboundItem) -> str:
@@ -245,11 +245,11 @@ def _finished(facts: Facts, arrival: Arrival) -> bool:
         changed = facts.ledger.receipts[item.shipment][-1].day
     elif item.received:  # its last receipt is from before the ledger begins
         changed = facts.ledger.since or arrival.day
-    elif item.seen:  # nothing was received, so it may have been delivered until then
-        changed = max(arrival.day, item.seen)
+    elif item.sight:  # nothing was received, so it may have been delivered until then
+        changed = max(arrival.day, item.sight)
     else:
         return False
     # A shipment that was never seen to change was first seen at `changed`: that is not a change.
-    if item.changed and item.changed != item.seen:
+    if item.seen and item.changed and item.changed != item.seen:
         changed = max(changed, item.changed)
     return facts.today - changed >= STALE

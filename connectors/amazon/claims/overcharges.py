@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from datetime import date, timedelta
 from decimal import Decimal
+from typing import Protocol, TypeVar
 
 import msgspec
 
@@ -19,6 +20,16 @@ ZERO = Decimal(0)
 
 Kind = tuple[str, str, str, str, str]
 """What charges of one case have in common: SKU, place, currency, expected and charged per unit."""
+
+
+class OfCharge(Protocol):
+    """Anything about a charge."""
+
+    @property
+    def charge(self) -> Charge: ...
+
+
+Part = TypeVar("Part", bound=OfCharge)
 
 
 class Overcharge(msgspec.Struct, frozen=True):
@@ -59,32 +70,36 @@ def overcharge_cases(facts: Facts, code: str, overcharges: Sequence[Overcharge])
     """The cases of a rule on fees: one for each kind of charge, and one for its uncertain ones."""
     groups = grouped(overcharges, lambda overcharge: (overcharge.kind, overcharge.certain))
     for ((sku, place, *amounts), certain), group in groups.items():
-        days = timedelta(facts.windows.of(code, place).closes)
-        open_ones = [over for over in group if over.day + days >= facts.today]
-        yield _case(
-            key(sku, place, *amounts, "" if certain else "weak"),
-            # From the first charge that can still be disputed; once none can, from the last one.
-            open_ones or [max(group, key=lambda over: over.day)],
-            open_ones or group,
-            sum(over.charge.units for over in group),
-        )
+        natural = key(sku, place, *amounts, "" if certain else "weak")
+        yield _case(natural, *open_part(facts, code, group), units_of(group))
 
 
-def _case(
-    natural: str, dated: Sequence[Overcharge], group: Sequence[Overcharge], units_in_all: int
-) -> Case:
+def open_part(facts: Facts, code: str, group: Sequence[Part]) -> tuple[Sequence[Part], date]:
+    """The charges that can still be disputed and the day of the first one. If none can, all of them
+    and the day of the last one."""
+    days = timedelta(facts.windows.of(code, group[0].charge.place).closes)
+    open_ones = [one for one in group if one.charge.at.date() + days >= facts.today]
+    dates = [one.charge.at.date() for one in open_ones or group]
+    return (open_ones, min(dates)) if open_ones else (group, max(dates))
+
+
+def units_of(group: Sequence[OfCharge]) -> int:
+    return sum(one.charge.units for one in group)
+
+
+def _case(natural: str, group: Sequence[Overcharge], base: date, units_in_all: int) -> Case:
     """The case of charges of one kind; `units_in_all` includes those too old to dispute."""
     first = group[0]
     charge, currency = first.charge, first.charge.currency
     # The highest: several previews may follow charges of one kind.
     expected = money(max(over.expected for over in group), currency)
-    units = sum(over.charge.units for over in group)
+    units = units_of(group)
     previews = [preview for over in group for preview in (over.before, over.after) if preview]
     return Case(
         key=natural,
         product=charge.sku,
         units=units,
-        base=min(over.day for over in dated),
+        base=base,
         place=charge.place,
         value=Value(
             sum((over.excess for over in group), ZERO),

@@ -6,7 +6,7 @@ from decimal import Decimal
 from connectors.amazon.claims.facts import Payment
 from connectors.amazon.claims.rule import Case
 from connectors.amazon.claims.values import money
-from connectors.base import Paid
+from connectors.claims import Paid
 
 
 def paid_for(case: Case, payments: Mapping[str, Payment]) -> Paid | None:

@@ -21,7 +21,7 @@ from connectors.amazon.claims.inbound import (
     shortages,
 )
 from connectors.amazon.claims.once import once
-from connectors.amazon.claims.rule import Case, evidence, key, records_of
+from connectors.amazon.claims.rule import Case, ClosedCase, evidence, key, records_of
 from connectors.amazon.claims.values import unit_value
 
 DAMAGED, WEAK, TAKEN_BACK = "damaged", "damaged-weak", "taken-back"
@@ -43,13 +43,15 @@ class Mishandled(msgspec.Struct, frozen=True):
     units: int
     offsets: tuple[Offset, ...]
     low: bool
+    #: Whether later receipts made up for the units that were taken back.
+    made_up: bool = False
 
     @property
     def open(self) -> int:
         return self.units - total(self.offsets)
 
 
-def inbound_mishandled(facts: Facts) -> Iterator[Case]:
+def inbound_mishandled(facts: Facts) -> Iterator[Case | ClosedCase]:
     """R14. Units of a shipment that Amazon received damaged, or took back after receiving them.
 
     Counts: the ledger's receipts of a shipment with the disposition WAREHOUSE_DAMAGED
@@ -63,6 +65,9 @@ def inbound_mishandled(facts: Facts) -> Iterator[Case]:
     for case in mishandled(facts):
         item, paid = case.arrival.item, total(case.offsets)
         if case.open == 0 and paid == 0:
+            if case.made_up:
+                natural = key(item.shipment, item.fnsku or item.sku, case.kind)
+                yield ClosedCase(natural, "found", unpaid=True)
             continue
         unit = unit_value(facts, item.fnsku, item.sku, case.arrival.place)
         yield Case(
@@ -110,19 +115,20 @@ def _mishandled(arrival: Arrival) -> Iterator[Mishandled]:
         units = sum(event.units for event in events)
         if units > 0:
             yield Mishandled(arrival, kind, events, units, (), kind == WEAK)
-    taken, units = _taken_back(arrival)
-    if units > 0:
+    taken, units, made_up = _taken_back(arrival)
+    if units > 0 or made_up:
         low = sum(event.units for event in arrival.receipts) + units < arrival.item.received
-        yield Mishandled(arrival, TAKEN_BACK, taken, units, (), low)
+        yield Mishandled(arrival, TAKEN_BACK, taken, units, (), low, made_up)
 
 
-def _taken_back(arrival: Arrival) -> tuple[Sequence[LedgerEvent], int]:
-    """The negative receipts, and their units that neither a later receipt nor the shipment's own
-    figure accounts for."""
+def _taken_back(arrival: Arrival) -> tuple[Sequence[LedgerEvent], int, bool]:
+    """The negative receipts, their units that neither a later receipt nor the shipment's own figure
+    accounts for, and whether later receipts made up for all of them."""
     item, receipts = arrival.item, arrival.receipts
     taken = [event for event in receipts if event.units < 0]
     if item.status != CLOSED or not taken:
-        return (), 0
+        return (), 0, False
     since_then = sum(event.units for event in receipts if event.day >= taken[0].day)
     left = sum(event.units for event in receipts)
-    return taken, max(min(-since_then, item.received - left, item.shipped - left), 0)
+    units = max(min(-since_then, item.received - left, item.shipped - left), 0)
+    return taken, units, since_then >= 0

@@ -12,14 +12,13 @@ from connectors.amazon.claims.grouping import grouped
 from connectors.amazon.claims.once import once
 from connectors.amazon.claims.overcharges import exceeds
 from connectors.amazon.claims.returns import RefundedItem, damaged_items, refunded_items
-from connectors.amazon.claims.rule import Case, evidence, key
+from connectors.amazon.claims.rule import Case, ClosedCase, evidence, key
 from connectors.amazon.claims.values import Value, money
+from connectors.amazon.claims.windows import names_of
+from connectors.amazon.settings import FeeLimit
 
 ENOUGH = Decimal("0.95")
 """The share of what is due from which on a payment is not disputed."""
-MOST_KEPT: Mapping[str, tuple[Decimal, Decimal]] = {"US": (Decimal("5.00"), Decimal("0.20"))}
-"""What Amazon may keep of the referral fee of a refunded unit, by place: an amount and a share, of
-which the smaller one counts."""
 SPLIT = timedelta(days=14)
 """A sale so soon after the first transaction may have a part that is older than the data."""
 
@@ -36,7 +35,7 @@ class Excess(msgspec.Struct, frozen=True):
     low: bool
 
 
-def return_underpaid(facts: Facts) -> Iterator[Case]:
+def return_underpaid(facts: Facts) -> Iterator[Case | ClosedCase]:
     """R13. Refunded units that Amazon paid for with less than the refund took from the seller.
 
     Counts: payments for CustomerReturn, together with all other payments for the order item, of
@@ -49,7 +48,12 @@ def return_underpaid(facts: Facts) -> Iterator[Case]:
     above the price (R18)."""
     for order_item, item in refunded_items(facts).items():
         payments = [payment for payment in item.payments if payment.reason == CUSTOMER_RETURN]
+        if not payments and any(row.reason == CUSTOMER_RETURN for row in item.taken_back):
+            yield ClosedCase(key(*order_item), "reversed", unpaid=True)
+            continue
         due = _due(facts, order_item, item) if payments else None
+        if payments and _came_back(item) >= item.units:
+            yield ClosedCase(key(*order_item), "found")
         if due is None:
             continue
         paid = sum((_amount(payment) for payment in item.payments), Decimal(0))
@@ -90,9 +94,8 @@ def _underpaid(
 def _due(facts: Facts, order_item: OrderItem, item: RefundedItem) -> tuple[int, Decimal] | None:
     """The units that Amazon paid for and what was due for them; None if nothing was, or if it
     cannot be compared."""
-    came_back = sum(row.units for row in item.returns if row.disposition not in AMAZONS_FAULT)
     paid_units = sum(payment.units for payment in item.payments)
-    units = min(paid_units, item.units - came_back)
+    units = min(paid_units, item.units - _came_back(item))
     currencies = {refund.currency for refund in item.refunds}
     currencies |= {payment.currency for payment in item.payments}
     in_money = all(
@@ -106,6 +109,11 @@ def _due(facts: Facts, order_item: OrderItem, item: RefundedItem) -> tuple[int, 
     return units, taken * units / item.units
 
 
+def _came_back(item: RefundedItem) -> int:
+    """Units that the customer returned and Amazon did not damage."""
+    return sum(row.units for row in item.returns if row.disposition not in AMAZONS_FAULT)
+
+
 def _amount(payment: Payment) -> Decimal:
     return (payment.per_unit or Decimal(0)) * payment.cash
 
@@ -113,15 +121,18 @@ def _amount(payment: Payment) -> Decimal:
 def refund_commission(facts: Facts) -> Iterator[Case]:
     """R17. Fees that Amazon kept on a refund above what its policy allows.
 
-    Counts: the part of the referral fee that Amazon kept when it refunded a customer, above 5.00
-    for each unit or a fifth of the fee, whichever is less, by more than 0.05 and more than 2 %.
+    Counts: the part of the referral fee that Amazon kept when it refunded a customer, above an
+    amount for each unit or a share of the fee, whichever is less (in the United States 5.00 USD and
+    a fifth), by more than 0.05 and more than 2 %.
 
-    Does not count: refunds outside the United States, whose limits are not settled; refunds that
-    show no referral fee given back, because then it is unknown how high it was."""
-    refunds = [refund for refund in facts.sales.with_kept_fees if _allowed(refund) is not None]
+    Does not count: refunds in places of which no limits are known, or in another currency than
+    theirs; refunds that show no referral fee given back, because then it is unknown how high it
+    was."""
+    limits, kept_fees = facts.fee_limits, facts.sales.with_kept_fees
+    refunds = [refund for refund in kept_fees if _allowed(limits, refund) is not None]
     for (order, sku), group in grouped(refunds, lambda refund: (refund.order, refund.sku)).items():
         currency = group[0].currency
-        allowed = sum((_allowed(refund) or Decimal(0) for refund in group), Decimal(0))
+        allowed = sum((_allowed(limits, refund) or Decimal(0) for refund in group), Decimal(0))
         kept = sum((refund.kept for refund in group), Decimal(0))
         if not exceeds(kept, allowed) or {refund.currency for refund in group} != {currency}:
             continue
@@ -142,12 +153,14 @@ def refund_commission(facts: Facts) -> Iterator[Case]:
         )
 
 
-def _allowed(refund: Refund) -> Decimal | None:
+def _allowed(limits: Mapping[str, FeeLimit], refund: Refund) -> Decimal | None:
     """What may be kept of a refund; None if that is unknown."""
-    if refund.place not in MOST_KEPT or refund.given_back <= 0 or not refund.order:
+    limit = next((limits[name] for name in names_of(refund.place) if name in limits), None)
+    if limit is None or limit.currency != refund.currency:
         return None
-    amount, share = MOST_KEPT[refund.place]
-    return min(amount * refund.units, refund.given_back * share)
+    if refund.given_back <= 0 or not refund.order:
+        return None
+    return min(limit.amount * refund.units, refund.given_back * limit.share)
 
 
 def refunded_too_much(facts: Facts) -> Iterator[Case]:

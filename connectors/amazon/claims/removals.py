@@ -1,7 +1,8 @@
 """R11: units of a removal order that are neither in stock nor on their way to the seller."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, timedelta
 
 import msgspec
@@ -11,7 +12,7 @@ from connectors.amazon.claims.credits import EARLY, Credit, Offset, between, sin
 from connectors.amazon.claims.facts import Facts, Payment, Removal, Reversal
 from connectors.amazon.claims.grouping import grouped
 from connectors.amazon.claims.once import once
-from connectors.amazon.claims.rule import Case, evidence, key, records_of
+from connectors.amazon.claims.rule import Case, ClosedCase, evidence, key, records_of
 from connectors.amazon.claims.values import unit_value
 from connectors.amazon.claims.warehouse import disposals, reconcile
 
@@ -39,7 +40,7 @@ class ShortRemoval(msgspec.Struct, frozen=True):
         return self.units - total(self.payments)
 
 
-def removal_short(facts: Facts) -> Iterator[Case]:
+def removal_short(facts: Facts) -> Iterator[Case | ClosedCase]:
     """R11. Units of a completed removal order that no figure of the order accounts for.
 
     Counts: requested units less those that were cancelled, disposed of, shipped or are in process.
@@ -47,14 +48,15 @@ def removal_short(facts: Facts) -> Iterator[Case]:
 
     Does not count: orders that are not completed or lack a figure; liquidations; units that the
     ledger shows as lost, damaged or disposed of in the meantime, which are claimed as that (R1, R2,
-    R3). Without a complete ledger, the claim has low confidence."""
+    R3); units that were sent, which may be claimed as lost on their way (R12). Without a complete
+    ledger, the claim has low confidence."""
     for short in short_removals(facts):
         first, paid = short.first, total(short.payments)
         if short.open == 0 and paid == 0:
             continue
         sku = first.sku or facts.products.skus.get(first.fnsku, "")
         yield Case(
-            key=key(first.order or first.id, first.fnsku, first.disposition),
+            key=_natural(first),
             product=sku or first.fnsku,
             units=short.open,
             base=short.completed,
@@ -74,6 +76,14 @@ def removal_short(facts: Facts) -> Iterator[Case]:
             },
             low="ledger" not in facts.complete,
         )
+    completed = [removal for removal in facts.removals if removal.completed]
+    missing = {_natural(removal) for removal in completed if removal.missing}
+    for natural in {_natural(removal) for removal in completed} - missing:
+        yield ClosedCase(natural, "reconciled", unpaid=True)
+
+
+def _natural(removal: Removal) -> str:
+    return key(removal.order or removal.id, removal.fnsku, removal.disposition)
 
 
 @once
@@ -83,7 +93,7 @@ def short_removals(facts: Facts) -> Sequence[ShortRemoval]:
     orders = grouped(
         missing, lambda removal: (removal.order or removal.id, removal.fnsku, removal.disposition)
     )
-    losses, payments = _losses(facts), _payments(facts)
+    losses, payments = _losses(facts), removal_payments(facts)
     results = []
     for (order, fnsku, _), removals in orders.items():
         requested, completed = removals[0].days[0], max(removal.days[-1] for removal in removals)
@@ -123,15 +133,22 @@ def is_for_removal(row: Payment | Reversal) -> bool:
     return row.reason in LOST_OUTBOUND and not CUSTOMER_ORDER.fullmatch(row.order)
 
 
-def _payments(facts: Facts) -> Mapping[tuple[str, str], Sequence[Credit]]:
-    """Payments for removals, by the order that they name and FNSKU."""
+def removal_payments(
+    facts: Facts, used: Iterable[Offset] = ()
+) -> Mapping[tuple[str, str], Sequence[Credit]]:
+    """Payments for removals, by the order that they name and FNSKU, less the units that these
+    offsets used."""
+    gone: Counter[str] = Counter()
+    for offset in used:
+        gone[offset.id] += offset.units
     payments = [
         payment for payment in facts.payments if is_for_removal(payment) and payment.units > 0
     ]
     groups = grouped(payments, lambda payment: (payment.order, payment.fnsku))
     return {
         group_key: [
-            Credit(payment.day, "reimbursements", payment.id, payment.units) for payment in group
+            Credit(payment.day, "reimbursements", payment.id, payment.units - gone[payment.id])
+            for payment in group
         ]
         for group_key, group in groups.items()
     }

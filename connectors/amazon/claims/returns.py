@@ -23,6 +23,8 @@ class RefundedItem(msgspec.Struct, frozen=True):
     refunded: Sequence[tuple[RefundedUnits, int]]
     returns: Sequence[Return]
     payments: Sequence[Payment]
+    #: Payments that Amazon took back as a whole.
+    taken_back: Sequence[Payment]
 
     @property
     def open(self) -> int:
@@ -63,7 +65,7 @@ def refund_not_returned(facts: Facts) -> Iterator[Case | ClosedCase]:
         paid = sum(payment.units for payment in item.payments)
         if item.open == 0 and (paid <= 0 or returned >= item.units):
             if returned > 0:
-                yield ClosedCase(key(order, sku), "found")
+                yield ClosedCase(key(order, sku), "found", unpaid=paid <= 0)
             continue
         open_units = [refunded for refunded, still_open in item.refunded if still_open]
         first = open_units[0] if open_units else item.refunded[0][0]
@@ -123,7 +125,7 @@ def return_amazon_damaged(facts: Facts) -> Iterator[Case]:
 @once
 def refunded_items(facts: Facts) -> Mapping[OrderItem, RefundedItem]:
     """Every order item with refunds. Returns and payments close the oldest refund first."""
-    returns, payments = _by_order_item(facts)
+    returns, payments, taken_back = by_order_item(facts)
     items = {}
     by_item = grouped(facts.sales.refunds, lambda refund: (refund.order, refund.sku))
     for item, refunds in by_item.items():
@@ -134,14 +136,14 @@ def refunded_items(facts: Facts) -> Mapping[OrderItem, RefundedItem]:
         for refunded in refunded_units(refunds, facts.sales.sold.get(item)):
             units.append((refunded, max(refunded.units - max(closed, 0), 0)))
             closed -= refunded.units
-        items[item] = RefundedItem(units, item_returns, item_payments)
+        items[item] = RefundedItem(units, item_returns, item_payments, taken_back.get(item, ()))
     return items
 
 
 @once
 def damaged_items(facts: Facts) -> Mapping[OrderItem, DamagedItem]:
     """Every order item with returns that Amazon damaged."""
-    returns, payments = _by_order_item(facts)
+    returns, payments, _ = by_order_item(facts)
     items = {}
     for item, item_returns in returns.items():
         damaged = [row for row in item_returns if row.order and row.disposition in AMAZONS_FAULT]
@@ -154,14 +156,20 @@ def damaged_items(facts: Facts) -> Mapping[OrderItem, DamagedItem]:
 
 
 @once
-def _by_order_item(
+def by_order_item(
     facts: Facts,
-) -> tuple[Mapping[OrderItem, Sequence[Return]], Mapping[OrderItem, Sequence[Payment]]]:
-    """Returns, and payments for orders, by order item.
+) -> tuple[
+    Mapping[OrderItem, Sequence[Return]],
+    Mapping[OrderItem, Sequence[Payment]],
+    Mapping[OrderItem, Sequence[Payment]],
+]:
+    """Returns, payments for orders, and payments that were taken back as a whole, by order item.
 
     A row may name no SKU, or another SKU of the same product: then it belongs to the one that was
-    refunded, or else (a payment) to the one that was returned."""
+    refunded or replaced, or else (a payment) to the one that was returned."""
     items = {(refund.order, refund.sku) for refund in facts.sales.refunds}
+    for row in facts.replacements:
+        items |= {(order, row.sku) for order in row.orders}
 
     def item_of(row: Return | Payment) -> OrderItem:
         skus = (row.sku, *sorted(facts.products.all_skus.get(row.fnsku, ())))
@@ -169,8 +177,10 @@ def _by_order_item(
 
     returns = grouped(facts.returns, item_of)
     items |= returns.keys()
-    payments = [payment for payment in facts.payments if payment.order and payment.units > 0]
-    return returns, grouped(payments, item_of)
+    of_orders = [payment for payment in facts.payments if payment.order]
+    standing = [payment for payment in of_orders if payment.units > 0]
+    taken_back = [payment for payment in of_orders if payment.units <= 0]
+    return returns, grouped(standing, item_of), grouped(taken_back, item_of)
 
 
 def _value_of_open_units(refunded: Iterable[tuple[RefundedUnits, int]]) -> Value:

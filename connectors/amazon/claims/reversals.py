@@ -18,7 +18,9 @@ from connectors.amazon.claims.facts import Facts, OrderItem, Payment, Reversal
 from connectors.amazon.claims.grouping import grouped
 from connectors.amazon.claims.inbound import Shortage, named_shipment, shortages
 from connectors.amazon.claims.receipts import Mishandled, mishandled
+from connectors.amazon.claims.removal_shipments import sent_removals
 from connectors.amazon.claims.removals import is_for_removal, short_removals
+from connectors.amazon.claims.replacements import replaced_items
 from connectors.amazon.claims.returns import damaged_items, refunded_items
 from connectors.amazon.claims.rule import Case, ClosedCase, evidence, key, records_of
 from connectors.amazon.claims.values import Value, unit_value
@@ -29,7 +31,7 @@ WAREHOUSE_REASONS = frozenset({LOST_WAREHOUSE, DAMAGED_WAREHOUSE})
 INBOUND_REASONS = frozenset({LOST_INBOUND, DAMAGED_INBOUND})
 ORDER_DATASETS = frozenset({"transactions", "returns"})
 SHIPMENT_DATASETS = frozenset({"shipments"})
-REMOVAL_DATASETS = frozenset({"removals"})
+REMOVAL_DATASETS = frozenset({"removals", "removal_shipments"})
 
 
 def reversal_without_find(facts: Facts) -> Iterator[Case | ClosedCase]:
@@ -39,13 +41,17 @@ def reversal_without_find(facts: Facts) -> Iterator[Case | ClosedCase]:
     before the original payment to a week after the reversal. If Amazon paid again later, the units
     are settled.
 
-    Does not count: units whose loss is open again because of the reversal, because another rule
-    claims that loss; units of a loss that was paid twice, of which Amazon may take one payment
-    back; reversals of orders, shipments and removals while those datasets are incomplete, because
-    then it is unknown whether anything is missing. Without the original payment, or if the ledger
-    begins too late to show a find, the claim has low confidence."""
+    Does not count: reversals that Amazon took back itself; units whose loss is open again because
+    of the reversal, because another rule claims that loss; units of a loss that was paid twice, of
+    which Amazon may take one payment back; reversals of orders, shipments and removals while those
+    datasets are incomplete, because then it is unknown whether anything is missing. Without the
+    original payment, or if the ledger begins too late to show a find, the claim has low
+    confidence."""
     losses = _OriginalLosses(facts)
     for reversal in facts.reversals:
+        if reversal.units == 0:  # Amazon has paid all of it back
+            yield ClosedCase(_key(reversal), "reversed")
+            continue
         turned_up = _turned_up(facts, reversal)
         owed, paid_again = (0, ()) if turned_up else losses.owed(reversal)
         if owed == 0:
@@ -234,14 +240,17 @@ def _of_arrival(case: Shortage | Mishandled) -> _OriginalLoss:
 
 
 def _by_removal(facts: Facts) -> Mapping[str, Sequence[_OriginalLoss]]:
-    """Missing units of removal orders, by FNSKU. Open ones are claimed by R11."""
-    groups = grouped(short_removals(facts), lambda short: short.first.fnsku)
+    """Missing and lost units of removal orders, by FNSKU. Open ones are claimed by R11 and R12."""
+    losses = [
+        *(
+            (short.first.fnsku, short.first.days[0], short.payments)
+            for short in short_removals(facts)
+        ),
+        *((sent.first.fnsku, sent.first.day, sent.payments) for sent in sent_removals(facts)),
+    ]
     return {
-        fnsku: [
-            _original_loss(short.first.days[0], total(short.payments), short.payments)
-            for short in group
-        ]
-        for fnsku, group in groups.items()
+        fnsku: [_original_loss(day, total(payments), payments) for _, day, payments in group]
+        for fnsku, group in grouped(losses, lambda loss: loss[0]).items()
     }
 
 
@@ -258,11 +267,14 @@ def _original_loss(
 
 
 def _by_order_item(facts: Facts) -> Mapping[OrderItem, Sequence[_OriginalLoss]]:
-    """Order items with refunds or returns. Their open units are claimed by R4 or R5, so that none
-    are left for a reversal."""
+    """Order items with refunds, returns or replacements. Their open units are claimed by R4, R5 or
+    R15, so that none are left for a reversal."""
     payments: dict[OrderItem, Sequence[Payment]] = dict.fromkeys(
         ((row.order, row.sku) for row in facts.returns), ()
     )
+    for (_, sku), replaced in replaced_items(facts).items():
+        for row in replaced.replacements:
+            payments |= {(order, sku): replaced.payments for order in row.orders}
     payments |= {item: refunded.payments for item, refunded in refunded_items(facts).items()}
     payments |= {item: damaged.payments for item, damaged in damaged_items(facts).items()}
     return {

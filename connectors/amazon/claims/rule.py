@@ -11,7 +11,7 @@ from connectors.amazon.claims.credits import Offset
 from connectors.amazon.claims.facts import Facts
 from connectors.amazon.claims.values import Value
 from connectors.amazon.claims.windows import ClaimWindow
-from connectors.base import ClosedReason
+from connectors.claims import ClosedReason
 
 Confidence = Literal["high", "low"]
 HIGH: Confidence = "high"
@@ -44,23 +44,27 @@ class Case(msgspec.Struct, frozen=True):
 
 
 class ClosedCase(msgspec.Struct, frozen=True):
-    """A case of which nothing is owed, although nothing was paid for it."""
+    """A case of which nothing is owed, for another reason than that it was paid."""
 
     #: The natural key, as that of a Case.
     key: str
     reason: ClosedReason
+    #: Whether no payment for it stands, so that it is closed even if it was paid before.
+    unpaid: bool = False
 
 
 Event = Literal[
     "loss",
     "refund",
     "return",
+    "replacement",
     "charge",
     "delivery",
     "reversal",
     "payment",
     "completion",
     "transfer",
+    "shipment",
 ]
 """What the days of a window are counted from."""
 

@@ -6,7 +6,9 @@ compares the table in the documentation with it. A rule that needs a new row or 
 from `reading/` into `facts.py`."""
 
 from collections.abc import Mapping
+from decimal import Decimal
 
+from connectors.amazon.claims.dimensions import FEE_BY_DIMENSIONS, fee_by_dimensions
 from connectors.amazon.claims.fees import FULFILMENT_FEE, fba_fee_overcharge
 from connectors.amazon.claims.inbound import inbound_short
 from connectors.amazon.claims.receipts import inbound_mishandled
@@ -16,11 +18,14 @@ from connectors.amazon.claims.refund_amounts import (
     refunded_too_much,
     return_underpaid,
 )
+from connectors.amazon.claims.removal_shipments import removal_lost
 from connectors.amazon.claims.removals import removal_short
+from connectors.amazon.claims.replacements import replacement_not_returned
 from connectors.amazon.claims.restocking import return_not_restocked
 from connectors.amazon.claims.returns import refund_not_returned, return_amazon_damaged
 from connectors.amazon.claims.reversals import reversal_without_find
 from connectors.amazon.claims.rule import LOW, Rule
+from connectors.amazon.claims.storage import storage_overcharge
 from connectors.amazon.claims.transfers import transfer_lost
 from connectors.amazon.claims.underpayment import under_reimbursed
 from connectors.amazon.claims.warehouse import (
@@ -30,7 +35,7 @@ from connectors.amazon.claims.warehouse import (
 )
 from connectors.amazon.claims.windows import ClaimWindow, Windows
 from connectors.amazon.marketplaces import EUROPE
-from connectors.amazon.settings import Days
+from connectors.amazon.settings import Days, FeeLimit
 from connectors.base import Misconfigured
 
 PRICES = ("stock", "fees")
@@ -47,6 +52,10 @@ INBOUND = ClaimWindow(
 """Nine months of thirty days; six in Europe, according to a copy of Amazon's page."""
 FEES = ClaimWindow(Days(0, 90))
 SIXTY_DAYS = ClaimWindow(Days(0, 60))
+IN_TRANSIT = ClaimWindow(Days(15, 75))
+
+FEE_LIMITS: Mapping[str, FeeLimit] = {"US": FeeLimit(Decimal("5.00"), "USD", Decimal("0.20"))}
+"""What Amazon may keep of a refund, where it is settled (AMAZON_REFUND_FEE_LIMITS adds others)."""
 
 WAREHOUSE_POLICY = (
     "Amazon's FBA inventory reimbursement policy: units that Amazon loses or damages in its "
@@ -180,7 +189,10 @@ RULES = (
         source="Amazon's policy on reimbursement reversals: Amazon may take a payment back when "
         "the unit turns up, and the seller can dispute it for 60 days.",
         inputs=("reimbursements", "ledger"),
-        optional=("transactions", "returns", "shipments", "removals", "orders"),
+        optional=(
+            *("transactions", "returns", "replacements", "shipments", "removals"),
+            *("removal_shipments", "orders"),
+        ),
         counts_from="reversal",
         window=WAREHOUSE,
         find=reversal_without_find,
@@ -214,6 +226,21 @@ RULES = (
         find=removal_short,
     ),
     Rule(
+        code="R12",
+        name="REMOVAL_LOST",
+        title="Lost on the way to you",
+        sentence="Units of a removal order that were sent to you, did not arrive and were not paid "
+        "for.",
+        claim_title="{units} sent by removal order {order}: {arrival}",
+        source="Amazon's policy on removal orders: units that are lost in transit are paid on "
+        "request, from 15 to 75 days after their shipment.",
+        inputs=("removal_shipments", "reimbursements"),
+        optional=("removals", "ledger", "shipments", *PRICES),
+        counts_from="shipment",
+        window=IN_TRANSIT,
+        find=removal_lost,
+    ),
+    Rule(
         code="R13",
         name="RETURN_UNDERPAID",
         title="Refund paid in part",
@@ -242,6 +269,20 @@ RULES = (
         find=inbound_mishandled,
     ),
     Rule(
+        code="R15",
+        name="REPLACEMENT_NOT_RETURNED",
+        title="Replaced, not returned",
+        sentence="Units replaced for a customer who did not return the original, and not paid for.",
+        claim_title="{units} replaced, the original never returned",
+        source=f"{RETURNS_POLICY} The days count from a replacement as from a refund: the original "
+        "unit must come back or be paid for.",
+        inputs=("replacements", "transactions", "returns", "reimbursements"),
+        optional=("orders", *PRICES),
+        counts_from="replacement",
+        window=RETURNS,
+        find=replacement_not_returned,
+    ),
+    Rule(
         code=REFERRAL_FEE,
         name="REFERRAL_OVERCHARGE",
         title="Referral fee too high",
@@ -260,8 +301,8 @@ RULES = (
         title="Too much kept on a refund",
         sentence="Refunds on which Amazon kept more of its referral fee than its policy allows.",
         claim_title="{units} refunded: {kept} kept, not {allowed} {currency}",
-        source="Amazon's policy on refund administration fees: Amazon keeps 5.00 USD or 20 % of "
-        "the referral fee, whichever is less.",
+        source="Amazon's policy on refund administration fees: Amazon keeps an amount or a share "
+        "of the referral fee, whichever is less; in the United States 5.00 USD or 20 %.",
         inputs=("transactions",),
         counts_from="refund",
         window=FEES,
@@ -282,6 +323,20 @@ RULES = (
         find=refunded_too_much,
     ),
     Rule(
+        code=FEE_BY_DIMENSIONS,
+        name="FEE_DIMENSIONS",
+        title="Measured too large",
+        sentence="Fulfilment fees of units that Amazon measured larger than before, or than you.",
+        claim_title="{units} charged {charged} each for a larger measurement",
+        source="Amazon's policy on FBA fees by weight and dimensions: Amazon's own measurement "
+        "governs, so ask for a new one; a product that was measured twice in 60 days is not "
+        "measured again, and a fee can be disputed for 90 days.",
+        inputs=("transactions", "fees"),
+        counts_from="charge",
+        window=FEES,
+        find=fee_by_dimensions,
+    ),
+    Rule(
         code="R20",
         name="TRANSFER_LOST",
         title="Lost between warehouses",
@@ -294,6 +349,20 @@ RULES = (
         window=SIXTY_DAYS,
         confidence=LOW,
         find=transfer_lost,
+    ),
+    Rule(
+        code="R21",
+        name="STORAGE_OVERCHARGE",
+        title="Storage fee too high",
+        sentence="Storage fees for more units than the ledger shows in the warehouses.",
+        claim_title="{units} charged for storage in {month} beyond the {shown} that were stored",
+        source="Amazon's policy on monthly storage fees: they are charged for the average number "
+        "of units that were stored in the month; a fee can be disputed for 90 days.",
+        inputs=("storage_fees", "ledger", "inventory"),
+        counts_from="charge",
+        window=FEES,
+        confidence=LOW,
+        find=storage_overcharge,
     ),
 )
 

@@ -7,7 +7,7 @@ from connectors.amazon import cells
 from connectors.amazon.claims.codes import LOST_OR_DAMAGED
 from connectors.amazon.claims.facts import Facts, Payment
 from connectors.amazon.claims.grouping import grouped
-from connectors.amazon.claims.rule import Case, evidence, key
+from connectors.amazon.claims.rule import Case, ClosedCase, evidence, key
 from connectors.amazon.claims.values import SOURCING_COST, Value
 from connectors.amazon.marketplaces import place
 
@@ -15,7 +15,7 @@ ENOUGH = Decimal("0.95")
 """The share of the cost from which on a payment is not disputed."""
 
 
-def under_reimbursed(facts: Facts) -> Iterator[Case]:
+def under_reimbursed(facts: Facts) -> Iterator[Case | ClosedCase]:
     """R10. Lost or damaged units that Amazon paid for with less than they cost the seller.
 
     Counts: payments in money since 2025-03-31, when Amazon began to pay sourcing cost, of less than
@@ -24,20 +24,22 @@ def under_reimbursed(facts: Facts) -> Iterator[Case]:
     Does not count: products without an entered cost, and costs in another currency, because there
     is nothing to compare; units replaced by inventory; units whose payment was taken back, which
     are claimed as R9 or as the loss itself."""
-    payments = [
+    low = [
         (payment, gap)
         for payment in facts.payments
         if payment.reason.startswith(LOST_OR_DAMAGED)
-        and payment.cash > 0
         and payment.day >= SOURCING_COST
         and (gap := _below_cost(facts, payment)) is not None
     ]
-    lines = grouped(
-        payments,
-        lambda line: (line[0].number or line[0].id, line[0].fnsku, line[0].sku, line[0].reason),
-    )
-    for natural, group in lines.items():
-        yield _case(facts, key(*natural), group)
+    for natural, group in grouped(low, lambda line: _natural(line[0])).items():
+        if lines := [line for line in group if line[0].cash > 0]:
+            yield _case(facts, natural, lines)
+        elif all(payment.units <= 0 for payment, _ in group):
+            yield ClosedCase(natural, "reversed", unpaid=True)
+
+
+def _natural(payment: Payment) -> str:
+    return key(payment.number or payment.id, payment.fnsku, payment.sku, payment.reason)
 
 
 def _case(facts: Facts, natural: str, lines: Sequence[tuple[Payment, Decimal]]) -> Case:

@@ -48,15 +48,22 @@ def with_currency(amount: Decimal, currency: str) -> str:
 
 
 def unit_value(facts: Facts, fnsku: str, sku: str, place: str) -> Value:
-    """The value of a unit that was not sold: the seller's cost; otherwise what Amazon paid for the
-    product before; otherwise its price less fees."""
-    sku = sku or facts.products.skus.get(fnsku, "")
-    return (
-        _cost(facts, sku)
-        or _paid_before(facts, fnsku, place)
-        or net_price(facts, sku, place)
-        or unknown("you entered no cost, Amazon paid for none before, and it has no price.")
-    )
+    """The value of a unit that was not sold: the seller's cost in the currency of the place;
+    otherwise what Amazon paid for the product before; otherwise its price less fees."""
+    sku, currency = sku or facts.products.skus.get(fnsku, ""), currency_of(place)
+    cost = _cost(facts, sku)
+    if cost and currency in ("", cost.currency):
+        return cost
+    known = _paid_before(facts, fnsku, place) or net_price(facts, sku, place)
+    if not cost:
+        return known or unknown(
+            "you entered no cost, Amazon paid for none before, and it has no price."
+        )
+    not_used = f"your cost is in {cost.currency}, not in {currency}"
+    if not known:
+        return unknown(f"{not_used}, Amazon paid for none before, and it has no price.")
+    basis = f"{known.basis} {not_used[0].upper()}{not_used[1:]}, so it is not used."
+    return Value(known.amount, known.currency, basis)
 
 
 def _cost(facts: Facts, sku: str) -> Value | None:

@@ -33,6 +33,7 @@ from connectors.amazon.claims.grouping import grouped
 from connectors.amazon.claims.once import once
 from connectors.amazon.claims.rule import Case, ClosedCase, evidence, key, records_of
 from connectors.amazon.claims.values import unit_value
+from connectors.claims import ClosedReason
 
 PAID_WITHIN = timedelta(days=60)
 """How long after a damage a payment may still be for it."""
@@ -93,8 +94,10 @@ def lost_in_warehouse(facts: Facts) -> Iterator[Case | ClosedCase]:
     offsets one loss only, the oldest first, so that nothing is claimed twice or hidden twice."""
     losses = [loss for loss in reconcile(facts).lost if not is_old(facts, loss.event)]
     groups = grouped(losses, lambda loss: (loss.event.fnsku, loss.event.day, loss.event.reference))
+    reversed_ = _reversed_payments(facts, LOST_WAREHOUSE)
     for (fnsku, day, reference), group in groups.items():
-        yield from _case(facts, group, key(fnsku, day.isoformat(), reference))
+        natural = key(fnsku, day.isoformat(), reference)
+        yield from _case(facts, group, natural, reversed_.get(fnsku, ()))
 
 
 def damaged_in_warehouse(facts: Facts) -> Iterator[Case | ClosedCase]:
@@ -115,9 +118,10 @@ def damaged_in_warehouse(facts: Facts) -> Iterator[Case | ClosedCase]:
             _maybe_damaged(loss.event),
         ),
     )
+    reversed_ = _reversed_payments(facts, DAMAGED_WAREHOUSE)
     for (fnsku, reference, maybe), group in groups.items():
         natural = key(fnsku, reference, "weak" if maybe else "")
-        yield from _case(facts, group, natural, low=maybe)
+        yield from _case(facts, group, natural, reversed_.get(fnsku, ()), low=maybe)
 
 
 def disposed_unrequested(facts: Facts) -> Iterator[Case | ClosedCase]:
@@ -254,16 +258,23 @@ def _received_damaged(facts: Facts) -> Mapping[str, list[Credit]]:
 
 
 def _case(
-    facts: Facts, losses: Sequence[Loss], natural: str, low: bool = False
+    facts: Facts,
+    losses: Sequence[Loss],
+    natural: str,
+    reversed_: Sequence[Credit] = (),
+    low: bool = False,
 ) -> Iterator[Case | ClosedCase]:
-    """The case of these losses; a closed one if all their units were found or explained."""
+    """The case of these losses; a closed one if all their units were found or explained.
+    `reversed_` are the payments for the product that Amazon took back."""
     first = min(loss.event for loss in losses)
     offsets = [offset for loss in losses for offset in loss.offsets]
     units = sum(loss.open for loss in losses)
     paid = total(offsets, "reimbursements")
+    unexplained = sum(loss.unexplained for loss in losses)
+    taken_back = total(use(reversed_, unexplained, since(first.day - EARLY)))
     if units == 0 and paid == 0:
         all_found = total(offsets, "ledger") == -sum(loss.event.units for loss in losses)
-        yield ClosedCase(natural, "found" if all_found else "reconciled")
+        yield ClosedCase(natural, _reason(all_found, taken_back, unexplained), unpaid=True)
         return
     sku = first.sku or facts.products.skus.get(first.fnsku, "")
     yield Case(
@@ -284,6 +295,28 @@ def _case(
         },
         low=low or any(loss.uncertain for loss in losses),
     )
+
+
+def _reason(all_found: bool, taken_back: int, unexplained: int) -> ClosedReason:
+    """Why nothing of a loss is owed. A payment that was taken back although Amazon's figure is
+    balanced is a case of its own (R9)."""
+    if all_found:
+        return "found"
+    if not unexplained:
+        return "no longer supported"  # it is another case: a request, or a damage, explains it
+    return "reversed" if taken_back else "reconciled"
+
+
+def _reversed_payments(facts: Facts, reason: str) -> Mapping[str, Sequence[Credit]]:
+    """Units of payments that Amazon took back, by FNSKU, from the day of the payment."""
+    reversals = [reversal for reversal in facts.reversals if reversal.reason == reason]
+    return {
+        fnsku: [
+            Credit(row.original.day if row.original else row.day, "", "", row.units)
+            for row in group
+        ]
+        for fnsku, group in grouped(reversals, lambda reversal: reversal.fnsku).items()
+    }
 
 
 def _payments(facts: Facts, fnsku: str, reason: str) -> list[Credit]:

@@ -21,7 +21,7 @@ class ClaimWindow(msgspec.Struct, frozen=True):
 
     def of(self, place: str) -> Days:
         return next(
-            (self.places[name] for name in _names(place) if name in self.places), self.usual
+            (self.places[name] for name in names_of(place) if name in self.places), self.usual
         )
 
 
@@ -38,7 +38,7 @@ class Windows(msgspec.Struct, frozen=True):
     def of(self, code: str, place: str) -> Days:
         """The days of a rule in a place; a country's own days take precedence over the EU's."""
         place = place or self.home or DEFAULT_PLACE
-        for name in _names(place):
+        for name in names_of(place):
             if days := self.changes.get(name, {}).get(code):
                 return days
         return self.rules[code].of(place)
@@ -53,6 +53,6 @@ class Windows(msgspec.Struct, frozen=True):
         return (window.usual, *window.places.values(), *changed)
 
 
-def _names(place: str) -> tuple[str, ...]:
-    """The keys under which a place's days may be given, the most specific first."""
+def names_of(place: str) -> tuple[str, ...]:
+    """The keys under which a setting of a place may be given, the most specific first."""
     return (place, EUROPE) if place in UNION else (place,)

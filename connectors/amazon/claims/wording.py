@@ -5,13 +5,15 @@ from datetime import date
 
 from connectors.amazon.claims.rule import Case, Rule
 from connectors.amazon.claims.values import with_currency
-from connectors.base import ValuationStep
+from connectors.claims import ValuationStep
 
 LABELS: Mapping[str, str] = {
     "fnsku": "FNSKU",
     "sku": "SKU",
     "order": "Order ID",
+    "replacementOrder": "Replacement order ID",
     "shipment": "Shipment ID",
+    "tracking": "Tracking number",
     "reference": "Reference ID",
     "reimbursement": "Reimbursement ID",
     "reversal": "Reversal ID",

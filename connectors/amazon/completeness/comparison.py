@@ -2,45 +2,67 @@
 network, no clock.
 
 A trace proves a gap only if the order lies in the span of time that was read, by what is known of
-the delays of its witness. An order of another marketplace or channel is no gap."""
+the delays of its witness. An order of another marketplace or channel is no gap.
 
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+A later comparison judges only traces that have changed, that lie on days that were short, or that
+the earlier spans of time did not allow to judge."""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime, timedelta
 
 from connectors.amazon.completeness import rows
-from connectors.amazon.completeness.units import ShippableUnits, unexplained
-from connectors.base import Records, Window
-from connectors.completing import DatasetDay, DayState, Gap, Gaps
+from connectors.amazon.completeness.shipped import (
+    ShippedComparison,
+    Unexplained,
+    unread_shipments,
+)
+from connectors.amazon.completeness.spans import DAY, days_from, starts, stretches
+from connectors.base import Record, Window
+from connectors.completing import Compared, DatasetDay, DayState, Gap, Gaps, StoredRows
 
 ORDERS = "orders"
 TRANSACTIONS, RETURNS, REIMBURSEMENTS = "transactions", "returns", "reimbursements"
 LEDGER = "ledger"
+WITNESSES = (TRANSACTIONS, RETURNS, REIMBURSEMENTS, LEDGER)
 POSTED = timedelta(hours=48)
 """How much later than the shipment its transaction appears, at most."""
 RETURNED = timedelta(days=35)
 REIMBURSED = timedelta(days=120)
 """How much later than its order a return or a reimbursement is dated, usually."""
-EDGE = timedelta(days=3)
-"""Days at both ends of a span in which the ledger's units cannot be matched with orders."""
 SETTLED = timedelta(days=5)
 """How old a shipment must be so that transactions and orders surely show it."""
+EDGE = timedelta(days=3)
+"""Days at the start of a span in which the ledger's units cannot be matched with orders."""
 MOST_GAPS = 5_000
 """Gaps that are listed. All are counted."""
-DAY = timedelta(days=1)
+TRACES: Mapping[str, tuple[Callable[[Iterable[Record]], Iterator[rows.Trace]], timedelta]] = {
+    RETURNS: (rows.returns, RETURNED),
+    REIMBURSEMENTS: (rows.reimbursements, REIMBURSED),
+}
+"""How a dataset names orders, and its delay."""
 
 
 def compare(
-    records: Records,
-    windows: Mapping[str, Window],
-    marketplaces: Sequence[str],
-    closed: AbstractSet[str] = frozenset(),
+    stored: StoredRows, windows: Mapping[str, Window], marketplaces: Sequence[str]
 ) -> Gaps | None:
     """The days of the orders and what they lack; None if no span of orders was read completely."""
     if ORDERS not in windows:
         return None
-    return _Comparison(records, windows, frozenset(marketplaces), closed).gaps()
+    return _Comparison(stored, windows, frozenset(marketplaces)).gaps()
+
+
+def days_of_witness(stored: StoredRows, dataset: str, window: Window) -> Gaps:
+    """The days of another dataset. No source shows whether they lack records."""
+    counts = stored.per_day(dataset)
+    return Gaps(
+        dataset,
+        [
+            DatasetDay(at, "single_sourced", counts.get(at, 0), filled="single_sourced")
+            for at in days_from(window.since.date(), window.until.date())
+        ],
+    )
 
 
 class _Comparison:
@@ -48,49 +70,41 @@ class _Comparison:
 
     def __init__(
         self,
-        records: Records,
+        stored: StoredRows,
         windows: Mapping[str, Window],
         marketplaces: AbstractSet[str],
-        closed: AbstractSet[str],
     ) -> None:
-        self._records = records
+        self._stored = stored
         self._windows = windows
         self._window = windows[ORDERS]
         self._marketplaces = marketplaces
-        self._closed = closed
-        self._stored: set[str] = set()
-        self._a_day: Counter[date] = Counter()
-        self._supply = ShippableUnits()
+        self._before = stored.compared(ORDERS)
         self._shipped_before: set[str] = set()  # named by transactions, and no gap
+        self._posted: list[rows.Shipment] = []  # of orders that are not stored
         self._missing: dict[str, tuple[date, set[str]]] = {}
-        self._units: dict[str, date] = {}
-        self._disagreeing: set[date] = set()
 
     def gaps(self) -> Gaps:
-        for order in rows.orders(self._records.read(ORDERS)):
-            self._stored.add(order.id)
-            self._a_day[order.updated] += 1
-            self._supply.add_order(order)
         self._add_shipments()
-        self._add_traces(RETURNS, rows.returns(self._records.read(RETURNS)), RETURNED)
-        payments = rows.reimbursements(self._records.read(REIMBURSEMENTS))
-        self._add_traces(REIMBURSEMENTS, payments, REIMBURSED)
-        self._add_units()
-        gaps = [
+        self._add_traces()
+        units = self._units()
+        # Without transactions, units of other channels cannot be told from those of orders: then a
+        # day is only not confirmed.
+        lots = units.lots if TRANSACTIONS in self._windows else ()
+        found = [
             *(Gap(key, at, tuple(sorted(by))) for key, (at, by) in self._missing.items()),
-            *(Gap(key, at, (LEDGER,), identified=False) for key, at in self._units.items()),
+            *(Gap(rows.unit_key(*lot), lot[1], (LEDGER,), identified=False) for lot in lots),
         ]
+        closed = self._stored.closed(ORDERS, [gap.key for gap in found])
+        gaps = [gap for gap in found if gap.key not in closed]
         gaps.sort(key=lambda gap: (gap.day, gap.key))
         counts = Counter(gap.day for gap in gaps)
-        return Gaps(ORDERS, list(self._days(counts)), gaps[:MOST_GAPS])
+        return Gaps(ORDERS, list(self._days(counts, units)), gaps[:MOST_GAPS])
 
     # Order ids ------------------------------------------------------------------------------------
 
     def _add_shipments(self) -> None:
-        for shipment in rows.shipments(self._records.read(TRANSACTIONS)):
-            if shipment.order in self._stored:
-                continue
-            self._supply.add_posted(shipment.at.date(), shipment.units())
+        for shipment in unread_shipments(self._stored, self._to_judge(TRANSACTIONS, POSTED)):
+            self._posted.append(shipment)
             if self._is_gap(shipment):
                 self._note(shipment.order, shipment.at.date(), TRANSACTIONS)
             else:
@@ -101,61 +115,118 @@ class _Comparison:
         here = not shipment.marketplace or shipment.marketplace in self._marketplaces
         return here and self._window.since + POSTED <= shipment.at <= self._window.until
 
-    def _add_traces(self, dataset: str, traces: Iterator[rows.Trace], delay: timedelta) -> None:
-        since, until = self._window.since.date(), self._window.until.date()
-        for trace in traces:
-            known = trace.order in self._stored or trace.order in self._shipped_before
-            if known or trace.day > until:
-                continue
-            # Transactions date the order better.
-            if trace.order in self._missing or trace.day - delay >= since:
-                self._note(trace.order, trace.day, dataset)
+    def _add_traces(self) -> None:
+        """Returns and reimbursements. Transactions date an order better, and may show that it is no
+        gap."""
+        named: defaultdict[str, list[tuple[str, date]]] = defaultdict(list)
+        for dataset, (traces, delay) in TRACES.items():
+            for trace in traces(self._to_judge(dataset, delay)):
+                if trace.day <= self._window.until.date():
+                    named[trace.order].append((dataset, trace.day))
+        dated = {order: named[order] for order in named.keys() & self._missing.keys()}
+        recent = {
+            order: proofs
+            for order in named.keys() - self._missing.keys() - self._shipped_before
+            if rows.AMAZON_ORDER.fullmatch(order)
+            and (proofs := [proof for proof in named[order] if self._is_recent(*proof)])
+        }
+        unread = self._stored.lacking(ORDERS, recent)
+        unread -= self._stored.closed(ORDERS, unread)
+        unread -= self._shipped_earlier(unread)
+        for order, proofs in {**dated, **{order: recent[order] for order in unread}}.items():
+            for dataset, at in proofs:
+                self._note(order, at, dataset)
+
+    def _is_recent(self, dataset: str, at: date) -> bool:
+        """Whether an order that left this trace was surely updated in the span that was read."""
+        return at - TRACES[dataset][1] >= self._window.since.date()
+
+    def _shipped_earlier(self, orders: AbstractSet[str]) -> AbstractSet[str]:
+        """Those of the orders that transactions of earlier syncs show to be no gap. The newest are
+        read first, which usually show them all."""
+        span, found = self._windows.get(TRANSACTIONS), set[str]()
+        until = self._window.until
+        while self._before and span and until >= span.since and orders - found:
+            earlier = self._stored.between(TRANSACTIONS, until - RETURNED, until)
+            found |= {
+                shipment.order
+                for shipment in rows.shipments(earlier)
+                if shipment.order in orders and not self._is_gap(shipment)
+            }
+            until -= RETURNED
+        return found
 
     def _note(self, order: str, at: date, dataset: str) -> None:
-        if order in self._closed or not rows.AMAZON_ORDER.fullmatch(order):
-            return
-        self._missing.setdefault(order, (at, set()))[1].add(dataset)
+        if rows.AMAZON_ORDER.fullmatch(order):
+            self._missing.setdefault(order, (at, set()))[1].add(dataset)
+
+    # What is judged -------------------------------------------------------------------------------
+
+    def _to_judge(self, dataset: str, delay: timedelta) -> Iterator[Record]:
+        """The records of a witness that may show a gap now. Some may come twice."""
+        yield from self._stored.changed(dataset, self._before.at if self._before else None)
+        if self._before:
+            for span in self._again(self._before, delay):
+                yield from self._stored.between(dataset, span.since, span.until)
+
+    def _again(self, before: Compared, delay: timedelta) -> Iterator[Window]:
+        """The spans whose traces are judged again although they have not changed: those that were
+        too early or too late for the orders, and days that were short, with a day on either side
+        for the time zones of reports."""
+        window, earlier = self._window, before.windows[ORDERS]
+        if window.since < earlier.since:
+            yield Window(window.since, earlier.since + delay)
+        if window.until.date() > earlier.until.date():
+            yield Window(starts(earlier.until.date()), window.until + DAY)
+        elif window.until > earlier.until:
+            yield Window(earlier.until, window.until)
+        for first, last in stretches(day.day for day in before.days if day.missing):
+            yield Window(starts(first - DAY), starts(last + 2 * DAY))
 
     # Units of the ledger --------------------------------------------------------------------------
 
-    def _add_units(self) -> None:
-        """What the ledger shows as shipped, and neither orders nor transactions explain. Without
-        transactions, units of other channels cannot be told from those of orders: then the day is
-        only not confirmed."""
-        if LEDGER not in self._windows:
-            return
-        names = [name for name in (ORDERS, TRANSACTIONS, LEDGER) if name in self._windows]
-        since = max(self._windows[name].since for name in names).date() + EDGE
-        until = min(self._windows[name].until for name in names).date() - SETTLED
-        shipped = rows.ledger_shipments(self._records.read(LEDGER))
-        for fnsku, at in unexplained(shipped, self._supply, since, until):
-            key = f"{at.isoformat()}/{fnsku}"
-            if TRANSACTIONS not in self._windows:
-                self._disagreeing.add(at)
-            elif key not in self._closed:
-                self._units[key] = at
+    def _units(self) -> Unexplained:
+        """What the ledger shows as shipped, and neither orders nor transactions explain."""
+        span = _ledger_span(self._windows)
+        if span is None:
+            return Unexplained()
+        comparison = ShippedComparison(self._stored, span)
+        if self._before is None:
+            return comparison.of_everything(self._posted)
+        return comparison.of_days(self._days_to_judge(self._before, span))
+
+    def _days_to_judge(self, before: Compared, span: tuple[date, date]) -> AbstractSet[date]:
+        changed = self._stored.changed(LEDGER, before.at)
+        judged = {row.day for row in rows.ledger_shipments(changed)}
+        judged |= {day.day for day in before.days if day.missing}
+        earlier = _ledger_span(before.windows)
+        new = set(days_from(*span))
+        if earlier:
+            new -= set(days_from(*earlier))
+        return {at for at in judged | new if span[0] <= at <= span[1]}
 
     # Days -----------------------------------------------------------------------------------------
 
-    def _days(self, missing: Mapping[date, int]) -> Iterator[DatasetDay]:
+    def _days(self, missing: Mapping[date, int], units: Unexplained) -> Iterator[DatasetDay]:
         """Every day of the span. Gaps of a day outside it do not exist: see `_is_gap`."""
-        at, last = self._window.since.date(), self._window.until.date()
-        while at <= last:
+        counts = self._stored.per_day(ORDERS)
+        states = {day.day: day.filled for day in self._before.days} if self._before else {}
+        for at in days_from(self._window.since.date(), self._window.until.date()):
             count = missing.get(at, 0)
-            yield DatasetDay(at, self._state(at, count), self._a_day.get(at, 0), count)
-            at += DAY
+            filled = self._filled(at, units, states.get(at))
+            yield DatasetDay(at, "short" if count else filled, counts.get(at, 0), count, filled)
 
-    def _state(self, at: date, missing: int) -> DayState:
-        if missing:
-            return "short"
-        begins = datetime.combine(at, time(), UTC)
+    def _filled(self, at: date, units: Unexplained, before: DayState | None) -> DayState:
+        """The state of a day if it lacks nothing."""
+        begins = starts(at)
         if self._covers(TRANSACTIONS, begins, POSTED):
             return "confirmed"
-        by_ledger = TRANSACTIONS not in self._windows and self._covers(LEDGER, begins, SETTLED)
-        agrees = by_ledger and at not in self._disagreeing
-        return (
-            "confirmed" if agrees and at >= self._window.since.date() + EDGE else "single_sourced"
-        )
+        if TRANSACTIONS in self._windows or not self._covers(LEDGER, begins, SETTLED):
+            return "single_sourced"
+        if units.judged is not None and at not in units.judged and before:
+            return before
+        agrees = all(at != day for _, day in units.lots) and at >= self._window.since.date() + EDGE
+        return "confirmed" if agrees else "single_sourced"
 
     def _covers(self, dataset: str, begins: datetime, delay: timedelta) -> bool:
         """Whether the witness was read so far that it shows all of that day."""
@@ -164,3 +235,13 @@ class _Comparison:
             return False
         ends = min(begins + DAY, self._window.until)
         return window.since <= max(begins, self._window.since) and ends + delay <= window.until
+
+
+def _ledger_span(windows: Mapping[str, Window]) -> tuple[date, date] | None:
+    """The first and the last day whose units can be matched; None if there is none."""
+    if LEDGER not in windows:
+        return None
+    names = [name for name in (ORDERS, TRANSACTIONS, LEDGER) if name in windows]
+    first = max(windows[name].since for name in names).date() + EDGE
+    last = (min(windows[name].until for name in names) - SETTLED - DAY).date()
+    return (first, last) if first <= last else None

@@ -120,6 +120,10 @@ class _Filling:
     async def by_id(self) -> AsyncIterator[Page]:
         planned = [order for order in (*self._plan.ids, *self._left) if order in self._left]
         ids = list(dict.fromkeys(planned))[: self._most()]
+        if len(ids) < len(self._left):
+            self.failure = SourceError(
+                f"Amazon's quota for {GET_ORDER.name} allows {len(ids):,} orders within an hour."
+            )
         for start in range(0, len(ids), AT_ONCE):
             yield await self._batch(ids[start : start + AT_ONCE], len(ids) - start)
             if self._given_up:

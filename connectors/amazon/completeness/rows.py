@@ -171,6 +171,11 @@ def ledger_shipments(records: Iterable[Record]) -> Iterator[ShippedUnits]:
             yield ShippedUnits(text(row.fnsku), text(row.msku), at, -units)
 
 
+def unit_key(fnsku: str, at: date) -> str:
+    """The name of a gap that units of the ledger show."""
+    return f"{at.isoformat()}/{fnsku}"
+
+
 def _rows(records: Iterable[Record], shape: type[Row]) -> Iterator[Row]:
     decoder = msgspec.json.Decoder(shape)
     for record in records:

@@ -43,9 +43,14 @@ class ShippableUnits:
 
 
 def unexplained(
-    shipped: Iterable[ShippedUnits], supply: ShippableUnits, since: date, until: date
+    shipped: Iterable[ShippedUnits],
+    supply: ShippableUnits,
+    since: date,
+    until: date,
+    most: float = MOST_UNEXPLAINED,
 ) -> Mapping[tuple[str, date], int]:
-    """The units that nothing explains, by FNSKU and day, of the days from `since` to `until`."""
+    """The units that nothing explains, by FNSKU and day, of the days from `since` to `until`; none
+    if they are more than the share `most`."""
     demands: defaultdict[str, Counter[date]] = defaultdict(Counter)
     fnskus: dict[str, str] = {}
     for row in shipped:
@@ -57,7 +62,7 @@ def unexplained(
         for at, units in _unmatched(demand, supply.spans(sku)):
             if since <= at <= until:
                 unmatched[fnskus[sku], at] += units
-    return unmatched if unmatched.total() <= MOST_UNEXPLAINED * total else {}
+    return unmatched if unmatched.total() <= most * total else {}
 
 
 def _unmatched(

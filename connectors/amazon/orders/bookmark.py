@@ -2,7 +2,7 @@
 about the number of orders."""
 
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 
@@ -39,7 +39,10 @@ class OrdersBookmark(msgspec.Struct, frozen=True, omit_defaults=True):
 class _Times(msgspec.Struct):
     createdTime: datetime
     lastUpdatedTime: datetime
-    orderItems: list[Any]
+    orderItems: list[msgspec.Raw]
+
+
+_times_decoder = msgspec.json.Decoder(_Times)
 
 
 def opened(cursor: Cursor | None, window: Window) -> OrdersBookmark | None:
@@ -74,7 +77,7 @@ def with_new(mark: OrdersBookmark, page: Page) -> OrdersBookmark:
 
 
 def _times(record: Record) -> _Times:
-    order = msgspec.json.decode(record.data, type=_Times)
+    order = _times_decoder.decode(record.data)
     for name in ("createdTime", "lastUpdatedTime"):
         moment: datetime = getattr(order, name)
         if not moment.tzinfo:

@@ -77,9 +77,8 @@ async def read_orders(context: ReadContext, cursor: Cursor | None) -> AsyncItera
     days too; since a report may lack the newest orders, the dataset is then incomplete. Raises
     Unknowable after the last page if orders may be missing."""
     reading = _OrdersRead(context, cursor)
-    if not cursor:
-        await reading.estimate()
-    for step in (reading.order, reading.search, reading.documents):
+    steps = (reading.order, reading.search, reading.documents)
+    for step in steps if cursor else (reading.estimate, *steps):
         async for page in step():
             yield page
     if reading.lacking:
@@ -118,9 +117,10 @@ class _OrdersRead:
     def lacking(self) -> str:
         return self._mark.lacking
 
-    async def estimate(self) -> None:
+    async def estimate(self) -> AsyncIterator[Page]:
         """If the number of orders is unknown, estimate it by the first page of the search. If the
-        search would take too long, reports cover more of the window."""
+        search would take too long, reports cover more of the window. The estimate is stored at
+        once, so that a crash does not make the call again."""
         if not self._by_report or _orders_a_day(self._connection) is not None:
             return
         pages_found = self._search(Window(self._mark.turn, self._window.until))
@@ -133,9 +133,11 @@ class _OrdersRead:
             return
         mark = with_density(self._mark, first, self._window)
         if mark.turn == self._mark.turn:
-            self._mark, self._started = mark, _after(first, pages_found)
+            self._mark, self._started = mark, pages_found
+            yield msgspec.structs.replace(self._found(first), share=0.0)
         else:
             self._begin(mark)
+            yield self._wrapped(Page([], learned=first.learned), 0.0)
 
     # Reports are ordered --------------------------------------------------------------------------
 
@@ -181,9 +183,14 @@ class _OrdersRead:
     async def _by_search(self) -> AsyncIterator[Page]:
         rest = Window(self._mark.turn, self._window.until)
         async for page in self._started or self._search(rest):
+            yield self._found(page)
+
+    def _found(self, page: Page) -> Page:
+        """A page of the search."""
+        if self._by_report:
             self._mark = with_new(self._mark, page)
-            self._count(page, search=page.cursor, searched=page.cursor is None)
-            yield self._beside_reports(page)
+        self._count(page, search=page.cursor, searched=page.cursor is None)
+        return self._beside_reports(page)
 
     async def _by_late_report(self) -> AsyncIterator[Page]:
         """Read what is too new for a report by a report all the same: the search is refused."""
@@ -299,12 +306,6 @@ class _OrdersRead:
             share=1.0 if last else min(share, MOST_SHARE),
             learned=learned,
         )
-
-
-async def _after(first: Page, rest: AsyncIterator[Page]) -> AsyncIterator[Page]:
-    yield first
-    async for page in rest:
-        yield page
 
 
 DATASET = AmazonDataset(search.ORDERS, read_orders, _plan)

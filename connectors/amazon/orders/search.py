@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any
 
 import msgspec
 
@@ -30,7 +29,7 @@ class _Order(msgspec.Struct):
     orderId: str
     createdTime: datetime
     lastUpdatedTime: datetime
-    orderItems: list[Any]
+    orderItems: list[msgspec.Raw]
 
 
 _orders_decoder = msgspec.json.Decoder(_Orders)

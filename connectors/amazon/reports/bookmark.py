@@ -1,6 +1,6 @@
 """The cursor of a dataset of reports: what has been ordered and read."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Annotated
 
@@ -22,6 +22,16 @@ class PendingOrder(msgspec.Struct, frozen=True, omit_defaults=True):
     at: Moment
     #: The end of its span.
     until: Moment | None = None
+    #: The order before it, if a crash or an error lost the answer. Amazon may have made that report
+    #: and may cancel this one.
+    before: "PendingOrder | None" = None
+
+    @property
+    def attempts(self) -> Iterator["PendingOrder"]:
+        """This order and those before it."""
+        yield self
+        if self.before:
+            yield from self.before.attempts
 
 
 class OrderedReport(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -173,16 +173,18 @@ class ReportDesk:
         return sorted(covering, key=lambda report: report.createdTime)
 
     def sent(self, listed: Sequence[Report], part: Part, asked: PendingOrder) -> list[Report]:
-        """Reports that can only be a pending order of ours whose id was not stored, oldest first:
-        they have the same marketplaces and, to the second, the same span."""
+        """Reports that can only be a pending order of ours whose id was not stored, or one before
+        it, oldest first: they have the same marketplaces and, to the second, the same span."""
         sent = [
             report
             for report in made(listed)
             if report.reportType == part.type
             and set(report.marketplaceIds or ()) == set(part.marketplaces)
-            and report.createdTime >= asked.at - MARGIN
             and _same(report.dataStartTime, part.since)
-            and _same(report.dataEndTime, asked.until)
+            and any(
+                report.createdTime >= order.at - MARGIN and _same(report.dataEndTime, order.until)
+                for order in asked.attempts
+            )
         ]
         return sorted(sent, key=lambda report: report.createdTime)
 

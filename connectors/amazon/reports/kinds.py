@@ -30,9 +30,15 @@ REIMBURSEMENTS = _always("reimbursements", "reimbursements", 300)
 LEDGER = _always("ledger", "ledger events", 100)
 RETURNS = _always("returns", "customer returns", 155)
 REMOVALS = _always("removals", "removal orders", 155)
+REMOVAL_SHIPMENTS = _always("removal_shipments", "removal shipments", 155)
+REPLACEMENTS = _always("replacements", "replacements", 155)
+STORAGE_FEES = _always("storage_fees", "storage fees", 125)
 FEES = Dataset("fees", "fee previews")
 STOCK = Dataset("stock", "stock levels")
-DATASETS = (REIMBURSEMENTS, LEDGER, RETURNS, REMOVALS, FEES, STOCK)
+DATASETS = (
+    *(REIMBURSEMENTS, LEDGER, RETURNS, REMOVALS, FEES, STOCK),
+    *(REMOVAL_SHIPMENTS, REPLACEMENTS, STORAGE_FEES),
+)
 
 EVENT = (
     *("date", "fnsku", "asin", "msku", "eventtype", "referenceid", "quantity"),
@@ -158,6 +164,15 @@ def _return_key(row: Row, part: Part, made_at: datetime) -> str:
     return "/".join(row.get(column, "") for column in ("orderid", "sku", "fnsku", "returndate"))
 
 
+# Storage fees -----------------------------------------------------------------------------------
+
+
+def _month_end(row: Row, made_at: datetime) -> datetime | None:
+    """The end of the month of a charge, which is written as 2026-02: it is charged after that."""
+    first = moment(f"{row.get('monthofcharge', '')[:7]}-01")
+    return (first + timedelta(days=31)).replace(day=1) if first else None
+
+
 # The table --------------------------------------------------------------------------------------
 
 KINDS: Mapping[str, ReportKind] = {
@@ -234,5 +249,46 @@ KINDS: Mapping[str, ReportKind] = {
         per_marketplace=True,
         stale=timedelta(days=3),
         record=_unchanged,
+    ),
+    REMOVAL_SHIPMENTS.name: ReportKind(
+        parts=account_wide("GET_FBA_FULFILLMENT_REMOVAL_SHIPMENT_DETAIL_DATA"),
+        covers=ge,
+        wanted=("orderid", "shipmentdate", "sku", "fnsku", "disposition", "shippedquantity"),
+        # Without the tracking number, which may be added later.
+        key=by_columns("orderid", "shipmentdate", "sku", "fnsku", "disposition"),
+        fresh=DAILY,
+        interval=DAILY,
+        record=_unchanged,
+        numbered=True,
+        whole_days=True,
+        # Amazon selects by the request of the order, and adds its shipments for weeks.
+        at=time_in("requestdate"),
+    ),
+    REPLACEMENTS.name: ReportKind(
+        parts=account_wide("GET_FBA_FULFILLMENT_CUSTOMER_SHIPMENT_REPLACEMENT_DATA"),
+        covers=ge,
+        wanted=("shipmentdate", "sku", "quantity", "originalamazonorderid"),
+        key=by_columns("originalamazonorderid", "replacementamazonorderid", "sku"),
+        fresh=DAILY,
+        interval=DAILY,
+        record=_unchanged,
+        numbered=True,
+        whole_days=True,
+        at=time_in("shipmentdate"),
+    ),
+    STORAGE_FEES.name: ReportKind(
+        parts=account_wide("GET_FBA_STORAGE_FEE_CHARGES_DATA"),
+        covers=ge,
+        wanted=(
+            *("fnsku", "averagequantityonhand", "monthofcharge", "currency"),
+            "estimatedmonthlystoragefee",
+        ),
+        key=by_columns("monthofcharge", "fnsku", "fulfillmentcenter", "countrycode"),
+        fresh=DAILY,
+        interval=DAILY,
+        record=_unchanged,
+        numbered=True,
+        whole_days=True,
+        at=_month_end,
     ),
 }

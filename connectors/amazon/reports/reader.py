@@ -139,7 +139,7 @@ class ReportReader:
         """Find or order the reports that are not ordered yet. Each one is followed by a page
         without records, so that a crash does not order it again."""
         if mark.planned < len(self._parts):
-            listed = await self._desk.list_reports(self._parts[0].type)
+            listed = await self._first_list(mark)
             for number in self._unplanned(mark, listed):
                 usable, enough = self._usable(number, listed)
                 if enough:
@@ -241,14 +241,14 @@ class ReportReader:
     ) -> Steps:
         """Order a part's report; `then` adds it to the bookmark. The pending order is stored first:
         after a crash it is looked for in the list instead of being ordered twice."""
-        part, asked, report = self._parts[number], mark.asking, None
-        if asked and asked.part == number:
-            listed = await self._list_since(asked.at)
+        part, report = self._parts[number], None
+        asked = mark.asking if mark.asking and mark.asking.part == number else None
+        if asked:
+            sent = self._desk.sent(await self._list_since(asked.at), part, asked)
             seen = {order.report for order in mark.orders} | self.watch.ended
-            sent = self._desk.sent(listed, part, asked)
             report = next((report for report in sent if report.reportId not in seen), None)
         if not asked or not report:
-            asked = PendingOrder(number, self._clock.now(), part.until)
+            asked = PendingOrder(number, self._clock.now(), part.until, before=asked)
             mark = msgspec.structs.replace(mark, asking=asked)
             yield self._page([], mark), mark
         id = report.reportId if report else await self._desk.order(part)
@@ -257,6 +257,13 @@ class ReportReader:
         mark = then(mark, OrderedReport(number, made_at, id, asked=asked))
         mark = msgspec.structs.replace(mark, asking=None)
         yield self._page([], mark), mark
+
+    async def _first_list(self, mark: ReportBookmark) -> Sequence[Report]:
+        """The list at the start of a read. After a crash it is remembered, to look for the pending
+        order in it too."""
+        if mark.asking:
+            return await self._list_since(self._clock.now())
+        return await self._desk.list_reports(self._parts[0].type)
 
     async def _list_since(self, moment: datetime) -> Sequence[Report]:
         """The list for any part: all parts have the same type."""

@@ -138,6 +138,12 @@ class ReportWatch:
                 f"{text}, since another report of the type was ordered shortly before. This "
                 "application did not order that one, so it may contain less and is not used.",
             )
+        if _ordered_before(mark.orders[mark.at]):
+            return ReportFailed(
+                "cancelled",
+                f"{text}. It was ordered shortly before, and Amazon's answer was lost: Amazon may "
+                "have made that report instead, but does not list it.",
+            )
         return ReportFailed("cancelled", f"{text}, without a reason.")
 
     async def _means_no_data(self, report: Report, mark: ReportBookmark) -> bool:
@@ -147,7 +153,7 @@ class ReportWatch:
         order, interval = mark.orders[mark.at], self._kind.interval
         if report.processingStatus != CANCELLED or interval is None:
             return False
-        if order.lost or order.stuck or order.fatal:
+        if order.lost or order.stuck or order.fatal or _ordered_before(order):
             return False  # the report that it replaces may be the other one
         # Amazon makes the first of the reports that are ordered for several marketplaces.
         later = {other.report for other in mark.orders[mark.at + 1 :]}
@@ -204,3 +210,8 @@ class ReportWatch:
             if report.reportId not in self.ended | own
             and abs(report.createdTime - order.made_at) < (interval or self._kind.fresh)
         ]
+
+
+def _ordered_before(order: OrderedReport) -> bool:
+    """Whether the report was ordered before, and the answer to that order was lost."""
+    return order.asked is not None and order.asked.before is not None

@@ -7,6 +7,7 @@ import msgspec
 
 from connectors.amazon_sandbox.generator.catalogue import LOW_PRICED, Product
 from connectors.amazon_sandbox.generator.randomness import seeded_random
+from connectors.amazon_sandbox.generator.sizes import HARMLESS, Size, is_mismeasured, measured
 from connectors.amazon_sandbox.generator.times import DAY, day
 
 _CYCLE = 80 * DAY
@@ -17,12 +18,16 @@ _PREVIEW_AGE = 4 * DAY  # Amazon makes a new one every three days
 
 # The anomaly of the first product in each of these twentieths of the catalogue.
 _ANOMALIES = {
+    1: "remeasured_1",
     2: "overcharged",
+    3: HARMLESS,
     4: "referral_overcharged",
     5: "tolerated",
+    7: "remeasured_3",
     8: "raised",
     10: "referral_raised",
     11: "undercharged",
+    12: "remeasured_5",
     13: "referral_overcharged",
     14: "overcharged",
     17: "overcharged",
@@ -30,6 +35,7 @@ _ANOMALIES = {
 }
 _DEVIATIONS = {"overcharged": 85, "tolerated": 4, "undercharged": -35}
 _INCREASE = 45
+_FOR_SIZE = 64
 _REFERRAL_DEVIATION = 3  # percentage points
 _REFERRAL_INCREASE = 2
 _ABROAD = 60  # a unit that is fulfilled in another country than the seller's own
@@ -65,7 +71,13 @@ class Fees(msgspec.Struct, frozen=True):
         fee = product.fee + (0 if country == self.home else _ABROAD)
         if self.anomaly(product) == "raised" and _is_high(at):
             fee += _INCREASE
+        if is_mismeasured(self.anomaly(product), at):
+            fee += _FOR_SIZE
         return _scheduled(fee, day(at)) if country in _SCHEDULED else fee
+
+    def size(self, product: Product, at: float) -> Size:
+        """How Amazon has measured the product by that moment."""
+        return measured(self.anomaly(product), at)
 
     def charged(self, product: Product, at: float, country: str = "", price: int = 0) -> int:
         """The fulfilment fee of a unit that is sold at that price (by default the usual one) and
@@ -111,6 +123,18 @@ def _scheduled(fee: int, today: date) -> int:
     fee += _PEAK if not (1, 15) <= (today.month, today.day) < (10, 15) else 0
     surcharge = _SURCHARGE_PERMILLE if today >= _SURCHARGE_SINCE else 0
     return (fee * (1_000 + surcharge) + 500) // 1_000
+
+
+def may_be_announced(earlier: float, later: float, country: str) -> bool:
+    """Whether Amazon may have changed its fees between two moments, as far as is public: of the
+    yearly table only the month is."""
+    if country not in _SCHEDULED:
+        return False
+    first, last = day(earlier), day(later)
+    begins = [_SURCHARGE_SINCE]
+    for year in range(first.year, last.year + 1):
+        begins += [date(year, 10, 15), *(date(year, 1, number) for number in range(1, 32))]
+    return any(first < begin <= last for begin in begins)
 
 
 def previews(now: float) -> Iterator[int]:

@@ -73,6 +73,19 @@ class CustomerReturn(msgspec.Struct, frozen=True, gc=False):
     plate: str
 
 
+class SentReplacement(msgspec.Struct, frozen=True, gc=False):
+    """Units that Amazon sent to a customer in place of others."""
+
+    at: int
+    #: Of the replacement, and of the units that it replaces.
+    order_id: str
+    original: str
+    product: Product
+    quantity: int
+    center: str
+    original_center: str
+
+
 class RemovalOrder(msgspec.Struct, frozen=True, gc=False):
     """A removal order of one product. It is completed five days after its request."""
 
@@ -90,6 +103,21 @@ class RemovalOrder(msgspec.Struct, frozen=True, gc=False):
     @property
     def completed(self) -> int:
         return self.at + 5 * DAY
+
+
+class Parcel(msgspec.Struct, frozen=True, gc=False):
+    """Units of a removal order on their way to the seller."""
+
+    at: int
+    #: When the report first shows it.
+    visible_at: int
+    order: RemovalOrder
+    units: int
+    tracking: str
+    #: The units that arrived.
+    arrived: int
+    #: Whether the seller tells what arrived.
+    told: bool = True
 
 
 class InboundShipmentItem(msgspec.Struct, frozen=True, gc=False):
@@ -169,7 +197,9 @@ class Journal(msgspec.Struct):
     movements: list[Movement] = []
     reimbursements: list[Reimbursement] = []
     returns: list[CustomerReturn] = []
+    replacements: list[SentReplacement] = []
     removals: list[RemovalOrder] = []
+    parcels: list[Parcel] = []
     inbound_shipments: list[InboundShipment] = []
     claims: list[PlantedClaim] = []
     decoys: list[Decoy] = []
@@ -259,10 +289,14 @@ NAMES: Mapping[str, str] = {
     "R9": "REVERSAL_WITHOUT_FIND",
     "R10": "UNDER_REIMBURSED",
     "R11": "REMOVAL_SHORT",
+    "R12": "REMOVAL_LOST",
     "R13": "RETURN_UNDERPAID",
     "R14": "INBOUND_DAMAGED",
+    "R15": "REPLACEMENT_NOT_RETURNED",
     "R16": "REFERRAL_OVERCHARGE",
     "R17": "REFUND_COMMISSION",
     "R18": "REFUNDED_TOO_MUCH",
+    "R19": "FEE_DIMENSIONS",
     "R20": "TRANSFER_LOST",
+    "R21": "STORAGE_OVERCHARGE",
 }

@@ -1,16 +1,24 @@
-"""Fees that were charged too high: for fulfilment (R7) and for the referral (R16)."""
+"""Fees that were charged too high: for fulfilment (R7), for the referral (R16), and for a size that
+Amazon measured too large (R19)."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
 from connectors.amazon_sandbox.generator.amounts import amount_text, units_of
 from connectors.amazon_sandbox.generator.catalogue import Product
-from connectors.amazon_sandbox.generator.fees import Fees, previews, previews_around
+from connectors.amazon_sandbox.generator.fees import (
+    Fees,
+    may_be_announced,
+    previews,
+    previews_around,
+)
 from connectors.amazon_sandbox.generator.journal import Journal, PlantedClaim
+from connectors.amazon_sandbox.generator.sizes import TRUE_SIZE
 
 _ANNOUNCED = "within the tolerance, below it, or announced: a preview shows it"
+_OTHER_REASON = "no preview shows that it rose with the size alone"
 
 
 class ShippedLine(msgspec.Struct, frozen=True, gc=False):
@@ -42,6 +50,7 @@ def overcharges(
     by_amazon = [row for row in rows if row.by_amazon]
     _compare(journal, _fulfilment(fees), by_amazon, today, currency)
     _compare(journal, _referral(fees), rows, today, currency)
+    _remeasured(journal, fees, by_amazon, today, currency)
 
 
 def _fulfilment(fees: Fees) -> _Fee:
@@ -97,3 +106,59 @@ def _compare(
 def _is_too_high(charged: int, expected: int, currency: str) -> bool:
     """By more than 0.05 and more than 2 %."""
     return charged - expected > max(units_of(currency) * 0.05, expected * 0.02)
+
+
+# Sizes ------------------------------------------------------------------------------------------
+
+
+def _remeasured(
+    journal: Journal, fees: Fees, rows: Iterable[ShippedLine], today: int, currency: str
+) -> None:
+    """Add the claims for fees that rose with the size that previews show."""
+    listed = sorted(previews(today))
+    charges: dict[tuple[Product, int, bool], list[tuple[ShippedLine, int]]] = defaultdict(list)
+    for row in rows:
+        raised = _before_raise(fees, row, listed, today)
+        if raised is None:
+            if any(fees.expected(row.product, at) < _charge(fees, row) for at in listed):
+                journal.add_decoy("R19", row.product.sku, _OTHER_REASON)
+            continue
+        due, charged = fees.expected(row.product, raised), _charge(fees, row)
+        if _is_too_high(charged, due, currency):
+            comparable = not may_be_announced(raised, row.at, fees.home)
+            charges[row.product, charged, comparable].append((row, due))
+    for (product, charged, comparable), group in charges.items():
+        announced = amount_text(group[0][1], currency)
+        reason = "" if comparable else "announced"
+        claim = PlantedClaim(
+            rule="R19",
+            key="|".join((product.sku, announced, reason, amount_text(charged, currency))),
+            product=product,
+            units=sum(row.units for row, _ in group),
+            base=min(row.at for row, _ in group),
+            amount=sum((charged - was) * row.units for row, was in group) if comparable else None,
+            valued_by="fees" if comparable else "",
+            currency=currency,
+            low=True,  # Amazon's measurement may be right
+        )
+        journal.claims.append(claim)
+
+
+def _charge(fees: Fees, row: ShippedLine) -> int:
+    return fees.charged(row.product, row.at, price=row.price)
+
+
+def _before_raise(fees: Fees, row: ShippedLine, listed: Sequence[int], today: int) -> int | None:
+    """The last listed preview with the true size before the unit was shipped with a larger one, if
+    the next preview shows a higher fee for that alone."""
+    if fees.size(row.product, row.at) == TRUE_SIZE:
+        return None
+    true = [at for at in listed if at < row.at and fees.size(row.product, at) == TRUE_SIZE]
+    if not true:
+        return None
+    before = max(true)
+    after = min((at for at in listed if at > before), default=today)
+    if may_be_announced(before, after, fees.home):
+        return None
+    higher = fees.expected(row.product, after) > fees.expected(row.product, before)
+    return before if higher else None

@@ -106,16 +106,16 @@ def _add_amount_claim(case: RefundCase, rule: str, amount: int, at: int) -> None
 
 
 def _returned(case: RefundCase) -> None:
-    _add_return(case, -case.rng.randrange(HOUR, 3 * DAY), "SELLABLE")
+    add_return(case, -case.rng.randrange(HOUR, 3 * DAY), "SELLABLE")
 
 
 def _returned_first(case: RefundCase) -> None:
     """Returned before the first of its refunds."""
-    _add_return(case, case.sold + 36 * HOUR - case.base, "SELLABLE", late=False)
+    add_return(case, case.sold + 36 * HOUR - case.base, "SELLABLE", late=False)
 
 
 def _returned_later(case: RefundCase) -> None:
-    _add_return(case, case.rng.randrange(3 * DAY, 25 * DAY), "SELLABLE")
+    add_return(case, case.rng.randrange(3 * DAY, 25 * DAY), "SELLABLE")
 
 
 def _kept(case: RefundCase) -> None:
@@ -190,37 +190,37 @@ def _kept_part_paid(case: RefundCase) -> None:
 
 
 def _damaged(case: RefundCase) -> None:
-    if _add_return(case, -2 * DAY, "DAMAGED"):
-        _claim_damage(case)
+    if add_return(case, -2 * DAY, "DAMAGED"):
+        claim_damage(case)
 
 
 def _damaged_in_parts(case: RefundCase) -> None:
     """Returned after the last of two refunds of one unit."""
-    if case.refund and case.refund.units and _add_return(case, 2 * DAY, "DAMAGED"):
-        _claim_damage(case)
+    if case.refund and case.refund.units and add_return(case, 2 * DAY, "DAMAGED"):
+        claim_damage(case)
 
 
 def _carrier_damaged(case: RefundCase) -> None:
-    if _add_return(case, -2 * DAY, "CARRIER_DAMAGED"):
-        _claim_damage(case)
+    if add_return(case, -2 * DAY, "CARRIER_DAMAGED"):
+        claim_damage(case)
 
 
 def _carrier_paid(case: RefundCase) -> None:
-    if not _add_return(case, -2 * DAY, "CARRIER_DAMAGED"):
+    if not add_return(case, -2 * DAY, "CARRIER_DAMAGED"):
         return
     if _reimburse(case, case.units, 10):
         case.journal.add_decoy("R5", case.key, "already reimbursed")
     else:
-        _claim_damage(case)
+        claim_damage(case)
 
 
 def _customer_damaged(case: RefundCase) -> None:
-    if _add_return(case, -DAY, "CUSTOMER_DAMAGED"):
+    if add_return(case, -DAY, "CUSTOMER_DAMAGED"):
         case.journal.add_decoy("R5", case.key, "the customer damaged it")
 
 
 def _defective(case: RefundCase) -> None:
-    if _add_return(case, -DAY, "DEFECTIVE"):
+    if add_return(case, -DAY, "DEFECTIVE"):
         case.journal.add_decoy("R5", case.key, "it was defective")
 
 
@@ -228,7 +228,7 @@ def _unstocked(case: RefundCase) -> None:
     """Returned in sellable condition, but the ledger shows it too late."""
     at = case.base - DAY
     age = case.journal.days_since(at)
-    if not _add_return(case, -DAY, "SELLABLE", stocked=age > LEDGER_DAYS):
+    if not add_return(case, -DAY, "SELLABLE", stocked=age > LEDGER_DAYS):
         return
     claim = _unstocked_claim(case, at)
     if age < _VISIBLE_AFTER:
@@ -237,10 +237,6 @@ def _unstocked(case: RefundCase) -> None:
         case.journal.add_decoy("R6", claim.key, "too old: it was restocked in the end")
     else:
         case.journal.claims.append(claim)
-
-
-def _replaced(case: RefundCase) -> None:
-    case.journal.add_decoy("R4", case.key, "replaced, not refunded")
 
 
 _EMITTERS: dict[str, Callable[[RefundCase], None]] = {
@@ -255,8 +251,7 @@ _EMITTERS: dict[str, Callable[[RefundCase], None]] = {
     "customer_damaged": _customer_damaged,
     "defective": _defective,
     "unstocked": _unstocked,
-    "replaced": _replaced,
-    "damaged_replaced": _damaged,
+    "replaced_refunded": _kept,
     "goodwill": _goodwill,
     "kept_in_parts": _kept_in_parts,
     "kept_mostly": _kept_mostly,
@@ -269,10 +264,8 @@ _EMITTERS: dict[str, Callable[[RefundCase], None]] = {
     "refunded_too_much": _returned_first,
 }
 
-UNREFUNDED = frozenset({"replaced", "damaged_replaced"})
 
-
-def _add_return(
+def add_return(
     case: RefundCase, after: int, disposition: str, stocked: bool = True, late: bool = True
 ) -> int:
     """Add the return and its row of the ledger. Returns its units, or 0 if it is not known yet.
@@ -332,7 +325,7 @@ def _claim_refund(case: RefundCase, units: int, *, low: bool = False) -> None:
         _claim(case, "R4", units, "refund", low)
 
 
-def _claim_damage(case: RefundCase) -> None:
+def claim_damage(case: RefundCase) -> None:
     _claim(case, "R5", case.units, "refund" if case.refund else "")
 
 

@@ -19,12 +19,12 @@ SPAN = 85 * DAY
 _FINAL_STATUSES = ("SHIPPED", "CANCELLED", "PARTIALLY_SHIPPED", "UNSHIPPED", "PENDING")
 _WEIGHTS = (925, 45, 15, 10, 5)
 
-# Outcomes of refunded orders, in rotation; `replaced` ones are not refunded. See `returns.py`.
+# Outcomes of refunded and of replaced orders, in rotation. See `returns.py` and `replacements.py`.
 # Their number shares no factor with the step of a round, so that each order has all of them.
 OUTCOMES = (
     "returned",
     "kept",
-    "returned",
+    "replaced_returned_late",
     "returned_later",
     "damaged",
     "customer_damaged",
@@ -37,7 +37,7 @@ OUTCOMES = (
     "carrier_paid",
     "returned_later",
     "defective",
-    "returned",
+    "replaced_paid",
     "kept",
     "carrier_damaged",
     "damaged_replaced",
@@ -51,7 +51,7 @@ OUTCOMES = (
     "kept_paid_in_lines",
     "kept_mostly",
     "returned_in_parts",
-    "returned",
+    "replaced_refunded",
 )
 _TAXED_APART = ("US", "CA")  # elsewhere the price contains the tax
 _LEAST_UNITS = {"kept_part_paid": 2, "kept_repeated": 3, "kept_paid_in_lines": 3}
@@ -212,6 +212,26 @@ def historic_sales(root: str, horizon: int, home: MarketplaceInfo) -> Iterator[S
             marketplace=home.id,
             outcome="carrier_paid",
         )
+
+
+def historic_replacement(root: str, horizon: int, home: MarketplaceInfo) -> Iterator[Sale]:
+    """An older order whose item was replaced, so that the report on replacements is never empty."""
+    third = SPAN // 3
+    second = seeded_random(root, "bygone replacement").randrange(third)
+    turn = (horizon - SPAN - second) // third
+    created = turn * third + second
+    yield Sale(
+        serial=-(2 * 10**9) - turn,
+        id=f"111-{decimal_id(turn, 7, 7)}-{decimal_id(turn, second + 1, 7)}",
+        created=created,
+        updated=created + 20 * HOUR,
+        status="SHIPPED",
+        shipped=created + 20 * HOUR,
+        by_amazon=True,
+        business=False,
+        marketplace=home.id,
+        outcome="replaced_returned_late",
+    )
 
 
 def count_lines(root: str, sale: Sale) -> int:

@@ -10,7 +10,7 @@ from operator import attrgetter
 import msgspec
 from anyio import Lock, to_thread
 
-from connectors.amazon_sandbox.generator import returns
+from connectors.amazon_sandbox.generator import replacements, returns
 from connectors.amazon_sandbox.generator.catalogue import Product, Stock, catalogue, stock
 from connectors.amazon_sandbox.generator.fees import Fees
 from connectors.amazon_sandbox.generator.goods import scenarios
@@ -43,12 +43,14 @@ from connectors.amazon_sandbox.generator.sales import (
     Line,
     Sale,
     count_lines,
+    historic_replacement,
     historic_sales,
     lines,
     multichannel_sales,
     previous_round,
     sales,
 )
+from connectors.amazon_sandbox.generator.storage import StorageMonth, storage_months
 from connectors.amazon_sandbox.generator.times import DAY
 
 MARGIN = 5 * 60
@@ -118,6 +120,12 @@ class Seller(msgspec.Struct, frozen=True, dict=True):
         rows = routine_rows(self.root, self.products, sold, self.lines, self.journal.horizon)
         return sorted([*self.journal.movements, *rows], key=attrgetter("at"))
 
+    @cached_property
+    def storage(self) -> Sequence[StorageMonth]:
+        """The storage that was charged. Generated on first use, with the ledger."""
+        stock = self.stock[self.home.id]
+        return storage_months(self.identity.orders, stock, self.ledger, self.journal.horizon)
+
 
 def generate(
     identity: Identity,
@@ -138,6 +146,7 @@ def generate(
     older = [
         *previous_round(root, orders, horizon, marketplaces),
         *historic_sales(root, horizon, home),
+        *historic_replacement(root, horizon, home),
     ]
     others = [*older, *multichannel_sales(root, orders, horizon)]
     fees = Fees(root, len(products), home.country)
@@ -200,7 +209,7 @@ def _refunds(
             continue
         dates = PostingDates.of(root, sale, sale.shipped)
         line = next(line for line in lines(root, sale, products) if line.fulfilled)
-        replaced = sale.outcome in returns.UNREFUNDED
+        replaced = sale.outcome in replacements.UNREFUNDED
         # A return without a refund is listed as long as the posting of its sale: without that, no
         # client knows in which marketplace it was sold. The same for refunds that only mean
         # something beside the price of the sale.
@@ -220,7 +229,18 @@ def _refunds(
             case = returns.RefundCase(
                 journal, marketplace, sale, line, paid_in, dates.posted, refund, base, rng
             )
-            returns.emit(case)
+            if sale.outcome in replacements.OUTCOMES:
+                replacements.emit_replacement(case, _net_of_fees(fees, sale, line, dates.posted))
+            else:
+                returns.emit(case)
+
+
+def _net_of_fees(fees: Fees, sale: Sale, line: Line, posted: int) -> int:
+    """What the sale of a unit brought, in cents. Tax cancels out."""
+    country = MARKETPLACES[sale.marketplace].country
+    rate = fees.charged_rate(line.product, posted, country)
+    fee = fees.charged(line.product, posted, country, line.price)
+    return line.price - line.price * rate // 100 - fee
 
 
 def _refund_parts(

@@ -9,6 +9,7 @@ import msgspec
 
 from connectors.amazon_sandbox.generator.amounts import amount_text
 from connectors.amazon_sandbox.generator.catalogue import Product
+from connectors.amazon_sandbox.generator.goods.parcels import Receipt, parcel_claims, receipts
 from connectors.amazon_sandbox.generator.journal import (
     DAMAGED,
     DAMAGED_INBOUND,
@@ -26,6 +27,8 @@ from connectors.amazon_sandbox.generator.overcharges import ShippedLine, overcha
 from connectors.amazon_sandbox.generator.postings import Posting
 from connectors.amazon_sandbox.generator.sales import Sale
 from connectors.amazon_sandbox.generator.seller import MARGIN, Seller
+from connectors.amazon_sandbox.generator.sizes import TRUE_SIZE
+from connectors.amazon_sandbox.generator.storage import plant
 from connectors.amazon_sandbox.generator.times import day
 from connectors.amazon_sandbox.generator.windows import claim_window
 
@@ -73,25 +76,28 @@ class EndedClaim(msgspec.Struct, frozen=True, rename="camel"):
     reimbursement_id: str | None = None
 
 
-def claims(seller: Seller, with_costs: bool) -> list[ExpectedClaim]:
+def claims(seller: Seller, with_costs: bool, with_receipts: bool = False) -> list[ExpectedClaim]:
     """All claims that are visible on the seller's day in the data that a client usually reads.
 
-    `with_costs`: as detected by a client that has the cost table.
+    `with_costs`, `with_receipts`: as detected by a client that has the cost table, and what the
+    seller tells of the parcels of removal orders.
     """
     shipped = _ShippedSales(seller)
     valuation = _Valuation(seller, with_costs, shipped)
     planted = [claim for claim in seller.journal.claims if with_costs or claim.rule != "R10"]
-    merged = _merged([*planted, *_fee_journal(seller, shipped).claims])
+    parcels = parcel_claims(seller.journal, with_receipts)
+    merged = _merged([*planted, *_fee_journal(seller, shipped).claims, *parcels.claims])
     expected = [_expected(seller, claim, valuation) for claim in merged]
     return sorted(expected, key=lambda claim: (int(claim.rule[1:]), claim.key))
 
 
-def decoys(seller: Seller) -> list[Decoy]:
+def decoys(seller: Seller, with_receipts: bool = False) -> list[Decoy]:
     """Data that resembles a claim, with the reason why it is not one."""
     fees = _fee_journal(seller, _ShippedSales(seller))
+    parcels = parcel_claims(seller.journal, with_receipts)
     claimed = {(claim.rule, claim.key) for claim in (*seller.journal.claims, *fees.claims)}
     claimed |= {(claim.rule, claim.product.sku) for claim in fees.claims}
-    planted = [*seller.journal.decoys, *fees.decoys]
+    planted = [*seller.journal.decoys, *fees.decoys, *parcels.decoys]
     unique = {(decoy.rule, decoy.key): decoy for decoy in planted}
     unclaimed = [decoy for key, decoy in unique.items() if key not in claimed]
     return sorted(unclaimed, key=lambda decoy: (int(decoy.rule[1:]), decoy.key))
@@ -116,6 +122,22 @@ def costs(seller: Seller) -> list[dict[str, str]]:
         {"sku": product.sku, "cost": amount_text(product.cost, currency), "currency": currency}
         for product in seller.products
     ]
+
+
+def dimensions(seller: Seller) -> list[dict[str, str]]:
+    """The seller's own table of dimensions and weights."""
+    size = TRUE_SIZE
+    lengths = zip(
+        ("length", "width", "height"), (size.longest, size.median, size.shortest), strict=True
+    )
+    own = {name: f"{length / 100:.2f}" for name, length in lengths}
+    own |= {"lengthUnit": "in", "weight": f"{size.weight / 100:.2f}", "weightUnit": "lb"}
+    return [{"sku": product.sku, **own} for product in seller.products]
+
+
+def received(seller: Seller) -> Sequence[Receipt]:
+    """What the seller tells of the parcels of removal orders."""
+    return receipts(seller.journal)
 
 
 def find(seller: Seller, rule: str, key: str) -> ExpectedClaim | None:
@@ -155,10 +177,11 @@ class _ShippedSales:
 
 
 def _fee_journal(seller: Seller, shipped: _ShippedSales) -> Journal:
-    """A journal of the claims and decoys of fees."""
+    """A journal of the claims and decoys of fees, those for storage among them."""
     journal = Journal(seller.journal.horizon, {})
     currency = seller.home.currency
     overcharges(journal, seller.fees, shipped.units, seller.midnight, currency)
+    plant(journal, seller.storage, seller.home)
     return journal
 
 

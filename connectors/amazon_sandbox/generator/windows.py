@@ -18,12 +18,16 @@ _USUAL: Mapping[str, Days] = {
     "R9": (7, 60),
     "R10": (0, 60),
     "R11": (0, 60),
+    "R12": (15, 75),
     "R13": (0, 60),
     "R14": (15, 270),
+    "R15": (60, 120),
     "R16": (0, 90),
     "R17": (0, 90),
     "R18": (0, 90),
+    "R19": (0, 90),
     "R20": (0, 60),
+    "R21": (0, 90),
 }
 
 # Countries whose customer returns and inbound shipments have windows of their own.
@@ -35,7 +39,7 @@ _INBOUND: Mapping[str, Days] = {
     "IN": (0, 60),
 }
 _BY_COUNTRY: Mapping[str, Mapping[str, Days]] = {
-    **dict.fromkeys(("R4", "R5", "R6"), _RETURNS),
+    **dict.fromkeys(("R4", "R5", "R6", "R15"), _RETURNS),
     **dict.fromkeys(("R8", "R14"), _INBOUND),
 }
 

@@ -5,7 +5,15 @@ from collections.abc import Callable, Iterator
 import msgspec
 
 from connectors.amazon_sandbox.generator.times import DAY, HOUR
-from connectors.amazon_sandbox.reports import fees, goods, ledger, orders
+from connectors.amazon_sandbox.reports import (
+    fees,
+    goods,
+    ledger,
+    orders,
+    parcels,
+    replacements,
+    storage,
+)
 from connectors.amazon_sandbox.reports.scope import Cells, Scope, count
 from connectors.amazon_sandbox.roles import FULFILLMENT, TRACKING, Role
 
@@ -77,7 +85,14 @@ DEFINITIONS = {
     ),
     "GET_FBA_REIMBURSEMENTS_DATA": _events(goods.REIMBURSEMENTS, goods.reimbursements),
     "GET_FBA_FULFILLMENT_CUSTOMER_RETURNS_DATA": _events(goods.RETURNS, goods.returns),
+    "GET_FBA_FULFILLMENT_CUSTOMER_SHIPMENT_REPLACEMENT_DATA": _events(
+        replacements.HEADER, replacements.rows
+    ),
     "GET_FBA_FULFILLMENT_REMOVAL_ORDER_DETAIL_DATA": _events(goods.REMOVALS, goods.removals),
+    "GET_FBA_FULFILLMENT_REMOVAL_SHIPMENT_DETAIL_DATA": _events(
+        parcels.HEADER, parcels.removal_shipments
+    ),
+    "GET_FBA_STORAGE_FEE_CHARGES_DATA": _events(storage.HEADER, storage.rows),
     "GET_FBA_MYI_UNSUPPRESSED_INVENTORY_DATA": _fixed(goods.STOCK, goods.stock, _NEAR_REAL_TIME),
     FEE_PREVIEW: ReportDefinition(
         fees.header,

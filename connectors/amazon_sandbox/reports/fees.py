@@ -6,6 +6,7 @@ import msgspec
 
 from connectors.amazon_sandbox.generator.catalogue import Product
 from connectors.amazon_sandbox.generator.marketplaces import MarketplaceInfo
+from connectors.amazon_sandbox.generator.sizes import Size
 from connectors.amazon_sandbox.reports.scope import Cells, Scope, localized
 
 AMERICAN = (
@@ -92,6 +93,7 @@ class _Preview(msgspec.Struct, frozen=True):
     #: In cents.
     expected: int
     referral: int
+    size: Size
 
     @classmethod
     def of(cls, scope: Scope, product: Product) -> "_Preview":
@@ -101,6 +103,7 @@ class _Preview(msgspec.Struct, frozen=True):
             product,
             fees.expected(product, scope.created, scope.place.country),
             fees.referral(product, scope.created),
+            fees.size(product, scope.created),
         )
 
     def money(self, cents: int) -> str:
@@ -111,14 +114,14 @@ def _american(preview: _Preview) -> Cells:
     expected = preview.money(preview.expected)
     total, referral_fee = _total(preview)
     zero = preview.money(0)
-    names, prices, size = _parts(preview, "inches", "pounds")
+    names, prices, size = _parts(preview, _in_inches(preview.size))
     return (
         *names[:3],
         preview.place.country,
         *names[3:],
         *prices,
         *size,
-        "Small standard-size",
+        preview.size.tier,
         preview.place.currency,
         total,
         referral_fee,
@@ -137,13 +140,13 @@ def _american(preview: _Preview) -> Cells:
 
 def _european(preview: _Preview) -> Cells:
     total, referral_fee = _total(preview)
-    names, prices, size = _parts(preview, "centimetres", "grams")
+    names, prices, size = _parts(preview, _in_centimetres(preview.size))
     return (
         *names,
         "Yes",
         *prices,
         *size,
-        "Standard parcel",
+        preview.size.band,
         preview.place.currency,
         total,
         referral_fee,
@@ -153,11 +156,36 @@ def _european(preview: _Preview) -> Cells:
     )
 
 
-def _parts(preview: _Preview, length: str, weight: str) -> tuple[Cells, Cells, Cells]:
+def _in_inches(size: Size) -> Cells:
+    sides = (size.longest, size.median, size.shortest, _girth(size))
+    return (
+        *(f"{side / 100:.2f}" for side in sides),
+        "inches",
+        f"{size.weight / 100:.2f}",
+        "pounds",
+    )
+
+
+def _in_centimetres(size: Size) -> Cells:
+    sides = (size.longest, size.median, size.shortest, _girth(size))
+    return (
+        *(f"{side * 0.0254:.2f}" for side in sides),
+        "centimetres",
+        f"{size.weight * 4.5359237:.1f}",
+        "grams",
+    )
+
+
+def _girth(size: Size) -> int:
+    """The longest side and the distance around the others."""
+    return size.longest + 2 * (size.median + size.shortest)
+
+
+def _parts(preview: _Preview, size: Cells) -> tuple[Cells, Cells, Cells]:
     product = preview.product
     names = (product.sku, product.fn_sku, product.asin, product.title, "Home", "Sandbox", "Amazon")
     price = preview.money(product.price)
-    return names, (price, price), ("6.00", "4.00", "1.00", "16.00", length, "0.50", weight)
+    return names, (price, price), size
 
 
 def _total(preview: _Preview) -> tuple[str, str]:

@@ -15,12 +15,16 @@ PLANTED: Mapping[str, tuple[str, ...]] = {
     "R9": ("referenceId", "fnsku"),
     "R10": ("referenceId", "fnsku"),
     "R11": ("referenceId", "fnsku"),
+    "R12": ("key",),
     "R13": ("orderId", "sku"),
     "R14": ("shipmentId", "fnsku"),
+    "R15": ("orderId", "sku"),
     "R16": ("fee",),
     "R17": ("orderId", "sku"),
     "R18": ("orderId", "sku"),
+    "R19": ("fee",),
     "R20": ("fnsku", "referenceId"),
+    "R21": ("key",),
 }
 """The identifying fields of a claim in the generator."""
 
@@ -36,12 +40,16 @@ FOUND: Mapping[str, tuple[str, ...]] = {
     "R9": ("reversal", "fnsku"),
     "R10": ("reimbursement", "fnsku"),
     "R11": ("order", "fnsku"),
+    "R12": ("order", "fnsku", "shipped"),
     "R13": ("order", "sku"),
     "R14": ("shipment", "fnsku"),
+    "R15": ("order", "sku"),
     "R16": ("sku", "charged"),
     "R17": ("order", "sku"),
     "R18": ("order", "sku"),
+    "R19": ("sku", "charged"),
     "R20": ("fnsku", "reference"),
+    "R21": ("fnsku", "month"),
 }
 """The identifying fields among the details of a found claim."""
 

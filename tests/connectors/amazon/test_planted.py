@@ -3,7 +3,7 @@
 Read through the connector, on dates and in marketplaces where counting may go wrong."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,7 +12,8 @@ import pytest
 
 from connectors.amazon.claims import RULES
 from connectors.amazon_sandbox import Settings
-from connectors.base import Money, Record
+from connectors.base import Record
+from connectors.claims import Dimensions, Money, RemovalArrival
 from tests.connectors.clocks import JumpingClock
 
 from .bench import CANADA, DATASETS, MEXICO, UNLIMITED, US, Bench, connect
@@ -51,7 +52,9 @@ class Landed:
     def __init__(self) -> None:
         self.records: dict[str, dict[str, Record]] = {}
         self.costs: dict[str, Money] = {}
+        self.measured: dict[str, Dimensions] = {}
         self.learned: dict[str, str] = {}
+        self.received: list[RemovalArrival] = []
 
     def read(self, dataset: str) -> Iterable[Record]:
         return self.records[dataset].values()
@@ -61,6 +64,12 @@ class Landed:
 
     def cost(self, sku: str) -> Money | None:
         return self.costs.get(sku)
+
+    def dimensions(self, sku: str) -> Dimensions | None:
+        return self.measured.get(sku)
+
+    def arrivals(self) -> Sequence[RemovalArrival]:
+        return self.received
 
 
 class Market:
@@ -85,8 +94,13 @@ class Market:
     async def asked(self, **what: str) -> Any:
         return (await self.bench.controls.get(f"sellers/{self.name}", params=what)).json()
 
-    async def planted(self, **costs: str) -> list[dict[str, Any]]:
-        claims: list[dict[str, Any]] = (await self.asked(truth="claims", **costs))["claims"]
+    async def told(self) -> list[RemovalArrival]:
+        rows = (await self.asked(truth="received"))["received"]
+        names = ("orderId", "quantityReceived", "sku", "fnsku", "trackingNumber")
+        return [RemovalArrival(*(row[name] for name in names)) for row in rows]
+
+    async def planted(self, **given: str) -> list[dict[str, Any]]:
+        claims: list[dict[str, Any]] = (await self.asked(truth="claims", **given))["claims"]
         return [
             claim
             for claim in claims
@@ -108,7 +122,8 @@ async def test_exactly_the_planted_claims_are_found(
     assert statuses(claims) == statuses(planted)
     table = (await market.asked(truth="costs"))["costs"]
     market.landed.costs = {row["sku"]: Money(row["cost"], row["currency"]) for row in table}
-    claims, planted = await market.found(), await market.planted(costs="given")
+    market.landed.received = await market.told()
+    claims, planted = await market.found(), await market.planted(costs="given", received="given")
     assert sorted(map(as_found, claims)) == sorted(map(as_planted, planted))
 
 

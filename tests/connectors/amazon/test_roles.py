@@ -18,7 +18,8 @@ NEEDS = {
     **dict.fromkeys(
         (
             *("inventory", "reimbursements", "ledger", "returns", "removals"),
-            *("fees", "stock", "shipments"),
+            *("replacements", "storage_fees"),
+            *("fees", "stock", "shipments", "removal_shipments"),
         ),
         FULFILLMENT,
     ),

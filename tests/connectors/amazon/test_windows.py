@@ -136,7 +136,14 @@ def test_datasets_that_change_for_weeks_are_read_again_and_snapshots_do_not_over
     assert timedelta(0) < overlaps["orders"] <= timedelta(days=2)
     for dataset in DATASETS:
         assert dataset.overlap <= (dataset.reach or timedelta(0))
-    for name in ("ledger", "returns", "removals", "reimbursements", "shipments"):
+    for name in (
+        "ledger",
+        "returns",
+        "removals",
+        "removal_shipments",
+        "reimbursements",
+        "shipments",
+    ):
         assert overlaps[name] == next(dataset.reach for dataset in DATASETS if dataset.name == name)
 
 

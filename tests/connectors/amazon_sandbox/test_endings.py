@@ -43,6 +43,13 @@ def test_a_reversed_payment_opens_the_loss_again_and_ends_the_claim_for_too_litt
     assert [(ending.rule, ending.reason) for ending in taken.endings] == [("R10", "reversed")]
 
 
+def test_a_reversed_payment_of_a_balanced_loss_leaves_it_unpaid_and_the_reversal_owed() -> None:
+    taken = planted(losses.reversed_without_find, 5)
+    assert [claim.rule for claim in taken.claims] == ["R9"]
+    reasons = [(ending.rule, ending.reason) for ending in taken.endings]
+    assert reasons == [("R1", "reimbursed"), ("R1", "reversed")]
+
+
 @pytest.mark.parametrize("seed", [1, 2, 4])
 def test_every_claim_that_disappears_has_an_ending(seed: int) -> None:
     """Of the rules on goods; a round that is over takes its expired claims along."""

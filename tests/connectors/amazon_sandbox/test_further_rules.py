@@ -1,4 +1,4 @@
-"""The planted cases of R11, R14, R16 and R20, each with a near miss."""
+"""The planted cases of R11 to R21, each with a near miss."""
 
 from collections import Counter, defaultdict
 from datetime import UTC, date, datetime, timedelta
@@ -6,24 +6,28 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 from connectors.amazon_sandbox.generator import truth
-from connectors.amazon_sandbox.generator.goods import receipts, removals, transfers
+from connectors.amazon_sandbox.generator.goods import parcels, receipts, removals, transfers
 from connectors.amazon_sandbox.generator.goods.scenarios import Scenario
 from connectors.amazon_sandbox.generator.identity import Identity
 from connectors.amazon_sandbox.generator.seller import Seller, generate
 
-from .bench import LEDGER, REMOVALS, Bench
+from .bench import LEDGER, REMOVAL_SHIPMENTS, REMOVALS, Bench
 from .test_paid import planted
 
 US = "ATVPDKIKX0DER"
-FURTHER = {"R11", "R13", "R14", "R16", "R17", "R18", "R20"}
+FURTHER = {f"R{number}" for number in range(11, 22)}
 NAMES = {
     "R11": {"REMOVAL_SHORT"},
+    "R12": {"REMOVAL_LOST"},
     "R13": {"RETURN_UNDERPAID"},
     "R14": {"INBOUND_DAMAGED", "RECEIPT_TAKEN_BACK"},
+    "R15": {"REPLACEMENT_NOT_RETURNED"},
     "R16": {"REFERRAL_OVERCHARGE"},
     "R17": {"REFUND_COMMISSION"},
     "R18": {"REFUNDED_TOO_MUCH"},
+    "R19": {"FEE_DIMENSIONS"},
     "R20": {"TRANSFER_LOST"},
+    "R21": {"STORAGE_OVERCHARGE"},
 }
 
 
@@ -72,6 +76,56 @@ def test_a_scenario_is_a_claim_or_a_near_miss(
     assert [claim.units for claim in journal.claims] == ([units] if units else [])
     if units is None:
         assert [decoy.reason != "" for decoy in journal.decoys] == [True]
+
+
+Case = tuple[int, bool]
+"""The units of a claim, and whether it has low confidence."""
+
+
+@pytest.mark.parametrize(
+    ("scenario", "days", "told", "untold"),
+    [
+        (removals.fetched_back, 13, None, None),
+        (removals.fetched_back, 20, None, (1, True)),
+        (parcels.parcel_partly_lost, 16, None, None),
+        (parcels.parcel_partly_lost, 17, (2, False), (5, True)),
+        (parcels.parcel_without_answer, 18, (3, True), (3, True)),
+        (parcels.second_parcel_lost, 20, (3, False), (4, True)),
+        (parcels.parcel_lost_then_paid, 27, (2, False), (2, True)),
+        (parcels.parcel_lost_then_paid, 29, None, None),
+        (parcels.parcel_lost_then_partly_paid, 29, (2, False), (2, True)),
+        (parcels.order_short_and_parcel_lost, 20, (3, False), (3, True)),
+    ],
+)
+def test_a_parcel_is_claimed_by_what_the_seller_tells(
+    scenario: Scenario, days: int, told: Case | None, untold: Case | None
+) -> None:
+    journal = planted(scenario, days)
+    for with_answers, expected in ((True, told), (False, untold)):
+        found = parcels.parcel_claims(journal, with_answers)
+        last = found.claims[-1:]
+        assert [(claim.units, claim.low) for claim in last] == ([expected] if expected else [])
+        assert found.claims or found.decoys
+    rows = parcels.receipts(journal)
+    assert {row.order_id for row in rows} <= {order.id for order in journal.removals}
+
+
+@pytest.mark.anyio
+async def test_the_report_on_removal_shipments_shows_what_is_claimed() -> None:
+    bench = Bench()
+    claims = [claim for claim in await bench.truth("1-1000") if claim["rule"] == "R12"]
+    await bench.log_in("Atzr|sandbox-1-1000")
+    sent: Counter[str] = Counter()
+    tracking = set()
+    for row in await bench.rows(REMOVAL_SHIPMENTS, 160):
+        assert row["removal-order-type"] == "Return"
+        key = f"{row['order-id']}|{row['fnsku']}|{row['shipment-date'][:10]}"
+        sent[key] += int(row["shipped-quantity"])
+        tracking.add(row["tracking-number"])
+    assert claims and all(0 < claim["units"] <= sent[claim["key"]] for claim in claims)
+    answer = await bench.client.get("/_sandbox/sellers/1-1000?truth=received")
+    told = answer.json()["received"]
+    assert told and {row["trackingNumber"] for row in told} < tracking
 
 
 @pytest.mark.anyio

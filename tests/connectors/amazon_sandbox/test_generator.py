@@ -92,6 +92,7 @@ def test_no_report_on_goods_is_ever_empty(orders: int) -> None:
             for customer_return in generated.journal.returns
         )
         assert any(order.at > since - 155 * 86_400 for order in generated.journal.removals)
+        assert any(row.at > since - 155 * 86_400 for row in generated.journal.replacements)
 
 
 @pytest.mark.parametrize("orders", [0, 500, 3_000])

@@ -14,6 +14,7 @@ from .bench import (
     ORDERS_BY_DATE,
     ORDERS_BY_UPDATE,
     REIMBURSEMENTS,
+    REMOVAL_SHIPMENTS,
     REMOVALS,
     REPORTS,
     RETURNS,
@@ -105,7 +106,7 @@ async def test_a_report_requested_too_often_is_cancelled_instead_of_throttled(
     assert (await bench.finish(await bench.order_report(kind)))["processingStatus"] == "DONE"
 
 
-@pytest.mark.parametrize("kind", [REIMBURSEMENTS, RETURNS, REMOVALS, LEDGER])
+@pytest.mark.parametrize("kind", [REIMBURSEMENTS, RETURNS, REMOVALS, REMOVAL_SHIPMENTS, LEDGER])
 async def test_a_report_of_days_without_events_is_cancelled(bench: Bench, kind: str) -> None:
     """Also one after the other: none was made, so none is in the way of the next."""
     await bench.log_in("Atzr|sandbox-1-0")
@@ -274,7 +275,7 @@ async def test_only_reimbursements_of_returns_and_removals_name_an_order(bench: 
 
 async def test_the_window_limits_the_rows() -> None:
     bench = bench_of(1_000)
-    for kind in (RETURNS, REMOVALS):
+    for kind in (RETURNS, REMOVALS, REMOVAL_SHIPMENTS):
         rows = await bench.rows(kind, 150)
         await bench.clock.sleep(4 * 3_600)
         bench.token = ""

@@ -15,6 +15,7 @@ from .bench import (
     ORDERS_BY_DATE,
     PARTICIPATIONS,
     REIMBURSEMENTS,
+    REMOVAL_SHIPMENTS,
     REMOVALS,
     RETURNS,
     STOCK,
@@ -27,7 +28,7 @@ from .bench import (
 INCLUDED = "BUYER,RECIPIENT,PROCEEDS,EXPENSE,PROMOTION,CANCELLATION,FULFILLMENT,PACKAGES,TAX"
 
 
-DIGEST = "b96d6a88c8ad8c1d7a08f4cbd3eaf73f63ecaedc3a756f90b5cd26d2a7e5f616"
+DIGEST = "539ff265c0ca546d6573ccbe4628acb5ac4d167956b55842f2e9a331672ec61b"
 
 
 async def read_all() -> list[str]:
@@ -42,7 +43,7 @@ async def read_all() -> list[str]:
         ("/fba/inbound/v0/shipments", {"QueryType": "SHIPMENT", "MarketplaceId": US}),
     ]
     texts = [(await bench.get(path, params)).text for path, params in read]
-    for kind in (LEDGER, REIMBURSEMENTS, RETURNS, REMOVALS, ORDERS_BY_DATE):
+    for kind in (LEDGER, REIMBURSEMENTS, RETURNS, REMOVALS, REMOVAL_SHIPMENTS, ORDERS_BY_DATE):
         texts.append(await bench.text(await bench.order_report(kind)))
     for kind in (FEES, STOCK):
         texts.append(await bench.text(await bench.order_report(kind, None)))

@@ -58,8 +58,8 @@ def test_a_seller_of_1000_orders_has_a_claim_and_a_decoy_for_every_rule(day: dat
 
 
 def test_a_small_seller_has_claims_and_an_empty_one_has_none() -> None:
-    assert truth.claims(seller(120), with_costs=False)
-    assert truth.claims(seller(0), with_costs=True) == []
+    assert {claim.rule for claim in truth.claims(seller(120), with_costs=False)} > {"R12"}
+    assert truth.claims(seller(0), with_costs=True, with_receipts=True) == []
 
 
 def test_claims_have_unique_keys(thousand: Seller) -> None:
@@ -133,7 +133,7 @@ def test_a_claim_keeps_its_key_while_its_status_advances() -> None:
 def test_low_confidence_is_marked(thousand: Seller) -> None:
     claims = truth.claims(thousand, False)
     low = {claim.rule for claim in claims if claim.confidence == "low"}
-    assert low <= {"R1", "R2", "R4", "R6", "R9", "R14", "R20"}
+    assert low <= {"R1", "R2", "R4", "R6", "R9", "R12", "R14", "R19", "R20", "R21"}
     assert all(claim.confidence == "low" for claim in by_rule(claims, "R6"))
 
 
@@ -293,6 +293,7 @@ async def test_the_endpoint_shows_claims_decoys_and_costs() -> None:
         ("all", {"claims", "decoys"}),
         ("decoys", {"decoys"}),
         ("costs", {"costs"}),
+        ("dimensions", {"dimensions"}),
     ):
         body = (await bench.client.get(f"/_sandbox/sellers/1?truth={selection}")).json()
         assert body.keys() == keys and all(body.values())

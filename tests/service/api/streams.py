@@ -94,6 +94,9 @@ class Reader:
     ) -> None:
         self._socket.close()
 
+    async def send(self, data: bytes) -> None:
+        await asyncio.get_running_loop().sock_sendall(self._socket, data)
+
     async def read_some(self) -> bytes:
         """Read what has arrived, at most 64 KiB; empty at the end."""
         received = await asyncio.get_running_loop().sock_recv(self._socket, 65536)

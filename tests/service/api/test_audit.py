@@ -66,6 +66,7 @@ async def test_changes_of_a_connection_are_in_the_audit_log(service: Serving) ->
     path = f"/api/connections/{(await ann.connect())['id']}"
     await ann.http.put(f"{path}/schedule", json={"cron": "0 2 * * *"})
     await ann.http.put(f"{path}/schedule", content="null")
+    await ann.http.patch(path, json={"name": "My shop"})
     await ann.post(f"{path}/reconnect", {"refreshToken": "another secret"})
     await ann.http.delete(path, params={"data": "erase"})
     whole = await entries(ann)
@@ -73,6 +74,7 @@ async def test_changes_of_a_connection_are_in_the_audit_log(service: Serving) ->
         "connected",
         "scheduled",
         "unscheduled",
+        "renamed",
         "reconnected",
         "disconnected",
     ]

@@ -7,6 +7,8 @@ import anyio
 import httpx
 import pytest
 
+from service.links import sync_links
+from service.model import Sync
 from service.users import Actor
 from tests.service.api.answers import (
     SLOW,
@@ -34,12 +36,49 @@ async def test_the_second_of_two_simultaneous_resumes_is_refused(
         write = store.write
 
         async def late_write(*args: Any) -> bool:
+            if "sync_progress" not in args[0].sql:  # of the housekeeping
+                return await write(*args)
             monkeypatch.setattr(store, "write", write)
             assert (await ann.post(f"/api/sync/resume/{sync_id}")).status_code == 202
             return await write(*args)
 
         monkeypatch.setattr(store, "write", late_write)
-        problem(await ann.post(f"/api/sync/resume/{sync_id}"), 409, "already_running")
+        body = problem(await ann.post(f"/api/sync/resume/{sync_id}"), 409, "already_running")
+        assert dict(sync_links(sync_id)).items() <= body.items()
+
+
+@pytest.mark.parametrize("ended", [False, True], ids=["live", "ended"])
+async def test_a_resume_that_loses_a_race_to_a_start_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ended: bool
+) -> None:
+    async with serve(tmp_path, **SLOW) as service:
+        ann, store = service.user(), service.parts.store
+        await ann.connect()
+        first = await ann.start()
+        await ann.post(f"/api/sync/cancel/{first}")
+        write, live_sync = store.write, store.live_sync
+        started: list[str] = []
+
+        async def late_write(*args: Any) -> bool:
+            if "sync_progress" not in args[0].sql:  # of the housekeeping
+                return await write(*args)
+            monkeypatch.setattr(store, "write", write)
+            started.append(await ann.start())
+            return await write(*args)
+
+        async def late_look(user: str) -> Sync | None:
+            if started and ended:
+                await ann.post(f"/api/sync/cancel/{started[0]}")
+            return await live_sync(user)
+
+        monkeypatch.setattr(store, "write", late_write)
+        monkeypatch.setattr(store, "live_sync", late_look)
+        answer = await ann.post(f"/api/sync/resume/{first}")
+        if ended:
+            problem(answer, 409, "overtaken")
+        else:
+            assert problem(answer, 409, "sync_already_running")["syncId"] == started[0]
+        assert (await ann.status(first))["status"] == "cancelled"
 
 
 async def test_a_second_cancel_changes_nothing(tmp_path: Path) -> None:
@@ -69,7 +108,9 @@ async def test_an_ended_sync_cannot_be_cancelled(tmp_path: Path) -> None:
         await ann.connect()
         failed = await ann.whole_sync()
         assert failed["status"] == "failed"
-        problem(await ann.post(f"/api/sync/cancel/{failed['syncId']}"), 409, "already_finished")
+        refused = await ann.post(f"/api/sync/cancel/{failed['syncId']}")
+        body = problem(refused, 409, "already_finished")
+        assert (body["syncId"], body["syncStatus"]) == (failed["syncId"], "failed")
         assert await ann.status(failed["syncId"]) == failed
     (tmp_path / "other").mkdir()
     async with serve(tmp_path / "other", **TINY) as service:
@@ -93,7 +134,8 @@ async def test_cancelled_and_failed_syncs_resume_as_a_new_attempt(tmp_path: Path
         await ann.connect()
         sync_id = (await ann.whole_sync())["syncId"]
         check_resumed(await ann.post(f"/api/sync/resume/{sync_id}"), sync_id)
-        problem(await ann.post(f"/api/sync/resume/{sync_id}"), 409, "already_running")
+        body = problem(await ann.post(f"/api/sync/resume/{sync_id}"), 409, "already_running")
+        assert dict(sync_links(sync_id)).items() <= body.items()
         assert (await ann.status(sync_id))["attempt"] == 2
         await ann.post(f"/api/sync/cancel/{sync_id}")
         check_resumed(await ann.post(f"/api/sync/resume/{sync_id}"), sync_id)
@@ -117,7 +159,9 @@ async def test_a_complete_sync_cannot_be_resumed(tmp_path: Path) -> None:
         ann = service.user()
         await ann.connect()
         done = await ann.whole_sync()
-        problem(await ann.post(f"/api/sync/resume/{done['syncId']}"), 409, "already_finished")
+        refused = await ann.post(f"/api/sync/resume/{done['syncId']}")
+        body = problem(refused, 409, "already_finished")
+        assert (body["syncId"], body["syncStatus"]) == (done["syncId"], "complete")
         assert await ann.status(done["syncId"]) == done
 
 
@@ -168,11 +212,12 @@ async def test_a_sync_resumed_immediately_after_its_cancel_runs(tmp_path: Path) 
             await anyio.sleep(number * 0.001)
             await registry.cancel(actor, sync_id)
             await registry.resume(actor, sync_id)
-            with anyio.move_on_after(1) as timeout:
+            with anyio.move_on_after(10) as timeout:
                 while (await ann.status(sync_id))["message"] == "Waiting for its turn":
                     await anyio.sleep(0.005)
             stuck += timeout.cancelled_caught
-            await ann.post(f"/api/sync/cancel/{sync_id}")
+            answer = await ann.post(f"/api/sync/cancel/{sync_id}")
+            assert answer.status_code == 200, answer.text
             if stuck:
                 break
     assert not stuck

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,7 +23,6 @@ from connectors.base import (
     ConnectionSettings,
     Cursor,
     Dataset,
-    Findings,
     InvalidConnection,
     Page,
     Plan,
@@ -32,8 +31,11 @@ from connectors.base import (
     Waiting,
     Way,
     Window,
+    choices,
 )
+from connectors.claims import Findings
 from service.errors import StartupError
+from service.store.connections import UNDECRYPTABLE
 from tests.service.api.answers import problem
 from tests.serving import Json, Serving, read, serve, token
 
@@ -80,6 +82,24 @@ class Shelf:
 
     def detect(self, records: Records, as_of: datetime) -> Findings:
         return Findings((), ())
+
+
+class LabelledSettings(ConnectionSettings, frozen=True, kw_only=True):
+    """Settings with choices."""
+
+    room: Annotated[str, choices({"n": "North", "s": "South"})] = "n"
+    shelves: tuple[Annotated[str, choices({"1": "Upper", "2": "Lower"})], ...] = ()
+    password: Annotated[str, SECRET]
+
+
+class Labelled(Shelf):
+    """A connector whose settings have choices, and which knows when an authorisation ends."""
+
+    settings = LabelledSettings
+    until: datetime | None = datetime(2031, 5, 6, 7, 8)
+
+    async def check(self, connection: Connection, waiting: Waiting) -> Account:
+        return Account("My shelf", authorised_until=self.until)
 
 
 class Consenting(Shelf):
@@ -166,6 +186,52 @@ async def test_a_connector_without_regions_or_marketplaces_is_connected_and_read
         assert contract["ReconnectIn"]["required"] == ["login", "password"]
         stored = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
         assert b"a secret" not in stored
+
+
+async def test_a_connection_shows_the_titles_of_its_settings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with serving(tmp_path, monkeypatch, Labelled()) as (_, ann):
+        new = {"connector": "shelf", "room": "s", "shelves": ["2", "9"], "password": "a secret"}
+        made = (await ann.post("/api/connections", json=new | {"skipHistoricalSync": True})).json()
+        assert made["settings"] == {"room": "s", "shelves": ["2", "9"]}
+        assert made["settingsTitles"] == {"room": "South", "shelves": ["Lower", "9"]}
+        assert (made["room"], made["shelves"]) == ("s", ["2", "9"])
+        (listed,) = (await ann.get("/api/connections")).json()["connections"]
+        assert listed == {name: value for name, value in made.items() if name != "sync"}
+
+
+async def test_a_connection_shows_when_its_authorisation_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connector = Labelled()
+    async with serving(tmp_path, monkeypatch, connector) as (service, ann):
+        new = {"connector": "shelf", "password": "x", "skipHistoricalSync": True}
+        path = f"/api/connections/{(await ann.post('/api/connections', json=new)).json()['id']}"
+
+        async def until() -> str | None:
+            shown: str | None = (await ann.get(path)).json()["authorisedUntil"]
+            return shown
+
+        assert await until() == "2031-05-06T07:08:00.000Z"
+        connector.until = datetime(2032, 5, 6, 7, 8, tzinfo=UTC)
+        await service.parts.connections.mark_lost(path.rpartition("/")[2], UNDECRYPTABLE)
+        await service.user().whole_sync()  # checks the account again
+        assert await until() == "2032-05-06T07:08:00.000Z"
+        connector.until = None
+        await ann.post(f"{path}/reconnect", json={"password": "y"})
+        assert await until() is None
+
+
+async def test_a_connection_is_shown_although_its_connector_was_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with serving(tmp_path, monkeypatch, Labelled()) as (service, ann):
+        new = {"connector": "shelf", "password": "x", "skipHistoricalSync": True}
+        made = (await ann.post("/api/connections", json=new)).json()
+        monkeypatch.setattr(service.parts.sources, "_settings", {})
+        (listed,) = (await ann.get("/api/connections")).json()["connections"]
+        assert (listed["settings"], listed["settingsTitles"]) == (made["settings"], {})
 
 
 async def test_a_reconnect_requires_all_secret_settings_and_no_others(

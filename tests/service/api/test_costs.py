@@ -147,7 +147,7 @@ def test_any_bytes_are_accepted_or_refused(body: bytes) -> None:
         except Invalid as error:
             assert error.errors[0]["field"].startswith("line ")
         else:
-            assert len(parsed.costs) <= parsed.accepted
+            assert len(parsed.values) <= parsed.accepted
 
 
 # JSON ----------------------------------------------------------------------------------------

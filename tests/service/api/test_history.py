@@ -45,10 +45,15 @@ async def test_pages_add_up_to_the_whole_history_while_new_syncs_arrive(tmp_path
         whole = await history(ann)
         assert ids(whole["syncs"]) == made
         assert (whole["total"], whole["nextCursor"]) == (7, None)
-        for sync in whole["syncs"]:
-            assert check_status(sync) == await ann.status(sync["syncId"])
+        expanded = await history(ann, expand="datasets")
+        for row, sync in zip(whole["syncs"], expanded["syncs"], strict=True):
+            assert check_status(sync) == await ann.status(row["syncId"])
             one = read(await ann.get(f"/api/sync/history/{sync['syncId']}"))
+            moves = [move["action"] for move in one.pop("moves")]
+            assert moves == ["started", "completed"]
             assert one.pop("attempts") and one == sync
+            assert row == {name: sync[name] for name in row}
+            assert not {"datasets", "warnings", "options"} & set(row)
         first = await history(ann, limit=3)
         assert (ids(first["syncs"]), first["total"]) == (made[:3], 7)
         newer = await ann.whole_sync()
@@ -66,6 +71,28 @@ async def test_pages_add_up_to_the_whole_history_while_new_syncs_arrive(tmp_path
         assert ids(after["syncs"]) == made[5:]
         beyond = await history(ann, offset=10_000)
         assert (beyond["syncs"], beyond["total"], beyond["nextCursor"]) == ([], 8, None)
+
+
+async def test_syncs_with_warnings_can_be_listed_alone(tmp_path: Path) -> None:
+    async with serve(tmp_path, **TINY | {"DEMO_BAD": "1"}) as service:
+        ann = service.user()
+        await ann.connect()
+        warned = await ann.whole_sync()
+        clean = await ann.whole_sync(datasets=["inventory"])
+        page = await history(ann, warnings="true")
+        assert ids(page["syncs"]) == [warned["syncId"]] and page["total"] == 1
+        (row,) = page["syncs"]
+        failed = warned["datasets"][0]["failed"]
+        assert (row["warningsCount"], row["recordsFailed"]) == (len(warned["warnings"]), failed)
+        assert warned["warnings"][0] == {
+            "dataset": "orders",
+            "code": "records_failed",
+            "message": f"{failed} of {warned['ordersProcessed']} orders could not be read.",
+            "count": failed,
+        }
+        assert ids((await history(ann))["syncs"]) == [clean["syncId"], warned["syncId"]]
+        answer = await ann.get("/api/sync/history", params={"warnings": "false"})
+        assert answer.status_code == 422
 
 
 async def test_filters_narrow_the_history_and_its_total(tmp_path: Path) -> None:

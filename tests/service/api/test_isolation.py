@@ -8,11 +8,14 @@ from typing import Any
 
 import pytest
 
+from connectors.claims import RemovalArrival
 from service.api.routes import routes
 from tests.service.api.answers import TINY
 from tests.service.api.calls import (
+    DIMENSIONS,
     PATH_PARAMETERS,
     PUBLIC,
+    SOCKET,
     STREAM,
     Resources,
     calls,
@@ -107,6 +110,8 @@ async def test_a_ticket_is_valid_for_its_stream_only(tmp_path: Path) -> None:
                 answer = await make_call(client, call, **options)
                 if call.route == STREAM:
                     assert answer.status_code == 200
+                elif call.route == SOCKET:
+                    check_refused(answer, call, 426, "upgrade_required")
                 else:
                     check_refused(answer, call, 401, "unauthenticated")
 
@@ -128,7 +133,7 @@ async def test_every_public_route_is_listed_and_needs_no_credentials(service: Se
                 answer = await client.get("/web/app.js" if path == "/web" else path)
                 assert answer.status_code == 200, path
             else:
-                assert path.startswith("/api/"), f"{path} is neither public nor private"
+                assert path.startswith(("/api/", "/ws/")), f"{path} is neither public nor private"
 
 
 # Other users --------------------------------------------------------------------------------
@@ -183,7 +188,11 @@ async def test_responses_do_not_reveal_whether_an_id_exists(
                 ]
                 assert blank[0] == blank[1], str(theirs)
                 same = [
-                    {k: v for k, v in answer.headers.items() if k not in ("date", "content-length")}
+                    {
+                        k: v
+                        for k, v in answer.headers.items()
+                        if k not in ("date", "content-length", "x-request-id")
+                    }
                     for answer in (first, second)
                 ]
                 assert same[0] == same[1], str(theirs)
@@ -238,16 +247,22 @@ OWN: dict[str, str] = {
     "/api/sync/history": "sync_id",
     "/api/sse/syncs": "sync_id",
     "/api/audit": "sync_id",
+    "/api/changes": "connection_id",
+    "/api/events": "sync_id",
     "/api/data/{dataset}": "connection_id",
     "/api/connections": "connection_id",
     "/api/recoveries": "claim_id",
     "/api/costs": "sku",
+    "/api/dimensions": "sku",
+    "/api/removals/received": "sku",
 }
 """Routes that list resources of a user, and the id that each list must contain."""
 ACTIONS = {
     *("/api/sync/start", "/api/sync/force", "/api/session", "/api/me", "/api/connectors"),
     *("/api/connections/{connector}/authorize", "/api/connections/{connector}/callback"),
+    SOCKET,
     "/api/recoveries/series",  # sums without ids
+    "/api/data",  # counts without ids
 }
 """Routes that neither name nor list resources of a user."""
 
@@ -258,9 +273,15 @@ def test_every_route_is_classified_by_what_it_shows() -> None:
 
 
 async def create_own_resources(service: Serving, user: User, sku: str) -> Resources:
-    """Like `create_resources`, with a cost whose SKU no other user has."""
+    """Like `create_resources`, with a cost, dimensions and a removal of a SKU that no other user
+    has."""
     resources = await create_resources(service, user)
     await user.http.put("/api/costs", json=[{"sku": sku, "cost": "1", "currency": "EUR"}])
+    await user.http.put("/api/dimensions", json=[DIMENSIONS | {"sku": sku}])
+    connection = await service.parts.connections.find(resources["connection_id"])
+    assert connection is not None
+    arrival = RemovalArrival("removal-1", 2, sku=sku)
+    assert await service.parts.removals.store(connection.user, [(arrival, connection.id)])
     return {**resources, "sku": sku}
 
 
@@ -323,3 +344,4 @@ async def destroy(user: User, resources: Resources) -> None:
         answer = await user.http.delete(f"/api/connections/{connection['id']}?data=erase")
         assert answer.status_code == 204, answer.text
     assert read(await user.get("/api/recoveries"))["recoveries"] == []
+    assert read(await user.get("/api/removals/received"))["received"] == []

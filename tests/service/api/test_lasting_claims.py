@@ -1,5 +1,7 @@
 """A claim once shown never vanishes, and its evidence lasts."""
 
+import csv
+import io
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,12 +12,15 @@ from typing import Any
 import msgspec
 import pytest
 
-from connectors.base import Findings, Record
+from connectors.base import Record
+from connectors.claims import Findings, Paid
 from service.credentials import read_keys
 from tests.connectors.amazon.claims import sellers
+from tests.databases import DATABASES
 from tests.service.api.test_recoveries import claim
 from tests.service.scripted import Script, scripted
 from tests.service.store.test_migrations import AT, insert, old_database
+from tests.service.test_erasing import words_in_files
 from tests.serving import KEY, Json, User, read, serve
 
 pytestmark = pytest.mark.anyio
@@ -101,6 +106,47 @@ async def test_a_found_unit_closes_its_claim_and_a_new_loss_of_it_opens_it_again
             await detect(ann, script, sellers.find({"ledger": rows}, at=NOW))
             shown = await the_claim(ann)
             assert (shown["status"], shown["closedReason"]) == (status, reason)
+
+
+async def test_a_payment_that_is_taken_back_leaves_no_claim_reimbursed(
+    tmp_path: Path, script: Script
+) -> None:
+    """Amazon's figure stays balanced: what it took back is a claim of its own until Amazon gives it
+    back."""
+    early = sellers.adjusted(NOW - 100, "", -1, eventtype="Shipments", fnsku="X9")
+    lost = sellers.adjusted(NOW - 40, "M", -1, unreconciledquantity="1")
+    reconciled = lost | {"unreconciledquantity": "0"}
+    payment = sellers.paid(NOW - 30, "Lost_Warehouse", 1, "12.50", _id="pay-1")
+    taken = sellers.reversed_(NOW - 20, "pay-1", 1, "Lost_Warehouse", reimbursementid="taken")
+    back = sellers.reversed_(NOW - 5, "taken", -1, "Reimbursement_Reversal", _id="back")
+    open_again = {"R1": ("claimable", None)}
+    async with connected(tmp_path) as ann:
+        for ledger, payments, states in (
+            (lost, [], open_again),
+            (reconciled, [payment], {"R1": ("reimbursed", None)}),
+            (
+                reconciled,
+                [payment, taken],
+                {"R1": ("closed", "reversed"), "R9": ("claimable", None)},
+            ),
+            (
+                reconciled,
+                [payment, taken, back],
+                {"R1": ("reimbursed", None), "R9": ("closed", "reversed")},
+            ),
+            (lost, [payment, taken], open_again | {"R9": ("closed", "reversed")}),
+        ):
+            rows = {"ledger": [early, ledger], "reimbursements": payments}
+            await detect(ann, script, sellers.find(rows, at=NOW))
+            page = read(await ann.get("/api/recoveries"))
+            shown = {row["rule"]: row for row in page["recoveries"]}
+            assert {
+                rule: (row["status"], row["closedReason"]) for rule, row in shown.items()
+            } == states
+            unpaid = [row for row in shown.values() if row["status"] != "reimbursed"]
+            assert not [row for row in unpaid if row["paid"]]
+            reimbursed = sum(row["claims"] for row in page["totals"] if "reimb" in row["status"])
+            assert reimbursed == len(shown) - len(unpaid)
 
 
 async def test_a_claim_that_its_rule_no_longer_supports_is_closed_and_keeps_a_better_reason(
@@ -194,10 +240,55 @@ async def test_the_evidence_that_a_claim_keeps_is_bounded(tmp_path: Path, script
         await detect(ann, script, found)
         shown = (await the_claim(ann))["evidence"]["orders"]
         assert [proof["id"] for proof in shown] == names, "the others are shown as they are now"
-        with sqlite3.connect(tmp_path / "sync.db") as database:
+        with DATABASES.opened(tmp_path) as database:
             (count,) = database.execute("SELECT COUNT(*) FROM claim_evidence").fetchone()
-        database.close()
         assert count == 99, "a hundred, without the one that is too large"
+
+
+# Exports and erasing ------------------------------------------------------------------------------
+
+
+async def test_closed_and_reimbursed_claims_are_in_the_download_and_are_erased_with_the_data(
+    tmp_path: Path, script: Script
+) -> None:
+    """Three cases of one connection; another connection's claims stay."""
+    paid = Paid("12.50", "USD", TODAY, "pay-of-ann")
+    found = [claim(number, title=f"case-of-ann-{number}") for number in (1, 2, 3)]
+    ended = Findings(
+        found[2:],
+        ran=["R1"],
+        closed={found[0].id: "reversed"},
+        settled=[found[1].id],
+        payments={found[1].id: paid},
+    )
+    script.set_records("orders", "orders-0000001", value="proof-of-ann")
+    async with serve(tmp_path) as service:
+        ann, bob = service.user(), service.user("bob")
+        connection = (await ann.connect())["id"]
+        await detect(ann, script, Findings(found, ran=["R1"]))
+        await detect(ann, script, ended)
+        answer = await ann.get("/api/recoveries", headers={"Accept": "text/csv"})
+        rows = {row["title"]: row for row in csv.DictReader(io.StringIO(answer.text))}
+        columns = ("status", "closedReason", "paidAmount", "paidCurrency", "reimbursementId")
+        assert [[rows[case.title][name] for name in columns] for case in found] == [
+            ["closed", "reversed", "", "", ""],
+            ["reimbursed", "", "12.50", "USD", "pay-of-ann"],
+            ["claimable", "", "", "", ""],
+        ]
+        await bob.connect()
+        script.set_records("orders", "orders-0000001")
+        await detect(bob, script, Findings([claim(1)], ran=["R1"]))
+
+        ids = [row["id"] for row in rows.values()]
+        traces = [*ids, "case-of-ann", "pay-of-ann", "proof-of-ann"]
+        assert words_in_files(tmp_path, traces) == traces
+        path = f"/api/connections/{connection}?data=erase"
+        assert (await ann.http.delete(path, timeout=40)).status_code == 204
+        assert words_in_files(tmp_path, traces) == []
+        page = read(await ann.get("/api/recoveries"))
+        assert (page["recoveries"], page["totals"], page["closing"]) == ([], [], [])
+        assert {(await ann.get(f"/api/recoveries/{id}")).status_code for id in ids} == {404}
+        assert (await the_claim(bob))["status"] == "claimable"
 
 
 # Databases of before ------------------------------------------------------------------------------
@@ -244,12 +335,13 @@ def old_claim(database: sqlite3.Connection, number: int) -> None:
     )
 
 
+@pytest.mark.sqlite  # no earlier version has stored anything in PostgreSQL
 async def test_claims_of_before_keep_their_ids_and_unsupported_ones_are_closed(
     tmp_path: Path, script: Script, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before_states(tmp_path / "sync.db")
     ids = {f"R1:case-{number}": f"claim_{number}" for number in (1, 2, 3)}
-    monkeypatch.setattr("service.store.claims._id", lambda _, key: ids[key])
+    monkeypatch.setattr("service.store.findings.claim_id", lambda _, key: ids[key])
     async with serve(tmp_path) as service:
         ann = service.user("ann", tenant="acme")
         listed = read(await ann.get("/api/recoveries", params={"q": "mug"}))["recoveries"]

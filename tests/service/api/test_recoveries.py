@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from connectors.base import Claim, Findings
-from service.store.claims import findings
+from connectors.claims import Claim, Findings
 from service.store.syncs import save
 from service.wire.paging import cursor
 from tests.service.api.answers import fields, problem
+from tests.service.store.stores import claim_statements
 from tests.serving import Json, Serving, User, read, serve
 
 pytestmark = pytest.mark.anyio
@@ -48,7 +48,7 @@ async def store_claims(service: Serving, user: User, *claims: Claim) -> None:
     sync = await service.parts.registry.find(sync_id)
     assert sync is not None
     late = sync.staged(sync.stage, "later", sync.updated_at)
-    statements = findings(late, Findings(claims, ran=("R1",)), sync.updated_at)
+    statements = claim_statements(late, Findings(claims, ran=("R1",)))
     assert await service.parts.store.write(save(late), *statements)
 
 

@@ -18,12 +18,11 @@ STATUS_FIELDS = (
     *("ordersProcessed", "totalOrders", "claimsDetected", "datasets"),
     *("estimatedSecondsRemaining", "attempt", "version", "error", "warnings", "duration"),
     *("connector", "connectionId", "options", "dryRun", "recordsProcessed", "recordsFailed"),
-    *("maxAttempts", "waitingUntil", "updatedAt", "inventoryProcessed", "totalInventory"),
-    *("transactionsProcessed", "totalTransactions"),
+    *("maxAttempts", "waitingUntil", "updatedAt", "trigger", "kind", "warningsCount"),
 )
 DATASET_FIELDS = (
     *("name", "status", "processed", "total", "failed", "created", "updated", "unchanged"),
-    *("deleted", "waitingUntil"),
+    *("deleted", "waitingUntil", "waiting", "fraction"),
 )
 STATUSES = ("in_progress", "paused", "complete", "failed", "cancelled")
 STAGES = ("queued", "starting", "fetching", "processing", "finalizing", "complete")
@@ -68,7 +67,8 @@ def check_status(body: Json) -> Json:
     assert body["estimatedSecondsRemaining"] is None or is_count(body["estimatedSecondsRemaining"])
     if body["waitingUntil"] is not None:
         moment(body["waitingUntil"])
-    assert all(isinstance(warning, str) for warning in body["warnings"])
+    for warning in body["warnings"]:
+        assert set(warning) == {"dataset", "code", "message", "count"}
     assert isinstance(body["options"], dict) and body["dryRun"] is False
     if body["error"] is not None:
         assert {"code", "message", "retryable"} == set(body["error"])
@@ -116,7 +116,7 @@ async def test_a_start_is_accepted_and_shown_with_every_field(tmp_path: Path, pa
         assert (done["connector"], done["connectionId"]) == ("demo", connection)
         assert (done["recordsProcessed"], done["recordsFailed"]) == (262, 0)
         assert done["options"] == {} and done["error"] is None
-        assert (done["transactionsProcessed"], done["totalTransactions"]) == (0, None)
+        assert (done["trigger"], done["kind"]) == ("user", "historical")
         versions = [status["version"] for status in statuses]
         assert versions == sorted(versions)
 

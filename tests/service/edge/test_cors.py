@@ -6,6 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
+from service.edge.cors import RESPONSE_HEADERS
 from tests.service.api.answers import SLOW, api_routes, path_of, problem
 from tests.service.api.streams import data, stream, until_streams
 from tests.service.edge.test_headers import break_database
@@ -45,7 +46,7 @@ def assert_readable(answer: httpx.Response, origin: str = APP) -> None:
     """Check that a page of the origin can read the response."""
     assert cors_headers(answer) == {
         ALLOW_ORIGIN: [origin],
-        "access-control-expose-headers": ["ETag, Location, Retry-After"],
+        "access-control-expose-headers": [", ".join(RESPONSE_HEADERS)],
     }
     assert answer.headers.get_list("vary") == ["Origin"]
 
@@ -64,6 +65,7 @@ async def test_a_preflight_allows_every_method_and_header_of_the_api(tmp_path: P
                 allowed = answer.headers["access-control-allow-headers"].lower().split(", ")
                 assert {"authorization", "content-type", "idempotency-key"} <= set(allowed)
                 assert {"last-event-id", "if-none-match"} <= set(allowed)
+                assert {"prefer", "x-request-id"} <= set(allowed)
                 assert answer.headers["access-control-max-age"] == "600"
                 assert "access-control-allow-credentials" not in answer.headers
                 assert answer.headers["x-content-type-options"] == "nosniff"

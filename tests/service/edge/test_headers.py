@@ -1,12 +1,12 @@
 """Security headers of every response: pages, API, streams and errors."""
 
 import re
-import sqlite3
 from pathlib import Path
 
 import httpx
 import pytest
 
+from tests.databases import DATABASES
 from tests.service.api.answers import SLOW, TINY, connection_to, problem
 from tests.service.api.streams import stream
 from tests.serving import Serving, serve
@@ -122,9 +122,8 @@ async def test_streams_are_secured(tmp_path: Path) -> None:
 
 def break_database(folder: Path) -> None:
     """Rename a table, so that requests fail with an unexpected error."""
-    with sqlite3.connect(folder / "sync.db") as database:
+    with DATABASES.opened(folder) as database:
         database.execute("ALTER TABLE connections RENAME TO elsewhere")
-    database.close()
 
 
 async def test_an_internal_error_is_secured_and_closes_the_connection(

@@ -342,10 +342,10 @@ async def test_previous_keys_remain_valid_while_the_url_fails(tmp_path: Path) ->
 async def test_a_url_that_hangs_delays_only_tokens_that_need_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(keys, "TOTAL_TIMEOUT", 2.0)
+    monkeypatch.setattr(keys, "TOTAL_TIMEOUT", 5.0)
     release = threading.Event()
     with issuer() as idp:
-        idp.before = lambda: release.wait(10)
+        idp.before = lambda: release.wait(60)
         try:
             async with serve(tmp_path, AUTH_JWKS=idp.url) as service:
                 async with anyio.create_task_group() as group:
@@ -355,7 +355,7 @@ async def test_a_url_that_hangs_delays_only_tokens_that_need_it(
                         answers.append(await request_with(service, signed(rsa())))
 
                     group.start_soon(wait_for_keys)
-                    for _ in range(10):
+                    for _ in range(3):
                         assert await accepted(service, token())
                     assert answers == []
                 problem(answers[0], 503, "auth_unavailable")

@@ -25,6 +25,29 @@ async def test_every_listener_gets_every_change_in_order() -> None:
     assert first == second == syncs
 
 
+async def test_a_listener_gets_only_what_is_newer_than_what_was_delivered() -> None:
+    bus, (first, second, third) = EventBus(), versions(3)
+    received: list[int] = []
+    with bus.listen(lambda sync: received.append(sync.version)):
+        for sync in (first, third, second, third, first):
+            bus.deliver(sync)
+    assert received == [1, 3]
+
+
+async def test_versions_of_many_syncs_are_remembered_within_a_bound(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("service.events.bus.REMEMBERED", 2)
+    bus, (sync,) = EventBus(), versions(1)
+    received: list[str] = []
+    with bus.listen(lambda sync: received.append(sync.id)):
+        for sync_id in ("a", "b", "a", "c", "a", "b"):
+            bus.deliver(msgspec.structs.replace(sync, id=sync_id))
+    assert received == ["a", "b", "c", "a", "b"], (
+        "the sync that was delivered longest ago is forgotten"
+    )
+
+
 async def test_a_listener_gets_nothing_before_it_listens_or_after_it_stops() -> None:
     bus, (before, during, after) = EventBus(), versions(3)
     received: list[Sync] = []

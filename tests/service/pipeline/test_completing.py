@@ -16,14 +16,14 @@ from connectors.base import (
     ConnectionLost,
     Page,
     Record,
-    Records,
     Retryable,
     SourceError,
     SystemClock,
     Waiting,
     Window,
 )
-from connectors.completing import DatasetDay, Gap, Gaps
+from connectors.completing import Compared, DatasetDay, Gap, Gaps, StoredRows
+from tests.service.clocks import FastClock
 from tests.service.scripted import Script, ScriptedConnector, scripted
 from tests.serving import Json, User, read, serve
 
@@ -50,7 +50,9 @@ class Witness(Script):
         self.waits = False
         self.now = SystemClock().now
         self.closed: list[AbstractSet[str]] = []
-        self.compared: list[set[str]] = []
+        #: The datasets to compare and those that were read, at each comparison.
+        self.compared: list[tuple[set[str], set[str]]] = []
+        self.last: list[Compared | None] = []
 
 
 class WitnessedConnector(ScriptedConnector):
@@ -63,14 +65,16 @@ class WitnessedConnector(ScriptedConnector):
     def complete(
         self,
         connection: Connection,
-        records: Records,
+        stored: StoredRows,
         windows: Mapping[str, Window],
-        closed: Mapping[str, AbstractSet[str]],
+        datasets: AbstractSet[str],
     ) -> Sequence[Gaps]:
-        self._witness.compared.append(set(windows))
-        self._witness.closed.append(closed.get("orders", frozenset()))
-        stored = {record.id for record in records.read("orders")}
-        missing = set(self._witness.named) - stored - self._witness.closed[-1]
+        self._witness.compared.append((set(datasets), set(windows)))
+        self._witness.last.append(stored.compared("orders"))
+        if "orders" not in datasets:
+            return ()
+        self._witness.closed.append(stored.closed("orders", self._witness.named))
+        missing = stored.lacking("orders", self._witness.named) - self._witness.closed[-1]
         gaps = [
             Gap(name, DAY + timedelta(days=int(name[-1])), ("payments",))
             for name in self._witness.named
@@ -80,8 +84,8 @@ class WitnessedConnector(ScriptedConnector):
         for number in range(10):
             at = DAY + timedelta(days=number)
             count = sum(gap.day == at for gap in gaps)
-            state = "short" if count else "single_sourced" if number == 9 else "confirmed"
-            days.append(DatasetDay(at, state, 3, count))  # type: ignore[arg-type]
+            filled = "single_sourced" if number == 9 else "confirmed"
+            days.append(DatasetDay(at, "short" if count else filled, 0, count, filled))  # type: ignore[arg-type]
         return [Gaps("orders", days, gaps)]
 
     async def fill(
@@ -163,7 +167,7 @@ async def test_missing_records_are_read_in_the_same_sync_and_counted(
         assert days[4] == {
             "day": "2026-06-05",
             "state": "confirmed",
-            "records": 3,
+            "records": 0,
             "missing": 0,
             "fetched": 1,
         }
@@ -177,20 +181,21 @@ async def test_what_stays_missing_is_a_warning_and_the_next_sync_reads_it(
     async with serving(tmp_path) as ann:
         first = await ann.whole_sync()
         assert first["status"] == "complete"
-        (warning,) = first["warnings"]
+        warning = first["warnings"][0]["message"]
         assert "2 orders of 2026-06-07 to 2026-06-08 (2 days) are missing" in warning
         assert "The role is missing." in warning
         assert first["completeness"] == {"confirmed": 7, "singleSourced": 1, "short": 2}
-        assert [day["state"] for day in days_of(await shown(ann, first))][5:8] == [
-            "confirmed",
-            "short",
-            "short",
-        ]
+        status = await shown(ann, first)
+        states = [day["state"] for day in days_of(status)]
+        assert states[5:8] == ["confirmed", "short", "short"]
+        assert (status["syncNeeded"], status["reason"]) == (True, "short")
+        assert status["message"] == "2 days lack records that other datasets show."
         script.failing.clear()
         second = await ann.whole_sync()
         assert (second["warnings"], second["completeness"]["short"]) == ([], 0)
         assert [day["fetched"] for day in days_of(await shown(ann, second))][4:8] == [1, 1, 1, 1]
         assert script.asked.count("order-4") == 1
+        assert (await shown(ann, second))["reason"] == "up_to_date"
 
 
 @pytest.mark.parametrize("error", [Retryable("Amazon is busy."), SourceError("No role.")])
@@ -283,7 +288,33 @@ async def test_a_sync_of_other_datasets_keeps_the_days(tmp_path: Path, script: W
         second = await ann.whole_sync(datasets=["stock"])
         assert second["completeness"] is None
         assert days_of(await shown(ann, second)) == before
-        assert script.compared[-1] == {"orders", "stock"}, "earlier reads are witnesses, too"
+        assert script.compared[-1] == ({"stock"}, {"orders", "stock"}), "earlier reads witness, too"
+
+
+async def test_a_later_sync_compares_only_what_has_changed(tmp_path: Path, script: Witness) -> None:
+    async with serving(tmp_path) as ann:
+        for _ in range(2):
+            await ann.whole_sync()
+        first, second = script.last
+        assert first is None
+        assert second is not None
+        assert set(second.windows) == {"orders", "stock"}
+        assert [day.missing for day in second.days] == [0] * 10
+        await ann.whole_sync(overwrite=True)
+        assert script.last[-1] is None, "a full refresh may delete records"
+
+
+async def test_everything_is_compared_if_the_clock_was_set_back(
+    tmp_path: Path, script: Witness
+) -> None:
+    clock = FastClock(now=SystemClock().now())
+    async with serve(tmp_path, clock) as service:
+        ann = service.user()
+        await ann.connect()
+        await ann.whole_sync()
+        clock.jump(timedelta(hours=-1))
+        await ann.whole_sync()
+        assert script.last == [None, None]
 
 
 async def test_a_dataset_that_was_not_read_completely_is_not_compared(
@@ -316,7 +347,9 @@ async def test_a_forgotten_connection_leaves_no_days(tmp_path: Path, script: Wit
         connection = done["connectionId"]
         store = service.parts.completeness
         assert await store.days(connection)
-        assert await store.closed(connection)
+        assert await store.closed(connection, "orders", ["order-5"])
+        assert await store.compared(connection, "orders")
         await ann.http.delete(f"/api/connections/{connection}?data=erase")
         assert not await store.days(connection)
-        assert not await store.closed(connection)
+        assert not await store.closed(connection, "orders", ["order-5"])
+        assert not await store.compared(connection, "orders")

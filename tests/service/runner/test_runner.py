@@ -7,10 +7,14 @@ import msgspec
 import pytest
 
 from service.model import Options, Sync
-from service.runner.runner import Runner
+from service.runner.runner import LocalRunner
 from tests.service.test_model import new_sync
 
 pytestmark = pytest.mark.anyio
+
+
+async def nothing_unfinished() -> list[Sync]:
+    return []
 
 
 async def test_waiting_tenants_take_turns_regardless_of_how_many_syncs_wait() -> None:
@@ -36,7 +40,7 @@ async def test_the_tenant_with_the_fewest_running_syncs_is_next() -> None:
 async def _order(waiting: list[tuple[str, int]], at_once: int) -> list[str]:
     """Submit syncs of these tenants and priorities; returns their ids in the order of the runs."""
     started: list[str] = []
-    runner = Runner(at_once)
+    runner = LocalRunner(at_once, nothing_unfinished)
 
     async def run(sync_id: str) -> None:
         started.append(sync_id)
@@ -58,7 +62,7 @@ def _sync(sync_id: str, tenant: str, priority: int) -> Sync:
 
 async def test_a_sync_submitted_while_its_last_run_ends_runs_again() -> None:
     runs = 0
-    runner = Runner(5)
+    runner = LocalRunner(5, nothing_unfinished)
     sync = _sync("sync-1", "a", 0)
 
     async def run(sync_id: str) -> None:
@@ -79,7 +83,7 @@ async def test_a_sync_submitted_while_its_last_run_ends_runs_again() -> None:
 
 async def test_closing_the_runner_stops_running_syncs_and_refuses_new_ones() -> None:
     started: list[str] = []
-    runner = Runner(1)
+    runner = LocalRunner(1, nothing_unfinished)
 
     async def run(sync_id: str) -> None:
         started.append(sync_id)
@@ -98,7 +102,7 @@ async def test_closing_the_runner_stops_running_syncs_and_refuses_new_ones() -> 
 
 async def test_a_run_that_fails_makes_room_for_the_next() -> None:
     started: list[str] = []
-    runner = Runner(1)
+    runner = LocalRunner(1, nothing_unfinished)
 
     async def run(sync_id: str) -> None:
         started.append(sync_id)
@@ -111,3 +115,22 @@ async def test_a_run_that_fails_makes_room_for_the_next() -> None:
             while len(started) < 3:
                 await anyio.sleep(0.002)
     assert started == ["sync-0", "sync-1", "sync-2"]
+
+
+async def test_syncs_that_an_earlier_process_left_run_first() -> None:
+    started: list[str] = []
+
+    async def left() -> list[Sync]:
+        return [_sync("sync-1", "a", 0)]
+
+    async def run(sync_id: str) -> None:
+        started.append(sync_id)
+
+    runner = LocalRunner(1, left)
+    async with runner.open(run):
+        runner.submit(_sync("sync-2", "a", 0))
+        with anyio.fail_after(5):
+            while len(started) < 2:
+                await anyio.sleep(0.002)
+    assert started == ["sync-1", "sync-2"]
+    assert (await runner.rescue(), list(runner.job(_sync("sync-3", "a", 0)))) == (False, [])

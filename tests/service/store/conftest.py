@@ -7,25 +7,26 @@ from pathlib import Path
 import pytest
 
 from service.store.engine import Engine
-from service.store.migrations import migrate
-from service.store.sqlite import SqliteEngine
+from service.store.postgres import PostgresEngine
+from tests.databases import DATABASES, ON_POSTGRES
+from tests.service.nodes import new_engine
 
 OpenEngine = Callable[[Path], AbstractAsyncContextManager[Engine]]
 
 
 @asynccontextmanager
-async def sqlite(folder: Path) -> AsyncIterator[Engine]:
-    """A new SQLite database of the newest schema in a folder."""
-    path = folder / "sync.db"
-    migrate(f"sqlite:///{path}")
-    engine = await SqliteEngine.open(path)
-    try:
-        yield engine
-    finally:
-        await engine.close()
+async def postgres(folder: Path) -> AsyncIterator[Engine]:
+    """An empty PostgreSQL database of the newest schema."""
+    with DATABASES.one() as url:
+        engine = await PostgresEngine.open(url, pool=4)
+        try:
+            yield engine
+        finally:
+            await engine.close()
 
 
-ENGINES: dict[str, OpenEngine] = {"sqlite": sqlite}
+ENGINES: dict[str, OpenEngine] = {} if ON_POSTGRES else {"sqlite": new_engine}
+ENGINES["postgres"] = postgres
 
 
 @pytest.fixture(scope="session", params=list(ENGINES))

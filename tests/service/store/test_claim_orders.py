@@ -10,6 +10,8 @@ import pytest
 from service.store.claim_orders import ORDERS, STATUSES, position, reads
 from service.store.migrations import migrate
 
+pytestmark = pytest.mark.sqlite
+
 TODAY = date(2026, 1, 15)
 SOME: dict[str, dict[str, str]] = {
     "nothing": {},

@@ -6,11 +6,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from connectors.base import Claim, Findings, Money, Paid
+from connectors.claims import Claim, Findings, Money, Paid
 from service.model import Sync
-from service.store.claims import ClaimStore, findings
+from service.store.claims import ClaimStore
 from service.store.engine import Engine
-from service.store.syncs import SyncStore, save
+from service.store.syncs import Conditions, SyncStore, save
+from tests.service.store.stores import claim_statements
 from tests.service.test_model import new_sync
 
 pytestmark = pytest.mark.anyio
@@ -39,7 +40,13 @@ class Detections:
         self._sync = msgspec.structs.replace(self._sync, **changes)
         as_sync = msgspec.structs.replace(self._sync, id=f"sync_{self._sync.version}")
         detected = Findings(claims, ran, settled, **more)
-        assert await self._syncs.write(save(self._sync), *findings(as_sync, detected, NOW))
+        open_claims = [
+            claim_id
+            for rule in ran
+            for claim_id in await self.store.open_ids(as_sync.connection_id, rule, None)
+        ]
+        statements = claim_statements(as_sync, detected, open_claims)
+        assert await self._syncs.write(save(self._sync), *statements)
 
     async def shown(self, today: date = TODAY, **filters: str) -> dict[str, str]:
         page = await self.store.page("ann", filters, today, 100)
@@ -49,7 +56,7 @@ class Detections:
 @pytest.fixture
 async def detections(engine: Engine) -> Detections:
     sync = new_sync()
-    assert await SyncStore(engine).create(sync, 3)
+    assert await SyncStore(engine).create(sync, Conditions(live_of_tenant=3))
     return Detections(engine, sync)
 
 
@@ -108,6 +115,23 @@ async def test_a_payment_is_stored_once_and_not_forgotten(detections: Detections
     await detections.find(settled=("a",))
     assert (await detections.store.page("ann", {}, TODAY, 10)) == [first]
     assert (first.status, first.paid) == ("reimbursed", paid)
+
+
+async def test_a_paid_claim_is_closed_only_if_no_payment_for_it_stands(
+    detections: Detections,
+) -> None:
+    paid = Paid("9.99", "USD", TODAY, "pay-1")
+    await detections.find(claim("a"))
+    await detections.find(settled=("a",), payments={"a": paid})
+    await detections.find(closed={"a": "found"})
+    (stored,) = await detections.store.page("ann", {}, TODAY, 10)
+    assert (stored.status, stored.paid) == ("reimbursed", paid)
+    await detections.find(closed={"a": "reversed"}, unpaid=["a"])
+    (stored,) = await detections.store.page("ann", {}, TODAY, 10)
+    assert (stored.status, stored.closed_reason, stored.paid) == ("closed", "reversed", None)
+    await detections.find(settled=("a",), payments={"a": paid})
+    (stored,) = await detections.store.page("ann", {}, TODAY, 10)
+    assert (stored.status, stored.closed_reason, stored.paid) == ("reimbursed", None, paid)
 
 
 async def test_a_case_that_was_paid_or_closed_before_it_was_found_is_not_a_claim(

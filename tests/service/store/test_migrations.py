@@ -1,6 +1,7 @@
 """Databases of older schemas: each row gets its user and settings, and paused syncs resume."""
 
 import sqlite3
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from tests.service.api.answers import TINY, problem
 from tests.serving import KEY, Json, User, read, serve
 from tests.serving import settings as serving_settings
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.sqlite]
 
 AT = "2026-11-20T12:00:00.000000Z"
 DATASETS = ("orders", "inventory", "claims")
@@ -64,9 +65,15 @@ def connection(
 
 
 def sync(
-    database: sqlite3.Connection, id: str, sub: str, tenant: str, of: str, status: str = "complete"
+    database: sqlite3.Connection,
+    id: str,
+    sub: str,
+    tenant: str,
+    of: str,
+    status: str = "complete",
+    warnings: Sequence[str] = (),
 ) -> None:
-    """A sync as schema 0003 stored it: the `sub` alone is the user."""
+    """A sync as schema 0003 stored it: the `sub` alone is the user, and warnings are texts."""
     ended = None if status in ("pending", "in_progress", "paused") else AT
     span = {"since": "2026-08-20T12:00:00Z", "until": "2026-11-20T12:00:00Z"}
     datasets = [{"name": n, "label": n, "checkpoint": {"window": span}} for n in DATASETS]
@@ -74,6 +81,7 @@ def sync(
         **{"id": id, "user": sub, "tenant": tenant, "connector": "demo", "connection_id": of},
         **{"started_at": AT, "updated_at": AT, "completed_at": ended, "status": status},
         **{"stage": "fetching", "percent": 30, "message": "…", "version": 4, "datasets": datasets},
+        "warnings": warnings,
     }
     insert(
         database,
@@ -363,3 +371,50 @@ async def test_a_connection_of_before_has_no_days_until_its_next_sync(tmp_path: 
         assert status["completeness"] is None
         assert {tuple(dataset["days"]) for dataset in status["datasets"]} == {()}
         assert read(await ann.get(f"/api/sync/status/{PAUSED}"))["completeness"] is None
+
+
+async def test_warnings_of_before_are_shown_as_objects_and_counted(tmp_path: Path) -> None:
+    ids = [f"sync_{number:032}" for number in (1, 2)]
+    with old_database(tmp_path / "sync.db", "0017") as database:
+        of = {"of": "conn_a", "sub": "acme/ann", "tenant": "acme"}
+        sync(database, ids[0], warnings=['An "old" text.', "Another."], **of)
+        sync(database, ids[1], **of)
+        insert(database, "sync_counts", user_id="acme/ann", total=2)
+    database.close()
+    async with serve(tmp_path, RETENTION_DAYS="36500", **TINY) as service:
+        ann = service.user("ann", tenant="acme")
+        page = read(await ann.get("/api/sync/history", params={"warnings": "true"}))
+        assert [(row["syncId"], row["warningsCount"]) for row in page["syncs"]] == [(ids[0], 2)]
+        first, second = [read(await ann.get(f"/api/sync/status/{id}")) for id in ids]
+        assert first["warnings"][0] == {
+            "dataset": None,
+            "code": "source",
+            "message": 'An "old" text.',
+            "count": 1,
+        }
+        assert second["warnings"] == []
+
+
+async def test_connections_of_before_show_since_when_they_are_connected(tmp_path: Path) -> None:
+    """When the source refused the credentials of a lost one is unknown."""
+    with old_database(tmp_path / "sync.db", "0018") as database:
+        for id, lost in (("conn_a", None), ("conn_b", "Withdrawn.")):
+            row = {"id": id, "user_id": "acme/ann", "tenant_id": "acme", "connector": "demo"}
+            token = b'{"refreshToken":"%b"}' % id.encode()
+            credentials = read_keys(KEY).encrypt(token).decode()
+            row |= {"name": "Shop", "credentials": credentials, "created_at": AT}
+            public = {"region": "NA", "marketplaceIds": ["DEMO"], "environment": "production"}
+            row["settings"] = msgspec.json.encode(public).decode()
+            insert(database, "connections", **row, lost=lost)
+    database.close()
+    async with serve(tmp_path, **TINY) as service:
+        ann = service.user("ann", tenant="acme")
+        first, second = read(await ann.get("/api/connections"))["connections"]
+        assert (first["status"], first["statusSince"]) == ("connected", "2026-11-20T12:00:00.000Z")
+        assert (second["status"], second["statusSince"]) == ("lost", None)
+        assert second["statusReason"] == "Withdrawn."
+        assert {one["name"] for one in (first, second)} == {"Shop"}
+        again = read(
+            await ann.post("/api/connections/conn_b/reconnect", {"refreshToken": "another"})
+        )
+        assert again["statusSince"] > "2026-11-20T12:00:00.000Z"

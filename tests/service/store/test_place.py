@@ -7,6 +7,8 @@ import pytest
 from service.errors import StartupError
 from service.store.place import lock_database
 
+pytestmark = pytest.mark.sqlite
+
 
 def test_a_second_process_is_refused_and_the_first_one_is_named(tmp_path: Path) -> None:
     with (

@@ -13,7 +13,15 @@ from service.progress import Stage
 from service.store.engine import Engine
 from service.store.syncs import save
 from tests.service.store.conftest import OpenEngine
-from tests.service.store.stores import NOW, Stores, begin_sync, records, store_page, with_fields
+from tests.service.store.stores import (
+    NOW,
+    Stores,
+    begin_sync,
+    records,
+    store_page,
+    stored_orders,
+    with_fields,
+)
 from tests.service.test_model import new_sync
 
 pytestmark = pytest.mark.anyio
@@ -33,7 +41,7 @@ async def test_a_record_is_created_then_unchanged_then_updated(store: Stores) ->
     second = await store_page(store, second, records(("a", "1"), ("b", "2"), ("c", "1")))
     counted = second.dataset("orders")
     assert (counted.created, counted.updated, counted.unchanged) == (1, 1, 1)
-    rows = await store.records.page("conn_1", "orders", 10)
+    rows = await stored_orders(store)
     assert [(row["id"], row["sync_id"]) for row in rows] == [
         ("a", "sync_1"),
         ("b", "sync_2"),
@@ -49,7 +57,7 @@ async def test_a_repeated_page_is_counted_once_and_its_changes_are_stored(
     sync = await store_page(store, sync, records(("a", "1"), ("b", "2")))
     counted = sync.dataset("orders")
     assert (counted.created, counted.updated, counted.processed) == (2, 0, 2)
-    rows = await store.records.page("conn_1", "orders", 10)
+    rows = await stored_orders(store)
     assert [row["data"] for row in rows] == ['{"value":"1"}', '{"value":"2"}']
 
 
@@ -78,7 +86,7 @@ def test_counters_always_add_up(
         assert sync.dataset("orders").processed == len(newest)
         datasets = await stores.records.datasets("conn_1")
         assert sum(dataset.records for dataset in datasets.values()) == len(newest)
-        rows = await stores.records.page("conn_1", "orders", 100)
+        rows = await stored_orders(stores)
         assert {row["id"]: row["data"] for row in rows} == {
             key: f'{{"value":"{value}"}}' for key, value in newest.items()
         }
@@ -97,4 +105,4 @@ async def test_a_stale_version_writes_nothing(store: Stores) -> None:
     assert await store.write(save(sync.cancelled(NOW)))
     write = await store.records.page_write(stale, "orders", records(("a", "1")), NOW)
     assert not await store.write(save(stale), *write.statements)
-    assert await store.records.page("conn_1", "orders", 10) == []
+    assert await stored_orders(store) == []

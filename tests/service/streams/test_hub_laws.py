@@ -203,7 +203,7 @@ class World:
         assert self.hub._by_user == {} and self.hub._by_sync == {}
         for client in self.clients:
             assert client.faults == [] and client.stream.send is None
-            assert not client.stream.pending and not client.stream.final_block
+            assert not client.stream.pending and client.stream.final is None
 
     def _check_terminal_event(self, client: Client) -> None:
         lost = client.disconnected.is_set() or client.broken or "event: evicted" in client.text

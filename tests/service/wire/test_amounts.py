@@ -1,12 +1,13 @@
-"""Amounts of money: all usual notations are read, and ambiguous ones are refused."""
+"""Amounts of money and measures: all usual notations are read, ambiguous ones are refused."""
 
+from decimal import Decimal
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.wire.amounts import amount
+from service.wire.amounts import amount, exact, measure, unambiguous
 
 
 @pytest.mark.parametrize(
@@ -70,3 +71,34 @@ def test_an_amount_keeps_all_digits_of_its_text(text: str) -> None:
         return
     digits = [character for character in value if character.isdigit()]
     assert "".join(digits).lstrip("0") == "".join(filter(str.isdigit, text)).lstrip("0")
+
+
+@pytest.mark.parametrize(
+    ("value", "currency", "text"),
+    [
+        *(("2.5", "USD", "2.50"), ("-0.125", "EUR", "-0.125"), ("0", "GBP", "0.00")),
+        *(("100.0", "JPY", "100"), ("0.5", "JPY", "0.5"), ("1.5", "KWD", "1.500")),
+    ],
+)
+def test_an_exact_amount_has_at_least_the_decimals_of_its_currency(
+    value: str, currency: str, text: str
+) -> None:
+    assert exact(Decimal(value), currency) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("6", "6"), (" 15,24 ", "15.24"), ("1 234,5", "1234.5"), ("0.125", "0.125")]
+)
+def test_measures_are_read_in_the_notations_of_amounts(text: str, value: str) -> None:
+    assert measure(text) == value
+
+
+@pytest.mark.parametrize("text", ["1,234", "1.234", "0", "-1", "1e3", "100000", "0.1234567", ""])
+def test_an_ambiguous_or_impossible_measure_is_refused(text: str) -> None:
+    with pytest.raises(ValueError):
+        measure(text)
+
+
+@pytest.mark.parametrize("number", ["6", "6.5", "6.125", "1234.567"])
+def test_an_unambiguous_number_is_read_as_it_was_written(number: str) -> None:
+    assert float(measure(unambiguous(number))) == float(number) == float(measure(number, True))

@@ -3,10 +3,12 @@
 from datetime import UTC, datetime, timedelta, timezone
 
 import msgspec
+import pytest
 
-from connectors.base import Window
-from service.model import Status, Sync
+from connectors.base import QuotaReason, Window
+from service.model import Options, Status, Sync
 from service.progress import Checkpoint, DatasetProgress
+from service.warnings import Code, SyncWarning
 from service.wire import serialize
 from tests.contract import matches_schema
 
@@ -28,12 +30,62 @@ def test_times_are_in_utc_to_the_millisecond() -> None:
     assert serialize.time(START.replace(microsecond=0)) == "2026-01-15T12:00:00.000Z"
 
 
-def test_every_dataset_has_its_counters_by_name() -> None:
+def test_only_orders_have_counters_of_their_own() -> None:
+    """An event costs bytes for every stream."""
     body = serialize.status(sync())
-    assert body["inboundShipmentsProcessed"] == 0 and body["totalInboundShipments"] is None
-    for name in serialize.ALWAYS_COUNTED:
-        assert f"{name}Processed" in body
-    assert "claimsProcessed" not in body
+    counters = [name for name in body if name.endswith("Processed") or name.startswith("total")]
+    assert counters == ["ordersProcessed", "totalOrders", "recordsProcessed"]
+    without = serialize.status(sync(datasets=sync().datasets[1:]))
+    assert (without["ordersProcessed"], without["totalOrders"]) == (0, None)
+
+
+def test_a_row_of_the_history_has_the_number_of_warnings() -> None:
+    warned = sync(warnings=(SyncWarning(Code.SOURCE, "Slow.", "orders", 3),))
+    row = msgspec.to_builtins(serialize.history_row(warned))
+    assert matches_schema(row, "HistoryRow")
+    assert row["warningsCount"] == 1
+    status = serialize.status(warned)
+    assert status["warnings"] == [
+        {"dataset": "orders", "code": "source", "message": "Slow.", "count": 3}
+    ]
+    assert row == {name: status[name] for name in row}
+    assert not {"datasets", "warnings", "options"} & set(row)
+
+
+def test_a_dataset_shows_what_it_waits_for_and_how_much_is_read() -> None:
+    orders, shipments, claims = sync().datasets
+    why = QuotaReason("Amazon's quota for searchOrders", "searchOrders")
+    waits = orders.waiting(START + timedelta(seconds=90), why, 90)
+    later = shipments.waiting(START + timedelta(seconds=2), "another try", 2)
+    read = msgspec.structs.replace(later, processed=1, total=4)
+    first, second, third = serialize.status(sync(datasets=(waits, read, claims)))["datasets"]
+    assert first["fraction"] is None and second["fraction"] == 0.25
+    assert first["waiting"] == {
+        "for": "Amazon's quota for searchOrders",
+        "operation": "searchOrders",
+        "until": "2026-01-15T12:01:30.123Z",
+    }
+    assert second["waiting"]["for"] == "another try" and second["waiting"]["operation"] is None
+    assert third["waiting"] is None
+
+
+@pytest.mark.parametrize(
+    ("options", "historical", "kind"),
+    [
+        (Options(), (False, True), "historical"),
+        (Options(), (False, False), "incremental"),
+        (Options(overwrite=True), (False, True), "full"),
+        (Options(overwrite=True, dry_run=True), (True, True), "dry_run"),
+    ],
+)
+def test_the_kind_of_a_sync_says_what_it_reads(
+    options: Options, historical: tuple[bool, bool], kind: str
+) -> None:
+    datasets = tuple(
+        msgspec.structs.replace(dataset, historical=old)
+        for dataset, old in zip(sync().datasets, historical, strict=False)
+    )
+    assert serialize.status(sync(datasets=datasets, options=options))["kind"] == kind
 
 
 def test_a_dataset_without_a_span_of_time_has_no_window() -> None:
@@ -64,7 +116,7 @@ def test_unknown_claims_are_null_once_the_sync_has_ended() -> None:
     for ended in (unknown.completed(START), running.cancelled(START)):
         body = serialize.status(ended)
         assert body["claimsDetected"] is None
-        assert serialize.whole_sync(ended)["claimsDetected"] is None
+        assert serialize.whole_sync(ended, [])["claimsDetected"] is None
         assert matches_schema(body, "SyncStatus")
 
 

@@ -1,19 +1,24 @@
 """Reads records into facts. Each dataset is read once, and only what a rule needs is kept."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 
 import msgspec
 
 from connectors.amazon.claims.facts import Facts, Payment, Return
 from connectors.amazon.claims.grouping import grouped
+from connectors.amazon.claims.measures import Measures, entered_measures, is_above
 from connectors.amazon.claims.reading.goods import read_inbound, read_removals, read_returns
 from connectors.amazon.claims.reading.ledger import read_ledger
 from connectors.amazon.claims.reading.payments import read_payments
 from connectors.amazon.claims.reading.products import Products
 from connectors.amazon.claims.reading.reader import DatasetReader
+from connectors.amazon.claims.reading.removal_shipments import read_removal_shipments
+from connectors.amazon.claims.reading.replacements import read_replacements
 from connectors.amazon.claims.reading.sales import read_sales
+from connectors.amazon.claims.reading.storage import read_on_hand, read_storage
 from connectors.amazon.claims.windows import Windows
+from connectors.amazon.settings import FeeLimit
 from connectors.base import Records
 
 
@@ -23,20 +28,35 @@ def read_facts(
     today: date,
     oldest_loss: date,
     windows: Windows,
+    fee_limits: Mapping[str, FeeLimit],
 ) -> Facts:
     """The facts of `datasets`. Small datasets come first; they decide what large ones keep."""
     reader = DatasetReader(records, datasets)
     products = Products(reader)
+
+    def own_measures(sku: str) -> Measures | None:
+        return entered_measures(records.dimensions(sku))
+
     payments, reversals = read_payments(reader)
     returns, inbound = read_returns(reader), read_inbound(reader)
+    replacements = read_replacements(reader)
     payments = _name_products(products, payments, returns)
-    ledger = read_ledger(reader, inbound, reversals)
-    sales = read_sales(reader, products.previews, returns, payments)
+    storage = read_storage(reader)
+    stored = {charge.fnsku for charge in storage}
+    ledger = read_ledger(reader, inbound, reversals, stored)
+    disputed = {
+        sku
+        for sku, previews in products.previews.items()
+        if (own := own_measures(sku)) and any(is_above(row.measures, own) for row in previews)
+    }
+    sales = read_sales(reader, products.previews, disputed, returns, replacements, payments)
     return Facts(
         today=today,
         oldest_loss=oldest_loss,
         windows=msgspec.structs.replace(windows, home=windows.home or sales.home),
+        fee_limits=fee_limits,
         cost=records.cost,
+        measures=own_measures,
         complete=frozenset(name for name in datasets if records.complete(name)),
         unusable=reader.unusable,
         ledger=ledger,
@@ -48,8 +68,13 @@ def read_facts(
         ),
         reversals=reversals,
         returns=returns,
+        replacements=replacements,
         removals=read_removals(reader),
+        removal_shipments=read_removal_shipments(reader),
+        arrivals=records.arrivals(),
         inbound=inbound,
+        storage=storage,
+        on_hand=read_on_hand(reader, stored),
     )
 
 

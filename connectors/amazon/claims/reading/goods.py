@@ -1,7 +1,7 @@
 """Reads goods that move: customer returns, the seller's disposal orders, inbound shipments."""
 
 from collections.abc import Sequence
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import Any
 
 import msgspec
@@ -10,6 +10,11 @@ from connectors.amazon.cells import day, label, text, whole
 from connectors.amazon.claims.facts import InboundItem, Removal, Return
 from connectors.amazon.claims.reading.reader import DatasetReader, Unusable, needed
 from connectors.amazon.marketplaces import place
+from connectors.base import Record
+
+EARLIEST = datetime.min.replace(tzinfo=UTC)
+Rank = tuple[datetime, str]
+"""When a record last changed, and its id."""
 
 
 class ReturnRow(msgspec.Struct):
@@ -44,14 +49,12 @@ class RemovalRow(msgspec.Struct):
 
 
 class ShipmentRow(msgspec.Struct):
-    """A shipment with its items, and when this application first saw it and last saw it change."""
+    """A shipment with its items."""
 
     ShipmentId: Any = None
     ShipmentStatus: Any = None
     ShipmentName: Any = None
     items: Any = None
-    firstSeen: Any = None
-    lastChanged: Any = None
 
 
 def read_returns(reader: DatasetReader) -> Sequence[Return]:
@@ -119,6 +122,7 @@ def _removal(record: str, row: RemovalRow) -> Removal | None:
         disposed=disposed + max(whole(row.inprocessquantity) or 0, 0) if disposal else 0,
         requested=requested,
         missing=missing,
+        shipped=whole(row.shippedquantity),
     )
 
 
@@ -141,18 +145,18 @@ def _missing_of(row: RemovalRow, disposal: bool) -> tuple[int, int]:
 
 def read_inbound(reader: DatasetReader) -> Sequence[InboundItem]:
     """The items of every shipment, of its newest record."""
-    newest: dict[str, tuple[tuple[str, str], list[InboundItem]]] = {}
-    for shipment, rank, items in reader.read("shipments", ShipmentRow, _shipment):
+    newest: dict[str, tuple[Rank, list[InboundItem]]] = {}
+    for shipment, rank, items in reader.read_records("shipments", ShipmentRow, _shipment):
         if shipment not in newest or newest[shipment][0] < rank:
             newest[shipment] = (rank, items)
     every_item = [item for _, items in newest.values() for item in items]
     return sorted(every_item, key=lambda item: (item.shipment, item.fnsku, item.sku))
 
 
-def _shipment(record: str, row: ShipmentRow) -> tuple[str, tuple[str, str], list[InboundItem]]:
+def _shipment(record: Record, row: ShipmentRow) -> tuple[str, Rank, list[InboundItem]]:
     """The shipment's id, how new its record is, and one item for each product."""
     shipment = needed(text(row.ShipmentId)).upper()
-    first_seen, changed = day(row.firstSeen), day(row.lastChanged)
+    seen, changed = record.first_seen, record.changed
     products: dict[str, tuple[str, str, int, int]] = {}
     for item in row.items if isinstance(row.items, list) else ():
         if not isinstance(item, dict):
@@ -174,13 +178,13 @@ def _shipment(record: str, row: ShipmentRow) -> tuple[str, tuple[str, str], list
             name=text(row.ShipmentName),
             fnsku=fnsku,
             sku=sku,
-            ids=(record,),
+            ids=(record.id,),
             status=label(text(row.ShipmentStatus)),
             shipped=shipped,
             received=received,
-            seen=first_seen,
-            changed=changed,
+            seen=seen and seen.date(),
+            changed=changed and changed.date(),
         )
         for fnsku, sku, shipped, received in products.values()
     ]
-    return shipment, (text(row.lastChanged), record), items
+    return shipment, (changed or EARLIEST, record.id), items

@@ -2,6 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from datetime import date
 from typing import Any
 
@@ -41,28 +42,36 @@ class LedgerRow(msgspec.Struct):
 
 
 def read_ledger(
-    reader: DatasetReader, inbound: Iterable[InboundItem], reversals: Iterable[Reversal]
+    reader: DatasetReader,
+    inbound: Iterable[InboundItem],
+    reversals: Iterable[Reversal],
+    stored: AbstractSet[str],
 ) -> LedgerFacts:
-    """The ledger, of which receipts are kept for the seller's shipments, and finds for products
-    with a reversal."""
+    """The ledger, of which receipts are kept for the seller's shipments, finds for products with a
+    reversal, and movements for those whose storage was charged (`stored`)."""
     ledger = _Ledger(
         shipments={item.shipment for item in inbound},
         reversed_fnskus={reversal.fnsku for reversal in reversals if reversal.fnsku},
+        stored_fnskus=stored,
     )
     reader.visit("ledger", LedgerRow, ledger.add)
     return ledger.facts()
 
 
 class _Ledger:
-    def __init__(self, shipments: set[str], reversed_fnskus: set[str]) -> None:
+    def __init__(
+        self, shipments: set[str], reversed_fnskus: set[str], stored_fnskus: AbstractSet[str]
+    ) -> None:
         self._shipments = shipments
         self._reversed_fnskus = reversed_fnskus
+        self._stored_fnskus = stored_fnskus
         self._since: date | None = None
         self._adjustments: list[LedgerEvent] = []
         self._receipts: defaultdict[str, list[LedgerEvent]] = defaultdict(list)
         self._finds: defaultdict[str, list[LedgerEvent]] = defaultdict(list)
         self._restocked: Counter[tuple[str, date]] = Counter()
         self._transfers: defaultdict[tuple[str, str], list[Moved]] = defaultdict(list)
+        self._moved: defaultdict[str, Counter[date]] = defaultdict(Counter)
 
     def facts(self) -> LedgerFacts:
         for events in (self._adjustments, *self._receipts.values(), *self._finds.values()):
@@ -74,6 +83,7 @@ class _Ledger:
             self._finds,
             self._restocked,
             sorted(_transfers(self._transfers)),
+            self._moved,
         )
 
     def add(self, record: str, row: LedgerRow) -> None:
@@ -81,6 +91,8 @@ class _Ledger:
         if at and (self._since is None or at < self._since):
             self._since = at
         kind = label(text(row.eventtype))
+        if kind != "whsetransfers" and text(row.fnsku) in self._stored_fnskus:
+            self._moved[text(row.fnsku)][needed(at)] += needed(whole(row.quantity))
         if kind == "adjustments":
             self._add_adjustment(record, row, at)
         elif kind == "receipts":

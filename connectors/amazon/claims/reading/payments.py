@@ -1,6 +1,6 @@
 """Reads reimbursements: payments net of their reversals, and the reversals."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
 from typing import Any, TypeVar
@@ -149,9 +149,13 @@ def _net(
         lambda payment: payment.number,
     )
     reversals: dict[tuple[str, ...], Reversal] = {}
+    undoing = _undoing(reversed_)
     for entry in reversed_:
+        if entry in undoing.get(entry.original_number, ()):
+            continue
         originals = _originals(entry, by_number.get(entry.original_number, ()))
         reversal = _reversal(entry, originals[0] if originals else None)
+        reversal = _undone(reversal, undoing.get(reversal.number, ()))
         natural = (
             reversal.number or reversal.id,
             reversal.sku,
@@ -170,6 +174,39 @@ def _net(
                 payment, units=payment.units - units, cash=max(payment.cash - units, 0)
             )
     return _by_day(payments.values()), _by_day(reversals.values())
+
+
+def _undoing(reversals: Sequence[_Entry]) -> Mapping[str, Sequence[_Entry]]:
+    """Rows that take back a reversal, by its number: reversals as well, but their original is a
+    reversal, and they give money."""
+    numbers = {entry.number for entry in reversals if entry.number}
+    undoing = [
+        entry
+        for entry in reversals
+        if entry.original_number in numbers - {entry.number}
+        and (entry.total or 0) > 0
+        and (entry.units or 0) >= 0
+    ]
+    return grouped(undoing, lambda entry: entry.original_number)
+
+
+def _undone(reversal: Reversal, undoing: Sequence[_Entry]) -> Reversal:
+    """The reversal less what was taken back of it."""
+    for entry in undoing:
+        if not _is_same_product(entry, reversal) or not reversal.units:
+            continue
+        per_unit = abs(reversal.amount or Decimal(0)) / reversal.units
+        units = entry.units or reversal.units
+        if not entry.units and entry.total and per_unit:
+            units = int(entry.total / per_unit)
+        left = max(reversal.units - units, 0)
+        reversal = msgspec.structs.replace(
+            reversal,
+            units=left,
+            amount=reversal.amount and reversal.amount * left / reversal.units,
+            records=(*reversal.records, *entry.records),
+        )
+    return reversal
 
 
 def _originals(entry: _Entry, payments: Iterable[Payment]) -> Sequence[Payment]:
@@ -201,9 +238,9 @@ def _payment(entry: _Entry) -> Payment:
     )
 
 
-def _is_same_product(entry: _Entry, payment: Payment) -> bool:
+def _is_same_product(entry: _Entry, row: Payment | Reversal) -> bool:
     """Whether the product is the same, as far as both rows name it."""
-    pairs = ((entry.fnsku, payment.fnsku), (entry.sku, payment.sku))
+    pairs = ((entry.fnsku, row.fnsku), (entry.sku, row.sku))
     return all(not one or not other or one == other for one, other in pairs)
 
 

@@ -12,6 +12,7 @@ import msgspec
 from connectors.amazon.cells import decimal, label, moment, text
 from connectors.amazon.claims.facts import Payment, Preview, ProductFacts
 from connectors.amazon.claims.grouping import grouped
+from connectors.amazon.claims.measures import read_measures
 from connectors.amazon.claims.reading.reader import DatasetReader, needed
 from connectors.amazon.marketplaces import currency_of, place
 
@@ -24,11 +25,20 @@ class FeeRow(msgspec.Struct):
 
     sku: Any = None
     fnsku: Any = None
+    asin: Any = None
     amazonstore: Any = None
     marketplaceid: Any = None
     snapshotat: Any = None
     yourprice: Any = None
     salesprice: Any = None
+    longestside: Any = None
+    medianside: Any = None
+    shortestside: Any = None
+    unitofdimension: Any = None
+    itempackageweight: Any = None
+    unitofweight: Any = None
+    productsizetier: Any = None
+    productsizeweightband: Any = None
     currency: Any = None
     estimatedfeetotal: Any = None
     estimatedreferralfeeperunit: Any = None
@@ -107,6 +117,14 @@ class Products:
             price=decimal(row.yourprice),
             referral_share=_referral_share(row) if at else None,
             fees=decimal(row.estimatedfeetotal),
+            item=(text(row.asin), text(row.fnsku)),
+            tier=text(row.productsizetier) or text(row.productsizeweightband),
+            measures=read_measures(
+                (row.longestside, row.medianside, row.shortestside),
+                row.unitofdimension,
+                row.itempackageweight,
+                row.unitofweight,
+            ),
         )
         abroad = [
             msgspec.structs.replace(

@@ -34,12 +34,24 @@ class DatasetReader:
     ) -> Iterator[Fact]:
         """The facts that `convert` makes of each record's id and row; None means that no rule needs
         the row. A second reading of a dataset must not count its unusable rows again."""
+        return self.read_records(
+            dataset, row_type, lambda record, row: convert(record.id, row), count_unusable
+        )
+
+    def read_records(
+        self,
+        dataset: str,
+        row_type: type[Row],
+        convert: Callable[[Record, Row], Fact | None],
+        count_unusable: bool = True,
+    ) -> Iterator[Fact]:
+        """Like `read`; `convert` gets the record instead of its id."""
         if dataset not in self._datasets:
             return
         decoder = msgspec.json.Decoder(row_type)
         for record in self._records.read(dataset):
             try:
-                fact = convert(record.id, _decode(decoder, record))
+                fact = convert(record, _decode(decoder, record))
             except (ValueError, RecursionError):
                 self.unusable[dataset] += count_unusable
                 continue

@@ -2,6 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from datetime import date
 from decimal import Decimal
 from math import inf
@@ -9,7 +10,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from connectors.amazon.cells import label, text
+from connectors.amazon.cells import label, moment, text
 from connectors.amazon.claims.codes import SELLABLE
 from connectors.amazon.claims.facts import (
     Charge,
@@ -17,6 +18,7 @@ from connectors.amazon.claims.facts import (
     Payment,
     Preview,
     Refund,
+    Replacement,
     Return,
     SalesFacts,
     SoldItem,
@@ -62,17 +64,21 @@ class OrderRow(msgspec.Struct):
 def read_sales(
     reader: DatasetReader,
     previews: Mapping[str, Sequence[Preview]],
+    disputed: AbstractSet[str],
     returns: Sequence[Return],
+    replacements: Sequence[Replacement],
     payments: Sequence[Payment],
 ) -> SalesFacts:
     """What the transactions and orders show of these products and orders.
 
-    Orders are read only if they can add something."""
-    sales = _Sales(previews, returns, payments)
+    Of `disputed` SKUs, every fulfilment fee is kept. Orders are read only if they can add
+    something."""
+    sales = _Sales(_limits(previews, disputed), returns, replacements, payments)
     reader.visit("transactions", TransactionRow, sales.add)
     sales.look_up_orders(reader)
     posted = sorted(_posted_once(sales.refunds), key=lambda refund: (refund.day, refund.id))
     refunds = [refund for refund in posted if sales.is_amazons(refund)]
+    compared = {refund.order for refund in refunds} | {row.order for row in replacements}
     return SalesFacts(
         since=sales.since,
         refunds=refunds,
@@ -80,7 +86,7 @@ def read_sales(
         charges=_in_order(sales.charges),
         commissions=_in_order(sales.commissions),
         proceeds=sales.proceeds,
-        sold=_read_sold(reader, refunds),
+        sold=_read_sold(reader, compared),
         order_places=sales.order_places,
         home=sales.home,
     )
@@ -89,15 +95,17 @@ def read_sales(
 class _Sales:
     def __init__(
         self,
-        previews: Mapping[str, Sequence[Preview]],
+        limits: "Mapping[str, _Limits]",
         returns: Sequence[Return],
+        replacements: Sequence[Replacement],
         payments: Sequence[Payment],
     ) -> None:
-        self._limits = _limits(previews)
+        self._limits = limits
         self._resold_skus = {row.sku for row in returns if row.disposition == SELLABLE}
-        self._returned_orders = {row.order for row in returns}
-        # Amazon takes returns of, and pays for, only the orders that it fulfilled.
-        self._amazon_orders = self._returned_orders | {payment.order for payment in payments}
+        self._placed_orders = {row.order for row in returns}
+        self._placed_orders |= {row.order for row in replacements}
+        # Amazon takes returns of, replaces, and pays for only the orders that it fulfilled.
+        self._amazon_orders = self._placed_orders | {payment.order for payment in payments}
         self._places: Counter[str] = Counter()
         self.since: date | None = None
         self.refunds: list[Refund] = []
@@ -118,15 +126,16 @@ class _Sales:
         return refund.order in self._amazon_orders
 
     def add(self, record: str, row: TransactionRow) -> None:
+        posted = moment(row.postedDate)
+        if posted and (self.since is None or posted.date() < self.since):
+            self.since = posted.date()  # of any kind: so far back do the transactions reach
         kind = label(text(row.transactionType))
         if kind not in ("refund", "shipment"):
             return
         for item in items_of(record, row):
-            if self.since is None or item.at.date() < self.since:
-                self.since = item.at.date()
             if item.place and not item.other_channel:
                 self._places[item.place] += 1
-            if item.order in self._returned_orders and item.place:
+            if item.order in self._placed_orders and item.place:
                 other = self.order_places.get(item.order, item.place)
                 self.order_places[item.order] = min(other, item.place)
             if kind == "refund":
@@ -180,12 +189,12 @@ class _Sales:
             self.commissions.append(_charge(item, units, charged, price))
 
     def look_up_orders(self, reader: DatasetReader) -> None:
-        """Read the orders if it is unknown who fulfilled a refunded one, or where a returned one
-        was sold. If all sales are in one place, returns are from there too."""
+        """Read the orders if it is unknown who fulfilled a refunded one, or where a returned or
+        replaced one was sold. If all sales are in one place, these are from there too."""
         refunded = {refund.order for refund in self.refunds if not refund.network}
         unknown = refunded - self._amazon_orders
         several_places = len(self._places) != 1
-        placeless = self._returned_orders - self.order_places.keys() if several_places else set()
+        placeless = self._placed_orders - self.order_places.keys() if several_places else set()
         if not unknown and not placeless:
             return
 
@@ -200,10 +209,9 @@ class _Sales:
         reader.visit("orders", OrderRow, look_up)
 
 
-def _read_sold(reader: DatasetReader, refunds: Sequence[Refund]) -> Mapping[OrderItem, SoldItem]:
-    """The sales of refunded items. Transactions are read a second time, because a sale may be read
+def _read_sold(reader: DatasetReader, orders: set[str]) -> Mapping[OrderItem, SoldItem]:
+    """The sales of these orders. Transactions are read a second time, because a sale may be read
     before its refund, and there are too many sales to keep all of them."""
-    orders = {refund.order for refund in refunds}
     shipped: list[ShippedItem] = []
 
     def add(record: str, row: ShippedRow) -> None:
@@ -270,14 +278,16 @@ class _Limits(msgspec.Struct, frozen=True):
     referral_share: float
 
 
-def _limits(previews: Mapping[str, Sequence[Preview]]) -> Mapping[str, _Limits]:
+def _limits(
+    previews: Mapping[str, Sequence[Preview]], disputed: AbstractSet[str]
+) -> Mapping[str, _Limits]:
     """By SKU; infinite where no fee is expected."""
     limits = {}
     for sku, of_sku in previews.items():
         fees = [float(row.expected) for row in of_sku if row.expected is not None]
         shares = [float(row.referral_share) for row in of_sku if row.referral_share is not None]
         limits[sku] = _Limits(
-            min(fees, default=inf) + NEGLIGIBLE,
+            0 if sku in disputed else min(fees, default=inf) + NEGLIGIBLE,
             min(shares, default=inf),
         )
     return limits

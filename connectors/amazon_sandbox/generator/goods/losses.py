@@ -161,6 +161,7 @@ def reversed_without_find(placement: Placement) -> None:
     _lose(loss, 1, paid=paid, filled=True, reason="already reimbursed")
     placement.end_paid("R1", _key(loss), placement.reimbursement(LOST, 1, paid_after))
     if _reverse(placement, placement.reimbursement(LOST, 1, paid_after), after=0):
+        placement.end("R1", _key(loss), "reversed", 4)
         since = placement.journal.days_since(placement.moment(paid_after)) + _FIND_DAYS
         _claim_reversal(placement, placement.product.cost, low=since > LEDGER_DAYS + 1)
 

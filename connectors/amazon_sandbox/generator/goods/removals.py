@@ -1,4 +1,6 @@
-"""Removal orders, and scenarios in which a completed one lacks units (R11)."""
+"""Removal orders and their parcels, and scenarios in which a completed order lacks units (R11)."""
+
+from collections.abc import Sequence
 
 import msgspec
 
@@ -6,6 +8,7 @@ from connectors.amazon_sandbox.generator.goods.placement import Placement
 from connectors.amazon_sandbox.generator.journal import (
     LOST_OUTBOUND,
     Movement,
+    Parcel,
     PlantedClaim,
     RemovalOrder,
 )
@@ -21,16 +24,16 @@ def fetched_back(placement: Placement) -> None:
 def fetched_short(placement: Placement) -> None:
     """A completed removal order shipped fewer units than it should have."""
     missing = placement.rng.choice((1, 2))
-    _fetch(placement, removal(placement, "Return", 4 + missing, missing=missing))
+    fetch(placement, removal(placement, "Return", 4 + missing, missing=missing))
 
 
 def fetched_short_beside_cancelled(placement: Placement) -> None:
-    _fetch(placement, removal(placement, "Return", 6, cancelled=2, missing=1))
+    fetch(placement, removal(placement, "Return", 6, cancelled=2, missing=1))
 
 
 def fetched_after_cancellation(placement: Placement) -> None:
     """All units that were not shipped were cancelled."""
-    _fetch(placement, removal(placement, "Return", 5, cancelled=2), reason="cancelled, not missing")
+    fetch(placement, removal(placement, "Return", 5, cancelled=2), reason="cancelled, not missing")
 
 
 def fetched_short_then_paid(placement: Placement) -> None:
@@ -39,7 +42,7 @@ def fetched_short_then_paid(placement: Placement) -> None:
         placement.reimbursement(LOST_OUTBOUND, 2, 9), order_id=order.id
     )
     paid = placement.journal.add_reimbursement(reimbursement)
-    _fetch(placement, order, paid=paid, reason="already reimbursed")
+    fetch(placement, order, paid=paid, reason="already reimbursed")
     placement.end_paid("R11", _key(order), reimbursement)
 
 
@@ -64,13 +67,21 @@ def removal(
     )
 
 
-def add_removal(placement: Placement, order: RemovalOrder) -> bool:
-    """Add the order, and the row of the ledger for units that are returned to the seller. Returns
-    whether it is known."""
+def add_removal(
+    placement: Placement, order: RemovalOrder, parcels: Sequence[Parcel] | None = None
+) -> bool:
+    """Add the order; for units that are returned to the seller also the row of the ledger and the
+    parcels: by default one, which arrives. Returns whether the order is known."""
     if not placement.journal.is_known(order.at):
         return False
     placement.journal.removals.append(order)
     if order.kind == "Return":
+        if parcels is None:
+            shipped = order.quantity - order.cancelled - order.missing
+            parcels = [parcel(order, shipped, shipped)]
+        for sent in parcels:
+            if placement.journal.is_known(sent.visible_at):
+                placement.journal.parcels.append(sent)
         row = Movement(
             at=order.at + 3 * DAY,
             product=order.product,
@@ -84,10 +95,25 @@ def add_removal(placement: Placement, order: RemovalOrder) -> bool:
     return True
 
 
-def _fetch(placement: Placement, order: RemovalOrder, paid: int = 0, reason: str = "") -> None:
+def parcel(
+    order: RemovalOrder, units: int, arrived: int, after: float = 3, *, told: bool = True
+) -> Parcel:
+    """A parcel that is sent `after` days. The report shows it when the order is completed."""
+    at = order.at + int(after * DAY)
+    tracking = f"1Z{decimal_id(int(order.id), int(after * 10) + 7, 16)}"
+    return Parcel(at, max(at, order.completed), order, units, tracking, arrived, told)
+
+
+def fetch(
+    placement: Placement,
+    order: RemovalOrder,
+    paid: int = 0,
+    reason: str = "",
+    parcels: Sequence[Parcel] | None = None,
+) -> None:
     """Add the order and, once it is completed, a claim for its missing units. `reason`: why
     nothing is open."""
-    if not add_removal(placement, order):
+    if not add_removal(placement, order, parcels):
         return
     if not placement.journal.is_known(order.completed):
         reason = "in process: it may still be shipped"

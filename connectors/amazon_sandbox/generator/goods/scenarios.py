@@ -13,6 +13,7 @@ from connectors.amazon_sandbox.generator.goods import (
     damages,
     inbound_shipments,
     losses,
+    parcels,
     receipts,
     removals,
     transfers,
@@ -105,10 +106,19 @@ _TRANSFERS: Group = (
     (transfers.transfer_in_parts, 2),
     (transfers.transfer_found, 2),
 )
+_PARCELS: Group = (
+    (parcels.parcel_lost, 4),
+    (parcels.parcel_partly_lost, 2),
+    (parcels.parcel_without_answer, 2),
+    (parcels.second_parcel_lost, 2),
+    (parcels.parcel_lost_then_paid, 3),
+    (parcels.parcel_lost_then_partly_paid, 2),
+    (parcels.order_short_and_parcel_lost, 2),
+)
 # Groups that have products of their own, and groups that share the products of one of these. A loss
 # in a warehouse would explain units that are missing of a removal order or of a transfer.
 _OWN = (_UNDISTURBED, _LOSSES, _DAMAGES, _DISPOSALS, _REMOVALS)
-_SHARED = {_DAMAGES: (_SHORTAGES,), _REMOVALS: (_RECEIPTS, _TRANSFERS)}
+_SHARED = {_DAMAGES: (_SHORTAGES,), _REMOVALS: (_RECEIPTS, _TRANSFERS, _PARCELS)}
 
 # Reimbursements of past rounds stay in the report, except those that were reversed or too low: they
 # would be claims of their own.

@@ -5,6 +5,23 @@ from alembic import op
 revision = "0009"
 down_revision = "0008"
 
+# These convert older claims, which only SQLite can have.
+WORDS = """
+UPDATE claims SET words = lower(
+    id || ' ' || rule || ' ' || coalesce(json_extract(body, '$.title'), '') || ' '
+       || coalesce(json_extract(body, '$.details'), ''))
+"""
+# The records as they are now. As many as `service.store.findings` keeps.
+EVIDENCE = """
+INSERT OR IGNORE INTO claim_evidence (claim_id, dataset, record_id, sync_id, updated_at, data)
+SELECT claims.id, records.dataset, records.id, records.sync_id, records.updated_at, records.data
+  FROM claims, json_each(claims.body, '$.evidence') AS datasets,
+       json_each(datasets.value) AS ids
+  JOIN records ON records.connection_id = claims.connection_id
+   AND records.dataset = datasets.key AND records.id = ids.value
+ WHERE ids.key < 100 AND length(records.data) <= 65536
+"""
+
 STATEMENTS = (
     # open, reimbursed or closed. Whether an open claim is waiting, claimable or expired depends on
     # the day.
@@ -21,11 +38,7 @@ STATEMENTS = (
     "ALTER TABLE claims ADD COLUMN happened_at TEXT",
     # The words by which it is searched, in small letters.
     "ALTER TABLE claims ADD COLUMN words TEXT NOT NULL DEFAULT ''",
-    """
-    UPDATE claims SET words = lower(
-        id || ' ' || rule || ' ' || coalesce(json_extract(body, '$.title'), '') || ' '
-           || coalesce(json_extract(body, '$.details'), ''))
-    """,
+    WORDS,
     "DROP INDEX claims_of_user",
     # For the list by closing day, and for the totals, which read nothing but this index.
     """
@@ -55,19 +68,11 @@ STATEMENTS = (
     )
     """,
     "CREATE INDEX aliases_of_claim ON claim_aliases (claim_id)",
-    # Of claims from before, the records as they are now. As many as `service.store.claims` keeps.
-    """
-    INSERT OR IGNORE INTO claim_evidence (claim_id, dataset, record_id, sync_id, updated_at, data)
-    SELECT claims.id, records.dataset, records.id, records.sync_id, records.updated_at, records.data
-      FROM claims, json_each(claims.body, '$.evidence') AS datasets,
-           json_each(datasets.value) AS ids
-      JOIN records ON records.connection_id = claims.connection_id
-       AND records.dataset = datasets.key AND records.id = ids.value
-     WHERE ids.key < 100 AND length(records.data) <= 65536
-    """,
+    EVIDENCE,
 )
 
 
 def upgrade() -> None:
     for statement in STATEMENTS:
-        op.execute(statement)
+        if statement not in (WORDS, EVIDENCE) or op.get_bind().dialect.name == "sqlite":
+            op.execute(statement)

@@ -1,17 +1,19 @@
 """Small sellers written by hand: one row for each event. Days are numbers, counted from DAY."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from connectors.amazon.claims import Windows, find_claims, rule_windows
-from connectors.base import Claim, Findings, Money, Record
+from connectors.base import Record
+from connectors.claims import Claim, Dimensions, Findings, Money, RemovalArrival
 
 DAY = date(2026, 6, 1)
 DATASETS = (
     *("ledger", "reimbursements", "returns", "removals", "fees", "stock"),
-    *("transactions", "orders", "shipments"),
+    *("transactions", "orders", "shipments", "removal_shipments"),
+    *("replacements", "storage_fees", "inventory"),
 )
 ORDER = "111-0000001-0000001"
 SHIPMENT = "FBA15ABCDE01"
@@ -23,8 +25,8 @@ Rows = Mapping[str, Iterable[Row]]
 
 
 class Seller:
-    """The records of a seller as the service stores them; `missing` datasets are incomplete, and
-    `learned` is what the connection remembers."""
+    """The records of a seller as the service stores them; `missing` datasets are incomplete,
+    `learned` is what the connection remembers, and `received` what the seller says of removals."""
 
     def __init__(
         self,
@@ -32,17 +34,21 @@ class Seller:
         costs: Mapping[str, Money] | None = None,
         missing: Iterable[str] = (),
         learned: Mapping[str, str] | None = None,
+        dimensions: Mapping[str, Dimensions] | None = None,
+        received: Sequence[RemovalArrival] = (),
     ) -> None:
         self.records: dict[str, list[Record]] = {
             dataset: [
-                Record(row.get("_id", f"{dataset}-{number:04}"), json.dumps(_plain(row)).encode())
+                _record(row.get("_id", f"{dataset}-{number:04}"), row)
                 for number, row in enumerate(dataset_rows)
             ]
             for dataset, dataset_rows in rows.items()
         }
         self.costs = costs or {}
+        self.measured = dimensions or {}
         self.missing = set(missing)
         self.learned = learned or {}
+        self.received = received
         self.reads: list[str] = []
 
     def read(self, dataset: str) -> Iterable[Record]:
@@ -55,9 +61,19 @@ class Seller:
     def cost(self, sku: str) -> Money | None:
         return self.costs.get(sku)
 
+    def dimensions(self, sku: str) -> Dimensions | None:
+        return self.measured.get(sku)
 
-def _plain(row: Row) -> Row:
-    return {name: value for name, value in row.items() if name != "_id"}
+    def arrivals(self) -> Sequence[RemovalArrival]:
+        return self.received
+
+
+def _record(record_id: str, row: Row) -> Record:
+    """The record of a row, whose names with an underscore are not part of its data."""
+    data = {name: value for name, value in row.items() if not name.startswith("_")}
+    times = (row.get("_seen"), row.get("_changed"))
+    seen, changed = (None if number is None else noon(number) for number in times)
+    return Record(record_id, json.dumps(data).encode(), first_seen=seen, changed=changed)
 
 
 def on(number: int) -> date:
@@ -164,6 +180,21 @@ def returned(day: int, disposition: str = "SELLABLE", quantity: int = 1, **more:
     }
 
 
+def replaced(day: int, quantity: int = 1, **more: Any) -> Row:
+    return {
+        "shipmentdate": f"{on(day)}T10:00:00+00:00",
+        "sku": "SKU-1",
+        "asin": "B1",
+        "fulfillmentcenterid": "PHL7",
+        "originalfulfillmentcenterid": "ONT8",
+        "quantity": str(quantity),
+        "replacementreasoncode": "1",
+        "replacementamazonorderid": "111-0000009-0000009",
+        "originalamazonorderid": ORDER,
+        **more,
+    }
+
+
 def removal(day: int, quantity: int, **more: Any) -> Row:
     return {
         "requestdate": f"{on(day)}T00:00:00+00:00",
@@ -176,6 +207,37 @@ def removal(day: int, quantity: int, **more: Any) -> Row:
         "disposition": "Sellable",
         "requestedquantity": str(quantity),
         "disposedquantity": str(quantity),
+        **more,
+    }
+
+
+def sent(day: int, quantity: int, **more: Any) -> Row:
+    """A shipment to the seller by the removal order rem-0."""
+    return {
+        "requestdate": f"{on(day - 3)}T00:00:00+00:00",
+        "orderid": "rem-0",
+        "shipmentdate": f"{on(day)}T00:00:00+00:00",
+        "sku": "SKU-1",
+        "fnsku": "X1",
+        "disposition": "Sellable",
+        "shippedquantity": str(quantity),
+        "carrier": "UPS_GR_PL",
+        "trackingnumber": "1Z-A",
+        "removalordertype": "Return",
+        **more,
+    }
+
+
+def stored(charged: str, fee: str = "60.00", month: str = "2026-05", **more: Any) -> Row:
+    return {
+        "fnsku": "X1",
+        "productname": "Thing",
+        "fulfillmentcenter": "PHL7",
+        "countrycode": "US",
+        "averagequantityonhand": charged,
+        "monthofcharge": month,
+        "currency": "USD",
+        "estimatedmonthlystoragefee": fee,
         **more,
     }
 
@@ -263,7 +325,7 @@ def shipment(shipped: int, received: int, status: str = "CLOSED", **more: Any) -
         "DestinationFulfillmentCenterId": "PHL7",
         "ShipmentName": "FBA STA",
         "items": [item],
-        "firstSeen": f"{on(30)}T00:00:00Z",
-        "lastChanged": f"{on(30)}T00:00:00Z",
+        "_seen": 30,
+        "_changed": 30,
         **more,
     }

@@ -7,7 +7,8 @@ import pytest
 
 from connectors.amazon.claims import RULES, find_claims
 from connectors.amazon.emptiness import Emptiness, empty_key
-from connectors.base import Money, Paid, Record, ValuationStep
+from connectors.base import Record
+from connectors.claims import Money, Paid, ValuationStep
 
 from .sellers import (
     DATASETS,
@@ -26,6 +27,7 @@ from .sellers import (
     reversed_,
     sale,
     shipment,
+    stored,
 )
 
 CODES = tuple(rule.code for rule in RULES)
@@ -49,7 +51,7 @@ def test_a_rule_runs_only_if_all_its_inputs_are_complete(dataset: str) -> None:
 
 
 def test_each_dataset_is_read_once_and_only_if_a_rule_that_runs_needs_it() -> None:
-    seller = Seller({"returns": [returned(0)]})
+    seller = Seller({"returns": [returned(0)], "storage_fees": [stored("1.00")]})
     find_claims(seller, noon(0))
     assert sorted(seller.reads) == sorted(DATASETS)
     seller = Seller({}, missing=["reimbursements", "ledger"])

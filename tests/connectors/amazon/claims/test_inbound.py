@@ -30,8 +30,8 @@ BEGINS = adjusted(0, "", -1, eventtype="Shipments", fnsku="X9")
 """The first row of a ledger."""
 
 
-def changed(seen: int, last: int) -> dict[str, str]:
-    return {"firstSeen": f"{on(seen)}T00:00:00Z", "lastChanged": f"{on(last)}T00:00:00Z"}
+def changed(seen: int | None, last: int) -> dict[str, Any]:
+    return {"_seen": seen, "_changed": last}
 
 
 def test_units_missing_from_a_closed_shipment_are_owed() -> None:
@@ -67,7 +67,7 @@ def test_an_open_shipment_of_which_nothing_was_received_may_have_just_been_deliv
 ) -> None:
     row = shipment(10, 0, "DELIVERED", ShipmentName=f"FBA STA ({on(-9):%m/%d/%Y} 09:15)")
     assert units(sent(row, receipts=[BEGINS]), "R8", at=day) == owed
-    unseen = row | {"firstSeen": None, "lastChanged": None}
+    unseen = row | {"_seen": None, "_changed": None}
     assert not claims_of(sent(unseen, receipts=[BEGINS]), "R8", at=200)
 
 
@@ -116,8 +116,19 @@ def test_the_order_of_day_and_month_in_a_name_is_that_of_the_sellers_home(
 
 
 def test_a_shipment_that_nothing_dates_has_no_claim() -> None:
-    undated = shipment(10, 8, firstSeen=None, lastChanged=None)
+    undated = shipment(10, 8, _seen=None, _changed=None)
     assert not claims_of(sent(undated, receipts=[BEGINS]), "R8", at=100)
+
+
+def test_a_shipment_stored_by_an_earlier_version_counts_from_its_last_change() -> None:
+    """When it was first seen is unknown; then it is no change, either, that delays an open one."""
+    row = shipment(10, 8, **changed(None, 20))
+    claim = only_claim(sent(row, receipts=[BEGINS]), "R8", at=100)
+    assert (claim.opens, claim.confidence) == (on(35), "low")
+    named = row | {"ShipmentName": f"FBA STA ({on(25):%m/%d/%Y} 09:15)"}
+    assert only_claim(sent(named, receipts=[BEGINS]), "R8", at=100).opens == on(35)
+    opened = shipment(10, 8, "RECEIVING", **changed(None, 20))
+    assert units(sent(opened, receipts=[receipt(0, 8)]), "R8", at=22) == 2
 
 
 def test_confidence_is_low_if_some_receipts_are_older_than_the_ledger() -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from connectors.amazon.claims import Days, rule_windows
-from connectors.base import Money
+from connectors.claims import Money
 
 from .sellers import adjusted, claims_of, find, on, only_claim, paid, reversed_, units
 

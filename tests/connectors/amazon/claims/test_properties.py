@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from connectors.amazon.claims import find_claims
-from connectors.base import Claim, Findings, Money
+from connectors.claims import Claim, Findings, Money
 
 from .sellers import (
     DAY,
@@ -24,6 +24,7 @@ from .sellers import (
     receipt,
     refund,
     removal,
+    replaced,
     restocked,
     returned,
     reversed_,
@@ -121,6 +122,9 @@ SELLERS = st.fixed_dictionaries(
             fnsku=product(),
             ordertype=st.sampled_from(["Disposal", "Return"]),
             shippedquantity=st.sampled_from(["", "0", "1"]),
+        ),
+        "replacements": rows_of(
+            replaced, DAYS, COUNTS, originalamazonorderid=ORDERS, replacementamazonorderid=ORDERS
         ),
         "fees": rows_of(
             preview,

@@ -4,11 +4,17 @@ from typing import Any
 
 import pytest
 
+from connectors.amazon.claims import FEE_LIMITS, find_claims
+from connectors.amazon.settings import read_settings
+from connectors.base import Misconfigured
+
 from .sellers import (
     DE,
     ORDER,
+    Seller,
     claims_of,
     find,
+    noon,
     on,
     only_claim,
     paid,
@@ -155,6 +161,48 @@ def test_limits_of_other_places_and_unknown_fees_are_not_guessed() -> None:
     assert not claims_of({"transactions": [refund(0, kept=3.0)]}, "R17")
 
 
+def limited(text: str, **refund: Any) -> list[str | None]:
+    limits = read_settings({"AMAZON_REFUND_FEE_LIMITS": text}).refund_fee_limits
+    seller = Seller({"transactions": [kept(3.0, 10.0, **refund)]})
+    found = find_claims(seller, noon(30), fee_limits={**FEE_LIMITS, **limits})
+    return [claim.amount for claim in found.claims if claim.rule == "R17"]
+
+
+def test_the_limits_of_a_place_are_a_setting() -> None:
+    german: Any = {"currency": "EUR", "marketplaceDetails": {"marketplaceId": DE}}
+    limit = '{"amount":"2.50","currency":"EUR","share":"0.1"}'
+    assert limited(f'{{"DE":{limit}}}', **german) == ["2.00"]
+    assert limited(f'{{"EU":{limit}}}', **german) == ["2.00"]
+    assert limited(f'{{"FR":{limit}}}', **german) == []
+    assert limited(f'{{"DE":{limit}}}') == ["1.00"], "the default of the United States"
+    assert limited('{"US":{"amount":0.5,"currency":"USD","share":1}}') == ["2.50"]
+
+
+def test_a_refund_in_another_currency_than_the_limit_is_not_compared() -> None:
+    assert limited('{"US":{"amount":"0","currency":"USD","share":"0"}}', currency="CAD") == []
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("5.00", ["must be JSON like"]),
+        ('{"US":[5,0.2]}', ["must be JSON like"]),
+        ('{"US":{"amount":"5.00","currency":"USD"}}', ["must be JSON like", "share"]),
+        ('{"US":{"amount":"much","currency":"USD","share":"0.2"}}', ["must be JSON like"]),
+        ('{"UK":{"amount":"4","currency":"GBP","share":"0.2"}}', ["'UK'", "not a place", "GB"]),
+        ('{"GB":{"amount":"4","currency":"USD","share":"0.2"}}', ["GB", "'USD'", "GBP"]),
+        ('{"US":{"amount":"-1","currency":"USD","share":"0.2"}}', ["US", "-1", "0 or more"]),
+        ('{"US":{"amount":"NaN","currency":"USD","share":"0.2"}}', ["US", "NaN"]),
+        ('{"US":{"amount":"5","currency":"USD","share":"20"}}', ["US", "20", "from 0 to 1"]),
+    ],
+)
+def test_a_wrong_limit_is_refused_with_an_error_that_names_it(text: str, words: list[str]) -> None:
+    with pytest.raises(Misconfigured) as error:
+        read_settings({"AMAZON_REFUND_FEE_LIMITS": text})
+    for word in ("AMAZON_REFUND_FEE_LIMITS", *words):
+        assert word in str(error.value)
+
+
 # R18: refunded above the price --------------------------------------------------------------------
 
 
@@ -208,6 +256,8 @@ def test_a_sale_that_may_be_incomplete_leaves_low_confidence() -> None:
     rows = back(refunded(refund(0, -45.0, principal=-50.0), price=40.0))
     rows["transactions"].remove(EARLY)
     assert only_claim(rows, "R18").confidence == "low"
+    rows["transactions"].append(EARLY | {"transactionType": "ServiceFee"})
+    assert only_claim(rows, "R18").confidence == "high", "transactions reach back far enough"
 
 
 @pytest.mark.parametrize(

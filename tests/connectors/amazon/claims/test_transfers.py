@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from connectors.base import Money
+from connectors.claims import Money
 
 from .sellers import adjusted, claims_of, find, on, only_claim, paid
 

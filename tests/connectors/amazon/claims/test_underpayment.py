@@ -2,7 +2,7 @@
 
 import pytest
 
-from connectors.base import Money
+from connectors.claims import Money
 
 from .sellers import claims_of, on, only_claim, paid, reversed_, units
 

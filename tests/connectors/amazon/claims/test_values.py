@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from connectors.base import Money
+from connectors.claims import Money
 
 from .sellers import adjusted, only_claim, paid, preview
 
@@ -27,10 +27,30 @@ def valued(**more: Any) -> Any:
 
 def test_the_sellers_own_cost_comes_first() -> None:
     amount, currency, basis = valued(
-        reimbursements=OLD, fees=[preview(0)], costs={"SKU-1": Money("3.335", "EUR")}
+        reimbursements=OLD, fees=[preview(0)], costs={"SKU-1": Money("3.335", "USD")}
     )
-    assert (amount, currency) == ("10.01", "EUR")
-    assert "Your cost" in basis
+    assert (amount, currency) == ("10.01", "USD")
+    assert "Your cost: 3.34 USD" in basis
+
+
+def test_a_cost_in_another_currency_than_that_of_the_place_is_not_used_and_the_step_says_so() -> (
+    None
+):
+    costs = {"SKU-1": Money("3.00", "EUR")}
+    claim = only_claim(LOST | {"reimbursements": OLD}, "R1", costs=costs)
+    assert (claim.amount, claim.currency) == ("30.00", "USD")
+    first = claim.steps[0].text
+    assert "median" in first
+    assert "Your cost is in EUR, not in USD, so it is not used." in first
+    assert claim.case_text.count("EUR") == 1
+    amount, currency, basis = valued(costs=costs)
+    assert (amount, currency) == (None, None)
+    assert basis.startswith("Not known: your cost is in EUR, not in USD, Amazon paid for none")
+
+
+def test_a_cost_in_any_currency_is_used_where_the_place_is_not_known() -> None:
+    rows = {"ledger": [adjusted(0, "M", -1, country="")]}
+    assert only_claim(rows, "R1", costs={"SKU-1": Money("3.00", "EUR")}).currency == "EUR"
 
 
 @pytest.mark.parametrize("cost", ["", "free", "0", "-4"])
@@ -81,7 +101,7 @@ def test_a_row_without_a_sku_gets_it_from_another_dataset() -> None:
 
 
 def test_yen_amounts_have_no_decimals() -> None:
-    rows = {"ledger": [adjusted(0, "M", -3)]}
+    rows = {"ledger": [adjusted(0, "M", -3, country="JP")]}
     claim = only_claim(rows, "R1", costs={"SKU-1": Money("333.5", "JPY")})
     assert (claim.amount, claim.currency) == ("1001", "JPY")
     assert "334 JPY per unit" in claim.valuation

@@ -1,18 +1,21 @@
 """Stored records: written by hand, or of a whole seller of the sandbox."""
 
+import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import msgspec
 
 from connectors.amazon.completeness import compare
-from connectors.base import Connection, Money, Record, Window
-from connectors.completing import DatasetDay, Gaps
+from connectors.base import Connection, Record, Window
+from connectors.completing import Compared, DatasetDay, Gaps
 from tests.connectors.amazon.bench import DATASETS, Bench
 
 FIRST = date(2026, 6, 1)
+STORED = datetime(2026, 9, 1, tzinfo=UTC)
 US, CANADA = "ATVPDKIKX0DER", "A2EUQ1WTGCTBG2"
 WITNESSES = ("orders", "transactions", "ledger", "returns", "reimbursements")
 
@@ -20,27 +23,71 @@ Row = dict[str, Any]
 
 
 class StoredByHand:
-    """Records in memory, by dataset and id."""
-
-    learned: Mapping[str, str] = {}
+    """Records in memory, by dataset and id, as the service stores them."""
 
     def __init__(self, **rows: Iterable[Row]) -> None:
-        self.records: dict[str, dict[str, Record]] = {
-            dataset: {
-                f"{number:05}": Record(f"{number:05}", json.dumps(row).encode())
-                for number, row in enumerate(dataset_rows)
-            }
-            for dataset, dataset_rows in rows.items()
-        }
+        self.records: dict[str, dict[str, Record]] = {}
+        #: When each record was stored or changed last.
+        self.changes: dict[tuple[str, str], datetime] = {}
+        self.gone: set[str] = set()
+        self.last: Compared | None = None
+        #: The number of records of each dataset that comparisons have read.
+        self.reads: Counter[str] = Counter()
+        for dataset, dataset_rows in rows.items():
+            self.store(dataset, *dataset_rows)
 
-    def read(self, dataset: str) -> Iterable[Record]:
-        return list(self.records.get(dataset, {}).values())
+    def store(self, dataset: str, *rows: Row, when: datetime = STORED) -> None:
+        for row in rows:
+            key = row.get("orderId") or hashlib.md5(json.dumps(row).encode()).hexdigest()  # noqa: S324
+            self.put(dataset, Record(key, json.dumps(row).encode(), at=_time(row)), when)
 
-    def complete(self, dataset: str) -> bool:
-        return True
+    def put(self, dataset: str, record: Record, when: datetime) -> None:
+        stored = self.records.setdefault(dataset, {})
+        if stored.get(record.id) != record:
+            stored[record.id] = record
+            self.changes[dataset, record.id] = when
 
-    def cost(self, sku: str) -> Money | None:
-        return None
+    # As a comparison reads them -------------------------------------------------------------------
+
+    def compared(self, dataset: str) -> Compared | None:
+        return self.last if dataset == "orders" else None
+
+    def changed(self, dataset: str, since: datetime | None) -> Iterable[Record]:
+        return self._read(
+            dataset, lambda record: not since or self.changes[dataset, record.id] >= since
+        )
+
+    def between(self, dataset: str, since: datetime, until: datetime) -> Iterable[Record]:
+        return self._read(dataset, lambda record: record.at and since <= record.at <= until)
+
+    def _read(self, dataset: str, wanted: Callable[[Record], object]) -> Iterable[Record]:
+        for record in list(self.records.get(dataset, {}).values()):
+            if wanted(record):
+                self.reads[dataset] += 1
+                yield record
+
+    def lacking(self, dataset: str, ids: Iterable[str]) -> Set[str]:
+        return set(ids) - self.records.get(dataset, {}).keys()
+
+    def closed(self, dataset: str, keys: Iterable[str]) -> Set[str]:
+        return self.gone & set(keys)
+
+    def per_day(self, dataset: str) -> Mapping[date, int]:
+        records = self.records.get(dataset, {}).values()
+        return Counter(record.at.date() for record in records if record.at)
+
+    def keep(self, gaps: Gaps, windows: Mapping[str, Window], when: datetime) -> None:
+        """Store a comparison."""
+        self.last = Compared(when, windows, gaps.days)
+
+
+def _time(row: Row) -> datetime | None:
+    """The time of a row written by hand."""
+    names = ("lastUpdatedTime", "postedDate", "returndate", "approvaldate", "date")
+    value = next((row[name] for name in names if name in row), "")
+    if "/" in value:
+        return datetime.strptime(value, "%m/%d/%Y").replace(tzinfo=UTC)
+    return datetime.fromisoformat(value) if value[:1].isdigit() else None
 
 
 # Rows by hand -----------------------------------------------------------------------------------
@@ -113,7 +160,8 @@ def compared(
     marketplaces: Sequence[str] = (US,),
     closed: Iterable[str] = (),
 ) -> Gaps:
-    gaps = compare(stored, windows() if spans is None else spans, marketplaces, frozenset(closed))
+    stored.gone |= set(closed)
+    gaps = compare(stored, windows() if spans is None else spans, marketplaces)
     assert gaps is not None
     return gaps
 
@@ -144,29 +192,30 @@ class SyncedSeller(StoredByHand):
             begun = self.bench.clock.now()
             self.windows[dataset.name] = self.bench.window(dataset)
             for page in await self.bench.sync(dataset, self.connection):
-                self.keep(dataset.name, page.records)
+                self.add(dataset.name, page.records)
                 learned = {**self.connection.learned, **page.learned}
                 self.connection = msgspec.structs.replace(self.connection, learned=learned)
             self.seconds[dataset.name] = (self.bench.clock.now() - begun).total_seconds()
         self.calls = len(self.bench.wire.requests) - before
 
-    def keep(self, dataset: str, records: Sequence[Record]) -> None:
-        stored = self.records.setdefault(dataset, {})
-        stored |= {record.id: record for record in records if record.error is None}
+    def add(self, dataset: str, records: Sequence[Record]) -> None:
+        for record in records:
+            if record.error is None:
+                self.put(dataset, record, self.bench.clock.now())
 
-    def compare(self, closed: Iterable[str] = ()) -> Gaps:
-        (gaps,) = self.bench.connector.complete(
-            self.connection, self, self.windows, {"orders": frozenset(closed)}
-        )
+    def compare(self) -> Gaps:
+        """Compare, and remember it as the service does."""
+        self.begun = self.bench.clock.now()
+        (gaps,) = self.bench.connector.complete(self.connection, self, self.windows, {"orders"})
         return gaps
 
     async def fill(self) -> tuple[Gaps, Gaps]:
         """What was missing before and after reading the gaps."""
-        before, closed = self.compare(), set[str]()
+        before = self.compare()
         calls, begun = len(self.bench.wire.requests), self.bench.clock.now()
         async for page in self.bench.connector.fill(self.connection, before, self.bench.waiting):
-            self.keep("orders", page.records)
-            closed |= set(page.absent)
+            self.add("orders", page.records)
+            self.gone |= set(page.absent)
         self.fill_calls = len(self.bench.wire.requests) - calls
         self.fill_seconds = (self.bench.clock.now() - begun).total_seconds()
-        return before, self.compare(closed)
+        return before, self.compare()

@@ -7,6 +7,7 @@ import httpx
 import msgspec
 import pytest
 
+from connectors.amazon.completeness import plan
 from connectors.amazon.completeness.filler import GET_ORDER
 from connectors.amazon.completeness.plan import RESERVED
 from connectors.amazon.orders.search import SEARCH_ORDERS
@@ -33,6 +34,11 @@ def gaps_of(bench: Bench, ids: Iterable[str], unknown: Iterable[date] = (), age:
     return Gaps("orders", days, gaps)
 
 
+def one_by_one(bench: Bench, ids: Iterable[str]) -> Gaps:
+    """Gaps that are not searched, since the days are unknown."""
+    return msgspec.structs.replace(gaps_of(bench, ids), days=())
+
+
 async def order_ids(bench: Bench) -> list[str]:
     seller = SyncedSeller(bench, connect())
     await seller.sync()
@@ -57,7 +63,7 @@ async def test_orders_are_read_by_id_with_the_version_of_other_reads(bench: Benc
     ids = await order_ids(bench)
     seller = SyncedSeller(bench, connect())
     await seller.sync()
-    pages = await filled(bench, gaps_of(bench, ids[:12]))
+    pages = await filled(bench, one_by_one(bench, ids[:12]))
     found = {record.id: record for page in pages for record in page.records}
     assert sorted(found) == ids[:12]
     versions = {id: record.version for id, record in seller.records["orders"].items()}
@@ -85,9 +91,9 @@ async def test_an_order_that_is_not_visible_yet_is_looked_for_again(bench: Bench
 async def test_the_pages_say_how_long_the_rest_takes() -> None:
     bench = Bench(Settings(orders=120))
     ids = [f"111-1111111-{number:07}" for number in range(60)]
-    empty = msgspec.structs.replace(gaps_of(bench, ids), days=())  # so that nothing is searched
+    gaps = one_by_one(bench, ids)
     left = [
-        page.seconds_left async for page in bench.connector.fill(connect(), empty, bench.waiting)
+        page.seconds_left async for page in bench.connector.fill(connect(), gaps, bench.waiting)
     ]
     assert left == [pytest.approx(seconds, abs=2) for seconds in (60, 60, 60, 40, 20, 0)]
 
@@ -165,6 +171,19 @@ async def test_a_fill_that_fails_stops_after_a_few_calls_and_says_why(
     assert len(asked) == calls
 
 
+async def test_no_more_orders_are_requested_than_the_quota_of_an_hour_allows(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(plan, "HOUR", 20)
+    bench = Bench(Settings(orders=60))
+    ids = [f"111-1111111-{number:07}" for number in range(60)]
+    absent: list[str] = []
+    with pytest.raises(SourceError, match="getOrder allows 40 orders within an hour"):
+        async for page in bench.connector.fill(connect(), one_by_one(bench, ids), bench.waiting):
+            absent += page.absent
+    assert (len(absent), len(await bench.calls(GET_ORDER.name))) == (40, 40)
+
+
 async def test_an_answer_about_another_order_is_not_stored(bench: Bench) -> None:
     ids = await order_ids(bench)
     other = {"order": {"orderId": ids[1], "createdTime": "2026-01-01T00:00:00Z"}}
@@ -172,7 +191,7 @@ async def test_an_answer_about_another_order_is_not_stored(bench: Bench) -> None
         httpx.Response(200, json=other) if "orders/111" in request.url.path else None
     )
     with pytest.raises(Retryable, match="getOrder"):
-        await filled(bench, gaps_of(bench, [id for id in ids if id.startswith("111")][:2]))
+        await filled(bench, one_by_one(bench, [id for id in ids if id.startswith("111")][:2]))
 
 
 async def test_a_revoked_connection_pauses_instead_of_leaving_gaps(bench: Bench) -> None:

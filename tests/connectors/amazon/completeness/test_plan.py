@@ -32,6 +32,33 @@ def test_a_few_orders_are_read_one_by_one_at_once() -> None:
     assert (plan.search, len(plan.ids), plan.calls, plan.seconds) == (None, 30, 30, 0.0)
 
 
+def test_a_few_orders_of_few_days_are_searched_if_that_saves_calls() -> None:
+    small = plan_fill(gaps_of(range(10, 80, 5), a_day=3), SEARCH, BY_ID)
+    assert (small.search is not None, small.calls) == (True, 4)
+    dense = plan_fill(gaps_of(range(10, 80, 5), a_day=30), SEARCH, BY_ID)
+    assert (dense.search, dense.calls) == (None, 14)
+
+
+def test_a_search_is_limited_to_the_days_where_it_saves_calls() -> None:
+    plan = plan_fill(gaps_of([5, 80, *[40] * 20], a_day=28), SEARCH, BY_ID)
+    assert plan.search == (on(40), on(40))
+    assert plan.ids == ["order-0000", "order-0001"]
+
+
+def test_a_plan_over_years_is_made_at_once() -> None:
+    days = [DatasetDay(on(number), "confirmed", 100, 1) for number in range(3_000)]
+    gaps = [Gap(f"order-{day.day}", day.day, ("transactions",)) for day in days]
+    tried = [0]
+
+    class Counted(Allowance, frozen=True):
+        def seconds(self, calls: int) -> float:
+            tried[0] += 1
+            return super().seconds(calls)
+
+    plan_fill(Gaps("orders", days, gaps), Counted(20, 0.0056, 20), BY_ID)
+    assert tried[0] <= 3 * len(days)
+
+
 def test_a_day_that_lacks_most_of_its_orders_is_searched() -> None:
     plan = plan_fill(gaps_of([40] * 400, a_day=100), SEARCH, BY_ID)
     assert plan.search is not None

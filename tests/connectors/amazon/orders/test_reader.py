@@ -92,7 +92,7 @@ async def test_the_span_of_a_failed_report_is_searched(fault: str) -> None:
     pages = await bench.sync(ORDERS, connect(), window)
     assert len(set(ids(pages))) == 600
     for number, page in enumerate(pages[:-1], 1):
-        if number < 6:  # two pages per report
+        if number < 7:  # the first of the search, then two per report
             continue  # not all are ordered yet, and cancelled ones are ordered again
         bench.restart()
         rest = await bench.sync(ORDERS, connect(), window, page.cursor)
@@ -201,10 +201,26 @@ async def test_for_a_seller_of_many_orders_the_search_is_shorter_than_two_days(
     answer = {"pagination": {"nextToken": "more"}} if more else {}
     bench.wire.spoil = spoil
     reading = bench.connector.read(connect(), ORDERS, window, None, bench.waiting)
-    for _ in range(6):  # two pages for each of three reports
+    for _ in range(7):  # the first of the search, then two for each of three reports
         await anext(reading)
     assert len([request for request in bench.wire.requests if is_data(request)]) == 1
     assert bench.ordered()[-1]["dataEndTime"] == stamp(window.until - searched)
+
+
+@pytest.mark.parametrize("orders", [3, 1250], ids=["few", "many"])
+async def test_a_crash_does_not_repeat_the_call_that_estimates_the_number_of_orders(
+    orders: int,
+) -> None:
+    """searchOrders refills once in three minutes: workers that die again and again would use up its
+    quota before a page is stored."""
+    bench = Bench(Settings(orders=orders, quotas=UNLIMITED))
+    window = bench.window(ORDERS)
+    first = await anext(bench.connector.read(connect(), ORDERS, window, None, bench.waiting))
+    for _ in range(3):
+        bench.restart()
+        rest = bench.connector.read(connect(), ORDERS, window, first.cursor, bench.waiting)
+        await anext(rest)
+    assert len([request for request in bench.wire.requests if is_data(request)]) == 1
 
 
 async def timed(bench: Bench, connection: Connection) -> tuple[list[tuple[float, Page]], float]:

@@ -13,6 +13,7 @@ from connectors.amazon.reports.kinds import (
     KINDS,
     LEDGER,
     REIMBURSEMENTS,
+    REMOVAL_SHIPMENTS,
     REMOVALS,
     STOCK,
 )
@@ -36,10 +37,15 @@ pytestmark = pytest.mark.anyio
 
 async def test_all_rows_are_read(large: Bench) -> None:
     counts = await large.rows()
-    for dataset in (REIMBURSEMENTS, REMOVALS):
+    expected = {
+        REIMBURSEMENTS: counts["reimbursements"],
+        REMOVALS: counts["removals"],
+        REMOVAL_SHIPMENTS: counts["removalShipments"],
+    }
+    for dataset, count in expected.items():
         window = large.window(dataset, days=400)
         read = ids(await large.read(dataset, window=window))
-        assert len(read) == len(set(read)) == counts[dataset.name]
+        assert len(read) == len(set(read)) == count
 
 
 async def test_equal_ledger_rows_are_separate_and_keep_their_ids(bench: Bench) -> None:
@@ -89,6 +95,27 @@ async def test_a_ledger_row_keeps_its_id_in_a_layout_with_more_columns(bench: Be
 
     documents(bench, wider)
     assert ids(await bench.read(LEDGER)) == before
+
+
+async def test_shipments_of_a_removal_differ_by_disposition_or_are_numbered(large: Bench) -> None:
+    plain(large)
+    once = ids(await large.read(REMOVAL_SHIPMENTS))
+
+    def edited(body: bytes, number: int) -> bytes:
+        """Each row again with another disposition, and once more as it is, without its parcel."""
+        header, lines = ledger(body)
+        titles, cells = header.split("\t"), [line.split("\t") for line in lines]
+        tracking, disposition = titles.index("tracking-number"), titles.index("disposition")
+        for row in [*cells]:
+            cells.append([*row[:disposition], "Expired", *row[disposition + 1 :]])
+            cells.append([*row[:tracking], "", *row[tracking + 1 :]])
+        return text(header, ["\t".join(row) for row in cells])
+
+    documents(large, edited)
+    read = ids(await large.read(REMOVAL_SHIPMENTS))
+    assert len(read) == len(set(read)) == 3 * len(once) > 0
+    assert set(once) < set(read)
+    assert {key for key in read if "Expired" in key}
 
 
 def test_a_licence_plate_with_two_dates_is_one_return_and_with_two_orders_two() -> None:

@@ -124,7 +124,7 @@ async def test_stock_of_all_marketplaces_is_complete_after_several_reads(
         bench.jumping.time += timedelta(minutes=31)
     assert [len(marketplaces_read) for marketplaces_read in seen] == [1, 2, 3]
     made = [order["marketplaceIds"][0] for order in bench.ordered()]
-    assert len(made) == 3 + 3 + 3  # all are ordered, since the limit may be another
+    assert len(made) == 3 + 3 + 3  # all are ordered, since the limit may have changed
 
 
 async def test_the_list_of_reports_is_fetched_twice_for_any_number_of_marketplaces() -> None:

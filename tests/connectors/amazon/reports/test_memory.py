@@ -274,6 +274,52 @@ async def test_a_crash_forgets_nothing_and_orders_nothing_again(bench: Bench) ->
     assert not any(empty_key("reimbursements") in page.learned for page in pages[:-1])
 
 
+@pytest.mark.parametrize("listed_after", [0, 1, 99])
+async def test_a_report_whose_id_was_lost_is_read_or_unknown_and_never_empty(
+    bench: Bench, listed_after: int
+) -> None:
+    """A crash between createReport's answer and the store of its id. Amazon's list may lack the
+    report for a while; the sync orders it again, and Amazon cancels that order."""
+    window = bench.window(REIMBURSEMENTS)
+    pages = bench.connector.read(connect(), REIMBURSEMENTS, window, None, bench.waiting)
+    before = await anext(pages)  # the order is about to be sent
+    await anext(pages)  # its id, which the crash loses
+    bench.restart()
+    lists = 0
+
+    def spoil(request: httpx.Request, response: httpx.Response) -> httpx.Response | None:
+        nonlocal lists
+        bench.jumping.time += timedelta(seconds=1)
+        if request.method != "GET" or request.url.path != desk.GET_REPORTS.path:
+            return None
+        lists += 1
+        return httpx.Response(200, json={"reports": []}) if lists <= listed_after else None
+
+    bench.wire.spoil = spoil
+    bench.jumping.time += 5 * MINUTE
+    if listed_after < 99:
+        assert ids(await bench.sync(REIMBURSEMENTS, window=window, cursor=before.cursor))
+    else:
+        with pytest.raises(Unknowable, match="ordered shortly before, and Amazon's answer"):
+            await bench.sync(REIMBURSEMENTS, window=window, cursor=before.cursor)
+    assert len(bench.ordered()) == (1 if listed_after == 0 else 2)
+    assert known(bench, REIMBURSEMENTS) is None
+
+
+async def test_after_a_lost_answer_a_fatal_report_of_before_is_not_taken_for_no_data(
+    bench: Bench,
+) -> None:
+    window = bench.window(REIMBURSEMENTS)
+    await bench.control("faults", {"fatalReports": 1})
+    pages = bench.connector.read(connect(), REIMBURSEMENTS, window, None, bench.waiting)
+    before = await anext(pages)
+    await anext(pages)
+    bench.restart()
+    await without_data(bench, REIMBURSEMENTS)
+    with pytest.raises(Unknowable, match="CANCELLED"):
+        await bench.sync(REIMBURSEMENTS, window=window, cursor=before.cursor)
+
+
 async def test_a_remembered_emptiness_is_used_again_from_any_cursor(bench: Bench) -> None:
     await without_data(bench, REIMBURSEMENTS)
     await bench.sync(REIMBURSEMENTS)

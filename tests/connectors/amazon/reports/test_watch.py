@@ -112,6 +112,21 @@ async def test_the_reason_of_a_fatal_report_is_shown_and_it_is_ordered_once_more
     assert "The dates are in the future" in warning and "ordered again" in warning
 
 
+async def test_a_report_that_is_fatal_once_is_read_in_the_same_sync(bench: Bench) -> None:
+    await bench.control("faults", {"fatalReports": 1})
+    pages = []
+    async for page in bench.read_pages(
+        connect(), LEDGER, bench.window(LEDGER), None, bench.waiting
+    ):
+        pages.append(page)
+        if bench.ordered():
+            await bench.control("faults", {})
+    assert ids(pages) and pages[-1].cursor is None
+    assert len(bench.ordered()) == 2
+    [warning] = {page.warning for page in pages if page.warning}
+    assert "FATAL" in warning and "ordered again" in warning
+
+
 @pytest.mark.parametrize(
     "document",
     [b"", b"<html>", b"[]", b"[" * 60_000, b'{"errorDetails":"' + b"x" * 100_000 + b'"}', b"\xff"],

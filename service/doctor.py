@@ -1,0 +1,88 @@
+"""Checks everything that the service needs, with the checks of its start, and says what to do."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import anyio
+import msgspec
+
+from service.backends import require_scale
+from service.check import Check, Level, ok, problem, worst
+from service.checks.files import check_files
+from service.credentials import read_keys
+from service.errors import StartupError
+from service.settings import Settings, read_settings
+from service.store.engine import Unavailable
+
+
+async def examine(environ: Mapping[str, str], connectors: Sequence[str]) -> list[Check]:
+    """Check the settings and what they name. A check that needs another one that has failed is left
+    out. Nothing is changed."""
+    try:
+        settings = read_settings(environ, connectors)
+        if settings.secrets_keys:
+            read_keys(settings.secrets_keys)
+        if settings.postgres:
+            require_scale()
+    except StartupError as error:
+        return [problem("settings", error.detail, "See docs/settings.md.")]
+    checks = [ok("settings", "The settings are valid.")]
+    if settings.postgres:
+        return checks + await _examine_cluster(settings)
+    return checks + await anyio.to_thread.run_sync(check_files, settings.database_path)
+
+
+async def _examine_cluster(settings: Settings) -> list[Check]:
+    from service.checks.postgres import check_server
+
+    checks = await check_server(settings.database_url, settings.database_pool)
+    database = None
+    if worst(checks) is None:
+        found, database = await _examine_use(settings)
+        checks += found
+    if not settings.redis_url:
+        text = "REDIS_URL is not set: events of other processes are up to 2 s late."
+        return [*checks, ok("redis", text)]
+    from service.checks.redis import check_redis
+
+    return checks + await check_redis(settings.redis_url, settings.redis_prefix, database)
+
+
+async def _examine_use(settings: Settings) -> tuple[list[Check], str | None]:
+    """Check the workers; also returns the id of the database."""
+    from service.checks.postgres import check_workers, database_id
+    from service.store.postgres import PostgresEngine
+
+    try:
+        engine = await PostgresEngine.open(settings.database_url, pool=1)
+        try:
+            return await check_workers(engine), await database_id(engine)
+        finally:
+            await engine.close()
+    except Unavailable as error:
+        return [problem("workers", str(error), "")], None
+
+
+def healthy(checks: Sequence[Check]) -> bool:
+    return all(check.level is not Level.PROBLEM for check in checks)
+
+
+def as_text(checks: Sequence[Check]) -> str:
+    """One line for each check; the remedy below it."""
+    lines = []
+    for check in checks:
+        lines.append(f"{check.level:8} {check.name:13} {check.text}")
+        if check.remedy:
+            lines.append(f"{'':8} {'':13} {check.remedy}")
+    return "\n".join(lines)
+
+
+def as_json(checks: Sequence[Check]) -> str:
+    body: dict[str, Any] = {
+        "healthy": healthy(checks),
+        "checks": [
+            {"name": check.name, "level": check.level, "text": check.text, "remedy": check.remedy}
+            for check in checks
+        ],
+    }
+    return msgspec.json.format(msgspec.json.encode(body)).decode()

@@ -1,0 +1,1 @@
+"""The move of a database from SQLite to PostgreSQL."""

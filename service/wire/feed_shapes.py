@@ -1,0 +1,45 @@
+"""Response shapes of the feeds."""
+
+from typing import Annotated, Any
+
+import msgspec
+
+from service.store.changes import EVENTS
+from service.wire.fields import Out, Time, one_of
+from service.wire.record_shapes import RecordOut
+
+EVENT_TYPES = (*sorted(set(EVENTS.values())), "connection.lost")
+
+
+class Change(Out, frozen=True):
+    """A record that was created, updated or deleted."""
+
+    #: The same each time that the change is delivered.
+    id: str
+    connector: str
+    connection_id: str
+    tenant: str
+    #: The `sub` of the user.
+    user: str
+    dataset: str
+    op: Annotated[str, one_of("created", "updated", "deleted")]
+    record_id: str
+    sync_id: str
+    #: Whether the sync read a time that had not been read before. Fixed at its start.
+    is_historical_sync: bool
+    #: The source's time of the record; null if it has none.
+    original_at: Time | None
+    #: When the change was stored.
+    at: Time
+    #: With `expand=record`: the record as it is now; null if it no longer exists.
+    record: RecordOut | msgspec.UnsetType | None = msgspec.UNSET
+
+
+class FeedEvent(Out, frozen=True):
+    """Something that happened to a sync or a connection."""
+
+    #: The same each time that the event is delivered.
+    id: str
+    type: Annotated[str, one_of(*EVENT_TYPES)]
+    timestamp: Time
+    data: Any

@@ -1,0 +1,30 @@
+"""Offsets of feeds, as clients see them: opaque text that rises with every entry."""
+
+import re
+
+from service.errors import MalformedOffset, OffsetGone
+from service.store.changes import BEGINNING, Position
+
+FIRST, NOW = "-1", "now"
+"""The offsets that clients may send without having read before: everything that is kept, and
+nothing that is there already."""
+_TOKEN = re.compile("[0-9a-f]{44}")
+
+
+def to_token(epoch: int, position: Position) -> str:
+    """44 characters: the epoch, the position of the row, and the entries of it that were read."""
+    return f"{epoch:011x}{position.tx:016x}{position.seq:011x}{position.index:06x}"
+
+
+def from_token(epoch: int, token: str) -> Position:
+    """Raises MalformedOffset, or OffsetGone for an offset of an earlier epoch."""
+    if not _TOKEN.fullmatch(token):
+        raise MalformedOffset
+    of, tx, seq, index = (
+        int(token[begin:end], 16) for begin, end in ((0, 11), (11, 27), (27, 38), (38, 44))
+    )
+    if of < epoch:
+        raise OffsetGone
+    if of > epoch:
+        raise MalformedOffset
+    return Position(tx, seq, index) if (tx, seq) != (0, 0) else BEGINNING

@@ -1,0 +1,133 @@
+"""Files of records: NDJSON with the objects of the listing, CSV with a connector's columns."""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any, Protocol
+
+import msgspec
+
+from service.store.selections import Row
+from service.wire.csv_files import csv_lines
+
+NDJSON = "application/x-ndjson"
+BOM = "\ufeff".encode()
+"""Begins a CSV file, so that spreadsheets read it as UTF-8."""
+FIRST_COLUMNS = ("id", "connectionId", "updatedAt")
+WHOLE = "data"
+"""The column of the whole record as JSON."""
+
+_NO_FIELD = msgspec.Raw(b"null")
+
+
+class RecordFile(Protocol):
+    """How records become the bytes of a file."""
+
+    @property
+    def media_type(self) -> str: ...
+
+    @property
+    def suffix(self) -> str:
+        """How the name of the file ends."""
+
+    @property
+    def columns(self) -> Sequence[str]:
+        """The names in its header; empty for a file without one."""
+
+    def head(self) -> bytes:
+        """What comes before the first record."""
+
+    def lines(self, rows: Sequence[Row]) -> bytes: ...
+
+
+class NdjsonFile:
+    """One object on each line, with the fields of `RecordOut`."""
+
+    media_type = NDJSON
+    suffix = "ndjson"
+    columns: Sequence[str] = ()
+
+    def head(self) -> bytes:
+        return b""
+
+    def lines(self, rows: Sequence[Row]) -> bytes:
+        return b"".join(map(_object, rows))
+
+
+class CsvFile:
+    """One row for each record. A field of its data that is not a scalar is a cell of JSON."""
+
+    media_type = "text/csv; charset=utf-8"
+    suffix = "csv"
+
+    def __init__(self, columns: Sequence[str], whole: bool = False) -> None:
+        """`columns` are fields of the data. `whole` adds a last column with all of it as JSON."""
+        self._fields = [name for name in columns if name not in (*FIRST_COLUMNS, WHOLE)]
+        self._whole = whole
+        self._decoder = _decoder(tuple(self._fields))
+        self.columns = (*FIRST_COLUMNS, *self._fields, *([WHOLE] if whole else []))
+
+    def head(self) -> bytes:
+        return BOM + csv_lines([self.columns])
+
+    def lines(self, rows: Sequence[Row]) -> bytes:
+        return csv_lines([self._cells(row) for row in rows])
+
+    def _cells(self, row: Row) -> list[str]:
+        connection_id, record_id, _, updated_at, data = row
+        cells = [record_id, connection_id, _shown(updated_at)]
+        if self._fields:
+            try:
+                cells += map(_cell, self._decoder.decode(data))
+            except msgspec.ValidationError:  # the data is not an object
+                cells += [""] * len(self._fields)
+        return [*cells, data] if self._whole else cells
+
+
+def _object(row: Row) -> bytes:
+    connection_id, record_id, sync_id, updated_at, data = row
+    if "\n" in data or "\r" in data:  # between the tokens of JSON; a string has none
+        data = data.replace("\n", " ").replace("\r", " ")
+    encoded = msgspec.json.encode
+    return b'{"id":%b,"connectionId":%b,"syncId":%b,"updatedAt":"%b","data":%b}\n' % (
+        encoded(record_id),
+        encoded(connection_id),
+        encoded(sync_id),
+        _shown(updated_at).encode(),
+        data.encode(),
+    )
+
+
+def _shown(stamp: str) -> str:
+    """A time from the database, truncated to milliseconds."""
+    return f"{stamp[:23]}Z"
+
+
+class _Fields:
+    """Decodes some fields of an object and skips the others."""
+
+    def __init__(self, names: tuple[str, ...]) -> None:
+        keys = [f"field_{number}" for number in range(len(names))]
+        shape = msgspec.defstruct(
+            "Fields",
+            [(key, msgspec.Raw, _NO_FIELD) for key in keys],
+            rename=dict(zip(keys, names, strict=True)),
+        )
+        self._decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(shape)
+
+    def decode(self, data: str) -> Sequence[msgspec.Raw]:
+        values: Sequence[msgspec.Raw] = msgspec.structs.astuple(self._decoder.decode(data))
+        return values
+
+
+@lru_cache(maxsize=256)
+def _decoder(names: tuple[str, ...]) -> _Fields:
+    """Cached, since each creates a class."""
+    return _Fields(names)
+
+
+def _cell(raw: msgspec.Raw) -> str:
+    """A value as text: a string without its quotes, a number as the source wrote it."""
+    value = bytes(raw)
+    if value.startswith(b'"'):
+        return str(msgspec.json.decode(value))
+    return "" if value == b"null" else value.decode()

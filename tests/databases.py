@@ -1,0 +1,183 @@
+"""The backends of the tests: SQLite, or with BACKEND=postgres PostgreSQL and Redis.
+
+PostgreSQL databases are created once per worker, emptied between tests and dropped at the end. Keys
+in Redis have a prefix of their own, and are deleted with the database."""
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from functools import cache
+from pathlib import Path
+from secrets import token_hex
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import psycopg
+import pytest
+from redis import Redis
+from redis.exceptions import RedisError
+
+from service.store.migrations import migrate
+
+SERVER = os.environ.get("TEST_POSTGRES_URL", "postgresql://postgres@127.0.0.1:5432")
+REDIS = os.environ.get("TEST_REDIS_URL", "redis://127.0.0.1:6379/0")
+ON_POSTGRES = os.environ.get("BACKEND") == "postgres"
+ON_ICU = bool(os.environ.get("TEST_POSTGRES_ICU"))
+ICU = "TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE 'en-US'"
+"""Databases that order text as English dictionaries do: 'a' before 'B', '_' before '0'."""
+
+
+class Databases:
+    """Databases of the newest schema, each used by one test at a time."""
+
+    def __init__(self) -> None:
+        self._mark = f"sync_test_{os.getpid()}_{token_hex(3)}"
+        self._made: list[str] = []
+        self._free: list[str] = []
+        self._lent: dict[Path, str] = {}
+        self._used = False
+        #: The tables of the newest schema.
+        self._tables: list[str] = []
+
+    def environ(self, folder: Path) -> dict[str, str]:
+        """The settings of the backends of a service that keeps its data in this folder; the same
+        ones for the same folder, until the test ends."""
+        self._used = True
+        if not ON_POSTGRES:
+            return {"DATABASE_URL": f"sqlite:///{folder / 'sync.db'}"}
+        return self.of_cluster(folder)
+
+    def of_cluster(self, folder: Path) -> dict[str, str]:
+        """`environ`, always of PostgreSQL and Redis."""
+        if folder not in self._lent:
+            self._lent[folder] = self._free.pop() if self._free else self._make()
+        name = self._lent[folder]
+        return {
+            "DATABASE_URL": f"{SERVER}/{name}",
+            "REDIS_URL": REDIS,
+            "REDIS_PREFIX": name,
+            "DATABASE_POOL": "5",
+        }
+
+    def prepare(self, folder: Path) -> None:
+        """Give a folder without a database of SQLite an empty one of the newest schema. A copy is
+        faster than the migrations, which have tests of their own."""
+        file = folder / "sync.db"
+        if not ON_POSTGRES and folder.is_dir() and not file.exists():
+            file.write_bytes(_empty_file())
+
+    @contextmanager
+    def opened(self, folder: Path) -> Iterator[Any]:
+        """The database of the service of this folder, opened as another program would. Each
+        statement that it executes is a transaction of its own."""
+        if ON_POSTGRES:
+            with psycopg.connect(self.environ(folder)["DATABASE_URL"], autocommit=True) as other:
+                yield other
+        else:
+            with closing(sqlite3.connect(folder / "sync.db", isolation_level=None)) as file:
+                yield file
+
+    def content(self, folder: Path) -> bytes:
+        """All that the service of this folder has stored: the files of SQLite with what they keep
+        of deleted rows; the rows of every table and the events of Redis."""
+        if not ON_POSTGRES:
+            return b"".join(path.read_bytes() for path in sorted(folder.glob("sync.db*")))
+        name = self._lent[folder]
+        with Redis.from_url(REDIS) as redis:
+            stored = [str(redis.xrange(f"{name}:events")).encode()]
+        with psycopg.connect(f"{SERVER}/{name}", autocommit=True) as connection:
+            for table in _tables(connection):
+                with connection.cursor().copy(f'COPY "{table}" TO STDOUT') as rows:
+                    stored += [bytes(row) for row in rows]
+        return b"".join(stored)
+
+    def take_back(self) -> bool:
+        """Empty the databases of a test that has ended. Whether it used any."""
+        for name in self._lent.values():
+            self._reuse(name)
+        self._lent.clear()
+        used, self._used = self._used, False
+        return used
+
+    @contextmanager
+    def one(self) -> Iterator[str]:
+        """The URL of an empty database of PostgreSQL."""
+        self._used = True
+        name = self._free.pop() if self._free else self._make()
+        try:
+            yield f"{SERVER}/{name}"
+        finally:
+            self._reuse(name)
+
+    def _reuse(self, name: str) -> None:
+        """Empty a database for the next test; not one whose tables a test has renamed."""
+        with psycopg.connect(f"{SERVER}/{name}", autocommit=True) as connection:
+            tables = _tables(connection)
+            if tables != self._tables:
+                return
+            connection.execute("; ".join(f'DELETE FROM "{table}"' for table in tables))
+            connection.execute("UPDATE chores SET at = ''")
+        self._free.append(name)
+
+    def without_schema(self, options: str = "") -> str:
+        """The URL of a new database without a schema."""
+        return f"{SERVER}/{self._create(options)}"
+
+    def _make(self) -> str:
+        name = self._create()
+        migrate(f"{SERVER}/{name}")
+        with psycopg.connect(f"{SERVER}/{name}", autocommit=True) as connection:
+            self._tables = _tables(connection)
+        return name
+
+    def _create(self, options: str = "") -> str:
+        _require_server()
+        name = f"{self._mark}_{len(self._made)}"
+        with psycopg.connect(f"{SERVER}/postgres", autocommit=True) as connection:
+            connection.execute(f'CREATE DATABASE "{name}" {options or (ICU if ON_ICU else "")}')
+        self._made.append(name)
+        return name
+
+    def drop(self) -> None:
+        if not self._made:
+            return
+        with suppress(RedisError), Redis.from_url(REDIS) as redis:  # unused without BACKEND
+            redis.delete(*(f"{name}:events" for name in self._made))
+        with psycopg.connect(f"{SERVER}/postgres", autocommit=True) as connection:
+            for name in self._made:
+                connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+
+
+DATABASES = Databases()
+
+
+@cache
+def _empty_file() -> bytes:
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "sync.db"
+        migrate(f"sqlite:///{path}")
+        return path.read_bytes()
+
+
+@cache
+def _require_server() -> None:
+    """Skip the test without the servers; fail it where CI is set."""
+    try:
+        psycopg.connect(f"{SERVER}/postgres", connect_timeout=5).close()
+        with Redis.from_url(REDIS) as redis:
+            redis.ping()
+    except (psycopg.OperationalError, RedisError) as error:
+        text = f"No PostgreSQL at {SERVER} (TEST_POSTGRES_URL), or no Redis at {REDIS}: {error}"
+        if os.environ.get("CI"):
+            pytest.fail(text)
+        pytest.skip(text)
+
+
+def _tables(connection: psycopg.Connection[Any]) -> list[str]:
+    """The tables with rows of a service."""
+    rows = connection.execute(
+        "SELECT tablename FROM pg_tables WHERE schemaname = 'public'"
+        " AND tablename NOT IN ('alembic_version', 'chores') ORDER BY tablename"
+    )
+    return [table for (table,) in rows]
