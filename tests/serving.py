@@ -27,7 +27,7 @@ from tests.databases import DATABASES
 SECRET = "a secret that only the tests know, long enough"
 KEY = b64encode(b"a key that only the tests know..").decode()
 YEAR_2100 = 4102444800
-PATIENCE = 40.0
+PATIENCE = 60.0
 """Seconds until a condition that does not come true fails a test; for busy machines."""
 ENDED = ("complete", "failed", "cancelled", "paused")
 

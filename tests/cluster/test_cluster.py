@@ -11,7 +11,6 @@ from tests.databases import ON_POSTGRES
 pytestmark = [
     pytest.mark.anyio,
     pytest.mark.skipif(not ON_POSTGRES, reason="a cluster needs BACKEND=postgres"),
-    pytest.mark.timeout(300),
 ]
 QUICK = 40.0
 """The speed of the local Selling Partner API."""

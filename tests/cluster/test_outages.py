@@ -19,7 +19,6 @@ from tests.servers import redis
 
 pytestmark = [
     pytest.mark.skipif(not ON_POSTGRES, reason="a cluster needs BACKEND=postgres"),
-    pytest.mark.timeout(300),
 ]
 
 

@@ -9,7 +9,6 @@ from tests.databases import ON_POSTGRES
 
 pytestmark = [
     pytest.mark.skipif(not ON_POSTGRES, reason="a cluster needs BACKEND=postgres"),
-    pytest.mark.timeout(300),
 ]
 
 

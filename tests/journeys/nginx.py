@@ -72,7 +72,7 @@ def nginx(folder: Path, port: int, urls: Sequence[str], http: str = "1.1") -> It
         while True:
             assert popen.poll() is None and monotonic() < until, server.log
             try:
-                httpx.get(f"{server.url}/healthz", timeout=20)
+                httpx.get(f"{server.url}/healthz", timeout=60)
                 break
             except httpx.TransportError:
                 sleep(0.05)

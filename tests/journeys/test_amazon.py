@@ -222,21 +222,20 @@ async def test_a_cancel_ends_a_sync_that_waits_for_a_quota(tmp_path: Path) -> No
         connected(tmp_path, url, 1000) as (service, ann, _),
     ):
         sync_id = await ann.start(datasets=["orders"])
-        with anyio.fail_after(20):
+        with anyio.fail_after(60):
             while not (waiting := await ann.status(sync_id))["waitingUntil"]:
                 await anyio.sleep(0.01)
         assert "Waiting" in waiting["message"] and "quota for createReport" in waiting["message"]
         assert waiting["estimatedSecondsRemaining"] > 60
         cancelled = (await ann.post(f"/api/sync/cancel/{sync_id}")).json()
         assert (cancelled["status"], cancelled["waitingUntil"]) == ("cancelled", None)
-        with anyio.fail_after(2):  # the wait would last many minutes
+        with anyio.fail_after(60):  # the wait would last many minutes
             while service.parts.registry.runs(sync_id):
                 await anyio.sleep(0.005)
         # The page that estimates the number of orders is stored before reports are ordered.
         assert len(await ann.records("orders")) == cancelled["ordersProcessed"] < 1000
 
 
-@pytest.mark.timeout(90)
 async def test_a_restarted_service_remembers_the_quota(
     tmp_path: Path, free_port: Callable[[], int]
 ) -> None:
@@ -256,7 +255,7 @@ async def test_a_restarted_service_remembers_the_quota(
                 await ann.until_processed(sync_id, "orders", 2000)
                 server.kill()
             with process.service(tmp_path, port, **environ):
-                done = await ann.until(sync_id, seconds=40)
+                done = await ann.until(sync_id, seconds=120)
         async with httpx.AsyncClient(base_url=source.url) as control:
             calls = (await control.get("/_sandbox/log")).json()["calls"]
     assert (done["status"], done["ordersProcessed"]) == ("complete", 2300)

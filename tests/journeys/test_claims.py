@@ -75,7 +75,7 @@ class Setup:
         await self._stack.__aexit__(*error)
 
     async def sync(self) -> Json:
-        done = await self.user.until(await self.user.start(), seconds=90)
+        done = await self.user.until(await self.user.start(), seconds=120)
         assert done["status"] == "complete", done
         statuses = {dataset["name"]: dataset["status"] for dataset in done["datasets"]}
         if len(self._countries) > 1:  # one report in half an hour, for all marketplaces together
@@ -143,7 +143,6 @@ def count_statuses(claims: list[Json]) -> Counter[tuple[str, str]]:
     return Counter((claim["rule"], claim["status"]) for claim in claims)
 
 
-@pytest.mark.timeout(180)
 @pytest.mark.parametrize(("seed", "orders"), CHOSEN)
 async def test_the_rules_find_exactly_the_planted_claims(
     seed: int, orders: int, tmp_path: Path
@@ -162,7 +161,6 @@ async def test_the_rules_find_exactly_the_planted_claims(
             )
 
 
-@pytest.mark.timeout(120)
 async def test_entered_costs_value_the_claims_of_the_next_sync(tmp_path: Path) -> None:
     async with Setup(tmp_path, 6, 1_000) as setup:
         await setup.sync()
@@ -176,7 +174,6 @@ async def test_entered_costs_value_the_claims_of_the_next_sync(tmp_path: Path) -
         assert rules - rules_before == {"R10"}
 
 
-@pytest.mark.timeout(120)
 async def test_entered_dimensions_confirm_the_claims_of_the_next_sync(tmp_path: Path) -> None:
     async with Setup(tmp_path, 1, 1_000) as setup:
         await setup.sync()
@@ -212,7 +209,6 @@ async def test_what_arrived_decides_the_claims_for_removals(tmp_path: Path) -> N
         }
 
 
-@pytest.mark.timeout(120)
 async def test_a_second_sync_repeats_no_claim_and_a_late_payment_closes_one(tmp_path: Path) -> None:
     async with Setup(tmp_path, 3, 1000) as setup:
         await setup.sync()

@@ -24,7 +24,7 @@ FETCHED = re.compile("Fetching missing orders .[1-9]")
 
 async def synced(user: User) -> Json:
     await user.connect(**amazon.connection(1, ORDERS), skipHistoricalSync=True)
-    return await user.until(await user.start(), seconds=60)
+    return await user.until(await user.start(), seconds=120)
 
 
 async def test_a_fifth_of_the_orders_is_hidden_and_read_in_the_same_sync(tmp_path: Path) -> None:
@@ -87,7 +87,7 @@ async def test_a_kill_while_missing_orders_are_read_loses_and_repeats_none(
                 server.kill()
         with dying_service(tmp_path, port, **environ) as server:
             async with user_of(server) as ann:
-                done = await ann.until(sync_id, seconds=60)
+                done = await ann.until(sync_id, seconds=120)
                 assert (done["status"], done["warnings"]) == ("complete", [])
                 assert done["completeness"]["short"] == 0
                 stored = {record["id"] for record in await ann.records("orders")}
@@ -98,7 +98,7 @@ async def test_a_kill_while_missing_orders_are_read_loses_and_repeats_none(
 @asynccontextmanager
 async def user_of(server: Process) -> AsyncIterator[User]:
     headers = {"Authorization": f"Bearer {token('ann')}"}
-    async with httpx.AsyncClient(base_url=server.url, headers=headers, timeout=20) as client:
+    async with httpx.AsyncClient(base_url=server.url, headers=headers, timeout=60) as client:
         yield User(client)
 
 

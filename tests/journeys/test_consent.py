@@ -67,7 +67,7 @@ async def test_a_seller_who_consents_is_connected_and_synced(service: Serving) -
     assert (connection["connector"], connection["status"]) == ("amazon", "connected")
     current = read(await ann.get("/api/sync/status"))
     assert current["connectionId"] == connection["id"], "the historical sync starts automatically"
-    assert (await ann.until(current["syncId"], seconds=60))["ordersProcessed"] == 20
+    assert (await ann.until(current["syncId"], seconds=120))["ordersProcessed"] == 20
 
 
 async def test_a_consent_can_skip_the_historical_sync(service: Serving) -> None:

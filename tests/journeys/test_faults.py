@@ -61,19 +61,18 @@ def seed(request: pytest.FixtureRequest) -> int:
     return number
 
 
-@pytest.mark.timeout(180)
 @pytest.mark.parametrize("fault", FAULTS)
 async def test_a_complete_dataset_has_every_record(fault: str, seed: int, tmp_path: Path) -> None:
     async with (
         local_sandbox(orders=ORDERS, seed=seed, speed=SPEED) as url,
         serve(tmp_path, None, **amazon.environ(url)) as service,
-        httpx.AsyncClient(base_url=url, timeout=30) as control,
+        httpx.AsyncClient(base_url=url, timeout=60) as control,
     ):
         unharmed, harmed = service.user("unharmed"), service.user("harmed")
         body = amazon.connection(seed, ORDERS)
         for user in (unharmed, harmed):
             await user.connect(**body, skipHistoricalSync=True)
-        whole = await unharmed.until(await unharmed.start(), seconds=60)
+        whole = await unharmed.until(await unharmed.start(), seconds=120)
         everything = await stored_ids(unharmed, whole)
         assert (await control.post("/_sandbox/reset")).status_code == 200
         assert (await control.post("/_sandbox/faults", json=FAULTS[fault])).status_code == 200

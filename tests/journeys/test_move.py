@@ -18,7 +18,7 @@ from tests.databases import DATABASES
 from tests.journeys.process import ROOT, service, worker
 from tests.serving import KEY, SECRET, token
 
-pytestmark = [pytest.mark.sqlite, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.sqlite]
 
 DEMO = {"DEMO_ORDERS": "200", "DEMO_PAGE": "10", "MAX_RUNNING_SYNCS": "1"}
 RECORDS = "SELECT dataset, id, data, hash FROM records WHERE connection_id = '{}' ORDER BY 1, 2"
@@ -27,7 +27,7 @@ RECORDS = "SELECT dataset, id, data, hash FROM records WHERE connection_id = '{}
 def start(url: str, user: str) -> tuple[str, str]:
     """Connect and start; returns the ids of the connection and of the sync."""
     headers = {"Authorization": f"Bearer {token(user)}"}
-    with httpx.Client(base_url=url, headers=headers, timeout=30) as client:
+    with httpx.Client(base_url=url, headers=headers, timeout=60) as client:
         body = {"connector": "demo", "refreshToken": "good", "skipHistoricalSync": True}
         connected = client.post("/api/connections", json=body).json()
         return connected["id"], client.post("/api/sync/start", json={}).json()["syncId"]

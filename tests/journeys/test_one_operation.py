@@ -19,7 +19,7 @@ from tests.service.clocks import FastClock
 from tests.service.pipeline.test_patience import duration_of
 from tests.serving import Json, serve
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.anyio]
 
 INVENTORY = "/fba/inventory/v1/summaries"
 TRANSACTIONS = "/finances/2024-06-19/transactions"
@@ -62,7 +62,7 @@ async def synced(folder: Path, method: str, path: str, answer: Answer) -> tuple[
     ):
         ann = service.user()
         await ann.connect(**amazon.connection(1, 60), skipHistoricalSync=True)
-        return await ann.until(await ann.start(), seconds=100), calls
+        return await ann.until(await ann.start(), seconds=120), calls
 
 
 def outcomes(status: Json) -> dict[str, str]:

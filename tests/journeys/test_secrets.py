@@ -149,7 +149,6 @@ async def faults(ann: Listener, folder: Path) -> None:
         assert (await ann.request("GET", "/api/connections", params=params)).status_code == 500
 
 
-@pytest.mark.timeout(120)
 @pytest.mark.parametrize("form", ["json", "console"])
 async def test_a_real_process_discloses_no_secret(
     tmp_path: Path, free_port: Callable[[], int], form: str

@@ -62,7 +62,7 @@ def until_answered(url: str) -> None:
     until = monotonic() + 120
     while monotonic() < until:
         try:
-            assert httpx.get(f"{url}/readyz", timeout=20).status_code == 200
+            assert httpx.get(f"{url}/readyz", timeout=60).status_code == 200
             return
         except httpx.ConnectError:  # not accepted, so that a proxy asks another process
             sleep(0.05)

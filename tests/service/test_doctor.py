@@ -21,8 +21,6 @@ from tests.databases import DATABASES
 from tests.servers import free_port, redis
 from tests.serving import KEY, SECRET, serve
 
-pytestmark = pytest.mark.timeout(120)
-
 Json = dict[str, Any]
 
 

@@ -86,7 +86,7 @@ async def add_traces(service: Serving, sync_id: str, ids: list[str]) -> None:
 
 
 async def erase(user: User, connection: str) -> int:
-    answer = await user.http.delete(f"/api/connections/{connection}?data=erase", timeout=40)
+    answer = await user.http.delete(f"/api/connections/{connection}?data=erase", timeout=60)
     return answer.status_code
 
 
@@ -156,7 +156,7 @@ async def open_reader(folder: Path) -> sqlite3.Connection:
 
 
 async def start_erasing(user: User, connection: str) -> Json:
-    answer = await user.http.delete(f"/api/connections/{connection}?data=erase", timeout=40)
+    answer = await user.http.delete(f"/api/connections/{connection}?data=erase", timeout=60)
     assert answer.status_code == 202, answer.text
     body = read(answer)
     assert (body["id"], body["status"]) == (connection, "erasing") and body["message"]
@@ -180,7 +180,7 @@ async def test_an_erasure_that_a_reader_delays_is_reported_and_completed_later(
                 *(404, "not_found"),
             )
             reader.execute("ROLLBACK")
-        with anyio.fail_after(30):
+        with anyio.fail_after(60):
             while await erase(ann, connection) != 404:
                 await anyio.sleep(0.1)
         assert words_in_files(tmp_path, names("ann")) == []
@@ -197,7 +197,7 @@ async def test_an_interrupted_erasure_continues_after_a_restart(
         with closing(await open_reader(tmp_path)):
             await start_erasing(ann, connection)
     async with serve(tmp_path, FastClock()) as service:
-        with anyio.fail_after(30):
+        with anyio.fail_after(60):
             while await erase(service.user(), connection) != 404:
                 await anyio.sleep(0.1)
         assert words_in_files(tmp_path, names("ann")) == []

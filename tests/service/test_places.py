@@ -127,7 +127,7 @@ async def test_a_missing_file_is_logged_without_a_request(tmp_path: Path) -> Non
     with capture_logs() as logs:
         async with serve(tmp_path, FastClock()):
             (tmp_path / "sync.db.lock").unlink()
-            with anyio.fail_after(20):
+            with anyio.fail_after(60):
                 while not [line for line in logs if line["event"] == "database_gone"]:
                     await anyio.sleep(0.05)
 

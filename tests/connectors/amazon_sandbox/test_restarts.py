@@ -50,7 +50,6 @@ async def read_all() -> list[str]:
     return texts
 
 
-@pytest.mark.timeout(90)
 def test_two_processes_with_one_seed_return_the_same_bytes() -> None:
     first, second = (_in_a_process(hash_seed) for hash_seed in ("1", "2"))
     assert len(first) > 10_000

@@ -101,7 +101,7 @@ async def raw(service: Serving, request: bytes) -> bytes:
     answer = b""
     async with connection_to(service) as stream:
         await stream.send(request)
-        with anyio.fail_after(5):
+        with anyio.fail_after(60):
             try:
                 while True:
                     answer += await stream.receive()

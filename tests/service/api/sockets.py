@@ -10,7 +10,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from tests.contract import matches_schema
-from tests.serving import Json, Serving, token
+from tests.serving import PATIENCE, Json, Serving, token
 
 PATH = "/ws/sync-progress/"
 HANDSHAKE = (
@@ -25,7 +25,7 @@ class Socket:
     def __init__(self, connection: ClientConnection) -> None:
         self.connection = connection
 
-    async def message(self, seconds: float = 5) -> Json:
+    async def message(self, seconds: float = PATIENCE) -> Json:
         """The next message."""
         with anyio.fail_after(seconds):
             text = await self.connection.recv()
@@ -34,7 +34,7 @@ class Socket:
         assert message["event"] == "reset" or matches_schema(message["data"], "SyncStatus")
         return message
 
-    async def rest(self, seconds: float = 15) -> list[Json]:
+    async def rest(self, seconds: float = PATIENCE) -> list[Json]:
         """All messages until the end."""
         messages = []
         with anyio.fail_after(seconds):
@@ -44,7 +44,7 @@ class Socket:
                 except ConnectionClosed:
                     return messages
 
-    async def code(self, seconds: float = 15) -> int | None:
+    async def code(self, seconds: float = PATIENCE) -> int | None:
         """The code of the end, which must come without another message."""
         assert await self.rest(seconds) == []
         return self.connection.close_code

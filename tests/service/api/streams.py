@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import anyio
 import httpx
 
-from tests.serving import Json, Serving, User, token
+from tests.serving import PATIENCE, Json, Serving, User, token
 
 
 class Stream:
@@ -22,7 +22,7 @@ class Stream:
         self.answer = answer
         self._lines = answer.aiter_lines()
 
-    async def block(self, seconds: float = 5) -> dict[str, str] | None:
+    async def block(self, seconds: float = PATIENCE) -> dict[str, str] | None:
         """The next block; None at the end."""
         fields: dict[str, str] = {}
         with anyio.fail_after(seconds):
@@ -35,7 +35,7 @@ class Stream:
         assert not fields, "the stream ended inside a block"
         return None
 
-    async def event(self, seconds: float = 5) -> dict[str, str]:
+    async def event(self, seconds: float = PATIENCE) -> dict[str, str]:
         """The next block with an event."""
         while True:
             block = await self.block(seconds)
@@ -43,7 +43,7 @@ class Stream:
             if "event" in block:
                 return block
 
-    async def rest(self, seconds: float = 10) -> list[dict[str, str]]:
+    async def rest(self, seconds: float = PATIENCE) -> list[dict[str, str]]:
         """All blocks until the end."""
         blocks = []
         with anyio.fail_after(seconds):
@@ -56,7 +56,7 @@ class Stream:
 async def stream(user: User, path: str, **headers: str) -> AsyncIterator[Stream]:
     path = path if path.startswith("/") else f"/api/sse/sync-progress/{path}"
     headers = {name.replace("_", "-"): value for name, value in headers.items()}
-    async with user.http.stream("GET", path, headers=headers, timeout=30) as answer:
+    async with user.http.stream("GET", path, headers=headers, timeout=60) as answer:
         yield Stream(answer)
 
 
@@ -103,7 +103,7 @@ class Reader:
         self.read += received
         return received
 
-    async def until(self, expected: bytes, seconds: float = 15) -> None:
+    async def until(self, expected: bytes, seconds: float = PATIENCE) -> None:
         """Read until these bytes have arrived."""
         with anyio.fail_after(seconds):
             while expected not in self.read:
@@ -114,7 +114,7 @@ ENDED = b"0\r\n\r\n"
 """The last chunk: the response ended in order."""
 
 
-async def until_streams(service: Serving, count: int, seconds: float = 5) -> None:
+async def until_streams(service: Serving, count: int, seconds: float = PATIENCE) -> None:
     """Wait until this many streams are open."""
     with anyio.fail_after(seconds):
         while service.parts.hub.count != count:

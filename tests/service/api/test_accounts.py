@@ -252,7 +252,7 @@ async def test_after_a_reconnect_nothing_is_stored_before_the_account_is_confirm
         script.check_names_account = datasets is not None
         sync_id = await ann.start(datasets=datasets)
         if not script.check_names_account:
-            with anyio.fail_after(10):  # pages of other datasets are read, and wait
+            with anyio.fail_after(60):  # pages of other datasets are read, and wait
                 while script.pages < pages + 2:
                     await anyio.sleep(0.01)
         script.gates["payments"].set()

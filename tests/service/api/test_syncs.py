@@ -167,7 +167,7 @@ async def test_only_one_of_a_hundred_simultaneous_starts_succeeds(tmp_path: Path
         answers: list[httpx.Response] = []
 
         async def start() -> None:
-            answers.append(await ann.post("/api/sync/start", timeout=20))
+            answers.append(await ann.post("/api/sync/start", timeout=60))
 
         async with anyio.create_task_group() as group:
             for _ in range(100):

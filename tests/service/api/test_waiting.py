@@ -27,7 +27,7 @@ APPLIED = "preference-applied"
 
 async def until_waiting(service: Serving, count: int) -> None:
     """Wait until so many requests wait."""
-    with anyio.fail_after(10):
+    with anyio.fail_after(60):
         while service.parts.hub.waiters.count != count:
             await anyio.sleep(0.005)
 
@@ -45,7 +45,7 @@ class Answer:
         self._done.set()
 
     async def arrives(self) -> httpx.Response:
-        with anyio.fail_after(20):
+        with anyio.fail_after(60):
             await self._done.wait()
         return self.response
 
@@ -320,7 +320,7 @@ async def test_a_wait_ends_with_its_credential(tmp_path: Path) -> None:
         path, tag = await status_and_tag(service.user(), await paused_sync(service, service.user()))
         bearer = f"Bearer {token(exp=time.time() + 1)}"
         headers = {"Authorization": bearer, "If-None-Match": tag, "Prefer": LONG}
-        async with service.anonymous(headers=headers, timeout=30) as client:
+        async with service.anonymous(headers=headers, timeout=60) as client:
             assert (await client.get(path)).status_code == 304
 
 

@@ -25,7 +25,7 @@ from service.store.postgres import PostgresEngine
 from tests.servers import PostgresServer, free_port, pgbouncer
 from tests.serving import KEY, SECRET, settings
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.anyio]
 
 
 @pytest.fixture(autouse=True)

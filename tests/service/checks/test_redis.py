@@ -26,7 +26,7 @@ from tests.servers import free_port, proxy, redis
 from tests.service.test_model import new_sync
 from tests.serving import settings
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.anyio]
 DATABASE = "postgresql://host/sync"
 
 

@@ -18,7 +18,6 @@ from tests.service.events.test_shared import SharedSyncs
 pytestmark = [
     pytest.mark.anyio,
     pytest.mark.skipif(not ON_POSTGRES, reason="Redis needs BACKEND=postgres"),
-    pytest.mark.timeout(120),
 ]
 
 

@@ -60,7 +60,7 @@ def often(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def until(received: Sequence[Sync], *versions: int) -> None:
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         while [sync.version for sync in received] != list(versions):
             await anyio.sleep(0.005)
 

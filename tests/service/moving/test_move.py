@@ -24,7 +24,7 @@ from tests.journeys.process import ROOT
 from tests.service.store.test_migrations import old_database
 from tests.serving import KEY, SECRET
 
-pytestmark = [pytest.mark.sqlite, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.sqlite]
 
 Rows = dict[str, list[tuple[Any, ...]]]
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=8)

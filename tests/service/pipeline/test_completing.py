@@ -144,7 +144,7 @@ def days_of(status: Json, dataset: str = "orders") -> list[Json]:
 
 
 async def until_it_waits(script: Witness) -> None:
-    with anyio.fail_after(10):
+    with anyio.fail_after(60):
         while not script.waits:
             await anyio.sleep(0.005)
 

@@ -52,7 +52,7 @@ def duration_of(status: Json) -> timedelta:
 
 
 async def until_waiting(user: User, sync_id: str, name: str) -> Json:
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         while True:
             progress = dataset(await user.status(sync_id), name)
             if progress["waitingUntil"]:

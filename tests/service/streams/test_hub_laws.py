@@ -197,7 +197,7 @@ class World:
         for client in self.clients:
             self._check_terminal_event(client)
             client.disconnected.set()
-        with anyio.fail_after(5):
+        with anyio.fail_after(60):
             while not all(client.removed for client in self.clients):
                 await anyio.sleep(0.001)
         assert self.hub._by_user == {} and self.hub._by_sync == {}
