@@ -12,6 +12,9 @@ ARGS ?=
 WORKERS = $$(( $$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1) + 2 ))
 CANDIDATES = $(if $(PYTHON),"$(PYTHON)",python3 python3.13 python3.12 python3.11)
 
+# Without compiled modules every process of the tests would compile them again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help run cluster test hostile honest crash soak mutants fixtures coverage bench lint lock clean .venv .venv-dev
 
