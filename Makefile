@@ -16,13 +16,16 @@ CANDIDATES = $(if $(PYTHON),"$(PYTHON)",python3 python3.13 python3.12 python3.11
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run cluster test hostile honest crash soak mutants fixtures coverage bench lint lock clean .venv .venv-dev
+.PHONY: help run sync cluster test hostile honest crash soak mutants fixtures coverage bench lint lock clean .venv .venv-dev
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
 
 run: .venv ## Start the service in demo mode with a local Selling Partner API (ARGS="--port 8080")
 	@.venv/bin/python -m service demo $(ARGS)
+
+sync: .venv ## Start a sync and follow it in the terminal (ARGS="--url http://127.0.0.1:9000")
+	@.venv/bin/python -m service sync $(ARGS)
 
 cluster: .venv ## Start two web processes, two workers and nginx on DATABASE_URL and REDIS_URL
 	@exec .venv/bin/python -m ops.cluster $(ARGS)

@@ -22,7 +22,6 @@ from starlette.types import ASGIApp
 import connectors
 from connectors.base import SystemClock
 from service import doctor as reports
-from service import terminal
 from service.api.parts import Parts
 from service.app import (
     create_app,
@@ -33,12 +32,14 @@ from service.app import (
 )
 from service.connections import NewConnection
 from service.credentials import demo_key
-from service.edge import limits
+from service.edge import issuing, limits
 from service.edge.authenticator import DEMO_USER
+from service.edge.token_claims import OPERATOR
 from service.errors import ServiceError, StartupError
 from service.logs import configure_logs
 from service.server import Server, address, bind, listen
 from service.settings import Settings, read_settings
+from service.terminal.commands import COMMANDS
 from service.users import Actor
 
 FAULTS = "Faults to inject: NAME=SHARE,NAME=SHARE, or JSON; see docs/sandbox.md."
@@ -154,6 +155,8 @@ def demo(
         click.echo(f"Dashboard           {address(bound)}")
         details = f"({orders:,} orders, {speed:g}x speed)"
         click.echo(f"Local Selling API   {address(sandbox_bound)}  {details}")
+        click.echo(f"Data                {settings.database_path}")
+        click.echo("Press Ctrl+C to stop.")
         sys.stdout.flush()
 
         async def run_both() -> None:
@@ -257,23 +260,21 @@ def rotate_keys() -> None:
 
 
 @main.command()
-@click.option("--url", default="http://127.0.0.1:8000", show_default=True, help="The service.")
-@click.option("--token", default="", envvar="SYNC_TOKEN", help="A JWT; default: SYNC_TOKEN.")
-@click.option("--connection", default=None, help="ID of the connection, if you have several.")
-def sync(url: str, token: str, connection: str | None) -> None:
-    """Start a sync and follow it. The exit code is 0 only if it completes."""
+@click.option("--user", required=True, help="The user (`sub`).")
+@click.option("--tenant", default="", help="Default: the user.")
+@click.option("--role", default="", type=click.Choice(["", OPERATOR]), help="operator, or none.")
+@click.option("--plan", default="", help="One of PLANS.")
+@click.option("--ttl", default="8h", show_default=True, help="90s, 30m, 8h or 7d.")
+def token(user: str, tenant: str, role: str, plan: str, ttl: str) -> None:
+    """Print a token, signed with AUTH_SECRET: a JWT for the API and the commands above."""
     with readable_errors():
-        sys.exit(terminal.start(url, token, connection))
+        settings = read_settings(os.environ, connectors.names())
+        now = SystemClock().now()
+        click.echo(issuing.issue(settings, user, tenant, role, plan, ttl, now))
 
 
-@main.command()
-@click.argument("sync_id")
-@click.option("--url", default="http://127.0.0.1:8000", show_default=True, help="The service.")
-@click.option("--token", default="", envvar="SYNC_TOKEN", help="A JWT; default: SYNC_TOKEN.")
-def watch(sync_id: str, url: str, token: str) -> None:
-    """Follow a sync. The exit code is 0 only if it completes."""
-    with readable_errors():
-        sys.exit(terminal.watch(url, token, sync_id))
+for command in COMMANDS:
+    main.add_command(command)
 
 
 # Helpers --------------------------------------------------------------------------------------

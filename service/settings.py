@@ -20,6 +20,7 @@ POSTGRES_OPTIONS = {"host", "sslmode", "sslrootcert", "sslcert", "sslkey", "sslc
 """Options of the address that every driver in use understands."""
 MAX_POOL = 500
 MAX_TIMEOUT = 1_000_000_000
+_NUMBERS = {"int": "a whole number", "float": "a number"}
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -136,9 +137,17 @@ def read_settings(environ: Mapping[str, str], connectors: Sequence[str] = ()) ->
     try:
         settings = msgspec.convert({**values, "ENVIRON": resolved}, Settings, strict=False)
     except msgspec.ValidationError as error:
-        raise StartupError(f"A setting is not valid: {error}. Correct it.") from error
+        raise StartupError(_wrong_type(str(error), values)) from error
     _check(settings)
     return settings
+
+
+def _wrong_type(reason: str, values: Mapping[str, str]) -> str:
+    """What is wrong with a value that cannot be read: `PORT must be a whole number, not "abc".`"""
+    found = re.fullmatch(r"Expected `(\w+)`, got `str` - at `\$\.(\w+)`", reason)
+    if not found or found[1] not in _NUMBERS:
+        return f"A setting is not valid: {reason}. Correct it."
+    return f"{found[2]} must be {_NUMBERS[found[1]]}, not {values[found[2]][:50]!r}."
 
 
 def _resolve_files(environ: Mapping[str, str], prefixes: tuple[str, ...]) -> dict[str, str]:
@@ -264,7 +273,12 @@ def _check_keys(settings: Settings) -> list[str]:
     """Tokens are verified with a secret, a JWKS, or both."""
     problems = []
     secret, jwks = settings.auth_secret.encode(), settings.auth_jwks
-    if not (secret or jwks) or 0 < len(secret) < MIN_SECRET_BYTES:
+    if 0 < len(secret) < MIN_SECRET_BYTES:
+        problems.append(
+            f"AUTH_SECRET has {len(secret)} bytes; it needs at least {MIN_SECRET_BYTES}. "
+            "Create one with: python -c 'import secrets; print(secrets.token_hex())'."
+        )
+    elif not (secret or jwks):
         problems.append(
             f"Set AUTH_SECRET (at least {MIN_SECRET_BYTES} bytes), the HS256 secret of your JWTs, "
             "or AUTH_JWKS, the path or URL of their issuer's public keys, "

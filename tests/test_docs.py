@@ -71,7 +71,7 @@ def test_the_table_of_amazon_settings_names_every_variable_that_the_connector_re
 
 def test_the_table_of_commands_names_every_command() -> None:
     text = "\n".join(row[0] for row in table("docs/settings.md", "| command | does |"))
-    commands = re.findall(r"`python -m service ([\w-]+)|· `([\w-]+) ", text)
+    commands = re.findall(r"`python -m service ([\w-]+)|· `([\w-]+)", text)
     assert {first or second for first, second in commands} == set(main.commands)
 
 

@@ -11,9 +11,10 @@ from typing import Any, ClassVar
 import anyio
 import pytest
 
-from service import terminal
 from service.errors import ServiceError
 from service.streams.hub import LIFETIME
+from service.terminal import following
+from service.terminal.client import Client, Unreachable
 from tests.service.advancing import AdvancingClock
 from tests.service.api.answers import SLOW, TINY, replace_token
 from tests.service.api.streams import stream, until_streams
@@ -29,10 +30,10 @@ def pause(_: float) -> None:
     time.sleep(0.01)
 
 
-async def in_thread(function: Callable[..., int], *args: object) -> int:
+async def in_thread(function: Callable[..., int], url: str, token: str, arg: str | None) -> int:
     with anyio.fail_after(PATIENCE):
         return await anyio.to_thread.run_sync(
-            lambda: function(*args, pause), abandon_on_cancel=True
+            lambda: function(Client(url, token), arg, sleep=pause), abandon_on_cancel=True
         )
 
 
@@ -42,7 +43,7 @@ async def test_sync_follows_to_the_end_and_exits_with_zero(
     async with serve(tmp_path, **STEADY) as service:
         connection = (await service.user().connect())["id"]
         for chosen in (None, connection):
-            assert await in_thread(terminal.start, service.url + "/", token(), chosen) == 0
+            assert await in_thread(following.start, service.url + "/", token(), chosen) == 0
         assert "complete: Complete: 262 records" in capsys.readouterr().out
 
 
@@ -51,7 +52,7 @@ async def test_sync_follows_the_sync_that_is_already_running(tmp_path: Path) -> 
         ann = service.user()
         await ann.connect()
         await ann.start()
-        assert await in_thread(terminal.start, service.url, token(), None) == 0
+        assert await in_thread(following.start, service.url, token(), None) == 0
         assert (await ann.get("/api/sync/history")).json()["total"] == 1
 
 
@@ -60,7 +61,7 @@ async def test_watch_of_a_complete_sync_exits_with_zero(tmp_path: Path) -> None:
         ann = service.user()
         await ann.connect()
         sync_id = (await ann.whole_sync())["syncId"]
-        assert await in_thread(terminal.watch, service.url, token(), sync_id) == 0
+        assert await in_thread(following.watch, service.url, token(), sync_id) == 0
 
 
 async def test_a_sync_that_does_not_complete_exits_with_one(
@@ -69,14 +70,14 @@ async def test_a_sync_that_does_not_complete_exits_with_one(
     async with serve(tmp_path, SYNC_TIMEOUT="0.2", **SLOW) as service:
         ann = service.user()
         connection = (await ann.connect())["id"]
-        assert await in_thread(terminal.start, service.url, token(), None) == 1
+        assert await in_thread(following.start, service.url, token(), None) == 1
         assert "failed: " in capsys.readouterr().out
         sync_id = await ann.start()
         await ann.post(f"/api/sync/cancel/{sync_id}")
-        assert await in_thread(terminal.watch, service.url, token(), sync_id) == 1
+        assert await in_thread(following.watch, service.url, token(), sync_id) == 1
         assert "cancelled: " in capsys.readouterr().out
         await replace_token(service, connection)
-        assert await in_thread(terminal.start, service.url, token(), None) == 1
+        assert await in_thread(following.start, service.url, token(), None) == 1
         assert "paused: " in capsys.readouterr().out
 
 
@@ -98,9 +99,9 @@ async def test_watch_continues_after_any_number_of_ended_streams(tmp_path: Path)
 
         async with anyio.create_task_group() as group:
             group.start_soon(end_streams)
-            assert await in_thread(terminal.start, service.url, token(), None) == 0
+            assert await in_thread(following.start, service.url, token(), None) == 0
             group.cancel_scope.cancel()
-        assert ends > terminal.MAX_ATTEMPTS
+        assert ends > following.MAX_ATTEMPTS
 
 
 async def test_watch_reconnects_after_an_eviction(tmp_path: Path) -> None:
@@ -111,7 +112,7 @@ async def test_watch_reconnects_after_an_eviction(tmp_path: Path) -> None:
         codes: list[int] = []
 
         async def watch() -> None:
-            codes.append(await in_thread(terminal.watch, service.url, token(), sync_id))
+            codes.append(await in_thread(following.watch, service.url, token(), sync_id))
 
         async with anyio.create_task_group() as group:
             group.start_soon(watch)
@@ -133,21 +134,21 @@ async def test_a_refusal_is_reported_with_its_reason(tmp_path: Path) -> None:
             ((service.url, "tökén€", None), "token"),
         ):
             with pytest.raises(ServiceError, match=text) as caught:
-                await in_thread(terminal.start, *args)
+                await in_thread(following.start, *args)
             assert "two" not in caught.value.detail
         for sync_id in ("sync_x", "a b", "a/../b", "é\n", "?", "#"):
             with pytest.raises(ServiceError, match=r"sync|Nothing exists at"):
-                await in_thread(terminal.watch, service.url, token(), sync_id)
+                await in_thread(following.watch, service.url, token(), sync_id)
 
 
 @pytest.mark.parametrize(
     "url", ["http://127.0.0.1:1", "ftp://x", "file:///etc/passwd", "127.0.0.1:8000", "http://", ""]
 )
 def test_an_unreachable_service_is_reported(url: str) -> None:
-    with pytest.raises(terminal.Unreachable):
-        terminal.start(url, "", None)
-    with pytest.raises(terminal.Unreachable):
-        terminal.watch(url, "", "sync_x")
+    with pytest.raises(Unreachable):
+        following.start(Client(url, ""), None)
+    with pytest.raises(Unreachable):
+        following.watch(Client(url, ""), "sync_x")
 
 
 class _OtherServer(BaseHTTPRequestHandler):
@@ -194,7 +195,7 @@ def test_watch_continues_after_every_kind_of_broken_connection(other_server: str
         chunked(": a comment\n\n", "event: evicted\ndata: {}\n\n"),
         chunked("event: reset\ndata: {}\n\n", block(3, "complete")),
     ]
-    assert terminal.watch(other_server, "", "sync_1", pause) == 0
+    assert following.watch(Client(other_server, ""), "sync_1", sleep=pause) == 0
     assert _OtherServer.answers == []
 
 
@@ -203,15 +204,15 @@ def test_another_server_is_reported(other_server: str) -> None:
         head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(answer)
         _OtherServer.answers = [head + answer]
         with pytest.raises(ServiceError, match="not this service"):
-            terminal.start(other_server, "", None)
+            following.start(Client(other_server, ""), None)
     _OtherServer.answers = [b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 2\r\n\r\nno"]
     with pytest.raises(ServiceError, match="502"):
-        terminal.start(other_server, "", None)
+        following.start(Client(other_server, ""), None)
 
 
 def test_watch_stops_if_no_attempt_brings_an_event(other_server: str) -> None:
     pauses: list[float] = []
-    _OtherServer.answers = [chunked("retry: 1\n\n")] * terminal.MAX_ATTEMPTS
-    with pytest.raises(terminal.Unreachable, match=f"{terminal.MAX_ATTEMPTS} times"):
-        terminal.watch(other_server, "", "sync_1", pauses.append)
-    assert pauses == [terminal.PAUSE] * terminal.MAX_ATTEMPTS
+    _OtherServer.answers = [chunked("retry: 1\n\n")] * following.MAX_ATTEMPTS
+    with pytest.raises(Unreachable, match=f"{following.MAX_ATTEMPTS} times"):
+        following.watch(Client(other_server, ""), "sync_1", sleep=pauses.append)
+    assert pauses == [following.PAUSE] * following.MAX_ATTEMPTS

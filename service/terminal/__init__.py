@@ -1,0 +1,1 @@
+"""The terminal client: follows syncs over HTTP, and lists what the service has stored."""
