@@ -133,7 +133,7 @@ async def test_a_token_opens_the_service(service: Serving) -> None:
 
 
 async def test_a_token_has_the_issuer_and_the_tenant_claim_of_the_settings(tmp_path: Path) -> None:
-    checked = {
+    checked: dict[str, Any] = {
         "AUTH_ISSUER": "https://issuer.example",
         "AUTH_AUDIENCE": "sync",
         "AUTH_TENANT_CLAIM": "org.id",
