@@ -22,6 +22,12 @@ EventReport = Literal[
 """The reports of events that a seller may not have."""
 
 
+OrderReport = Literal[
+    "GET_FLAT_FILE_ALL_ORDERS_DATA_BY_LAST_UPDATE_GENERAL",
+    "GET_FLAT_FILE_ALL_ORDERS_DATA_BY_ORDER_DATE_GENERAL",
+]
+
+
 class Storm(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
     """Throttles `length` calls in a row after every `every` calls."""
 
@@ -56,6 +62,8 @@ class Faults(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="ca
     short_rows: Share = 0.0
     #: Share of orders whose rows every report of orders leaves out.
     hidden_rows: Share = 0.0
+    #: The only types of reports that leave them out; all if empty.
+    hidden_in: tuple[OrderReport, ...] = ()
     #: Share of the pages of orders that are left out of a list.
     hidden_pages: Share = 0.0
     #: Share of downloads that end in the middle of a row.

@@ -1,16 +1,22 @@
-"""Reads orders that other datasets show and that are not stored: by search, or one by one."""
+"""Reads orders that other datasets show and that are not stored: by reports of another type, by
+search, or one by one."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 import msgspec
+import structlog
 
 from connectors.amazon import pages
 from connectors.amazon.client import TRACKING, AmazonClient, Operation, Refused, Unknown
 from connectors.amazon.completeness.plan import MARGIN, Allowance, FillPlan, plan_fill
+from connectors.amazon.completeness.report_plan import ReportAllowance, Span, covered, plan_reports
+from connectors.amazon.completeness.second_report import expected_seconds, read_reports
 from connectors.amazon.context import ReadContext
 from connectors.amazon.orders import search
+from connectors.amazon.reports.desk import CREATE_REPORT, GET_DOCUMENT
 from connectors.amazon.times import SETTLED
 from connectors.base import (
     Connection,
@@ -21,7 +27,9 @@ from connectors.base import (
     SourceError,
     Window,
 )
-from connectors.completing import Gaps
+from connectors.completing import Gap, Gaps
+
+log = structlog.get_logger()
 
 GET_ORDER = Operation("getOrder", "/orders/2026-01-01/orders/{}", 0.5, 30, role=TRACKING)
 AT_ONCE = 10
@@ -29,6 +37,13 @@ AT_ONCE = 10
 SETTLED_AFTER = timedelta(days=7)
 """How old the trace of an order must be to conclude that an order unknown to Amazon does not
 exist: a new one may not be visible yet."""
+HELPS = "orders:second-report"
+"""The key under which a connection remembers whether reports by creation hold orders that those by
+last update lack: YES, or the day on which one did not."""
+YES = "yes"
+HELPFUL = 0.5
+"""The share of the missing orders that a report must contain so that others are read."""
+RETRIED_AFTER = timedelta(days=7)
 MOST_REFUSED = 3
 """Refused orders in a row after which no further one is requested."""
 
@@ -50,23 +65,25 @@ async def fill(context: ReadContext, gaps: Gaps) -> AsyncIterator[Page]:
 
     Raises Retryable or SourceError after the last page if some could not be read."""
     filling = _Filling(context, gaps)
-    async for page in filling.by_search():
-        yield page
-    async for page in filling.by_id():
-        yield page
+    for step in (filling.by_report, filling.by_search, filling.by_id):
+        async for page in step():
+            yield page
     if filling.failure:
         raise filling.failure
 
 
 def plan_of(client: AmazonClient, connection: Connection, gaps: Gaps) -> FillPlan:
-    """The plan, by what is left of the quotas."""
-    return plan_fill(
-        gaps,
-        *(
-            Allowance(client.bucket(connection, operation).level, operation.rate, operation.burst)
-            for operation in (search.SEARCH_ORDERS, GET_ORDER)
-        ),
-    )
+    """The plan without reports, by what is left of the quotas."""
+    return plan_fill(gaps, *_allowances(client, connection, search.SEARCH_ORDERS, GET_ORDER))
+
+
+def _allowances(
+    client: AmazonClient, connection: Connection, *operations: Operation
+) -> Sequence[Allowance]:
+    return [
+        Allowance(client.bucket(connection, operation).level, operation.rate, operation.burst)
+        for operation in operations
+    ]
 
 
 class _Filling:
@@ -79,6 +96,70 @@ class _Filling:
         self._left = {gap.key: gap.day for gap in gaps.gaps if gap.identified}
         self._refused = 0  # orders in a row that could not be read
         self.failure: SourceError | Retryable | None = None
+
+    # By report ------------------------------------------------------------------------------------
+
+    async def by_report(self) -> AsyncIterator[Page]:
+        """Read the reports that are worth it. If the first one fails, or does not hold most of what
+        it should, it is the last one."""
+        spans, helped = self._reports()
+        for some in [spans] if helped else [spans[:1], spans[1:]]:
+            wanted = self._left_in(some)
+            if not wanted:
+                break
+            try:
+                async for page in read_reports(self._context, some):
+                    yield self._found(page)
+            except Misconfigured:
+                raise
+            except (Retryable, SourceError) as error:
+                log.info("second_report_failed", error=str(error))
+            found = len(wanted - self._left.keys())
+            helps = found >= HELPFUL * len(wanted)
+            yield Page((), learned={HELPS: YES if helps else self._today.isoformat()})
+            if not helps:
+                break
+        if spans:
+            context, left = self._context, [gap for gap in self._gaps.gaps if self._is_left(gap)]
+            rest = msgspec.structs.replace(self._gaps, gaps=left)
+            self._plan = plan_of(context.client, context.connection, rest)
+
+    def _reports(self) -> tuple[Sequence[Span], bool]:
+        """The reports to read, and whether earlier ones of the type helped. After one that did not,
+        none is read for a while."""
+        client, connection = self._context.client, self._context.connection
+        last = connection.learned.get(HELPS, "")
+        if last != YES and last > (self._today - RETRIED_AFTER).isoformat():
+            return (), False
+        seconds = expected_seconds(self._context) * client.speed
+        create, documents = _allowances(client, connection, CREATE_REPORT, GET_DOCUMENT)
+        reports = ReportAllowance(create, documents, seconds, helps=last == YES)
+        by_search, by_id = _allowances(client, connection, search.SEARCH_ORDERS, GET_ORDER)
+        return plan_reports(self._gaps, by_search, by_id, reports), last == YES
+
+    @property
+    def _today(self) -> date:
+        return self._context.clock.now().date()
+
+    def _left_in(self, spans: Sequence[Span]) -> AbstractSet[str]:
+        """The orders that these reports should contain."""
+        days = set(covered([day.day for day in self._gaps.days], spans))
+        return {order for order, at in self._left.items() if at in days}
+
+    def _is_left(self, gap: Gap) -> bool:
+        return not gap.identified or gap.key in self._left
+
+    def _found(self, page: Page) -> Page:
+        """The readable orders of a page that were updated on a day that was compared."""
+        first = self._gaps.days[0].day
+        records = [
+            record
+            for record in page.records
+            if record.error is None and record.at and record.at.date() >= first
+        ]
+        for record in records:
+            self._left.pop(record.id, None)
+        return msgspec.structs.replace(page, records=records)
 
     # By search ------------------------------------------------------------------------------------
 

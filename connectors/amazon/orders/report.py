@@ -14,6 +14,10 @@ from connectors.base import Connection, Window
 LONGEST_SPAN = timedelta(days=30)
 """The longest span of one report of orders."""
 
+BY_UPDATE = "GET_FLAT_FILE_ALL_ORDERS_DATA_BY_LAST_UPDATE_GENERAL"
+BY_CREATION = "GET_FLAT_FILE_ALL_ORDERS_DATA_BY_ORDER_DATE_GENERAL"
+"""Both have the same columns."""
+
 STATUSES = {
     "pending": "PENDING",
     "unshipped": "UNSHIPPED",
@@ -29,10 +33,9 @@ def _parts(connection: Connection, window: Window) -> Sequence[Part]:
     """All orders of all marketplaces, in spans of equal length, none longer than allowed."""
     whole = window.until - window.since
     count = max(1, -(-whole // LONGEST_SPAN))
-    report = "GET_FLAT_FILE_ALL_ORDERS_DATA_BY_LAST_UPDATE_GENERAL"
     ends = [window.since + whole * number / count for number in range(count + 1)]
     return [
-        Part(report, connection.settings.marketplace_ids, since, until)
+        Part(BY_UPDATE, connection.settings.marketplace_ids, since, until)
         for since, until in pairwise(ends)
     ]
 

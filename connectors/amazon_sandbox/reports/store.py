@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from connectors.amazon_sandbox.faults import FaultInjector
+from connectors.amazon_sandbox.faults import FaultInjector, Faults
 from connectors.amazon_sandbox.generator.fees import previews
 from connectors.amazon_sandbox.generator.identity import Identity
 from connectors.amazon_sandbox.generator.randomness import decimal_id
@@ -60,7 +60,7 @@ class ReportStore:
             rows=0,
             flaw=_flaw(fault_injector),
             copies=copies * max(1, fault_injector.faults.inflate),
-            hidden=fault_injector.faults.hidden_rows,
+            hidden=_hidden(fault_injector.faults, request.type),
             hidden_by=fault_injector.seed,
         )
         reports = self._reports[seller.identity]
@@ -147,6 +147,11 @@ class ReportStore:
             for report in self._reports[draft.identity]
             if not report.foreign
         )
+
+
+def _hidden(faults: Faults, report_type: str) -> float:
+    """The share of orders that a report leaves out."""
+    return faults.hidden_rows if report_type in (faults.hidden_in or (report_type,)) else 0.0
 
 
 def _flaw(fault_injector: FaultInjector) -> str:

@@ -11,6 +11,7 @@ from .bench import (
     LEDGER,
     ORDERS,
     ORDERS_BY_DATE,
+    ORDERS_BY_UPDATE,
     PARTICIPATIONS,
     REPORTS,
     RETURNS,
@@ -241,6 +242,14 @@ async def test_hidden_rows_leave_out_the_same_orders_of_every_report(bench: Benc
     assert await reported_ids(bench) == shown
     missing = next(iter(whole - shown))
     assert (await bench.get(f"{ORDERS}/{missing}")).status_code == 200
+
+
+async def test_rows_may_be_hidden_in_reports_of_one_type_alone(bench: Bench) -> None:
+    whole = await reported_ids(bench)
+    await bench.control("faults", {"hiddenRows": 0.2, "hiddenIn": [ORDERS_BY_UPDATE]})
+    assert await reported_ids(bench) == whole
+    await bench.control("faults", {"hiddenRows": 0.2, "hiddenIn": [ORDERS_BY_DATE]})
+    assert await reported_ids(bench) < whole
 
 
 async def reported_ids(bench: Bench) -> set[str]:

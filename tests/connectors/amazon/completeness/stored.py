@@ -211,11 +211,13 @@ class SyncedSeller(StoredByHand):
 
     async def fill(self) -> tuple[Gaps, Gaps]:
         """What was missing before and after reading the gaps."""
-        before = self.compare()
+        before = self.before = self.compare()
         calls, begun = len(self.bench.wire.requests), self.bench.clock.now()
         async for page in self.bench.connector.fill(self.connection, before, self.bench.waiting):
             self.add("orders", page.records)
             self.gone |= set(page.absent)
+            learned = {**self.connection.learned, **page.learned}
+            self.connection = msgspec.structs.replace(self.connection, learned=learned)
         self.fill_calls = len(self.bench.wire.requests) - calls
         self.fill_seconds = (self.bench.clock.now() - begun).total_seconds()
         return before, self.compare()

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import pytest
 
 from connectors.amazon.orders.reader import A_DAY
+from connectors.amazon.orders.report import BY_UPDATE
 from connectors.amazon_sandbox import Settings
 from connectors.amazon_sandbox.faults import Faults, is_hidden
 from tests.connectors.amazon.bench import CANADA, UNLIMITED, US, Bench, connect
@@ -21,7 +22,7 @@ async def synced(
     seed: int,
     marketplaces: tuple[str, ...] = (US,),
     learned: Mapping[str, str] | None = None,
-    **faults: float,
+    **faults: object,
 ) -> SyncedSeller:
     settings = Settings(quotas=UNLIMITED, marketplaces=marketplaces, faults=Faults(**faults))  # type: ignore[arg-type]
     connection = connect(f"{seed}-{orders}", marketplaces[:1], **(learned or {}))
@@ -61,6 +62,17 @@ async def test_hidden_orders_that_left_a_trace_are_found_and_read(share: float) 
     found = traced & set(seller.records["orders"])
     assert len(found) >= 0.99 * len(traced)
     assert after.missing == 0
+
+
+@pytest.mark.parametrize("share", [0.05, 0.2])
+async def test_hidden_orders_cost_a_tenth_of_the_calls_if_another_report_holds_them(
+    share: float,
+) -> None:
+    seller = await synced(3_000, 9, hidden_rows=share, hidden_in=(BY_UPDATE,))
+    before, after = await seller.fill()
+    assert before.missing > 100
+    assert after.missing == 0
+    assert seller.fill_calls <= 0.1 * seller.calls
 
 
 def _traced(whole: SyncedSeller, orders: set[str]) -> set[str]:

@@ -1,0 +1,115 @@
+"""Decides whether missing orders are read by further reports, of another type than the one that
+lacks them. A report holds all orders of 30 days for four calls, but takes minutes, and may lack the
+same orders: then its calls were in vain, so that one report is tried before the others."""
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
+from datetime import date, timedelta
+from itertools import pairwise
+
+import msgspec
+
+from connectors.amazon.completeness.plan import Allowance, FillPlan, plan_fill
+from connectors.completing import Gaps
+
+LONGEST = 30
+"""Days of one report, at most."""
+LEAD = timedelta(days=5)
+"""How much earlier than its trace an order may have been created: the report is by that time."""
+CALLS = 4
+"""Calls of one report: createReport, getReport, getReportDocument, and the download."""
+FEW = 24
+"""Calls that are not worth minutes: a tenth of those of a first sync."""
+MOST = 4
+"""Reports of one sync, at most."""
+PATIENCE = 300.0
+"""How many seconds reports may take, unless the missing orders take longer without them."""
+
+
+class ReportAllowance(msgspec.Struct, frozen=True):
+    """What reports cost now."""
+
+    #: The quotas of createReport and of getReportDocument.
+    create: Allowance
+    documents: Allowance
+    #: Seconds until a report is finished.
+    takes: float
+    #: The type is known to hold orders that the other one lacks.
+    helps: bool = False
+
+    def seconds(self, reports: int) -> float:
+        """One report is tried first; all others are made at the same time."""
+        rounds = 1 if self.helps or reports == 1 else 2
+        waits = max(self.create.seconds(reports), self.documents.seconds(reports))
+        return rounds * self.takes + waits
+
+
+class Span(msgspec.Struct, frozen=True):
+    """The days of creation of one report, both included."""
+
+    first: date
+    last: date
+
+
+def plan_reports(
+    gaps: Gaps, search: Allowance, by_id: Allowance, reports: ReportAllowance
+) -> Sequence[Span]:
+    """The reports that leave the fewest gaps open and, among equals, cost the fewest calls; none if
+    that holds without any, or a few calls suffice. The first one is to be tried first."""
+    without = plan_fill(gaps, search, by_id)
+    if without.calls <= FEW and not without.left_out:
+        return ()
+    longest = max(PATIENCE, without.seconds)
+    best: Sequence[Span] = ()
+    least = _cost(without)
+    for count in range(1, MOST + 1):
+        spans = _spans(gaps, count)
+        rest = plan_fill(_outside(gaps, spans), search, by_id)
+        cost = _cost(rest, len(spans) * CALLS)
+        if cost < least and reports.seconds(len(spans)) + rest.seconds <= longest:
+            best, least = spans, cost
+    return best
+
+
+def covered(days: Sequence[date], spans: Sequence[Span]) -> Sequence[date]:
+    """The days, of an ascending sequence, whose gaps the reports of these consecutive spans should
+    contain."""
+    if not spans:
+        return ()
+    first, last = min(span.first for span in spans), max(span.last for span in spans)
+    return days[bisect_left(days, first + LEAD) : bisect_right(days, last)]
+
+
+def _cost(plan: FillPlan, further: int = 0) -> tuple[int, int]:
+    return plan.left_out, plan.calls + further
+
+
+def _outside(gaps: Gaps, spans: Sequence[Span]) -> Gaps:
+    days = set(covered([day.day for day in gaps.days], spans))
+    left = [gap for gap in gaps.gaps if not gap.identified or gap.day not in days]
+    return msgspec.structs.replace(gaps, gaps=left)
+
+
+def _spans(gaps: Gaps, count: int) -> Sequence[Span]:
+    """So many consecutive spans that contain the most gaps, the newest among equals. The first one
+    is the newest that holds many: the oldest traces are more often of orders that do not exist."""
+    days = sorted(gap.day for gap in gaps.gaps if gap.identified)
+    length = timedelta(days=LONGEST * count - 1)
+    most: Sequence[date] = ()
+    for last in sorted(set(days)):
+        within = covered(days, [Span(last - length, last)])
+        most = within if len(within) >= len(most) else most
+    if not most:
+        return ()
+    parts = _parts(most[0] - LEAD, most[-1])
+    counts = {part: len(covered(days, [part])) for part in parts}
+    many = max(counts.values()) / 3
+    return sorted(parts, key=lambda part: (counts[part] >= many, part.first), reverse=True)
+
+
+def _parts(first: date, last: date) -> Sequence[Span]:
+    """Spans of about equal length, none longer than allowed."""
+    days = (last - first).days + 1
+    count = -(-days // LONGEST)
+    ends = [first + timedelta(days=days * number // count) for number in range(count + 1)]
+    return [Span(begin, end - timedelta(days=1)) for begin, end in pairwise(ends)]

@@ -1,0 +1,118 @@
+"""Reports of orders by the day of their creation, in which orders may be found that reports by last
+update lack."""
+
+from collections.abc import AsyncIterator, Sequence
+from datetime import timedelta
+
+import msgspec
+
+from connectors.amazon.completeness.report_plan import Span
+from connectors.amazon.completeness.spans import DAY, starts
+from connectors.amazon.context import ReadContext
+from connectors.amazon.orders.report import BY_CREATION, BY_UPDATE, ORDERS_KIND
+from connectors.amazon.reports.bookmark import (
+    MOST_AGAIN,
+    OrderedReport,
+    ReportBookmark,
+    with_part,
+)
+from connectors.amazon.reports.desk import (
+    CANCELLED,
+    DONE,
+    FATAL,
+    LOOKS,
+    REPORT_SECONDS,
+    ReportDesk,
+    duration_key,
+    took,
+)
+from connectors.amazon.reports.documents import Part
+from connectors.amazon.reports.reader import ReportReader
+from connectors.amazon.times import SETTLED
+from connectors.base import Page, SourceError
+
+PATIENCE = timedelta(minutes=5)
+"""How much longer than expected a report may take: the orders can be read without it."""
+SLOWER = 0.5
+"""The pause before a further look at an unfinished report, as a share of the time passed."""
+
+
+def expected_seconds(context: ReadContext) -> float:
+    """Seconds until such a report is finished, by what earlier ones took."""
+    known = (took(context.connection, name) for name in (BY_CREATION, BY_UPDATE))
+    usual = REPORT_SECONDS / context.client.speed
+    return next((seconds for seconds in known if seconds), usual) * LOOKS
+
+
+async def read_reports(context: ReadContext, spans: Sequence[Span]) -> AsyncIterator[Page]:
+    """Yield all orders that were created in these spans. The reports are made at the same time.
+
+    None is ordered again. Raises Retryable or SourceError at the first one that fails."""
+    newest = context.clock.now() - SETTLED
+    parts = [
+        Part(
+            BY_CREATION,
+            context.connection.settings.marketplace_ids,
+            starts(span.first),
+            min(starts(span.last + DAY), newest),
+        )
+        for span in spans
+    ]
+    reading = _SecondReports(context, parts)
+    await reading.order()
+    async for page in reading.pages():
+        yield page
+
+
+class _SecondReports:
+    """The reports of one round."""
+
+    def __init__(self, context: ReadContext, parts: Sequence[Part]) -> None:
+        kind = msgspec.structs.replace(ORDERS_KIND, parts=lambda connection, window: parts)
+        self._context = context
+        self._parts = parts
+        self._desk = ReportDesk(context, kind)
+        self._reader = ReportReader(context, kind)
+        self._mark = ReportBookmark()
+        self._learned: dict[str, str] = {}
+
+    async def order(self) -> None:
+        for number, part in enumerate(self._parts):
+            id = await self._desk.order(part)
+            order = OrderedReport(
+                number,
+                self._context.clock.now(),
+                id,
+                lost=MOST_AGAIN["lost"],  # as if it had been ordered again as often as allowed
+                stuck=MOST_AGAIN["stuck"],
+                fatal=MOST_AGAIN["fatal"],
+            )
+            self._mark = with_part(self._mark, [order])
+
+    async def pages(self) -> AsyncIterator[Page]:
+        orders = [await self._finished(order) for order in self._mark.orders]
+        mark = msgspec.structs.replace(self._mark, orders=tuple(orders))
+        async for page, _ in self._reader.documents(mark):
+            yield Page(page.records, learned={**page.learned, **self._learned})
+
+    async def _finished(self, order: OrderedReport) -> OrderedReport:
+        """The report with its document, once it is finished."""
+        context, clock = self._context, self._context.clock
+        pause = expected_seconds(context)
+        ends = order.made_at + timedelta(seconds=pause) + PATIENCE
+        pause -= (clock.now() - order.made_at).total_seconds()
+        while True:
+            if pause > 0:
+                due = clock.now() + timedelta(seconds=pause)
+                await context.waiting(due, f"Amazon to make the report {BY_CREATION}")
+                await clock.sleep(pause)
+            report = await self._desk.status(order.report)
+            if report.processingStatus == DONE and report.reportDocumentId:
+                if report.processingEndTime:
+                    seconds = (report.processingEndTime - report.createdTime).total_seconds()
+                    self._learned[duration_key(BY_CREATION)] = f"{seconds:.1f}"
+                return msgspec.structs.replace(order, document=report.reportDocumentId)
+            if report.processingStatus in (CANCELLED, FATAL) or clock.now() > ends:
+                state = report.processingStatus
+                raise SourceError(f"Amazon's report {BY_CREATION} does not come: {state}.")
+            pause = SLOWER * (clock.now() - order.made_at).total_seconds()
