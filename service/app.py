@@ -64,6 +64,7 @@ from service.store.migrations import migrate
 from service.store.patience import PatientEngine
 from service.store.place import lock_database
 from service.store.records import RecordStore
+from service.store.relay import RelayStore
 from service.store.removals import RemovalStore
 from service.store.syncs import SyncStore
 from service.streams.downloads import Downloads
@@ -190,6 +191,7 @@ def _assemble(
         feeds=Feeds(hub, clock),
         changes=changes,
         epoch=epoch,
+        relay=RelayStore(engine),
         downloads=Downloads(),
         encoder=encoder,
         auth=auth,
@@ -253,7 +255,29 @@ async def _running(
         if backends.newest:  # other processes may die with syncs that they run
             await stack.enter_async_context(_in_background(housekeeping.rescue_often))
         await stack.enter_async_context(_in_background(parts.erasing.run))
+        if settings.publish_records:
+            await stack.enter_async_context(_publishing(settings, backends, parts))
         yield
+
+
+@asynccontextmanager
+async def _publishing(settings: Settings, backends: Backends, parts: Parts) -> AsyncIterator[None]:
+    """Publish changed records to streams of Redis while open."""
+    from service.publishing import Relay
+
+    relay = Relay(
+        settings.redis_url,
+        settings.redis_prefix,
+        settings.stream_length,
+        parts.changes,
+        parts.relay,
+        parts.epoch,
+        parts.clock,
+        alone=not settings.postgres,
+    )
+    with backends.bus.listen(relay.heard):
+        async with _in_background(relay.run):
+            yield
 
 
 def _interest(parts: Parts, pipeline: Pipeline) -> Interest:

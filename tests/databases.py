@@ -36,6 +36,8 @@ class Databases:
         self._made: list[str] = []
         self._free: list[str] = []
         self._lent: dict[Path, str] = {}
+        #: Prefixes of keys in Redis, of services with SQLite.
+        self._prefixes: dict[Path, str] = {}
         self._used = False
         #: The tables of the newest schema.
         self._tables: list[str] = []
@@ -59,6 +61,15 @@ class Databases:
             "REDIS_PREFIX": name,
             "DATABASE_POOL": "5",
         }
+
+    def publishing(self, folder: Path) -> dict[str, str]:
+        """`environ` of a service that also publishes records to streams of Redis."""
+        _require_server()
+        environ = self.environ(folder)
+        if not ON_POSTGRES:
+            name = self._prefixes.setdefault(folder, f"{self._mark}_r{len(self._prefixes)}")
+            environ |= {"REDIS_URL": REDIS, "REDIS_PREFIX": name}
+        return environ | {"PUBLISH_RECORDS": "1"}
 
     def prepare(self, folder: Path) -> None:
         """Give a folder without a database of SQLite an empty one of the newest schema. A copy is
@@ -140,10 +151,14 @@ class Databases:
         return name
 
     def drop(self) -> None:
-        if not self._made:
+        if not self._made and not self._prefixes:
             return
         with suppress(RedisError), Redis.from_url(REDIS) as redis:  # unused without BACKEND
-            redis.delete(*(f"{name}:events" for name in self._made))
+            for name in (*self._made, *self._prefixes.values()):
+                for key in redis.scan_iter(f"{name}:*"):
+                    redis.delete(key)
+        if not self._made:
+            return
         with psycopg.connect(f"{SERVER}/postgres", autocommit=True) as connection:
             for name in self._made:
                 connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')

@@ -27,7 +27,7 @@ STORES = {
     for name in (
         *("syncs", "records", "connections", "claims", "claim_orders", "findings", "completeness"),
         *("activity", "audit", "changes", "consents", "dimensions", "removals", "engine"),
-        *("ids", "chores", "selections"),
+        *("ids", "chores", "relay", "selections"),
     )
 }
 
@@ -59,6 +59,7 @@ ALLOWED = {
         "service.streams",
         "service.wire",
         "service.housekeeping",
+        "service.publishing",
         "service.erasing",
         "service.moving",
         "service.pipeline",
@@ -132,6 +133,7 @@ ALLOWED = {
         *STORES,
         *GROUND,
     },
+    "service.publishing": {"service.checks.redis", "service.wire", *STORES, *GROUND},
     "service.erasing": {"service.registry", *STORES, *GROUND},
     "service.starting": {
         "service.registry",

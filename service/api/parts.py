@@ -22,6 +22,7 @@ from service.store.claims import ClaimStore
 from service.store.completeness import CompletenessStore
 from service.store.dimensions import DimensionStore
 from service.store.records import RecordStore
+from service.store.relay import RelayStore
 from service.store.removals import RemovalStore
 from service.store.syncs import SyncStore
 from service.streams.downloads import Downloads
@@ -52,6 +53,8 @@ class Parts(msgspec.Struct, frozen=True):
     changes: ChangeStore
     #: The epoch of the offsets of feeds.
     epoch: int
+    #: The turns of the relay to Redis: who publishes, and how late.
+    relay: RelayStore
     downloads: Downloads
     encoder: Encoder
     auth: Authenticator
