@@ -42,6 +42,7 @@ from service.erasing import Erasing
 from service.errors import MethodNotAllowed, NotFound, ServiceError, StartupError
 from service.events.bus import Interest
 from service.housekeeping import Housekeeping
+from service.notifications import Notifications
 from service.pipeline.pacing import Pacer
 from service.pipeline.pipeline import Pipeline
 from service.pipeline.resources import Resources
@@ -61,6 +62,7 @@ from service.store.consents import ConsentStore
 from service.store.dimensions import DimensionStore
 from service.store.engine import Unavailable
 from service.store.migrations import migrate
+from service.store.notifications import NotificationStore
 from service.store.patience import PatientEngine
 from service.store.place import lock_database
 from service.store.records import RecordStore
@@ -173,9 +175,11 @@ def _assemble(
     registry = Registry(store, stored, bus, runner, clock, plans, backends.newest)
     connections = Connections(stored, sources, keys, clock)
     hub = Hub(clock, encoder, settings.max_streams_per_user)
+    starter = Starter(registry, store, records, stored, sources, clock, plans)
+    secret, notified = settings.notifications_secret, NotificationStore(engine)
     return Parts(
         registry=registry,
-        starter=Starter(registry, store, records, stored, sources, clock, plans),
+        starter=starter,
         connections=connections,
         consents=Consents(ConsentStore(engine), connections, sources, clock),
         store=store,
@@ -198,6 +202,7 @@ def _assemble(
         rates=Rates(settings.max_requests_per_minute, clock),
         clock=clock,
         erasing=Erasing(store, stored, audit, registry, clock),
+        notifications=Notifications(secret, notified, stored, starter, sources, clock),
     )
 
 
@@ -244,6 +249,7 @@ async def _running(
             parts.connections,
             parts.store,
             parts.changes,
+            parts.notifications,
             ChoreStore(backends.engine),
             backends.runner,
             parts.clock,

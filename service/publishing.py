@@ -192,7 +192,7 @@ class Relay:
             number = streams.setdefault(name, len(streams) + 2)
             arguments += [number, one.id, msgspec.json.encode(one)]
         keys = [f"{self._prefix}:relay", *streams]
-        accepted = await client.eval(_ADD, len(keys), *keys, *arguments)  # type: ignore[misc,arg-type]
+        accepted = await client.eval(_ADD, len(keys), *keys, *arguments)
         self._reached()
         return bool(accepted)
 

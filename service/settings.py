@@ -90,6 +90,8 @@ class Settings(msgspec.Struct, frozen=True, rename="upper"):
     history_items: str = "failed"
     #: Maximum streams per user; a further one evicts the oldest.
     max_streams_per_user: int = 200
+    #: Signs the notifications of sources, at least 32 bytes; without it, none are received.
+    notifications_secret: str = ""
     #: `debug`, `info`, `warning` or `error`.
     log_level: str = "info"
     #: `json` or `console`.
@@ -176,6 +178,8 @@ def _check(settings: Settings) -> None:
         read_plans(settings.plans)
     except StartupError as error:
         problems.append(error.detail)
+    if 0 < len(settings.notifications_secret.encode()) < MIN_SECRET_BYTES:
+        problems.append(f"NOTIFICATIONS_SECRET must have at least {MIN_SECRET_BYTES} bytes.")
     if settings.log_format not in ("json", "console"):
         problems.append("LOG_FORMAT must be json or console.")
     if settings.log_level.lower() not in ("debug", "info", "warning", "error"):

@@ -38,6 +38,8 @@ class Databases:
         self._lent: dict[Path, str] = {}
         #: Prefixes of keys in Redis, of services with SQLite.
         self._prefixes: dict[Path, str] = {}
+        #: Prefixes under which the current test publishes records.
+        self._streams: set[str] = set()
         self._used = False
         #: The tables of the newest schema.
         self._tables: list[str] = []
@@ -69,6 +71,7 @@ class Databases:
         if not ON_POSTGRES:
             name = self._prefixes.setdefault(folder, f"{self._mark}_r{len(self._prefixes)}")
             environ |= {"REDIS_URL": REDIS, "REDIS_PREFIX": name}
+        self._streams.add(environ["REDIS_PREFIX"])
         return environ | {"PUBLISH_RECORDS": "1"}
 
     def prepare(self, folder: Path) -> None:
@@ -107,6 +110,8 @@ class Databases:
         """Empty the databases of a test that has ended. Whether it used any."""
         for name in self._lent.values():
             self._reuse(name)
+        while self._streams:
+            _delete_keys(f"{self._streams.pop()}:re*")
         self._lent.clear()
         used, self._used = self._used, False
         return used
@@ -151,17 +156,20 @@ class Databases:
         return name
 
     def drop(self) -> None:
-        if not self._made and not self._prefixes:
-            return
-        with suppress(RedisError), Redis.from_url(REDIS) as redis:  # unused without BACKEND
-            for name in (*self._made, *self._prefixes.values()):
-                for key in redis.scan_iter(f"{name}:*"):
-                    redis.delete(key)
+        for name in (*self._made, *self._prefixes.values()):
+            with suppress(RedisError):  # unused without BACKEND
+                _delete_keys(f"{name}:*")
         if not self._made:
             return
         with psycopg.connect(f"{SERVER}/postgres", autocommit=True) as connection:
             for name in self._made:
                 connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+
+
+def _delete_keys(pattern: str) -> None:
+    with Redis.from_url(REDIS) as redis:
+        for key in redis.scan_iter(pattern):
+            redis.delete(key)
 
 
 DATABASES = Databases()

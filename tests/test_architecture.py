@@ -27,7 +27,7 @@ STORES = {
     for name in (
         *("syncs", "records", "connections", "claims", "claim_orders", "findings", "completeness"),
         *("activity", "audit", "changes", "consents", "dimensions", "removals", "engine"),
-        *("ids", "chores", "relay", "selections"),
+        *("ids", "chores", "notifications", "relay", "selections"),
     )
 }
 
@@ -65,6 +65,7 @@ ALLOWED = {
         "service.pipeline",
         "service.registry",
         "service.starting",
+        "service.notifications",
         "service.connections",
         "service.consents",
         "service.credentials",
@@ -83,6 +84,7 @@ ALLOWED = {
         "service.wire",
         "service.registry",
         "service.starting",
+        "service.notifications",
         "service.erasing",
         "service.connections",
         "service.consents",
@@ -128,11 +130,13 @@ ALLOWED = {
     "service.housekeeping": {
         "service.runner.base",
         "service.starting",
+        "service.notifications",
         "service.registry",
         "service.connections",
         *STORES,
         *GROUND,
     },
+    "service.notifications": {"service.starting", "service.sources", *STORES, *GROUND},
     "service.publishing": {"service.checks.redis", "service.wire", *STORES, *GROUND},
     "service.erasing": {"service.registry", *STORES, *GROUND},
     "service.starting": {

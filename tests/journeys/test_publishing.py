@@ -41,7 +41,7 @@ with open(sys.argv[2], "a", buffering=1) as handled:
 def block(language: str) -> str:
     """The last block in this language of the page about feeds."""
     text = (ROOT / "docs/feeds.md").read_text()
-    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)[-1]
+    return str(re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)[-1])
 
 
 def key_of(environ: dict[str, str]) -> str:

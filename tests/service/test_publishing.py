@@ -30,7 +30,7 @@ from tests.serving import PATIENCE, Json, serve, settings
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(240)]
 
 EPOCH = 7
-SMALL = {"DEMO_ORDERS": "300", "DEMO_PAGE": "40", "DEMO_PAUSE": "0"}
+SMALL: dict[str, Any] = {"DEMO_ORDERS": "300", "DEMO_PAGE": "40", "DEMO_PAUSE": "0"}
 BACKEND = "postgres" if ON_POSTGRES else "sqlite"
 
 
@@ -106,7 +106,7 @@ def orders(server: RedisServer) -> list[str]:
 
 
 async def test_the_streams_hold_what_the_feed_of_changes_returns(tmp_path: Path) -> None:
-    environ = DATABASES.publishing(tmp_path)
+    environ: dict[str, Any] = DATABASES.publishing(tmp_path)
     async with serve(tmp_path, **SMALL, **environ) as service:
         ann = service.user()
         await ann.connect()
@@ -136,7 +136,7 @@ def _ends(redis: Redis, key: str, event: Json) -> bool:
 
 
 async def test_streams_are_trimmed_to_about_their_length(tmp_path: Path) -> None:
-    environ = DATABASES.publishing(tmp_path) | {"STREAM_LENGTH": "100"}
+    environ: dict[str, Any] = DATABASES.publishing(tmp_path) | {"STREAM_LENGTH": "100"}
     async with serve(tmp_path, **SMALL | {"DEMO_ORDERS": "1500"}, **environ) as service:
         ann = service.user()
         await ann.connect()
@@ -299,14 +299,18 @@ async def test_a_redis_that_refuses_the_password_keeps_the_service_from_starting
     tmp_path: Path,
 ) -> None:
     with redis_server(password="right") as locked:
-        wrong = DATABASES.publishing(tmp_path) | {"REDIS_URL": locked.url.replace("right", "no")}
+        wrong: dict[str, Any] = DATABASES.publishing(tmp_path) | {
+            "REDIS_URL": locked.url.replace("right", "no")
+        }
         with pytest.raises(StartupError, match="refuses the user or password"):
             async with serve(tmp_path, **wrong):
                 pass
 
 
 async def test_the_service_starts_while_redis_is_away(tmp_path: Path) -> None:
-    away = DATABASES.publishing(tmp_path) | {"REDIS_URL": f"redis://127.0.0.1:{free_port()}/0"}
+    away: dict[str, Any] = DATABASES.publishing(tmp_path) | {
+        "REDIS_URL": f"redis://127.0.0.1:{free_port()}/0"
+    }
     async with serve(tmp_path, **SMALL, **away) as service:
         ann = service.user()
         await ann.connect()
