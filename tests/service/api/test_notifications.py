@@ -127,10 +127,10 @@ class Seller:
 
 
 @asynccontextmanager
-async def seller(folder: Path, **environ: Any) -> AsyncIterator[Seller]:
+async def seller(folder: Path, speed: float = 1000.0, **environ: Any) -> AsyncIterator[Seller]:
     """A service with a connected seller, whose orders were read."""
     async with (
-        local_sandbox(orders=ORDERS, speed=1000.0) as url,
+        local_sandbox(orders=ORDERS, speed=speed) as url,
         serve(folder, None, **amazon.environ(url), NOTIFICATIONS_SECRET=KEY, **environ) as service,
         httpx.AsyncClient(base_url=url) as control,
     ):
@@ -286,6 +286,21 @@ async def test_a_finished_report_that_nothing_waits_for_is_ignored(tmp_path: Pat
         assert answer == [
             {"id": "r-1", "outcome": "ignored", "reason": "Nothing waits for it here."}
         ]
+
+
+async def test_a_finished_report_wakes_the_read_that_waits_for_it(tmp_path: Path) -> None:
+    async with seller(tmp_path, speed=5.0) as one:  # a report takes twelve seconds
+        sync = await one.user.start(datasets=["ledger"])
+        with anyio.fail_after(2 * PATIENCE):
+            while not (calls := await one.calls("getReport")):
+                await anyio.sleep(0.05)
+            report = calls[0]["path"].rpartition("/")[2]
+            while await one.outcome(report_finished(report, one.id)) != "accepted":
+                await anyio.sleep(0.05)
+            asked = len(await one.calls("getReport"))
+            while len(await one.calls("getReport")) == asked:
+                await anyio.sleep(0.01)
+        assert (await one.user.until(sync))["status"] == "complete"
 
 
 # Bad input ----------------------------------------------------------------------------------------
