@@ -298,6 +298,43 @@ class Consent(Protocol):
         Raises ConnectionLost if they are no longer valid."""
 
 
+class Notice(msgspec.Struct, frozen=True):
+    """What a notification of a source says: a record has changed, or something that a read waits
+    for is there."""
+
+    #: The source's id of the notification, the same if it is delivered again.
+    id: str
+    #: The account that it concerns.
+    account_id: str
+    #: The record that has changed, and its dataset.
+    dataset: str = ""
+    record: str = ""
+    #: Without a record: what is there, by the source's id.
+    awaited: str = ""
+
+
+class Notifying(Protocol):
+    """Implemented as well by a connector whose source sends notifications."""
+
+    def notices(self, body: bytes) -> Sequence[Notice]:
+        """What the notifications in a body say. Raises InvalidNotification."""
+
+    def heard(self, notice: Notice) -> bool:
+        """Continue the reads of this process that wait for what a notice names. False if none
+        does."""
+
+    def fetch(
+        self,
+        connection: Connection,
+        dataset: Dataset,
+        ids: Sequence[str],
+        cursor: Cursor | None,
+        waiting: Waiting,
+    ) -> AsyncIterator[Page]:
+        """Read the records with these ids, from a cursor on. Ids that the source does not know are
+        left out."""
+
+
 Opener = Callable[[Mapping[str, str], Clock], AbstractAsyncContextManager[Connector]]
 """The type of `open_connector` in a connector's package, which is called once per process."""
 
@@ -325,6 +362,12 @@ class InvalidConnection(ConnectorError):
     def __init__(self, fields: Mapping[str, str]) -> None:
         super().__init__("; ".join(f"{name}: {text}" for name, text in fields.items()))
         self.fields = fields
+
+
+class InvalidNotification(ConnectorError):
+    """A notification that the connector does not understand."""
+
+    code = "invalid_notification"
 
 
 class Retryable(ConnectorError):

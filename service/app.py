@@ -42,6 +42,7 @@ from service.erasing import Erasing
 from service.errors import MethodNotAllowed, NotFound, ServiceError, StartupError
 from service.events.bus import Interest
 from service.housekeeping import Housekeeping
+from service.notifications import Notifications
 from service.pipeline.pacing import Pacer
 from service.pipeline.pipeline import Pipeline
 from service.pipeline.resources import Resources
@@ -61,9 +62,11 @@ from service.store.consents import ConsentStore
 from service.store.dimensions import DimensionStore
 from service.store.engine import Unavailable
 from service.store.migrations import migrate
+from service.store.notifications import NotificationStore
 from service.store.patience import PatientEngine
 from service.store.place import lock_database
 from service.store.records import RecordStore
+from service.store.relay import RelayStore
 from service.store.removals import RemovalStore
 from service.store.syncs import SyncStore
 from service.streams.downloads import Downloads
@@ -172,9 +175,11 @@ def _assemble(
     registry = Registry(store, stored, bus, runner, clock, plans, backends.newest)
     connections = Connections(stored, sources, keys, clock)
     hub = Hub(clock, encoder, settings.max_streams_per_user)
+    starter = Starter(registry, store, records, stored, sources, clock, plans)
+    secret, notified = settings.notifications_secret, NotificationStore(engine)
     return Parts(
         registry=registry,
-        starter=Starter(registry, store, records, stored, sources, clock, plans),
+        starter=starter,
         connections=connections,
         consents=Consents(ConsentStore(engine), connections, sources, clock),
         store=store,
@@ -190,12 +195,14 @@ def _assemble(
         feeds=Feeds(hub, clock),
         changes=changes,
         epoch=epoch,
+        relay=RelayStore(engine),
         downloads=Downloads(),
         encoder=encoder,
         auth=auth,
         rates=Rates(settings.max_requests_per_minute, clock),
         clock=clock,
         erasing=Erasing(store, stored, audit, registry, clock),
+        notifications=Notifications(secret, notified, stored, starter, sources, clock),
     )
 
 
@@ -242,6 +249,7 @@ async def _running(
             parts.connections,
             parts.store,
             parts.changes,
+            parts.notifications,
             ChoreStore(backends.engine),
             backends.runner,
             parts.clock,
@@ -253,7 +261,29 @@ async def _running(
         if backends.newest:  # other processes may die with syncs that they run
             await stack.enter_async_context(_in_background(housekeeping.rescue_often))
         await stack.enter_async_context(_in_background(parts.erasing.run))
+        if settings.publish_records:
+            await stack.enter_async_context(_publishing(settings, backends, parts))
         yield
+
+
+@asynccontextmanager
+async def _publishing(settings: Settings, backends: Backends, parts: Parts) -> AsyncIterator[None]:
+    """Publish changed records to streams of Redis while open."""
+    from service.publishing import Relay
+
+    relay = Relay(
+        settings.redis_url,
+        settings.redis_prefix,
+        settings.stream_length,
+        parts.changes,
+        parts.relay,
+        parts.epoch,
+        parts.clock,
+        alone=not settings.postgres,
+    )
+    with backends.bus.listen(relay.heard):
+        async with _in_background(relay.run):
+            yield
 
 
 def _interest(parts: Parts, pipeline: Pipeline) -> Interest:

@@ -54,6 +54,9 @@ async def open_backends(settings: Settings) -> AsyncIterator[Backends]:
         async with _open_cluster(settings) as backends:
             yield backends
         return
+    if settings.redis_url:
+        require_scale()
+        await _require_redis(settings)
     async with open_database(settings) as engine:
         runner = LocalRunner(settings.max_running_syncs, SyncStore(engine).unfinished)
         yield Backends(engine, EventBus(), runner)
@@ -149,14 +152,21 @@ async def _cluster_bus(settings: Settings, engine: Engine, store: SyncStore) -> 
 
     if settings.redis_url:
         from service.checks.postgres import database_id
-        from service.checks.redis import check_redis
         from service.events.redis import RedisEventBus
 
         database = await database_id(engine)
-        checks = await check_redis(settings.redis_url, settings.redis_prefix, database)
-        require(check for check in checks if not check.passing)
-        log_warnings(checks)  # without Redis, events are late
+        await _require_redis(settings, database)
         url, prefix = settings.redis_url, settings.redis_prefix
         return RedisEventBus(url, prefix, database, store.changes, of_users)
     log.warning("events_by_polling", why="REDIS_URL is not set: events are up to 2 s late")
     return SharedEventBus(store.changes, of_users)
+
+
+async def _require_redis(settings: Settings, database: str | None = None) -> None:
+    """Raises StartupError for a server that will never be usable. `database` is the id of the own
+    database. Without Redis, events are late, and changed records wait."""
+    from service.checks.redis import check_redis
+
+    checks = await check_redis(settings.redis_url, settings.redis_prefix, database)
+    require(check for check in checks if not check.passing)
+    log_warnings(checks)

@@ -22,14 +22,15 @@ async def examine(environ: Mapping[str, str], connectors: Sequence[str]) -> list
         settings = read_settings(environ, connectors)
         if settings.secrets_keys:
             read_keys(settings.secrets_keys)
-        if settings.postgres:
+        if settings.postgres or settings.redis_url:
             require_scale()
     except StartupError as error:
         return [problem("settings", error.detail, "See docs/settings.md.")]
     checks = [ok("settings", "The settings are valid.")]
     if settings.postgres:
         return checks + await _examine_cluster(settings)
-    return checks + await anyio.to_thread.run_sync(check_files, settings.database_path)
+    checks += await anyio.to_thread.run_sync(check_files, settings.database_path)
+    return checks + (await _examine_redis(settings, None) if settings.redis_url else [])
 
 
 async def _examine_cluster(settings: Settings) -> list[Check]:
@@ -43,9 +44,13 @@ async def _examine_cluster(settings: Settings) -> list[Check]:
     if not settings.redis_url:
         text = "REDIS_URL is not set: events of other processes are up to 2 s late."
         return [*checks, ok("redis", text)]
+    return checks + await _examine_redis(settings, database)
+
+
+async def _examine_redis(settings: Settings, database: str | None) -> list[Check]:
     from service.checks.redis import check_redis
 
-    return checks + await check_redis(settings.redis_url, settings.redis_prefix, database)
+    return await check_redis(settings.redis_url, settings.redis_prefix, database)
 
 
 async def _examine_use(settings: Settings) -> tuple[list[Check], str | None]:

@@ -65,6 +65,13 @@ class Unauthenticated(ServiceError):
     status, code, title = 401, "unauthenticated", "Not authenticated"
 
 
+class Unsigned(ServiceError):
+    """The signature is missing or wrong. Send `X-Signature: sha256=<hex>`, the HMAC-SHA256 of the
+    body with NOTIFICATIONS_SECRET."""
+
+    status, code, title = 401, "signature_invalid", "Signature invalid"
+
+
 class AuthUnavailable(ServiceError):
     """The token cannot be verified: the keys of its issuer are unavailable. Try again soon."""
 

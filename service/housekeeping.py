@@ -10,6 +10,7 @@ from connectors.base import Clock
 from service.connections import Connections
 from service.errors import LostConnection, Overtaken, ServiceError, SyncAlreadyRunning, TooManySyncs
 from service.model import Options, Trigger
+from service.notifications import Notifications
 from service.registry import Registry
 from service.runner.base import Runner
 from service.starting import Starter, StartRequest
@@ -29,6 +30,8 @@ TIDY_EVERY = timedelta(hours=1)
 RESCUE_EVERY = timedelta(seconds=1)
 #: Time after which a scheduled sync that could not start is retried.
 POSTPONED_BY = timedelta(minutes=1)
+#: How long a notification that is delivered again is recognised.
+NOTIFICATIONS_KEPT = timedelta(days=7)
 #: Rows deleted in one write: other writes must not wait for long.
 DELETED_AT_ONCE = 1000
 
@@ -46,6 +49,7 @@ class Housekeeping:
         connections: Connections,
         store: SyncStore,
         changes: ChangeStore,
+        notifications: Notifications,
         chores: ChoreStore,
         runner: Runner,
         clock: Clock,
@@ -63,6 +67,7 @@ class Housekeeping:
         self._retention = retention
         self._audit_retention = audit_retention
         self._changes = changes
+        self._notifications = notifications
         self._changes_kept = changes_kept
 
     async def run(self) -> None:
@@ -85,6 +90,7 @@ class Housekeeping:
         now = self._clock.now()
         if await self._chores.take("schedules", now, timedelta(seconds=EVERY / 2)):
             await self.start_due()
+            await self._notifications.start_waiting()
         if await self._chores.take("retention", now, TIDY_EVERY):
             await self.tidy()
 
@@ -136,7 +142,11 @@ class Housekeeping:
         the coverage of its datasets are never deleted."""
         now = self._clock.now()
         await self._connections.correct_future_runs()
-        for table, column in (("idempotency_keys", "at"), ("consents", "begun_at")):
+        for table, column in (
+            ("idempotency_keys", "at"),
+            ("consents", "begun_at"),
+            ("notifications", "at"),
+        ):
             await self._store.cap_future_times(table, column, now)
         for sync in await self._store.paused_before(now - self._retention):
             text = f"Paused for more than {self._retention.days} days. Start a new sync."
@@ -151,6 +161,7 @@ class Housekeeping:
         for table, age in (
             ("audit_logs", self._audit_retention),
             ("idempotency_keys", KEY_LIFETIME),
+            ("notifications", NOTIFICATIONS_KEPT),
         ):
             while await self._store.prune_table(table, now - age, DELETED_AT_ONCE):
                 pass

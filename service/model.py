@@ -60,6 +60,8 @@ class Trigger(StrEnum):
     SCHEDULE = "schedule"
     #: A new connection.
     CONNECT = "connect"
+    #: A notification of the source.
+    NOTIFICATION = "notification"
 
 
 class Kind(StrEnum):
@@ -92,6 +94,8 @@ class Options(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
     priority: int = 0
     #: Records whose outcome is stored: `failed`, `all`, or empty for the operator's default.
     items: str = ""
+    #: The ids of the records to read, of one dataset; None for all. Notifications set it.
+    records: tuple[str, ...] | None = None
 
 
 class Fault(msgspec.Struct, frozen=True):
@@ -422,6 +426,10 @@ class Sync(msgspec.Struct, frozen=True):
         claims = self.dataset(CLAIMS).end(Outcome.UNKNOWN, why)
         warning = SyncWarning(Code.CLAIMS_UNKNOWN, why, CLAIMS)
         return self._with(claims, at, warnings=(*self.warnings, warning))
+
+    def skipping_claims(self, why: str, at: datetime) -> Self:
+        """The sync without a detection of claims, which is not expected of it."""
+        return self._with(self.dataset(CLAIMS).end(Outcome.UNKNOWN, why), at)
 
     def _with(self, changed: DatasetProgress, at: datetime, **changes: Any) -> Self:
         datasets = tuple(

@@ -94,6 +94,8 @@ def _progress(
     window = _window(dataset, options, plan, stored, now)
     coverage = stored.coverage if stored else None
     historical = coverage is None or window.since < coverage.since
+    if options.records is not None:
+        historical = False
     checkpoint = Checkpoint(window)
     return DatasetProgress(dataset.name, dataset.label, checkpoint, historical=historical)
 
@@ -106,7 +108,7 @@ def _window(
     the dataset reaches."""
     newest = now - dataset.lag
     until = min(options.until or newest, newest)
-    if dataset.reach is None:
+    if dataset.reach is None or options.records is not None:
         return Window(until, until)
     allowed = timedelta(days=plan.history_days) if plan.history_days else dataset.reach
     if options.since:

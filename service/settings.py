@@ -19,6 +19,7 @@ REDIS = ("redis://", "rediss://")
 POSTGRES_OPTIONS = {"host", "sslmode", "sslrootcert", "sslcert", "sslkey", "sslcrl"}
 """Options of the address that every driver in use understands."""
 MAX_POOL = 500
+MAX_STREAM_LENGTH = 1_000_000_000
 MAX_TIMEOUT = 1_000_000_000
 _NUMBERS = {"int": "a whole number", "float": "a number"}
 
@@ -37,10 +38,15 @@ class Settings(msgspec.Struct, frozen=True, rename="upper"):
     database_url: str = "sqlite:///data/sync.db"
     #: Connections of this process to PostgreSQL.
     database_pool: int = 10
-    #: `redis://…`: brings events to other processes at once; only with PostgreSQL.
+    #: `redis://…`: brings events to other processes at once, with PostgreSQL; and is where changed
+    #: records are published.
     redis_url: str = ""
     #: First part of the names of keys in Redis.
     redis_prefix: str = "seller-sync"
+    #: 1: changed records are published to streams of Redis.
+    publish_records: int = 0
+    #: Changes that each of these streams keeps, about.
+    stream_length: int = 100_000
     #: `all`, or `web`: no syncs run in this process; only with PostgreSQL.
     role: str = "all"
     #: `jwt`, or `demo`: one fixed identity, on loopback only.
@@ -85,6 +91,8 @@ class Settings(msgspec.Struct, frozen=True, rename="upper"):
     history_items: str = "failed"
     #: Maximum streams per user; a further one evicts the oldest.
     max_streams_per_user: int = 200
+    #: Signs the notifications of sources, at least 32 bytes; without it, none are received.
+    notifications_secret: str = ""
     #: `debug`, `info`, `warning` or `error`.
     log_level: str = "info"
     #: `json` or `console`.
@@ -179,6 +187,8 @@ def _check(settings: Settings) -> None:
         read_plans(settings.plans)
     except StartupError as error:
         problems.append(error.detail)
+    if 0 < len(settings.notifications_secret.encode()) < MIN_SECRET_BYTES:
+        problems.append(f"NOTIFICATIONS_SECRET must have at least {MIN_SECRET_BYTES} bytes.")
     if settings.log_format not in ("json", "console"):
         problems.append("LOG_FORMAT must be json or console.")
     if settings.log_level.lower() not in ("debug", "info", "warning", "error"):
@@ -196,8 +206,20 @@ def _check_backends(settings: Settings) -> list[str]:
         problems.append("REDIS_URL must be redis://host:port/number, or rediss:// with TLS.")
     if not re.fullmatch(r"[\w.:-]+", settings.redis_prefix):
         problems.append("REDIS_PREFIX may hold letters, digits and -_.: only.")
-    if settings.redis_url and not settings.postgres:
-        problems.append("REDIS_URL needs PostgreSQL: SQLite serves one process, without Redis.")
+    if settings.redis_url and not settings.postgres and not settings.publish_records:
+        problems.append(
+            "REDIS_URL needs PostgreSQL, or PUBLISH_RECORDS=1: SQLite serves one process, whose "
+            "events do not need Redis."
+        )
+    if settings.publish_records not in (0, 1):
+        problems.append("PUBLISH_RECORDS must be 0 or 1.")
+    if settings.publish_records and not settings.redis_url:
+        problems.append(
+            "PUBLISH_RECORDS=1 needs REDIS_URL, the server to publish changed records to. Set it, "
+            "or unset PUBLISH_RECORDS."
+        )
+    if not 1 <= settings.stream_length <= MAX_STREAM_LENGTH:
+        problems.append(f"STREAM_LENGTH must be between 1 and {MAX_STREAM_LENGTH:,}.")
     if settings.role not in ("all", "web"):
         problems.append("ROLE must be all or web.")
     if settings.role == "web" and not settings.postgres:

@@ -48,6 +48,10 @@ class Sources:
         """Whether users can authorise this connector on a page of its source."""
         return hasattr(self._connectors.get(name), "authorize_url")
 
+    def notifies(self, name: str) -> bool:
+        """Whether the connector's source sends notifications."""
+        return hasattr(self._connectors.get(name), "notices")
+
     def rules(self, name: str) -> Sequence[ClaimRule]:
         """The claim rules of a connector; empty if it has none."""
         rules: Sequence[ClaimRule] = getattr(self.get(name), "rules", ())

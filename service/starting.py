@@ -15,6 +15,7 @@ from service.sources import Sources
 from service.store.audit import started
 from service.store.connections import ConnectionStore, Run, StoredConnection, run_taken
 from service.store.engine import Refused
+from service.store.notifications import reads_notified
 from service.store.records import RecordStore
 from service.store.syncs import NO_LIMIT, Conditions, Key, SyncStore, midnight
 from service.users import Actor
@@ -71,10 +72,12 @@ class Starter:
         if live is None:
             connection = await self._connection(actor, request.connection_id)
             check_not_lost(connection)
-            await self._check_daily_limit(actor)
+            if request.trigger is not Trigger.NOTIFICATION:
+                await self._check_daily_limit(actor)
             sync = await self._plan_sync(actor, request, connection)
             rest = [started(sync, actor)]
             rest += [run_taken(connection.id, request.run)] if request.run else []
+            rest += [reads_notified(sync)] if sync.options.records else []
             conditions = self._conditions(actor, request)
             try:
                 if await self._registry.create(sync, conditions, request.key, *rest):
@@ -97,6 +100,8 @@ class Starter:
 
     def _conditions(self, actor: Actor, request: StartRequest) -> Conditions:
         a_day = self._plans.of(actor.plan).syncs_per_day
+        if request.trigger is Trigger.NOTIFICATION:  # not started by the user, and not counted
+            a_day = None
         return Conditions(
             live_of_tenant=self._plans.tenant_limit(actor.plan),
             started_today=NO_LIMIT if a_day is None else a_day,
@@ -108,7 +113,8 @@ class Starter:
     ) -> ServiceError:
         """The condition that did not hold when the sync was to be stored."""
         connection = await self._connection(actor, connection_id)  # raises if forgotten meanwhile
-        await self._check_daily_limit(actor)
+        if request.trigger is not Trigger.NOTIFICATION:
+            await self._check_daily_limit(actor)
         schedule = connection.schedule
         if request.run and (schedule is None or schedule.next != request.run.due):
             return Overtaken("Another process has started this run of the schedule.")

@@ -36,6 +36,10 @@ class Databases:
         self._made: list[str] = []
         self._free: list[str] = []
         self._lent: dict[Path, str] = {}
+        #: Prefixes of keys in Redis, of services with SQLite.
+        self._prefixes: dict[Path, str] = {}
+        #: Prefixes under which the current test publishes records.
+        self._streams: set[str] = set()
         self._used = False
         #: The tables of the newest schema.
         self._tables: list[str] = []
@@ -59,6 +63,16 @@ class Databases:
             "REDIS_PREFIX": name,
             "DATABASE_POOL": "5",
         }
+
+    def publishing(self, folder: Path) -> dict[str, str]:
+        """`environ` of a service that also publishes records to streams of Redis."""
+        _require_server()
+        environ = self.environ(folder)
+        if not ON_POSTGRES:
+            name = self._prefixes.setdefault(folder, f"{self._mark}_r{len(self._prefixes)}")
+            environ |= {"REDIS_URL": REDIS, "REDIS_PREFIX": name}
+        self._streams.add(environ["REDIS_PREFIX"])
+        return environ | {"PUBLISH_RECORDS": "1"}
 
     def prepare(self, folder: Path) -> None:
         """Give a folder without a database of SQLite an empty one of the newest schema. A copy is
@@ -96,6 +110,8 @@ class Databases:
         """Empty the databases of a test that has ended. Whether it used any."""
         for name in self._lent.values():
             self._reuse(name)
+        while self._streams:
+            _delete_keys(f"{self._streams.pop()}:re*")
         self._lent.clear()
         used, self._used = self._used, False
         return used
@@ -140,13 +156,20 @@ class Databases:
         return name
 
     def drop(self) -> None:
+        for name in (*self._made, *self._prefixes.values()):
+            with suppress(RedisError):  # unused without BACKEND
+                _delete_keys(f"{name}:*")
         if not self._made:
             return
-        with suppress(RedisError), Redis.from_url(REDIS) as redis:  # unused without BACKEND
-            redis.delete(*(f"{name}:events" for name in self._made))
         with psycopg.connect(f"{SERVER}/postgres", autocommit=True) as connection:
             for name in self._made:
                 connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+
+
+def _delete_keys(pattern: str) -> None:
+    with Redis.from_url(REDIS) as redis:
+        for key in redis.scan_iter(pattern):
+            redis.delete(key)
 
 
 DATABASES = Databases()

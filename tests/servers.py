@@ -151,6 +151,10 @@ class RedisServer:
         """SIGSTOP: connections are accepted, and nothing is answered."""
         self._process.send_signal(signal.SIGSTOP)
 
+    def go_on(self) -> None:
+        """SIGCONT."""
+        self._process.send_signal(signal.SIGCONT)
+
     def kill(self) -> None:
         """SIGKILL."""
         self._process.kill()

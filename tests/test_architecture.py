@@ -27,7 +27,7 @@ STORES = {
     for name in (
         *("syncs", "records", "connections", "claims", "claim_orders", "findings", "completeness"),
         *("activity", "audit", "changes", "consents", "dimensions", "removals", "engine"),
-        *("ids", "chores", "selections"),
+        *("ids", "chores", "notifications", "relay", "selections"),
     )
 }
 
@@ -59,11 +59,13 @@ ALLOWED = {
         "service.streams",
         "service.wire",
         "service.housekeeping",
+        "service.publishing",
         "service.erasing",
         "service.moving",
         "service.pipeline",
         "service.registry",
         "service.starting",
+        "service.notifications",
         "service.connections",
         "service.consents",
         "service.credentials",
@@ -82,6 +84,7 @@ ALLOWED = {
         "service.wire",
         "service.registry",
         "service.starting",
+        "service.notifications",
         "service.erasing",
         "service.connections",
         "service.consents",
@@ -127,11 +130,14 @@ ALLOWED = {
     "service.housekeeping": {
         "service.runner.base",
         "service.starting",
+        "service.notifications",
         "service.registry",
         "service.connections",
         *STORES,
         *GROUND,
     },
+    "service.notifications": {"service.starting", "service.sources", *STORES, *GROUND},
+    "service.publishing": {"service.checks.redis", "service.wire", *STORES, *GROUND},
     "service.erasing": {"service.registry", *STORES, *GROUND},
     "service.starting": {
         "service.registry",

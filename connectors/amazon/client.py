@@ -12,6 +12,7 @@ import msgspec
 from connectors.amazon.answers import UNREADABLE, plain
 from connectors.amazon.auth import Tokens
 from connectors.amazon.profile import Pace, Request, profile
+from connectors.amazon.reports.finished import FinishedReports
 from connectors.amazon.settings import AmazonSettings
 from connectors.base import (
     Clock,
@@ -97,6 +98,8 @@ class AmazonClient:
         self._buckets = buckets
         self._clock = clock
         self.turns = FairTurns()
+        #: Wakes the reads that wait for a report.
+        self.finished = FinishedReports()
         #: How many times faster than Amazon the source is. Only a sandbox announces it.
         self.speed = 1.0
 

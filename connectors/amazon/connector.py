@@ -22,6 +22,7 @@ from connectors.amazon.connection import SellerSettings
 from connectors.amazon.context import ReadContext
 from connectors.amazon.datasets import DATASETS, REMOVALS
 from connectors.amazon.marketplaces import REGIONS
+from connectors.amazon.notifications import notices_in
 from connectors.amazon.profile import profile
 from connectors.amazon.settings import (
     ENVIRONMENTS,
@@ -29,6 +30,7 @@ from connectors.amazon.settings import (
     AmazonSettings,
     read_settings,
 )
+from connectors.amazon.single_orders import read_orders_by_id
 from connectors.amazon.transactions import TRANSACTIONS, total_of
 from connectors.base import (
     Account,
@@ -40,6 +42,7 @@ from connectors.base import (
     Granted,
     InvalidConnection,
     Misconfigured,
+    Notice,
     Page,
     Plan,
     Records,
@@ -195,6 +198,26 @@ class AmazonConnector:
                 f"inputs. Not completely read: {lacks}."
             )
         return findings
+
+    def notices(self, body: bytes) -> Sequence[Notice]:
+        return notices_in(body)
+
+    def heard(self, notice: Notice) -> bool:
+        """A report that is finished is requested at once by the read that waits for it."""
+        return self._client.finished.finish(notice.awaited)
+
+    async def fetch(
+        self,
+        connection: Connection,
+        dataset: Dataset,
+        ids: Sequence[str],
+        cursor: Cursor | None,
+        waiting: Waiting,
+    ) -> AsyncIterator[Page]:
+        waiting, now = self._clock.announcing(waiting), self._clock.now()
+        context = ReadContext(self._client, self._clock, connection, Window(now, now), waiting)
+        async for page in read_orders_by_id(context, ids, cursor):
+            yield page
 
     def authorize_url(self, settings: Mapping[str, Any], state: str, redirect_uri: str) -> str:
         """The address of Seller Central's consent page (developer docs, "Website authorization

@@ -18,10 +18,10 @@ from service.errors import Invalid, NotFound, OffsetGone, OffsetMissing, Operato
 from service.store.changes import WHOLE, Feed, OutboxRow, Position
 from service.streams.feeds import AGAIN, EVERYBODY, FeedStream
 from service.streams.sse import ProgressResponse
-from service.users import sub_of
 from service.wire import feed_shapes, responses, serialize
 from service.wire.offsets import FIRST, NOW, from_token, to_token
 from service.wire.reading import Query, read_query
+from service.wire.serialize_feeds import change_of, changes_in
 
 LONG_POLL = 30.0
 """Seconds after which a long-poll without a change ends."""
@@ -135,7 +135,7 @@ class Reader:
     async def _shown(self, found: Sequence[tuple[OutboxRow, int, Any]]) -> Sequence[msgspec.Struct]:
         if self._feed == "events":
             return [self._event(row, data) for row, _, data in found]
-        changes = [self._change(row, number, *entry) for row, number, entry in found]
+        changes = [change_of(self.epoch, row, number, entry) for row, number, entry in found]
         return await self._with_records(changes) if self._expand else changes
 
     def _event(self, row: OutboxRow, data: Any) -> feed_shapes.FeedEvent:
@@ -144,24 +144,6 @@ class Reader:
             type=row.type,
             timestamp=f"{row.at[:23]}Z",
             data=data,
-        )
-
-    def _change(
-        self, row: OutboxRow, number: int, op: str, record_id: str, original_at: str | None
-    ) -> feed_shapes.Change:
-        return feed_shapes.Change(
-            id=self.token(Position(row.tx, row.seq, number + 1)),
-            connector=row.connector,
-            connection_id=row.connection_id,
-            tenant=row.tenant_id,
-            user=sub_of(row.user_id),
-            dataset=row.type,
-            op=op,
-            record_id=record_id,
-            sync_id=row.sync_id,
-            is_historical_sync=bool(row.historical),
-            original_at=original_at,
-            at=f"{row.at[:23]}Z",
         )
 
     async def _with_records(
@@ -280,8 +262,7 @@ async def _stream(request: Request, reader: Reader, offset: str) -> Response:
 
 
 def _entries(feed: Feed, row: OutboxRow) -> Sequence[Any]:
-    body = msgspec.json.decode(row.body)
-    return body if feed == "records" else [body]
+    return changes_in(row) if feed == "records" else [msgspec.json.decode(row.body)]
 
 
 def _cursor(now: datetime, last: str) -> str:

@@ -70,7 +70,7 @@ def _why_needed(
         return "connection_lost", f"Reconnect the account first: {connection.lost}"
     if newest and newest.live:
         return "running", "A sync is running."
-    if newest and not newest.options.dry_run:
+    if newest and not newest.options.dry_run and newest.options.records is None:
         if newest.status is not Status.COMPLETE:
             return f"last_{newest.status}", f"The last sync was not completed: {newest.message}"
         if any(dataset.status is not Outcome.COMPLETE for dataset in newest.sources):

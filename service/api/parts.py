@@ -12,6 +12,7 @@ from service.edge.authentication import IDENTITY
 from service.edge.authenticator import Authenticator, Identity
 from service.edge.rates import Rates
 from service.erasing import Erasing
+from service.notifications import Notifications
 from service.registry import Registry
 from service.sources import Sources
 from service.starting import Starter
@@ -22,6 +23,7 @@ from service.store.claims import ClaimStore
 from service.store.completeness import CompletenessStore
 from service.store.dimensions import DimensionStore
 from service.store.records import RecordStore
+from service.store.relay import RelayStore
 from service.store.removals import RemovalStore
 from service.store.syncs import SyncStore
 from service.streams.downloads import Downloads
@@ -52,12 +54,15 @@ class Parts(msgspec.Struct, frozen=True):
     changes: ChangeStore
     #: The epoch of the offsets of feeds.
     epoch: int
+    #: The turns of the relay to Redis: who publishes, and how late.
+    relay: RelayStore
     downloads: Downloads
     encoder: Encoder
     auth: Authenticator
     rates: Rates
     clock: Clock
     erasing: Erasing
+    notifications: Notifications
 
 
 def parts(request: HTTPConnection) -> Parts:

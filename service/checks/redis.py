@@ -33,7 +33,8 @@ _ANSWERS: tuple[tuple[type[Exception], str, str, bool], ...] = (
     (
         exceptions.NoPermissionError,
         "its user may not use a command or a key",
-        "Allow +xadd +xread +xrevrange +set +get +info, and the keys that begin with REDIS_PREFIX.",
+        "Allow +xadd +xread +xrevrange +set +get +info +ping, with PUBLISH_RECORDS also +eval, and "
+        "the keys that begin with REDIS_PREFIX.",
         False,
     ),
     (

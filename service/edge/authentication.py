@@ -7,7 +7,7 @@ from service.edge.authenticator import Authenticator
 from service.edge.rates import Rates
 from service.errors import ServiceError
 from service.wire import responses
-from service.wire.contract import PRIVATE
+from service.wire.contract import requires_identity
 
 IDENTITY = "service.identity"
 """The key of the caller's identity in the scope of a request."""
@@ -22,7 +22,7 @@ class AuthenticationMiddleware:
         self._rates = rates
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan" or not scope["path"].startswith(PRIVATE):
+        if scope["type"] == "lifespan" or not requires_identity(scope["path"]):
             await self._app(scope, receive, send)
             return
         try:

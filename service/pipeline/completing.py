@@ -36,6 +36,7 @@ async def complete_datasets(
     Records that were stored are no longer missing, so an interrupted run continues where it was.
     What stays missing is a warning, and the next sync looks for it again."""
     done = held.sync.completeness is not None or held.sync.options.dry_run
+    done = done or held.sync.options.records is not None
     if done or not hasattr(held.connector, "complete"):
         return
     completing = _Completing(resources, held, connection, coverages)

@@ -15,6 +15,8 @@ async def coverages_of(held: HeldSync, records: RecordStore) -> Mapping[str, Cov
     """The coverage of each dataset that this sync has read completely, joined with the coverage
     that earlier syncs left."""
     sync, coverages = held.sync, {}
+    if sync.options.records is not None:
+        return {}
     stored = await records.datasets(sync.connection_id)
     for progress in sync.sources:
         if progress.status is not Outcome.COMPLETE:

@@ -81,6 +81,10 @@ async def detect_claims(
         why = "Not computed: a dry run stores no records to compute claims from."
         await held.change(lambda sync, now: sync.undetectable(why, now))
         return
+    if held.sync.options.records is not None:
+        why = "Not computed: this sync read single records. The next one computes claims."
+        await held.change(lambda sync, now: sync.skipping_claims(why, now))
+        return
     connection_id = held.sync.connection_id
     costs = await resources.claims.costs(held.sync.user)
     dimensions = await resources.dimensions.all(held.sync.user)

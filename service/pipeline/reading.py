@@ -1,6 +1,7 @@
 """Reads the datasets of a sync in parallel, each with its own retries."""
 
 from datetime import datetime, timedelta
+from typing import cast
 
 import anyio
 import structlog
@@ -9,6 +10,7 @@ from connectors.base import (
     Connection,
     ConnectionLost,
     Misconfigured,
+    Notifying,
     Page,
     Retryable,
     SourceError,
@@ -77,6 +79,8 @@ class Reading:
     def _estimate(self) -> float | None:
         """Seconds that the slowest dataset will take; None if any dataset's time is unknown."""
         sources = self._held.sync.sources
+        if self._held.sync.options.records is not None:
+            return None
         windows = {dataset.name: dataset.checkpoint.window for dataset in sources}
         return seconds_of(self._held.connector.plan(self._connection, windows))
 
@@ -125,8 +129,13 @@ class Reading:
         quotas, not the disk, decide how long a sync takes."""
         dataset = self._held.dataset(progress.name)
         window, cursor = progress.checkpoint.window, progress.checkpoint.cursor
-        waiting = self._held.announcer(dataset.name)
-        pages = self._held.connector.read(self._connection, dataset, window, cursor, waiting)
+        waiting, ids = self._held.announcer(dataset.name), self._held.sync.options.records
+        connector = self._held.connector
+        if ids is None:
+            pages = connector.read(self._connection, dataset, window, cursor, waiting)
+        else:
+            notifying = cast(Notifying, connector)
+            pages = notifying.fetch(self._connection, dataset, ids, cursor, waiting)
         async for page in pages:
             await self._recognition.check(dataset.name, page)
             await self._store(dataset.name, page)

@@ -250,4 +250,4 @@ class ChangeStore:
 
 
 _COLUMNS = OutboxRow.__struct_fields__
-_NUMBERED = ("outbox", "outbox_trimmed")
+_NUMBERED = ("outbox", "outbox_trimmed", "outbox_relay")

@@ -15,7 +15,10 @@ UNDECRYPTABLE = (
     "encrypted with. Restore it, or reconnect the account."
 )
 """Why a connection is lost although its source has not refused it."""
-_OF_A_CONNECTION = ("learned", "landed", "dataset_days", "closed_gaps", "comparisons")
+_OF_A_CONNECTION = (
+    *("learned", "landed", "dataset_days", "closed_gaps", "comparisons"),
+    "notifications",
+)
 _ERASED_AT_ONCE = ("claims", "removals_received", "outbox")
 
 _LIVE = ", ".join(f"'{status}'" for status in sorted(LIVE))

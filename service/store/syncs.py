@@ -37,7 +37,9 @@ SELECT :id, :user_id, :tenant_id, :connection_id, :connector, :status, :stage,
          WHERE tenant_id = :tenant_id AND status IN ({_LIVE})) < :tenant_limit
    AND (SELECT COUNT(*) FROM sync_progress
          WHERE user_id = :user_id AND id >= :first_today
-           AND started_at >= :today AND started_at < :tomorrow) < :day_limit
+           AND started_at >= :today AND started_at < :tomorrow
+           AND NOT EXISTS (SELECT 1 FROM notifications WHERE sync_id = sync_progress.id)
+       ) < :day_limit
    AND NOT EXISTS (SELECT 1 FROM sync_progress WHERE user_id = :user_id AND id >= :id)
    AND (CAST(:due AS TEXT) IS NULL
         OR EXISTS (SELECT 1 FROM connections WHERE id = :connection_id AND schedule_next = :due))
@@ -119,7 +121,11 @@ RETURNING 1
 """
 # A sync that was resumed meanwhile is kept.
 _PRUNE = f"DELETE FROM sync_progress WHERE id = :id AND status IN ({_ENDED}) RETURNING id"
-_KEYS = {"audit_logs": ("id",), "idempotency_keys": ("user_id", "key")}
+_KEYS = {
+    "audit_logs": ("id",),
+    "idempotency_keys": ("user_id", "key"),
+    "notifications": ("connection_id", "id"),
+}
 """The primary keys of the tables with expiring rows."""
 _UNCOUNT = "UPDATE sync_counts SET total = total - 1 WHERE user_id = :user_id"
 
@@ -283,9 +289,12 @@ class SyncStore:
         return int((await self._engine.read(sql, {"tenant": tenant}))[0]["n"])
 
     async def started_between(self, user: str, since: datetime, until: datetime) -> int:
-        """The number of syncs that a user started from `since` on and before `until`."""
+        """The number of syncs that a user started from `since` on and before `until`, without those
+        that notifications started."""
         sql = """SELECT COUNT(*) AS n FROM sync_progress WHERE user_id = :user
-                    AND id >= :first AND started_at >= :since AND started_at < :until"""
+                    AND id >= :first AND started_at >= :since AND started_at < :until
+                    AND NOT EXISTS (SELECT 1 FROM notifications
+                                     WHERE sync_id = sync_progress.id)"""
         values = {"first": first_id(since), "since": stamp(since), "until": stamp(until)}
         return int((await self._engine.read(sql, {"user": user, **values}))[0]["n"])
 

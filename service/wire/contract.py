@@ -28,7 +28,14 @@ EVENTS = "text/event-stream"
 CSV = "text/csv"
 
 PRIVATE = ("/api/", "/ws/")
-"""The beginnings of the paths that require an identity."""
+"""The beginnings of the paths whose responses are for one caller."""
+SIGNED = "/api/notifications/"
+"""The beginning of the paths that require a signature of the body instead of an identity."""
+
+
+def requires_identity(path: str) -> bool:
+    return path.startswith(PRIVATE) and not path.startswith(SIGNED)
+
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 ErrorType = type[ServiceError]
@@ -67,7 +74,7 @@ class Call(msgspec.Struct, frozen=True):
 
     @property
     def private(self) -> bool:
-        return self.path.startswith(PRIVATE)
+        return requires_identity(self.path)
 
     @property
     def path_parameters(self) -> Sequence[str]:

@@ -43,6 +43,10 @@ REQUEST_HEADERS: Mapping[str, tuple[str, Any]] = {
         "for its version to differ from If-None-Match. What is malformed is ignored.",
         {"type": "string", "examples": ["wait=30"]},
     ),
+    "X-Signature": (
+        "`sha256=` and the HMAC-SHA256 of the body with NOTIFICATIONS_SECRET, in hexadecimal.",
+        {"type": "string", "pattern": "^sha256=[0-9a-f]{64}$"},
+    ),
 }
 RESPONSE_HEADERS = {
     "Content-Disposition": "The name of a download.",

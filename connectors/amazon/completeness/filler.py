@@ -1,22 +1,22 @@
 """Reads orders that other datasets show and that are not stored: by reports of another type, by
 search, or one by one."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Any
 
 import msgspec
 import structlog
 
 from connectors.amazon import pages
-from connectors.amazon.client import TRACKING, AmazonClient, Operation, Refused, Unknown
+from connectors.amazon.client import AmazonClient, Operation, Refused, Unknown
 from connectors.amazon.completeness.plan import MARGIN, Allowance, FillPlan, plan_fill
 from connectors.amazon.completeness.report_plan import ReportAllowance, Span, covered, plan_reports
 from connectors.amazon.completeness.second_report import expected_seconds, read_reports
 from connectors.amazon.context import ReadContext
 from connectors.amazon.orders import search
 from connectors.amazon.reports.desk import CREATE_REPORT, GET_DOCUMENT
+from connectors.amazon.single_orders import AT_ONCE, GET_ORDER, is_elsewhere, read_order
 from connectors.amazon.times import SETTLED
 from connectors.base import (
     Connection,
@@ -31,9 +31,6 @@ from connectors.completing import Gap, Gaps
 
 log = structlog.get_logger()
 
-GET_ORDER = Operation("getOrder", "/orders/2026-01-01/orders/{}", 0.5, 30, role=TRACKING)
-AT_ONCE = 10
-"""Orders of one page: a crash costs at most their calls."""
 SETTLED_AFTER = timedelta(days=7)
 """How old the trace of an order must be to conclude that an order unknown to Amazon does not
 exist: a new one may not be visible yet."""
@@ -46,18 +43,6 @@ HELPFUL = 0.5
 RETRIED_AFTER = timedelta(days=7)
 MOST_REFUSED = 3
 """Refused orders in a row after which no further one is requested."""
-
-
-class _Single(msgspec.Struct):
-    order: msgspec.Raw
-
-
-class _Place(msgspec.Struct):
-    salesChannel: Any = None
-
-
-_single_decoder = msgspec.json.Decoder(_Single)
-_place_decoder = msgspec.json.Decoder(_Place)
 
 
 async def fill(context: ReadContext, gaps: Gaps) -> AsyncIterator[Page]:
@@ -217,7 +202,7 @@ class _Filling:
         absent: list[str] = []
         for order_id in ids:
             try:
-                record = await self._order(order_id)
+                record = await read_order(self._context, order_id)
             except Unknown as error:
                 if self._is_settled(order_id):
                     absent.append(order_id)
@@ -234,7 +219,7 @@ class _Filling:
                     break
                 continue
             self._refused = 0
-            if self._elsewhere(record.data):
+            if is_elsewhere(self._context, record.data):
                 absent.append(order_id)
             else:
                 records.append(record)
@@ -257,29 +242,3 @@ class _Filling:
         """Calls within an hour, at the published quota."""
         level = self._context.client.bucket(self._context.connection, GET_ORDER).level
         return Allowance(level, GET_ORDER.rate, GET_ORDER.burst).most
-
-    async def _order(self, order_id: str) -> Record:
-        """Raises Unknown if Amazon has no such order."""
-        body = await self._context.client.call(
-            self._context.connection,
-            GET_ORDER,
-            {"includedData": search.ORDER_DATA},
-            self._context.waiting,
-            argument=order_id,
-        )
-        try:
-            record = search.order_record(_single_decoder.decode(body).order, {})
-        except (ValueError, RecursionError) as error:
-            raise pages.MalformedResponse(
-                f"getOrder: the response does not have the documented shape ({error})."
-            ) from error
-        if record.id != order_id:
-            raise pages.MalformedResponse("getOrder: the response is about another order.")
-        return record
-
-    def _elsewhere(self, data: bytes) -> bool:
-        """Whether the order belongs to a marketplace that this connection does not read."""
-        channel = _place_decoder.decode(data).salesChannel
-        marketplace = channel.get("marketplaceId") if isinstance(channel, Mapping) else None
-        own = self._context.connection.settings.marketplace_ids
-        return bool(marketplace) and marketplace not in own

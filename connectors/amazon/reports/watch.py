@@ -118,7 +118,8 @@ class ReportWatch:
         context = self._context
         passed = (self._clock.now() - order.made_at).total_seconds()
         rate = context.client.bucket(context.connection, GET_REPORT).rate
-        await self._clock.sleep(pause(passed, self._learned(part) > 0, self.takes(part), rate))
+        seconds = pause(passed, self._learned(part) > 0, self.takes(part), rate)
+        await context.client.finished.sleep(self._clock, seconds, order.report)
 
     def give_up(self, order: OrderedReport) -> None:
         """Note that a report failed."""

@@ -8,9 +8,9 @@ import msgspec
 import pytest
 
 from connectors.amazon.completeness import plan
-from connectors.amazon.completeness.filler import GET_ORDER
 from connectors.amazon.completeness.plan import RESERVED
 from connectors.amazon.orders.search import SEARCH_ORDERS
+from connectors.amazon.single_orders import GET_ORDER
 from connectors.amazon_sandbox import Settings
 from connectors.base import ConnectionLost, ConnectorError, Page, Retryable, SourceError
 from connectors.completing import DatasetDay, Gap, Gaps

@@ -1,0 +1,41 @@
+"""The relay of changed records: who has its turn, and how far it has come. And the notifications of
+sources: which were received, and which sync reads what they name."""
+
+from alembic import op
+
+revision = "0022"
+down_revision = "0020"
+
+STATEMENTS = (
+    """
+    CREATE TABLE outbox_relay (
+        name TEXT PRIMARY KEY,
+        node TEXT NOT NULL,
+        term INTEGER NOT NULL,
+        until TEXT NOT NULL,
+        tx INTEGER NOT NULL,
+        seq INTEGER NOT NULL,
+        entry INTEGER NOT NULL
+    )
+    """,
+    # `sync_id` is empty until a sync that reads the record has started.
+    """
+    CREATE TABLE notifications (
+        connection_id TEXT NOT NULL,
+        id TEXT NOT NULL,
+        dataset TEXT NOT NULL,
+        record_id TEXT NOT NULL,
+        at TEXT NOT NULL,
+        sync_id TEXT NOT NULL,
+        PRIMARY KEY (connection_id, id)
+    )
+    """,
+    "CREATE INDEX notifications_waiting ON notifications (connection_id) WHERE sync_id = ''",
+    "CREATE INDEX notifications_of_sync ON notifications (sync_id)",
+    "CREATE INDEX notifications_by_age ON notifications (at)",
+)
+
+
+def upgrade() -> None:
+    for statement in STATEMENTS:
+        op.execute(statement.strip())
