@@ -162,7 +162,7 @@ async function readEvents(calls, path, { signal, onData, onEvent, onRetry }) {
 function readSocket(url, Socket, { signal, onData, onEvent, onRetry }) {
   return new Promise((resolve, reject) => {
     const socket = new Socket(url);
-    const stop = () => { socket.close(); resolve(true); };
+    const stop = () => { socket.close(); resolve(opened); };
     let opened = false;
     signal.addEventListener("abort", stop, { once: true });
     socket.onopen = () => { opened = true; onData(); };
