@@ -12,6 +12,7 @@ const WORDS = {
   polling: "no live stream, read every few seconds",
   offline: "the service does not answer, this may be out of date",
 };
+const EVICTED = "open in too many windows, read every few seconds";
 
 /** Calls `onSync` with every version; `account` returns the id of the account to sync. */
 export function createRun({ onSync, onError, account }) {
@@ -30,11 +31,15 @@ export function createRun({ onSync, onError, account }) {
 
   /** Shows the user's syncs as they change, also those that others start. */
   function follow() {
-    const say = (words) => { link = words; tick(); };
+    let evicted = false;
     client.subscribeAll({
       onChange: show,
-      onLink: (state) => say(WORDS[state]),
-      onEvicted: () => say("open in too many windows, read every few seconds"),
+      onLink: (state) => {
+        evicted &&= state !== "live";
+        link = evicted && state === "polling" ? EVICTED : WORDS[state];
+        tick();
+      },
+      onEvicted: () => { evicted = true; },
       onError,
     });
   }

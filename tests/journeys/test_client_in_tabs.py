@@ -215,6 +215,25 @@ async def test_all_tabs_show_what_one_polls(tmp_path: Path) -> None:
                     await anyio.sleep(0.1)
 
 
+async def test_tabs_of_a_service_that_did_not_answer_share_a_stream_later(tmp_path: Path) -> None:
+    async with tabs_of(tmp_path) as tabs:
+        quick = {"watchdog": 1500, "pollInterval": 400}
+        for _ in range(3):
+            await tabs.open("/docs", "await import('/web/client.js')")
+        tabs.proxy.be_silent()
+        for tab in tabs.all:
+            await tabs.run(tab, FOLLOW, quick)
+        for tab in tabs.all:
+            with anyio.fail_after(PATIENCE):
+                while (await tabs.run(tab, "return links")) != ["offline"]:
+                    await anyio.sleep(0.1)
+        tabs.proxy.forward()
+        await tabs.ann.start()
+        await tabs.live(*tabs.all)
+        await tabs.one_stream()
+        await tabs.live(*tabs.all)
+
+
 async def test_after_a_change_of_the_network_the_stream_is_opened_anew(tmp_path: Path) -> None:
     async with tabs_of(tmp_path) as tabs:
         leader, other = [await tabs.open("/docs", FOLLOW, {}) for _ in range(2)]
