@@ -1,0 +1,62 @@
+"""The data of events: of the feed of events, and of webhooks."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from service.model import Fault, Kind, Trigger
+from service.wire.fields import Count, Ordinal, Out, Time
+from service.wire.sync_shapes import ShownStatus
+
+
+class SyncMoved(Out, frozen=True):
+    """A sync that was started, paused, or has ended, as it was then."""
+
+    sync_id: str
+    connection_id: str
+    connector: str
+    status: ShownStatus
+    trigger: Trigger
+    kind: Kind
+    attempt: Ordinal
+    #: The version of the sync; larger versions are newer.
+    version: Ordinal
+    started_at: Time
+    completed_at: Time | None
+    records_processed: Count
+    records_failed: Count
+    claims_detected: Count | None
+    warnings_count: Count
+    error: Fault | None
+
+
+class ConnectionLostData(Out, frozen=True):
+    """A connection whose credentials the source refuses."""
+
+    connection_id: str
+    reason: str
+
+
+#: The types of events, with what has happened and the shape of the data. `Any` is an object.
+EVENT_DATA: Mapping[str, tuple[str, Any]] = {
+    "sync.started": ("A sync has been accepted.", SyncMoved),
+    "sync.completed": ("A sync is complete.", SyncMoved),
+    "sync.failed": ("A sync has failed.", SyncMoved),
+    "sync.paused": ("A sync waits for its user.", SyncMoved),
+    "sync.cancelled": ("A sync was cancelled.", SyncMoved),
+    "connection.lost": ("The source refuses the credentials.", ConnectionLostData),
+    "connection.stale": ("A connection has had no complete sync for too long.", Any),
+    "recovery.found": ("A sync has found claims; at most one event a sync.", Any),
+    "recovery.closing": ("A claim closes in 7 days.", Any),
+    "webhook.test": ("A test that the receiver's owner asked for.", Any),
+}
+
+
+def data_schemas() -> Sequence[Mapping[str, str]]:
+    """The schemas of the data of all types of events."""
+    shapes = dict.fromkeys(shape for _, shape in EVENT_DATA.values())
+    return [
+        {"type": "object"}
+        if shape is Any
+        else {"$ref": f"#/components/schemas/{shape.__name__.removesuffix('Out')}"}
+        for shape in shapes
+    ]
