@@ -1,7 +1,7 @@
 // <seller-sync>: connect, live progress, claims and history of one user, in a page of any origin.
 // docs/integrating.md shows how to use it. It builds elements and never parses markup or styles, so
 // that it works under a strict Content-Security-Policy.
-import { createClient, ended } from "./client.js";
+import { createClient, ended, ProblemError } from "./client.js";
 import { badge, card, CLAIMS, Formats, h, isLive, STAGES, stateOf, write } from "./embed-parts.js";
 import { sheet } from "./embed-style.js";
 
@@ -155,7 +155,8 @@ export class SellerSync extends HTMLElement {
         if (problem.status === 401) return this.#refuse(problem);
         place.classList.add("stale");
         const old = place.querySelector(".problem");
-        const words = `${problem.message} What is shown may be old.`;
+        if (!(problem instanceof ProblemError)) console.error(problem); // of the page's own function
+        const words = `${problem instanceof TypeError ? "This cannot be loaded." : problem.message} What is shown may be old.`;
         old ? write(old, words) : place.prepend(h("p", { class: "problem" }, words));
         timer = setTimeout(load, AGAIN);
       }

@@ -124,7 +124,7 @@ async def test_other_origins_cannot_read_a_response(tmp_path: Path) -> None:
         assert answer.headers["vary"] == "Origin"
 
 
-async def test_only_the_api_is_shared_with_other_origins(tmp_path: Path) -> None:
+async def test_pages_are_not_shared_with_other_origins(tmp_path: Path) -> None:
     async with serve(tmp_path, **SHARED) as service, service.anonymous() as client:
         for path in ("/", "/docs", "/healthz", "/nowhere", "/api"):
             answer = await client.get(path, headers={"Origin": APP})
