@@ -1,11 +1,11 @@
 // Connects the parts of the page: loads the data, and passes events between the parts.
 import { get } from "./api.js";
+import { ended } from "./client.js";
 import { createAccounts } from "./connect.js";
 import { loadConnectors, rules } from "./connectors.js";
 import { $, h } from "./dom.js";
 import { createCosts } from "./costs.js";
 import { createHistory } from "./history.js";
-import { ended } from "./progress.js";
 import { createRecords } from "./records.js";
 import { createRecoveries } from "./recoveries.js";
 import { createRun } from "./run.js";
@@ -38,7 +38,7 @@ let last = null;
 /** Handles each version of the displayed sync. Its start and its end change the lists. */
 function onSync(sync) {
   const started = last?.syncId !== sync.syncId;
-  const hasEnded = !started && ended(sync) && !ended(last);
+  const hasEnded = ended(sync) && (started || !ended(last));
   const paused = !started && (last.status === "paused") !== (sync.status === "paused");
   last = sync;
   history.update(sync);
@@ -66,11 +66,8 @@ async function open() {
   recoveries.refresh().catch(onError);
   showRefusal();
   $("records-empty").hidden = syncs.length > 0;
-  if (!syncs.length) return;
-  const sync = await get("/api/sync/status");
-  last = sync;
-  run.show(sync);
-  if (!ended(sync)) run.attach(sync.syncId);
+  if (syncs.length) run.show((last = await get("/api/sync/status")));
+  run.follow();
 }
 
 open().catch(onError);

@@ -99,7 +99,10 @@ class Calls {
       init.body = JSON.stringify(body);
     }
     const answer = await this.response(method, path + search(query), init);
-    return answer.json().catch(() => ({}));
+    if (answer.status === 204) return {};
+    return answer.json().catch((error) => {
+      throw init.signal?.aborted ? error : new ProblemError(0, { detail: "The response cannot be read. Try again." });
+    });
   };
 
   get = (path, query, init) => this.request("GET", path, { query, ...init });
@@ -125,7 +128,7 @@ class Calls {
 }
 
 function search(query = {}) {
-  const given = Object.entries(query).filter(([, value]) => ![undefined, null, "", false].includes(value));
+  const given = Object.entries(query).filter(([, value]) => ![undefined, null, ""].includes(value));
   return given.length ? `?${new URLSearchParams(given)}` : "";
 }
 
@@ -162,7 +165,7 @@ async function readEvents(calls, path, { signal, onData, onEvent, onRetry }) {
 function readSocket(url, Socket, { signal, onData, onEvent, onRetry }) {
   return new Promise((resolve, reject) => {
     const socket = new Socket(url);
-    const stop = () => { socket.close(); resolve(true); };
+    const stop = () => { socket.close(); resolve(opened); };
     let opened = false;
     signal.addEventListener("abort", stop, { once: true });
     socket.onopen = () => { opened = true; onData(); };
@@ -460,8 +463,7 @@ class Feed {
 
   #remove(one) {
     one.close();
-    this.#subscriptions.delete(one);
-    if (this.#subscriptions.size) return;
+    if (!this.#subscriptions.delete(one) || this.#subscriptions.size) return;
     this.#leave();
     this.unwatch();
     this.onEmpty();
@@ -491,14 +493,19 @@ class Feed {
   // The connection, or the tab that has it
 
   async #join() {
-    const joined = (this.#joined = {});
+    const { signal } = (this.#joined = new AbortController());
     let name = null;
-    try {
-      if (shares(this.options)) name = await this.source.name();
-    } catch (problem) {
-      if (refused(problem) && this.#joined === joined) return this.#fail([...this.#subscriptions], problem);
+    while (shares(this.options) && !name && !signal.aborted) {
+      try {
+        name = await this.source.name(AbortSignal.timeout(2 * this.every));
+      } catch (problem) {
+        if (signal.aborted) return;
+        if (refused(problem)) return this.#fail([...this.#subscriptions], problem);
+        this.#say("offline");
+        await sleep(this.every, signal);
+      }
     }
-    if (this.#joined !== joined) return;
+    if (signal.aborted) return;
     const parts = {
       onLead: () => this.#lead(),
       onFollow: () => this.#unlead(),
@@ -509,6 +516,7 @@ class Feed {
   }
 
   #leave() {
+    this.#joined?.abort();
     this.#joined = null;
     this.#unlead();
     this.#tabs?.close();
@@ -525,7 +533,10 @@ class Feed {
       poll: ({ signal, live }) => this.source.poll({
         signal, live, stale: [...this.#known.values()].filter((sync) => !ended(sync) && !this.#fresh.has(sync.syncId)),
         onSync: (sync) => this.#receive(...this.#polled(sync)),
-        onGone: (syncId) => this.#known.delete(syncId),
+        onGone: (syncId, problem) => {
+          this.#known.delete(syncId);
+          this.#fail([...this.#subscriptions].filter((one) => one.syncId === syncId), problem);
+        },
       }),
       watchdog: this.options.watchdog ?? 20_000,
       every: this.every,
@@ -620,21 +631,21 @@ class Feeds {
 
 const statusPath = (id) => `/api/sync/status/${encodeURIComponent(id)}`;
 
-async function channelName(calls, what) {
-  const { tenant, user } = await calls.get("/api/me"); // tabs of two users share nothing
-  return JSON.stringify(["syncs", calls.base, tenant, user, what]);
+async function channelName(calls, what, signal) {
+  const { tenant, user } = await calls.get("/api/me", {}, { signal }); // tabs of two users share nothing
+  return JSON.stringify(["syncs-1", calls.base, tenant, user, what]);
 }
 
 /** The stream of all syncs of the user. */
 function allSyncs(calls) {
   return {
-    name: () => channelName(calls, "all"),
+    name: (signal) => channelName(calls, "all", signal),
     connect: (parts) => readEvents(calls, "/api/sse/syncs", parts),
     async poll({ signal, live, stale, onSync, onGone }) {
       const ids = new Set(stale.map((sync) => sync.syncId));
       const found = (id, path) => calls.get(path, {}, { signal }).then(onSync, (problem) => {
         if (problem.status !== 404) throw problem;
-        onGone(id);
+        if (id) onGone(id, problem);
       });
       if (!live) await found(null, "/api/sync/status"); // the live sync, or the newest
       for (const id of ids) await found(id, statusPath(id));
@@ -653,7 +664,9 @@ function oneSync(calls, { getTicket, transport, WebSocket: Socket = globalThis.W
   };
   return {
     syncId,
-    name: () => (getTicket ? JSON.stringify(["sync", calls.base, syncId]) : channelName(calls, syncId)),
+    async name(signal) {
+      return getTicket ? JSON.stringify(["syncs-1", calls.base, syncId]) : channelName(calls, syncId, signal);
+    },
     async connect({ last, ...parts }) {
       const socket = transport === "websocket" && Socket && !blocked;
       const query = new URLSearchParams(last ? { lastEventId: last } : {});

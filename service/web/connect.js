@@ -1,5 +1,5 @@
 // The connected accounts: their list, the form that connects one, and the dialog that forgets one.
-import { ask, call, get, post } from "./api.js";
+import { client, get, post } from "./api.js";
 import { connector, field, fill, settings, summary, value } from "./connectors.js";
 import { showDays } from "./days.js";
 import { $, badge, busy, h } from "./dom.js";
@@ -128,7 +128,7 @@ export function createAccounts({ demo, onChange, onConnected, onForgotten, onErr
     const name = form.elements.connector.value;
     const path = `/api/connections/${encodeURIComponent(name)}/authorize?${query}`;
     try {
-      await ask("GET", path, { redirect: "manual" });
+      await client.response("GET", path, { redirect: "manual" });
       location.assign(path);
     } catch (problem) {
       showProblem(problem);
@@ -169,7 +169,7 @@ export function createAccounts({ demo, onChange, onConnected, onForgotten, onErr
 
   async function forget() {
     const data = dialog.querySelector("form").elements.data.value;
-    await call("DELETE", `/api/connections/${leaving.id}?data=${data}`);
+    await client.request("DELETE", `/api/connections/${leaving.id}?data=${data}`);
     dialog.close();
     const last = leaving;
     await refresh();

@@ -1,5 +1,5 @@
 // The costs of units: uploads CSV and shows the rejected lines.
-import { ask } from "./api.js";
+import { client } from "./api.js";
 import { $, busy, h } from "./dom.js";
 import { number } from "./format.js";
 
@@ -16,7 +16,7 @@ export function createCosts() {
   async function send() {
     show();
     const init = { body: lines.value, headers: { Accept: "application/json", "Content-Type": "text/csv" } };
-    const result = await (await ask("PUT", "/api/costs", init)).json();
+    const result = await (await client.response("PUT", "/api/costs", init)).json();
     const count = (many, word) => `${number(many)} ${many === 1 ? "line" : "lines"} ${word}`;
     const next = result.accepted ? " They apply from the next sync on." : "";
     show(h("p", {}, h("strong", {}, `${count(result.accepted, "accepted")}, ${number(result.rejected)} rejected.`), next),

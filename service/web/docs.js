@@ -1,8 +1,9 @@
 // The page at /docs: /openapi.json as text and tables.
 
+import { get } from "./api.js";
 import { $, h } from "./dom.js";
 
-const contract = await (await fetch("/openapi.json")).json();
+const contract = await get("/openapi.json");
 const { schemas, responses } = contract.components;
 
 const last = (ref) => ref.slice(ref.lastIndexOf("/") + 1);

@@ -1,9 +1,9 @@
 // Recoveries: totals by currency, reasons why they may be incomplete, and the list of claims.
-import { ask, get } from "./api.js";
+import { client, get } from "./api.js";
 import { drawer, row } from "./claim.js";
+import { ended } from "./client.js";
 import { $, busy, h } from "./dom.js";
 import { money, number } from "./format.js";
-import { ended } from "./progress.js";
 
 const STATUSES = ["claimable", "waiting", "expired", "reimbursed"];
 
@@ -76,7 +76,7 @@ export function createRecoveries({ onError, name }) {
   /** Downloads all claims that match the filters as CSV. */
   async function download() {
     const query = new URLSearchParams(Object.entries(filters()).filter(([, value]) => value));
-    const answer = await ask("GET", `/api/recoveries?${query}`, { headers: { Accept: "text/csv" } });
+    const answer = await client.response("GET", `/api/recoveries?${query}`, { headers: { Accept: "text/csv" } });
     const url = URL.createObjectURL(await answer.blob());
     h("a", { href: url, download: "recoveries.csv" }).click();
     setTimeout(() => URL.revokeObjectURL(url), 10_000);

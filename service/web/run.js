@@ -1,19 +1,27 @@
 // The current sync: its buttons, its progress, its datasets, its waits and errors.
-import { now, post } from "./api.js";
+import { client, now } from "./api.js";
 import { datasets, warnings } from "./datasets.js";
 import { $, busy, text } from "./dom.js";
 import { ahead, duration, moment, number, title } from "./format.js";
-import { ended, follow } from "./progress.js";
+import { ended } from "./client.js";
 
 const GUARD = 700; // so that a double click on start does not cancel
+
+const WORDS = {
+  live: "",
+  polling: "no live stream, read every few seconds",
+  offline: "the service does not answer, this may be out of date",
+};
+const EVICTED = "open in too many windows, read every few seconds";
 
 /** Calls `onSync` with every version; `account` returns the id of the account to sync. */
 export function createRun({ onSync, onError, account }) {
   let sync = null;
-  let stop = () => {};
   let link = "";
 
+  /** Shows a version of a sync unless a newer one, or a newer sync, is shown. */
   function show(newer) {
+    if (sync && !replaces(newer, sync)) return;
     const stage = sync?.syncId === newer.syncId ? sync.stage : null;
     sync = newer;
     if (sync.stage !== stage || ended(sync)) text($("spoken"), spoken(sync));
@@ -21,33 +29,40 @@ export function createRun({ onSync, onError, account }) {
     onSync(sync);
   }
 
-  function attach(syncId) {
-    stop();
-    link = "";
-    stop = follow(syncId, {
-      onSync: show,
-      onLink: (words) => { link = words; tick(); },
+  /** Shows the user's syncs as they change, also those that others start. */
+  function follow() {
+    let evicted = false;
+    client.subscribeAll({
+      onChange: show,
+      onLink: (state) => {
+        evicted &&= state !== "live";
+        link = evicted && state === "polling" ? EVICTED : WORDS[state];
+        tick();
+      },
+      onEvicted: () => { evicted = true; },
       onError,
     });
   }
 
+  const attach = async (syncId) => show(await client.status(syncId));
+
   async function start() {
     try {
-      attach((await post("/api/sync/start", account() ? { connectionId: account() } : {})).syncId);
+      await attach((await client.start(account() ? { connectionId: account() } : {})).syncId);
     } catch (problem) {
       if (problem.code !== "sync_already_running") throw problem;
-      attach(problem.body.syncId);
+      await attach(problem.body.syncId);
     }
     await new Promise((done) => setTimeout(done, GUARD));
   }
 
   async function cancel() {
-    show(await post(`/api/sync/cancel/${sync.syncId}`));
+    show(await client.cancel(sync.syncId));
   }
 
   async function resume(syncId = sync.syncId) {
-    await post(`/api/sync/resume/${syncId}`);
-    attach(syncId);
+    await client.resume(syncId);
+    await attach(syncId);
     await new Promise((done) => setTimeout(done, GUARD));
   }
 
@@ -100,7 +115,13 @@ export function createRun({ onSync, onError, account }) {
     });
   }
   setInterval(() => sync && !ended(sync) && tick(), 500);
-  return { render, attach, resume, show };
+  return { render, attach, follow, resume, show };
+}
+
+/** Whether a version of a sync is shown in place of another. A live sync is: there is only one. */
+function replaces(newer, shown) {
+  if (newer.syncId === shown.syncId) return newer.version > shown.version;
+  return !ended(newer) || newer.startedAt > shown.startedAt;
 }
 
 function headline(sync) {

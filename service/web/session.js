@@ -1,5 +1,5 @@
 // Sign-in: a pasted token becomes a cookie, which EventSource can send.
-import { call } from "./api.js";
+import { client } from "./api.js";
 import { $, busy } from "./dom.js";
 
 const MARK = "signed-in";
@@ -24,8 +24,8 @@ export function requestSignIn(onError) {
 }
 
 async function signIn(token) {
-  await call("POST", "/api/session", { headers: { Authorization: `Bearer ${token.trim()}` } });
-  await call("GET", "/api/connections").catch((problem) => {
+  await client.request("POST", "/api/session", { headers: { Authorization: `Bearer ${token.trim()}` } });
+  await client.connections().catch((problem) => {
     if (problem.status !== 401) throw problem;
     throw new Error("The browser did not store the cookie. Browsers do so over HTTPS or on localhost only.");
   });
@@ -37,7 +37,7 @@ export function offerSignOut(onError) {
   const button = $("sign-out");
   button.hidden = !signedIn();
   button.addEventListener("click", () => busy(button, async () => {
-    await call("DELETE", "/api/session");
+    await client.request("DELETE", "/api/session");
     location.reload();
   }, onError));
 }

@@ -36,6 +36,7 @@ class HangingProxy(Proxy):
             self._writers.add(back)
             await asyncio.gather(self._ask(reader, back, writer), self._answer(there, writer))
             self._writers -= {writer, back}
+        writer.close()
         self._streams.discard(writer)
         self._tasks.discard(asyncio.current_task())
 

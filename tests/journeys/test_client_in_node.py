@@ -25,7 +25,7 @@ CLIENT = ROOT / "service/web/client.js"
 SCRIPT = ROOT / "tests/clients/follow_syncs.js"
 MOST_BYTES = 8192
 LEEWAY = 60
-SLOW: Any = {"DEMO_ORDERS": "400", "DEMO_PAGE": "10", "DEMO_PAUSE": "0.05"}
+SLOW: Any = {"DEMO_ORDERS": "400", "DEMO_PAGE": "10", "DEMO_PAUSE": "0.1"}
 ENDLESS: Any = {"DEMO_ORDERS": "100000", "DEMO_PAGE": "10", "DEMO_PAUSE": "0.1"}
 EVENTS = ("onProgress", "onPaused", "onComplete", "onFailed", "onCancelled")
 
@@ -126,7 +126,6 @@ async def test_it_follows_a_sync_to_its_end(tmp_path: Path, way: str) -> None:
         async with following(None if way == "all" else sync_id, more, **options) as node:
             assert await node.end() == 0
         whole(node, await ann.status(sync_id))
-        assert len(node.all("onChange")) > 2 and "live" in node.all("onLink")
         assert bool(node.all("ticket")) == (way != "token" and "ticket" in way)
 
 

@@ -1,5 +1,5 @@
-"""Clients that generators make of /openapi.json, run against the service as docs/integrating.md
-shows."""
+"""The programs of docs/integrating.md, run against the service: clients that generators make of
+/openapi.json, and a reader of a feed."""
 
 import json
 import os
@@ -21,6 +21,7 @@ pytestmark = [pytest.mark.anyio, pytest.mark.timeout(180)]
 CLIENTS = Path(__file__).parents[1] / "clients"
 PAGE, SECTION = "docs/integrating.md", "Generated clients"
 SMALL: Any = {"DEMO_ORDERS": "40", "DEMO_PAGE": "10", "DEMO_PAUSE": "0.02"}
+DATASETS = ("orders", "inventory")
 READ = 42
 """The records of a small demo."""
 
@@ -112,3 +113,23 @@ async def test_the_generated_types_require_nothing_that_is_optional(
     (node / "wrong.ts").write_text(WRONG)
     async with serve(tmp_path / "data", **SMALL) as service:
         await run(node, environ(service), "sh", "-ec", commands)
+
+
+async def test_a_reader_of_a_feed_resumes_where_it_stopped(tmp_path: Path) -> None:
+    (program,) = snippets(PAGE, "Resuming a feed", "python")
+    (tmp_path / "follow.py").write_text(program)
+    async with serve(tmp_path / "data", **SMALL) as service:
+        ann, known = service.user(), environ(service)
+        await ann.connect()
+        await ann.whole_sync(datasets=["orders"])
+        await service.settled()
+        first = (await run(tmp_path, known, sys.executable, "follow.py")).splitlines()
+        await ann.whole_sync(datasets=["inventory"])
+        await service.settled()
+        second = (await run(tmp_path, known, sys.executable, "follow.py")).splitlines()
+        assert await run(tmp_path, known, sys.executable, "follow.py") == ""
+        stored = [[name, one["id"]] for name in DATASETS for one in await ann.records(name)]
+        read = [json.loads(line) for line in (*first, *second)]
+        assert sorted(change[1:] for change in read) == sorted(stored)
+        assert {change[0] for change in read} == {"created"}
+        assert {json.loads(line)[1] for line in second} == {"inventory"}
