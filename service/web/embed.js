@@ -79,7 +79,7 @@ export class SellerSync extends HTMLElement {
   }
 
   attributeChangedCallback(name, old, now) {
-    if (old !== now) name === "lang" ? this.#render() : this.#restart();
+    if (old !== now) this.#restart();
   }
 
   #handle(name, handler) {
@@ -115,6 +115,8 @@ export class SellerSync extends HTMLElement {
     this.#connections = null;
     this.#refused = false;
     this.#link = null;
+    for (const part of [this.#accounts, this.#claims, this.#history]) part.replaceChildren(); // another user's
+    delete this.#accounts.dataset.shown;
     const own = new URL(this.#base, location.href).origin === location.origin; // its cookie counts
     if (!own && !this.token && !getToken && !getTicket) return this.#render(); // the page sets it later
     for (const part of this.#cards.children) part.hidden = Boolean(only) && part !== this.#run;
@@ -275,13 +277,14 @@ export class SellerSync extends HTMLElement {
     if (client !== this.#client) return;
     this.#connections = connections;
     this.#connectors = connectors.filter((connector) => connector.consent);
-    const first = connections.length === 1;
-    const rows = connections.map((connection) => this.#account(connection, first));
-    const kept = this.#accounts.querySelector("select:focus, a:focus, button:focus"); // in use
-    const same = JSON.stringify(connections) === this.#accounts.dataset.shown;
-    if (!(same && kept)) {
-      this.#accounts.dataset.shown = JSON.stringify(connections);
-      this.#fill(this.#accounts, client, h("ul", {}, ...rows), ...(connections.length ? [] : this.#offers()), this.#show.asOf());
+    const shown = JSON.stringify([connections, connectors]);
+    if (this.#accounts.dataset.shown === shown && !this.#accounts.querySelector(".problem")) {
+      this.#accounts.classList.remove("stale");
+      this.#accounts.lastElementChild.replaceWith(this.#show.asOf()); // what is in use stays
+    } else {
+      const rows = connections.map((connection) => this.#account(connection, connections.length === 1));
+      this.#fill(this.#accounts, client, h("ul", {}, ...rows), ...(rows.length ? [] : this.#offers()), this.#show.asOf());
+      this.#accounts.dataset.shown = shown;
     }
     this.#render();
   }

@@ -132,7 +132,7 @@ class Page:
         inside = chrome.find_element(By.CSS_SELECTOR, "seller-sync").shadow_root
         (link,) = [a for a in inside.find_elements(By.CSS_SELECTOR, "a") if a.text == words]
         link.click()
-        wait = WebDriverWait(chrome, PATIENCE)
+        wait = WebDriverWait(chrome, 2 * PATIENCE)
         wait.until(lambda _: len(chrome.window_handles) == 2)
         (opened,) = set(chrome.window_handles) - {own}
         chrome.switch_to.window(opened)
