@@ -97,11 +97,6 @@ EVENT_DATA: Mapping[str, tuple[str, Any]] = {
 
 
 def data_schemas() -> Sequence[Mapping[str, str]]:
-    """The schemas of the data of all types of events."""
-    shapes = dict.fromkeys(shape for _, shape in EVENT_DATA.values())
-    return [
-        {"type": "object"}
-        if shape is Any
-        else {"$ref": f"#/components/schemas/{shape.__name__.removesuffix('Out')}"}
-        for shape in shapes
-    ]
+    """The schemas of the data of the events of a feed."""
+    shapes = dict.fromkeys(shape for _, shape in EVENT_DATA.values() if shape is not Any)
+    return [{"$ref": f"#/components/schemas/{shape.__name__}"} for shape in shapes]
