@@ -16,6 +16,9 @@ from service.api.routes import routes
 from service.model import MOVES
 from service.progress import FLOORS
 from service.settings import Settings
+from service.wire.sync_shapes import EVENT_KINDS
+from tests.contract import DOCUMENT
+from tests.documents import snippets
 
 ROOT = Path(__file__).parents[1]
 PAGES = [
@@ -73,6 +76,20 @@ def test_the_table_of_commands_names_every_command() -> None:
     text = "\n".join(row[0] for row in table("docs/settings.md", "| command | does |"))
     commands = re.findall(r"`python -m service ([\w-]+)|· `([\w-]+)", text)
     assert {first or second for first, second in commands} == set(main.commands)
+
+
+def test_the_table_of_events_names_every_kind() -> None:
+    rows = table("docs/integrating.md", "| event | when | then |")
+    assert tuple(row[0].strip("`") for row in rows) == EVENT_KINDS
+
+
+def test_the_status_that_a_document_shows_has_fields_of_the_contract() -> None:
+    (text,) = snippets("docs/integrating.md", "Events of a sync", "json")
+    shown = msgspec.json.decode(text)
+    schemas = DOCUMENT["components"]["schemas"]
+    assert shown.keys() <= schemas["SyncStatus"]["properties"].keys()
+    assert shown["datasets"][0].keys() <= schemas["Dataset"]["properties"].keys()
+    assert (shown["status"], shown["stage"]) == ("in_progress", "fetching")
 
 
 def test_the_table_of_faults_names_every_fault_of_the_sandbox() -> None:

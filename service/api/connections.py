@@ -36,6 +36,10 @@ from service.wire.serialize import Json
 
 #: Seconds that a request waits for an erasure, which then continues in the background.
 ERASED_WITHIN = 10.0
+ERASING = (
+    "The data is hidden and being erased in the background. Erasure ends when no other program "
+    "reads the database. Repeat the request: 404 means that it is complete."
+)
 #: Characters that a name must not have: some of them cannot be stored.
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
@@ -239,5 +243,6 @@ async def forget(request: Request) -> Response:
         if await erasing.finish(connection_id):
             return Response(status_code=204)
     return responses.JSON(
-        connection_shapes.ErasingOut(id=connection_id, status="erasing"), status_code=202
+        connection_shapes.ErasingOut(id=connection_id, status="erasing", message=ERASING),
+        status_code=202,
     )

@@ -1,4 +1,5 @@
-"""CORS: which pages of other origins may call the API. Starlette's middleware, for /api only."""
+"""CORS: which pages of other origins may call the API and import its modules. Starlette's
+middleware, for these paths only."""
 
 from collections.abc import Sequence
 
@@ -16,6 +17,8 @@ RESPONSE_HEADERS = (
     *("ETag", "Location", "Preference-Applied", "RateLimit", "RateLimit-Policy"),
     *("Retry-After", "Stream-Cursor", "Stream-Next-Offset", "Stream-Up-To-Date", "X-Request-Id"),
 )
+MODULES = "/web/"
+"""Browsers load modules of another origin as they send calls: with CORS."""
 
 
 class ApiCors(CORSMiddleware):
@@ -35,7 +38,7 @@ class ApiCors(CORSMiddleware):
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"].startswith("/api/"):
+        if scope["type"] == "http" and scope["path"].startswith(("/api/", MODULES)):
             await super().__call__(scope, receive, send)
         else:
             await self.app(scope, receive, send)

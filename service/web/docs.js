@@ -12,7 +12,6 @@ const last = (ref) => ref.slice(ref.lastIndexOf("/") + 1);
 function words(schema) {
   if (schema.contentSchema) return [...words(schema.contentSchema), ` as ${schema.contentMediaType}`];
   if (schema.$ref) return [h("a", { href: `#${last(schema.$ref)}` }, last(schema.$ref))];
-  if (schema.allOf) return words(schema.allOf[0]);
   if (schema.anyOf) return schema.anyOf.flatMap((choice, index) => (index ? [" or ", ...words(choice)] : words(choice)));
   if (schema.enum) return [schema.enum.filter((choice) => choice !== "").join(" | ")];
   if (schema.type === "array") return ["list of ", ...words(schema.items ?? {})];
@@ -28,9 +27,6 @@ function bounds({ minimum, maximum, maxLength }) {
   return "";
 }
 
-const preset = ({ default: value }) =>
-  value === undefined || value === null || value === "" || value.length === 0 ? "" : `, ${JSON.stringify(value)} if missing`;
-
 /** A list of terms with their descriptions: `[name, required, ...parts]`. */
 const table = (rows) =>
   h("dl", { class: "terms" }, ...rows.map(([name, required, ...parts]) =>
@@ -40,7 +36,7 @@ const titled = (title, rows) => (rows.length ? [h("h3", {}, title), table(rows)]
 
 function requestRows(call) {
   const rows = call.parameters.map(({ name, in: where, required, schema, description }) =>
-    [name, required, ...words(schema), preset(schema), where === "query" ? "" : ` (${where})`, description ? `. ${description}` : ""]);
+    [name, required, ...words(schema), where === "query" ? "" : ` (${where})`, description ? `. ${description}` : ""]);
   for (const [kind, { schema }] of Object.entries(call.requestBody?.content ?? {})) {
     rows.push(["body", call.requestBody.required, ...words(schema), ` as ${kind}`]);
   }
@@ -69,7 +65,7 @@ function call(method, path, operation) {
 function shape(name, schema) {
   const required = new Set(schema.required ?? []);
   const rows = Object.entries(schema.properties ?? {}).map(([field, property]) =>
-    [field, required.has(field), ...words(property), preset(property), property.description ? `. ${property.description}` : ""]);
+    [field, required.has(field), ...words(property), property.description ? `. ${property.description}` : ""]);
   if (schema.enum) rows.push(["one of", false, schema.enum.join(" | ")]);
   return h("details", { class: "shape", id: name },
     h("summary", {}, h("span", { class: "path" }, name)),

@@ -117,10 +117,7 @@ class ErasingOut(Out, frozen=True):
 
     id: str
     status: Annotated[str, one_of("erasing")]
-    message: str = (
-        "The data is hidden and being erased in the background. Erasure ends when no other program "
-        "reads the database. Repeat the request: 404 means that it is complete."
-    )
+    message: str
 
 
 class LastSync(Out, frozen=True):

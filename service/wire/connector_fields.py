@@ -36,6 +36,10 @@ class ConnectorFields:
             at = old.index(after) + 1 if after in old else 0
             schema["required"] = [*old[:at], *required, *old[at:]]
 
+    def by_connector(self, names: Sequence[str]) -> Mapping[str, Json]:
+        """The schema of each connector's settings. `names` are in the order of the settings."""
+        return dict(zip(names, self._schemas, strict=False))
+
     def parameters(self, query: str) -> Iterator[tuple[str, Json]]:
         """The public settings as query parameters. A list is comma-separated text."""
         if query == QUERY:

@@ -64,6 +64,8 @@ class Call(msgspec.Struct, frozen=True):
     media_type: str = JSON
     #: A media type besides `media_type` that the client may request, or several.
     also_returns: str | Sequence[str] | None = None
+    #: The shape of an event, if the client may request an event stream instead.
+    events: Any = None
     response_headers: Sequence[str] = ()
     #: The other statuses of a successful response, and what they mean.
     other_statuses: Mapping[int, str] = {}

@@ -3,11 +3,31 @@
 from typing import Annotated, Any
 
 import msgspec
+from msgspec import Meta
 
 from service.store.changes import EVENTS
+from service.wire.event_shapes import data_schemas
 from service.wire.fields import Out, Time, one_of
 from service.wire.record_shapes import RecordOut
 
+_DATA = {"anyOf": data_schemas()}
+_ENTRIES = [
+    {"type": "array", "items": {"$ref": f"#/components/schemas/{name}"}}
+    for name in ("Change", "FeedEvent")
+]
+_CONTROL = {
+    "type": "object",
+    "properties": {
+        "streamNextOffset": {"type": "string"},
+        "streamCursor": {"type": "string"},
+        "upToDate": {"type": "boolean"},
+    },
+    "required": ["streamNextOffset", "streamCursor"],
+}
+_BLOCK = {
+    "contentMediaType": "application/json",
+    "contentSchema": {"anyOf": [*_ENTRIES, _CONTROL]},
+}
 EVENT_TYPES = (*sorted(set(EVENTS.values())), "connection.lost")
 
 
@@ -42,4 +62,11 @@ class FeedEvent(Out, frozen=True):
     id: str
     type: Annotated[str, one_of(*EVENT_TYPES)]
     timestamp: Time
-    data: Any
+    data: Annotated[Any, Meta(extra_json_schema=_DATA)]
+
+
+class FeedBlock(Out, frozen=True):
+    """A block of a feed's event stream: entries (`data`), and then where they end (`control`)."""
+
+    event: Annotated[str, one_of("data", "control")]
+    data: Annotated[str, Meta(extra_json_schema=_BLOCK)]

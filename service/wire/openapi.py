@@ -14,8 +14,10 @@ from msgspec.structs import fields
 from service.model import Fault, Options
 from service.wire import shapes
 from service.wire.connector_fields import ConnectorFields
-from service.wire.contract import JSON, Call, ErrorType
+from service.wire.contract import EVENTS, JSON, Call, ErrorType
+from service.wire.examples import add_examples
 from service.wire.fields import Out
+from service.wire.outgoing import webhooks
 from service.wire.preferences import MAX_WAIT
 from service.wire.reading import In, Query, parameters
 
@@ -128,13 +130,17 @@ def document(
         users = [_operation_id(call) for call in calls if name in call.path_parameters]
         links = {user: {"operationId": user, **link} for user in users}
         paths[path]["post"]["responses"][status]["links"] = links
-    return {
+    made: Json = {
         "openapi": "3.1.0",
         "info": {"title": TITLE, "version": VERSION, "description": ABOUT},
         "servers": [{"url": "/"}],
         "paths": paths,
+        "webhooks": webhooks(lambda shape: _schema(shape, components)),
         "components": components | ({} if demo else {"securitySchemes": SECURITY_SCHEMES}),
     }
+    describe_defaults(made)
+    add_examples(made, connector_fields.by_connector(names.get("connector", ())))
+    return made
 
 
 def _security(call: Call) -> Sequence[str]:
@@ -213,6 +219,8 @@ def _responses(call: Call, components: Json) -> Json:
     responses: Json = {str(call.status): {"description": HTTPStatus(call.status).phrase}}
     if call.response is not None:
         content = _content(call.media_type, call.response, call.also_returns, components)
+        if call.events is not None:
+            content[EVENTS] = {"schema": _schema(call.events, components)}
         responses[str(call.status)]["content"] = content
     for status, description in call.other_statuses.items():
         responses[str(status)] = {"description": description}
@@ -239,24 +247,26 @@ def _content(
 
 def _error_response(errors: Sequence[ErrorType], components: Json) -> Json:
     """A reference to a shared response, since many calls have the same errors. All `errors` have
-    the same status."""
-    codes = sorted({error.code for error in errors})
-    name = ".".join(codes)
-    schema = {
-        "allOf": [
-            {"$ref": SCHEMAS.format(name="Problem")},
-            {"properties": {"code": {"enum": codes}}},
-        ]
-    }
+    the same status. There is one schema for all of them, so that generated clients have one type;
+    the examples name the codes."""
+    by_code = {error.code: error for error in sorted(errors, key=lambda error: error.code)}
+    name = ".".join(by_code)
+    schema = {"$ref": SCHEMAS.format(name="Problem")}
+    examples = {code: {"value": _problem(error)} for code, error in by_code.items()}
     response: Json = {
         "description": " ".join(f"`{error.code}`: {error.default_text()}" for error in errors),
-        "content": {PROBLEM: {"schema": schema}},
+        "content": {PROBLEM: {"schema": schema, "examples": examples}},
     }
     response["headers"] = _shared_headers(limited=errors[0].status != 401)
     if errors[0].status in (429, 503):
         response["headers"]["Retry-After"] = _header("Retry-After")
     components["responses"][name] = response
     return {"$ref": f"#/components/responses/{name}"}
+
+
+def _problem(error: ErrorType) -> Json:
+    named = {"type": f"urn:problem:{error.code}", "title": error.title, "status": error.status}
+    return {**named, "detail": error.default_text(), "code": error.code}
 
 
 def _header(name: str) -> Json:
@@ -293,6 +303,25 @@ def _renamed(schema: Any) -> Any:
             for key, value in schema.items()
         }
     return [_renamed(item) for item in schema] if isinstance(schema, list) else schema
+
+
+def describe_defaults(node: Any) -> None:
+    """Replace each `default` of a schema by a sentence: generated clients take a field with a
+    default for one that is always present."""
+    if isinstance(node, list):
+        for item in node:
+            describe_defaults(item)
+    elif isinstance(node, dict):
+        for schema in (node, node.get("schema", {})):  # a schema, or that of a parameter
+            default = schema.get("default")
+            if isinstance(default, dict):  # a response of this name
+                continue
+            schema.pop("default", None)
+            if default not in (None, "", [], ()):
+                text = f"By default `{msgspec.json.encode(default).decode()}`."
+                node["description"] = f"{node.get('description', '')} {text}".strip()
+        for value in node.values():
+            describe_defaults(value)
 
 
 @cache

@@ -124,12 +124,24 @@ async def test_other_origins_cannot_read_a_response(tmp_path: Path) -> None:
         assert answer.headers["vary"] == "Origin"
 
 
-async def test_only_the_api_is_shared_with_other_origins(tmp_path: Path) -> None:
+async def test_pages_are_not_shared_with_other_origins(tmp_path: Path) -> None:
     async with serve(tmp_path, **SHARED) as service, service.anonymous() as client:
-        for path in ("/", "/web/app.js", "/healthz", "/nowhere", "/api"):
+        for path in ("/", "/docs", "/healthz", "/nowhere", "/api"):
             answer = await client.get(path, headers={"Origin": APP})
             assert cors_headers(answer) == {} and "vary" not in answer.headers
             assert cors_headers(await client.options(path, headers=preflight(APP))) == {}
+
+
+async def test_a_page_of_an_allowed_origin_can_import_modules(tmp_path: Path) -> None:
+    async with serve(tmp_path, **SHARED) as service, service.anonymous() as client:
+        for path in ("/web/embed.js", "/web/client.js"):
+            answer = await client.get(path, headers={"Origin": APP})
+            assert answer.status_code == 200
+            assert answer.headers["content-type"].startswith("text/javascript")
+            assert_readable(answer)
+            for origin in OTHER_ORIGINS:
+                refused = await client.get(path, headers={"Origin": origin})
+                assert ALLOW_ORIGIN not in refused.headers, origin
 
 
 async def test_nothing_is_shared_with_other_origins_by_default(service: Serving) -> None:

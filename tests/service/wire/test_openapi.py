@@ -9,6 +9,7 @@ from starlette.routing import Route
 
 from service.api.routes import CALLS, routes
 from service.errors import ServiceError
+from service.wire.feed_shapes import EVENT_TYPES
 from tests.contract import DOCUMENT
 from tests.serving import Serving, read, serve
 
@@ -72,9 +73,7 @@ async def test_every_error_is_documented_with_its_code_and_text() -> None:
     documented = {
         code
         for response in DOCUMENT["components"]["responses"].values()
-        for code in response["content"]["application/problem+json"]["schema"]["allOf"][1][
-            "properties"
-        ]["code"]["enum"]
+        for code in response["content"]["application/problem+json"]["examples"]
     }
     # Internal errors, and errors before the call is known.
     undocumented = {"internal_error", "illegal_move"}
@@ -104,3 +103,42 @@ async def test_in_demo_mode_the_document_has_no_security_schemes(tmp_path: Path)
         for operation in path.values()
         if operation["security"]
     ]
+
+
+async def test_no_schema_has_a_default() -> None:
+    """Generated clients would take the field for one that is always present."""
+    assert b'"default":' not in msgspec.json.encode(
+        {"paths": DOCUMENT["paths"], "schemas": DOCUMENT["components"]["schemas"]}
+    )
+    fields = DOCUMENT["components"]["schemas"]["StartIn"]["properties"]
+    assert fields["priority"]["description"].endswith("highest first. By default `0`.")
+    assert fields["onConflict"]["description"].endswith('By default `"reject"`.')
+    (limit,) = (
+        parameter
+        for parameter in DOCUMENT["paths"]["/api/sync/history"]["get"]["parameters"]
+        if parameter["name"] == "limit"
+    )
+    assert "By default `20`." in limit["description"]
+
+
+async def test_every_type_of_event_has_a_webhook_with_its_headers() -> None:
+    hooks = DOCUMENT["webhooks"]
+    assert set(EVENT_TYPES) < set(hooks)
+    for kind, operations in hooks.items():
+        request = operations["post"]
+        assert [header["name"] for header in request["parameters"]] == [
+            "webhook-id",
+            "webhook-timestamp",
+            "webhook-signature",
+        ]
+        body = request["requestBody"]["content"]["application/json"]
+        assert body["schema"]["properties"]["type"]["enum"] == [kind]
+        assert body["example"]["type"] == kind
+    names = [operations["post"]["operationId"] for operations in hooks.values()]
+    assert names[:2] == ["onSyncStarted", "onSyncCompleted"] and len(set(names)) == len(names)
+
+
+async def test_the_event_streams_of_the_feeds_are_described() -> None:
+    for path in ("/api/changes", "/api/events"):
+        content = DOCUMENT["paths"][path]["get"]["responses"]["200"]["content"]
+        assert content["text/event-stream"]["schema"] == {"$ref": "#/components/schemas/FeedBlock"}
