@@ -42,6 +42,7 @@ from service.erasing import Erasing
 from service.errors import MethodNotAllowed, NotFound, ServiceError, StartupError
 from service.events.bus import Interest
 from service.housekeeping import Housekeeping
+from service.notices import Notices
 from service.pipeline.pacing import Pacer
 from service.pipeline.pipeline import Pipeline
 from service.pipeline.resources import Resources
@@ -244,6 +245,7 @@ async def _running(
             parts.changes,
             ChoreStore(backends.engine),
             backends.runner,
+            _notices(settings, backends, parts),
             parts.clock,
             retention=timedelta(days=settings.retention_days),
             audit_retention=timedelta(days=settings.audit_retention_days),
@@ -254,6 +256,11 @@ async def _running(
             await stack.enter_async_context(_in_background(housekeeping.rescue_often))
         await stack.enter_async_context(_in_background(parts.erasing.run))
         yield
+
+
+def _notices(settings: Settings, backends: Backends, parts: Parts) -> Notices:
+    after = timedelta(seconds=settings.stale_after)
+    return Notices(backends.engine, parts.clock, after, parts.feeds.wake)
 
 
 def _interest(parts: Parts, pipeline: Pipeline) -> Interest:

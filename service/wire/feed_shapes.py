@@ -4,11 +4,11 @@ from typing import Annotated, Any
 
 import msgspec
 
-from service.store.changes import EVENTS
+from service.store.changes import EVENTS, OTHER_EVENTS
 from service.wire.fields import Out, Time, one_of
 from service.wire.record_shapes import RecordOut
 
-EVENT_TYPES = (*sorted(set(EVENTS.values())), "connection.lost")
+EVENT_TYPES = tuple(sorted({*EVENTS.values(), *OTHER_EVENTS}))
 
 
 class Change(Out, frozen=True):
@@ -36,7 +36,7 @@ class Change(Out, frozen=True):
 
 
 class FeedEvent(Out, frozen=True):
-    """Something that happened to a sync or a connection."""
+    """Something that happened to a sync, a connection or a claim."""
 
     #: The same each time that the event is delivered.
     id: str
