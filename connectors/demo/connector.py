@@ -19,6 +19,7 @@ from connectors.base import (
     SEPARATES_ACCOUNTS,
     Account,
     Clock,
+    Column,
     Connection,
     ConnectionLost,
     ConnectionSettings,
@@ -41,6 +42,8 @@ ACCOUNT = "@"
 without it names no account."""
 REVOKED = "revoked"
 """The refresh token of an account whose authorisation was revoked."""
+
+COLUMNS = (Column("number", "Number", "number", "number"),)
 
 
 class DemoSettings(msgspec.Struct, frozen=True):
@@ -80,8 +83,8 @@ class DemoConnector:
     label = "Demo"
     settings = DemoConnectionSettings
     datasets: Sequence[Dataset] = (
-        Dataset("orders", "orders", timedelta(days=90)),
-        Dataset("inventory", "inventory"),
+        Dataset("orders", "orders", timedelta(days=90), columns=COLUMNS),
+        Dataset("inventory", "inventory", columns=COLUMNS),
     )
 
     def __init__(self, settings: DemoSettings, clock: Clock) -> None:
