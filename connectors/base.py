@@ -213,6 +213,9 @@ class Way(msgspec.Struct, frozen=True):
     name: str
     #: Estimated duration; None if it cannot be estimated.
     seconds: float | None = None
+    #: Estimated number of calls, with one page of what has an unknown number of pages; None if it
+    #: cannot be estimated.
+    calls: int | None = None
 
 
 Plan = Mapping[str, Way]

@@ -103,4 +103,4 @@ SOURCE = PagedSource(
     following=next_page,
     others=(GET_SHIPMENT_ITEMS, LIST_SHIPMENT_ITEMS),
 )
-DATASET = AmazonDataset(SHIPMENTS, read_shipments, by_pages)
+DATASET = AmazonDataset(SHIPMENTS, read_shipments, by_pages(SOURCE))

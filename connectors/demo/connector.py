@@ -104,7 +104,8 @@ class DemoConnector:
 
     def plan(self, connection: Connection, windows: Mapping[str, Window]) -> Plan:
         pages = {name: -(-self._size(name) // self._settings.page) for name in windows}
-        return {name: Way("numbers", count * self._settings.pause) for name, count in pages.items()}
+        pause = self._settings.pause
+        return {name: Way("numbers", count * pause, count) for name, count in pages.items()}
 
     async def read(
         self,
