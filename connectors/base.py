@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime, timedelta
-from typing import Any, NewType, Protocol, Self
+from typing import Any, Literal, NewType, Protocol, Self
 
 import anyio
 import msgspec
@@ -77,6 +77,20 @@ class ConnectionSettings(msgspec.Struct, frozen=True, rename="camel", forbid_unk
         return f"{type(self).__name__}()"  # never the credentials
 
 
+class Column(msgspec.Struct, frozen=True):
+    """A column of a dataset's records in a table."""
+
+    #: Unique within its dataset; the head of the column in a CSV file.
+    name: str
+    #: The head of the column for people.
+    label: str
+    #: Where a record has the value: names of fields, separated by dots.
+    path: str
+    kind: Literal["text", "number", "money", "date"] = "text"
+    #: Of money: the path of its ISO 4217 code; empty if the record has none.
+    currency: str = ""
+
+
 class Dataset(msgspec.Struct, frozen=True):
     """One kind of record of a source."""
 
@@ -95,7 +109,7 @@ class Dataset(msgspec.Struct, frozen=True):
     #: Its pages name the account (`Page.account`).
     names_account: bool = False
     #: The columns of its records in a table, in order.
-    columns: Sequence[str] = ()
+    columns: Sequence[Column] = ()
 
 
 class Window(msgspec.Struct, frozen=True):
@@ -199,6 +213,9 @@ class Way(msgspec.Struct, frozen=True):
     name: str
     #: Estimated duration; None if it cannot be estimated.
     seconds: float | None = None
+    #: Estimated number of calls, with one page of what has an unknown number of pages; None if it
+    #: cannot be estimated.
+    calls: int | None = None
 
 
 Plan = Mapping[str, Way]

@@ -43,6 +43,7 @@ from service.errors import MethodNotAllowed, NotFound, ServiceError, StartupErro
 from service.events.bus import Interest
 from service.housekeeping import Housekeeping
 from service.notifications import Notifications
+from service.notices import Notices
 from service.pipeline.pacing import Pacer
 from service.pipeline.pipeline import Pipeline
 from service.pipeline.resources import Resources
@@ -252,6 +253,7 @@ async def _running(
             parts.notifications,
             ChoreStore(backends.engine),
             backends.runner,
+            _notices(settings, backends, parts),
             parts.clock,
             retention=timedelta(days=settings.retention_days),
             audit_retention=timedelta(days=settings.audit_retention_days),
@@ -284,6 +286,11 @@ async def _publishing(settings: Settings, backends: Backends, parts: Parts) -> A
     with backends.bus.listen(relay.heard):
         async with _in_background(relay.run):
             yield
+
+
+def _notices(settings: Settings, backends: Backends, parts: Parts) -> Notices:
+    after = timedelta(seconds=settings.stale_after)
+    return Notices(backends.engine, parts.clock, after, parts.feeds.wake)
 
 
 def _interest(parts: Parts, pipeline: Pipeline) -> Interest:

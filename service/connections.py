@@ -31,7 +31,7 @@ from service.errors import (
     OtherAccount,
     StartupError,
 )
-from service.intake import fit_account, fit_settings, seconds_of
+from service.intake import calls_of, fit_account, fit_settings, seconds_of
 from service.schedules import ScheduleRequest, next_run
 from service.source_calls import calling_source, refuse_to_wait
 from service.sources import Sources
@@ -310,15 +310,16 @@ class Connections:
 
     async def estimate(
         self, connection: StoredConnection, windows: Mapping[str, Window]
-    ) -> float | None:
-        """The seconds that reading these windows takes, by the plan of the connector; None if they
-        are unknown. The source is not called."""
+    ) -> tuple[float | None, int | None]:
+        """The seconds and the calls that reading these windows takes, by the plan of the connector;
+        None for what is unknown. The source is not called."""
         connector = self._sources.get(connection.connector)
         try:
             opened = await self.open(connection.id)
         except ConnectionLost:
-            return None
-        return seconds_of(connector.plan(opened, windows))
+            return None, None
+        plan = connector.plan(opened, windows)
+        return seconds_of(plan), calls_of(plan)
 
     async def confirm_account(self, connection: Connection, account_id: str) -> None:
         """Store the account that the source returned for these credentials.

@@ -1,4 +1,4 @@
-"""Periodic work: scheduled syncs, syncs paused for too long, retention."""
+"""Periodic work: scheduled syncs, notices, syncs paused for too long, retention."""
 
 from contextlib import suppress
 from datetime import timedelta
@@ -11,6 +11,7 @@ from service.connections import Connections
 from service.errors import LostConnection, Overtaken, ServiceError, SyncAlreadyRunning, TooManySyncs
 from service.model import Options, Trigger
 from service.notifications import Notifications
+from service.notices import Notices
 from service.registry import Registry
 from service.runner.base import Runner
 from service.starting import Starter, StartRequest
@@ -25,6 +26,8 @@ from service.users import Actor, sub_of
 EVERY = 20.0
 #: Time between two deletions of expired data.
 TIDY_EVERY = timedelta(hours=1)
+#: Time between two looks for what to tell (`service.notices`).
+NOTICES_EVERY = timedelta(minutes=5)
 #: Time between two looks for syncs without a living process. Processes show that they live in real
 #: time, whatever the clock of this one shows.
 RESCUE_EVERY = timedelta(seconds=1)
@@ -52,6 +55,7 @@ class Housekeeping:
         notifications: Notifications,
         chores: ChoreStore,
         runner: Runner,
+        notices: Notices,
         clock: Clock,
         retention: timedelta,
         audit_retention: timedelta,
@@ -63,6 +67,7 @@ class Housekeeping:
         self._store = store
         self._chores = chores
         self._runner = runner
+        self._notices = notices
         self._clock = clock
         self._retention = retention
         self._audit_retention = audit_retention
@@ -91,6 +96,8 @@ class Housekeeping:
         if await self._chores.take("schedules", now, timedelta(seconds=EVERY / 2)):
             await self.start_due()
             await self._notifications.start_waiting()
+        if await self._chores.take("notices", now, NOTICES_EVERY):
+            await self._notices.tell()
         if await self._chores.take("retention", now, TIDY_EVERY):
             await self.tidy()
 

@@ -105,6 +105,13 @@ def seconds_of(plan: Plan) -> float | None:
     return max(known) if known and len(known) == len(durations) else None
 
 
+def calls_of(plan: Plan) -> int | None:
+    """The calls of all datasets of a plan; None if those of any are unknown."""
+    counts = [fit_number(way.calls) for way in plan.values()]
+    known = [int(count) for count in counts if count is not None]
+    return sum(known) if known and len(known) == len(counts) else None
+
+
 def fit_settings(public: Mapping[str, Any]) -> dict[str, Any]:
     """Public settings with repaired texts. No text is cut off."""
     return {name: _fit_value(value) for name, value in public.items()}

@@ -7,9 +7,19 @@ from typing import Any, Self
 
 import msgspec
 
-from connectors.base import Page
+from connectors.base import Page, QuotaReason
 from service.errors import IllegalMove
-from service.progress import CLAIMS, FLOORS, Completeness, DatasetProgress, Outcome, Stage, Tally
+from service.progress import (
+    CLAIMS,
+    FLOORS,
+    Completeness,
+    DatasetProgress,
+    Outcome,
+    Stage,
+    Tally,
+    Waited,
+    plus_wait,
+)
 from service.warnings import Code, SyncWarning, Warnings, with_warnings
 
 #: Takeovers without a new checkpoint after which a sync may count as stalled.
@@ -114,6 +124,7 @@ class Attempt(msgspec.Struct, frozen=True):
     ended_at: datetime
     status: str
     error: Fault | None = None
+    waited: Waited = {}
 
 
 class Sync(msgspec.Struct, frozen=True):
@@ -150,6 +161,8 @@ class Sync(msgspec.Struct, frozen=True):
     attempt_at: datetime | None = None
     error: Fault | None = None
     warnings: Warnings = ()
+    #: What the current attempt has waited, including the pauses that were announced.
+    waited: Waited = {}
     #: The attempts before the current one.
     attempts: tuple[Attempt, ...] = ()
     #: None until its datasets have been compared.
@@ -241,6 +254,7 @@ class Sync(msgspec.Struct, frozen=True):
             attempt=self.attempt + (self.status is not Status.PAUSED),
             attempts=self._attempts(self.status, self.error, self.completed_at or self.updated_at),
             attempt_at=at,
+            waited={},
             retries=0,
             takeovers=0,
             completed_at=None,
@@ -260,6 +274,7 @@ class Sync(msgspec.Struct, frozen=True):
             retries=self.retries + 1,
             attempts=self._attempts(Status.FAILED, fault, at),
             attempt_at=until,
+            waited={},
             message=f"{fault.message} Trying again in {seconds:,.0f} s",
             waiting_until=until,
             seconds_left=None,
@@ -269,8 +284,17 @@ class Sync(msgspec.Struct, frozen=True):
     def _attempts(self, status: Status, fault: Fault | None, at: datetime) -> tuple[Attempt, ...]:
         """The earlier attempts and the current one, which ended at `at`."""
         started = self.attempt_at or self.started_at
-        current = Attempt(self.attempt, min(started, at), at, status, fault)
+        waited = self.waited_until(at)
+        current = Attempt(self.attempt, min(started, at), at, status, fault, waited)
         return (*self.attempts, current)[-MAX_ATTEMPTS_KEPT:]
+
+    def waited_until(self, at: datetime) -> Waited:
+        """What the current attempt has waited, without what lies ahead of pauses of datasets."""
+        waited = self.waited
+        for dataset in self.datasets:
+            if left := dataset.left_to_wait(at):
+                waited = plus_wait(waited, dataset.waiting_operation, -left)
+        return waited
 
     def cancelled(self, at: datetime) -> Self:
         return self._end(Status.CANCELLED, at, "Cancelled. The records read so far are kept.")
@@ -286,6 +310,7 @@ class Sync(msgspec.Struct, frozen=True):
             error=fault,
             seconds_left=None,
             waiting_until=None,
+            waited=self.waited_until(at),
             datasets=tuple(dataset.without_waits() for dataset in self.datasets),
         )
 
@@ -308,6 +333,7 @@ class Sync(msgspec.Struct, frozen=True):
             completed_at=at,
             seconds_left=None,
             waiting_until=None,
+            waited=self.waited_until(at),
             datasets=tuple(dataset.interrupted(status) for dataset in self.datasets),
             **changes,
         )
@@ -360,10 +386,17 @@ class Sync(msgspec.Struct, frozen=True):
         """The sync at the start of a pause of more than a second. One dataset pauses, or the whole
         sync if `name` is None."""
         seconds = max(0.0, (until - at).total_seconds())  # the pause may end before it is recorded
+        operation = why.operation if isinstance(why, QuotaReason) else None
         if name is None:
             text = f"Waiting {seconds:,.0f} s for {why}"
-            return self._next(at, waiting_until=until, message=text, seconds_left=seconds)
-        return self._with(self.dataset(name).waiting(until, why, seconds), at)
+            waited = plus_wait(self.waited, operation, seconds)
+            return self._next(
+                at, waiting_until=until, message=text, seconds_left=seconds, waited=waited
+            )
+        before = self.dataset(name)  # it may announce another end of the same pause
+        waited = plus_wait(self.waited, before.waiting_operation, -before.left_to_wait(at))
+        waited = plus_wait(waited, operation, seconds)
+        return self._with(before.waiting(until, why, seconds), at, waited=waited)
 
     def dataset_failed(
         self, name: str, error: str, at: datetime, otherwise: Outcome = Outcome.FAILED

@@ -26,6 +26,10 @@ NO_WAIT: Mapping[str, None] = dict.fromkeys(
 
 _SHORTEST_WINDOW = timedelta(seconds=1)
 
+Waited = Mapping[str, float]
+"""Seconds that datasets have waited, by the operation of the source; for other reasons under an
+empty name. Datasets that wait at the same time count one by one."""
+
 
 class Stage(StrEnum):
     """One named step of a sync."""
@@ -287,6 +291,11 @@ class DatasetProgress(msgspec.Struct, frozen=True):
             seconds_left=max(self.seconds_left or 0.0, seconds),
         )
 
+    def left_to_wait(self, at: datetime) -> float:
+        """The seconds of its pause that lie ahead."""
+        until = self.waiting_until
+        return max(0.0, (until - at).total_seconds()) if until else 0.0
+
     def without_waits(self) -> Self:
         return msgspec.structs.replace(self, **NO_WAIT)
 
@@ -309,6 +318,13 @@ class DatasetProgress(msgspec.Struct, frozen=True):
         of = "so far" if self.total is None else f"of {self.total:,}"
         text = f"Fetching {self.label} ({self.processed:,} {of})"
         return f"{text}. {self.waiting_for}" if self.waiting_for else text
+
+
+def plus_wait(waited: Waited, operation: str | None, seconds: float) -> Waited:
+    """With `seconds` more; below 0, they were announced and not waited."""
+    name = operation or ""
+    total = round(max(0.0, waited.get(name, 0.0) + seconds), 3)
+    return {key: value for key, value in {**waited, name: total}.items() if value}
 
 
 def window_to_read(

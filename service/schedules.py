@@ -53,6 +53,13 @@ def next_runs(schedule: Schedule, now: datetime, count: int = 2) -> Sequence[dat
     return [schedule.next, *islice(_times(schedule, max(now, schedule.next)), count - 1)]
 
 
+def twice_missed(schedule: Schedule, last: datetime) -> datetime:
+    """When two runs after `last` were missed and twice the interval of the schedule has passed. The
+    intervals of a schedule may differ: on a Monday, one of weekdays has not missed the weekend."""
+    first, second, third = islice(_times(schedule, last), 3)
+    return max(second, last + (third - first))
+
+
 def _times(schedule: Schedule, after: datetime) -> Iterator[datetime]:
     local = after.astimezone(_zone(schedule.timezone) or UTC)
     return (run.astimezone(UTC) for run in CronSim(schedule.cron, local))

@@ -87,6 +87,8 @@ class Settings(msgspec.Struct, frozen=True, rename="upper"):
     audit_retention_days: float = 365.0
     #: Days for which the feeds of changes and events are kept.
     changes_days: float = 7.0
+    #: Seconds without a complete sync after which a connection without a schedule is stale.
+    stale_after: float = 172800.0
     #: Records whose outcome is stored in the history: `failed`, or `all`.
     history_items: str = "failed"
     #: Maximum streams per user; a further one evicts the oldest.
@@ -363,6 +365,7 @@ def _check_numbers(settings: Settings) -> list[str]:
         "stall_timeout",
         "retention_days",
         "audit_retention_days",
+        "stale_after",
         "max_streams_per_user",
     )
     problems += [
@@ -378,6 +381,8 @@ def _check_numbers(settings: Settings) -> list[str]:
         problems.append(f"SOURCE_PATIENCE must be between 0 and {MAX_TIMEOUT:,} seconds.")
     if max(settings.sync_timeout, settings.stall_timeout) > MAX_TIMEOUT:
         problems.append(f"SYNC_TIMEOUT and STALL_TIMEOUT must be at most {MAX_TIMEOUT:,} seconds.")
+    if settings.stale_after > MAX_RETENTION_DAYS * 86_400:
+        problems.append(f"STALE_AFTER must be at most {MAX_RETENTION_DAYS:,} days, in seconds.")
     if max(settings.retention_days, settings.audit_retention_days) > MAX_RETENTION_DAYS:
         names = "RETENTION_DAYS and AUDIT_RETENTION_DAYS"
         problems.append(f"{names} must be at most {MAX_RETENTION_DAYS:,}.")

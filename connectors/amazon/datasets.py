@@ -25,7 +25,9 @@ DATASETS: Mapping[str, AmazonDataset] = {
     for dataset in (
         orders.DATASET,
         inventory.DATASET,
-        AmazonDataset(transactions.TRANSACTIONS, _read_transactions, pages.by_pages),
+        AmazonDataset(
+            transactions.TRANSACTIONS, _read_transactions, pages.by_pages(transactions.SOURCE)
+        ),
         *(reported(dataset, kinds.KINDS[dataset.name]) for dataset in kinds.DATASETS),
         shipments.DATASET,
     )

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
+from connectors.amazon import columns
 from connectors.amazon.client import FULFILLMENT, Operation
 from connectors.amazon.pages import HAD, PagedSource, Pagination, Slice, paged, present
 from connectors.base import Connection, Dataset, Record, Window
@@ -11,7 +12,7 @@ from connectors.base import Connection, Dataset, Record, Window
 INVENTORY_SUMMARIES = Operation(
     "getInventorySummaries", "/fba/inventory/v1/summaries", 2, 2, role=FULFILLMENT
 )
-INVENTORY = Dataset("inventory", "inventory")
+INVENTORY = Dataset("inventory", "inventory", columns=columns.INVENTORY)
 
 
 class _Summaries(msgspec.Struct):

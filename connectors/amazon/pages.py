@@ -93,12 +93,16 @@ def paged(about: Dataset, source: PagedSource) -> AmazonDataset:
     def read_source(context: ReadContext, cursor: Cursor | None) -> AsyncIterator[Page]:
         return read(context, source, cursor)
 
-    return AmazonDataset(about, read_source, by_pages)
+    return AmazonDataset(about, read_source, by_pages(source))
 
 
-def by_pages(client: AmazonClient, connection: Connection, window: Window) -> Way:
-    """The plan of a dataset whose number of pages is unknown."""
-    return Way("pages")
+def by_pages(source: PagedSource) -> Callable[[AmazonClient, Connection, Window], Way]:
+    """The plan of a dataset whose number of pages is unknown: one for each part, at least."""
+
+    def plan(client: AmazonClient, connection: Connection, window: Window) -> Way:
+        return Way("pages", calls=len(source.parts(connection, window)))
+
+    return plan
 
 
 async def read(

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import msgspec
 
-from connectors.amazon import pages
+from connectors.amazon import columns, pages
 from connectors.amazon.client import FULFILLMENT, Operation
 from connectors.amazon.context import AmazonDataset, ReadContext
 from connectors.amazon.pages import PagedSource, Slice, by_pages, present
@@ -22,7 +22,12 @@ GET_SHIPMENTS = Operation("getShipments", "/fba/inbound/v0/shipments", 2, 30, ro
 REACH = timedelta(days=280)
 # The whole reach is read at every sync, since a shipment has no date of its last change: a missing
 # one is not gone, and one that Amazon receives more of may not count as updated.
-SHIPMENTS = Dataset("shipments", "inbound shipments", REACH, SETTLED, overlap=REACH, lasting=True)
+SHIPMENTS = Dataset(
+    *("shipments", "inbound shipments", REACH, SETTLED),
+    overlap=REACH,
+    lasting=True,
+    columns=columns.SHIPMENTS,
+)
 
 
 class _Shipment(msgspec.Struct, omit_defaults=True):
@@ -98,4 +103,4 @@ SOURCE = PagedSource(
     following=next_page,
     others=(GET_SHIPMENT_ITEMS, LIST_SHIPMENT_ITEMS),
 )
-DATASET = AmazonDataset(SHIPMENTS, read_shipments, by_pages)
+DATASET = AmazonDataset(SHIPMENTS, read_shipments, by_pages(SOURCE))

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from connectors.amazon import columns
 from connectors.amazon.cells import decimal, text
 from connectors.amazon.client import FINANCE, Operation
 from connectors.amazon.page_bookmark import stretch
@@ -26,6 +27,7 @@ TRANSACTIONS = Dataset(
     # Some appear two days late, and a payment is deferred for two weeks.
     timedelta(days=16),
     names_account=True,
+    columns=columns.TRANSACTIONS,
 )
 LONGEST_WINDOW = timedelta(days=180)
 """Between postedAfter and postedBefore. For a longer span listTransactions returns nothing."""

@@ -19,6 +19,7 @@ from connectors.base import (
     SEPARATES_ACCOUNTS,
     Account,
     Clock,
+    Column,
     Connection,
     ConnectionLost,
     ConnectionSettings,
@@ -41,6 +42,8 @@ ACCOUNT = "@"
 without it names no account."""
 REVOKED = "revoked"
 """The refresh token of an account whose authorisation was revoked."""
+
+COLUMNS = (Column("number", "Number", "number", "number"),)
 
 
 class DemoSettings(msgspec.Struct, frozen=True):
@@ -80,8 +83,8 @@ class DemoConnector:
     label = "Demo"
     settings = DemoConnectionSettings
     datasets: Sequence[Dataset] = (
-        Dataset("orders", "orders", timedelta(days=90)),
-        Dataset("inventory", "inventory"),
+        Dataset("orders", "orders", timedelta(days=90), columns=COLUMNS),
+        Dataset("inventory", "inventory", columns=COLUMNS),
     )
 
     def __init__(self, settings: DemoSettings, clock: Clock) -> None:
@@ -101,7 +104,8 @@ class DemoConnector:
 
     def plan(self, connection: Connection, windows: Mapping[str, Window]) -> Plan:
         pages = {name: -(-self._size(name) // self._settings.page) for name in windows}
-        return {name: Way("numbers", count * self._settings.pause) for name, count in pages.items()}
+        pause = self._settings.pause
+        return {name: Way("numbers", count * pause, count) for name, count in pages.items()}
 
     async def read(
         self,

@@ -190,8 +190,8 @@ async def estimate(request: Request) -> Response:
     span = StartIn(since=moment(query.since, "since"), until=moment(query.until, "until"))
     options = span.request(None).options
     windows = await parts(request).starter.windows(caller, connection, options)
-    seconds = await parts(request).connections.estimate(connection, windows)
-    return responses.JSON(serialize_connections.estimate(seconds))
+    seconds, calls = await parts(request).connections.estimate(connection, windows)
+    return responses.JSON(serialize_connections.estimate(seconds, calls))
 
 
 async def list_all(request: Request) -> Response:

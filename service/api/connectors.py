@@ -24,7 +24,20 @@ def _connector(sources: Sources, name: str) -> shapes.Connector:
         consent=sources.consents(name),
         settings=sources.settings(name).schema,
         datasets=[
-            shapes.ConnectorDataset(name=dataset.name, label=dataset.label, columns=dataset.columns)
+            shapes.ConnectorDataset(
+                name=dataset.name,
+                label=dataset.label,
+                columns=[
+                    shapes.ColumnOut(
+                        name=column.name,
+                        label=column.label,
+                        path=column.path,
+                        kind=column.kind,
+                        currency=column.currency or None,
+                    )
+                    for column in dataset.columns
+                ],
+            )
             for dataset in connector.datasets
         ],
         rules=[

@@ -29,7 +29,7 @@ from service.wire.record_files import NDJSON, CsvFile, NdjsonFile, RecordFile
 #: Records that are encoded before other tasks run.
 AT_ONCE = 10
 #: Begins the tags of files. Another layout of the files needs another one.
-LAYOUT = 1
+LAYOUT = 2
 NO_PAGES = "A download has all records and no pages. Leave this out."
 
 
@@ -202,8 +202,8 @@ def _requested_file(
         for one in _datasets(request, connection)
         if one.name == dataset
     ]
-    columns = dict.fromkeys(name for layout in layouts for name in layout)
-    return CsvFile(tuple(columns), whole=not all(layouts) or not layouts)
+    columns = {column.name: column.path for layout in layouts for column in layout}
+    return CsvFile(columns, whole=not all(layouts) or not layouts)
 
 
 def _parts_of(request: Request, header: str) -> Sequence[str]:

@@ -125,7 +125,8 @@ async def _store(resources: Resources, held: HeldSync, found: Findings) -> None:
     ]
     twins = await resources.connections.twins(connection_id)
     at = resources.clock.now()
-    parts = findings_in_parts(held.sync, found, at, open_claims, twins)
+    unknown = await resources.claims.unknown(connection_id, found.claims, twins)
+    parts = findings_in_parts(held.sync, found, at, open_claims, twins, unknown)
     stored = 0
     while True:
         part = await anyio.to_thread.run_sync(next, parts)  # encoding takes a while

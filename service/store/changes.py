@@ -3,10 +3,12 @@ the changes, so that none is lost and none tells of what was not stored."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, Literal
 
 import msgspec
 
+from connectors.claims import Claim
 from service.model import Status, Sync
 from service.store.engine import Engine, Statement, stamp
 
@@ -25,6 +27,8 @@ EVENTS: Mapping[Status, str] = {
     Status.FAILED: "sync.failed",
     Status.CANCELLED: "sync.cancelled",
 }
+OTHER_EVENTS = ("connection.lost", "connection.stale", "recovery.closing", "recovery.found")
+"""The events that are no moves of a sync."""
 
 _ADD = """
 INSERT INTO outbox (feed, type, tenant_id, user_id, connector, connection_id, sync_id, historical,
@@ -129,6 +133,34 @@ def happened(sync: Sync) -> Statement:
     }
     row = _of(sync, "events", EVENTS[sync.status], sync.updated_at)
     return Statement(_ADD, [{**row, "historical": 0, "body": _json(body)}])
+
+
+def found_event(sync: Sync, claims: Sequence[Claim], at: datetime) -> Statement:
+    """The statement that adds the event of claims that were not known before."""
+    amounts: dict[str | None, list[str | None]] = {}
+    for claim in claims:
+        amounts.setdefault(claim.currency, []).append(claim.amount)
+    body = {
+        "syncId": sync.id,
+        "connectionId": sync.connection_id,
+        "connector": sync.connector,
+        "claims": len(claims),
+        "totals": [
+            {
+                "currency": currency,
+                "claims": len(of_currency),
+                "unvalued": of_currency.count(None),
+                "amount": _sum([amount for amount in of_currency if amount is not None]),
+            }
+            for currency, of_currency in sorted(amounts.items(), key=lambda item: item[0] or "")
+        ],
+    }
+    row = _of(sync, "events", "recovery.found", at)
+    return Statement(_ADD, [{**row, "historical": 0, "body": _json(body)}])
+
+
+def _sum(amounts: Sequence[str]) -> str | None:
+    return f"{sum(map(Decimal, amounts)):f}" if amounts else None
 
 
 def lost_event(connection_id: str, at: datetime, why: str) -> Statement:

@@ -17,11 +17,14 @@ from service.store.claim_orders import (
     where,
 )
 from service.store.engine import Engine, Values, bulk
+from service.store.findings import claim_id
 
 MAX_COSTS = 100_000
 """Costs that one user may store."""
 SOON, LATER = 7, 30
 """Days within which closing claims are counted."""
+KNOWN_AT_ONCE = 1_000
+"""Claims that are looked up in one read."""
 MOST_PROVEN = 1_000
 """Claims listed of one record."""
 
@@ -39,6 +42,12 @@ _ROOM_FOR_COSTS = """
 SELECT 1 WHERE (SELECT COUNT(*) FROM costs WHERE user_id = :user_id)
              + (SELECT COUNT(*) FROM {rows} WHERE NOT EXISTS (
                     SELECT 1 FROM costs WHERE user_id = :user_id AND sku = rows.sku)) <= :most
+"""
+
+_KNOWN = """
+SELECT claims.id AS id FROM {rows} CROSS JOIN claims  -- CROSS: in this order
+ WHERE claims.id = rows.id
+   AND NOT EXISTS (SELECT 1 FROM unannounced WHERE sync_id = claims.found_by)
 """
 
 
@@ -135,6 +144,23 @@ class ClaimStore:
         since_day = since.isoformat() if since else ""
         values = {"connection_id": connection_id, "rule": rule, "since": since_day}
         return [row[0] for row in await self._engine.fetch(sql, ("id",), values)]
+
+    async def unknown(
+        self, connection_id: str, found: Sequence[Claim], twins: Sequence[str] = ()
+    ) -> Sequence[Claim]:
+        """Of the claims that a detection has found, those that were not known before, neither to
+        this connection nor to a twin (see `findings_in_parts`). A claim that an unfinished
+        detection has stored is not known: it was not announced."""
+        unknown: list[Claim] = []
+        for begin in range(0, len(found), KNOWN_AT_ONCE):
+            some = found[begin : begin + KNOWN_AT_ONCE]
+            ids = {
+                claim_id(of, claim.id): claim.id for of in (connection_id, *twins) for claim in some
+            }
+            rows = await self._engine.fetch(_KNOWN, ("id",), {}, {"id": list(ids)})
+            known = {ids[row[0]] for row in rows}
+            unknown += [claim for claim in some if claim.id not in known]
+        return unknown
 
     # Sums -------------------------------------------------------------------------------------
 

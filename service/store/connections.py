@@ -16,7 +16,7 @@ UNDECRYPTABLE = (
 )
 """Why a connection is lost although its source has not refused it."""
 _OF_A_CONNECTION = (
-    *("learned", "landed", "dataset_days", "closed_gaps", "comparisons"),
+    *("learned", "landed", "dataset_days", "closed_gaps", "comparisons", "unannounced"),
     "notifications",
 )
 _ERASED_AT_ONCE = ("claims", "removals_received", "outbox")
@@ -407,7 +407,7 @@ def _connection(row: Values) -> StoredConnection:
         created_at=datetime.fromisoformat(row["created_at"]),
         checked_at=_moment(row["checked_at"]),
         lost=row["lost"],
-        schedule=_schedule(row),
+        schedule=schedule_of(row),
         account_id=row["account_id"],
         account_confirmed=bool(row["account_confirmed"]),
         token_digest=row["token_digest"],
@@ -426,7 +426,8 @@ def _identity_row(connection: StoredConnection) -> dict[str, Any]:
     }
 
 
-def _schedule(row: Values) -> Schedule | None:
+def schedule_of(row: Values) -> Schedule | None:
+    """The schedule in the columns of a connection."""
     cron: Any = row["schedule_cron"]
     if cron is None:
         return None

@@ -15,6 +15,7 @@ import msgspec
 
 from connectors.claims import Claim, ClosedReason, Findings, Paid
 from service.model import Sync
+from service.store.changes import found_event
 from service.store.engine import Statement, Values, bulk, stamp
 
 ROWS_AT_ONCE = 1_000
@@ -28,9 +29,9 @@ UNSUPPORTED: ClosedReason = "no longer supported"
 
 _KEEP = """
 INSERT INTO claims (id, user_id, connection_id, rule, currency, hundredths, opens, closes, state,
-                    sync_id, updated_at, found_at, happened_at, words, body)
+                    sync_id, updated_at, found_at, found_by, happened_at, words, body)
 VALUES (:id, :user_id, :connection_id, :rule, :currency, :hundredths, :opens, :closes, 'open',
-        :sync_id, :at, :at, :happened_at, :words, :body)
+        :sync_id, :at, :at, :sync_id, :happened_at, :words, :body)
     ON CONFLICT (id) DO UPDATE
    SET currency = excluded.currency, hundredths = excluded.hundredths, opens = excluded.opens,
        closes = excluded.closes, state = 'open', closed_reason = NULL, paid = NULL,
@@ -52,7 +53,9 @@ SELECT rows.claim_id, rows.dataset, rows.record_id, records.sync_id, records.upd
 """
 # A claim of another connection of the account: its evidence and its id lead to the own one.
 _REPLACE = (
-    """UPDATE claims SET found_at = (SELECT twin.found_at FROM claims AS twin WHERE twin.id = :twin)
+    """UPDATE claims SET (found_at, found_by, closing_told) =
+              (SELECT twin.found_at, twin.found_by, twin.closing_told
+                 FROM claims AS twin WHERE twin.id = :twin)
         WHERE id = :own
           AND found_at > (SELECT twin.found_at FROM claims AS twin WHERE twin.id = :twin)""",
     """INSERT INTO claim_evidence (claim_id, dataset, record_id, sync_id, updated_at, data)
@@ -79,6 +82,12 @@ _WITHDRAW = """
 UPDATE claims SET state = 'closed', closed_reason = :default, sync_id = :sync_id, updated_at = :at
  WHERE id = :id AND state = 'open'
 """
+# The claims of an unfinished detection have not been announced: the next one announces them.
+_BEGIN = """
+INSERT INTO unannounced (sync_id, connection_id) VALUES (:sync_id, :connection_id)
+    ON CONFLICT (sync_id) DO NOTHING
+"""
+_END = "DELETE FROM unannounced WHERE connection_id = :connection_id"
 
 _Ending = tuple[str, Values]
 """A statement that ends a claim, and its values."""
@@ -99,6 +108,7 @@ def findings_in_parts(
     at: datetime,
     open_claims: Iterable[str] = (),
     twins: Sequence[str] = (),
+    unknown: Sequence[Claim] = (),
 ) -> Iterator[FindingsPart]:
     """The parts in which a detection is stored; at least one.
 
@@ -109,18 +119,28 @@ def findings_in_parts(
     copied when they become evidence.
 
     `twins` are other connections of the same account. A claim found here replaces theirs, whose
-    ids then lead to it, and a claim settled or closed here is so for them, too."""
+    ids then lead to it, and a claim settled or closed here is so for them, too. `unknown` are the
+    claims that were not known before (`ClaimStore.unknown`): the last part announces them."""
     endings = _endings(sync.connection_id, detected, open_claims, twins)
     items: Iterator[_Ending | Claim] = chain(endings, detected.claims)
     chunk: list[_Ending | Claim] = []
     rows = 0
     for item in items:
         if rows >= ROWS_AT_ONCE:
-            yield _part(sync, chunk, at, twins)
+            part = _part(sync, chunk, at, twins)
+            begin = Statement(_BEGIN, [_unfinished(sync)])
+            yield msgspec.structs.replace(part, statements=[*part.statements, begin])
             chunk, rows = [], 0
         chunk.append(item)
         rows += (1 + len(_proofs(item))) * (1 + len(twins)) if isinstance(item, Claim) else 1
-    yield msgspec.structs.replace(_part(sync, chunk, at, twins), last=True)
+    part = _part(sync, chunk, at, twins)
+    news = [found_event(sync, unknown, at)] if unknown else []
+    statements = [*part.statements, Statement(_END, [_unfinished(sync)]), *news]
+    yield msgspec.structs.replace(part, statements=statements, last=True)
+
+
+def _unfinished(sync: Sync) -> Values:
+    return {"sync_id": sync.id, "connection_id": sync.connection_id}
 
 
 def _endings(

@@ -74,7 +74,11 @@ class Feeds:
 
     def heard(self, sync: Sync) -> None:
         """Wake the readers of the user of a sync that has changed."""
-        for user in (sync.user, EVERYBODY):
+        self.wake(sync.user)
+
+    def wake(self, of: str) -> None:
+        """Wake the readers of a user who has something new to read."""
+        for user in (of, EVERYBODY):
             self._wake(user)
 
     @asynccontextmanager

@@ -30,6 +30,8 @@ TICK = 1.0
 LIFETIME = timedelta(minutes=10)
 SLOT = "service.stream"
 """The ASGI extension through which an endpoint hands a stream over."""
+SERVER_NEEDS = ("type", "method", "http_version")
+"""What uvicorn and `service.edge` read in the scope of a request after its response has begun."""
 
 log = structlog.get_logger()
 
@@ -334,7 +336,16 @@ class StreamMiddleware:
         scope["extensions"] = {**scope.get("extensions", {}), SLOT: slot}
         await self._app(scope, receive, send)
         if slot:
+            _forget_request(scope)
             await self._hub.serve(slot[0], receive, send)
+
+
+def _forget_request(scope: Scope) -> None:
+    """Keep of the request what the server needs to write the rest of its response: an idle stream
+    would hold its routes, identity and parameters, 1 KB, as long as it is open."""
+    kept = {name: scope[name] for name in SERVER_NEEDS if name in scope}
+    scope.clear()
+    scope.update(kept)
 
 
 def _discard(streams: dict[str, dict[Stream, None]], key: str, stream: Stream) -> None:

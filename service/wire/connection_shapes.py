@@ -82,7 +82,8 @@ class Estimate(Out, frozen=True):
     """How long a sync would take, as far as the connector can tell without a call."""
 
     seconds: Count | None
-    #: The number of calls to the source.
+    #: The number of calls to the source. Of what has an unknown number of pages, it counts one, and
+    #: of a report the fewest.
     calls: Count | None
 
 

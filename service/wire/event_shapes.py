@@ -60,6 +60,7 @@ class RecoveriesFound(Out, frozen=True):
 
     sync_id: str
     connection_id: str
+    connector: str
     claims: Count
     totals: Sequence[FoundTotal]
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from service.store.changes import EVENTS
+from service.store.changes import EVENTS, OTHER_EVENTS
 from service.wire.event_shapes import data_schemas
 from service.wire.fields import Out, Time, one_of
 from service.wire.record_shapes import RecordOut
@@ -28,7 +28,7 @@ _BLOCK = {
     "contentMediaType": "application/json",
     "contentSchema": {"anyOf": [*_ENTRIES, _CONTROL]},
 }
-EVENT_TYPES = (*sorted(set(EVENTS.values())), "connection.lost")
+EVENT_TYPES = tuple(sorted({*EVENTS.values(), *OTHER_EVENTS}))
 
 
 class Change(Out, frozen=True):
@@ -56,7 +56,7 @@ class Change(Out, frozen=True):
 
 
 class FeedEvent(Out, frozen=True):
-    """Something that happened to a sync or a connection."""
+    """Something that happened to a sync, a connection or a claim."""
 
     #: The same each time that the event is delivered.
     id: str

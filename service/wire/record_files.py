@@ -1,6 +1,6 @@
 """Files of records: NDJSON with the objects of the listing, CSV with a connector's columns."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Protocol
 
@@ -17,6 +17,9 @@ WHOLE = "data"
 """The column of the whole record as JSON."""
 
 _NO_FIELD = msgspec.Raw(b"null")
+
+Path = tuple[str, ...]
+"""The names of fields, each inside the one before."""
 
 
 class RecordFile(Protocol):
@@ -54,17 +57,19 @@ class NdjsonFile:
 
 
 class CsvFile:
-    """One row for each record. A field of its data that is not a scalar is a cell of JSON."""
+    """One row for each record. A value that is not a scalar is a cell of JSON."""
 
     media_type = "text/csv; charset=utf-8"
     suffix = "csv"
 
-    def __init__(self, columns: Sequence[str], whole: bool = False) -> None:
-        """`columns` are fields of the data. `whole` adds a last column with all of it as JSON."""
-        self._fields = [name for name in columns if name not in (*FIRST_COLUMNS, WHOLE)]
+    def __init__(self, columns: Mapping[str, str], whole: bool = False) -> None:
+        """`columns` are the paths of values in the data, by the names of columns. `whole` adds a
+        last column with all of the data as JSON."""
+        taken = (*FIRST_COLUMNS, WHOLE)
+        fields = {name: path for name, path in columns.items() if name not in taken}
         self._whole = whole
-        self._decoder = _decoder(tuple(self._fields))
-        self.columns = (*FIRST_COLUMNS, *self._fields, *([WHOLE] if whole else []))
+        self._fields = _decoder(tuple(tuple(path.split(".")) for path in fields.values()))
+        self.columns = (*FIRST_COLUMNS, *fields, *([WHOLE] if whole else []))
 
     def head(self) -> bytes:
         return BOM + csv_lines([self.columns])
@@ -75,11 +80,7 @@ class CsvFile:
     def _cells(self, row: Row) -> list[str]:
         connection_id, record_id, _, updated_at, data = row
         cells = [record_id, connection_id, _shown(updated_at)]
-        if self._fields:
-            try:
-                cells += map(_cell, self._decoder.decode(data))
-            except msgspec.ValidationError:  # the data is not an object
-                cells += [""] * len(self._fields)
+        cells += map(_cell, self._fields.decode(data))
         return [*cells, data] if self._whole else cells
 
 
@@ -103,9 +104,11 @@ def _shown(stamp: str) -> str:
 
 
 class _Fields:
-    """Decodes some fields of an object and skips the others."""
+    """Decodes the values at some paths of an object and skips the others."""
 
-    def __init__(self, names: tuple[str, ...]) -> None:
+    def __init__(self, paths: Sequence[Path]) -> None:
+        self._size = len(paths)
+        names = list(dict.fromkeys(path[0] for path in paths))
         keys = [f"field_{number}" for number in range(len(names))]
         shape = msgspec.defstruct(
             "Fields",
@@ -113,16 +116,37 @@ class _Fields:
             rename=dict(zip(keys, names, strict=True)),
         )
         self._decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(shape)
+        #: Of each field: the positions of the values that are the field, and of those inside it.
+        self._places: list[tuple[list[int], list[int], _Fields | None]] = []
+        for name in names:
+            own = [number for number, path in enumerate(paths) if path == (name,)]
+            inner = [
+                number for number, path in enumerate(paths) if path[0] == name and len(path) > 1
+            ]
+            within = _Fields([paths[number][1:] for number in inner]) if inner else None
+            self._places.append((own, inner, within))
 
-    def decode(self, data: str) -> Sequence[msgspec.Raw]:
-        values: Sequence[msgspec.Raw] = msgspec.structs.astuple(self._decoder.decode(data))
+    def decode(self, data: str | msgspec.Raw) -> Sequence[msgspec.Raw]:
+        """The values in the order of the paths, as the source wrote them; null for one that is not
+        there."""
+        values = [_NO_FIELD] * self._size
+        try:
+            fields = msgspec.structs.astuple(self._decoder.decode(data))
+        except msgspec.ValidationError:  # it is not an object
+            return values
+        for field, (own, inner, within) in zip(fields, self._places, strict=True):
+            for number in own:
+                values[number] = field
+            if within:
+                for number, value in zip(inner, within.decode(field), strict=True):
+                    values[number] = value
         return values
 
 
 @lru_cache(maxsize=256)
-def _decoder(names: tuple[str, ...]) -> _Fields:
-    """Cached, since each creates a class."""
-    return _Fields(names)
+def _decoder(paths: tuple[Path, ...]) -> _Fields:
+    """Cached, since each creates classes."""
+    return _Fields(paths)
 
 
 def _cell(raw: msgspec.Raw) -> str:

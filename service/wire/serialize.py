@@ -13,7 +13,7 @@ from sse_starlette import ServerSentEvent
 from connectors.claims import ValuationStep
 from service.links import sync_links
 from service.model import Attempt, Status, Sync
-from service.progress import CLAIMS, DatasetProgress, Restated
+from service.progress import CLAIMS, DatasetProgress, Restated, Waited, plus_wait
 from service.store.claims import StoredClaim
 from service.store.engine import Values
 from service.wire import record_shapes, shapes, sync_shapes
@@ -136,10 +136,15 @@ def whole_sync(sync: Sync, moves: Sequence[Values]) -> Json:
     log."""
     start = sync.attempt_at or sync.started_at
     end, status_shown = sync.completed_at or start, shown_status(sync.status)
-    last = Attempt(sync.attempt, start, end, status_shown, sync.error)
+    last = Attempt(sync.attempt, start, end, status_shown, sync.error, sync.waited)
+    waited: Waited = {}
+    for attempt in (*sync.attempts, last):
+        for operation, seconds in attempt.waited.items():
+            waited = plus_wait(waited, operation, seconds)
     attempts = [_attempt(attempt, attempt.ended_at) for attempt in sync.attempts]
     return status(sync) | {
         "attempts": [*attempts, _attempt(last, sync.completed_at)],
+        "waited": _waited(waited),
         "moves": [audit_entry(row) for row in moves],
     }
 
@@ -151,7 +156,15 @@ def _attempt(attempt: Attempt, ended: datetime | None) -> sync_shapes.AttemptOut
         attempt=attempt.number,
         ended_at=ended and time(ended),
         duration=_duration(attempt.started_at, ended),
+        waited=_waited(attempt.waited),
     )
+
+
+def _waited(waited: Waited) -> Sequence[sync_shapes.WaitedOut]:
+    longest = sorted(waited.items(), key=lambda item: -item[1])
+    return [
+        sync_shapes.WaitedOut(operation=name or None, seconds=seconds) for name, seconds in longest
+    ]
 
 
 def started(sync: Sync, message: str) -> sync_shapes.Started:

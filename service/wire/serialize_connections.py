@@ -65,11 +65,9 @@ def _last_ended(sync: EndedSync) -> connection_shapes.LastEnded:
     return shape_of(connection_shapes.LastEnded, sync, sync_id=sync.id)
 
 
-def estimate(seconds: float | None) -> connection_shapes.Estimate:
-    """No connector can tell the number of calls before it makes them."""
-    return connection_shapes.Estimate(
-        seconds=None if seconds is None else round(seconds), calls=None
-    )
+def estimate(seconds: float | None, calls: int | None) -> connection_shapes.Estimate:
+    whole_seconds = None if seconds is None else round(seconds)
+    return connection_shapes.Estimate(seconds=whole_seconds, calls=calls)
 
 
 def stored_dataset(

@@ -44,12 +44,25 @@ class Me(Out, frozen=True):
 # Connectors -----------------------------------------------------------------------------------
 
 
+class ColumnOut(Out, frozen=True):
+    """A column of a dataset's records in a table, and of its CSV file."""
+
+    #: Unique within the dataset; the head of the column in the CSV file.
+    name: str
+    label: str
+    #: Where a record has the value: names of fields, separated by dots.
+    path: str
+    kind: Annotated[str, one_of("text", "number", "money", "date")]
+    #: Of money: the path of its ISO 4217 code; null if the record has none.
+    currency: str | None
+
+
 class ConnectorDataset(Out, frozen=True):
     """A dataset that a connector reads, and the columns of its records in a table."""
 
     name: str
     label: str
-    columns: Sequence[str]
+    columns: Sequence[ColumnOut]
 
 
 class ClaimRule(Out, frozen=True):

@@ -163,6 +163,15 @@ class Event(Out, frozen=True):
     id: str | msgspec.UnsetType = msgspec.UNSET
 
 
+class WaitedOut(Out, frozen=True):
+    """How long datasets have waited for an operation of the source."""
+
+    #: Its name there, such as createReport; null for all other reasons.
+    operation: str | None
+    #: Datasets that wait at the same time count one by one.
+    seconds: Seconds
+
+
 class AttemptOut(Out, frozen=True):
     """One attempt of a sync."""
 
@@ -174,6 +183,9 @@ class AttemptOut(Out, frozen=True):
     #: Seconds; null while the attempt is running.
     duration: Seconds | None
     error: Fault | None
+    #: Pauses of more than a second, the longest first; in the running attempt including those that
+    #: were announced.
+    waited: Sequence[WaitedOut]
 
 
 class History(Out, frozen=True):
@@ -238,6 +250,8 @@ class WholeSync(SyncStatus, frozen=True):
     """A sync with all of its attempts, the last one included, and what was done to it."""
 
     attempts: Sequence[AttemptOut]
+    #: What these attempts have waited, the longest first.
+    waited: Sequence[WaitedOut]
     #: Its entries of the audit log, oldest first; of more than 100, the newest.
     moves: Sequence[AuditEntryOut]
 

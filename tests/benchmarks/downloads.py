@@ -18,6 +18,7 @@ import anyio
 import msgspec
 import psycopg
 
+from connectors.base import Column
 from connectors.demo.connector import DemoConnector
 from tests.benchmarks.child import child
 from tests.databases import SERVER, Databases
@@ -41,7 +42,10 @@ ORDER = {
         }
     ],
 }
-COLUMNS = ("orderId", "createdTime", "salesChannel", "fulfillment", "orderItems")
+COLUMNS = [
+    Column(name, name, name)
+    for name in ("orderId", "createdTime", "salesChannel", "fulfillment", "orderItems")
+]
 _VALUES = "'orders', {id}, 's', 's', 'h', '2026-01-15T12:00:00.000000Z', "
 _INTO = "INSERT INTO records (connection_id, dataset, id, sync_id, seen, hash, updated_at, data)"
 _SQLITE = f"""

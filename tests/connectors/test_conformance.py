@@ -271,6 +271,7 @@ async def test_opening_and_planning_need_no_network(name: str) -> None:
         for way in plan.values():
             assert way.name
             assert way.seconds is None or way.seconds >= 0
+            assert way.calls is None or way.calls >= 1
         some = dict(list(windows.items())[:1])
         assert connector.plan(case.connection, some).keys() == some.keys()
 

@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 
 from connectors.base import Account, Cursor, Page, Record, SourceError, Way
 from connectors.claims import Claim, Findings
-from service.intake import fit_account, fit_page, seconds_of
+from service.intake import calls_of, fit_account, fit_page, seconds_of
 from tests.service.scripted import Script, scripted
 from tests.serving import Json, Serving, User, read, serve
 
@@ -369,6 +369,13 @@ def test_the_end_of_an_authorisation_is_in_utc_or_unknown() -> None:
     )
     for given_end, fitted in ((naive, naive.replace(tzinfo=UTC)), (last, None), (None, None)):
         assert fit_account(Account("", authorised_until=given_end)).authorised_until == fitted
+
+
+def test_a_plan_has_the_calls_of_all_its_datasets_if_all_are_known() -> None:
+    assert calls_of({"a": Way("x", 2, 3), "b": Way("x", None, 0)}) == 3
+    assert calls_of({"a": Way("x", 2, 3), "b": Way("x", 2)}) is None
+    assert calls_of({"a": Way("x", 2, -3)}) is None
+    assert calls_of({}) is None
 
 
 def test_a_plan_takes_as_long_as_its_slowest_dataset_if_all_are_known() -> None:

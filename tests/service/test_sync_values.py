@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from connectors.base import Cursor, Page, Window
+from connectors.base import Cursor, Page, QuotaReason, Window
 from service.model import ERASED, Attempt, Fault, Options, Status, Sync
 from service.progress import (
     CLAIMS,
@@ -98,6 +98,7 @@ def test_a_new_sync_waits_for_its_turn() -> None:
         "attempt_at": None,
         "error": None,
         "warnings": (),
+        "waited": {},
         "attempts": (),
         "completeness": None,
     }
@@ -471,6 +472,7 @@ def test_the_whole_sync_waits() -> None:
         waiting_until=SOON,
         message="Waiting 90 s for the source",
         seconds_left=90.0,
+        waited={"": 90.0},
     )
     assert before.waiting(None, NOW, "the source", LATER).message == "Waiting 0 s for the source"
 
@@ -485,7 +487,34 @@ def test_one_dataset_waits() -> None:
         message="Fetching orders (0 of 10). Waiting 90 s for a quota",
         waiting_until=SOON,  # the later of two
         seconds_left=90,
+        waited={"": 90.0},
     )
+
+
+QUOTA, OTHER = QuotaReason("a quota", "search"), QuotaReason("a quota", "report")
+
+
+def test_waits_are_counted_by_operation_and_attempt() -> None:
+    second = timedelta(seconds=1)
+    waiting = (
+        reading(row("orders"), row("inventory"))
+        .waiting("orders", NOW + 60 * second, QUOTA, NOW)
+        .waiting("inventory", NOW + 30 * second, QUOTA, NOW)
+        .waiting("inventory", NOW + 80 * second, OTHER, NOW + 70 * second)
+        .waiting(None, NOW + 75 * second, "a nap", NOW + 70 * second)
+    )
+    assert waiting.waited == {"search": 90.0, "report": 10.0, "": 5.0}
+    postponed = waiting.waiting("inventory", NOW + 100 * second, OTHER, NOW + 75 * second)
+    assert postponed.waited["report"] == 30.0, "the same pause ends later"
+    cancelled = postponed.cancelled(NOW + 90 * second)
+    assert cancelled.waited == {"search": 90.0, "report": 20.0, "": 5.0}, "it was not waited out"
+    resumed = cancelled.resumed(NOW + 95 * second)
+    assert (resumed.waited, resumed.attempts[-1].waited) == ({}, cancelled.waited)
+    retrying = postponed.retrying(FAULT, SOON, NOW + 80 * second)
+    assert (retrying.waited, retrying.attempts[-1].waited["report"]) == ({}, 10.0)
+    paused = postponed.paused(LOST, NOW + 80 * second)
+    assert paused.resumed(LATER).attempts[-1].waited == paused.waited
+    assert paused.waited["report"] == 10.0
 
 
 def test_a_dataset_that_fails_is_partial_if_something_was_read() -> None:

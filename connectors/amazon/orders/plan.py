@@ -9,7 +9,7 @@ import msgspec
 
 from connectors.amazon.orders.report import LONGEST_SPAN
 from connectors.amazon.orders.search import SEARCH_ORDERS
-from connectors.amazon.reports.desk import LOOKS, REPORT_SECONDS
+from connectors.amazon.reports.desk import CALLS, LOOKS, REPORT_SECONDS
 from connectors.base import Way, Window
 
 PAGE = 100
@@ -54,6 +54,8 @@ class OrdersPlan(msgspec.Struct, frozen=True):
     search_from: datetime
     by_report: bool
     seconds: float
+    #: Estimated; of each report, the fewest.
+    calls: int
 
 
 def plan_orders(
@@ -66,8 +68,16 @@ def plan_orders(
     if turn > window.since:
         both = _both_seconds(window, turn, density, PUBLISHED)
         if PUBLISHED.search(window.until - window.since, density) > both:
-            return OrdersPlan(turn, True, _both_seconds(window, turn, density, figures))
-    return OrdersPlan(window.since, False, figures.search(window.until - window.since, density))
+            reports = math.ceil((turn - window.since) / LONGEST_SPAN)
+            calls = reports * CALLS + _pages(window.until - turn, density)
+            return OrdersPlan(turn, True, _both_seconds(window, turn, density, figures), calls)
+    whole = window.until - window.since
+    seconds, calls = figures.search(whole, density), _pages(whole, density)
+    return OrdersPlan(window.since, False, seconds, calls)
+
+
+def _pages(span: timedelta, density: float) -> int:
+    return max(1, math.ceil(density * (span / timedelta(days=1)) / PAGE))
 
 
 def _both_seconds(window: Window, turn: datetime, density: float, figures: Figures) -> float:
@@ -85,8 +95,7 @@ def recent_span(density: float) -> timedelta:
 def search_seconds(span: timedelta, density: float, rate: float = SEARCH_ORDERS.rate) -> float:
     """Duration of a search: the pages of the burst take no time, each further one waits for the
     quota."""
-    pages = max(1, math.ceil(density * (span / timedelta(days=1)) / PAGE))
-    return max(0.0, pages - SEARCH_ORDERS.burst) / rate
+    return max(0.0, _pages(span, density) - SEARCH_ORDERS.burst) / rate
 
 
 def report_seconds(span: timedelta, rows_a_day: float) -> float:
@@ -98,4 +107,4 @@ def report_seconds(span: timedelta, rows_a_day: float) -> float:
 
 def way(plan: OrdersPlan) -> Way:
     name = "reports and searchOrders" if plan.by_report else SEARCH_ORDERS.name
-    return Way(name, plan.seconds)
+    return Way(name, plan.seconds, plan.calls)

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 
 import msgspec
 
+from connectors.amazon import columns
 from connectors.amazon.client import TRACKING, Operation
 from connectors.amazon.page_bookmark import LARGEST_PAGE
 from connectors.amazon.pages import PagedSource, Pagination, Slice, present
@@ -14,7 +15,11 @@ from connectors.base import Connection, Dataset, Record, Window
 SEARCH_ORDERS = Operation("searchOrders", "/orders/2026-01-01/orders", 0.0056, 20, role=TRACKING)
 
 # An update may become visible up to a day after the time that it carries.
-ORDERS = Dataset("orders", "orders", timedelta(days=90), SETTLED, timedelta(hours=26), lasting=True)
+ORDERS = Dataset(
+    *("orders", "orders", timedelta(days=90), SETTLED, timedelta(hours=26)),
+    lasting=True,
+    columns=columns.ORDERS,
+)
 
 ORDER_DATA = "PROCEEDS,EXPENSE,PROMOTION,CANCELLATION,FULFILLMENT"
 """The data to include in an order. Never BUYER or RECIPIENT: no personal data is needed."""

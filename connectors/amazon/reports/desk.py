@@ -37,6 +37,8 @@ EARLY_CALLS = 14.0
 """Upper bound of such a pause: the time in which that quota refills by two polls per dataset."""
 PUNCTUAL = 1.02
 """The poll for a report that is due comes this factor after its expected duration."""
+CALLS = 3
+"""Calls for a report, at least: createReport, getReport, getReportDocument."""
 LOOKS = 1.025
 """The factor by which a report is seen later than it is finished."""
 DEADLINE = timedelta(hours=2)

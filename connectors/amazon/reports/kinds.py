@@ -6,35 +6,38 @@ from collections.abc import Set as AbstractSet
 from datetime import UTC, datetime, time, timedelta
 from operator import ge
 
+from connectors.amazon import columns
 from connectors.amazon.cells import day, moment
 from connectors.amazon.marketplaces import COUNTRIES, currency_of, place
 from connectors.amazon.reports.documents import Part, ReportKind
 from connectors.amazon.reports.tables import Row
 from connectors.amazon.times import SETTLED
-from connectors.base import Connection, Dataset, Window
+from connectors.base import Column, Connection, Dataset, Window
 
 DAILY = timedelta(hours=4)
 """Amazon makes a daily FBA report at most once in four hours and cancels further orders."""
 NEAR_REAL_TIME = timedelta(minutes=30)
 
 
-def _always(name: str, label: str, days: int) -> Dataset:
+def _always(name: str, label: str, days: int, shown: Sequence[Column]) -> Dataset:
     """A dataset that every sync reads in its whole reach: rows change for weeks or arrive weeks
     late, a long report costs as many calls as a short one, and if a report wrongly has no rows, the
     next sync reads the same days again."""
     reach = timedelta(days=days)
-    return Dataset(name, label, reach, SETTLED, overlap=reach)
+    return Dataset(name, label, reach, SETTLED, overlap=reach, columns=shown)
 
 
-REIMBURSEMENTS = _always("reimbursements", "reimbursements", 300)
-LEDGER = _always("ledger", "ledger events", 100)
-RETURNS = _always("returns", "customer returns", 155)
-REMOVALS = _always("removals", "removal orders", 155)
-REMOVAL_SHIPMENTS = _always("removal_shipments", "removal shipments", 155)
-REPLACEMENTS = _always("replacements", "replacements", 155)
-STORAGE_FEES = _always("storage_fees", "storage fees", 125)
-FEES = Dataset("fees", "fee previews")
-STOCK = Dataset("stock", "stock levels")
+REIMBURSEMENTS = _always("reimbursements", "reimbursements", 300, columns.REIMBURSEMENTS)
+LEDGER = _always("ledger", "ledger events", 100, columns.LEDGER)
+RETURNS = _always("returns", "customer returns", 155, columns.RETURNS)
+REMOVALS = _always("removals", "removal orders", 155, columns.REMOVALS)
+REMOVAL_SHIPMENTS = _always(
+    "removal_shipments", "removal shipments", 155, columns.REMOVAL_SHIPMENTS
+)
+REPLACEMENTS = _always("replacements", "replacements", 155, columns.REPLACEMENTS)
+STORAGE_FEES = _always("storage_fees", "storage fees", 125, columns.STORAGE_FEES)
+FEES = Dataset("fees", "fee previews", columns=columns.FEES)
+STOCK = Dataset("stock", "stock levels", columns=columns.STOCK)
 DATASETS = (
     *(REIMBURSEMENTS, LEDGER, RETURNS, REMOVALS, FEES, STOCK),
     *(REMOVAL_SHIPMENTS, REPLACEMENTS, STORAGE_FEES),
@@ -84,15 +87,15 @@ def anywhere(report: AbstractSet[str], part: AbstractSet[str]) -> bool:
     return True
 
 
-def by_columns(*columns: str) -> Key:
+def by_columns(*names: str) -> Key:
     """An id made of these cells."""
-    return lambda row, part, made_at: "/".join(row.get(column, "") for column in columns)
+    return lambda row, part, made_at: "/".join(row.get(column, "") for column in names)
 
 
-def in_marketplace(*columns: str) -> Key:
+def in_marketplace(*names: str) -> Key:
     """An id made of the report's marketplace and these cells."""
     return lambda row, part, made_at: "/".join(
-        (part.marketplaces[0], *(row.get(column, "") for column in columns))
+        (part.marketplaces[0], *(row.get(column, "") for column in names))
     )
 
 

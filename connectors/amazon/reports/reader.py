@@ -21,6 +21,7 @@ from connectors.amazon.reports.bookmark import (
     with_part,
 )
 from connectors.amazon.reports.desk import (
+    CALLS,
     CREATE_REPORT,
     DONE,
     GET_DOCUMENT,
@@ -77,9 +78,11 @@ def reported(about: Dataset, kind: ReportKind) -> AmazonDataset:
     def plan(client: AmazonClient, connection: Connection, window: Window) -> Way:
         """As long as the last reports took, else the usual time; all reports are made in
         parallel."""
-        types = {part.type for part in kind.parts(connection, window)}
+        parts = kind.parts(connection, window)
+        types = {part.type for part in parts}
         durations = [seconds for type in types if (seconds := took(connection, type))]
-        return Way("report", max(durations, default=REPORT_SECONDS / client.speed) * LOOKS)
+        seconds = max(durations, default=REPORT_SECONDS / client.speed) * LOOKS
+        return Way("report", seconds, len(parts) * CALLS)
 
     return AmazonDataset(about, read, plan)
 

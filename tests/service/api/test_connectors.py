@@ -18,6 +18,7 @@ from connectors.base import (
     SECRET,
     Account,
     Clock,
+    Column,
     Connection,
     ConnectionLost,
     ConnectionSettings,
@@ -57,7 +58,9 @@ class Shelf:
     name = "shelf"
     label = "A shelf"
     settings: type[ConnectionSettings] = ShelfSettings
-    datasets: Sequence[Dataset] = (Dataset("books", "books", columns=("title",)),)
+    datasets: Sequence[Dataset] = (
+        Dataset("books", "books", columns=[Column("title", "Title", "title")]),
+    )
 
     async def check(self, connection: Connection, waiting: Waiting) -> Account:
         if connection.settings.password == "revoked":
@@ -153,6 +156,16 @@ async def test_each_connector_is_listed_with_its_settings_datasets_and_rules(
     assert all(choice["title"] for choice in properties["marketplaceIds"]["items"]["oneOf"])
     assert [rule["code"] for rule in amazon["rules"]] == [rule.code for rule in RULES]
     assert all(rule["title"] and rule["sentence"] for rule in amazon["rules"])
+    assert demo["datasets"][0]["columns"] == [
+        {"name": "number", "label": "Number", "path": "number", "kind": "number", "currency": None}
+    ]
+    assert {
+        "name": "amountTotal",
+        "label": "Amount total",
+        "path": "amounttotal",
+        "kind": "money",
+        "currency": "currencyunit",
+    } in next(one for one in amazon["datasets"] if one["name"] == "reimbursements")["columns"]
     datasets = {dataset["name"]: dataset["label"] for dataset in amazon["datasets"]}
     assert datasets == {dataset.name: dataset.label for dataset in AmazonConnector.datasets}
 

@@ -287,3 +287,18 @@ async def test_head_and_etag_cost_no_body(tmp_path: Path) -> None:
         assert entries and headers["cache-control"].startswith("private")
         same = await ann.get("/api/changes", headers={"If-None-Match": headers["etag"]})
         assert same.status_code == 304
+
+
+async def test_an_open_stream_holds_nothing_of_its_request(tmp_path: Path) -> None:
+    """Idle readers are counted by the thousand, and a scope holds a kilobyte."""
+    async with serve(tmp_path, **TINY) as service:
+        ann = service.user()
+        params = {"offset": "now", "live": "sse"}
+        async with aconnect_sse(ann.http, "GET", "/api/events", params=params) as source:
+            events = source.aiter_sse()
+            assert (await anext(events)).event == "control"
+            with anyio.fail_after(PATIENCE):
+                while not any(stream.send for stream in service.parts.hub._streams()):
+                    await anyio.sleep(0.01)
+            (connection,) = service.connections
+            assert set(connection.scope) == {"type", "method", "http_version"}

@@ -7,6 +7,7 @@ import pytest
 
 from tests.service.api.answers import TINY, problem
 from tests.service.api.test_syncs import check_status
+from tests.service.clocks import FastClock
 from tests.serving import Json, User, read, serve
 
 pytestmark = pytest.mark.anyio
@@ -51,7 +52,7 @@ async def test_pages_add_up_to_the_whole_history_while_new_syncs_arrive(tmp_path
             one = read(await ann.get(f"/api/sync/history/{sync['syncId']}"))
             moves = [move["action"] for move in one.pop("moves")]
             assert moves == ["started", "completed"]
-            assert one.pop("attempts") and one == sync
+            assert one.pop("attempts") and one.pop("waited") == [] and one == sync
             assert row == {name: sync[name] for name in row}
             assert not {"datasets", "warnings", "options"} & set(row)
         first = await history(ann, limit=3)
@@ -199,3 +200,17 @@ async def test_the_data_of_a_forgotten_connection_is_kept_or_erased_on_request(
         params["connectionId"] = erased_id
         assert await pages(ann, "/api/data/orders", "records", **params) == []
         assert (await history(ann))["total"] == 2  # the syncs stay in the history
+
+
+async def test_a_sync_says_how_long_it_waited_in_each_attempt(tmp_path: Path) -> None:
+    """The source takes 30 s for each of four pages."""
+    async with serve(tmp_path, FastClock(), DEMO_PAUSE="30") as service:
+        ann = service.user()
+        await ann.connect()
+        done = await ann.whole_sync()
+        whole = read(await ann.get(f"/api/sync/history/{done['syncId']}"))
+        (attempt,) = whole["attempts"]
+        (waited,) = whole["waited"]
+        assert attempt["waited"] == [waited]
+        assert waited["operation"] is None and 0 < waited["seconds"] <= 4 * 30
+        assert "waited" not in done, "not in events"

@@ -232,9 +232,9 @@ async def test_an_estimate_is_that_of_the_slowest_dataset(tmp_path: Path) -> Non
     async with serve(tmp_path, DEMO_PAUSE="10") as service:
         ann = service.user()
         connection_id = (await ann.connect())["id"]
-        assert await estimate(ann, connection_id) == {"seconds": 30, "calls": None}
+        assert await estimate(ann, connection_id) == {"seconds": 30, "calls": 4}
         await replace_token(service, connection_id)  # the source is not called
-        assert await estimate(ann, connection_id) == {"seconds": 30, "calls": None}
+        assert await estimate(ann, connection_id) == {"seconds": 30, "calls": 4}
 
 
 async def test_an_estimate_plans_the_windows_that_a_start_reads(

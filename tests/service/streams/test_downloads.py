@@ -13,7 +13,7 @@ import httpx
 import msgspec
 import pytest
 
-from connectors.base import Dataset
+from connectors.base import Column, Dataset
 from service.edge.limits import Limits
 from service.store import selections
 from service.store.engine import Unavailable
@@ -100,7 +100,9 @@ async def test_ndjson_has_every_record_as_the_listing_shows_it(
 async def test_csv_has_the_columns_of_the_connector(
     tmp_path: Path, script: Script, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    orders = Dataset("orders", "orders", columns=("value", "lacking"))
+    orders = Dataset(
+        "orders", "orders", columns=[Column(name, name, name) for name in ("value", "lacking")]
+    )
     monkeypatch.setattr(scripts, "ORDERS", orders)
     async with stored(tmp_path, script) as service:
         ann = service.user()

@@ -14,7 +14,7 @@ from connectors.amazon.orders.plan import (
     search_seconds,
 )
 from connectors.amazon.orders.search import SEARCH_ORDERS
-from connectors.amazon.reports.desk import LOOKS
+from connectors.amazon.reports.desk import CALLS, LOOKS
 from connectors.base import Window
 
 NOW = datetime(2026, 1, 15, 12, tzinfo=UTC)
@@ -38,6 +38,13 @@ def test_many_orders_are_read_by_reports_and_the_last_days_by_search() -> None:
     plan = plan_orders(window(90), 400)
     assert plan.by_report
     assert plan.search_from == NOW - timedelta(days=2)
+
+
+def test_a_plan_counts_pages_and_the_fewest_calls_of_reports() -> None:
+    assert plan_orders(window(90), 5).calls == 5  # 450 orders
+    assert plan_orders(window(0.1), 0).calls == 1
+    reports_and_days = plan_orders(window(90), 400)  # 88 days are three reports
+    assert reports_and_days.calls == 3 * CALLS + 8
 
 
 def test_the_searched_span_fits_into_the_burst() -> None:

@@ -3,7 +3,7 @@ sources: which were received, and which sync reads what they name."""
 
 from alembic import op
 
-revision = "0022"
+revision = "0021"
 down_revision = "0020"
 
 STATEMENTS = (
