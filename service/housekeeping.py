@@ -29,6 +29,8 @@ TIDY_EVERY = timedelta(hours=1)
 RESCUE_EVERY = timedelta(seconds=1)
 #: Time after which a scheduled sync that could not start is retried.
 POSTPONED_BY = timedelta(minutes=1)
+#: How long the log of webhooks' deliveries is kept.
+DELIVERIES_KEPT = timedelta(days=30)
 #: Rows deleted in one write: other writes must not wait for long.
 DELETED_AT_ONCE = 1000
 
@@ -151,6 +153,7 @@ class Housekeeping:
         for table, age in (
             ("audit_logs", self._audit_retention),
             ("idempotency_keys", KEY_LIFETIME),
+            ("webhook_deliveries", DELIVERIES_KEPT),
         ):
             while await self._store.prune_table(table, now - age, DELETED_AT_ONCE):
                 pass

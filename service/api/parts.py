@@ -12,6 +12,7 @@ from service.edge.authentication import IDENTITY
 from service.edge.authenticator import Authenticator, Identity
 from service.edge.rates import Rates
 from service.erasing import Erasing
+from service.hooks.webhooks import Webhooks
 from service.registry import Registry
 from service.sources import Sources
 from service.starting import Starter
@@ -58,6 +59,7 @@ class Parts(msgspec.Struct, frozen=True):
     rates: Rates
     clock: Clock
     erasing: Erasing
+    webhooks: Webhooks
 
 
 def parts(request: HTTPConnection) -> Parts:

@@ -16,7 +16,7 @@ UNDECRYPTABLE = (
 )
 """Why a connection is lost although its source has not refused it."""
 _OF_A_CONNECTION = ("learned", "landed", "dataset_days", "closed_gaps", "comparisons")
-_ERASED_AT_ONCE = ("claims", "removals_received", "outbox")
+_ERASED_AT_ONCE = ("claims", "removals_received", "outbox", "webhook_deliveries")
 
 _LIVE = ", ".join(f"'{status}'" for status in sorted(LIVE))
 

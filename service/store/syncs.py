@@ -119,7 +119,11 @@ RETURNING 1
 """
 # A sync that was resumed meanwhile is kept.
 _PRUNE = f"DELETE FROM sync_progress WHERE id = :id AND status IN ({_ENDED}) RETURNING id"
-_KEYS = {"audit_logs": ("id",), "idempotency_keys": ("user_id", "key")}
+_KEYS = {
+    "audit_logs": ("id",),
+    "idempotency_keys": ("user_id", "key"),
+    "webhook_deliveries": ("id",),
+}
 """The primary keys of the tables with expiring rows."""
 _UNCOUNT = "UPDATE sync_counts SET total = total - 1 WHERE user_id = :user_id"
 
