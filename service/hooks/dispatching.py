@@ -39,7 +39,7 @@ LOOK = 1.0
 AGAIN = (0.05, 0.2, 0.5)
 """Seconds after which a process that was woken looks again: the rows of a transaction are read once
 all older ones have ended."""
-CLAIM = timedelta(seconds=60)
+CLAIM = timedelta(seconds=40)
 """How long a process has to send a delivery; more than an attempt takes and clocks differ."""
 MOST_AT_ONCE = 256
 """Attempts at once in a process."""

@@ -192,7 +192,8 @@ _COLUMNS = StoredWebhook.__struct_fields__
 
 
 def _row(webhook: StoredWebhook) -> dict[str, Any]:
-    row = {name: getattr(webhook, name) for name in _COLUMNS}
+    """The columns of a webhook that has not been rotated."""
+    row = {name: getattr(webhook, name) for name in _COLUMNS if not name.startswith("previous_")}
     return row | {
         "everybody": int(webhook.everybody),
         "enabled": int(webhook.enabled),
