@@ -138,7 +138,10 @@ class Housekeeping:
         the coverage of its datasets are never deleted."""
         now = self._clock.now()
         await self._connections.correct_future_runs()
-        for table, column in (("idempotency_keys", "at"), ("consents", "begun_at")):
+        for table, column in (
+            *(("idempotency_keys", "at"), ("consents", "begun_at")),
+            ("webhook_deliveries", "at"),
+        ):
             await self._store.cap_future_times(table, column, now)
         for sync in await self._store.paused_before(now - self._retention):
             text = f"Paused for more than {self._retention.days} days. Start a new sync."

@@ -55,9 +55,7 @@ from service.errors import (
     SyncAlreadyRunning,
     TooManyDownloads,
     TooManySyncs,
-    TooManyWebhooks,
     UpgradeRequired,
-    WebhookDisabled,
 )
 from service.wire import (
     connection_shapes,
@@ -68,7 +66,6 @@ from service.wire import (
     responses,
     shapes,
     sync_shapes,
-    webhook_shapes,
 )
 from service.wire.contract import CSV, EVENTS, Call, Endpoint
 from service.wire.record_files import NDJSON
@@ -235,51 +232,7 @@ CALLS: Sequence[Call] = (
         response_headers=FEED_HEADERS,
         errors=[MalformedOffset, OffsetMissing, OperatorOnly, NotFound, OffsetGone],
     ),
-    Call("GET", "/api/webhooks", webhooks.list_all, response=webhook_shapes.WebhooksOut),
-    Call(
-        *("POST", "/api/webhooks", webhooks.create),
-        body=webhooks.WebhookIn,
-        status=201,
-        response=webhook_shapes.WebhookCreated,
-        response_headers=["Location"],
-        errors=[OperatorOnly, TooManyWebhooks],
-    ),
-    Call("GET", "/api/webhooks/{webhook_id}", webhooks.one, response=webhook_shapes.WebhookOut),
-    Call(
-        *("PATCH", "/api/webhooks/{webhook_id}", webhooks.change),
-        body=webhooks.WebhookChangeIn,
-        response=webhook_shapes.WebhookOut,
-    ),
-    Call("DELETE", "/api/webhooks/{webhook_id}", webhooks.delete, status=204),
-    Call(
-        *("POST", "/api/webhooks/{webhook_id}/rotate", webhooks.rotate),
-        response=webhook_shapes.WebhookCreated,
-        errors=[Overtaken],
-    ),
-    Call(
-        *("POST", "/api/webhooks/{webhook_id}/test", webhooks.test),
-        status=202,
-        response=webhook_shapes.DeliveryOut,
-        errors=[WebhookDisabled],
-    ),
-    Call(
-        *("POST", "/api/webhooks/{webhook_id}/replay", webhooks.replay),
-        body=webhooks.ReplayIn,
-        status=202,
-        response=webhook_shapes.Replayed,
-        errors=[WebhookDisabled, MalformedOffset, OffsetGone],
-    ),
-    Call(
-        *("GET", "/api/webhooks/{webhook_id}/deliveries", webhooks.deliveries),
-        query=webhooks.DeliveriesQuery,
-        response=webhook_shapes.DeliveriesOut,
-    ),
-    Call(
-        *("POST", "/api/webhooks/{webhook_id}/deliveries/{delivery_id}/retry", webhooks.retry),
-        status=202,
-        response=webhook_shapes.DeliveryOut,
-        errors=[WebhookDisabled],
-    ),
+    *webhooks.CALLS,
     Call("GET", "/api/connectors", connectors.list_all, response=shapes.Connectors),
     Call(
         "GET", "/api/connections", connections.list_all, response=connection_shapes.ConnectionsOut

@@ -1,5 +1,6 @@
 """Webhooks: where events are sent, and the log of what was sent."""
 
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 import msgspec
@@ -9,9 +10,18 @@ from starlette.responses import Response
 
 from service.api.connections import CONTROL
 from service.api.parts import actor, parts
-from service.errors import Invalid
+from service.errors import (
+    Invalid,
+    MalformedOffset,
+    OffsetGone,
+    OperatorOnly,
+    Overtaken,
+    TooManyWebhooks,
+    WebhookDisabled,
+)
 from service.hooks.webhooks import WebhookRequest
 from service.wire import responses, webhook_shapes
+from service.wire.contract import Call
 from service.wire.paging import Paged
 from service.wire.reading import In, read_body, read_query
 from service.wire.webhook_shapes import WEBHOOK_TYPES
@@ -165,3 +175,52 @@ def _description(given: str | None) -> str | None:
     if given is not None and CONTROL.search(given):
         raise Invalid.field("description", "Must not have control characters.")
     return given
+
+
+CALLS: Sequence[Call] = (
+    Call("GET", "/api/webhooks", list_all, response=webhook_shapes.WebhooksOut),
+    Call(
+        *("POST", "/api/webhooks", create),
+        body=WebhookIn,
+        status=201,
+        response=webhook_shapes.WebhookCreated,
+        response_headers=["Location"],
+        errors=[OperatorOnly, TooManyWebhooks],
+    ),
+    Call("GET", "/api/webhooks/{webhook_id}", one, response=webhook_shapes.WebhookOut),
+    Call(
+        *("PATCH", "/api/webhooks/{webhook_id}", change),
+        body=WebhookChangeIn,
+        response=webhook_shapes.WebhookOut,
+    ),
+    Call("DELETE", "/api/webhooks/{webhook_id}", delete, status=204),
+    Call(
+        *("POST", "/api/webhooks/{webhook_id}/rotate", rotate),
+        response=webhook_shapes.WebhookCreated,
+        errors=[Overtaken],
+    ),
+    Call(
+        *("POST", "/api/webhooks/{webhook_id}/test", test),
+        status=202,
+        response=webhook_shapes.DeliveryOut,
+        errors=[WebhookDisabled],
+    ),
+    Call(
+        *("POST", "/api/webhooks/{webhook_id}/replay", replay),
+        body=ReplayIn,
+        status=202,
+        response=webhook_shapes.Replayed,
+        errors=[WebhookDisabled, MalformedOffset, OffsetGone],
+    ),
+    Call(
+        *("GET", "/api/webhooks/{webhook_id}/deliveries", deliveries),
+        query=DeliveriesQuery,
+        response=webhook_shapes.DeliveriesOut,
+    ),
+    Call(
+        *("POST", "/api/webhooks/{webhook_id}/deliveries/{delivery_id}/retry", retry),
+        status=202,
+        response=webhook_shapes.DeliveryOut,
+        errors=[WebhookDisabled],
+    ),
+)

@@ -20,7 +20,7 @@ from msgspec.structs import replace
 from connectors.base import Clock
 from service.hooks.sending import SendOutcome, WebhookSender
 from service.hooks.webhooks import Webhooks, event_body
-from service.model import Sync
+from service.model import Status, Sync
 from service.store.changes import ChangeStore, OutboxRow, Position
 from service.store.deliveries import (
     DeliveryAttempt,
@@ -39,6 +39,13 @@ LOOK = 1.0
 AGAIN = (0.05, 0.2, 0.5)
 """Seconds after which a process that was woken looks again: the rows of a transaction are read once
 all older ones have ended."""
+REST = 0.02
+"""Seconds between two rounds, in which changes are collected."""
+AHEAD = timedelta(days=2)
+"""More than the longest wait of a schedule: what is due later was stored before the clock was set
+back."""
+CORRECT_EVERY = 3600.0
+"""Seconds between two looks for it."""
 CLAIM = timedelta(seconds=40)
 """How long a process has to send a delivery; more than an attempt takes and clocks differ."""
 MOST_AT_ONCE = 256
@@ -82,6 +89,8 @@ class Dispatcher:
         self._ids = Ids()
         self._random = Random()  # noqa: S311 - not a secret
         self._woken = anyio.Event()
+        #: When to look next for times that are too far in the future.
+        self._correct_at = 0.0
         #: The webhooks of the attempts that are under way.
         self._sending: Counter[str] = Counter()
         #: The webhooks whose last attempt failed.
@@ -91,9 +100,10 @@ class Dispatcher:
         """Look at once for something to send."""
         self._woken.set()
 
-    def heard(self, _: Sync) -> None:
-        """A sync has changed."""
-        self.wake()
+    def heard(self, sync: Sync) -> None:
+        """A sync has changed. Progress is no event."""
+        if sync.status is not Status.IN_PROGRESS:
+            self.wake()
 
     async def run(self, alone: bool) -> None:
         """Run until cancelled. `alone`: no other process sends."""
@@ -104,6 +114,7 @@ class Dispatcher:
                     if alone:  # of a process that died
                         await self._deliveries.release_all()
                         alone = False
+                    await self._correct_now_and_then()
                     if await self._collect():
                         self.wake()  # there may be more
                     await self._start_due(group)
@@ -111,10 +122,16 @@ class Dispatcher:
                     pass  # try again in the next round
                 except Exception:
                     log.exception("webhooks_failed")
+                await anyio.sleep(REST)
                 looks = AGAIN if self._woken.is_set() else looks[1:]
                 self._woken = anyio.Event()
                 with anyio.move_on_after(looks[0] if looks else LOOK):
                     await self._woken.wait()
+
+    async def _correct_now_and_then(self) -> None:
+        if anyio.current_time() >= self._correct_at:
+            await self._deliveries.correct_future(self._clock.now(), AHEAD)
+            self._correct_at = anyio.current_time() + CORRECT_EVERY
 
     # From the feed ----------------------------------------------------------------------------
 

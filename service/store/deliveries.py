@@ -5,7 +5,7 @@ Any number of processes may send: each claims a delivery before it sends it. A c
 so that the delivery of a process that died is sent again by another."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -195,6 +195,14 @@ class DeliveryStore:
         if disabled:
             rest += [Statement(_DISABLE, [{"webhook_id": sent.webhook_id, "reason": disabled}])]
         return await self._engine.write(Statement(_FINISH, [row]), rest)
+
+    async def correct_future(self, now: datetime, ahead: timedelta) -> None:
+        """Make due what a clock that was set back has left further than `ahead` in the future."""
+        sql = """UPDATE webhook_deliveries SET next_attempt_at = :now, claimed_until = NULL
+                  WHERE status = 'pending' AND (next_attempt_at > :ahead OR claimed_until > :ahead)
+                 RETURNING id"""
+        row = {"now": stamp(now), "ahead": stamp(now + ahead)}
+        await self._engine.write(Statement(sql, [row]), [])
 
     async def release_all(self) -> None:
         """End every claim. Call this before sending, where no other process sends."""

@@ -120,12 +120,6 @@ class WebhookStore:
         row = {"id": webhook.id, "old": webhook.secret, "new": new, "until": stamp(until)}
         return await self._write(Statement(_ROTATE, [row]), notes)
 
-    async def forget_secrets(self, now: datetime) -> None:
-        """Delete the previous secrets that no longer sign."""
-        sql = """UPDATE webhooks SET previous_secret = NULL, previous_until = NULL
-                  WHERE previous_until < :now RETURNING id"""
-        await self._write(Statement(sql, [{"now": stamp(now)}]), ())
-
     # Keys -------------------------------------------------------------------------------------
 
     async def every(self) -> Sequence[StoredWebhook]:

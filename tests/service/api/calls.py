@@ -121,9 +121,18 @@ async def create_webhook(service: Serving, user: User) -> tuple[str, str]:
     body = {"url": "https://hooks.example/in", "types": ["connection.stale"]}
     webhook_id = read(await user.post("/api/webhooks", body))["id"]
     await user.http.patch(f"/api/webhooks/{webhook_id}", json={"enabled": False})
+    now = service.parts.clock.now()
     delivery = StoredDelivery(
-        *(new_id(service.parts.clock.now()), webhook_id, f"event-of-{webhook_id}"),
-        *("connection.stale", "", "", 0, 0, service.parts.clock.now(), "{}"),
+        id=new_id(now),
+        webhook_id=webhook_id,
+        event_id=f"event-of-{webhook_id}",
+        type="connection.stale",
+        sync_id="",
+        connection_id="",
+        tx=0,
+        seq=0,
+        at=now,
+        body="{}",
     )
     await service.parts.webhooks._deliveries.add(delivery)
     return webhook_id, delivery.id

@@ -202,6 +202,25 @@ async def test_two_hundred_events_arrive_once_each_and_a_few_at_a_time(
             verify(webhook["secret"], request)
 
 
+async def test_a_clock_that_was_set_back_does_not_hold_up_deliveries(tmp_path: Path) -> None:
+    clock = FastClock(speed=1)
+    async with receiving() as receiver:
+        receiver.status = 500
+        settings: dict[str, Any] = SETTINGS | {"WEBHOOKS_SCHEDULE": "86400"}
+        async with serve(tmp_path, clock, **settings) as service:
+            ann = service.user()
+            webhook = await hook(ann, receiver.url)
+            clock.jump(timedelta(days=300))
+            await ann.post(f"/api/webhooks/{webhook['id']}/test")
+            with anyio.fail_after(PATIENCE):
+                while not await tried(ann, webhook, 1):
+                    await anyio.sleep(0.02)
+        clock.jump(-timedelta(days=300))
+        receiver.status = 200
+        async with serve(tmp_path, clock, **settings) as service:
+            await receiver.until(1)
+
+
 async def test_two_processes_deliver_each_event_once(tmp_path: Path) -> None:
     """Of two dispatchers over the same tables, one claims a delivery."""
     async with serve(tmp_path, **SETTINGS) as service, receiving() as receiver:

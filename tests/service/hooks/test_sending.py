@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import httpcore
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -135,9 +136,9 @@ async def test_a_name_is_resolved_once_and_the_connection_made_to_the_checked_ad
 
     async def connect_tcp(_: Any, host: str, *rest: Any) -> Any:
         connected.append(host)
-        raise sending.httpcore.ConnectError("not from a test")
+        raise httpcore.ConnectError("not from a test")
 
-    monkeypatch.setattr(sending.httpcore.AnyIOBackend, "connect_tcp", connect_tcp)
+    monkeypatch.setattr(httpcore.AnyIOBackend, "connect_tcp", connect_tcp)
     sender = WebhookSender(private=False, most=4, resolve=resolve)
     first = await attempt("https://app.example/", sender)
     assert first.error and "not from a test" in first.error
