@@ -1,6 +1,7 @@
 """The HTTP client of the connectors: pooled, with retries and time limits.
 
-The only module that imports the HTTP library. It raises the errors of `connectors.base`."""
+The only module of the connectors that imports the HTTP library. It raises the errors of
+`connectors.base`."""
 
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence

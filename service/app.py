@@ -41,9 +41,12 @@ from service.edge.request_ids import RequestIds
 from service.erasing import Erasing
 from service.errors import MethodNotAllowed, NotFound, ServiceError, StartupError
 from service.events.bus import Interest
+from service.hooks.dispatching import MOST_AT_ONCE, Dispatcher
+from service.hooks.sending import WebhookSender
+from service.hooks.webhooks import Webhooks
 from service.housekeeping import Housekeeping
-from service.notifications import Notifications
 from service.notices import Notices
+from service.notifications import Notifications
 from service.pipeline.pacing import Pacer
 from service.pipeline.pipeline import Pipeline
 from service.pipeline.resources import Resources
@@ -60,6 +63,7 @@ from service.store.claims import ClaimStore
 from service.store.completeness import CompletenessStore
 from service.store.connections import ConnectionStore
 from service.store.consents import ConsentStore
+from service.store.deliveries import DeliveryStore
 from service.store.dimensions import DimensionStore
 from service.store.engine import Unavailable
 from service.store.migrations import migrate
@@ -70,6 +74,7 @@ from service.store.records import RecordStore
 from service.store.relay import RelayStore
 from service.store.removals import RemovalStore
 from service.store.syncs import SyncStore
+from service.store.webhooks import WebhookStore
 from service.streams.downloads import Downloads
 from service.streams.feeds import Feeds
 from service.streams.hub import Hub, StreamMiddleware
@@ -150,7 +155,7 @@ async def open_parts(settings: Settings, clock: Clock) -> AsyncIterator[Parts]:
         open_backends(settings) as backends,
         open_sources(connectors.names(), connectors.find, settings.environ, clock) as sources,
     ):
-        changes = ChangeStore(backends.engine, "postgresql" if settings.postgres else "sqlite")
+        changes = ChangeStore(backends.engine, _dialect(settings))
         epoch = await changes.epoch(clock.now())
         parts = _assemble(settings, clock, keys, auth, backends, sources, changes, epoch)
         pipeline = _pipeline(settings, keys, backends, parts)
@@ -204,6 +209,33 @@ def _assemble(
         clock=clock,
         erasing=Erasing(store, stored, audit, registry, clock),
         notifications=Notifications(secret, notified, stored, starter, sources, clock),
+        webhooks=Webhooks(
+            WebhookStore(engine, _dialect(settings)),
+            DeliveryStore(engine),
+            changes,
+            epoch,
+            keys,
+            clock,
+            bool(settings.webhooks_private),
+        ),
+    )
+
+
+def _dialect(settings: Settings) -> str:
+    return "postgresql" if settings.postgres else "sqlite"
+
+
+def _dispatcher(settings: Settings, backends: Backends, parts: Parts) -> Dispatcher:
+    """What sends events to webhooks."""
+    return Dispatcher(
+        parts.webhooks,
+        WebhookStore(backends.engine, _dialect(settings)),
+        DeliveryStore(backends.engine),
+        parts.changes,
+        parts.epoch,
+        WebhookSender(bool(settings.webhooks_private), MOST_AT_ONCE),
+        parts.clock,
+        settings.webhook_waits,
     )
 
 
@@ -265,6 +297,8 @@ async def _running(
         await stack.enter_async_context(_in_background(parts.erasing.run))
         if settings.publish_records:
             await stack.enter_async_context(_publishing(settings, backends, parts))
+        if settings.role != "web":
+            await stack.enter_async_context(_delivering(settings, backends, parts))
         yield
 
 
@@ -291,6 +325,17 @@ async def _publishing(settings: Settings, backends: Backends, parts: Parts) -> A
 def _notices(settings: Settings, backends: Backends, parts: Parts) -> Notices:
     after = timedelta(seconds=settings.stale_after)
     return Notices(backends.engine, parts.clock, after, parts.feeds.wake)
+
+
+@asynccontextmanager
+async def _delivering(settings: Settings, backends: Backends, parts: Parts) -> AsyncIterator[None]:
+    """Send events to webhooks while open."""
+    dispatcher = _dispatcher(settings, backends, parts)
+    parts.webhooks.wake = dispatcher.wake
+    alone = not settings.postgres
+    with backends.bus.listen(dispatcher.heard):
+        async with _in_background(lambda: dispatcher.run(alone)):
+            yield
 
 
 def _interest(parts: Parts, pipeline: Pipeline) -> Interest:
@@ -337,5 +382,10 @@ async def rotate_credentials(settings: Settings) -> int:
     service runs."""
     keys = read_keys(settings.secrets_keys)
     async with open_database(settings) as engine:
-        connections = Connections(ConnectionStore(engine), Sources({}), keys, SystemClock())
-        return await connections.rotate_keys()
+        clock = SystemClock()
+        connections = Connections(ConnectionStore(engine), Sources({}), keys, clock)
+        count = await connections.rotate_keys()
+        dialect = _dialect(settings)
+        store, changes = WebhookStore(engine, dialect), ChangeStore(engine, dialect)
+        webhooks = Webhooks(store, DeliveryStore(engine), changes, 0, keys, clock, private=False)
+        return count + await webhooks.rotate_keys()

@@ -245,6 +245,20 @@ class DownloadsBusy(ServiceError):
     status, code, title = 503, "downloads_busy", "Service Unavailable"
 
 
+class TooManyWebhooks(ServiceError):
+    """You have as many webhooks as a user may have. Delete one first, or let one receive more types
+    of events."""
+
+    status, code, title = 409, "too_many_webhooks", "Too many webhooks"
+
+
+class WebhookDisabled(ServiceError):
+    """The webhook is disabled, so nothing is sent to it. Enable it first: PATCH /api/webhooks/{id}
+    with `{"enabled": true}`."""
+
+    status, code, title = 409, "webhook_disabled", "Webhook disabled"
+
+
 class StoreUnavailable(ServiceError):
     """The database is temporarily unavailable; nothing was changed. Try again soon."""
 

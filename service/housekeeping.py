@@ -10,8 +10,8 @@ from connectors.base import Clock
 from service.connections import Connections
 from service.errors import LostConnection, Overtaken, ServiceError, SyncAlreadyRunning, TooManySyncs
 from service.model import Options, Trigger
-from service.notifications import Notifications
 from service.notices import Notices
+from service.notifications import Notifications
 from service.registry import Registry
 from service.runner.base import Runner
 from service.starting import Starter, StartRequest
@@ -35,6 +35,8 @@ RESCUE_EVERY = timedelta(seconds=1)
 POSTPONED_BY = timedelta(minutes=1)
 #: How long a notification that is delivered again is recognised.
 NOTIFICATIONS_KEPT = timedelta(days=7)
+#: How long the log of webhooks' deliveries is kept.
+DELIVERIES_KEPT = timedelta(days=30)
 #: Rows deleted in one write: other writes must not wait for long.
 DELETED_AT_ONCE = 1000
 
@@ -150,9 +152,8 @@ class Housekeeping:
         now = self._clock.now()
         await self._connections.correct_future_runs()
         for table, column in (
-            ("idempotency_keys", "at"),
-            ("consents", "begun_at"),
-            ("notifications", "at"),
+            *(("idempotency_keys", "at"), ("consents", "begun_at")),
+            *(("notifications", "at"), ("webhook_deliveries", "at")),
         ):
             await self._store.cap_future_times(table, column, now)
         for sync in await self._store.paused_before(now - self._retention):
@@ -169,6 +170,7 @@ class Housekeeping:
             ("audit_logs", self._audit_retention),
             ("idempotency_keys", KEY_LIFETIME),
             ("notifications", NOTIFICATIONS_KEPT),
+            ("webhook_deliveries", DELIVERIES_KEPT),
         ):
             while await self._store.prune_table(table, now - age, DELETED_AT_ONCE):
                 pass

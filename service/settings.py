@@ -22,6 +22,7 @@ MAX_POOL = 500
 MAX_STREAM_LENGTH = 1_000_000_000
 MAX_TIMEOUT = 1_000_000_000
 _NUMBERS = {"int": "a whole number", "float": "a number"}
+MOST_WAITS, LONGEST_WAIT = 20, 86_400
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -89,6 +90,10 @@ class Settings(msgspec.Struct, frozen=True, rename="upper"):
     changes_days: float = 7.0
     #: Seconds without a complete sync after which a connection without a schedule is stale.
     stale_after: float = 172800.0
+    #: 1: webhooks may also go to http and to addresses that are not public.
+    webhooks_private: int = 0
+    #: Seconds between the attempts to deliver to a webhook, comma-separated.
+    webhooks_schedule: str = "5,300,1800,7200,18000,36000,50400,72000,86400"
     #: Records whose outcome is stored in the history: `failed`, or `all`.
     history_items: str = "failed"
     #: Maximum streams per user; a further one evicts the oldest.
@@ -116,6 +121,11 @@ class Settings(msgspec.Struct, frozen=True, rename="upper"):
     @property
     def proxies(self) -> tuple[Network, ...]:
         return _networks(self.trusted_proxies)
+
+    @property
+    def webhook_waits(self) -> tuple[float, ...]:
+        """The seconds between the attempts of a delivery. Raises ValueError for other text."""
+        return tuple(float(item) for item in self.webhooks_schedule.split(","))
 
     @property
     def postgres(self) -> bool:
@@ -181,7 +191,10 @@ def _resolve_files(environ: Mapping[str, str], prefixes: tuple[str, ...]) -> dic
 
 
 def _check(settings: Settings) -> None:
-    checks = (_check_auth, _check_numbers, _check_origins, _check_proxies, _check_backends)
+    checks = (
+        *(_check_auth, _check_numbers, _check_origins, _check_proxies, _check_backends),
+        _check_webhooks,
+    )
     problems = [problem for check in checks for problem in check(settings)]
     if settings.history_items not in ("failed", "all"):
         problems.append("HISTORY_ITEMS must be failed or all.")
@@ -333,6 +346,24 @@ def _check_proxies(settings: Settings) -> list[str]:
         return []
     except ValueError as error:
         return [f"TRUSTED_PROXIES: {error}. List addresses and networks: 10.0.0.1, 10.1.0.0/16."]
+
+
+def _check_webhooks(settings: Settings) -> list[str]:
+    try:
+        waits = settings.webhook_waits
+        valid = len(waits) <= MOST_WAITS and all(0 < wait <= LONGEST_WAIT for wait in waits)
+    except ValueError:
+        valid = False
+    problems = []
+    if settings.webhooks_private not in (0, 1):
+        problems.append("WEBHOOKS_PRIVATE must be 0 or 1.")
+    if valid:
+        return problems
+    return [
+        *problems,
+        f"WEBHOOKS_SCHEDULE must list at most {MOST_WAITS} numbers of seconds, each above 0 and at "
+        f"most {LONGEST_WAIT:,}, like 5,300,1800.",
+    ]
 
 
 def _is_origin(text: str) -> bool:

@@ -27,7 +27,7 @@ STORES = {
     for name in (
         *("syncs", "records", "connections", "claims", "claim_orders", "findings", "completeness"),
         *("activity", "audit", "changes", "consents", "dimensions", "removals", "engine"),
-        *("ids", "chores", "notifications", "relay", "selections"),
+        *("ids", "chores", "notifications", "relay", "selections", "webhooks", "deliveries"),
     )
 }
 
@@ -58,6 +58,7 @@ ALLOWED = {
         "service.edge",
         "service.streams",
         "service.wire",
+        "service.hooks",
         "service.housekeeping",
         "service.publishing",
         "service.notices",
@@ -87,6 +88,7 @@ ALLOWED = {
         "service.starting",
         "service.notifications",
         "service.erasing",
+        "service.hooks",
         "service.connections",
         "service.consents",
         "service.connection_settings",
@@ -141,6 +143,13 @@ ALLOWED = {
     "service.notifications": {"service.starting", "service.sources", *STORES, *GROUND},
     "service.publishing": {"service.checks.redis", "service.wire", *STORES, *GROUND},
     "service.notices": {"service.schedules", "service.store", *GROUND},
+    "service.hooks": {
+        "connectors.addresses",
+        "service.credentials",
+        "service.wire.offsets",
+        *STORES,
+        *GROUND,
+    },
     "service.erasing": {"service.registry", *STORES, *GROUND},
     "service.starting": {
         "service.registry",
@@ -305,9 +314,10 @@ def test_reading_does_not_import_claim_rules() -> None:
             assert not wrong, f"{module} may not import {wrong}"
 
 
-def test_only_one_module_imports_the_http_library() -> None:
-    importers = [name for name, path in modules() if "\nimport httpx" in path.read_text()]
-    assert importers == ["connectors.http"]
+def test_only_the_client_of_connectors_and_webhooks_import_the_http_library() -> None:
+    importers = {name for name, path in modules() if "\nimport httpx" in path.read_text()}
+    webhooks = {name for name in importers if within(name, "service.hooks")}
+    assert importers - webhooks == {"connectors.http"}
 
 
 def test_the_service_names_no_connector() -> None:

@@ -12,6 +12,7 @@ from service.edge.authentication import IDENTITY
 from service.edge.authenticator import Authenticator, Identity
 from service.edge.rates import Rates
 from service.erasing import Erasing
+from service.hooks.webhooks import Webhooks
 from service.notifications import Notifications
 from service.registry import Registry
 from service.sources import Sources
@@ -63,6 +64,7 @@ class Parts(msgspec.Struct, frozen=True):
     clock: Clock
     erasing: Erasing
     notifications: Notifications
+    webhooks: Webhooks
 
 
 def parts(request: HTTPConnection) -> Parts:

@@ -29,6 +29,7 @@ from service.api import (
     session,
     streams,
     syncs,
+    webhooks,
 )
 from service.api.parts import parts
 from service.errors import (
@@ -235,6 +236,7 @@ CALLS: Sequence[Call] = (
         response_headers=FEED_HEADERS,
         errors=[MalformedOffset, OffsetMissing, OperatorOnly, NotFound, OffsetGone],
     ),
+    *webhooks.CALLS,
     Call("GET", "/api/connectors", connectors.list_all, response=shapes.Connectors),
     Call(
         "GET", "/api/connections", connections.list_all, response=connection_shapes.ConnectionsOut

@@ -43,7 +43,7 @@ SELECT 'events', 'connection.lost', tenant_id, user_id, connector, id, '', 0, :n
   FROM connections WHERE id = :id AND forgotten_at IS NULL
 """
 # The rows of running transactions, and of those that began after one of these, are not read yet.
-_SETTLED = {
+SETTLED = {
     "sqlite": "9223372036854775807",
     "postgresql": "CAST(CAST(pg_snapshot_xmin(pg_current_snapshot()) AS TEXT) AS BIGINT)",
 }
@@ -199,7 +199,7 @@ class ChangeStore:
 
     def __init__(self, engine: Engine, dialect: str) -> None:
         self._engine = engine
-        self._settled, self._cluster = _SETTLED[dialect], _CLUSTER[dialect]
+        self._settled, self._cluster = SETTLED[dialect], _CLUSTER[dialect]
 
     async def rows(
         self, feed: Feed, filters: Mapping[str, str], after: Position
@@ -282,4 +282,4 @@ class ChangeStore:
 
 
 _COLUMNS = OutboxRow.__struct_fields__
-_NUMBERED = ("outbox", "outbox_trimmed", "outbox_relay")
+_NUMBERED = ("outbox", "outbox_trimmed", "outbox_relay", "webhooks", "webhook_deliveries")

@@ -19,7 +19,7 @@ _OF_A_CONNECTION = (
     *("learned", "landed", "dataset_days", "closed_gaps", "comparisons", "unannounced"),
     "notifications",
 )
-_ERASED_AT_ONCE = ("claims", "removals_received", "outbox")
+_ERASED_AT_ONCE = ("claims", "removals_received", "outbox", "webhook_deliveries")
 
 _LIVE = ", ".join(f"'{status}'" for status in sorted(LIVE))
 

@@ -125,6 +125,7 @@ _KEYS = {
     "audit_logs": ("id",),
     "idempotency_keys": ("user_id", "key"),
     "notifications": ("connection_id", "id"),
+    "webhook_deliveries": ("id",),
 }
 """The primary keys of the tables with expiring rows."""
 _UNCOUNT = "UPDATE sync_counts SET total = total - 1 WHERE user_id = :user_id"

@@ -80,6 +80,7 @@ LIMITED = ("RateLimit-Policy", "RateLimit")
 LINKS = (
     ("/api/sync/start", "202", "sync_id", "syncId"),
     ("/api/connections", "201", "connection_id", "id"),
+    ("/api/webhooks", "201", "webhook_id", "id"),
 )
 SECURITY_SCHEMES: Any = {
     "bearer": {

@@ -13,6 +13,8 @@ import httpx
 from starlette.routing import Mount, Route, WebSocketRoute
 
 from service.api.routes import routes
+from service.store.deliveries import StoredDelivery
+from service.store.ids import new_id
 from tests.service.api.answers import TINY, replace_token
 from tests.service.api.issuer import jwks, rsa, signed
 from tests.service.api.test_recoveries import claim, store_claims
@@ -29,7 +31,10 @@ DIMENSIONS = {
     **{"weight": "0.5", "weightUnit": "lb"},
 }
 
-PATH_PARAMETERS = ("sync_id", "connection_id", "claim_id", "record_id", "dataset", "connector")
+PATH_PARAMETERS = (
+    *("sync_id", "connection_id", "claim_id", "record_id", "dataset", "connector"),
+    *("webhook_id", "delivery_id"),
+)
 """All path parameters."""
 QUERIES = {"/api/data/{dataset}/{record_id}": "?connectionId={connection_id}"}
 """The queries of routes that name a resource which another user may have under the same id."""
@@ -78,6 +83,8 @@ def body(path: str, resources: Resources) -> Any:
         "schedule": {"cron": "0 2 * * *", "timezone": "UTC"},
         "costs": [{"sku": "MUG-01", "cost": "4.20", "currency": "USD"}],
         "dimensions": [DIMENSIONS | {"sku": "MUG-01"}],
+        "webhooks": {"url": "https://hooks.example/in", "types": ["*"]},
+        "replay": {"after": "-1"},
         "received": [{"orderId": "removal-1", "quantityReceived": 2}],
     }
     return bodies.get(re.sub(r"/\{\w+\}", "", path).rpartition("/")[2], {})
@@ -95,6 +102,7 @@ async def create_resources(service: Serving, user: User) -> Resources:
     paused = await user.start()
     await user.until(paused, "paused")
     await service.settled()
+    webhook_id, delivery_id = await create_webhook(service, user)
     return {
         "sync_id": paused,
         "ended": ended,
@@ -103,7 +111,31 @@ async def create_resources(service: Serving, user: User) -> Resources:
         "record_id": "orders-0000000",
         "dataset": "orders",
         "connector": "demo",
+        "webhook_id": webhook_id,
+        "delivery_id": delivery_id,
     }
+
+
+async def create_webhook(service: Serving, user: User) -> tuple[str, str]:
+    """A webhook and a delivery, which stays as it is: the webhook is disabled."""
+    body = {"url": "https://hooks.example/in", "types": ["connection.stale"]}
+    webhook_id = read(await user.post("/api/webhooks", body))["id"]
+    await user.http.patch(f"/api/webhooks/{webhook_id}", json={"enabled": False})
+    now = service.parts.clock.now()
+    delivery = StoredDelivery(
+        id=new_id(now),
+        webhook_id=webhook_id,
+        event_id=f"event-of-{webhook_id}",
+        type="connection.stale",
+        sync_id="",
+        connection_id="",
+        tx=0,
+        seq=0,
+        at=now,
+        body="{}",
+    )
+    await service.parts.webhooks._deliveries.add(delivery)
+    return webhook_id, delivery.id
 
 
 async def make_call(client: httpx.AsyncClient, call: Call, **options: Any) -> httpx.Response:

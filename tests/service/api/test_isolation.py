@@ -251,6 +251,7 @@ OWN: dict[str, str] = {
     "/api/events": "sync_id",
     "/api/data/{dataset}": "connection_id",
     "/api/connections": "connection_id",
+    "/api/webhooks": "webhook_id",
     "/api/recoveries": "claim_id",
     "/api/costs": "sku",
     "/api/dimensions": "sku",
@@ -286,7 +287,8 @@ async def create_own_resources(service: Serving, user: User, sku: str) -> Resour
 
 
 def markers(resources: Resources) -> list[str]:
-    return [resources[name] for name in ("sync_id", "ended", "connection_id", "claim_id", "sku")]
+    names = ("sync_id", "ended", "connection_id", "claim_id", "sku", "webhook_id", "delivery_id")
+    return [resources[name] for name in names]
 
 
 @pytest.mark.parametrize("pair", SAME_NAMES)

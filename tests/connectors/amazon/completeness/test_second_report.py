@@ -15,6 +15,7 @@ from connectors.amazon.completeness.report_plan import CALLS
 from connectors.amazon.completeness.spans import days_from
 from connectors.amazon.orders.report import BY_CREATION, BY_UPDATE
 from connectors.amazon.orders.search import ORDERS
+from connectors.amazon.single_orders import GET_ORDER
 from connectors.amazon_sandbox import Settings
 from connectors.amazon_sandbox.faults import Faults, is_hidden
 from connectors.base import ConnectionLost, Record

@@ -3,8 +3,8 @@ sources: which were received, and which sync reads what they name."""
 
 from alembic import op
 
-revision = "0021"
-down_revision = "0020"
+revision = "0022"
+down_revision = "0021"
 
 STATEMENTS = (
     """

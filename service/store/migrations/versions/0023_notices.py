@@ -6,8 +6,8 @@ last part is stored."""
 
 from alembic import op
 
-revision = "0022"
-down_revision = "0021"
+revision = "0023"
+down_revision = "0022"
 
 STATEMENTS = (
     "ALTER TABLE claims ADD COLUMN found_by TEXT",

@@ -1,0 +1,1 @@
+"""Webhooks: their endpoints, and the deliveries of events to them."""
