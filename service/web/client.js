@@ -400,7 +400,7 @@ class Subscription {
   close() { this.#gone.abort(); }
 
   link(state) {
-    if (state && state !== this.#link) this.#call("onLink", (this.#link = state));
+    if (state && state !== this.#link && !this.signal.aborted) this.#call("onLink", (this.#link = state));
   }
 
   fail(problem) { this.#call("onError", problem); }

@@ -180,6 +180,26 @@ async def test_a_token_that_expires_is_renewed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("transport", ["sse", "websocket"])
+async def test_a_ticket_that_expires_is_replaced(tmp_path: Path, transport: str) -> None:
+    async with serve(tmp_path, None, **ENDLESS) as service:
+        ann = await demo(service)
+        sync_id = await ann.start()
+        options: Json = {"baseUrl": service.url}
+        tokens = [token(exp=int(time()) - LEEWAY + 6), token()]
+        more = {"tickets": dict(options), "tokens": tokens}
+        if transport == "websocket":
+            options["transport"] = transport
+        async with following(sync_id, more, **options) as node:
+            await node.until("ticket")
+            await node.until("refresh")
+            await node.until("onProgress")
+            await ann.post(f"/api/sync/cancel/{sync_id}")
+            assert await node.end() == 0
+        assert len(node.all("ticket")) > 1 and node.all("onError") == []
+        assert len(node.all("onCancelled")) == 1
+
+
+@pytest.mark.parametrize("transport", ["sse", "websocket"])
 async def test_it_polls_while_streams_hang_and_then_returns_to_them(
     tmp_path: Path, transport: str
 ) -> None:
