@@ -46,6 +46,7 @@ li:last-child { padding-bottom: 0; }
 .grow { flex: 1 1 12rem; min-width: 0; overflow-wrap: anywhere; }
 .muted { color: var(--muted); }
 .small { font-size: 0.8125rem; }
+.small:last-child { margin-top: 4px; }
 .figure { font-size: 1.75rem; font-weight: 600; line-height: 1.2; }
 .badge { border-radius: 999px; font-size: 0.75rem; font-weight: 600; padding: 2px 8px; white-space: nowrap; }
 .run { background: var(--run-soft); color: var(--run); }
@@ -73,6 +74,8 @@ progress {
 progress::-webkit-progress-bar { background: var(--track); }
 progress::-webkit-progress-value { background: var(--accent); border-radius: 999px; transition: width 0.6s; }
 progress::-moz-progress-bar { background: var(--accent); }
+.done progress::-webkit-progress-value { background: var(--good); }
+.done progress::-moz-progress-bar { background: var(--good); }
 .waiting progress::-webkit-progress-value { background: var(--calm); }
 .stale { filter: grayscale(1); }
 .stale progress::-webkit-progress-value { transition: none; }

@@ -172,7 +172,7 @@ export class SellerSync extends HTMLElement {
   #fill(place, client, ...children) {
     if (client !== this.#client) return;
     place.classList.remove("stale");
-    place.replaceChildren(...children);
+    place.replaceChildren(...children.filter(Boolean));
   }
 
   #receive(sync, kind) {
@@ -261,6 +261,7 @@ export class SellerSync extends HTMLElement {
     this.#bar.setAttribute("aria-valuetext", `${sync.progress} %, ${this.#words(sync)}`);
     const waits = sync.datasets?.find((dataset) => dataset.waiting)?.waiting;
     this.#run.classList.toggle("waiting", Boolean(waits) && isLive(sync));
+    this.#run.classList.toggle("done", sync.status === "complete" && !sync.warningsCount);
     write(this.#message, waits && isLive(sync)
       ? `Waiting for ${waits.for}. Continues at ${this.#show.time(Date.parse(waits.until))}. There is nothing to do.`
       : sync.message);
@@ -352,7 +353,7 @@ export class SellerSync extends HTMLElement {
 
   async #loadClaims() {
     const client = this.#client;
-    const { recoveries, totals, closing } = await client.recoveries({ limit: ROWS });
+    const { recoveries, totals, closing, nextCursor } = await client.recoveries({ limit: ROWS });
     const open = totals.filter((total) => total.status === "claimable");
     const sums = open.map(({ amount, currency, claims, unvalued }) => h("p", {},
       h("span", { class: "figure" }, amount === null ? "Amount unknown" : this.#show.money(amount, currency)), " ",
@@ -365,7 +366,8 @@ export class SellerSync extends HTMLElement {
       h("div", { class: "grow" }, h("p", {}, claim.title), h("p", { class: "muted small" }, `Closes ${this.#show.day(claim.closes)}`)),
       h("strong", {}, claim.amount === null ? "Amount unknown" : this.#show.money(claim.amount, claim.currency)), badge(CLAIMS[claim.status])));
     const none = h("p", { class: "muted" }, "No claims have been found so far. Each import looks for them.");
-    this.#fill(this.#claims, client, ...sums, ...soon, rows.length ? h("ul", {}, ...rows) : none, this.#show.asOf());
+    this.#fill(this.#claims, client, ...sums, ...soon, rows.length ? h("ul", {}, ...rows) : none,
+      nextCursor !== null && h("p", { class: "muted small" }, `The first ${ROWS} cases are shown.`), this.#show.asOf());
   }
 
   async #loadHistory() {
