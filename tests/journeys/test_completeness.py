@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from connectors import amazon_sandbox as amazon
+from connectors.amazon.orders.report import BY_UPDATE
 from connectors.amazon_sandbox.faults import Faults, is_hidden
 from tests.journeys.process import Process, dying_service
 from tests.journeys.test_amazon import local_sandbox
@@ -19,11 +20,13 @@ from tests.serving import Json, User, read, serve, token
 pytestmark = pytest.mark.anyio
 
 ORDERS = 1_200
+MANY = 2_400
+"""So many that a search would take longer than its burst allows."""
 FETCHED = re.compile("Fetching missing orders .[1-9]")
 
 
-async def synced(user: User) -> Json:
-    await user.connect(**amazon.connection(1, ORDERS), skipHistoricalSync=True)
+async def synced(user: User, orders: int = ORDERS) -> Json:
+    await user.connect(**amazon.connection(1, orders), skipHistoricalSync=True)
     return await user.until(await user.start(), seconds=120)
 
 
@@ -52,6 +55,25 @@ async def test_a_fifth_of_the_orders_is_hidden_and_read_in_the_same_sync(tmp_pat
             assert 0.98 * datasets[name]["records"] <= counted <= datasets[name]["records"], name
             assert name == "orders" or {day["state"] for day in days} == {"single_sourced"}
         assert datasets["inventory"]["days"] == []
+
+
+async def test_many_hidden_orders_are_read_by_a_report_of_another_type(tmp_path: Path) -> None:
+    faults = Faults(hidden_rows=0.2, hidden_in=(BY_UPDATE,))
+    async with (
+        local_sandbox(orders=MANY, speed=3000, faults=faults) as url,
+        serve(tmp_path, None, **amazon.environ(url)) as service,
+        httpx.AsyncClient(base_url=url) as control,
+    ):
+        ann = service.user()
+        done = await synced(ann, MANY)
+        assert (done["status"], done["warnings"]) == ("complete", [])
+        assert done["completeness"]["short"] == 0
+        stored = {record["id"] for record in await ann.records("orders")}
+        hidden = {order for order in await traced_orders(ann) if is_hidden(order, 1, 0.2)}
+        assert len(hidden) > 300
+        assert len(hidden & stored) >= 0.99 * len(hidden)
+        calls = (await control.get("/_sandbox/log")).json()["calls"]
+        assert sum(call["operation"] == "getOrder" for call in calls) < 0.1 * len(hidden)
 
 
 async def traced_orders(user: User) -> set[str]:
@@ -87,7 +109,7 @@ async def test_a_kill_while_missing_orders_are_read_loses_and_repeats_none(
                 server.kill()
         with dying_service(tmp_path, port, **environ) as server:
             async with user_of(server) as ann:
-                done = await ann.until(sync_id, seconds=120)
+                done = await ann.until(sync_id, seconds=60)
                 assert (done["status"], done["warnings"]) == ("complete", [])
                 assert done["completeness"]["short"] == 0
                 stored = {record["id"] for record in await ann.records("orders")}
@@ -98,7 +120,7 @@ async def test_a_kill_while_missing_orders_are_read_loses_and_repeats_none(
 @asynccontextmanager
 async def user_of(server: Process) -> AsyncIterator[User]:
     headers = {"Authorization": f"Bearer {token('ann')}"}
-    async with httpx.AsyncClient(base_url=server.url, headers=headers, timeout=60) as client:
+    async with httpx.AsyncClient(base_url=server.url, headers=headers, timeout=20) as client:
         yield User(client)
 
 

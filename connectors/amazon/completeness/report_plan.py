@@ -18,8 +18,8 @@ LEAD = timedelta(days=5)
 """How much earlier than its trace an order may have been created: the report is by that time."""
 CALLS = 4
 """Calls of one report: createReport, getReport, getReportDocument, and the download."""
-FEW = 24
-"""Calls that are not worth minutes: a tenth of those of a first sync."""
+FEW = 20
+"""Calls that are not worth minutes: less than a tenth of those of a first sync."""
 MOST = 4
 """Reports of one sync, at most."""
 PATIENCE = 300.0

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from connectors.amazon.completeness import filler, plan
-from connectors.amazon.completeness.filler import GET_ORDER, HELPS, YES
+from connectors.amazon.completeness.filler import HELPS, YES
 from connectors.amazon.completeness.report_plan import CALLS
 from connectors.amazon.completeness.spans import days_from
 from connectors.amazon.orders.report import BY_CREATION, BY_UPDATE
