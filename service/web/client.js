@@ -224,8 +224,10 @@ class Link {
     const now = Date.now();
     this.#heard = Math.min(this.#heard, now);
     this.#lost = Math.min(this.#lost, now);
-    if (this.#connected && now - this.#heard > this.parts.watchdog) this.#cut();
-    else if (!this.#live && now - this.#lost > this.parts.every) this.#poll();
+    const { every, watchdog } = this.parts;
+    const most = this.#live ? watchdog : Math.min(watchdog, 2 * every); // a new stream answers at once
+    if (this.#connected && now - this.#heard > most) this.#cut();
+    else if (!this.#live && now - this.#lost > every) this.#poll();
   }
 
   /** After a sleep or a change of the network. `force`: the connection is dead for certain. */
