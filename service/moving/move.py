@@ -285,8 +285,9 @@ def _finish(target: psycopg.Connection, tables: Sequence[CopiedTable]) -> None:
     with target.transaction():
         for table in tables:
             for column, sequence in target.execute(_SEQUENCES, {"table": table.name}).fetchall():
-                largest = f"(SELECT GREATEST(MAX({column}) + 1, 1) FROM {table.name})"
-                target.execute(f"SELECT setval(%s, {largest}, false)", [sequence])
+                most = f"COALESCE(MAX({column}), 0)"  # plus one may be too large a number
+                last = f"SELECT setval(%s, GREATEST({most}, 1), {most} >= 1) FROM {table.name}"
+                target.execute(last, [sequence])
             target.execute(f"ANALYZE {table.name}")
         target.execute("UPDATE alembic_version SET version_num = %s", [newest()])
 
