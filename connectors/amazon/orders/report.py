@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import pairwise
+from typing import Final
 
 from connectors.amazon.client import TRACKING
 from connectors.amazon.orders.search import order_version
@@ -14,8 +15,8 @@ from connectors.base import Connection, Window
 LONGEST_SPAN = timedelta(days=30)
 """The longest span of one report of orders."""
 
-BY_UPDATE = "GET_FLAT_FILE_ALL_ORDERS_DATA_BY_LAST_UPDATE_GENERAL"
-BY_CREATION = "GET_FLAT_FILE_ALL_ORDERS_DATA_BY_ORDER_DATE_GENERAL"
+BY_UPDATE: Final = "GET_FLAT_FILE_ALL_ORDERS_DATA_BY_LAST_UPDATE_GENERAL"
+BY_CREATION: Final = "GET_FLAT_FILE_ALL_ORDERS_DATA_BY_ORDER_DATE_GENERAL"
 """Both have the same columns."""
 
 STATUSES = {
