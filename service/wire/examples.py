@@ -115,7 +115,9 @@ VALUES: Mapping[str, Any] = {
     "label": "Orders",
     "name": "My shop",
     "accountId": "A1SELLERACCOUNT",
-    "columns": ["id", "status", "total"],
+    "columns": [
+        {"name": "id", "label": "Order", "path": "orderId", "kind": "text", "currency": None}
+    ],
     "sku": "MUG-1",
     "fnsku": "X000MUG001",
     "cost": "4.20",
