@@ -3,7 +3,7 @@
 import math
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Annotated
 
@@ -52,6 +52,9 @@ class Quota(msgspec.Struct, frozen=True, omit_defaults=True):
     usual: Positive | None = None
 
 
+NEVER = datetime.min.replace(tzinfo=UTC)
+
+
 class Bucket:
     """Paces the calls of one operation for one seller.
 
@@ -76,7 +79,8 @@ class Bucket:
         self._level = min(quota.level, quota.burst)
         self._at = quota.at
         self._used_at = quota.at  # the last call, or the last state that was stored
-        self._closed_until = quota.at
+        # Not `quota.at`: the clock may be set back, since the source's first response corrects it.
+        self._closed_until = NEVER
         self._refusals = 0
         self._refused_at: datetime | None = None  # the first refusal of the series
         self._waiting = 0  # callers that have a number, but wait for its token

@@ -297,3 +297,11 @@ async def test_the_least_recently_used_bucket_is_dropped(
     for key in "abacba":
         get(key)
     assert "".join(made) == "abcba"
+
+
+async def test_a_full_bucket_lets_a_call_pass_after_the_clock_was_set_back() -> None:
+    clock, diary = JumpingClock(), Diary()
+    bucket = bucket_of(clock, 0.016, 15)
+    clock.time -= timedelta(seconds=3)  # the source's first response corrected it
+    await bucket.take(diary.waiting, "the quota")
+    assert diary.entries == []
