@@ -122,8 +122,10 @@ def _invalid(error: msgspec.ValidationError, shape: Any) -> Invalid:
         message = f"Must be one of {', '.join(choices)}." if choices else "Is not an allowed value."
     if message == "Expected `datetime` with a timezone component":
         message = NEEDS_TIME_ZONE
-    if named := re.search(r"(?:unknown|required) field `(.+?)`", message):
-        field = ".".join(part for part in (field, named[1]) if part)
+    if named := re.search(r"(unknown|required) field `(.+?)`", message):
+        if named[1] == "unknown" and not field and hasattr(shape, "__struct_encode_fields__"):
+            message = f"Unknown field. The fields are: {', '.join(shape.__struct_encode_fields__)}."
+        field = ".".join(part for part in (field, named[2]) if part)
     return Invalid.field(field or "body", message)
 
 

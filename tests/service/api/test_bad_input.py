@@ -33,6 +33,12 @@ async def test_an_unknown_connector_is_refused_and_the_connectors_are_listed(ann
     assert await visible_state(ann) == before
 
 
+async def test_an_unknown_field_is_refused_and_the_fields_are_listed(ann: User) -> None:
+    body = problem(await ann.post("/api/sync/start", {"dataset": ["orders"]}), 422, "invalid")
+    assert fields(body) == ["dataset"]
+    assert "datasets" in body["detail"] and "connectionId" in body["detail"]
+
+
 STRANGE = [
     "sync_0192f0c4aaaabbbbccccddddeeeeffff",
     "x",
