@@ -383,7 +383,8 @@ class SyncStore:
     async def prune_table(self, table: str, before: datetime, limit: int) -> bool:
         """Delete at most `limit` older rows of a table; False if it has none."""
         key = ", ".join(_KEYS[table])
-        sql = f"""DELETE FROM {table} WHERE ({key}) IN (
+        # The age is named twice, so that PostgreSQL reads no whole table to find the keys in it.
+        sql = f"""DELETE FROM {table} WHERE at < :before AND ({key}) IN (
                       SELECT {key} FROM {table} WHERE at < :before LIMIT :limit) RETURNING 1"""
         return await self.write(Statement(sql, [{"before": stamp(before), "limit": limit}]))
 

@@ -33,7 +33,8 @@ GROWING = "records|sync_history_items|sync_progress|claims|claim_evidence|audit_
 WRONG = re.compile(rf"Hash (?:\w+ )?Join|Seq Scan on (?:{GROWING})\b")
 READ = re.compile(r"actual rows=(\d+) loops=(\d+)")
 LEFT_OUT = re.compile(r"Rows Removed by [\w ]+: (\d+)")
-RARE = re.compile(r"typeinfo_tree|sync_progress AS old|DELETE FROM (?:audit_logs|idempotency_keys)")
+RETAINED = "audit_logs|idempotency_keys|notifications|webhook_deliveries"
+RARE = re.compile(rf"typeinfo_tree|sync_progress AS old|DELETE FROM (?:{RETAINED})")
 """Statements of the driver, once for each type, and of the retention, once an hour."""
 MOST = 1_000
 """Rows that a step of a statement may read: a page has 100, a part of a detection 500."""
