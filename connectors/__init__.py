@@ -1,19 +1,34 @@
-"""The connectors, one package each, and their sandboxes. Only this module knows which exist."""
+"""The connectors, one package each, and their sandboxes. Only this module knows which exist.
+
+A folder `connectors` elsewhere on Python's path adds its packages to those in this folder."""
 
 import importlib
 import pkgutil
+from collections.abc import Sequence
 from types import ModuleType
 from typing import cast
 
 from connectors.base import Opener
 
+__path__ = pkgutil.extend_path(__path__, __name__)
+
 SANDBOX = "_sandbox"
 """The package `amazon_sandbox` is the local stand-in for the source of the connector `amazon`."""
 
+TEMPLATE = "demo"
+"""The connector that new ones begin as, whose source is made up: no source for users."""
+
 
 def names() -> tuple[str, ...]:
-    """The names of all connectors: the packages in this folder that are not sandboxes."""
+    """The names of all connectors: the packages that are not sandboxes."""
     return tuple(name for name in _packages() if not name.endswith(SANDBOX))
+
+
+def offered(wanted: Sequence[str], demo: bool) -> tuple[str, ...]:
+    """The names of the connectors that a service offers: the wanted ones. Without any, all of them,
+    the template only in demo mode."""
+    chosen = set(wanted) or {name for name in names() if demo or name != TEMPLATE}
+    return tuple(name for name in names() if name in chosen)
 
 
 def find(name: str) -> Opener:

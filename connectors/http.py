@@ -223,7 +223,7 @@ class Http:
             else:
                 if answer.status < 500 or attempt == self._tries or budget.left <= 0:
                     return answer
-                pause = max(pause, _retry_after(answer))
+                pause = max(pause, retry_after(answer))
             if pause > ANNOUNCED:
                 until = self._clock.now() + timedelta(seconds=pause)
                 await waiting(until, f"{name} to answer again")
@@ -317,7 +317,7 @@ async def _silently(until: datetime, why: str) -> None:
     """A `Waiting` that announces nothing."""
 
 
-def _retry_after(answer: Answer) -> float:
+def retry_after(answer: Answer) -> float:
     """Retry-After in seconds (RFC 9110); 0 if it is missing or a date."""
     seconds = answer.headers.get("retry-after", "")
     return min(float(seconds), LONGEST_RETRY_AFTER) if seconds.isdecimal() else 0.0

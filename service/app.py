@@ -150,10 +150,11 @@ async def open_parts(settings: Settings, clock: Clock) -> AsyncIterator[Parts]:
     """Open every part and continue unfinished syncs; close everything in reverse order."""
     keys = read_keys(settings.secrets_keys)
     auth = Authenticator(settings, clock)
+    offered = connectors.offered(settings.wanted, settings.demo)
     async with (
         auth.open(),
         open_backends(settings) as backends,
-        open_sources(connectors.names(), connectors.find, settings.environ, clock) as sources,
+        open_sources(offered, connectors.find, settings.environ, clock) as sources,
     ):
         changes = ChangeStore(backends.engine, _dialect(settings))
         epoch = await changes.epoch(clock.now())

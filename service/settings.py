@@ -64,6 +64,8 @@ class Settings(msgspec.Struct, frozen=True, rename="upper"):
     auth_tenant_claim: str = "tenant"
     #: Fernet keys that encrypt credentials, newest first, comma-separated.
     secrets_keys: str = ""
+    #: Names of the connectors to offer, comma-separated; empty: all, the demo only in demo mode.
+    connectors: str = ""
     #: Origins whose pages may call the API, comma-separated; or `*`.
     cors_origins: str = ""
     #: Addresses and networks of proxies whose X-Forwarded headers are trusted, comma-separated.
@@ -115,6 +117,11 @@ class Settings(msgspec.Struct, frozen=True, rename="upper"):
         return self.auth_mode == "demo"
 
     @property
+    def wanted(self) -> tuple[str, ...]:
+        """The names of the connectors to offer; none: the default ones."""
+        return _split(self.connectors)
+
+    @property
     def origins(self) -> tuple[str, ...]:
         return _split(self.cors_origins)
 
@@ -158,7 +165,7 @@ def read_settings(environ: Mapping[str, str], connectors: Sequence[str] = ()) ->
         settings = msgspec.convert({**values, "ENVIRON": resolved}, Settings, strict=False)
     except msgspec.ValidationError as error:
         raise StartupError(_wrong_type(str(error), values)) from error
-    _check(settings)
+    _check(settings, connectors)
     return settings
 
 
@@ -190,12 +197,17 @@ def _resolve_files(environ: Mapping[str, str], prefixes: tuple[str, ...]) -> dic
     return resolved
 
 
-def _check(settings: Settings) -> None:
+def _check(settings: Settings, connectors: Sequence[str]) -> None:
     checks = (
         *(_check_auth, _check_numbers, _check_origins, _check_proxies, _check_backends),
         _check_webhooks,
     )
     problems = [problem for check in checks for problem in check(settings)]
+    if connectors and (unknown := sorted(set(settings.wanted) - set(connectors))):
+        problems.append(
+            f"CONNECTORS names {unknown[0]!r}, which does not exist. "
+            f"Available: {', '.join(connectors)}."
+        )
     if settings.history_items not in ("failed", "all"):
         problems.append("HISTORY_ITEMS must be failed or all.")
     try:

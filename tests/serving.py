@@ -47,6 +47,7 @@ def settings(folder: Path, **environ: str) -> Settings:
         {
             "AUTH_SECRET": SECRET,
             "SECRETS_KEYS": KEY,
+            "CONNECTORS": ",".join(connectors.names()),
             **DATABASES.environ(folder),
             "PORT": "0",
             **environ,

@@ -231,6 +231,8 @@ ALLOWED = {
     "connectors.calls": {"connectors.base"},
     "connectors.addresses": {"connectors.base"},
     "connectors.turns": set(),
+    "connectors.json_api": {"connectors.base", "connectors.http"},
+    "connectors.conformance": {"connectors.base"},
 }
 SANDBOX = "_sandbox"
 SHARED_BY_CONNECTORS = {
@@ -240,6 +242,8 @@ SHARED_BY_CONNECTORS = {
     "connectors.http",
     "connectors.quota",
     "connectors.turns",
+    "connectors.json_api",
+    "connectors.conformance",
 }
 
 
@@ -318,6 +322,12 @@ def test_only_the_client_of_connectors_and_webhooks_import_the_http_library() ->
     importers = {name for name, path in modules() if "\nimport httpx" in path.read_text()}
     webhooks = {name for name in importers if within(name, "service.hooks")}
     assert importers - webhooks == {"connectors.http"}
+
+
+def test_only_conformance_cases_import_what_the_tests_need() -> None:
+    for module, path in modules():
+        wrong = {name for name in imports(path) if name.endswith(".conformance")}
+        assert not wrong or module.endswith(".conformance"), f"{module} may not import {wrong}"
 
 
 def test_the_service_names_no_connector() -> None:

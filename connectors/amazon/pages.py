@@ -1,7 +1,6 @@
 """Reads an operation page by page. The only implementation of page tokens: what happens when a
 token expires or repeats, and when a response is too large."""
 
-import hashlib
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 
@@ -15,6 +14,7 @@ from connectors.amazon.profile import profile
 from connectors.amazon.repeats import MOST_STALE, Endless, Repeats, endless
 from connectors.amazon.times import stamp
 from connectors.base import Connection, Cursor, Dataset, Page, Record, Retryable, Way, Window
+from connectors.json_api import unreadable
 
 MOST_RESTARTS = 5
 """How often a part is restarted because the token of its next page expired, without getting further
@@ -316,14 +316,6 @@ class _PagedRead:
             learned={**quotas, **had},
             warning=self._warning,
         )
-
-
-def unreadable(raw: msgspec.Raw, error: Exception) -> Record:
-    """The record of raw data that cannot be read. Its id is a hash of the data, so that it is the
-    same at every read."""
-    data = bytes(raw)
-    digest = hashlib.blake2b(data, digest_size=8).hexdigest()
-    return Record(f"unreadable-{digest}", data, error=f"Cannot be read: {error}")
 
 
 def present(value: str, field: str) -> str:

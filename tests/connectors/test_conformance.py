@@ -1,20 +1,18 @@
 """The contract of every connector, checked for each package beside `connectors/base.py`.
 
-A new connector needs one entry in CASES: how it is opened here, and what can be wrong with it."""
+A new connector needs a module `conformance` in its package: how it is opened here, and what can be
+wrong with it (`connectors.conformance.ConnectorCase`)."""
 
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any
 
 import anyio.to_thread
 import msgspec
 import pytest
 
 import connectors
-from connectors import amazon_sandbox
-from connectors.amazon.connection import SellerSettings
-from connectors.amazon_sandbox.operations import NAMES
 from connectors.base import (
     Connection,
     ConnectionLost,
@@ -29,7 +27,7 @@ from connectors.base import (
     Window,
 )
 from connectors.claims import Claim, RemovalArrival
-from connectors.demo.connector import DemoConnectionSettings
+from connectors.conformance import ConnectorCase, Environ, Stand, find_case
 from service.connection_settings import SettingsType
 
 from .clocks import NOW, JumpingClock
@@ -37,118 +35,22 @@ from .serving import serving
 
 pytestmark = pytest.mark.anyio
 
-Environ = Mapping[str, str]
-US = "ATVPDKIKX0DER"
-
-
-class Case(NamedTuple):
-    """How a connector is tested."""
-
-    #: A valid connection.
-    connection: Connection
-    #: One whose credentials were revoked.
-    revoked: Connection
-    #: Invalid ones, each with the name of the wrong field.
-    wrong: Sequence[tuple[str, Connection]]
-    #: The environment with a running source.
-    up: Callable[[JumpingClock], AbstractAsyncContextManager[Environ]]
-    #: The same with one unreadable record.
-    spoilt: Callable[[JumpingClock], AbstractAsyncContextManager[Environ]]
-    #: The environment without a source.
-    down: Environ
-    #: Datasets whose source returns some records twice: the later one replaces the earlier.
-    repeating: Sequence[str] = ()
-    #: A good connection that leaves a choice to the source; None if there is nothing to choose.
-    undecided: Connection | None = None
-
-
-def amazon_connection(refresh_token: str, **changes: Any) -> Connection:
-    settings = SellerSettings(refresh_token=refresh_token, **{"marketplace_ids": (US,), **changes})
-    return Connection("conn_1", "amazon", settings)
-
-
-def demo_connection(refresh_token: str, *marketplaces: str) -> Connection:
-    settings = DemoConnectionSettings(refresh_token=refresh_token, marketplace_ids=marketplaces)
-    return Connection("conn_1", "demo", settings)
-
-
-# The demo -----------------------------------------------------------------------------------------
-
-DEMO = {"DEMO_ORDERS": "250", "DEMO_PAGE": "40", "DEMO_PAUSE": "2"}
-
-# Amazon: the sandbox on a loopback port -----------------------------------------------------------
-
-SELLER = "Atzr|sandbox-1-120"
-UNLIMITED = {name: (1e5, 1e5) for name in NAMES}
-
 
 @asynccontextmanager
-async def amazon_up(clock: JumpingClock) -> AsyncIterator[Environ]:
-    settings = amazon_sandbox.Settings(orders=120, quotas=UNLIMITED)
-    async with serving(amazon_sandbox.create_app(settings, clock)) as url:
-        yield amazon_sandbox.environ(url)
-
-
-@asynccontextmanager
-async def amazon_spoilt(clock: JumpingClock) -> AsyncIterator[Environ]:
-    """The sandbox behind a gateway that corrupts the id of the first order."""
-    app = amazon_sandbox.create_app(amazon_sandbox.Settings(orders=120, quotas=UNLIMITED), clock)
-    spoilt = False
-
-    async def gateway(scope: Any, receive: Any, send: Any) -> None:
-        async def through(message: Any) -> None:
-            nonlocal spoilt
-            body = message.get("body", b"")
-            if not spoilt and b'"orderId":"' in body:
-                spoilt = True
-                # Of the same length, which was announced already.
-                message = {**message, "body": body.replace(b'"orderId":"', b'"ordexId":"', 1)}
-            await send(message)
-
-        await app(scope, receive, through)
-
-    async with serving(gateway) as url:
-        yield amazon_sandbox.environ(url)
-
-
-CASES = {
-    "amazon": Case(
-        connection=amazon_connection(SELLER),
-        revoked=amazon_connection("Atzr|somebody-else"),
-        wrong=[
-            ("region", amazon_connection(SELLER, region="XX")),
-            ("region", amazon_connection(SELLER, region="")),
-            ("marketplaceIds", amazon_connection(SELLER, region="EU")),
-            ("marketplaceIds", amazon_connection(SELLER, marketplace_ids=("A1PA6795UKMFR9",))),
-            # In the region, but not one of this seller's.
-            ("marketplaceIds", amazon_connection(SELLER, marketplace_ids=("A2Q3Y263D00KWC",))),
-            # A valid region in which the seller has no marketplace.
-            ("region", amazon_connection(SELLER, region="EU", marketplace_ids=())),
-            ("environment", amazon_connection(SELLER, environment="test")),
-            ("refreshToken", amazon_connection("")),
-        ],
-        up=amazon_up,
-        spoilt=amazon_spoilt,
-        down=amazon_sandbox.environ("http://127.0.0.1:1"),
-        repeating=["returns"],  # the same return with two dates
-        undecided=amazon_connection(SELLER, marketplace_ids=()),
-    ),
-    "demo": Case(
-        connection=demo_connection("good", US),
-        revoked=demo_connection("revoked", US),
-        wrong=[("refreshToken", demo_connection("", US))],
-        undecided=demo_connection("good"),
-        up=lambda clock: nullcontext(DEMO),
-        spoilt=lambda clock: nullcontext(DEMO | {"DEMO_BAD": "250"}),
-        down=DEMO,
-    ),
-}
+async def running(name: str, clock: JumpingClock, spoilt: bool = False) -> AsyncIterator[Environ]:
+    """The environment of a connector while its source answers."""
+    try:
+        sandbox = connectors.sandbox(name)
+    except LookupError:
+        sandbox = None
+    async with find_case(name).source(Stand(clock, serving, sandbox), spoilt) as environ:
+        yield environ
 
 
 class Bench:
     """An opened connector and its test case."""
 
-    def __init__(self, case: Case, connector: Connector, clock: JumpingClock) -> None:
+    def __init__(self, case: ConnectorCase, connector: Connector, clock: JumpingClock) -> None:
         self.case = case
         self.connector = connector
         self.clock = clock
@@ -181,12 +83,13 @@ class Bench:
 
 
 @asynccontextmanager
-async def opened(
-    name: str, environ: Callable[[JumpingClock], AbstractAsyncContextManager[Environ]]
-) -> AsyncIterator[Bench]:
+async def opened(name: str, spoilt: bool = False) -> AsyncIterator[Bench]:
     clock = JumpingClock()
-    async with environ(clock) as variables, connectors.find(name)(variables, clock) as connector:
-        yield Bench(CASES[name], connector, clock)
+    async with (
+        running(name, clock, spoilt) as environ,
+        connectors.find(name)(environ, clock) as connector,
+    ):
+        yield Bench(find_case(name), connector, clock)
 
 
 @pytest.fixture(params=connectors.names())
@@ -196,7 +99,7 @@ def name(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 async def bench(name: str) -> AsyncIterator[Bench]:
-    async with opened(name, CASES[name].up) as opened_bench:
+    async with opened(name) as opened_bench:
         yield opened_bench
 
 
@@ -241,8 +144,13 @@ def claims(result: Any) -> list[Claim]:
 # Opening ------------------------------------------------------------------------------------------
 
 
-def test_every_connector_has_a_case() -> None:
-    assert set(connectors.names()) == CASES.keys()
+def test_every_connector_has_a_case(name: str) -> None:
+    assert find_case(name).connection.connector == name
+
+
+def test_a_missing_case_says_where_it_belongs() -> None:
+    with pytest.raises(LookupError, match=r"connectors/amazon_sandbox/conformance\.py"):
+        find_case("amazon_sandbox")
 
 
 def test_an_unknown_connector_raises_lookup_error() -> None:
@@ -262,7 +170,7 @@ async def test_datasets_have_unique_names_and_labels(bench: Bench) -> None:
 
 
 async def test_opening_and_planning_need_no_network(name: str) -> None:
-    case = CASES[name]
+    case = find_case(name)
     async with connectors.find(name)(case.down, JumpingClock()) as connector:
         windows = {dataset.name: window(dataset) for dataset in connector.datasets}
         plan = connector.plan(case.connection, windows)
@@ -339,8 +247,8 @@ async def test_a_read_resumes_from_any_cursor(bench: Bench) -> None:
 
 
 async def test_a_cursor_is_valid_in_a_new_process(name: str) -> None:
-    case, clock = CASES[name], JumpingClock()
-    async with case.up(clock) as environ:
+    case, clock = find_case(name), JumpingClock()
+    async with running(name, clock) as environ:
         async with connectors.find(name)(environ, clock) as connector:
             old = Bench(case, connector, clock)
             dataset = connector.datasets[0]
@@ -404,9 +312,9 @@ async def test_every_pause_of_more_than_a_second_is_announced(bench: Bench) -> N
 
 
 async def test_an_unreadable_record_fails_alone(name: str) -> None:
-    async with opened(name, CASES[name].up) as bench:
+    async with opened(name) as bench:
         whole = await bench.everything()
-    async with opened(name, CASES[name].spoilt) as bench:
+    async with opened(name, spoilt=True) as bench:
         spoilt = await bench.everything()
     broken = {record.id for read in spoilt.values() for record in read if record.error}
     assert len(broken) == 1

@@ -162,7 +162,9 @@ def worker(folder: Path, **environ: str) -> Iterator[Process]:
 
 
 def _settings(folder: Path) -> dict[str, str]:
-    return {"AUTH_SECRET": SECRET, "SECRETS_KEYS": KEY, **DATABASES.environ(folder)}
+    """With every connector, also the demo."""
+    settings = {"AUTH_SECRET": SECRET, "SECRETS_KEYS": KEY, "CONNECTORS": "amazon,demo"}
+    return {**settings, **DATABASES.environ(folder)}
 
 
 def service(

@@ -157,6 +157,13 @@ def test_the_length_of_a_secret_is_counted_in_bytes() -> None:
     assert "AUTH_SECRET" in refusal_of({**GOOD, "AUTH_SECRET": "e" * 31})
 
 
+def test_a_connector_that_does_not_exist_is_refused() -> None:
+    known = ["amazon", "demo"]
+    assert read_settings({**GOOD, "CONNECTORS": " demo,"}, known).wanted == ("demo",)
+    with pytest.raises(StartupError, match=r"CONNECTORS names 'ebay'.*Available: amazon, demo\."):
+        read_settings({**GOOD, "CONNECTORS": "amazon,ebay"}, known)
+
+
 def test_origins_are_a_list_or_a_star() -> None:
     text = (
         " https://app.example ,http://localhost:5173,, http://[::1]:8080,https://xn--pp-via.example"

@@ -170,6 +170,24 @@ async def test_each_connector_is_listed_with_its_settings_datasets_and_rules(
     assert datasets == {dataset.name: dataset.label for dataset in AmazonConnector.datasets}
 
 
+@pytest.mark.parametrize(
+    ("environ", "offered"),
+    [
+        ({"CONNECTORS": ""}, {"amazon"}),
+        ({"CONNECTORS": "demo, amazon"}, {"amazon", "demo"}),
+        ({"CONNECTORS": "demo"}, {"demo"}),
+        ({"CONNECTORS": "", "AUTH_MODE": "demo"}, {"amazon", "demo"}),
+    ],
+)
+async def test_the_demo_is_offered_in_demo_mode_or_on_request(
+    tmp_path: Path, environ: dict[str, str], offered: set[str]
+) -> None:
+    async with serve(tmp_path, None, **environ) as service, service.anonymous() as ann:
+        headers = {} if "AUTH_MODE" in environ else {"Authorization": f"Bearer {token()}"}
+        listed = read(await ann.get("/api/connectors", headers=headers))["connectors"]
+        assert {connector["name"] for connector in listed} == offered
+
+
 async def test_a_body_that_fits_the_listed_schema_connects(service: Serving) -> None:
     ann = service.user()
     listed = read(await ann.get("/api/connectors"))["connectors"]

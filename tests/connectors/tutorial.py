@@ -1,0 +1,23 @@
+"""The connector that `docs/connectors.md` builds, as a package in a folder for Python's path."""
+
+from pathlib import Path
+
+from tests.documents import snippets
+
+PAGE = "docs/connectors.md"
+NAME = "helpdesk"
+
+
+def connector_code() -> str:
+    (code,) = snippets(PAGE, "The connector", "python")
+    return code
+
+
+def write_package(folder: Path, code: str) -> Path:
+    """Write the connector with this code, and its case. Return the folder for the path."""
+    (case,) = snippets(PAGE, "The conformance case", "python")
+    package = folder / "sources" / "connectors" / NAME
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text(code)
+    (package / "conformance.py").write_text(case)
+    return folder / "sources"
