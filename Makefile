@@ -16,7 +16,7 @@ CANDIDATES = $(if $(PYTHON),"$(PYTHON)",python3 python3.13 python3.12 python3.11
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run sync cluster test hostile honest crash soak mutants fixtures coverage bench lint lock clean .venv .venv-dev
+.PHONY: help run sync cluster test hostile honest crash outgoing soak mutants fixtures coverage bench lint lock clean .venv .venv-dev
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -39,6 +39,10 @@ tests/clients/node_modules: tests/clients/package-lock.json
 crash: N = 50
 crash: .venv-dev ## Kill the service, its source and both N times during syncs, and ten demos (N=200)
 	@KILLS=$(N) DEMOS=10 .venv-dev/bin/python -m pytest -s tests/journeys/test_crash.py tests/journeys/test_demo.py $(ARGS)
+
+outgoing: N = 50
+outgoing: .venv-dev ## Kill the service, readers and receivers N times during twenty syncs at once (N=20)
+	@BACKEND=$(BACKEND) KILLS=$(N) SYNCS=20 .venv-dev/bin/python -m pytest -s tests/journeys/test_outgoing.py $(ARGS)
 
 soak: MINUTES = 15
 soak: .venv-dev ## Load the service for MINUTES and watch its memory, descriptors and delays

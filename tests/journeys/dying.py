@@ -1,16 +1,16 @@
 """The command line of a process that kills itself at a chosen point: DIE_AT=point:number.
 
 Points: `before_commit`, `in_write` and `after_commit` of the n-th write, `download` (n-th chunk of
-a document), `detect` (n-th record that claim rules read), `finalize` (before the last write).
+a document), `detect` (n-th record that claim rules read), `finalize` (before the last write),
+`published` (n-th batch that Redis has accepted), `delivered` (n-th answer of a webhook's receiver).
 
 CLOCK_AHEAD=seconds sets its clock ahead (or back, if negative)."""
 
 import os
-import signal
 import sqlite3
 from collections.abc import AsyncIterator, Iterable, Sequence
 from datetime import datetime, timedelta
-from typing import Any, NoReturn
+from typing import Any
 
 import connectors.http
 import service.pipeline.detection as detection
@@ -20,30 +20,15 @@ import service.store.postgres
 import service.store.sqlite
 from connectors.base import Record, SystemClock
 from service.__main__ import main
+from service.hooks.sending import SendOutcome, WebhookSender
 from service.progress import Stage
+from service.publishing import Relay
 from service.store.engine import Statement
+from tests.journeys.countdown import Countdown
 
 POINTS = ("before_commit", "in_write", "after_commit", "download", "detect", "finalize")
-
-
-def die() -> NoReturn:
-    os.kill(os.getpid(), signal.SIGKILL)
-    raise AssertionError("SIGKILL cannot be survived")
-
-
-class Countdown:
-    """Kills the process when its point is passed for the n-th time."""
-
-    def __init__(self, place: str) -> None:
-        self._point, _, number = place.partition(":")
-        self._left = int(number or 1)
-
-    def passes(self, point: str) -> None:
-        if point != self._point:
-            return
-        self._left -= 1
-        if not self._left:
-            die()
+OUTGOING = ("before_commit", "in_write", "after_commit", "published", "delivered")
+"""The points at which something goes out."""
 
 
 class _SqliteConnection:
@@ -118,6 +103,7 @@ class _PostgresConnection:
 def plant(countdown: Countdown) -> None:
     """Make the service of this process pass the points."""
     _plant_in_writes(countdown)
+    _plant_in_what_goes_out(countdown)
     chunks = connectors.http._chunks
     read, enter = detection.StoredRecords.read, holding.HeldSync.enter
 
@@ -140,6 +126,23 @@ def plant(countdown: Countdown) -> None:
     connectors.http._chunks = dying_chunks
     detection.StoredRecords.read = dying_read  # type: ignore[method-assign,assignment]
     holding.HeldSync.enter = dying_enter  # type: ignore[method-assign,assignment]
+
+
+def _plant_in_what_goes_out(countdown: Countdown) -> None:
+    add, send = Relay._add, WebhookSender.send
+
+    async def dying_add(relay: Any, *args: Any) -> bool:
+        accepted = await add(relay, *args)
+        countdown.passes("published")
+        return accepted
+
+    async def dying_send(sender: Any, *args: Any) -> SendOutcome:
+        outcome = await send(sender, *args)
+        countdown.passes("delivered")
+        return outcome
+
+    Relay._add = dying_add  # type: ignore[method-assign,assignment]
+    WebhookSender.send = dying_send  # type: ignore[method-assign,assignment]
 
 
 def _plant_in_writes(countdown: Countdown) -> None:

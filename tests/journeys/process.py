@@ -111,9 +111,30 @@ class Restarting:
     def url(self) -> str:
         return self._process.url
 
+    @property
+    def pid(self) -> int:
+        return self._process.popen.pid
+
+    @property
+    def alive(self) -> bool:
+        return self._process.popen.poll() is None
+
+    @property
+    def killed(self) -> bool:
+        return self._process.popen.poll() == -signal.SIGKILL
+
+    @property
+    def log(self) -> str:
+        return self._process.log
+
     def start(self) -> None:
         """Start the process and wait until it answers."""
         self._process = self._stack.enter_context(self._start())
+
+    def restart(self) -> None:
+        """Start a process again that has died by itself."""
+        self._stack.close()
+        self.start()
 
     def kill(self) -> None:
         self.kills += 1
@@ -136,12 +157,12 @@ def dying_service(folder: Path, port: int, **environ: str) -> AbstractContextMan
 
 
 @contextmanager
-def worker(folder: Path, **environ: str) -> Iterator[Process]:
+def worker(folder: Path, module: str = "service", **environ: str) -> Iterator[Process]:
     """A worker of the cluster over the database of this folder."""
     log = folder / f"worker-{token_hex(3)}.log"
     with log.open("ab") as output:
         popen = subprocess.Popen(
-            [sys.executable, "-m", "service", "work"],
+            [sys.executable, "-m", module, "work"],
             cwd=ROOT,
             env={**os.environ, **_settings(folder), **environ},
             stdout=output,
@@ -152,6 +173,8 @@ def worker(folder: Path, **environ: str) -> Iterator[Process]:
     try:
         until = monotonic() + 3 * PATIENCE  # many of them start at once
         while '"working"' not in process.log:
+            if popen.poll() == -signal.SIGKILL:
+                raise Died
             if popen.poll() is not None or monotonic() > until:
                 raise RuntimeError(f"The worker does not start: {process.log}")
             sleep(0.02)

@@ -1,13 +1,9 @@
 """Streams of Redis while the service and readers are killed: nothing is lost, the order holds, and
 what comes twice has the same id. The readers run the code of docs/feeds.md."""
 
-import json
 import os
-import re
 import subprocess
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from random import Random
 from time import monotonic, sleep
@@ -18,46 +14,17 @@ import pytest
 from redis import Redis
 
 from tests.databases import DATABASES
-from tests.journeys.process import Process, Restarting, service
+from tests.journeys.groups import block, handled, here, key_of, published, reader
+from tests.journeys.process import Restarting, service
 from tests.servers import program
 from tests.serving import PATIENCE, token
 
 pytestmark = pytest.mark.timeout(600)
 
-ROOT = Path(__file__).parents[2]
 KILLS = int(os.environ.get("KILLS", "8"))
 USERS = 6
 SOURCE = {"DEMO_ORDERS": "1200", "DEMO_PAGE": "20", "DEMO_PAUSE": "0.05"}
 SEED = 20261129
-READER = """
-import sys
-begin()
-with open(sys.argv[2], "a", buffering=1) as handled:
-    while True:
-        read(sys.argv[1], lambda change, event: handled.write(f"{change} {event['recordId']}\\n"))
-"""
-
-
-def block(language: str) -> str:
-    """The last block in this language of the page about feeds."""
-    text = (ROOT / "docs/feeds.md").read_text()
-    return str(re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)[-1])
-
-
-def key_of(environ: dict[str, str]) -> str:
-    return f"{environ['REDIS_PREFIX']}:records:demo:orders"
-
-
-def here(code: str, environ: dict[str, str]) -> str:
-    """Code of the documents with the stream of the test, and without its minute of waiting."""
-    assert "seller-sync:records:amazon:orders" in code
-    code = code.replace("seller-sync:records:amazon:orders", key_of(environ))
-    return code.replace("60_000", "300")
-
-
-def published(redis: Redis, key: str) -> list[tuple[str, dict[str, Any]]]:
-    found: Any = redis.xrange(key)
-    return [(fields[b"change"].decode(), json.loads(fields[b"event"])) for _, fields in found]
 
 
 def until(condition: Callable[[], object], seconds: float = 4 * PATIENCE) -> None:
@@ -107,33 +74,6 @@ def stored(url: str, user: str) -> set[str]:
             cursor = answer["nextCursor"]
             if cursor is None:
                 return ids
-
-
-@contextmanager
-def reader(folder: Path, environ: dict[str, str]) -> Iterator[Restarting]:
-    """A process that reads with the group and notes what it has handled; a new name each time."""
-    script, names = folder / "reader.py", iter(range(1000))
-    script.write_text(here(block("python"), environ) + READER)
-
-    @contextmanager
-    def run() -> Iterator[Process]:
-        command = [sys.executable, str(script), f"reader-{next(names)}", str(folder / "handled")]
-        with (folder / "reader.log").open("ab") as log:
-            popen = subprocess.Popen(command, env={**os.environ, **environ}, stdout=log, stderr=log)
-        process = Process("", popen, folder / "reader.log")
-        try:
-            yield process
-        finally:
-            process.kill()
-
-    with Restarting(run) as restarting:
-        yield restarting
-
-
-def handled(folder: Path) -> dict[str, str]:
-    """The records that the readers have handled, by the ids of the changes."""
-    lines = (folder / "handled").read_text().splitlines()
-    return {change: record for change, _, record in (line.partition(" ") for line in lines)}
 
 
 def test_kills_of_service_and_readers_lose_nothing_and_keep_the_order(

@@ -12,6 +12,7 @@ import pytest
 from service.hooks import dispatching
 from service.hooks.sending import WebhookSender
 from service.settings import Settings
+from service.store import deliveries
 from tests.service.api.answers import TINY
 from tests.service.api.test_webhooks import hook, log, logged, verify
 from tests.service.clocks import FastClock
@@ -239,3 +240,33 @@ async def test_two_processes_deliver_each_event_once(tmp_path: Path) -> None:
             check_order(receiver, syncs)
             assert len(receiver.taken) == 10
             group.cancel_scope.cancel()
+
+
+async def test_a_hundred_idle_webhooks_cost_no_queries_of_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While nothing happens, a round looks once for events and once for deliveries of all."""
+    async with serve(tmp_path, **SETTINGS) as service, receiving() as receiver:
+        ann = service.user()
+        await ann.connect()
+        await ann.whole_sync()
+        for number in range(100):
+            await hook(service.user(f"user-{number}"), receiver.url)
+        engine, queries = service.parts.changes._engine, Counter[str]()
+        read, write = engine.read, engine.write
+
+        async def counted_read(sql: str, *rest: Any) -> Any:
+            queries[sql] += 1
+            return await read(sql, *rest)
+
+        async def counted_write(guard: Any, *rest: Any) -> Any:
+            queries[guard.sql] += 1
+            return await write(guard, *rest)
+
+        monkeypatch.setattr(engine, "read", counted_read)
+        monkeypatch.setattr(engine, "write", counted_write)
+        with anyio.fail_after(PATIENCE):
+            while queries[deliveries._WITH_DUE] < 4:
+                await anyio.sleep(0.02)
+        about_hooks = {sql: count for sql, count in queries.items() if "webhook" in sql}
+        assert len(about_hooks) <= 3 and max(about_hooks.values()) <= 5, about_hooks
