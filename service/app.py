@@ -5,6 +5,7 @@ Only this module knows which backends are in use."""
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
+from functools import partial
 from http import HTTPStatus
 from typing import Any, cast
 
@@ -42,6 +43,9 @@ from service.erasing import Erasing
 from service.errors import MethodNotAllowed, NotFound, ServiceError, StartupError
 from service.events.bus import Interest
 from service.housekeeping import Housekeeping
+from service.loop_lag import watch_loop
+from service.metrics import Metrics
+from service.operations import Operations
 from service.pipeline.pacing import Pacer
 from service.pipeline.pipeline import Pipeline
 from service.pipeline.resources import Resources
@@ -61,6 +65,7 @@ from service.store.consents import ConsentStore
 from service.store.dimensions import DimensionStore
 from service.store.engine import Unavailable
 from service.store.migrations import migrate
+from service.store.operations import OperationsStore
 from service.store.patience import PatientEngine
 from service.store.place import lock_database
 from service.store.records import RecordStore
@@ -140,19 +145,24 @@ async def _unexpected(_: Request, error: Exception) -> Response:
 async def open_parts(settings: Settings, clock: Clock) -> AsyncIterator[Parts]:
     """Open every part and continue unfinished syncs; close everything in reverse order."""
     keys = read_keys(settings.secrets_keys)
-    auth = Authenticator(settings, clock)
+    auth, metrics = Authenticator(settings, clock), Metrics()
     async with (
         auth.open(),
-        open_backends(settings) as backends,
+        open_backends(settings, metrics) as backends,
         open_sources(connectors.names(), connectors.find, settings.environ, clock) as sources,
     ):
-        changes = ChangeStore(backends.engine, "postgresql" if settings.postgres else "sqlite")
+        metrics.expect(sources.datasets_by_name)
+        changes = ChangeStore(backends.engine, dialect(settings))
         epoch = await changes.epoch(clock.now())
-        parts = _assemble(settings, clock, keys, auth, backends, sources, changes, epoch)
+        parts = _assemble(settings, clock, keys, auth, backends, sources, changes, epoch, metrics)
         pipeline = _pipeline(settings, keys, backends, parts)
         await parts.audit.continue_ids()
         async with _running(settings, backends, parts, pipeline):
             yield parts
+
+
+def dialect(settings: Settings) -> str:
+    return "postgresql" if settings.postgres else "sqlite"
 
 
 def _assemble(
@@ -164,12 +174,13 @@ def _assemble(
     sources: Sources,
     changes: ChangeStore,
     epoch: int,
+    metrics: Metrics,
 ) -> Parts:
     engine, bus, runner = backends.engine, backends.bus, backends.runner
     store, stored, records = SyncStore(engine), ConnectionStore(engine), RecordStore(engine)
     audit, encoder = AuditStore(engine), serialize.Encoder()
     plans = Plans(read_plans(settings.plans), settings.max_syncs_per_tenant)
-    registry = Registry(store, stored, bus, runner, clock, plans, backends.newest)
+    registry = Registry(store, stored, bus, runner, clock, plans, backends.newest, metrics)
     connections = Connections(stored, sources, keys, clock)
     hub = Hub(clock, encoder, settings.max_streams_per_user)
     return Parts(
@@ -196,6 +207,11 @@ def _assemble(
         rates=Rates(settings.max_requests_per_minute, clock),
         clock=clock,
         erasing=Erasing(store, stored, audit, registry, clock),
+        metrics=metrics,
+        operations=Operations(OperationsStore(engine, dialect(settings)), runner, clock),
+        role=settings.role,
+        data_folder=None if settings.postgres else settings.database_path.parent,
+        metrics_token=settings.metrics_token,
     )
 
 
@@ -217,6 +233,7 @@ def _pipeline(settings: Settings, keys: MultiFernet, backends: Backends, parts: 
         stall_timeout=timedelta(seconds=settings.stall_timeout),
         patience=settings.source_patience,
         items=settings.history_items,
+        metrics=parts.metrics,
     )
     return Pipeline(resources)
 
@@ -253,6 +270,7 @@ async def _running(
         if backends.newest:  # other processes may die with syncs that they run
             await stack.enter_async_context(_in_background(housekeeping.rescue_often))
         await stack.enter_async_context(_in_background(parts.erasing.run))
+        await stack.enter_async_context(_in_background(partial(watch_loop, parts.metrics)))
         yield
 
 

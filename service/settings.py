@@ -13,6 +13,7 @@ from service.errors import StartupError
 from service.plans import read_plans
 
 MIN_SECRET_BYTES = 32
+MIN_TOKEN = 16
 MAX_RETENTION_DAYS = 36_500
 POSTGRES = ("postgresql://", "postgres://")
 REDIS = ("redis://", "rediss://")
@@ -84,6 +85,8 @@ class Settings(msgspec.Struct, frozen=True, rename="upper"):
     history_items: str = "failed"
     #: Maximum streams per user; a further one evicts the oldest.
     max_streams_per_user: int = 200
+    #: Bearer token of `GET /metrics`; without it, only this machine may read them.
+    metrics_token: str = ""
     #: `debug`, `info`, `warning` or `error`.
     log_level: str = "info"
     #: `json` or `console`.
@@ -170,6 +173,8 @@ def _check(settings: Settings) -> None:
         read_plans(settings.plans)
     except StartupError as error:
         problems.append(error.detail)
+    if 0 < len(settings.metrics_token) < MIN_TOKEN or not settings.metrics_token.isascii():
+        problems.append(f"METRICS_TOKEN must have at least {MIN_TOKEN} ASCII characters.")
     if settings.log_format not in ("json", "console"):
         problems.append("LOG_FORMAT must be json or console.")
     if settings.log_level.lower() not in ("debug", "info", "warning", "error"):

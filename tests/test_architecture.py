@@ -19,6 +19,7 @@ GROUND = {
     "service.errors",
     "service.links",
     "service.check",
+    "service.metrics",
 }
 NOUNS = GROUND | {"service.settings"}
 # The stores, which do not depend on the database.
@@ -27,7 +28,7 @@ STORES = {
     for name in (
         *("syncs", "records", "connections", "claims", "claim_orders", "findings", "completeness"),
         *("activity", "audit", "changes", "consents", "dimensions", "removals", "engine"),
-        *("ids", "chores", "selections"),
+        *("ids", "chores", "selections", "operations"),
     )
 }
 
@@ -60,6 +61,8 @@ ALLOWED = {
         "service.wire",
         "service.housekeeping",
         "service.erasing",
+        "service.loop_lag",
+        "service.operations",
         "service.moving",
         "service.pipeline",
         "service.registry",
@@ -88,6 +91,8 @@ ALLOWED = {
         "service.connection_settings",
         "service.schedules",
         "service.sources",
+        "service.operations",
+        "service.runner.base",
         *STORES,
         "service.settings",
         *GROUND,
@@ -133,6 +138,13 @@ ALLOWED = {
         *GROUND,
     },
     "service.erasing": {"service.registry", *STORES, *GROUND},
+    "service.loop_lag": {"service.metrics"},
+    "service.operations": {
+        "service.runner.base",
+        "service.schedules",
+        *STORES,
+        *GROUND,
+    },
     "service.starting": {
         "service.registry",
         "service.planning",
@@ -196,6 +208,7 @@ ALLOWED = {
         "service.warnings",
         "service.errors",
     },
+    "service.metrics": {"service.model", "service.progress"},
     "service.progress": {"connectors.base"},
     "service.users": set(),
     "service.plans": {"service.errors"},

@@ -21,6 +21,8 @@ from service.api import (
     freshness,
     history,
     me,
+    metrics,
+    operations,
     pages,
     records,
     recoveries,
@@ -54,6 +56,7 @@ from service.errors import (
     SyncAlreadyRunning,
     TooManyDownloads,
     TooManySyncs,
+    Unauthenticated,
     UpgradeRequired,
 )
 from service.wire import (
@@ -61,6 +64,7 @@ from service.wire import (
     dimension_shapes,
     feed_shapes,
     openapi,
+    operations_shapes,
     record_shapes,
     responses,
     shapes,
@@ -345,8 +349,20 @@ CALLS: Sequence[Call] = (
     Call("GET", "/api/me", me.me, response=shapes.Me),
     Call("POST", "/api/session", session.begin, status=204),
     Call("DELETE", "/api/session", session.end, status=204),
+    Call(
+        *("GET", "/api/operations", operations.operations),
+        response=operations_shapes.OperationsOut,
+        errors=[OperatorOnly],
+    ),
     Call("GET", "/healthz", pages.healthz, response=shapes.Health),
     Call("GET", "/readyz", pages.readyz, response=shapes.Health, errors=[NotReady]),
+    Call(
+        *("GET", "/metrics", metrics.metrics),
+        response=str,
+        media_type="text/plain",
+        also_returns="application/openmetrics-text",
+        errors=[Unauthenticated],
+    ),
     Call("GET", "/openapi.json", contract, response=dict[str, Any]),
 )
 

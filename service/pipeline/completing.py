@@ -159,6 +159,7 @@ class _Completing:
                 learn(sync.connection_id, fit.learned),
                 close_gaps(sync, gaps.dataset, fit.absent),
             )
+        resources.metrics.landed(sync.connector, gaps.dataset, landing.tally)
         await resources.pacer.rest(resources.clock.now() - begun)
 
     async def after(self, gaps: Gaps) -> _Filled:

@@ -1,0 +1,149 @@
+"""`GET /api/operations`: what runs where, what waits, and what stands still; for operators."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import anyio
+import pytest
+
+from service.operations import is_overdue
+from service.store.connections import Schedule
+from service.store.operations import Scheduled
+from tests.databases import ON_POSTGRES
+from tests.service.api.answers import TINY, problem
+from tests.service.clocks import FastClock
+from tests.serving import PATIENCE, Json, Serving, User, read, serve
+
+pytestmark = pytest.mark.anyio
+
+MONDAY = datetime(2026, 3, 2, 12, tzinfo=UTC)
+
+
+def operator(service: Serving) -> User:
+    return service.user("olga", tenant="staff", role="operator")
+
+
+async def operations(service: Serving) -> Json:
+    answer = await operator(service).get("/api/operations")
+    assert answer.status_code == 200, answer.text
+    return read(answer)
+
+
+async def owned(service: Serving, sync_id: str) -> Json:
+    """The overview, as soon as a process runs the sync."""
+    with anyio.fail_after(PATIENCE):
+        while True:
+            body = await operations(service)
+            for sync in body["syncs"]:
+                if sync["syncId"] == sync_id and sync["owner"] and sync["stage"] == "fetching":
+                    return body
+            await anyio.sleep(0.05)
+
+
+async def test_an_operator_sees_the_syncs_of_all_tenants_and_who_runs_them(tmp_path: Path) -> None:
+    environ = {"DEMO_PAUSE": "1000000", "MAX_RUNNING_SYNCS": "1"}
+    async with serve(tmp_path, **environ) as service:
+        ann, bob = service.user(tenant="alder"), service.user("bob", tenant="birch")
+        for user in (ann, bob):
+            await user.connect()
+        first = await ann.start()
+        await owned(service, first)
+        second = await bob.start()
+        body = await owned(service, first)
+        running, waiting = sorted(body["syncs"], key=lambda sync: str(sync["tenant"]))
+        assert (running["syncId"], running["user"], running["status"]) == (
+            (first, "ann", "in_progress")
+        )
+        assert (waiting["syncId"], waiting["stage"], waiting["owner"]) == (second, "queued", None)
+        assert running["takeovers"] == 0 and running["stuck"] is False
+        assert body["waiting"] == 1 and body["oldestWaitingSeconds"] >= 0
+        node = next(node for node in body["nodes"] if node["id"] == running["owner"])
+        assert (node["running"], node["slots"], node["streams"]) == (1, 1, 0)
+        assert node["role"] == "all" and node["startedAt"] and node["lastSeenAt"]
+        assert running["ownedSince"]
+        assert (body["webhookLagSeconds"], body["relay"]) == (None, None)
+        assert body["quotas"] == [] and body["outboxLagSeconds"] >= 0
+        for user, sync_id in ((bob, second), (ann, first)):
+            await user.post(f"/api/sync/cancel/{sync_id}")
+
+
+async def test_without_syncs_nothing_waits(tmp_path: Path) -> None:
+    async with serve(tmp_path, **TINY) as service:
+        body = await operations(service)
+        assert (body["syncs"], body["waiting"], body["oldestWaitingSeconds"]) == ([], 0, None)
+        with anyio.fail_after(PATIENCE):  # a worker of a cluster registers soon
+            while not (body := await operations(service))["nodes"][0]["slots"]:
+                await anyio.sleep(0.05)
+        assert [node["running"] for node in body["nodes"]] == [0]
+
+
+@pytest.mark.skipif(not ON_POSTGRES, reason="ROLE=web needs PostgreSQL")
+async def test_a_process_that_runs_no_syncs_is_listed_by_itself(tmp_path: Path) -> None:
+    async with serve(tmp_path, ROLE="web", **TINY) as service:
+        (node,) = (await operations(service))["nodes"]
+        assert (node["role"], node["slots"], node["streams"]) == ("web", 0, 0)
+
+
+@pytest.mark.parametrize("role", [None, "Operator", "admin", ["operator"]])
+async def test_others_are_refused(service: Serving, role: object) -> None:
+    answer = await service.user("eve", role=role).get("/api/operations")
+    assert "role `operator`" in problem(answer, 403, "operator_only")["detail"]
+
+
+async def test_nobody_is_refused(service: Serving) -> None:
+    async with service.anonymous() as client:
+        problem(await client.get("/api/operations"), 401, "unauthenticated")
+
+
+async def test_a_sync_without_a_page_for_long_is_stuck(tmp_path: Path) -> None:
+    clock = FastClock(speed=1.0)
+    environ = {"DEMO_PAUSE": "1000000", "STALL_TIMEOUT": "100000"}
+    async with serve(tmp_path, clock, **environ) as service:
+        ann = service.user()
+        await ann.connect()
+        sync_id = await ann.start()
+        with anyio.fail_after(PATIENCE):
+            while not (until := (await owned(service, sync_id))["syncs"][0]["waitingUntil"]):
+                await anyio.sleep(0.05)
+        clock.jump(datetime.fromisoformat(until) - clock.now() + timedelta(minutes=14))
+        assert (await operations(service))["syncs"][0]["stuck"] is False
+        clock.jump(timedelta(minutes=2))
+        assert (await operations(service))["syncs"][0]["stuck"] is True
+        await ann.post(f"/api/sync/cancel/{sync_id}")
+
+
+@pytest.mark.parametrize(
+    ("cron", "hours_ago", "expected"),
+    [
+        ("0 2 * * *", 47, False),
+        ("0 2 * * *", 49, True),
+        ("*/10 * * * *", 1, True),
+        ("0 2 * * 1-5", 100, False),  # from Friday to Monday are three days
+        ("0 2 * * 1-5", 145, True),
+        ("0 2 1 * *", 24 * 61, False),
+        ("0 2 1 * *", 24 * 63, True),
+    ],
+)
+def test_a_schedule_is_overdue_after_twice_its_time(
+    cron: str, hours_ago: int, expected: bool
+) -> None:
+    done = MONDAY - timedelta(hours=hours_ago)
+    scheduled = Scheduled("conn_1", Schedule(cron, "UTC", None), MONDAY - timedelta(900), done)
+    assert is_overdue(scheduled, MONDAY) is expected
+    never = Scheduled("conn_1", scheduled.schedule, done, None)
+    assert is_overdue(never, MONDAY) is expected
+
+
+async def test_schedules_of_any_number_are_looked_at(tmp_path: Path) -> None:
+    clock = FastClock(speed=1.0)
+    async with serve(tmp_path, clock, **TINY) as service:
+        ann = service.user()
+        await ann.connect()
+        connection = (await ann.get("/api/connections")).json()["connections"][0]["id"]
+        answer = await ann.http.put(
+            f"/api/connections/{connection}/schedule", json={"cron": "0 2 1 * *"}
+        )
+        assert answer.status_code == 200, answer.text
+        assert (await service.parts.operations.backlog()).overdue == 0
+        clock.jump(timedelta(days=70))
+        assert (await service.parts.operations.backlog()).overdue == 1
