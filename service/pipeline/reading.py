@@ -114,9 +114,8 @@ class Reading:
                 if pause is None:
                     raise
                 why = f"another try. {error}"
-            sync_id = self._held.sync.id
             self._resources.metrics.retried(self._held.sync.connector, name)
-            log.info("dataset_retried", sync_id=sync_id, dataset=name, seconds=round(pause, 1))
+            log.info("dataset_retried", dataset=name, seconds=round(pause, 1))
             until = self._clock.now() + timedelta(seconds=pause)
             await self._held.announcer(name)(until, why)
             await self._clock.sleep(pause)
