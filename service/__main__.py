@@ -21,8 +21,8 @@ from starlette.types import ASGIApp
 
 import connectors
 from connectors.base import SystemClock
+from service import backup, terminal
 from service import doctor as reports
-from service import terminal
 from service.api.parts import Parts
 from service.app import (
     create_app,
@@ -244,6 +244,36 @@ def move_to_postgres(to: str) -> None:
     with readable_errors():
         settings = read_settings(os.environ, connectors.names())
         move_database(settings, to, partial(print, flush=True))
+
+
+@main.command("backup")
+@click.argument("to", type=click.Path(path_type=Path))
+def back_up(to: Path) -> None:
+    """Copy the SQLite database into the new file TO, while the service runs."""
+    with readable_errors():
+        settings = read_settings(os.environ, connectors.names())
+        if settings.postgres:
+            command = backup.dump_command(settings.database_url, to)
+            raise StartupError(
+                f"The tool of PostgreSQL backs it up, while the service runs: {command}"
+            )
+        click.echo(backup.back_up(settings.database_path, to).text)
+
+
+@main.command("restore")
+@click.argument("source", metavar="FROM", type=click.Path(path_type=Path))
+def restore(source: Path) -> None:
+    """Copy the backup FROM to where DATABASE_URL has no database yet."""
+    with readable_errors():
+        settings = read_settings(os.environ, connectors.names())
+        if settings.postgres:
+            command = backup.load_command(settings.database_url, source)
+            raise StartupError(
+                f"The tool of PostgreSQL restores it, into an empty database: {command}. Then see "
+                "docs/scaling.md, Back up and restore."
+            )
+        click.echo(backup.restore(source, settings.database_path).text)
+        click.echo(backup.AFTERWARDS)
 
 
 @main.command("rotate-keys")

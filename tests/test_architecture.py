@@ -37,6 +37,7 @@ ALLOWED = {
     "service.__main__": {
         "service",
         "service.app",
+        "service.backup",
         "service.credentials",
         "service.doctor",
         "service.server",
@@ -124,6 +125,7 @@ ALLOWED = {
         "service.credentials",
         *NOUNS,
     },
+    "service.backup": {"service.check", "service.store", "service.errors"},
     "service.checks": {
         "service.store",
         *NOUNS,

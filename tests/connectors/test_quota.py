@@ -297,3 +297,21 @@ async def test_the_least_recently_used_bucket_is_dropped(
     for key in "abacba":
         get(key)
     assert "".join(made) == "abcba"
+
+
+async def test_calls_refusals_and_waits_are_counted_by_operation() -> None:
+    clock = JumpingClock()
+    buckets = Buckets(clock)
+
+    def bucket_of_seller(seller: str) -> Bucket:
+        return buckets.get(seller, lambda: Quota(0.1, 1, 1, clock.now()), None, "listThings")
+
+    for seller in ("a", "b"):
+        await bucket_of_seller(seller).take(wait_quietly, "")
+        bucket_of_seller(seller).finished()
+    use = buckets.uses["listThings"]
+    assert (use.calls, use.refused, use.waited) == (2, 0, 0)
+    bucket_of_seller("a").refused()
+    await bucket_of_seller("a").take(wait_quietly, "")
+    assert (use.calls, use.refused) == (3, 1)
+    assert use.waited >= 10

@@ -8,7 +8,6 @@ import subprocess
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import anyio
 import pytest
@@ -16,7 +15,6 @@ import yaml  # type: ignore[import-untyped]
 from prometheus_client.parser import text_string_to_metric_families
 
 from connectors.base import SourceError
-from service.api import figures
 from service.pipeline.reading import Reading
 from service.store.engine import Unavailable
 from service.store.operations import OperationsStore
@@ -60,7 +58,8 @@ def firing(folder: Path, before: str, after: str) -> str | None:
         {"series": name, "values": f"{old.get(name, 0):.6f}+0x5 {value:.6f}+0x40"}
         for name, value in new.items()
     ]
-    for alert in (None, *(rule["alert"] for rule in RULES)):
+    names: list[str | None] = [None, *(rule["alert"] for rule in RULES)]
+    for alert in names:
         fires = [{"labels": f'{{alertname="{alert}"}}', "value": 1}] if alert else []
         checks = [
             {
@@ -244,8 +243,8 @@ async def test_a_disk_that_is_nearly_full_is_announced(
 ) -> None:
     async with serve(tmp_path, DEMO_ORDERS="1") as service:
         before = await scrape(service)
-        disk: Any = shutil._ntuple_diskusage(1000, 950, 50)  # type: ignore[attr-defined]
-        monkeypatch.setattr(figures.shutil, "disk_usage", lambda _: disk)
+        disk = shutil._ntuple_diskusage(1000, 950, 50)
+        monkeypatch.setattr("service.api.figures.shutil.disk_usage", lambda _: disk)
         assert firing(tmp_path, before, await scrape(service)) == "SyncDiskNearlyFull"
 
 

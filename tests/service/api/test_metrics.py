@@ -4,12 +4,14 @@ import sqlite3
 from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
 from prometheus_client.parser import text_string_to_metric_families as prometheus
 
+from connectors.base import Use
 from service.store.engine import Unavailable
 from service.store.operations import OperationsStore
 from tests.databases import ON_POSTGRES
@@ -123,7 +125,7 @@ async def test_openmetrics_is_sent_to_those_who_accept_it(service: Serving) -> N
         old = await client.get("/metrics")
     assert new.headers["content-type"].startswith("application/openmetrics-text; version=1.0.0")
     assert old.headers["content-type"].startswith("text/plain; version=0.0.4")
-    names = {family.name for family in openmetrics(new.text)}
+    names = {family.name for family in openmetrics(new.text)}  # type: ignore[no-untyped-call]
     assert new.text.endswith("# EOF\n")
     assert {"seller_sync_moves", "seller_sync_event_loop_lag_seconds", "process_cpu_seconds"} <= (
         names
@@ -203,3 +205,12 @@ async def test_a_write_that_waits_for_another_program_is_measured(tmp_path: Path
                 await until(service, 1, "seller_sync_write_queue")
                 await anyio.sleep(0.2)
         assert await value(service, "seller_sync_lock_wait_seconds_sum") > before
+
+
+async def test_what_a_source_refuses_and_lets_wait_is_shown_by_operation(service: Serving) -> None:
+    connector: Any = service.parts.sources.get("demo")
+    connector.uses = {"listThings": Use(calls=7, refused=2, waited=61.5)}
+    found = samples(await scrape(service))
+    assert found["seller_sync_source_calls_total", "demo", "listThings"] == 7
+    assert found["seller_sync_source_refusals_total", "demo", "listThings"] == 2
+    assert found["seller_sync_quota_wait_seconds_total", "demo", "listThings"] == 61.5

@@ -6,6 +6,8 @@ from pathlib import Path
 import anyio
 import pytest
 
+from connectors.base import QuotaReason, Waiting
+from connectors.demo.connector import DemoConnector
 from service.operations import is_overdue
 from service.store.connections import Schedule
 from service.store.operations import Scheduled
@@ -42,7 +44,7 @@ async def owned(service: Serving, sync_id: str) -> Json:
 
 async def test_an_operator_sees_the_syncs_of_all_tenants_and_who_runs_them(tmp_path: Path) -> None:
     environ = {"DEMO_PAUSE": "1000000", "MAX_RUNNING_SYNCS": "1"}
-    async with serve(tmp_path, **environ) as service:
+    async with serve(tmp_path, None, **environ) as service:
         ann, bob = service.user(tenant="alder"), service.user("bob", tenant="birch")
         for user in (ann, bob):
             await user.connect()
@@ -147,3 +149,25 @@ async def test_schedules_of_any_number_are_looked_at(tmp_path: Path) -> None:
         assert (await service.parts.operations.backlog()).overdue == 0
         clock.jump(timedelta(days=70))
         assert (await service.parts.operations.backlog()).overdue == 1
+
+
+async def test_datasets_that_wait_for_a_quota_are_counted_by_operation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def wait(self: DemoConnector, waiting: Waiting) -> None:
+        until = self._clock.now() + timedelta(hours=1)
+        await waiting(until, QuotaReason("the source's quota", "listThings"))
+        await self._clock.sleep(3600)
+
+    monkeypatch.setattr(DemoConnector, "_pause", wait)
+    async with serve(tmp_path, **TINY) as service:
+        ann = service.user()
+        await ann.connect()
+        sync_id = await ann.start()
+        with anyio.fail_after(PATIENCE):
+            while not (quotas := (await owned(service, sync_id))["quotas"]):
+                await anyio.sleep(0.05)
+        assert [quota["operation"] for quota in quotas] == ["listThings"]
+        assert quotas[0]["waiting"] >= 1
+        assert datetime.fromisoformat(quotas[0]["until"]) > service.parts.clock.now()
+        await ann.post(f"/api/sync/cancel/{sync_id}")
