@@ -2,7 +2,7 @@
 
 Only this module knows which backends are in use."""
 
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from functools import partial
@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import BaseRoute
 from starlette.types import ASGIApp
 
 import connectors
@@ -79,10 +80,10 @@ from service.wire import responses, serialize
 # The application --------------------------------------------------------------------------------
 
 
-def create_app(parts: Parts, settings: Settings) -> ASGIApp:
-    """The ASGI application that serves these parts."""
+def create_app(parts: Parts, settings: Settings, served: Sequence[BaseRoute] = routes) -> ASGIApp:
+    """The ASGI application that serves these parts: everything, or some routes."""
     starlette = Starlette(
-        routes=routes,
+        routes=served,
         middleware=[Middleware(AuthenticationMiddleware, auth=parts.auth, rates=parts.rates)],
         exception_handlers={
             ServiceError: _service_error,

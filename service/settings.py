@@ -87,6 +87,8 @@ class Settings(msgspec.Struct, frozen=True, rename="upper"):
     max_streams_per_user: int = 200
     #: Bearer token of `GET /metrics`; without it, only this machine may read them.
     metrics_token: str = ""
+    #: Port of `/metrics`, `/healthz` and `/readyz` of a worker (`work`); 0: none.
+    metrics_port: int = 0
     #: `debug`, `info`, `warning` or `error`.
     log_level: str = "info"
     #: `json` or `console`.
@@ -324,7 +326,11 @@ def _is_http_url(text: str) -> bool:
 
 
 def _check_numbers(settings: Settings) -> list[str]:
-    problems = [] if 0 <= settings.port <= 65535 else ["PORT must be between 0 and 65535."]
+    problems = [
+        f"{name} must be between 0 and 65535."
+        for name, port in (("PORT", settings.port), ("METRICS_PORT", settings.metrics_port))
+        if not 0 <= port <= 65535
+    ]
     positive = (
         "max_syncs_per_tenant",
         "max_running_syncs",

@@ -43,6 +43,7 @@ ALLOWED = {
         "service.server",
         "service.edge",
         "service.api.parts",
+        "service.api.routes",
         "service.connections",
         "service.settings",
         "service.errors",

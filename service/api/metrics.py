@@ -35,7 +35,7 @@ async def metrics(request: Request) -> Response:
     except Unavailable:
         backlog = None  # the rest is needed most during an outage
     of = parts(request)
-    scrape = _Scrape([*of.metrics.registry.collect(), *live_figures(of), *backlog_figures(backlog)])
+    scrape = _Scrape([*of.metrics.collect(), *live_figures(of), *backlog_figures(backlog)])
     return Response(encode(scrape), headers={"Content-Type": kind})
 
 

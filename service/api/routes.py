@@ -392,3 +392,6 @@ routes: list[BaseRoute] = [
     Route("/docs", pages.docs),
     Mount("/web", pages.Files(directory=pages.WEB)),
 ]
+_SHOWN = ("/healthz", "/readyz", "/metrics")
+OF_WORKERS = [*_routes([call for call in CALLS if call.path in _SHOWN])]
+"""What a process serves that has no API."""

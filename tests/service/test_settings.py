@@ -91,6 +91,7 @@ def test_an_empty_file_counts_as_a_missing_setting(tmp_path: Path) -> None:
         ("SYNC_TIMEOUT", "nan"),
         ("SYNC_TIMEOUT", "1h"),
         ("LOG_LEVEL", "loud"),
+        ("METRICS_PORT", "65536"),
         ("METRICS_TOKEN", "short"),
         ("METRICS_TOKEN", "a token that is nöt ASCII"),
         ("LOG_FORMAT", "xml"),

@@ -1,9 +1,13 @@
 """`GET /api/operations`: what runs where, what waits, and what stands still; for operators."""
 
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import anyio
+import httpx
 import pytest
 
 from connectors.base import QuotaReason, Waiting
@@ -12,6 +16,7 @@ from service.operations import is_overdue
 from service.store.connections import Schedule
 from service.store.operations import Scheduled
 from tests.databases import ON_POSTGRES
+from tests.journeys.process import Process, free_port, worker
 from tests.service.api.answers import TINY, problem
 from tests.service.clocks import FastClock
 from tests.serving import PATIENCE, Json, Serving, User, read, serve
@@ -171,3 +176,50 @@ async def test_datasets_that_wait_for_a_quota_are_counted_by_operation(
         assert quotas[0]["waiting"] >= 1
         assert datetime.fromisoformat(quotas[0]["until"]) > service.parts.clock.now()
         await ann.post(f"/api/sync/cancel/{sync_id}")
+
+
+@pytest.mark.skipif(not ON_POSTGRES, reason="a cluster needs BACKEND=postgres")
+async def test_a_worker_is_listed_with_its_syncs_and_serves_its_metrics(tmp_path: Path) -> None:
+    source = {"DEMO_ORDERS": "1", "DEMO_PAUSE": "1000000"}
+    port = free_port()
+    async with serve(tmp_path, None, ROLE="web", **source) as service:
+        start = partial(worker, tmp_path, METRICS_PORT=str(port), **source)
+        with ExitStack() as stack:
+            process = stack.enter_context(await anyio.to_thread.run_sync(_entered, start))
+            ann = service.user()
+            await ann.connect()
+            sync_id = await ann.start()
+            body = await owned(service, sync_id)
+            (sync,) = body["syncs"]
+            nodes = {node["id"]: node for node in body["nodes"]}
+            owner = nodes[sync["owner"]]
+            assert (owner["role"], owner["running"], owner["slots"]) == ("worker", 1, None)
+            assert owner["startedAt"] and owner["lastSeenAt"] and sync["ownedSince"]
+            assert sorted(node["role"] for node in nodes.values()) == ["web", "worker"]
+            async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
+                text = (await client.get("/metrics")).text
+                moved = 'seller_sync_moves_total{from="pending",to="in_progress"} 1.0'
+                assert moved in text
+                assert (await client.get("/readyz")).status_code == 200
+                assert (await client.get("/api/operations")).status_code in (401, 404)
+                assert (await client.get("/")).status_code == 404
+            await ann.post(f"/api/sync/cancel/{sync_id}")
+            code = await anyio.to_thread.run_sync(process.terminate, PATIENCE)
+            assert code == 0, process.log
+        with anyio.fail_after(PATIENCE):
+            while len((await operations(service))["nodes"]) > 1:
+                await anyio.sleep(0.1)
+
+
+@contextmanager
+def _kept(stack: ExitStack, process: Process) -> Iterator[Process]:
+    with stack:
+        yield process
+
+
+def _entered(
+    start: Callable[[], AbstractContextManager[Process]],
+) -> AbstractContextManager[Process]:
+    """Start a process, which ends with the context that is returned."""
+    stack = ExitStack()
+    return _kept(stack, stack.enter_context(start()))
