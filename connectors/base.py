@@ -244,11 +244,22 @@ class Records(Protocol):
         """What the connector asked to keep about the connection (`Page.learned`)."""
 
 
+class Use(msgspec.Struct):
+    """How much of an operation of the source this process has used since it began."""
+
+    calls: int = 0
+    #: Calls that the source refused because of its quota.
+    refused: int = 0
+    #: Seconds for which calls waited for the quota.
+    waited: float = 0.0
+
+
 class Connector(Protocol):
     """Reads one kind of source. To add a source, implement this in a package of its own.
 
     A connector that finds claims also has `rules: Sequence[ClaimRule]`. One whose source sends
-    goods back to the user also has `removals: Sequence[RemovalColumns]`."""
+    goods back to the user also has `removals: Sequence[RemovalColumns]`. One whose source has
+    quotas also has `uses: Mapping[str, Use]`, by the operations' names."""
 
     @property
     def name(self) -> str: ...

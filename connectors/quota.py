@@ -10,7 +10,7 @@ from typing import Annotated
 import anyio
 import msgspec
 
-from connectors.base import ANNOUNCED, Clock, Retryable, Waiting
+from connectors.base import ANNOUNCED, Clock, Retryable, Use, Waiting
 
 LONGEST_PENALTY = 300.0
 """Seconds of the longest pause after a refusal (HTTP 429); jitter adds up to a tenth."""
@@ -67,7 +67,8 @@ class Bucket:
     refill either.
     """
 
-    def __init__(self, quota: Quota, clock: Clock, random: Random) -> None:
+    def __init__(self, quota: Quota, clock: Clock, random: Random, use: Use | None = None) -> None:
+        self._use = use or Use()
         self._clock = clock
         self._random = random
         self._usual = quota.usual
@@ -136,6 +137,7 @@ class Bucket:
         self._doubtful = 0  # a call of that burst without a result by now is not waited for
         self._judge_burst()
         self._out += 1
+        self._use.calls += 1
 
     def finished(self, calls: int = 1) -> None:
         """These calls are no longer in flight, however they ended."""
@@ -158,10 +160,13 @@ class Bucket:
                 announced = until
             with anyio.CancelScope() as nap:
                 self._asleep.add(nap)
+                begun = self._clock.now()
                 try:
                     await self._clock.sleep(seconds)
                 finally:
                     self._asleep.remove(nap)
+                    waited = (self._clock.now() - begun).total_seconds()
+                    self._use.waited += max(0.0, waited)
 
     def _hopeless(self) -> bool:
         """Whether all calls were refused for REFUSED_FOR, and the pause has not ended yet."""
@@ -212,6 +217,7 @@ class Bucket:
     def refused(self) -> None:
         """A 429: the source's bucket is empty, whatever this one holds. Each refusal of a series
         doubles the pause; jitter keeps callers apart."""
+        self._use.refused += 1
         self._refill()
         if self._closed_for() > MOMENT:  # it was sent before an earlier refusal: nothing new
             self._doubtful = max(0, self._doubtful - 1)
@@ -269,9 +275,17 @@ class Buckets:
     def __init__(self, clock: Clock, random: Random | None = None) -> None:
         self._clock = clock
         self._random = random or Random()  # noqa: S311 - jitter, not secrecy
+        #: What was used of each operation, of all sellers together.
+        self.uses: dict[str, Use] = {}
         self._buckets: OrderedDict[Hashable, tuple[object, Bucket]] = OrderedDict()
 
-    def get(self, key: Hashable, first: Callable[[], Quota], since: object = None) -> Bucket:
+    def get(
+        self,
+        key: Hashable,
+        first: Callable[[], Quota],
+        since: object = None,
+        operation: str = "",
+    ) -> Bucket:
         """The bucket of that key, created from the state that `first` returns. If another process
         has used the quota since this one did, its state is adopted: `since` is any value that
         changes with a state from elsewhere, so that `first` is seldom called."""
@@ -279,7 +293,8 @@ class Buckets:
         if bucket is None or since != known:
             state = first()
             if bucket is None or bucket.older_than(state):
-                bucket = Bucket(state, self._clock, self._random)
+                use = self.uses.setdefault(operation, Use())
+                bucket = Bucket(state, self._clock, self._random, use)
             self._buckets[key] = (since, bucket)
             self._forget_idle()
         self._buckets.move_to_end(key)

@@ -7,8 +7,8 @@ import signal
 import socket
 import sys
 import webbrowser
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import ExitStack, asynccontextmanager, closing, contextmanager
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -21,8 +21,10 @@ from starlette.types import ASGIApp
 
 import connectors
 from connectors.base import SystemClock
+from service import backup
 from service import doctor as reports
 from service.api.parts import Parts
+from service.api.routes import OF_WORKERS
 from service.app import (
     create_app,
     migrate_database,
@@ -64,16 +66,32 @@ async def run_service(settings: Settings, bound: socket.socket, prepare: Any = N
     log.info("stopped")
 
 
-async def run_worker(settings: Settings) -> None:
-    """Run syncs until a signal arrives. One that arrives earlier ends the process at once: it may
-    still wait for the database."""
-    async with open_parts(settings, SystemClock()):
+async def run_worker(settings: Settings, bound: socket.socket | None) -> None:
+    """Run syncs until a signal arrives, and serve metrics at `bound`. A signal that arrives earlier
+    ends the process at once: it may still wait for the database."""
+    async with open_parts(settings, SystemClock()) as parts:
         with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
             shorten_collector_pauses()
             log.info("working", at_once=settings.max_running_syncs)
-            async for _ in signals:
-                break
+            async with serving_metrics(parts, settings, bound):
+                async for _ in signals:
+                    break
     log.info("stopped")
+
+
+@asynccontextmanager
+async def serving_metrics(
+    parts: Parts, settings: Settings, bound: socket.socket | None
+) -> AsyncIterator[None]:
+    """Serve what a worker has to show, if it has a socket."""
+    if bound is None:
+        yield
+        return
+    server = Server(create_app(parts, settings, OF_WORKERS), parts.hub, signals=False)
+    async with anyio.create_task_group() as group:
+        group.start_soon(server.serve, [bound])
+        yield
+        server.should_exit = True
 
 
 def shorten_collector_pauses() -> None:
@@ -118,7 +136,10 @@ def work() -> None:
                 "python -m service serve runs the syncs itself."
             )
         configure_logs(settings.log_level, settings.log_format)
-        run(run_worker, settings)
+        with ExitStack() as stack:
+            port = settings.metrics_port
+            bound = stack.enter_context(closing(bind(settings.host, port))) if port else None
+            run(run_worker, settings, bound)
 
 
 @main.command()
@@ -247,6 +268,36 @@ def move_to_postgres(to: str) -> None:
     with readable_errors():
         settings = read_settings(os.environ, connectors.names())
         move_database(settings, to, partial(print, flush=True))
+
+
+@main.command("backup")
+@click.argument("to", type=click.Path(path_type=Path))
+def back_up(to: Path) -> None:
+    """Copy the SQLite database into the new file TO, while the service runs."""
+    with readable_errors():
+        settings = read_settings(os.environ, connectors.names())
+        if settings.postgres:
+            command = backup.dump_command(settings.database_url, to)
+            raise StartupError(
+                f"The tool of PostgreSQL backs it up, while the service runs: {command}"
+            )
+        click.echo(backup.back_up(settings.database_path, to).text)
+
+
+@main.command("restore")
+@click.argument("source", metavar="FROM", type=click.Path(path_type=Path))
+def restore(source: Path) -> None:
+    """Copy the backup FROM to where DATABASE_URL has no database yet."""
+    with readable_errors():
+        settings = read_settings(os.environ, connectors.names())
+        if settings.postgres:
+            command = backup.load_command(settings.database_url, source)
+            raise StartupError(
+                f"The tool of PostgreSQL restores it, into an empty database: {command}. Then see "
+                "docs/scaling.md, Back up and restore."
+            )
+        click.echo(backup.restore(source, settings.database_path).text)
+        click.echo(backup.AFTERWARDS)
 
 
 @main.command("rotate-keys")

@@ -2,9 +2,10 @@
 
 Only this module knows which backends are in use."""
 
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
+from functools import partial
 from http import HTTPStatus
 from typing import Any, cast
 
@@ -15,6 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import BaseRoute
 from starlette.types import ASGIApp
 
 import connectors
@@ -45,8 +47,11 @@ from service.hooks.dispatching import MOST_AT_ONCE, Dispatcher
 from service.hooks.sending import WebhookSender
 from service.hooks.webhooks import Webhooks
 from service.housekeeping import Housekeeping
+from service.loop_lag import watch_loop
+from service.metrics import Metrics
 from service.notices import Notices
 from service.notifications import Notifications
+from service.operations import Operations
 from service.pipeline.pacing import Pacer
 from service.pipeline.pipeline import Pipeline
 from service.pipeline.resources import Resources
@@ -68,6 +73,7 @@ from service.store.dimensions import DimensionStore
 from service.store.engine import Unavailable
 from service.store.migrations import migrate
 from service.store.notifications import NotificationStore
+from service.store.operations import OperationsStore
 from service.store.patience import PatientEngine
 from service.store.place import lock_database
 from service.store.records import RecordStore
@@ -83,10 +89,10 @@ from service.wire import responses, serialize
 # The application --------------------------------------------------------------------------------
 
 
-def create_app(parts: Parts, settings: Settings) -> ASGIApp:
-    """The ASGI application that serves these parts."""
+def create_app(parts: Parts, settings: Settings, served: Sequence[BaseRoute] = routes) -> ASGIApp:
+    """The ASGI application that serves these parts: everything, or some routes."""
     starlette = Starlette(
-        routes=routes,
+        routes=served,
         middleware=[Middleware(AuthenticationMiddleware, auth=parts.auth, rates=parts.rates)],
         exception_handlers={
             ServiceError: _service_error,
@@ -149,20 +155,25 @@ async def _unexpected(_: Request, error: Exception) -> Response:
 async def open_parts(settings: Settings, clock: Clock) -> AsyncIterator[Parts]:
     """Open every part and continue unfinished syncs; close everything in reverse order."""
     keys = read_keys(settings.secrets_keys)
-    auth = Authenticator(settings, clock)
+    auth, metrics = Authenticator(settings, clock), Metrics()
     offered = connectors.offered(settings.wanted, settings.demo)
     async with (
         auth.open(),
-        open_backends(settings) as backends,
+        open_backends(settings, metrics) as backends,
         open_sources(offered, connectors.find, settings.environ, clock) as sources,
     ):
-        changes = ChangeStore(backends.engine, _dialect(settings))
+        metrics.expect(sources.datasets_by_name)
+        changes = ChangeStore(backends.engine, dialect(settings))
         epoch = await changes.epoch(clock.now())
-        parts = _assemble(settings, clock, keys, auth, backends, sources, changes, epoch)
+        parts = _assemble(settings, clock, keys, auth, backends, sources, changes, epoch, metrics)
         pipeline = _pipeline(settings, keys, backends, parts)
         await parts.audit.continue_ids()
         async with _running(settings, backends, parts, pipeline):
             yield parts
+
+
+def dialect(settings: Settings) -> str:
+    return "postgresql" if settings.postgres else "sqlite"
 
 
 def _assemble(
@@ -174,12 +185,13 @@ def _assemble(
     sources: Sources,
     changes: ChangeStore,
     epoch: int,
+    metrics: Metrics,
 ) -> Parts:
     engine, bus, runner = backends.engine, backends.bus, backends.runner
     store, stored, records = SyncStore(engine), ConnectionStore(engine), RecordStore(engine)
     audit, encoder = AuditStore(engine), serialize.Encoder()
     plans = Plans(read_plans(settings.plans), settings.max_syncs_per_tenant)
-    registry = Registry(store, stored, bus, runner, clock, plans, backends.newest)
+    registry = Registry(store, stored, bus, runner, clock, plans, backends.newest, metrics)
     connections = Connections(stored, sources, keys, clock)
     hub = Hub(clock, encoder, settings.max_streams_per_user)
     starter = Starter(registry, store, records, stored, sources, clock, plans)
@@ -211,7 +223,7 @@ def _assemble(
         erasing=Erasing(store, stored, audit, registry, clock),
         notifications=Notifications(secret, notified, stored, starter, sources, clock),
         webhooks=Webhooks(
-            WebhookStore(engine, _dialect(settings)),
+            WebhookStore(engine, dialect(settings)),
             DeliveryStore(engine),
             changes,
             epoch,
@@ -219,18 +231,19 @@ def _assemble(
             clock,
             bool(settings.webhooks_private),
         ),
+        metrics=metrics,
+        operations=Operations(OperationsStore(engine, dialect(settings)), runner, clock),
+        role=settings.role,
+        data_folder=None if settings.postgres else settings.database_path.parent,
+        metrics_token=settings.metrics_token,
     )
-
-
-def _dialect(settings: Settings) -> str:
-    return "postgresql" if settings.postgres else "sqlite"
 
 
 def _dispatcher(settings: Settings, backends: Backends, parts: Parts) -> Dispatcher:
     """What sends events to webhooks."""
     return Dispatcher(
         parts.webhooks,
-        WebhookStore(backends.engine, _dialect(settings)),
+        WebhookStore(backends.engine, dialect(settings)),
         DeliveryStore(backends.engine),
         parts.changes,
         parts.epoch,
@@ -258,6 +271,7 @@ def _pipeline(settings: Settings, keys: MultiFernet, backends: Backends, parts: 
         stall_timeout=timedelta(seconds=settings.stall_timeout),
         patience=settings.source_patience,
         items=settings.history_items,
+        metrics=parts.metrics,
     )
     return Pipeline(resources)
 
@@ -300,6 +314,7 @@ async def _running(
             await stack.enter_async_context(_publishing(settings, backends, parts))
         if settings.role != "web":
             await stack.enter_async_context(_delivering(settings, backends, parts))
+        await stack.enter_async_context(_in_background(partial(watch_loop, parts.metrics)))
         yield
 
 
@@ -386,7 +401,7 @@ async def rotate_credentials(settings: Settings) -> int:
         clock = SystemClock()
         connections = Connections(ConnectionStore(engine), Sources({}), keys, clock)
         count = await connections.rotate_keys()
-        dialect = _dialect(settings)
-        store, changes = WebhookStore(engine, dialect), ChangeStore(engine, dialect)
+        name = dialect(settings)
+        store, changes = WebhookStore(engine, name), ChangeStore(engine, name)
         webhooks = Webhooks(store, DeliveryStore(engine), changes, 0, keys, clock, private=False)
         return count + await webhooks.rotate_keys()

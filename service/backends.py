@@ -15,6 +15,7 @@ import structlog
 from service.check import Check, Level, require, worst
 from service.errors import StartupError
 from service.events.bus import EventBus
+from service.metrics import Metrics
 from service.newest import Newest
 from service.runner.base import Runner
 from service.runner.runner import LocalRunner
@@ -47,31 +48,35 @@ class Backends(msgspec.Struct, frozen=True):
 
 
 @asynccontextmanager
-async def open_backends(settings: Settings) -> AsyncIterator[Backends]:
+async def open_backends(
+    settings: Settings, metrics: Metrics | None = None
+) -> AsyncIterator[Backends]:
     """Open the database, the event bus and the runner that the settings ask for."""
     if settings.postgres:
         require_scale()
-        async with _open_cluster(settings) as backends:
+        async with _open_cluster(settings, metrics) as backends:
             yield backends
         return
     if settings.redis_url:
         require_scale()
         await _require_redis(settings)
-    async with open_database(settings) as engine:
+    async with open_database(settings, metrics) as engine:
         runner = LocalRunner(settings.max_running_syncs, SyncStore(engine).unfinished)
         yield Backends(engine, EventBus(), runner)
 
 
 @asynccontextmanager
-async def open_database(settings: Settings) -> AsyncIterator[Engine]:
+async def open_database(
+    settings: Settings, metrics: Metrics | None = None
+) -> AsyncIterator[Engine]:
     """Open the database with the newest schema. SQLite is locked for this process and migrated."""
     async with AsyncExitStack() as stack:
         if settings.postgres:
-            engine: Engine = await _open_postgres(settings)
+            engine: Engine = await _open_postgres(settings, metrics)
         else:
             place = stack.enter_context(lock_database(settings.database_path))
             await anyio.to_thread.run_sync(migrate, f"sqlite:///{place.path}")
-            engine = await SqliteEngine.open(place.path, place)
+            engine = await SqliteEngine.open(place.path, place, metrics)
         stack.push_async_callback(engine.close)
         yield engine
 
@@ -88,13 +93,14 @@ def require_scale() -> None:
         )
 
 
-async def _open_postgres(settings: Settings) -> Engine:
+async def _open_postgres(settings: Settings, metrics: Metrics | None) -> Engine:
     """Wait until the database answers and has the newest schema. Raises StartupError."""
     from service.store.postgres import PostgresEngine
 
     await _wait_for_server(settings)
     try:
-        return await PostgresEngine.open(settings.database_url, settings.database_pool)
+        url, pool = settings.database_url, settings.database_pool
+        return await PostgresEngine.open(url, pool, metrics)
     except Unavailable as error:
         raise StartupError(str(error)) from error
 
@@ -133,10 +139,10 @@ def log_warnings(checks: Iterable[Check]) -> None:
 
 
 @asynccontextmanager
-async def _open_cluster(settings: Settings) -> AsyncIterator[Backends]:
+async def _open_cluster(settings: Settings, metrics: Metrics | None) -> AsyncIterator[Backends]:
     from service.runner.procrastinate import ProcrastinateRunner
 
-    async with open_database(settings) as engine:
+    async with open_database(settings, metrics) as engine:
         store = SyncStore(engine)
         at_once = 0 if settings.role == "web" else settings.max_running_syncs
         runner = ProcrastinateRunner(settings.database_url, engine, at_once)

@@ -22,6 +22,7 @@ from service.errors import (
 )
 from service.events.bus import EventBus
 from service.links import sync_links
+from service.metrics import Metrics
 from service.model import Fault, Status, Sync
 from service.newest import Newest
 from service.planning import check_not_lost, choose_connection
@@ -57,6 +58,7 @@ class Registry:
         clock: Clock,
         plans: Plans,
         newest: Newest | None = None,
+        metrics: Metrics | None = None,
     ) -> None:
         """`newest` checks versions that another process may have replaced; None if there is no
         other process."""
@@ -67,6 +69,7 @@ class Registry:
         self._clock = clock
         self._plans = plans
         self._newest = newest
+        self._metrics = metrics or Metrics()
         self._live: OrderedDict[str, Sync] = OrderedDict()
         self._ended: OrderedDict[str, Sync] = OrderedDict()
 
@@ -269,7 +272,9 @@ class Registry:
             await self._publish(sync)
 
     async def _publish(self, sync: Sync) -> None:
-        _log_move(self._known(sync.id), sync)
+        before = self._known(sync.id)
+        _log_move(before, sync)
+        self._metrics.changed(before, sync)
         self._remember(sync)
         await self._bus.publish(sync)
 

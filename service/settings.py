@@ -13,6 +13,7 @@ from service.errors import StartupError
 from service.plans import read_plans
 
 MIN_SECRET_BYTES = 32
+MIN_TOKEN = 16
 MAX_RETENTION_DAYS = 36_500
 POSTGRES = ("postgresql://", "postgres://")
 REDIS = ("redis://", "rediss://")
@@ -102,6 +103,10 @@ class Settings(msgspec.Struct, frozen=True, rename="upper"):
     max_streams_per_user: int = 200
     #: Signs the notifications of sources, at least 32 bytes; without it, none are received.
     notifications_secret: str = ""
+    #: Bearer token of `GET /metrics`; without it, only this machine may read them.
+    metrics_token: str = ""
+    #: Port of `/metrics`, `/healthz` and `/readyz` of a worker (`work`); 0: none.
+    metrics_port: int = 0
     #: `debug`, `info`, `warning` or `error`.
     log_level: str = "info"
     #: `json` or `console`.
@@ -216,6 +221,8 @@ def _check(settings: Settings, connectors: Sequence[str]) -> None:
         problems.append(error.detail)
     if 0 < len(settings.notifications_secret.encode()) < MIN_SECRET_BYTES:
         problems.append(f"NOTIFICATIONS_SECRET must have at least {MIN_SECRET_BYTES} bytes.")
+    if 0 < len(settings.metrics_token) < MIN_TOKEN or not settings.metrics_token.isascii():
+        problems.append(f"METRICS_TOKEN must have at least {MIN_TOKEN} ASCII characters.")
     if settings.log_format not in ("json", "console"):
         problems.append("LOG_FORMAT must be json or console.")
     if settings.log_level.lower() not in ("debug", "info", "warning", "error"):
@@ -400,7 +407,11 @@ def _is_http_url(text: str) -> bool:
 
 
 def _check_numbers(settings: Settings) -> list[str]:
-    problems = [] if 0 <= settings.port <= 65535 else ["PORT must be between 0 and 65535."]
+    problems = [
+        f"{name} must be between 0 and 65535."
+        for name, port in (("PORT", settings.port), ("METRICS_PORT", settings.metrics_port))
+        if not 0 <= port <= 65535
+    ]
     positive = (
         "max_syncs_per_tenant",
         "max_running_syncs",

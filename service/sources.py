@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, cast
 
-from connectors.base import Clock, Connector, ConnectorError, Consent, Opener
+from connectors.base import Clock, Connector, ConnectorError, Consent, Opener, Use
 from connectors.claims import ClaimRule, RemovalColumns
 from service.connection_settings import SettingsType
 from service.errors import Invalid, NotFound, StartupError
@@ -62,6 +62,20 @@ class Sources:
         connector = self._connectors.get(name)
         removals: Sequence[RemovalColumns] = getattr(connector, "removals", ())
         return removals
+
+    def uses(self) -> Mapping[str, Mapping[str, Use]]:
+        """What this process has used of the quotas of each source, by connector and operation."""
+        return {
+            name: getattr(connector, "uses", {}) for name, connector in self._connectors.items()
+        }
+
+    @property
+    def datasets_by_name(self) -> Mapping[str, Sequence[str]]:
+        """The names of each connector's datasets."""
+        return {
+            name: [dataset.name for dataset in connector.datasets]
+            for name, connector in self._connectors.items()
+        }
 
     @property
     def names(self) -> Sequence[str]:

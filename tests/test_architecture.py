@@ -19,6 +19,7 @@ GROUND = {
     "service.errors",
     "service.links",
     "service.check",
+    "service.metrics",
 }
 NOUNS = GROUND | {"service.settings"}
 # The stores, which do not depend on the database.
@@ -28,6 +29,7 @@ STORES = {
         *("syncs", "records", "connections", "claims", "claim_orders", "findings", "completeness"),
         *("activity", "audit", "changes", "consents", "dimensions", "removals", "engine"),
         *("ids", "chores", "notifications", "relay", "selections", "webhooks", "deliveries"),
+        "operations",
     )
 }
 
@@ -36,11 +38,13 @@ ALLOWED = {
     "service.__main__": {
         "service",
         "service.app",
+        "service.backup",
         "service.credentials",
         "service.doctor",
         "service.server",
         "service.edge",
         "service.api.parts",
+        "service.api.routes",
         "service.connections",
         "service.settings",
         "service.errors",
@@ -63,6 +67,8 @@ ALLOWED = {
         "service.publishing",
         "service.notices",
         "service.erasing",
+        "service.loop_lag",
+        "service.operations",
         "service.moving",
         "service.pipeline",
         "service.registry",
@@ -94,6 +100,8 @@ ALLOWED = {
         "service.connection_settings",
         "service.schedules",
         "service.sources",
+        "service.operations",
+        "service.runner.base",
         *STORES,
         "service.settings",
         *GROUND,
@@ -125,6 +133,7 @@ ALLOWED = {
         "service.credentials",
         *NOUNS,
     },
+    "service.backup": {"service.check", "service.store", "service.errors"},
     "service.checks": {
         "service.store",
         *NOUNS,
@@ -151,6 +160,13 @@ ALLOWED = {
         *GROUND,
     },
     "service.erasing": {"service.registry", *STORES, *GROUND},
+    "service.loop_lag": {"service.metrics"},
+    "service.operations": {
+        "service.runner.base",
+        "service.schedules",
+        *STORES,
+        *GROUND,
+    },
     "service.starting": {
         "service.registry",
         "service.planning",
@@ -214,6 +230,7 @@ ALLOWED = {
         "service.warnings",
         "service.errors",
     },
+    "service.metrics": {"service.model", "service.progress"},
     "service.progress": {"connectors.base"},
     "service.users": set(),
     "service.plans": {"service.errors"},

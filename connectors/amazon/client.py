@@ -21,6 +21,7 @@ from connectors.base import (
     QuotaReason,
     Retryable,
     SourceError,
+    Use,
     Waiting,
 )
 from connectors.http import Answer, Download, Http
@@ -139,6 +140,11 @@ class AmazonClient:
                 continue
             _refuse(operation, answer, role or operation.role)
 
+    @property
+    def uses(self) -> Mapping[str, Use]:
+        """What was used of each operation."""
+        return self._buckets.uses
+
     def download(self, url: str) -> AbstractAsyncContextManager[Download]:
         """Stream a report's document. Its address is authorised by itself: no token is sent."""
         return self._http.download(url)
@@ -200,7 +206,7 @@ class AmazonClient:
             now = self._clock.now()
             return Quota(pace.rate, pace.burst, pace.burst, now, usual=pace.rate)
 
-        return self._buckets.get((_seller(connection), pace.name), first, stored)
+        return self._buckets.get((_seller(connection), pace.name), first, stored, pace.name)
 
     def rate(self, connection: Connection, operation: Operation) -> float:
         """Calls per second: the announced rate, else the published one times the source's speed."""

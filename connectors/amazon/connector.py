@@ -48,6 +48,7 @@ from connectors.base import (
     Records,
     SourceError,
     Undetectable,
+    Use,
     Waiting,
     Window,
 )
@@ -125,6 +126,11 @@ class AmazonConnector:
                 **({UNSEEN: ""} if connection.learned.get(UNSEEN) else {}),
             },
         )
+
+    @property
+    def uses(self) -> Mapping[str, Use]:
+        """What was used of the quotas of each operation."""
+        return self._client.uses
 
     def plan(self, connection: Connection, windows: Mapping[str, Window]) -> Plan:
         return {

@@ -1,5 +1,6 @@
 """The parts of the service that endpoints use. `app.py` creates them."""
 
+from pathlib import Path
 from typing import cast
 
 import msgspec
@@ -13,7 +14,9 @@ from service.edge.authenticator import Authenticator, Identity
 from service.edge.rates import Rates
 from service.erasing import Erasing
 from service.hooks.webhooks import Webhooks
+from service.metrics import Metrics
 from service.notifications import Notifications
+from service.operations import Operations
 from service.registry import Registry
 from service.sources import Sources
 from service.starting import Starter
@@ -65,6 +68,13 @@ class Parts(msgspec.Struct, frozen=True):
     erasing: Erasing
     notifications: Notifications
     webhooks: Webhooks
+    metrics: Metrics
+    operations: Operations
+    #: The role of this process.
+    role: str
+    #: The folder of a database of SQLite; None for PostgreSQL.
+    data_folder: Path | None
+    metrics_token: str
 
 
 def parts(request: HTTPConnection) -> Parts:

@@ -21,7 +21,9 @@ from service.api import (
     freshness,
     history,
     me,
+    metrics,
     notifications,
+    operations,
     pages,
     records,
     recoveries,
@@ -57,6 +59,7 @@ from service.errors import (
     SyncAlreadyRunning,
     TooManyDownloads,
     TooManySyncs,
+    Unauthenticated,
     Unsigned,
     UpgradeRequired,
 )
@@ -66,6 +69,7 @@ from service.wire import (
     feed_shapes,
     notification_shapes,
     openapi,
+    operations_shapes,
     record_shapes,
     responses,
     shapes,
@@ -359,8 +363,20 @@ CALLS: Sequence[Call] = (
     Call("GET", "/api/me", me.me, response=shapes.Me),
     Call("POST", "/api/session", session.begin, status=204),
     Call("DELETE", "/api/session", session.end, status=204),
+    Call(
+        *("GET", "/api/operations", operations.operations),
+        response=operations_shapes.OperationsOut,
+        errors=[OperatorOnly],
+    ),
     Call("GET", "/healthz", pages.healthz, response=shapes.Health),
     Call("GET", "/readyz", pages.readyz, response=shapes.Health, errors=[NotReady]),
+    Call(
+        *("GET", "/metrics", metrics.metrics),
+        response=str,
+        media_type="text/plain",
+        also_returns="application/openmetrics-text",
+        errors=[Unauthenticated],
+    ),
     Call("GET", "/openapi.json", contract, response=dict[str, Any]),
 )
 
@@ -390,3 +406,6 @@ routes: list[BaseRoute] = [
     Route("/docs", pages.docs),
     Mount("/web", pages.Files(directory=pages.WEB)),
 ]
+_SHOWN = ("/healthz", "/readyz", "/metrics")
+OF_WORKERS = [*_routes([call for call in CALLS if call.path in _SHOWN])]
+"""What a process serves that has no API."""

@@ -111,14 +111,14 @@ class _Completing:
 
     async def fill(self, gaps: Gaps) -> str:
         """Read what is missing. Returns why some of it could not be read; empty if all was."""
-        log.info("gaps_found", sync_id=self._held.sync.id, missing=gaps.missing)
+        log.info("gaps_found", missing=gaps.missing)
         pages = self._connector.fill(self._connection, gaps, self._waiting)
         try:
             await self._store_all(gaps, pages)
         except Misconfigured:
             raise
         except (Retryable, SourceError) as error:
-            log.info("gaps_left", sync_id=self._held.sync.id, dataset=gaps.dataset)
+            log.info("gaps_left", dataset=gaps.dataset)
             return reason(error)
         return ""
 
@@ -160,6 +160,7 @@ class _Completing:
                 learn(sync.connection_id, fit.learned),
                 close_gaps(sync, gaps.dataset, fit.absent),
             )
+        resources.metrics.landed(sync.connector, gaps.dataset, landing.tally)
         await resources.pacer.rest(resources.clock.now() - begun)
 
     async def after(self, gaps: Gaps) -> _Filled:

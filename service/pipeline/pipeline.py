@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 
 import anyio
 import structlog
+from structlog.contextvars import bound_contextvars
 
 from connectors.base import Connection, ConnectionLost, ConnectorError, Retryable
 from service.errors import IllegalMove, NotFound, Overtaken, WrongAccount
@@ -52,7 +53,9 @@ class Pipeline:
             # Only now: what happened to an earlier attempt must not stop this one.
             scope = self._scopes[sync_id] = anyio.CancelScope()
             try:
-                with scope, self._resources.pacer.running():
+                # Every line of the run names its sync, also those of connectors and libraries.
+                named = bound_contextvars(sync_id=sync.id, tenant=sync.tenant)
+                with named, scope, self._resources.pacer.running():
                     if registry.is_newest(sync):  # not cancelled meanwhile
                         await _Run(self._resources, sync).finish()
             finally:
@@ -101,7 +104,7 @@ class _Run:
         except (IllegalMove, Overtaken):
             raise
         except Exception:
-            log.exception("sync_failed_unexpectedly", sync_id=self._held.sync.id)
+            log.exception("sync_failed_unexpectedly")
             text = "The sync failed because of an internal error. See the log of the service."
             return Fault("internal_error", text, retryable=True)
         return None
@@ -110,7 +113,7 @@ class _Run:
         """Announce the next retry, and sleep until then."""
         sync = self._held.sync
         pause = self._patience.before_retry(sync.retries)
-        log.info("sync_retried", sync_id=sync.id, code=fault.code, seconds=round(pause, 1))
+        log.info("sync_retried", code=fault.code, seconds=round(pause, 1))
         await self._held.change(
             lambda sync, now: sync.retrying(fault, now + timedelta(seconds=pause), now)
         )

@@ -118,8 +118,8 @@ class Reading:
                 if pause is None:
                     raise
                 why = f"another try. {error}"
-            sync_id = self._held.sync.id
-            log.info("dataset_retried", sync_id=sync_id, dataset=name, seconds=round(pause, 1))
+            self._resources.metrics.retried(self._held.sync.connector, name)
+            log.info("dataset_retried", dataset=name, seconds=round(pause, 1))
             until = self._clock.now() + timedelta(seconds=pause)
             await self._held.announcer(name)(until, why)
             await self._clock.sleep(pause)
@@ -155,6 +155,7 @@ class Reading:
             sync = held.sync.advanced(dataset, page, tally, begun)
             learned = learn(sync.connection_id, page.learned)
             await held.record(sync, *write.statements, learned)
+        resources.metrics.landed(sync.connector, dataset, tally)
         await resources.pacer.rest(self._clock.now() - begun)
 
     async def _give_up(self, name: str, why: str) -> None:

@@ -7,6 +7,7 @@ import msgspec
 
 from connectors.base import Clock
 from service.connections import Connections
+from service.metrics import Metrics
 from service.pipeline.pacing import Pacer
 from service.registry import Registry
 from service.sources import Sources
@@ -45,6 +46,7 @@ class Resources(msgspec.Struct, frozen=True):
     patience: float
     #: Records whose outcome is stored by default: `failed` or `all`.
     items: str = "failed"
+    metrics: Metrics = msgspec.field(default_factory=Metrics)
     writing: anyio.Semaphore = msgspec.field(
         default_factory=lambda: anyio.Semaphore(WRITING_AT_ONCE)
     )

@@ -1,14 +1,51 @@
 """What the service needs of a runner, in this process or of a cluster."""
 
-from collections.abc import Awaitable, Callable, Sequence
+import os
+import socket
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from datetime import datetime
 from typing import Protocol
+
+import msgspec
 
 from service.model import Sync
 from service.store.engine import Statement
 
 Run = Callable[[str], Awaitable[None]]
 """Runs the sync with this id to its end, or until another process takes it."""
+
+
+class Worker(msgspec.Struct, frozen=True):
+    """A process that runs syncs."""
+
+    id: str
+    started_at: datetime | None
+    last_seen_at: datetime
+    running: int
+    #: Syncs that it runs at once; None of another process.
+    slots: int | None = None
+    #: Whether it is this process.
+    here: bool = False
+
+
+class Owner(msgspec.Struct, frozen=True):
+    """Which worker runs a sync, and since when."""
+
+    worker: str
+    since: datetime | None
+
+
+class Fleet(msgspec.Struct, frozen=True):
+    """The workers, and the owners of the running syncs by sync id."""
+
+    workers: Sequence[Worker]
+    owners: Mapping[str, Owner]
+
+
+def this_process() -> str:
+    """A name of this process for people."""
+    return f"{socket.gethostname()}:{os.getpid()}"
 
 
 class Runner(Protocol):
@@ -29,3 +66,6 @@ class Runner(Protocol):
 
     def runs(self, sync_id: str) -> bool:
         """Whether this process is running the sync."""
+
+    async def fleet(self) -> Fleet:
+        """The workers that live, and what they run."""

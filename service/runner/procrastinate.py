@@ -8,6 +8,7 @@ wrongly thought dead may run on for a while; its writes are refused, since anoth
 the next version of the sync."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
@@ -21,7 +22,7 @@ from procrastinate.jobs import Status as JobStatus
 from procrastinate.manager import JobManager
 
 from service.model import Sync
-from service.runner.base import Run
+from service.runner.base import Fleet, Owner, Run, Worker
 from service.runner.connector import BoundedConnector
 from service.store.engine import Engine, Statement
 from service.store.postgres_session import LIBPQ
@@ -91,6 +92,26 @@ SELECT live.id FROM sync_progress AS live
 """
 """The syncs of dead workers, and those without a job."""
 
+# `backend_start` is that of the session with the worker's lock.
+_WORKERS = f"""
+SELECT workers.id AS id, workers.last_heartbeat AS seen,
+       (SELECT sessions.backend_start FROM pg_locks AS locks
+          JOIN pg_stat_activity AS sessions ON sessions.pid = locks.pid
+         WHERE locks.locktype = 'advisory' AND locks.objsubid = 1 AND locks.granted
+           AND locks.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+           AND (CAST(CAST(locks.classid AS BIGINT) << 32 AS BIGINT) | CAST(locks.objid AS BIGINT))
+               = {_WORKER.format(id="workers.id")}
+         LIMIT 1) AS started
+  FROM procrastinate_workers AS workers ORDER BY workers.id
+"""
+_DOING = f"""
+SELECT jobs.lock AS sync_id, jobs.worker_id AS worker,
+       (SELECT MAX(events.at) FROM procrastinate_events AS events
+         WHERE events.job_id = jobs.id AND events.type = 'started') AS since
+  FROM procrastinate_jobs AS jobs
+ WHERE jobs.status = 'doing' AND jobs.queue_name = '{QUEUE}' AND jobs.worker_id IS NOT NULL
+"""
+
 log = structlog.get_logger()
 
 
@@ -114,6 +135,17 @@ class ProcrastinateRunner:
 
     def runs(self, sync_id: str) -> bool:
         return sync_id in self._running
+
+    async def fleet(self) -> Fleet:
+        doing = await self._engine.read(_DOING, {})
+        owners = {row["sync_id"]: Owner(_name(row["worker"]), row["since"]) for row in doing}
+        running = Counter(owner.worker for owner in owners.values())
+        workers = []
+        for row in await self._engine.read(_WORKERS, {}):
+            name, here = _name(row["id"]), row["id"] == self._jobs.worker_id
+            slots = self._max_at_once if here else None
+            workers.append(Worker(name, row["started"], row["seen"], running[name], slots, here))
+        return Fleet(workers, owners)
 
     async def rescue(self) -> bool:
         # Alone: two rescues at once would give a sync two jobs, which the engine refuses.
@@ -201,11 +233,14 @@ class _Jobs(JobManager):
     held: psycopg.AsyncConnection
     #: Stops the worker.
     stop: Callable[[], object]
+    #: The engine's id of the worker of this process; None without one.
+    worker_id: int | None = None
 
     async def register_worker(self) -> int:
         """Take the lock that the worker holds while its process lives."""
         worker_id = await super().register_worker()
         await self.held.execute(_LOCK, {"id": worker_id})
+        self.worker_id = worker_id
         return worker_id
 
     async def update_heartbeat(self, worker_id: int) -> None:
@@ -228,6 +263,10 @@ class _Jobs(JobManager):
                 return
             log.warning("job_not_finished", sync_id=job.lock, reason=str(error.__cause__ or error))
             self.stop()
+
+
+def _name(worker: int) -> str:
+    return f"worker-{worker}"
 
 
 async def _connect(url: str) -> psycopg.AsyncConnection:

@@ -3,13 +3,14 @@
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 
 import anyio
 import structlog
 from anyio.abc import TaskGroup
 
 from service.model import Sync
-from service.runner.base import Run
+from service.runner.base import Fleet, Owner, Run, Worker, this_process
 from service.store.engine import Statement
 
 Unfinished = Callable[[], Awaitable[Sequence[Sync]]]
@@ -35,6 +36,8 @@ class LocalRunner:
         #: Waiting tenants in the order of their turns: the first has waited longest.
         self._turns: dict[str, None] = {}
         self._running: dict[str, Sync] = {}
+        self._began: dict[str, datetime] = {}
+        self._started_at = datetime.now(UTC)
 
     @asynccontextmanager
     async def open(self, run: Run) -> AsyncIterator[None]:
@@ -69,6 +72,13 @@ class LocalRunner:
     def runs(self, sync_id: str) -> bool:
         return sync_id in self._running
 
+    async def fleet(self) -> Fleet:
+        """This process alone."""
+        name, now = this_process(), datetime.now(UTC)
+        owners = {sync_id: Owner(name, since) for sync_id, since in self._began.items()}
+        count, most = len(owners), self._max_at_once
+        return Fleet([Worker(name, self._started_at, now, count, most, here=True)], owners)
+
     def _start_next(self) -> None:
         """Start waiting syncs until the limit is reached."""
         while self._group and len(self._running) < self._max_at_once:
@@ -78,6 +88,7 @@ class LocalRunner:
             del self._waiting[sync.id]
             self._end_turn(sync.tenant)
             self._running[sync.id] = sync
+            self._began[sync.id] = datetime.now(UTC)
             self._group.start_soon(self._run_one, sync)
 
     def _choose(self) -> Sync | None:
@@ -102,6 +113,6 @@ class LocalRunner:
         except Exception:
             log.exception("sync_crashed", sync_id=sync.id)
         finally:
-            del self._running[sync.id]
+            del self._running[sync.id], self._began[sync.id]
             self._end_turn(sync.tenant)
             self._start_next()

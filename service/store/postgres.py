@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import UTC, datetime
 from functools import lru_cache
-from time import monotonic
+from time import monotonic, perf_counter
 from typing import Any, Self, cast
 
 import anyio
@@ -16,6 +16,7 @@ import structlog
 from databases import Database
 
 from service.check import Level
+from service.metrics import Metrics
 from service.store import postgres_session as session
 from service.store.engine import Refused, Source, Statement, Table, Unavailable, Values
 from service.store.postgres_clock import check_clock
@@ -69,13 +70,14 @@ log = structlog.get_logger()
 class PostgresEngine:
     """A database that many processes may use at once."""
 
-    def __init__(self, database: Database, url: str) -> None:
+    def __init__(self, database: Database, url: str, metrics: Metrics) -> None:
         self._database = database
+        self._metrics = metrics
         self._url = url
         self._clock_logged = -_CLOCK_EVERY
 
     @classmethod
-    async def open(cls, url: str, pool: int) -> Self:
+    async def open(cls, url: str, pool: int, metrics: Metrics | None = None) -> Self:
         """Connect to a database of the newest schema. Raises Unavailable."""
         database = Database(
             url,
@@ -90,7 +92,7 @@ class PostgresEngine:
         )
         with _temporary_faults():
             await database.connect()
-        return cls(database, url)
+        return cls(database, url, metrics or Metrics())
 
     async def ping(self) -> None:
         before = datetime.now(UTC)
@@ -144,7 +146,7 @@ class PostgresEngine:
         # Shielded: a write cancelled between BEGIN and COMMIT would be undone without a reason.
         with anyio.CancelScope(shield=True):
             async with self._connection() as connection:
-                written = await _write(connection, guard, rest)
+                written = await _write(connection, guard, rest, self._metrics)
         return written
 
     async def wipe(self, thoroughly: bool) -> bool:
@@ -161,8 +163,14 @@ class PostgresEngine:
     async def _connection(self) -> AsyncIterator[asyncpg.Connection]:
         with _temporary_faults():
             held = self._database.connection()
-            with anyio.fail_after(session.ACQUIRE_TIMEOUT):
-                await held.__aenter__()
+            self._metrics.queued += 1
+            begun = perf_counter()
+            try:
+                with anyio.fail_after(session.ACQUIRE_TIMEOUT):
+                    await held.__aenter__()
+            finally:
+                self._metrics.queued -= 1
+                self._metrics.write_wait.observe(perf_counter() - begun)
             connection = cast(asyncpg.Connection, held.raw_connection)
             try:
                 yield connection
@@ -229,14 +237,16 @@ async def _fetch_columns(
 
 
 async def _write(
-    connection: asyncpg.Connection, guard: Statement, rest: Sequence[Statement]
+    connection: asyncpg.Connection, guard: Statement, rest: Sequence[Statement], metrics: Metrics
 ) -> bool:
     transaction = connection.transaction()
     await transaction.start()
     try:
         # Each lock is a statement of its own: the guard's snapshot must be taken after it.
+        begun = perf_counter()
         for name in sorted(guard.alone):
             await connection.execute(_LOCK, name)
+        metrics.lock_wait.observe(perf_counter() - begun if guard.alone else 0.0)
         sql, rows = _with_table(guard)
         for row in rows:
             if await _fetch(connection, sql, row):

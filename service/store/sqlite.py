@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from itertools import accumulate
 from pathlib import Path
+from time import perf_counter
 from typing import Any, Self, cast
 from urllib.parse import quote
 
@@ -16,6 +17,7 @@ from aiosqlite import Connection as RawConnection
 from databases import Database
 from databases.core import Connection
 
+from service.metrics import Metrics
 from service.store.engine import Refused, Source, Statement, Table, Unavailable, Values
 from service.store.place import Place
 
@@ -89,20 +91,27 @@ class SqliteEngine:
     """The embedded database, used by one process at a time (see `service.store.place`)."""
 
     def __init__(
-        self, writer: _HeldConnection, readers: Sequence[_HeldConnection], place: Place
+        self,
+        writer: _HeldConnection,
+        readers: Sequence[_HeldConnection],
+        place: Place,
+        metrics: Metrics,
     ) -> None:
         self._writer = writer
         self._readers = readers
         self._place = place
+        self._metrics = metrics
 
     @classmethod
-    async def open(cls, path: Path, place: Place | None = None) -> Self:
+    async def open(
+        cls, path: Path, place: Place | None = None, metrics: Metrics | None = None
+    ) -> Self:
         """`place` checks before each write that the files are still the ones opened here."""
         place = place or Place(path)
         writer, *readers = [await _HeldConnection.open(path) for _ in range(1 + READERS)]
         await writer.raw.execute_fetchall("SELECT COUNT(*) FROM sqlite_master")  # makes -wal, -shm
         place.remember()
-        return cls(writer, readers, place)
+        return cls(writer, readers, place, metrics or Metrics())
 
     async def ping(self) -> None:
         self._place.check()
@@ -149,9 +158,14 @@ class SqliteEngine:
         # Shielded: a write cancelled between BEGIN and COMMIT would block every other write. It is
         # one call to the connection's thread, through _execute, since aiosqlite has no public
         # method for that.
+        self._metrics.queued += 1
+        begun = perf_counter()
         with anyio.CancelScope(shield=True), _temporary_faults():
             raw = self._writer.raw
-            written: bool = await raw._execute(self._write, raw._conn, guard, rest)  # type: ignore[no-untyped-call]
+            try:
+                written: bool = await raw._execute(self._write, raw._conn, guard, rest, begun)  # type: ignore[no-untyped-call]
+            finally:
+                self._metrics.queued -= 1
         return written
 
     async def wipe(self, thoroughly: bool) -> bool:
@@ -165,9 +179,19 @@ class SqliteEngine:
         return _wipe(connection, thoroughly)
 
     def _write(
-        self, connection: sqlite3.Connection, guard: Statement, rest: Sequence[Statement]
+        self,
+        connection: sqlite3.Connection,
+        guard: Statement,
+        rest: Sequence[Statement],
+        begun: float,
     ) -> bool:
+        self._metrics.write_wait.observe(perf_counter() - begun)
         self._place.check()
+        begun = perf_counter()
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+        finally:
+            self._metrics.lock_wait.observe(perf_counter() - begun)
         return _write(connection, guard, rest)
 
     async def close(self) -> None:
@@ -201,7 +225,7 @@ def _temporary_faults() -> Iterator[None]:
 
 
 def _write(connection: sqlite3.Connection, guard: Statement, rest: Sequence[Statement]) -> bool:
-    connection.execute("BEGIN IMMEDIATE")
+    """Write in the transaction that was begun."""
     try:
         sql, rows = _with_table(guard)
         if not any(connection.execute(sql, row).fetchone() for row in rows):

@@ -265,13 +265,13 @@ class SyncStore:
         """Every sync that is waiting or running, oldest first."""
         sql = """SELECT body, version FROM sync_progress WHERE status IN ('pending', 'in_progress')
                   ORDER BY id"""
-        return [_sync(row) for row in await self._engine.read(sql, {})]
+        return [sync_of(row) for row in await self._engine.read(sql, {})]
 
     async def paused_before(self, moment: datetime) -> list[Sync]:
         """The syncs that have been paused since before this time."""
         sql = """SELECT body, version FROM sync_progress
                   WHERE status = 'paused' AND updated_at < :moment"""
-        return [_sync(row) for row in await self._engine.read(sql, {"moment": stamp(moment)})]
+        return [sync_of(row) for row in await self._engine.read(sql, {"moment": stamp(moment)})]
 
     async def recent(self, user: str, since: datetime, limit: int = 20) -> list[Sync]:
         """The user's live sync and, of their newest syncs, those that ended since then."""
@@ -280,7 +280,7 @@ class SyncStore:
                            WHERE user_id = :user ORDER BY id DESC LIMIT :limit) AS newest
                    WHERE status IN ({_ENDED}) AND completed_at >= :since"""
         values = {"user": user, "since": stamp(since), "limit": limit}
-        ended = [_sync(row) for row in await self._engine.read(sql, values)]
+        ended = [sync_of(row) for row in await self._engine.read(sql, values)]
         live = await self.live_sync(user)
         return [*reversed(ended), *([live] if live else [])]
 
@@ -319,7 +319,7 @@ class SyncStore:
         sql = f"""SELECT body, version{total} FROM sync_progress WHERE {where}
                   ORDER BY id DESC LIMIT :n OFFSET :m"""
         rows = await self._engine.read(sql, {**values, "n": limit, "m": offset})
-        syncs = [_sync(row) for row in rows]
+        syncs = [sync_of(row) for row in rows]
         if before:
             return syncs, None
         if counted and rows:
@@ -396,7 +396,7 @@ class SyncStore:
 
     async def _one(self, sql: str, values: Values) -> Sync | None:
         rows = await self._engine.read(sql, values)
-        return _sync(rows[0]) if rows else None
+        return sync_of(rows[0]) if rows else None
 
 
 def save(sync: Sync) -> Statement:
@@ -465,7 +465,8 @@ def _key_row(sync: Sync, key: Key, at: datetime) -> dict[str, Any]:
     }
 
 
-def _sync(row: Values) -> Sync:
+def sync_of(row: Values) -> Sync:
+    """The sync of a row with `body` and `version`."""
     return _decode(row["body"], row["version"])
 
 

@@ -6,6 +6,7 @@ head and the first block of a stream pass through all middleware. Then the outer
 calls that `send` directly, since waking a task per client costs more than encoding."""
 
 import types
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
@@ -28,6 +29,8 @@ SILENCE = timedelta(seconds=15)
 """Time without an event after which a comment or a ping keeps the connection open."""
 TICK = 1.0
 LIFETIME = timedelta(minutes=10)
+GONE = "client_gone"
+"""The reason of a stream that its client ended."""
 SLOT = "service.stream"
 """The ASGI extension through which an endpoint hands a stream over."""
 SERVER_NEEDS = ("type", "method", "http_version")
@@ -100,6 +103,9 @@ class Hub:
         self._random = Random()  # noqa: S311 - jitter, not secrecy
         self._by_sync: dict[str, dict[Stream, None]] = {}
         self._by_user: dict[str, dict[Stream, None]] = {}
+        #: Ended streams by the reason, and events that a newer one replaced before it was sent.
+        self.ended: Counter[str] = Counter()
+        self.conflated = 0
         self._closing = False
         self._on_close: list[Callable[[], None]] = []
 
@@ -145,6 +151,8 @@ class Hub:
 
     def remove(self, stream: Stream) -> None:
         """Remove a stream whose client has disconnected or whose `send` failed."""
+        if not (stream.removed or stream.closing):
+            self.ended[GONE] += 1
         stream.removed = True
         # `send` and the server refer to each other. Such a cycle delays freeing the memory.
         stream.send = None
@@ -218,7 +226,7 @@ class Hub:
         if stream.closing or stream.removed or stream.versions.get(sync.id, 0) >= sync.version:
             return
         if stream.send is None or stream.busy:
-            _conflate(stream, sync, message)
+            self.conflated += _conflate(stream, sync, message)
             return
         stream.versions[sync.id] = sync.version
         self._send(stream, message)
@@ -269,6 +277,7 @@ class Hub:
         if stream.closing or stream.removed:
             return
         stream.closing = True
+        self.ended[reason.name.lower()] += 1
         stream.final = stream.format.end(reason)
         self._finish(stream)
 
@@ -355,11 +364,14 @@ def _discard(streams: dict[str, dict[Stream, None]], key: str, stream: Stream) -
             del streams[key]
 
 
-def _conflate(stream: Stream, sync: Sync, message: Message) -> None:
-    """Store the newest unsent event. A later resume never replaces a terminal event."""
+def _conflate(stream: Stream, sync: Sync, message: Message) -> int:
+    """Store the newest unsent event; returns how many it replaces. A later resume never replaces a
+    terminal event."""
+    before = len(stream.pending)
     if not sync.live:
         stream.pending.pop((sync.id, True), None)
     stream.pending[sync.id, sync.live] = (sync, message)
+    return before + 1 - len(stream.pending)
 
 
 @types.coroutine

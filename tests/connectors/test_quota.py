@@ -305,3 +305,21 @@ async def test_a_full_bucket_lets_a_call_pass_after_the_clock_was_set_back() -> 
     clock.time -= timedelta(seconds=3)  # the source's first response corrected it
     await bucket.take(diary.waiting, "the quota")
     assert diary.entries == []
+
+
+async def test_calls_refusals_and_waits_are_counted_by_operation() -> None:
+    clock = JumpingClock()
+    buckets = Buckets(clock)
+
+    def bucket_of_seller(seller: str) -> Bucket:
+        return buckets.get(seller, lambda: Quota(0.1, 1, 1, clock.now()), None, "listThings")
+
+    for seller in ("a", "b"):
+        await bucket_of_seller(seller).take(wait_quietly, "")
+        bucket_of_seller(seller).finished()
+    use = buckets.uses["listThings"]
+    assert (use.calls, use.refused, use.waited) == (2, 0, 0)
+    bucket_of_seller("a").refused()
+    await bucket_of_seller("a").take(wait_quietly, "")
+    assert (use.calls, use.refused) == (3, 1)
+    assert use.waited >= 10

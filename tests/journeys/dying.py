@@ -21,6 +21,7 @@ import service.store.sqlite
 from connectors.base import Record, SystemClock
 from service.__main__ import main
 from service.hooks.sending import SendOutcome, WebhookSender
+from service.metrics import Metrics
 from service.progress import Stage
 from service.publishing import Relay
 from service.store.engine import Statement
@@ -155,10 +156,10 @@ def _plant_in_writes(countdown: Countdown) -> None:
         return in_file(wrapped, guard, rest)
 
     async def dying_write_on_server(
-        connection: Any, guard: Statement, rest: Sequence[Statement]
+        connection: Any, guard: Statement, rest: Sequence[Statement], metrics: Metrics
     ) -> bool:
         wrapped: Any = _PostgresConnection(connection, countdown)
-        return await on_server(wrapped, guard, rest)
+        return await on_server(wrapped, guard, rest, metrics)
 
     service.store.sqlite._write = dying_write
     service.store.postgres._write = dying_write_on_server

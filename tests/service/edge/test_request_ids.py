@@ -1,6 +1,7 @@
 """X-Request-Id: every response has one, and so do the log lines of its request."""
 
 import json
+import logging
 import re
 from pathlib import Path
 
@@ -131,3 +132,46 @@ async def test_the_log_lines_of_a_request_have_its_id(
     assert moves["in_progress"] is None, "a sync is no part of the request that started it"
     (error,) = [line for line in lines if line["event"].startswith("Exception in ASGI")]
     assert error["request_id"] == "fault-1"
+
+
+async def test_a_cancel_and_a_resume_are_logged_with_their_requests(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with serve(tmp_path, DEMO_PAUSE="1000000") as service:
+        configure_logs("info", "json")
+        ann = service.user("ann", tenant="acme")
+        await ann.connect()
+        answer = await ann.post("/api/sync/start", {}, headers=sent("start-1"))
+        path = answer.json()["syncId"]
+        await ann.post(f"/api/sync/cancel/{path}", headers=sent("cancel-1"))
+        await ann.post(f"/api/sync/resume/{path}", headers=sent("resume-1"))
+        await ann.post(f"/api/sync/cancel/{path}", headers=sent("cancel-2"))
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    moves = [line for line in lines if line["event"] == "sync_moved"]
+    caused = [line["request_id"] for line in moves if "request_id" in line]
+    assert caused == ["start-1", "cancel-1", "resume-1", "cancel-2"]
+    assert {(line["sync_id"], line["tenant"]) for line in moves} == {(path, "acme")}
+
+
+async def test_every_line_of_a_run_names_its_sync_and_tenant(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(*_: object) -> None:
+        logging.getLogger("a.library").warning("a line of a library")
+        raise RuntimeError("broken")
+
+    monkeypatch.setattr("service.pipeline.reading.Reading.read_all", broken)
+    monkeypatch.setattr("service.pipeline.patience.FIRST_PAUSE", 0.01)
+    async with serve(tmp_path, DEMO_ORDERS="1") as service:
+        configure_logs("info", "json")
+        ann = service.user("ann", tenant="acme")
+        await ann.connect()
+        answer = await ann.post("/api/sync/start", {}, headers=sent("start-1"))
+        sync_id = answer.json()["syncId"]
+        assert (await ann.until(sync_id))["status"] == "failed"
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    events = ("a line of a library", "sync_failed_unexpectedly", "sync_retried")
+    of_run = [line for line in lines if line["event"] in events]
+    assert {line["event"] for line in of_run} == set(events)
+    assert {(line["sync_id"], line["tenant"]) for line in of_run} == {(sync_id, "acme")}
+    assert not any("request_id" in line for line in of_run)

@@ -1,0 +1,78 @@
+"""What operators see: the processes, and the syncs of all tenants."""
+
+from datetime import datetime
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from service.api.parts import Parts, actor, parts
+from service.errors import OperatorOnly
+from service.model import Status
+from service.operations import LiveSync, Overview
+from service.runner.base import Worker
+from service.users import sub_of
+from service.wire import operations_shapes as shapes
+from service.wire import responses
+from service.wire.serialize import time
+
+OPERATOR = "operator"
+NOT_YOURS = "Only an operator may read this. Use a token with the role `operator`."
+
+
+async def operations(request: Request) -> Response:
+    """Get what runs, waits and is late, of all tenants. For operators. `running`, `slots` and
+    `streams` are those of now; a node that has ended is listed until others notice it."""
+    if actor(request).role != OPERATOR:
+        raise OperatorOnly(NOT_YOURS)
+    return responses.JSON(_shown(await parts(request).operations.overview(), parts(request)))
+
+
+def _time(moment: datetime | None) -> str | None:
+    return time(moment) if moment else None
+
+
+def _shown(overview: Overview, here: Parts) -> shapes.OperationsOut:
+    return shapes.OperationsOut(
+        nodes=[_node(worker, here) for worker in overview.nodes],
+        syncs=[_sync(live) for live in overview.syncs],
+        waiting=overview.waiting,
+        oldest_waiting_seconds=overview.oldest_waiting,
+        quotas=[
+            shapes.QuotaOut(operation=of.operation, waiting=of.waiting, until=time(of.until))
+            for of in overview.quotas
+        ],
+        outbox_lag_seconds=overview.outbox_lag,
+        webhook_lag_seconds=overview.webhook_lag,
+        relay=None,
+    )
+
+
+def _node(worker: Worker, here: Parts) -> shapes.NodeOut:
+    return shapes.NodeOut(
+        id=worker.id,
+        role=here.role if worker.here else "worker",
+        started_at=_time(worker.started_at),
+        last_seen_at=time(worker.last_seen_at),
+        running=worker.running,
+        slots=worker.slots,
+        streams=here.hub.count if worker.here else None,
+    )
+
+
+def _sync(live: LiveSync) -> shapes.OperatedSync:
+    sync, owner = live.sync, live.owner
+    return shapes.OperatedSync(
+        sync_id=sync.id,
+        tenant=sync.tenant,
+        user=sub_of(sync.user),
+        # As in the status that users see: it waits in the stage `queued`.
+        status=(Status.IN_PROGRESS if sync.status is Status.PENDING else sync.status).value,
+        stage=sync.stage.value,
+        owner=owner.worker if owner else None,
+        owned_since=_time(owner.since) if owner else None,
+        takeovers=sync.takeovers,
+        started_at=time(sync.started_at),
+        checkpoint_at=_time(sync.checkpoint_at),
+        waiting_until=_time(sync.waiting_until),
+        stuck=live.stuck,
+    )

@@ -1,0 +1,191 @@
+"""What operators watch: what waits, what runs where, and what is late. Of all tenants."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
+from itertools import pairwise
+
+import anyio
+import msgspec
+
+from connectors.base import Clock
+from service.model import Status, Sync
+from service.progress import Stage
+from service.runner.base import Fleet, Owner, Runner, Worker, this_process
+from service.schedules import next_runs
+from service.store.connections import Schedule
+from service.store.operations import SCHEDULES_AT_ONCE, OperationsStore, Scheduled, Waiting
+
+STUCK_AFTER = timedelta(minutes=15)
+"""A sync without a new page for longer, beyond its planned wait, is stuck."""
+MOST_SYNCS = 1000
+"""Syncs that are shown, or searched for the longest without a page."""
+SCHEDULES_EVERY = timedelta(minutes=1)
+"""Time between two looks at all schedules."""
+RUNS_COMPARED = 8
+COMPUTING = frozenset({Stage.PROCESSING, Stage.FINALIZING})
+"""The stages without pages, in which every change is progress."""
+
+Lag = Callable[[], Awaitable[float | None]]
+"""Seconds for which the oldest delivery waits; None without one."""
+
+
+class Backlog(msgspec.Struct, frozen=True):
+    """The live syncs of all tenants, in figures."""
+
+    by_status: Mapping[Status, int]
+    oldest_waiting: float
+    #: Seconds without a new page, beyond planned waits, of the sync with the most.
+    oldest_idle: float
+    #: Connections without a complete sync for twice the time of their schedule.
+    overdue: int
+    outbox_lag: float
+    webhook_lag: float | None
+
+
+class LiveSync(msgspec.Struct, frozen=True):
+    """A sync that waits or runs, and where."""
+
+    sync: Sync
+    owner: Owner | None
+    stuck: bool
+
+
+class WaitingCalls(msgspec.Struct, frozen=True):
+    """How many datasets wait for the quota of an operation, and until when."""
+
+    operation: str
+    waiting: int
+    until: datetime
+
+
+class Overview(msgspec.Struct, frozen=True):
+    """All that the page of operators shows."""
+
+    nodes: Sequence[Worker]
+    syncs: Sequence[LiveSync]
+    waiting: int
+    oldest_waiting: float | None
+    quotas: Sequence[WaitingCalls]
+    outbox_lag: float
+    webhook_lag: float | None
+
+
+class Operations:
+    """Reads it all when it is asked for."""
+
+    def __init__(
+        self, store: OperationsStore, runner: Runner, clock: Clock, webhook_lag: Lag | None = None
+    ) -> None:
+        self._store = store
+        self._runner = runner
+        self._clock = clock
+        #: Asked for the wait of the oldest webhook delivery.
+        self.webhook_lag = webhook_lag
+        self._started_at = clock.now()
+        self._lock = anyio.Lock()
+        self._overdue = 0
+        self._overdue_at: datetime | None = None
+
+    async def backlog(self) -> Backlog:
+        """Raises Unavailable during an outage of the database."""
+        now, counts = self._clock.now(), await self._store.counts()
+        running = await self._store.running(MOST_SYNCS)
+        owners = (await self._runner.fleet()).owners
+        idle = [now - idle_since(sync, owners.get(sync.id)) for sync in running]
+        return Backlog(
+            by_status={status: waiting.count for status, waiting in counts.items()},
+            oldest_waiting=_seconds(counts.get(Status.PENDING), now) or 0.0,
+            oldest_idle=max((span.total_seconds() for span in idle), default=0.0),
+            overdue=await self._count_overdue(now),
+            outbox_lag=await self._outbox_lag(now),
+            webhook_lag=await self._lag_of_webhooks(),
+        )
+
+    async def overview(self) -> Overview:
+        """Raises Unavailable during an outage of the database."""
+        now, fleet = self._clock.now(), await self._runner.fleet()
+        counts, syncs = await self._store.counts(), await self._store.unfinished(MOST_SYNCS)
+        pending = counts.get(Status.PENDING)
+        return Overview(
+            nodes=self._nodes(fleet, now),
+            syncs=[_live(sync, fleet.owners.get(sync.id), now) for sync in syncs],
+            waiting=pending.count if pending else 0,
+            oldest_waiting=_seconds(pending, now),
+            quotas=_quotas(syncs, now),
+            outbox_lag=await self._outbox_lag(now),
+            webhook_lag=await self._lag_of_webhooks(),
+        )
+
+    def _nodes(self, fleet: Fleet, now: datetime) -> Sequence[Worker]:
+        """The workers, and this process if it runs no syncs."""
+        if any(worker.here for worker in fleet.workers):
+            return fleet.workers
+        here = Worker(this_process(), self._started_at, now, 0, 0, here=True)
+        return [here, *fleet.workers]
+
+    async def _outbox_lag(self, now: datetime) -> float:
+        oldest = await self._store.outbox_oldest()
+        return max(0.0, (now - oldest).total_seconds()) if oldest else 0.0
+
+    async def _lag_of_webhooks(self) -> float | None:
+        return await self.webhook_lag() if self.webhook_lag else None
+
+    async def _count_overdue(self, now: datetime) -> int:
+        """Of all schedules, at most once in SCHEDULES_EVERY."""
+        async with self._lock:
+            last = self._overdue_at
+            if last is None or not timedelta(0) <= now - last < SCHEDULES_EVERY:
+                count, page = 0, await self._store.scheduled()
+                while page:
+                    count += sum(is_overdue(scheduled, now) for scheduled in page)
+                    full = len(page) == SCHEDULES_AT_ONCE
+                    page = await self._store.scheduled(page[-1].connection_id) if full else []
+                self._overdue, self._overdue_at = count, now
+            return self._overdue
+
+
+def idle_since(sync: Sync, owner: Owner | None) -> datetime:
+    """Since when a running sync has stored no page, not counting planned waits: at the end of such
+    a wait this is in the future. The wait for its turn does not count either."""
+    known = [sync.attempt_at or sync.started_at, sync.checkpoint_at, sync.waiting_until]
+    known += [dataset.waiting_until for dataset in sync.datasets]
+    if sync.stage in COMPUTING:
+        known.append(sync.updated_at)
+    if owner and not sync.takeovers:
+        known.append(owner.since)
+    return max(filter(None, known))
+
+
+def is_overdue(scheduled: Scheduled, now: datetime) -> bool:
+    """Whether the last complete sync is longer ago than twice the time between two runs."""
+    last = scheduled.completed_at or scheduled.created_at
+    schedule = scheduled.schedule
+    return now - last > 2 * _longest_gap(schedule.cron, schedule.timezone, now.date())
+
+
+@lru_cache(10_000)
+def _longest_gap(cron: str, timezone: str, day: date) -> timedelta:
+    """The longest time between two of the next runs: more on a weekend, if none runs then."""
+    begin = datetime.combine(day, time(), UTC)
+    runs = next_runs(Schedule(cron, timezone, begin), begin, RUNS_COMPARED + 1)[1:]
+    return max(later - sooner for sooner, later in pairwise(runs))
+
+
+def _live(sync: Sync, owner: Owner | None, now: datetime) -> LiveSync:
+    stuck = sync.status is Status.IN_PROGRESS and now - idle_since(sync, owner) > STUCK_AFTER
+    return LiveSync(sync, owner, stuck)
+
+
+def _quotas(syncs: Sequence[Sync], now: datetime) -> Sequence[WaitingCalls]:
+    """The operations whose quota some dataset waits for, by name."""
+    until: dict[str, list[datetime]] = {}
+    for sync in syncs:
+        for dataset in sync.datasets:
+            if dataset.waiting_operation and dataset.waiting_until and dataset.waiting_until > now:
+                until.setdefault(dataset.waiting_operation, []).append(dataset.waiting_until)
+    return [WaitingCalls(name, len(until[name]), max(until[name])) for name in sorted(until)]
+
+
+def _seconds(waiting: Waiting | None, now: datetime) -> float | None:
+    return max(0.0, (now - waiting.since).total_seconds()) if waiting else None

@@ -1,0 +1,75 @@
+"""The response of `GET /api/operations`. Times are RFC 3339 in UTC."""
+
+from collections.abc import Sequence
+
+from service.wire.fields import Count, Out, Seconds, Time
+
+
+class NodeOut(Out, frozen=True):
+    """A process of the service. What only the process itself knows is null of the others."""
+
+    id: str
+    #: `worker`, or the role of the process that answers: `all` or `web`.
+    role: str
+    #: Null if unknown.
+    started_at: Time | None
+    #: Its last sign of life.
+    last_seen_at: Time
+    #: Syncs that it runs.
+    running: Count
+    #: Syncs that it runs at once.
+    slots: Count | None
+    #: Its open streams.
+    streams: Count | None
+
+
+class OperatedSync(Out, frozen=True):
+    """A sync of any tenant that waits or runs."""
+
+    sync_id: str
+    tenant: str
+    user: str
+    status: str
+    stage: str
+    #: The id of the node that runs it.
+    owner: str | None
+    owned_since: Time | None
+    takeovers: Count
+    started_at: Time
+    checkpoint_at: Time | None
+    waiting_until: Time | None
+    #: No new page for 15 minutes beyond its planned wait.
+    stuck: bool
+
+
+class QuotaOut(Out, frozen=True):
+    """An operation of a source whose quota is used up."""
+
+    operation: str
+    #: Datasets that wait for it.
+    waiting: Count
+    until: Time
+
+
+class RelayOut(Out, frozen=True):
+    """The process that publishes changes, and how late it is."""
+
+    node: str
+    lag_seconds: Seconds
+
+
+class OperationsOut(Out, frozen=True):
+    """What runs, waits and is late, of all tenants."""
+
+    nodes: Sequence[NodeOut]
+    #: At most 1,000, oldest first.
+    syncs: Sequence[OperatedSync]
+    waiting: Count
+    #: Null if none waits.
+    oldest_waiting_seconds: Seconds | None
+    quotas: Sequence[QuotaOut]
+    outbox_lag_seconds: Seconds
+    #: Null if no webhook waits.
+    webhook_lag_seconds: Seconds | None
+    #: Null if nothing is published.
+    relay: RelayOut | None
