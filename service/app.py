@@ -232,7 +232,12 @@ def _assemble(
             bool(settings.webhooks_private),
         ),
         metrics=metrics,
-        operations=Operations(OperationsStore(engine, dialect(settings)), runner, clock),
+        operations=Operations(
+            OperationsStore(engine, dialect(settings)),
+            runner,
+            clock,
+            lambda: DeliveryStore(engine).lag(clock.now()),
+        ),
         role=settings.role,
         data_folder=None if settings.postgres else settings.database_path.parent,
         metrics_token=settings.metrics_token,

@@ -10,6 +10,7 @@ from service.errors import OperatorOnly
 from service.model import Status
 from service.operations import LiveSync, Overview
 from service.runner.base import Worker
+from service.store.relay import RelayState
 from service.users import sub_of
 from service.wire import operations_shapes as shapes
 from service.wire import responses
@@ -24,14 +25,16 @@ async def operations(request: Request) -> Response:
     `streams` are those of now; a node that has ended is listed until others notice it."""
     if actor(request).role != OPERATOR:
         raise OperatorOnly(NOT_YOURS)
-    return responses.JSON(_shown(await parts(request).operations.overview(), parts(request)))
+    here = parts(request)
+    relay = await here.relay.state(here.clock.now())
+    return responses.JSON(_shown(await here.operations.overview(), relay, here))
 
 
 def _time(moment: datetime | None) -> str | None:
     return time(moment) if moment else None
 
 
-def _shown(overview: Overview, here: Parts) -> shapes.OperationsOut:
+def _shown(overview: Overview, relay: RelayState | None, here: Parts) -> shapes.OperationsOut:
     return shapes.OperationsOut(
         nodes=[_node(worker, here) for worker in overview.nodes],
         syncs=[_sync(live) for live in overview.syncs],
@@ -43,7 +46,7 @@ def _shown(overview: Overview, here: Parts) -> shapes.OperationsOut:
         ],
         outbox_lag_seconds=overview.outbox_lag,
         webhook_lag_seconds=overview.webhook_lag,
-        relay=None,
+        relay=shapes.RelayOut(node=relay.node, lag_seconds=relay.lag_seconds) if relay else None,
     )
 
 

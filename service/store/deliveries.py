@@ -41,6 +41,11 @@ SELECT id FROM webhooks
  WHERE enabled = 1
    AND EXISTS (SELECT 1 FROM webhook_deliveries WHERE webhook_id = webhooks.id AND {_DUE})
 """
+_OVERDUE = f"""
+SELECT MIN((SELECT MIN(next_attempt_at) FROM webhook_deliveries
+             WHERE webhook_id = webhooks.id AND {_DUE})) AS at
+  FROM webhooks WHERE enabled = 1
+"""
 _CLAIM = f"""
 UPDATE webhook_deliveries SET claimed_until = :until WHERE id = :id AND {_DUE}
    AND EXISTS (SELECT 1 FROM webhooks WHERE webhooks.id = webhook_id AND enabled = 1)
@@ -161,6 +166,11 @@ class DeliveryStore:
         """The ids of enabled webhooks that may have a delivery to send now."""
         rows = await self._engine.read(_WITH_DUE, {"now": stamp(now)})
         return [row["id"] for row in rows]
+
+    async def lag(self, now: datetime) -> float | None:
+        """Seconds for which the oldest attempt to send is due; None if none is."""
+        at = (await self._engine.read(_OVERDUE, {"now": stamp(now)}))[0]["at"]
+        return max(0.0, (now - datetime.fromisoformat(at)).total_seconds()) if at else None
 
     async def due(self, webhook_id: str, now: datetime, limit: int) -> Sequence[StoredDelivery]:
         """The next deliveries to send: of each sync only the earliest one that has not ended."""

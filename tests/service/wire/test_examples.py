@@ -12,7 +12,7 @@ from tests.serving import Serving, read
 
 pytestmark = pytest.mark.anyio
 
-TEXTS = ("text/csv", "application/x-ndjson")
+TEXTS = ("text/csv", "application/x-ndjson", "text/plain", "application/openmetrics-text")
 
 
 def bodies(document: Json) -> Iterator[tuple[str, Json]]:
