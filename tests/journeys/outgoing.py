@@ -42,6 +42,8 @@ class Outgoing:
 
     def __init__(self, folder: Path, syncs: int, seed: int) -> None:
         self.folder = folder
+        self._database: Any = None
+        self._http = httpx.Client(timeout=PATIENCE)
         self.environ = DATABASES.publishing(folder)
         self.kills: Counter[str] = Counter()
         #: How many entries a reader has seen again.
@@ -72,6 +74,8 @@ class Outgoing:
             for name in ("web", "first worker", "second worker") if ON_POSTGRES else ("service",):
                 node = Restarting(lambda name=name: self._node(name))  # type: ignore[misc]
                 self._nodes[name] = stack.enter_context(node)
+            stack.enter_context(self._http)
+            self._database = stack.enter_context(DATABASES.opened(self.folder))
             self._secret = self._webhook()
             for name in READERS[:3]:
                 one = Restarting(lambda name=name: self._program(name))  # type: ignore[misc]
@@ -88,24 +92,26 @@ class Outgoing:
 
     def rows(self, sql: str) -> list[Any]:
         """What a statement returns from the database."""
-        with DATABASES.opened(self.folder) as database:
-            return list(database.execute(sql).fetchall())
+        return list(self._database.execute(sql).fetchall())
 
     def feed(self, name: str) -> list[Any]:
         """All entries of a feed, read anew from its beginning."""
         found: list[Any] = []
         params = {"all": "true", "offset": "-1", "limit": "1000"}
-        with self.client("operator", role="operator") as http:
-            while True:
-                answer = http.get(f"/api/{name}", params=params).raise_for_status()
-                found += answer.json()
-                params["offset"] = answer.headers["stream-next-offset"]
-                if "stream-up-to-date" in answer.headers:
-                    return found
+        while True:
+            answer = self._call("GET", f"/api/{name}", "operator", params=params)
+            found += answer.json()
+            params["offset"] = answer.headers["stream-next-offset"]
+            if "stream-up-to-date" in answer.headers:
+                return found
 
-    def client(self, user: str, **claims: Any) -> httpx.Client:
+    def _call(self, method: str, path: str, user: str, *known: int, **more: Any) -> httpx.Response:
+        """The answer, 2xx or one of the known statuses. The operator is a user, too."""
+        claims = {"role": "operator"} if user == "operator" else {"tenant": user}
         headers = {"Authorization": f"Bearer {token(user, **claims)}"}
-        return httpx.Client(base_url=self.url, headers=headers, timeout=PATIENCE)
+        answer = self._http.request(method, self.url + path, headers=headers, **more)
+        assert answer.is_success or answer.status_code in known, answer.text
+        return answer
 
     # Processes --------------------------------------------------------------------------------
 
@@ -144,10 +150,7 @@ class Outgoing:
 
     def _webhook(self) -> str:
         body = {"url": f"http://127.0.0.1:{self._hooks}/", "types": ["*"], "all": True}
-        with self.client("operator", role="operator") as http:
-            answer = http.post("/api/webhooks", json=body)
-        assert answer.status_code == 201, answer.text
-        return str(answer.json()["secret"])
+        return str(self._call("POST", "/api/webhooks", "operator", json=body).json()["secret"])
 
     # Kills ------------------------------------------------------------------------------------
 
@@ -227,27 +230,20 @@ class Outgoing:
         syncs = self.rows("SELECT id, tenant_id, status FROM sync_progress")
         for sync_id, user, status in syncs:  # each user is a tenant of the same name
             if int(user) % 3 == 2 and status == "in_progress" and sync_id not in self._cancelled:
-                self._post(user, f"/api/sync/cancel/{sync_id}")
+                self._call("POST", f"/api/sync/cancel/{sync_id}", user, 409)  # 409: it has ended
                 self._cancelled.add(sync_id)
             elif status == "cancelled":
-                self._post(user, f"/api/sync/resume/{sync_id}")
+                self._call("POST", f"/api/sync/resume/{sync_id}", user, 409)
         live = sum(status != "complete" for _, _, status in syncs)
         for _ in range(live, self._syncs if keep_syncing else 0):
             self._start(str(self.users))
             self.users += 1
 
     def _start(self, user: str) -> None:
-        with self.client(user, tenant=user) as http:
-            if not http.get("/api/connections").raise_for_status().json()["connections"]:
-                body = {"connector": "demo", "refreshToken": "good", "skipHistoricalSync": True}
-                assert http.post("/api/connections", json=body).status_code == 201
-            answer = http.post("/api/sync/start", json={"onConflict": "attach"})
-            assert answer.status_code in (200, 202), answer.text
-
-    def _post(self, user: str, path: str) -> None:
-        with self.client(user, tenant=user) as http:
-            answer = http.post(path)
-            assert answer.status_code in (200, 202, 409), answer.text  # 409: it has ended
+        if not self._call("GET", "/api/connections", user).json()["connections"]:
+            body = {"connector": "demo", "refreshToken": "good", "skipHistoricalSync": True}
+            self._call("POST", "/api/connections", user, json=body)
+        self._call("POST", "/api/sync/start", user, json={"onConflict": "attach"})
 
     def all_complete(self) -> bool:
         statuses = self.rows("SELECT DISTINCT status FROM sync_progress")

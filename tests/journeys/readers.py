@@ -23,9 +23,11 @@ from httpx_sse import connect_sse
 from standardwebhooks.webhooks import Webhook
 
 from tests.journeys.countdown import Countdown
-from tests.serving import PATIENCE
 
 FAILURE = 3
+SILENCE = 120.0
+"""Seconds without an answer after which a feed's reader asks again. (`tests.serving` has such a
+number, too, but takes seconds to import.)"""
 
 
 class Notes:
@@ -73,7 +75,7 @@ class FeedReader:
         self._notes = Notes(path)
         self._offset = path.with_suffix(".offset")
         headers = {"Authorization": f"Bearer {os.environ['TOKEN']}"}
-        self._http = httpx.Client(headers=headers, timeout=2 * PATIENCE)
+        self._http = httpx.Client(headers=headers, timeout=SILENCE)
 
     def run(self, live: str) -> None:
         read = {"long-poll": self._poll, "sse": self._stream}[live]
