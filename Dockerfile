@@ -16,8 +16,10 @@ COPY connectors ./connectors
 RUN /opt/venv/bin/python -m pip install --no-deps .
 
 FROM python:3.13-slim
-RUN useradd --system --uid 10001 --user-group --no-create-home --shell /usr/sbin/nologin sync \
-    && install -d -o sync -g sync /data
+# Numbers: they own the files of a volume, and Kubernetes checks them (runAsNonRoot).
+RUN groupadd --gid 10001 sync \
+    && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /data --shell /usr/sbin/nologin sync \
+    && install -d -o 10001 -g 10001 /data
 COPY --from=build /opt/venv /opt/venv
 ENV PATH=/opt/venv/bin:$PATH \
     PYTHONUNBUFFERED=1 \
@@ -25,7 +27,7 @@ ENV PATH=/opt/venv/bin:$PATH \
     HOST=0.0.0.0 \
     PORT=8000 \
     DATABASE_URL=sqlite:////data/sync.db
-USER sync
+USER 10001:10001
 WORKDIR /data
 # After the folder has its owner: a new volume copies it from the image.
 VOLUME /data

@@ -25,6 +25,7 @@ PAGES = [
     ROOT / "README.md",
     ROOT / "CONTRIBUTING.md",
     ROOT / "CHANGELOG.md",
+    ROOT / "SECURITY.md",
     *sorted((ROOT / "docs").glob("*.md")),
     *sorted((ROOT / "fixtures").rglob("*.md")),
     *sorted(path for path in (ROOT / "tests").rglob("*.md") if "node_modules" not in path.parts),
