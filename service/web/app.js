@@ -1,7 +1,7 @@
 // Starts the dashboard: signs in if necessary, follows the syncs, and shows the view of the address.
 import { loadConnectors } from "./lib/catalog.js";
 import { onRefused } from "./lib/client.js";
-import { empty, failure } from "./lib/components.js";
+import { empty, failure, head } from "./lib/components.js";
 import { $, fill, h } from "./lib/dom.js";
 import { live } from "./lib/live.js";
 import { again, startRouter } from "./lib/router.js";
@@ -19,8 +19,8 @@ import * as sync from "./views/sync.js";
 
 const nothing = {
   show(root) {
-    fill(root, h("div", { class: "wrap" }, h("section", { class: "card" },
-      empty("search", "There is no such page", "The address may be wrong.", h("a", { class: "btn", href: "#/overview" }, "Go to the overview")))));
+    fill(root, h("div", { class: "wrap" }, head("There is no such page"), h("section", { class: "card" },
+      empty("search", "Nothing is at this address", "It may be wrong.", h("a", { class: "btn", href: "#/overview" }, "Go to the overview")))));
   },
 };
 

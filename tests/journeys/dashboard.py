@@ -4,10 +4,12 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import httpx
 from selenium import webdriver
 from selenium.common.exceptions import StaleElementReferenceException, WebDriverException
 from selenium.webdriver.common.by import By
@@ -16,6 +18,8 @@ from selenium.webdriver.support.ui import WebDriverWait
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 60
+PROCESSES: dict[str, subprocess.Popen[str]] = {}
+"""The process of each running demo, by its address."""
 SANDBOXES: dict[str, str] = {}
 """The address of each running demo's sandbox, by the address of the demo."""
 
@@ -103,9 +107,32 @@ class Page:
         self.browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
 
 
+def _answers(address: str, process: subprocess.Popen[str]) -> bool:
+    """Whether the service listens: it prints its address before. False if it has ended, since
+    another process has taken its port."""
+    end = time.monotonic() + PATIENCE
+    while process.poll() is None and time.monotonic() < end:
+        try:
+            return httpx.get(f"{address}/readyz", timeout=PATIENCE).is_success
+        except httpx.HTTPError:
+            time.sleep(0.1)
+    return False
+
+
 @contextmanager
 def demo(data: Path, *options: str) -> Iterator[str]:
     """The service in demo mode in its own process; yields its address."""
+    for _ in range(3):
+        with _process(data, *options) as address:
+            if address:
+                yield address
+                return
+    raise AssertionError("The demo did not start")
+
+
+@contextmanager
+def _process(data: Path, *options: str) -> Iterator[str]:
+    """The demo; without an address if it does not listen."""
     command = [sys.executable, "-m", "service", "demo", "--port", "0", "--no-browser"]
     with subprocess.Popen(
         [*command, "--data", str(data), *options],
@@ -122,8 +149,10 @@ def demo(data: Path, *options: str) -> Iterator[str]:
             sandbox = re.search(r"(http://\S+)", process.stdout.readline())
             assert sandbox
             SANDBOXES[dashboard[1]] = sandbox[1]
-            yield dashboard[1]
+            PROCESSES[dashboard[1]] = process
+            yield dashboard[1] if _answers(dashboard[1], process) else ""
         finally:
+            process.send_signal(signal.SIGCONT)
             process.send_signal(signal.SIGTERM)
             try:
                 process.communicate(timeout=15)

@@ -76,8 +76,7 @@ export function loader(root, title, load, draw) {
     } catch (problem) {
       if (turn !== latest) return;
       if (problem.status === 401) return; // the page asks to sign in
-      loaded = false;
-      root.replaceChildren(failure(title, problem, refresh));
+      if (!loaded) root.replaceChildren(failure(title, problem, refresh)); // else what is known stays
     }
   }
   return api;

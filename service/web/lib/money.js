@@ -82,7 +82,7 @@ export function nothing(syncs, gaps) {
 
 function reason(syncs, gaps) {
   if (!syncs.length) return ["Nothing has been synced yet", "Each sync ends with a search for claims."];
-  if (!syncs.some(ended)) return ["The first sync is running", "It ends with a search for claims."];
+  if (!syncs.some(ended)) return [`The first sync is ${syncs[0].status === "paused" ? "paused" : "running"}`, "It ends with a search for claims."];
   if (gaps) return ["It is not known what you are owed", "The last sync could not find out."];
   return ["You are owed nothing that we know of", "The last sync found no claims."];
 }

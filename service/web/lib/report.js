@@ -39,11 +39,11 @@ function present(sync) {
   const still = waiting(sync).length;
   const words = sync.stage === "fetching" && [
     `${count("complete")} of ${plural(datasets.length, "dataset")} read`,
-    count("in_progress") - still > 0 && `${count("in_progress") - still} being read`,
-    still && `${still} waiting`,
+    sync.status !== "paused" && count("in_progress") - still > 0 && `${count("in_progress") - still} being read`,
+    sync.status !== "paused" && still && `${still} waiting`,
   ].filter(Boolean).join(", ");
   const next = ended(sync) ? [] : STAGES.slice(at + 1).map(([, stage]) => item("next", stage));
-  return [...done, item(look, headline(sync), sync.status === "paused" ? clockSeconds(sync.updatedAt) : "now", words), ...next];
+  return [...done, item(look, sync.status === "paused" ? "Paused" : headline(sync), sync.status === "paused" ? clockSeconds(sync.updatedAt) : "now", words), ...next];
 }
 
 const COUNTS = [["New", "created"], ["Changed", "updated"], ["Unchanged", "unchanged", "drop"], ["Deleted", "deleted", "drop"], ["Failed", "failed"]];

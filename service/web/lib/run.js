@@ -38,13 +38,13 @@ export const percent = (sync) => h("span", { class: "percent" }, String(sync.pro
 /** A line for each reason to wait, with the time at which it continues. */
 export function waitLines(sync, link) {
   if (sync.status !== "in_progress") return [];
-  return waits(sync).map(({ who, reason, until }) => h("div", { class: "wait" }, icon("clock"),
-    h("span", {}, h("strong", {}, who), " ", reason),
+  return waits(sync).map(({ words, calm, until }) => h("div", { class: "hold" }, icon("clock"),
+    h("span", {}, h("strong", {}, words), " ", calm),
     h("time", { datetime: until }, continues(until, link))));
 }
 
 function continues(until, link) {
-  if (link === "offline") return `was due ${clock(until)}`;
+  if (link === "offline") return `due ${clock(until)}`;
   const seconds = (Date.parse(until) - now()) / 1000;
   return seconds > 0 ? `Continues in ${ahead(seconds)}` : "Continues now";
 }

@@ -24,7 +24,7 @@ export function liveCard(sync) {
       h("div", { class: "card-top" },
         h("div", { class: "card-words" },
           h("div", { class: "head-title" }, h("h2", { id: "live" }, headline(sync)), badge(state)),
-          h("p", { class: "soft" }, sync.status === "paused" ? sync.message : `${syncName(sync)} of ${name}, started ${ago(sync.startedAt)}`)),
+          h("p", { class: "soft" }, sync.status === "paused" && !lost ? sync.message : `${syncName(sync)} of ${name}, started ${ago(sync.startedAt)}`)),
         h("div", { class: "actions" }, !lost && nextStep(sync), open(sync))),
       h("div", { class: "course-meter" },
         h("div", { class: "course-figures" }, percent(sync), h("span", {}, off ? `as of ${clock(sync.updatedAt)}` : aside(sync))),

@@ -16,9 +16,11 @@ export function settingField(name, schema, value) {
 }
 
 function checks(name, schema, offered, value = []) {
+  const when = (choice) => (schema.items?.oneOf ?? []).find((one) => one.const === choice)?.["x-when"];
   return h("fieldset", { "data-setting": name }, h("legend", { class: "legend" }, schema.title ?? title(name)),
     h("div", { class: "checks" }, offered.map(([choice, words]) =>
-      h("label", { class: "check" }, h("input", { type: "checkbox", name, value: choice, checked: value.includes(choice) }), words))),
+      h("label", { class: "check", "data-when": when(choice) && JSON.stringify(when(choice)) },
+        h("input", { type: "checkbox", name, value: choice, checked: value.includes(choice) }), words))),
     h("p", { class: "hint" }, "None chosen: all of them."));
 }
 
@@ -28,6 +30,19 @@ function control(name, schema, offered, value) {
   const type = schema.writeOnly ? "password" : numeric ? "number" : "text";
   const shown = Array.isArray(value) ? value.join(", ") : value ?? (schema.type === "array" ? "" : schema.default);
   return h("input", { class: `input ${schema.writeOnly ? "mono" : ""}`, name, type, value: shown, step: numeric ? "any" : null, autocomplete: "off", spellcheck: "false" });
+}
+
+/** Offers only the choices that fit the other fields of the form, now and when they change. */
+export function fitChoices(form) {
+  const fit = () => {
+    for (const label of form.querySelectorAll("[data-when]")) {
+      const fits = Object.entries(JSON.parse(label.dataset.when)).every(([name, value]) => form.elements[name]?.value === value);
+      label.hidden = !fits;
+      if (!fits) label.querySelector("input").checked = false;
+    }
+  };
+  form.addEventListener("change", fit);
+  fit();
 }
 
 /** The values of a form's settings; `secret` selects secret or public ones. Empty ones are left out if

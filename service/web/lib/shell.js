@@ -85,10 +85,12 @@ function account(chosen) {
 const switcher = () => h("button", { class: "switch", type: "button", popovertarget: "accounts-menu" },
   account(live.chosen), h("span", { class: "unseen" }, ", change account"), icon("updown"));
 
+const stateWords = (sync) => (sync.status === "paused" ? "Paused" : headline(sync));
+
 function stateOf(one) {
   const sync = live.current?.connectionId === one.id ? live.current : null;
   if (one.status === "lost") return h("span", { class: "soon" }, "Connection lost");
-  if (sync) return h("span", {}, `${headline(sync)}, ${sync.progress} %`);
+  if (sync) return h("span", {}, `${stateWords(sync)}, ${sync.progress} %`);
   return h("span", {}, one.lastSync ? `Synced ${inside(one.lastSync.completedAt)}` : "Not synced yet");
 }
 
@@ -117,7 +119,7 @@ const progress = (sync) => bar(sync.progress / 100, "Progress of the live sync",
 function strip() {
   const sync = live.current;
   patch($("side-live"), sync && h("a", { class: "strip-live", href: address(["history", sync.syncId]) },
-    h("span", {}, h("span", {}, headline(sync)), h("span", {}, `${sync.progress} %`)), progress(sync)));
+    h("span", {}, h("span", {}, stateWords(sync)), h("span", { class: "nowrap" }, `${sync.progress} %`)), progress(sync)));
 }
 
 // Banners

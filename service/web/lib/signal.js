@@ -64,8 +64,9 @@ export function watch() {
 }
 
 function say(sync, before) {
-  if (before?.stage === sync.stage && !ended(sync)) return;
-  const words = ended(sync) ? `${headline(sync)}. ${sync.message}` : `${headline(sync)}, ${sync.progress} percent`;
+  if (before?.stage === sync.stage && before.status === sync.status) return;
+  const state = sync.status === "paused" ? "Paused" : headline(sync);
+  const words = ended(sync) ? `${state}. ${sync.message}` : `${state}, ${sync.progress} percent`;
   if ($("spoken").textContent !== words) $("spoken").textContent = words;
 }
 

@@ -4,6 +4,10 @@
 import { ended, now } from "./client.js";
 import { dataset as nameOf, source } from "./catalog.js";
 import { list, number, sentence } from "./format.js";
+import { live } from "./live.js";
+
+/** The present time; without a connection, that of the last news: what came later is not known. */
+const present = () => (live.link === "offline" ? live.linkSince : now());
 
 export const STAGES = [
   ["starting", "Starting", 10],
@@ -15,7 +19,7 @@ export const STAGES = [
 
 /** The datasets that wait for the source at present. */
 export const waiting = (sync) =>
-  (sync.datasets ?? []).filter(({ status, waitingUntil }) => status === "in_progress" && Date.parse(waitingUntil) > now());
+  (sync.datasets ?? []).filter(({ status, waitingUntil }) => status === "in_progress" && Date.parse(waitingUntil) > present());
 
 /** Whether everything that a sync still reads waits for the source. */
 function allWait(sync) {
@@ -39,7 +43,7 @@ export function datasetState(dataset, sync) {
   if (dataset.status === "in_progress") {
     if (sync.status === "paused") return ["warn", "Paused"];
     if (ended(sync)) return ["", "Not read"];
-    return Date.parse(dataset.waitingUntil) > now() ? ["wait", "Waiting"] : ["run", "Reading"];
+    return Date.parse(dataset.waitingUntil) > present() ? ["wait", "Waiting"] : ["run", "Reading"];
   }
   if (dataset.status === "pending") return ended(sync) ? ["", "Not read"] : ["wait", "Next"];
   return { complete: ["good", "Complete"], partial: ["warn", "Partly read"], failed: ["bad", "Failed"], unknown: ["", "Unknown"] }[dataset.status];
@@ -70,7 +74,7 @@ export function syncName(sync) {
 
 /** What a sync does now, as a headline. */
 export function headline(sync) {
-  if (sync.status !== "in_progress") return syncState(sync)[1];
+  if (ended(sync)) return syncState(sync)[1];
   return {
     queued: "Waiting for its turn",
     starting: "Starting",
@@ -110,19 +114,24 @@ export function readShort(dataset, sync) {
   return ["Reading", "Partly read"].includes(state) ? read(dataset, sync) : state.toLowerCase();
 }
 
+const SHORT = 2000; // ms: shorter waits are not worth a line
+const CODE = /\s*\b[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b/g; // names of programs are no words
+
 /** For each reason, which datasets wait for it, and until when the first of them does. */
 export function waits(sync) {
   const reasons = new Map();
-  for (const dataset of waiting(sync)) {
-    const reason = dataset.waiting?.for ?? "";
+  for (const dataset of waiting(sync).filter(({ waitingUntil }) => Date.parse(waitingUntil) - present() > SHORT)) {
+    const { for: why, operation } = dataset.waiting ?? {};
+    const reason = (why || source(sync.connector)).replaceAll(CODE, "").split(operation ? ` for ${operation}` : null)[0];
     const known = reasons.get(reason) ?? { names: [], until: dataset.waitingUntil };
     known.names.push(nameOf(sync.connector, dataset.name).toLowerCase());
     if (dataset.waitingUntil < known.until) known.until = dataset.waitingUntil;
     reasons.set(reason, known);
   }
-  return [...reasons].map(([reason, { names, until }]) => ({
-    who: `${sentence(names.length > 3 ? `${names.length} datasets` : list(names))} ${names.length === 1 ? "waits" : "wait"} for ${source(sync.connector)}.`,
-    reason: reason && `${sentence(reason)}${/[.!?]$/.test(reason) ? "" : "."}`,
+  const others = sync.datasets.some(({ status }) => status === "in_progress") && !allWait(sync);
+  return [...reasons].map(([reason, { names, until }], at) => ({
+    words: `${sentence(names.length > 3 ? `${names.length} datasets` : list(names))} ${names.length === 1 && !names[0].endsWith("s") ? "waits" : "wait"} for ${reason}.`,
+    calm: at > 0 ? "" : others ? "The others go on meanwhile." : "Nothing is wrong, and there is nothing to do.",
     until,
   }));
 }

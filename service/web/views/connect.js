@@ -4,7 +4,7 @@ import { clearErrors, field, select, showErrors } from "../lib/components.js";
 import { busy, button, fill, h } from "../lib/dom.js";
 import { icon } from "../lib/icons.js";
 import { demo } from "../lib/session.js";
-import { settingField, values } from "../lib/settingsform.js";
+import { fitChoices, settingField, values } from "../lib/settingsform.js";
 import { toast } from "../lib/toasts.js";
 
 /** The credentials of the demo's only seller. Its sandbox listens on loopback only. */
@@ -51,6 +51,7 @@ export function show(root, { params, client, live, navigate }) {
         if (rest) fill(problem, h("p", { class: "problem", role: "alert" }, rest));
       });
     });
+    fitChoices(form);
     form.elements.connector?.addEventListener("change", () => {
       name = form.elements.connector.value;
       byToken = !connector(name)?.consent;

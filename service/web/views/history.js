@@ -85,7 +85,7 @@ export function show(root, { params, client, live, navigate }) {
   }
 
   const refresh = () => list.refresh().catch((problem) => {
-    if (problem.status !== 401) patch(card, failure("The history could not be loaded", problem, refresh));
+    if (problem.status !== 401 && !list.rows.length) patch(card, failure("The history could not be loaded", problem, refresh));
   });
 
   filters.addEventListener("submit", (event) => event.preventDefault());
@@ -102,7 +102,11 @@ export function show(root, { params, client, live, navigate }) {
       }
       draw();
     }),
-    live.on("accounts link", () => { draw(); if (list.rows.length) list.show(); }),
+    live.on("accounts link", (_, kind) => {
+      draw();
+      if (list.rows.length) list.show();
+      if (kind === "link" && live.link === "live") refresh();
+    }),
   ];
   const timer = setInterval(() => live.current && list.rows.length && list.show(), 1000);
   const cleanup = () => {

@@ -64,10 +64,16 @@ export function show(root, { params, client, live, navigate }) {
 
   function run() {
     const sync = live.current;
-    const idle = history && (history.find((one) => ended(one)) ?? null);
     if (sync) patch(parts.run, liveCard(sync));
-    else if (history) patch(parts.run, idleCard(idle, live.chosen));
+    else if (history) patch(parts.run, idleCard(lastEnded(), live.chosen));
     parts.run.hidden = !parts.run.childElementCount;
+  }
+
+  /** The newest sync that has ended. The stream may know it before the list does. */
+  function lastEnded() {
+    const known = live.latest;
+    const shown = known && (!live.chosen || known.connectionId === live.chosen.id) ? [known, ...history] : history;
+    return shown.filter(ended).sort((one, other) => (one.startedAt < other.startedAt ? 1 : -1))[0] ?? null;
   }
 
   const money = loader(parts.money, "What you can claim could not be loaded",
@@ -85,7 +91,7 @@ export function show(root, { params, client, live, navigate }) {
     ({ syncs }) => {
       history = syncs;
       patch(parts.last, ...lastSyncs(syncs));
-      parts.last.hidden = !syncs.length;
+      parts.last.hidden = !syncs.some(ended);
       run();
     });
   const accounts = loader(parts.accounts, "The accounts could not be loaded",
@@ -100,11 +106,15 @@ export function show(root, { params, client, live, navigate }) {
   const off = [
     live.on("sync", ({ sync, before }) => {
       run();
-      if (!before || before.status !== sync.status) last.refresh();
-      if (ended(sync) && before && !ended(before)) for (const part of [money, accounts]) part.refresh();
+      if (!before || before.status !== sync.status) for (const part of [last, money]) part.refresh();
+      if (ended(sync) && before && !ended(before)) accounts.refresh();
     }),
     live.on("accounts", () => { top(); accounts.refresh(); }),
-    live.on("link", () => { top(); run(); }),
+    live.on("link", () => {
+      top();
+      run();
+      if (live.link === "live") for (const part of [money, last, accounts]) part.refresh();
+    }),
   ];
   const timer = setInterval(() => live.current && run(), 1000);
   return () => {

@@ -70,7 +70,7 @@ export function show(root, { params, client, live, navigate }) {
   ];
 
   const refresh = () => list.refresh().catch((problem) => {
-    if (problem.status !== 401) patch(results, failure("The records could not be loaded", problem, refresh));
+    if (problem.status !== 401 && !list.rows.length) patch(results, failure("The records could not be loaded", problem, refresh));
   });
 
   async function file(type, end) {

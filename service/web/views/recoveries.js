@@ -117,7 +117,7 @@ export function show(root, { params, client, live, navigate }) {
     onError: failed,
   });
   const refresh = () => list.refresh().catch((problem) => {
-    if (problem.status !== 401) patch(results, failure("The claims could not be loaded", problem, refresh));
+    if (problem.status !== 401 && !list.rows.length) patch(results, failure("The claims could not be loaded", problem, refresh));
   });
 
   /** Downloads all claims that match the filters. */

@@ -31,7 +31,7 @@ export function show(root, { params, client, live }) {
       if (!gone) draw();
       if (report.recordsFailed || report.dryRun) failures.refresh(report);
     } catch (problem) {
-      if (gone || problem.status === 401) return;
+      if (gone || problem.status === 401 || report) return;
       fill(wrap, card({}, problem.status === 404
         ? empty("search", "There is no such sync", "It may be older than what is kept, or of an account that was disconnected.", h("a", { class: "btn", href: "#/history" }, "Go to the history"))
         : failure("The sync could not be loaded", problem, refresh)));
@@ -57,7 +57,10 @@ export function show(root, { params, client, live }) {
       draw();
       if (!before || before.status !== changed.status || before.attempt !== changed.attempt) refresh();
     }),
-    live.on("accounts link", draw),
+    live.on("accounts link", (_, kind) => {
+      draw();
+      if (kind === "link" && live.link === "live") refresh();
+    }),
   ];
   const timer = setInterval(() => report && !ended(report) && draw(), 1000);
   const cleanup = () => {
