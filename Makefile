@@ -13,7 +13,7 @@ WORKERS = $$(( $$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1) + 2 ))
 CANDIDATES = $(if $(PYTHON),"$(PYTHON)",python3 python3.13 python3.12 python3.11)
 
 .DEFAULT_GOAL := help
-.PHONY: help run cluster test hostile honest crash soak mutants fixtures coverage bench lint lock clean .venv .venv-dev
+.PHONY: help run cluster test hostile honest crash soak mutants fixtures shots coverage bench lint lock clean .venv .venv-dev
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -50,6 +50,9 @@ mutants: .venv-dev ## Change the core one expression at a time; 95 % must fail a
 
 fixtures: .venv-dev ## Generate the payloads in fixtures/ again
 	@.venv-dev/bin/python -m tests.payloads $(ARGS)
+
+shots: .venv-dev ## Make the pictures of the dashboard in docs/shots again
+	@.venv-dev/bin/python -m tests.journeys.shots
 
 coverage: .venv-dev ## Run the whole test suite and report the branches that it missed
 	@.venv-dev/bin/python -m pytest --cov $(ARGS)

@@ -113,7 +113,8 @@ def _answers(address: str, process: subprocess.Popen[str]) -> bool:
     end = time.monotonic() + PATIENCE
     while process.poll() is None and time.monotonic() < end:
         try:
-            return httpx.get(f"{address}/readyz", timeout=PATIENCE).is_success
+            httpx.get(f"{address}/readyz", timeout=PATIENCE).raise_for_status()
+            return True
         except httpx.HTTPError:
             time.sleep(0.1)
     return False

@@ -28,7 +28,8 @@ return !document.querySelector("main .bones, dialog .bones")
 """
 CALM = """
 const style = new CSSStyleSheet();
-style.replaceSync("*, ::before, ::after { animation: none !important; transition: none !important }");
+const still = "animation: none !important; transition: none !important";
+style.replaceSync(`*, ::before, ::after { ${still} }`);
 document.adoptedStyleSheets = [style];
 """
 
@@ -148,4 +149,4 @@ def test_the_keyboard_reaches_the_claims_and_comes_back(page: Page) -> None:
     page.browser.switch_to.active_element.send_keys(Keys.ESCAPE)
     page.until(lambda: not page.all("dialog"), "Escape did not close the drawer")
     page.until(lambda: page.browser.current_url.endswith("#/recoveries"), "The address stayed")
-    assert page.run(FOCUSED) == title, "The focus did not return"
+    assert page.run(FOCUSED) == title[:40].strip(), "The focus did not return"
