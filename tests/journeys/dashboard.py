@@ -23,6 +23,9 @@ PROCESSES: dict[str, subprocess.Popen[str]] = {}
 SANDBOXES: dict[str, str] = {}
 """The address of each running demo's sandbox, by the address of the demo."""
 
+ENDS: list[str] = []
+"""What demos that did not start have printed."""
+
 RUN = "[aria-labelledby=live], [aria-labelledby=idle]"
 """The card of the live sync, or of the last one."""
 
@@ -128,7 +131,7 @@ def demo(data: Path, *options: str) -> Iterator[str]:
             if address:
                 yield address
                 return
-    raise AssertionError("The demo did not start")
+    raise AssertionError(f"The demo did not start: {ENDS[-1:]}")
 
 
 @contextmanager
@@ -156,6 +159,6 @@ def _process(data: Path, *options: str) -> Iterator[str]:
             process.send_signal(signal.SIGCONT)
             process.send_signal(signal.SIGTERM)
             try:
-                process.communicate(timeout=15)
+                ENDS.append(process.communicate(timeout=15)[0][-2000:])
             except subprocess.TimeoutExpired:
                 process.kill()
