@@ -16,7 +16,7 @@ CANDIDATES = $(if $(PYTHON),"$(PYTHON)",python3 python3.13 python3.12 python3.11
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run sync cluster test hostile honest crash outgoing soak mutants fixtures coverage bench lint lock clean .venv .venv-dev
+.PHONY: help run sync cluster test hostile honest crash outgoing soak mutants fixtures shots coverage bench lint lock clean .venv .venv-dev
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -60,6 +60,9 @@ mutants: .venv-dev ## Change the core one expression at a time; 95 % must fail a
 
 fixtures: .venv-dev ## Generate the payloads in fixtures/ again
 	@.venv-dev/bin/python -m tests.payloads $(ARGS)
+
+shots: .venv-dev ## Make the pictures of the dashboard in docs/shots again
+	@.venv-dev/bin/python -m tests.journeys.shots
 
 coverage: .venv-dev ## Run the whole test suite and report the branches that it missed
 	@.venv-dev/bin/python -m pytest --cov $(ARGS)

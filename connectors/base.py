@@ -61,9 +61,15 @@ SEPARATES_ACCOUNTS = msgspec.Meta(extra={"separates_accounts": True})
 another value (an environment, say) is another account."""
 
 
-def choices(titles: Mapping[str, str]) -> msgspec.Meta:
-    """Lists the values of a field with their titles, for a form. It does not restrict the field."""
-    options = [{"const": value, "title": title} for value, title in titles.items()]
+def choices(
+    titles: Mapping[str, str], when: Mapping[str, Mapping[str, str]] | None = None
+) -> msgspec.Meta:
+    """Lists the values of a field with their titles, for a form. It does not restrict the field.
+    `when` names, for a value, the values of other fields with which a form offers it."""
+    options: list[dict[str, object]] = [
+        {"const": value, "title": title, **({"x-when": when[value]} if when else {})}
+        for value, title in titles.items()
+    ]
     return msgspec.Meta(extra_json_schema={"oneOf": options})
 
 

@@ -10,6 +10,7 @@ from connectors.base import SECRET, SEPARATES_ACCOUNTS, ConnectionSettings, choi
 
 REGION_TITLES = {"NA": "North America", "EU": "Europe", "FE": "Far East"}
 MARKETPLACE_TITLES = {each.id: f"{each.country} ({each.currency})" for each in MARKETPLACES}
+MARKETPLACE_REGIONS = {each.id: {"region": each.region} for each in MARKETPLACES}
 
 
 class SellerSettings(ConnectionSettings, frozen=True, kw_only=True):
@@ -18,7 +19,10 @@ class SellerSettings(ConnectionSettings, frozen=True, kw_only=True):
     #: Not restricted here, since it is accepted in lower case, too.
     region: Annotated[str, Meta(title="Region", max_length=50), choices(REGION_TITLES)] = "NA"
     marketplace_ids: Annotated[
-        tuple[Annotated[str, Meta(max_length=50), choices(MARKETPLACE_TITLES)], ...],
+        tuple[
+            Annotated[str, Meta(max_length=50), choices(MARKETPLACE_TITLES, MARKETPLACE_REGIONS)],
+            ...,
+        ],
         Meta(
             title="Marketplaces",
             description="Ids, separated by commas; empty means all of the region.",

@@ -24,8 +24,9 @@ FLAGS = (
 
 
 @contextmanager
-def chromium(profile: Path) -> Iterator[Chrome]:
-    """Skips if the browser is not installed; on CI, that is a failure."""
+def chromium(profile: Path, languages: str = "") -> Iterator[Chrome]:
+    """Skips if the browser is not installed; on CI, that is a failure. `languages`: those of its
+    user, such as "de-DE"."""
     browser, driver = shutil.which("chromium"), shutil.which("chromedriver")
     if not browser or not driver:
         missing = "chromium and chromedriver are not installed"
@@ -37,6 +38,10 @@ def chromium(profile: Path) -> Iterator[Chrome]:
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     for flag in (*FLAGS, f"--user-data-dir={profile}"):
         options.add_argument(flag)
+    if languages:
+        options.add_argument(f"--lang={languages}")
+        options.add_argument(f"--accept-lang={languages}")
+        options.add_experimental_option("prefs", {"intl.accept_languages": languages})
     chrome = Chrome(options=options, service=Service(driver))
     try:
         yield chrome

@@ -1,0 +1,133 @@
+"""What must never happen in the dashboard: an old state shown as the present one, red for what is
+no error, a button that cannot work, the same words twice, a wrong countdown."""
+
+import re
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.journeys.browser import chromium
+from tests.journeys.dashboard import PROCESSES, RUN, SANDBOXES, Page, demo
+
+SLOW = ("--orders", "1500", "--speed", "1")
+TOKEN = {"refreshToken": "Atzr|sandbox-1"}
+
+
+@pytest.fixture
+def page(tmp_path: Path) -> Iterator[Page]:
+    with chromium(tmp_path / "browser") as browser:
+        browser.set_window_size(1280, 900)
+        yield Page(browser)
+
+
+def _begin(address: str) -> str:
+    """Start a sync as somebody else would, not by the page."""
+    answer = httpx.post(f"{address}/api/sync/start", json={}, timeout=60).raise_for_status()
+    sync: str = answer.json()["syncId"]
+    return sync
+
+
+@pytest.mark.timeout(300)
+def test_a_service_that_hangs_is_not_shown_as_running(page: Page, tmp_path: Path) -> None:
+    with demo(tmp_path / "data", *SLOW) as page.address:
+        page.open()
+        page.shows("main", "Nothing has been read yet")
+        _begin(page.address)  # elsewhere: the page shows it by itself
+        page.shows(RUN, "Running")
+        page.until(lambda: "%" in page.browser.title, "The title told no progress")
+        process = PROCESSES[page.address]
+        process.send_signal(signal.SIGSTOP)
+        page.shows("#banner", "No connection since")
+        page.shows(RUN, "Last known")
+        assert not page.all(".badge.run"), "It is still shown as running"
+        assert "%" not in page.browser.title
+        cancel = page.one("[aria-labelledby=live] button")
+        assert cancel.text == "Cancel" and not cancel.is_enabled()
+        process.send_signal(signal.SIGCONT)
+        page.until(lambda: page.text("#banner") == "", "The banner stayed")
+        page.until(lambda: "Last known" not in page.text(RUN), "It is still shown as old")
+
+
+@pytest.mark.timeout(300)
+def test_what_is_no_error_is_not_red_and_buttons_that_cannot_work_are_absent(
+    page: Page, tmp_path: Path
+) -> None:
+    with demo(tmp_path / "data", *SLOW) as page.address:
+        sync = _begin(page.address)
+        page.open()
+        page.shows(RUN, "Reading from Amazon")
+        assert "Sync now" not in page.text("main"), "A second sync cannot start"
+        httpx.post(f"{page.address}/api/sync/cancel/{sync}", timeout=60).raise_for_status()
+        page.shows(RUN, "The last sync was cancelled")
+        page.go(f"#/history/{sync}")
+        page.shows("main .badge", "Cancelled")
+        states = {badge.text for badge in page.all("main tbody .badge")}
+        assert "Not read" in states and states <= {"Not read", "Complete", "Partly read", "Unknown"}
+        red = page.all("main :is(.badge, .notice, .mark, .bar).bad, main .problem:not(:empty)")
+        assert not red, "A cancelled sync is no error"
+
+
+@pytest.mark.timeout(300)
+def test_a_lost_connection_offers_only_to_connect_again(page: Page, tmp_path: Path) -> None:
+    with demo(tmp_path / "data", *SLOW) as page.address:
+        revoke = f"{SANDBOXES[page.address]}/_sandbox/revoke"
+        sync = _begin(page.address)
+        page.open()
+        page.shows(RUN, "Reading from Amazon")
+        httpx.post(revoke, json=TOKEN).raise_for_status()
+        page.shows(RUN, "Paused")
+        page.shows("main .notice", "no longer accepts the connection")
+        for route in ("#/overview", f"#/history/{sync}", "#/history"):
+            page.go(route)
+            page.shows("main", "Connect again")
+            for words in ("Resume", "Sync now", "Try again"):
+                assert words not in page.text("main"), (route, words)
+            first = [one.text for one in page.all("main .btn.first")]
+            assert first == ["Connect again"] * len(first)
+            assert not page.all("main :is(.badge, .notice, .mark, .bar).bad"), "A pause is not red"
+        page.go(f"#/history/{sync}")
+        page.shows("main h1", "Historical sync")
+        _says_nothing_twice(page)
+
+
+def _says_nothing_twice(page: Page) -> None:
+    """No sentence of several words stands twice in the view."""
+    words = [one.text for one in page.all("main :is(p, h1, h2, h3, strong)")]
+    sentences = [one.strip() for line in words for one in line.split(". ")]
+    lines = [one for one in sentences if len(one.split()) > 3]
+    assert len(lines) == len(set(lines)), sorted(lines)
+
+
+@pytest.mark.timeout(300)
+def test_countdowns_and_estimates_are_those_of_the_service(page: Page, tmp_path: Path) -> None:
+    with demo(tmp_path / "data", *SLOW) as page.address:
+        _begin(page.address)
+        page.open()
+        page.shows(RUN, "Continues in")
+        page.until(lambda: _agrees(page), "The countdown never agreed with the service")
+
+
+def _agrees(page: Page) -> bool:
+    """Whether a countdown is that of a wait of the service, to a few seconds."""
+    shown = re.search(r"Continues in (?:(\d+) min )?(\d+) (s|min)", page.text(RUN))
+    instants = page.run(
+        "return [...document.querySelectorAll('main .hold time')].map((one) => "
+        "(Date.parse(one.dateTime) - Date.now()) / 1000)"
+    )
+    assert isinstance(instants, list)
+    waits = [
+        dataset["waiting"]["until"]
+        for dataset in httpx.get(f"{page.address}/api/sync/status", timeout=60).json()["datasets"]
+        if dataset["waiting"]
+    ]
+    stamps = page.run(
+        "return [...document.querySelectorAll('main .hold time')].map((one) => one.dateTime)"
+    )
+    if not shown or not instants or not isinstance(stamps, list):
+        return False
+    whole, number, unit = shown.groups()
+    seconds = int(whole or 0) * 60 + int(number) * (60 if unit == "min" else 1)
+    return stamps[0] in waits and -5 <= seconds - instants[0] <= 65
