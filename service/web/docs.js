@@ -1,7 +1,7 @@
 // The page at /docs: /openapi.json as text and tables.
 
-import { get } from "./api.js";
-import { $, h } from "./dom.js";
+import { get } from "./lib/client.js";
+import { $, h } from "./lib/dom.js";
 
 const contract = await get("/openapi.json");
 const { schemas, responses } = contract.components;

@@ -1,105 +1,19 @@
 """The dashboard in a real headless Chromium: start, watch to the end, reload; cancel; claims."""
 
-import re
-import signal
-import subprocess
-import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 
 import httpx
 import pytest
-from selenium import webdriver
-from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver.common.by import By
-from selenium.webdriver.support.ui import Select, WebDriverWait
+from selenium.webdriver.support.ui import Select
 
 from tests.journeys.browser import chromium
+from tests.journeys.dashboard import RUN, SANDBOXES, Page, demo
 
-ROOT = Path(__file__).parents[2]
-PATIENCE = 60
-SANDBOXES: dict[str, str] = {}
-"""The address of each running demo's sandbox, by the address of the demo."""
-
-
-class Page:
-    """The dashboard as its user sees it."""
-
-    def __init__(self, browser: webdriver.Chrome) -> None:
-        self.browser = browser
-
-    def text(self, selector: str) -> str:
-        elements = self.browser.find_elements(By.CSS_SELECTOR, selector)
-        return elements[0].text if elements else ""
-
-    def shows(self, selector: str, words: str) -> None:
-        self.until(lambda: self.text(selector) == words, f"{selector} never read {words!r}")
-
-    def press(self, words: str) -> None:
-        """Press the big button as soon as it has this label and is enabled."""
-        button = self.browser.find_element(By.ID, "action")
-        ready = f"The button never offered {words!r}"
-        self.until(lambda: button.is_enabled() and button.text == words, ready)
-        button.click()
-
-    def click(self, selector: str, words: str) -> None:
-        """Click the button with this label as soon as there is one."""
-
-        def pressed() -> bool:
-            for button in self.browser.find_elements(By.CSS_SELECTOR, selector):
-                if button.text == words and button.is_enabled():
-                    button.click()
-                    return True
-            return False
-
-        self.until(pressed, f"There was no button {words!r}")
-
-    def row(self, dataset: str) -> str:
-        return self.text(f"#details [data-dataset={dataset}]")
-
-    def complaints(self) -> list[str]:
-        log = self.browser.get_log("browser")  # type: ignore[no-untyped-call]
-        return [entry["message"] for entry in log if entry["level"] == "SEVERE"]
-
-    def until(self, condition: Callable[[], bool], otherwise: str) -> None:
-        def holds(_: webdriver.Chrome) -> bool:
-            try:
-                return condition()
-            except StaleElementReferenceException:  # replaced while it was read
-                return False
-
-        WebDriverWait(self.browser, PATIENCE, poll_frequency=0.1).until(holds, otherwise)
-
-
-@contextmanager
-def demo(data: Path, *options: str) -> Iterator[str]:
-    """The service in demo mode in its own process; yields its address."""
-    command = [sys.executable, "-m", "service", "demo", "--port", "0", "--no-browser"]
-    with subprocess.Popen(
-        [*command, "--data", str(data), *options],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    ) as process:
-        try:
-            assert process.stdout
-            line = process.stdout.readline()
-            dashboard = re.search(r"Dashboard\s+(http://\S+)", line)
-            assert dashboard, f"The demo did not print its address: {line!r}"
-            sandbox = re.search(r"(http://\S+)", process.stdout.readline())
-            assert sandbox
-            SANDBOXES[dashboard[1]] = sandbox[1]
-            yield dashboard[1]
-        finally:
-            process.send_signal(signal.SIGTERM)
-            try:
-                process.communicate(timeout=60)
-            except subprocess.TimeoutExpired:
-                process.kill()
+FAST = ("--orders", "300", "--speed", "600")
 
 
 @pytest.fixture
@@ -109,23 +23,32 @@ def page(tmp_path: Path) -> Iterator[Page]:
         yield Page(browser)
 
 
+def _start(page: Page) -> None:
+    """Start the first sync of the demo's account, by the prompt."""
+    page.click("main button", "Start historical sync")
+    page.click("dialog button", "Start historical sync")
+
+
+@pytest.mark.timeout(180)
 def test_pressing_start_shows_a_sync_to_its_end_and_a_reload_shows_the_same(
     page: Page, tmp_path: Path
 ) -> None:
-    with demo(tmp_path / "data", "--orders", "300", "--speed", "600") as address:
-        page.browser.get(address)
-        page.press("Start sync")
+    with demo(tmp_path / "data", *FAST) as page.address:
+        page.open()
+        _start(page)
         for _ in ("live", "after a reload"):
-            page.shows("#headline", "Complete")
-            page.shows("#percent", "100")
-            page.shows("#history tbody .badge", "complete")
-            assert page.row("orders").split()[:3] == ["Orders", "complete", "300"]
-            assert page.row("claims").split()[:2] == ["Claims", "complete"]
-            assert "300" in page.text("#history tbody")
-            assert len(page.browser.find_elements(By.CSS_SELECTOR, "#history tbody")) == 1
-            page.shows("#tabs [aria-selected=true]", "Orders")
-            page.until(lambda: bool(page.text("#records summary")), "No record was shown")
-            page.browser.refresh()
+            page.shows(RUN, "Up to date")
+            page.shows("[aria-label='Last syncs'] .badge", "Complete")
+            page.open("#/history")
+            page.shows("main tbody .badge", "Complete")
+            assert len(page.all("main tbody tr")) == 1
+            page.click("main tbody a", "")
+            page.shows("[data-row=orders]", "Orders")
+            assert page.text("[data-row=orders]").split()[:3] == ["Orders", "Complete", "300"]
+            assert page.text("[data-row=claims]").split()[:2] == ["Claims", "Complete"]
+            page.go("#/records/orders")
+            page.until(lambda: len(page.all("main tbody tr")) == 20, "No record was shown")
+            page.open()
         assert page.complaints() == []
 
 
@@ -135,63 +58,74 @@ def _processed(address: str) -> int:
     return processed
 
 
+@pytest.mark.timeout(180)
 def test_pressing_cancel_ends_a_running_sync_and_keeps_its_records(
     page: Page, tmp_path: Path
 ) -> None:
-    with demo(tmp_path / "data", "--orders", "3000", "--speed", "20") as address:
-        page.browser.get(address)
-        page.press("Start sync")
-        page.until(lambda: _processed(address) > 0, "No order was read")
-        page.press("Cancel")
-        page.shows("#headline", "Cancelled")
-        page.shows("#history tbody .badge", "cancelled")
-        page.shows("#action", "Start sync")
-        page.shows("#second", "Resume")
-        page.browser.refresh()
-        page.shows("#headline", "Cancelled")
-        page.shows("#message", "Cancelled. The records read so far are kept.")
-        page.until(lambda: bool(page.text("#records summary")), "No record was shown")
+    with demo(tmp_path / "data", "--orders", "3000", "--speed", "20") as page.address:
+        page.open()
+        _start(page)
+        page.until(lambda: _processed(page.address) > 0, "No order was read")
+        page.click(f"{RUN} button".replace(",", " button,"), "Cancel")
+        assert page.run("return document.activeElement.textContent") == "Keep syncing"
+        page.click("dialog button", "Cancel sync")
+        page.shows(RUN, "The last sync was cancelled")
+        page.shows("[aria-labelledby=idle] .actions", "Resume")
+        page.shows("[aria-labelledby=idle] .actions", "Sync now")
+        page.go("#/history")
+        page.shows("main tbody .badge", "Cancelled")
+        page.open("#/records/orders")
+        page.until(lambda: bool(page.all("main tbody tr")), "No record was shown")
         assert page.complaints() == []
 
 
+@pytest.mark.timeout(180)
 def test_the_dashboard_opens_with_the_result_of_a_consent(page: Page, tmp_path: Path) -> None:
-    with demo(tmp_path / "data", "--orders", "30", "--speed", "600") as address:
-        page.browser.get(f"{address}/#/overview?refused=other_account")
-        shown = "The account was not connected (other account). Try again."
-        page.shows("#errors .notice span", shown)
-        assert page.browser.current_url == f"{address}/"
-        page.browser.get(f"{address}/?again#/overview?connected=conn_1")
-        page.shows("#action", "Start sync")
-        page.until(lambda: page.browser.current_url == f"{address}/", "The address was kept")
-        assert not page.text("#errors")
+    with demo(tmp_path / "data", "--orders", "30", "--speed", "600") as page.address:
+        page.open("#/overview?refused=other_account")
+        page.shows("#toasts", "The account was not connected")
+        page.shows("#toasts", "Other account. Try again.")
+        assert page.browser.current_url == f"{page.address}/#/overview"
+        (account,) = httpx.get(f"{page.address}/api/connections").json()["connections"]
+        page.open(f"#/overview?connected={account['id']}")
+        page.shows("dialog", "Read your past months now?")
+        assert page.browser.current_url == f"{page.address}/#/overview"
+        assert not page.text("#toasts")
         assert page.complaints() == []
 
 
+@pytest.mark.timeout(180)
 def test_a_lost_account_is_reconnected_and_its_sync_resumes(page: Page, tmp_path: Path) -> None:
-    with demo(tmp_path / "data", "--orders", "300", "--speed", "600") as address:
-        sandbox = SANDBOXES[address]
-        page.browser.get(address)
-        page.shows("#accounts .badge", "connected")
+    with demo(tmp_path / "data", *FAST) as page.address:
+        sandbox = SANDBOXES[page.address]
+        page.open("#/settings")
+        page.shows("main .badge", "Connected")
         body = {"refreshToken": "Atzr|sandbox-1"}
         httpx.post(f"{sandbox}/_sandbox/revoke", json=body).raise_for_status()
-        page.press("Start sync")
-        page.until(lambda: "lost" in page.text("#accounts .badge"), "The loss was not shown")
+        page.go("#/overview")
+        _start(page)
+        page.shows("main .notice.warn", "no longer accepts the connection")
         httpx.post(f"{sandbox}/_sandbox/reset").raise_for_status()
-        page.click("#accounts button", "Connect again")
+        page.click("main .notice a", "Connect again")
+        page.click("#connect ~ *, .card-foot button", "I have a refresh token")
         page.click("#connect button", "Connect")
-        page.shows("#headline", "Complete")
-        page.shows("#accounts .badge", "connected")
-        (sync,) = httpx.get(f"{address}/api/sync/history").json()["syncs"]
+        page.shows(RUN, "Up to date")
+        page.go("#/settings")
+        page.shows("main .badge", "Connected")
+        (sync,) = httpx.get(f"{page.address}/api/sync/history").json()["syncs"]
         assert (sync["status"], sync["attempt"]) == ("complete", 1)
         assert page.complaints() == []
 
 
+@pytest.mark.timeout(180)
 def test_the_strip_of_days_shows_what_a_second_source_confirms(page: Page, tmp_path: Path) -> None:
-    with demo(tmp_path, "--orders", "300", "--speed", "600", "--faults", "hidden_rows=0.2") as url:
-        page.browser.get(url)
-        page.press("Start sync")
-        page.until(lambda: "Orders of the last" in page.text("#accounts"), "There was no strip")
-        strip = page.browser.find_element(By.CSS_SELECTOR, "#accounts .days")
+    with demo(tmp_path, *FAST, "--faults", "hidden_rows=0.2") as page.address:
+        page.open()
+        _start(page)
+        page.shows(RUN, "Up to date")
+        page.go("#/settings")
+        page.shows("main", "Orders of the last")
+        strip = page.one(".account-days .days")
         days = strip.find_elements(By.TAG_NAME, "i")
         states = Counter(day.get_attribute("class") for day in days)
         assert states["confirmed"] > 10 and sum(states.values()) == len(days)
@@ -201,53 +135,59 @@ def test_the_strip_of_days_shows_what_a_second_source_confirms(page: Page, tmp_p
         assert page.complaints() == []
 
 
+@pytest.mark.timeout(180)
 def test_claims_are_shown_with_the_totals_of_the_api_and_with_their_evidence(
     page: Page, tmp_path: Path
 ) -> None:
-    with demo(tmp_path / "data", "--orders", "300", "--speed", "600") as address:
-        page.browser.get(address)
-        page.until(lambda: "Nothing has been synced yet" in page.text("#totals"), "Not shown")
-        assert not page.text("#claims-list")
-        page.press("Start sync")
-        page.shows("#headline", "Complete")
-        page.until(lambda: bool(page.text("#claims tbody")), "No claim was shown")
+    with demo(tmp_path / "data", *FAST) as page.address:
+        page.open("#/recoveries")
+        page.shows("[aria-label=Totals]", "Nothing has been synced yet")
+        page.go("#/overview")
+        _start(page)
+        page.shows(RUN, "Up to date")
+        page.go("#/recoveries")
+        page.until(lambda: bool(page.all("main tbody tr")), "No claim was shown")
 
-        claims = httpx.get(f"{address}/api/recoveries").json()
-        sums = [row for row in claims["totals"] if row["currency"]]
+        claims = httpx.get(f"{page.address}/api/recoveries?status=claimable").json()
+        totals = httpx.get(f"{page.address}/api/recoveries").json()["totals"]
+        sums = [row for row in totals if row["currency"]]
         assert sums
         for row in sums:
-            amount = page.text(f"[data-currency={row['currency']}] .{row['status']} .amount")
-            assert amount == f"{Decimal(row['amount']):,.2f}"
+            shown = page.text(f"[data-currency={row['currency']}] .{row['status']} .sum")
+            assert shown.split() == [f"{Decimal(row['amount']):,.2f}", row["currency"]]
 
         claim = claims["recoveries"][0]
-        body = f"[data-claim={claim['id']}]"
-        assert claim["title"] in page.text(f"{body} th")
-        page.browser.find_element(By.CSS_SELECTOR, f"{body} .details").click()
-        valuation = " ".join(step["text"] for step in claim["valuation"])
-        page.until(lambda: valuation in page.text(f"{body} .drawer"), "No details opened")
-        page.browser.find_element(By.CSS_SELECTOR, f"{body} .evidence summary").click()
-        page.until(lambda: "{" in page.text(f"{body} .evidence pre"), "No evidence opened")
+        page.click(f"[data-row={claim['id']}] a", claim["title"])
+        for step in claim["valuation"]:
+            page.shows("dialog.drawer", step["text"])
+        assert page.browser.current_url == f"{page.address}/#/recoveries/{claim['id']}"
+        page.one("dialog .proof summary").click()
+        page.shows("dialog .proof .json", "{")
+        page.browser.back()
+        page.until(lambda: not page.all("dialog"), "Back did not close the drawer")
         assert page.complaints() == []
 
 
+@pytest.mark.timeout(180)
 def test_the_form_asks_for_the_settings_of_the_chosen_connector(page: Page, tmp_path: Path) -> None:
-    with demo(tmp_path / "data", "--orders", "10", "--speed", "600") as address:
-        page.browser.get(address)
-        page.click("nav button", "Connect another")
-        form = page.browser.find_element(By.ID, "connect")
-        connectors = Select(form.find_element(By.NAME, "connector"))
+    with demo(tmp_path / "data", "--orders", "10", "--speed", "600") as page.address:
+        page.open("#/connect")
+        connectors = Select(page.one("[name=connector]"))
         assert {"Amazon", "Demo"} <= {option.text for option in connectors.options}
-        regions = Select(form.find_element(By.NAME, "region"))
+        regions = Select(page.one("[name=region]"))
         assert regions.first_selected_option.text == "North America"
-        assert page.browser.find_element(By.ID, "authorise").is_displayed()
+        assert page.text("#connect .first") == "Continue with Amazon"
         connectors.select_by_visible_text("Demo")
-        assert not page.browser.find_element(By.ID, "authorise").is_displayed()
-        token = form.find_element(By.NAME, "refreshToken")
+        assert page.text("#connect .first") == "Connect"
+        token = page.one("[name=refreshToken]")
         assert token.get_attribute("type") == "password"
         token.clear()
         page.click("#connect button", "Connect")
         page.shows("#connect .problem", "Must not be empty.")
         token.send_keys("good")
         page.click("#connect button", "Connect")
-        page.until(lambda: "Demo · NA · DEMO · production" in page.text("#accounts"), "Not listed")
-        assert len(httpx.get(f"{address}/api/connections").json()["connections"]) == 2
+        page.shows("dialog", "Read your past months now?")
+        page.click("dialog button", "Not now")
+        page.go("#/settings")
+        page.shows("main", "Demo · NA · DEMO · Production")
+        assert len(httpx.get(f"{page.address}/api/connections").json()["connections"]) == 2

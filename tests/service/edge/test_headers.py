@@ -40,7 +40,7 @@ def assert_secured(answer: httpx.Response, cache: str | None) -> None:
 
 async def test_pages_and_their_files_are_secured(service: Serving) -> None:
     async with service.anonymous() as client:
-        for path in ("/", "/web/app.js", "/web/style.css"):
+        for path in ("/", "/web/app.js", "/web/css/base.css"):
             whole = await client.get(path)
             assert whole.status_code == 200
             assert_secured(whole, "no-cache")

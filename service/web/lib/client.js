@@ -1,0 +1,21 @@
+// The page's client of the service. Every call and every stream of the page goes through it.
+import { createClient } from "../client.js";
+
+export { ended } from "../client.js";
+
+const SESSION = "/api/session";
+let refused = () => {};
+
+/** Calls `listener` whenever the service refuses the session, for example since it has expired. */
+export function onRefused(listener) {
+  refused = listener;
+}
+
+async function watched(path, init) {
+  const answer = await fetch(path, init);
+  if (answer.status === 401 && path !== SESSION) refused();
+  return answer;
+}
+
+export const client = createClient({ fetch: watched });
+export const { get, post, now } = client;

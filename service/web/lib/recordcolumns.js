@@ -1,0 +1,52 @@
+// Which fields of records a table shows: the connector's columns, else those that tell most.
+import { h } from "./dom.js";
+import { moment, money, number, title } from "./format.js";
+
+const MOST = 5;
+const LONGEST = 48; // characters, on average
+
+/** The columns as { key, label, numeric }. */
+export function columnsFor(set, rows) {
+  const keys = set.columns?.length ? set.columns.slice(0, MOST + 2) : guess(rows);
+  return keys.map((key) => ({ key, label: label(key), numeric: rows.length > 0 && rows.every(({ data }) => /^-?\d+([.,]\d+)?$/.test(String(data?.[key] ?? "0"))) }));
+}
+
+/** The first fields with short values that differ between the rows. */
+function guess(rows) {
+  const keys = [...new Set(rows.slice(0, 20).flatMap(({ data }) => Object.keys(data ?? {})))];
+  const useful = keys.filter((key) => {
+    const values = rows.map(({ id, data }) => (data?.[key] === id ? null : data?.[key])).filter((value) => value !== null && value !== undefined && value !== "");
+    const words = values.map(spell);
+    return values.length > 0 && words.every((one) => one !== null) && new Set(words).size > (rows.length > 3 ? 1 : 0) && words.join("").length / words.length <= LONGEST;
+  });
+  return useful.slice(0, MOST);
+}
+
+/** A value as text; null for those that need more room. */
+function spell(value) {
+  if (value && typeof value === "object") {
+    const amount = value.amount ?? value.currencyAmount ?? value.Amount;
+    const currency = value.currencyCode ?? value.currency ?? value.CurrencyCode;
+    if (amount !== undefined && currency) return `${money(amount)} ${currency}`;
+    if (Array.isArray(value)) return value.length === 1 ? spell(value[0]) : null;
+    const first = Object.values(value).find((one) => typeof one === "string");
+    return first ?? null;
+  }
+  if (typeof value === "boolean") return value ? "yes" : "no";
+  return String(value);
+}
+
+export function shownValue(data, key) {
+  const value = data?.[key];
+  if (value === null || value === undefined || value === "") return h("span", { class: "zero" }, "—");
+  if (typeof value === "number") return number(value);
+  if (typeof value === "string" && /^\d{4}-\d\d-\d\dT\d\d:\d\d/.test(value) && !Number.isNaN(Date.parse(value))) return moment(value);
+  return spell(value) ?? "…";
+}
+
+const SHORT = new Set(["sku", "fnsku", "asin", "msku", "id"]);
+
+function label(key) {
+  const words = key.replaceAll(/[-_]/g, " ").replaceAll(/([a-z])([A-Z])/g, (_, one, other) => `${one} ${other.toLowerCase()}`);
+  return SHORT.has(words) ? words.toUpperCase() : title(words);
+}

@@ -1,0 +1,131 @@
+"""The dashboard as its user sees it, and the demo in a process of its own."""
+
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from selenium import webdriver
+from selenium.common.exceptions import StaleElementReferenceException, WebDriverException
+from selenium.webdriver.common.by import By
+from selenium.webdriver.remote.webelement import WebElement
+from selenium.webdriver.support.ui import WebDriverWait
+
+ROOT = Path(__file__).parents[2]
+PATIENCE = 60
+SANDBOXES: dict[str, str] = {}
+"""The address of each running demo's sandbox, by the address of the demo."""
+
+RUN = "[aria-labelledby=live], [aria-labelledby=idle]"
+"""The card of the live sync, or of the last one."""
+
+
+class Page:
+    """The dashboard in a browser. What is waited for has PATIENCE seconds to come."""
+
+    def __init__(self, browser: webdriver.Chrome, address: str = "") -> None:
+        self.browser = browser
+        self.address = address
+
+    def open(self, route: str = "") -> None:
+        """Load a view anew."""
+        self.browser.get("about:blank")
+        self.browser.get(f"{self.address}/{route}")
+
+    def go(self, route: str) -> None:
+        """Go to a view as a link does."""
+        self.browser.execute_script("location.hash = arguments[0]", route)
+
+    def all(self, selector: str) -> list[WebElement]:
+        return self.browser.find_elements(By.CSS_SELECTOR, selector)
+
+    def one(self, selector: str) -> WebElement:
+        self.until(lambda: bool(self.all(selector)), f"There was no {selector}")
+        return self.all(selector)[0]
+
+    def text(self, selector: str) -> str:
+        elements = self.all(selector)
+        return elements[0].text.replace("\u00a0", " ") if elements else ""
+
+    def shows(self, selector: str, words: str) -> None:
+        """Wait until the first element has these words among others."""
+        shown = f"{selector} never read {words!r}"
+        self.until(lambda: words in self.text(selector), shown)
+
+    def click(self, selector: str, words: str) -> None:
+        """Click the button or link whose label begins so, as soon as there is one that works."""
+
+        def pressed() -> bool:
+            for button in self.all(selector):
+                if button.text.startswith(words) and button.is_enabled():
+                    button.click()
+                    return True
+            return False
+
+        self.until(pressed, f"There was no {selector} {words!r}")
+
+    def run(self, script: str, *arguments: object) -> object:
+        answer: object = self.browser.execute_script(script, *arguments)
+        return answer
+
+    def complaints(self) -> list[str]:
+        """Errors of the console, also those of the Content Security Policy."""
+        log = self.browser.get_log("browser")  # type: ignore[no-untyped-call]
+        return [entry["message"] for entry in log if entry["level"] == "SEVERE"]
+
+    def until(self, condition: Callable[[], bool], otherwise: str) -> None:
+        def holds(_: webdriver.Chrome) -> bool:
+            try:
+                return condition()
+            except StaleElementReferenceException:  # replaced while it was read
+                return False
+            except WebDriverException as error:  # moved while it was clicked
+                if "intercepted" in str(error) or "interactable" in str(error):
+                    return False
+                raise
+
+        WebDriverWait(self.browser, PATIENCE, poll_frequency=0.1).until(
+            holds, f"{otherwise}; the page read:\n{self.text('body')[:3000]}"
+        )
+
+    def size(self, width: int, height: int) -> None:
+        """Also widths that a window cannot have."""
+        self.browser.execute_cdp_cmd(
+            "Emulation.setDeviceMetricsOverride",
+            {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 800},
+        )
+
+    def theme(self, scheme: str) -> None:
+        features = [{"name": "prefers-color-scheme", "value": scheme}]
+        self.browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+
+
+@contextmanager
+def demo(data: Path, *options: str) -> Iterator[str]:
+    """The service in demo mode in its own process; yields its address."""
+    command = [sys.executable, "-m", "service", "demo", "--port", "0", "--no-browser"]
+    with subprocess.Popen(
+        [*command, "--data", str(data), *options],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
+        try:
+            assert process.stdout
+            line = process.stdout.readline()
+            dashboard = re.search(r"Dashboard\s+(http://\S+)", line)
+            assert dashboard, f"The demo did not print its address: {line!r}"
+            sandbox = re.search(r"(http://\S+)", process.stdout.readline())
+            assert sandbox
+            SANDBOXES[dashboard[1]] = sandbox[1]
+            yield dashboard[1]
+        finally:
+            process.send_signal(signal.SIGTERM)
+            try:
+                process.communicate(timeout=15)
+            except subprocess.TimeoutExpired:
+                process.kill()
