@@ -210,6 +210,10 @@ def test_what_was_typed_stays_while_a_token_expires(portal: BlockingPortal, tmp_
         page.click("dialog button", "Save name")
         page.gone("dialog")
         page.shows("main h2", "Juniper")
+        page.browser.delete_all_cookies()
+        page.go("#/settings/access")
+        page.sign_in()
+        page.shows("main .facts", "ann")
 
 
 # Uploads ------------------------------------------------------------------------------------------
@@ -357,7 +361,6 @@ def test_a_webhook_is_changed_disabled_by_its_receiver_enabled_and_removed(
         receiver.status = 410
         page.click("[data-webhook] button", "Send a test")
         page.shows("[aria-label=Deliveries] tbody .badge", "Given up")
-        page.open("#/settings/webhooks")
         page.shows("[data-webhook] .badge", "Disabled")
         page.shows("[data-webhook] .notice.warn", "410")
         page.click("[data-webhook] button", "Enable")

@@ -7,12 +7,16 @@ import { told } from "../lib/problems.js";
 import { demo, signOut } from "../lib/session.js";
 import { askToNotify, notifies, notifyNoMore } from "../lib/signal.js";
 
-export function access(root, { client }) {
+export function access(root, { client, live }) {
   const who = card({ "aria-label": "Who is signed in" });
   fill(root, who, notifications());
   const reading = loader(who, "Who is signed in could not be read", () => client.me(), (me) => fill(who, ...identity(me)));
   reading.refresh();
-  return reading.stop;
+  const deaf = live.on("accounts", reading.refresh); // also after a sign-in, which may be another user's
+  return () => {
+    deaf();
+    reading.stop();
+  };
 }
 
 function identity({ user, tenant, role, plan }) {

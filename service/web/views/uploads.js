@@ -1,9 +1,8 @@
 // Uploads of the user: costs of goods, dimensions of products, what arrived of removal orders.
-import { card, cardHead, download, field } from "../lib/components.js";
+import { card, cardHead, download, field, notice } from "../lib/components.js";
 import { busy, fill, h } from "../lib/dom.js";
 import { number, plural } from "../lib/format.js";
 import { icon } from "../lib/icons.js";
-import { notice } from "../lib/components.js";
 import { told, words } from "../lib/problems.js";
 
 const PAGE = 1000; // rows that one call counts
@@ -27,11 +26,13 @@ const KINDS = [
   },
 ];
 
-export function uploads(root, { client }) {
-  fill(root, ...KINDS.map((kind) => upload(kind, client)));
+export function uploads(root, { client, live }) {
+  const stops = [];
+  fill(root, ...KINDS.map((kind) => upload(kind, client, (count) => stops.push(live.on("accounts", count)))));
+  return () => { for (const stop of stops) stop(); };
 }
 
-function upload(kind, client) {
+function upload(kind, client, onChange) {
   const stored = h("p", { class: "muted small", role: "status" });
   const answer = h("div", { role: "status" });
   const send = h("button", { class: "btn first" }, kind.save);
@@ -45,13 +46,14 @@ function upload(kind, client) {
     event.preventDefault();
     fill(answer);
     busy(send, async () => {
-      fill(answer, ...taken(await put(kind, form, client), kind));
+      fill(answer, ...taken(await put(kind, form, client)));
       await count();
     }, (problem) => fill(answer, refused(problem)));
   });
   fetchAll.addEventListener("click", () => busy(fetchAll, async () =>
     download(await client.response("GET", kind.path, { headers: { Accept: "text/csv" } }), `${kind.name}.csv`), told));
   count();
+  onChange(count); // after a sign-in
   return card({ "aria-label": kind.title }, cardHead(kind.title, kind.words), form);
 }
 
@@ -76,11 +78,11 @@ async function countOf(kind, client) {
   return rows ? `${plural(rows, kind.one)} ${rows === 1 ? "is" : "are"} stored.` : "Nothing is stored yet.";
 }
 
-function taken({ accepted, rejected, errors }, kind) {
+function taken({ accepted, rejected, errors }) {
   const title = `${plural(accepted, "line")} saved` + (rejected ? `, ${number(rejected)} rejected` : "");
   const lines = errors.map(({ line, message, ...more }) => `Line ${line}${name(more)}: ${message}`);
   return [notice(rejected ? "warn" : "good", rejected ? "warn" : "done", title, accepted ? "They apply from the next sync on." : null),
-    wrong(lines, kind)];
+    wrong(lines)];
 }
 
 const name = ({ sku, orderId }) => (sku || orderId ? `, ${sku || orderId}` : "");

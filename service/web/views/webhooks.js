@@ -6,8 +6,11 @@ import { icon } from "../lib/icons.js";
 import { confirm } from "../lib/overlay.js";
 import { told } from "../lib/problems.js";
 import { toast } from "../lib/toasts.js";
+import { every } from "../lib/visible.js";
 import { deliveries } from "./deliveries.js";
 import { editWebhook, eventName, pathOf, showSecret } from "./webhookform.js";
+
+const LOOK = 5000; // ms: a receiver may disable its webhook
 
 export function webhooks(root, { client, live }) {
   let hooks = [];
@@ -26,8 +29,16 @@ export function webhooks(root, { client, live }) {
       hooks.length === 0 && card({}, empty("link", "There is no webhook", "A webhook sends what happens, such as the end of a sync, to an address of yours.")));
     log.offer(hooks);
   }
+  async function look() {
+    const page = await client.get("/api/webhooks").catch(() => null);
+    if (!page || !log.node.isConnected) return;
+    hooks = page.webhooks;
+    draw();
+  }
   reading.refresh();
+  const stops = [every(LOOK, look), live.on("link", () => hooks.length && draw()), live.on("accounts", reading.refresh)];
   return () => {
+    for (const stop of stops) stop();
     reading.stop();
     log.stop();
   };
