@@ -1,0 +1,475 @@
+"""Settings and operations of the dashboard in a real headless Chromium, signed in by a token."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from anyio.from_thread import BlockingPortal, start_blocking_portal
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.ui import Select
+from standardwebhooks.webhooks import Webhook
+
+from tests.journeys.browser import chromium
+from tests.journeys.dashboard import Page
+from tests.journeys.hosts import MODULES
+from tests.service.hooks.receivers import HOOKS_SETTINGS, receiving
+from tests.serving import Json, Serving, User, serve, token
+
+pytestmark = pytest.mark.timeout(240)
+
+SMALL: Any = {"DEMO_ORDERS": "20", "DEMO_PAGE": "10"}
+TABS = ("connections", "costs", "webhooks", "access")
+AXE = """
+const done = arguments[arguments.length - 1];
+axe.run(document, { preload: false }).then(
+  ({ violations }) => done(violations.flatMap(({ id, nodes }) =>
+    nodes.map(({ html, failureSummary }) => `${id}: ${html} ${failureSummary}`))),
+  (error) => done([String(error)]));
+"""
+TIME_IS_SET = """
+const field = document.querySelector("dialog [name=time]");
+field.value = arguments[0];
+field.dispatchEvent(new Event("input", { bubbles: true }));
+"""
+OPERATIONS = """
+const real = window.fetch;
+window.fetch = async (path, init) => {
+  if (!String(path).includes("/api/operations")) return real(path, init);
+  return new Response(JSON.stringify(ANSWER), { headers: { "Content-Type": "application/json" } });
+};
+const minute = (count) => new Date(Date.now() - count * 60000).toISOString();
+const sync = (syncId, more) => ({ syncId, tenant: "alder", user: "alder", status: "in_progress",
+  stage: "fetching", owner: "node-a", ownedSince: minute(30), takeovers: 0, startedAt: minute(30),
+  checkpointAt: minute(1), waitingUntil: null, stuck: false, ...more });
+const ANSWER = {
+  nodes: [{ id: "node-a", role: "worker", startedAt: minute(90), lastSeenAt: minute(0), running: 2,
+    slots: 50, streams: 640 }],
+  syncs: [sync("sync_fine"),
+    sync("sync_stuck", { checkpointAt: minute(17), stuck: true, takeovers: 1 }),
+    sync("sync_next", { stage: "queued", owner: null, checkpointAt: null, startedAt: minute(0) })],
+  waiting: 1, oldestWaitingSeconds: 38,
+  quotas: [{ operation: "searchOrders", waiting: 1, until: minute(-3) }],
+  outboxLagSeconds: 0, webhookLagSeconds: 420, relay: { node: "node-a", lagSeconds: 0 },
+};
+"""
+
+
+@pytest.fixture
+def portal() -> Iterator[BlockingPortal]:
+    with start_blocking_portal() as portal:
+        yield portal
+
+
+class Signed(Page):
+    """The dashboard of a signed-in user, whose API the test calls, too."""
+
+    ann: User
+    portal: BlockingPortal
+
+    def ask(self, path: str) -> Json:
+        answer: Json = self.portal.call(self.ann.get, path).json()
+        return answer
+
+    def connection(self) -> Json:
+        (connection,) = self.ask("/api/connections")["connections"]
+        return dict(connection)
+
+    def sign_in(self, **claims: Any) -> None:
+        self.one("#sign-in [name=token]").send_keys(token(**claims))
+        self.click("#sign-in button", "Sign in")
+        self.until(lambda: not self.all("#sign-in"), "The page still asks to sign in")
+        self.complaints()  # forget the answers 401
+
+    def type(self, selector: str, words: str) -> None:
+        field = self.one(selector)
+        field.send_keys(Keys.CONTROL, "a")
+        field.send_keys(words)
+
+    def gone(self, selector: str) -> None:
+        self.until(lambda: not self.all(selector), f"{selector} was still there")
+
+    def violations(self) -> Any:
+        """What axe-core finds."""
+        self.run((MODULES / "axe-core/axe.min.js").read_text())
+        return self.browser.execute_async_script(AXE)
+
+
+@contextmanager
+def dashboard(portal: BlockingPortal, folder: Path, **environ: Any) -> Iterator[Signed]:
+    """The service with one connected account, and the settings of its user in a browser."""
+    running = serve(folder, **SMALL, **environ)
+    with (
+        portal.wrap_async_context_manager(running) as service,
+        chromium(folder / "browser") as browser,
+    ):
+        page = Signed(browser, service.url)
+        page.ann, page.portal = _ann(service), portal
+        portal.call(page.ann.connect)
+        page.size(1280, 900)
+        page.open("#/settings")
+        page.sign_in()
+        page.shows("main .badge", "Connected")
+        yield page
+
+
+def _ann(service: Serving) -> User:
+    return service.user("ann")
+
+
+# Connections --------------------------------------------------------------------------------------
+
+
+def test_a_connection_is_renamed_and_a_name_that_cannot_be_is_named(
+    portal: BlockingPortal, tmp_path: Path
+) -> None:
+    with dashboard(portal, tmp_path) as page:
+        page.click("main button", "Rename")
+        page.type("dialog [name=name]", "   ")
+        page.click("dialog button", "Save name")
+        page.shows("dialog .field .problem", "Must not be blank")
+        page.type("dialog [name=name]", "Kestrel Home")
+        page.click("dialog button", "Save name")
+        page.gone("dialog")
+        page.shows("main h2", "Kestrel Home")
+        assert page.connection()["name"] == "Kestrel Home"
+        assert [line for line in page.complaints() if "422" not in line] == []
+
+
+def test_a_schedule_is_set_by_presets_and_by_cron_and_switched_off(
+    portal: BlockingPortal, tmp_path: Path
+) -> None:
+    with dashboard(portal, tmp_path) as page:
+        page.click("main button", "Edit schedule")
+        page.click("dialog .seg button", "Every day")
+        page.run(TIME_IS_SET, "06:30")
+        for day in ("Sat", "Sun"):
+            page.click("dialog .weekdays label", day)
+        Select(page.one("dialog [name=timezone]")).select_by_value("Europe/Berlin")
+        page.shows("dialog .steps", "30 6 * * 1,2,3,4,5")
+        page.click("dialog button", "Save schedule")
+        page.gone("dialog")
+        page.shows("main .facts", "Mon, Tue, Wed, Thu, Fri at 06:30")
+        schedule = page.connection()["schedule"]
+        assert (schedule["cron"], schedule["timezone"]) == ("30 6 * * 1,2,3,4,5", "Europe/Berlin")
+
+        page.click("main button", "Edit schedule")
+        page.until(
+            lambda: page.text("dialog .steps").count(":30") == 2, "The next runs were not shown"
+        )
+        page.click("dialog .seg button", "Cron")
+        page.type("dialog [name=cron]", "61 * * * *")
+        page.click("dialog button", "Save schedule")
+        page.shows("dialog .field .problem", "Must be a valid cron expression")
+        assert page.one("[name=cron]").get_attribute("value") == "61 * * * *"
+        page.type("dialog [name=cron]", "*/20 * * * *")
+        page.click("dialog button", "Save schedule")
+        page.gone("dialog")
+        page.shows("main .facts", "*/20 * * * *")
+
+        page.click("main button", "Edit schedule")
+        page.click("dialog .seg button", "Off")
+        page.click("dialog button", "Save schedule")
+        page.gone("dialog")
+        page.shows("main .facts", "by hand")
+        assert page.connection()["schedule"]["enabled"] is False
+        assert [line for line in page.complaints() if "422" not in line] == []
+
+
+@pytest.mark.parametrize("choice", ["keep", "erase"])
+def test_disconnecting_asks_first_and_the_safe_answer_has_the_focus(
+    portal: BlockingPortal, tmp_path: Path, choice: str
+) -> None:
+    with dashboard(portal, tmp_path) as page:
+        page.portal.call(page.ann.whole_sync)
+        page.click("main button", "Disconnect")
+        assert page.run("return document.activeElement.textContent") == "Keep it"
+        page.browser.switch_to.active_element.send_keys(Keys.ENTER)
+        page.gone("dialog")
+        assert page.connection()["status"] == "connected"
+        page.click("main button", "Disconnect")
+        page.one(f"dialog [value={choice}]").click()
+        page.click("dialog button", "Disconnect")
+        page.gone("dialog")
+        page.shows("main", "No account is connected")
+        assert page.ask("/api/connections")["connections"] == []
+        kept = page.ask("/api/data/orders")["records"]
+        assert bool(kept) == (choice == "keep")
+        assert page.complaints() == []
+
+
+def test_what_was_typed_stays_while_a_token_expires(portal: BlockingPortal, tmp_path: Path) -> None:
+    with dashboard(portal, tmp_path) as page:
+        page.click("main button", "Rename")
+        page.type("dialog [name=name]", "Juniper")
+        page.browser.delete_all_cookies()
+        page.click("dialog button", "Save name")
+        page.sign_in()
+        assert page.one("dialog [name=name]").get_attribute("value") == "Juniper"
+        page.click("dialog button", "Save name")
+        page.gone("dialog")
+        page.shows("main h2", "Juniper")
+        page.browser.delete_all_cookies()
+        page.go("#/settings/access")
+        page.sign_in()
+        page.shows("main .facts", "ann")
+
+
+# Uploads ------------------------------------------------------------------------------------------
+
+
+def test_a_wrong_file_changes_nothing_and_the_right_one_is_counted(
+    portal: BlockingPortal, tmp_path: Path
+) -> None:
+    wrong, right, half = (tmp_path / f"{name}.csv" for name in ("wrong", "right", "half"))
+    wrong.write_bytes(b"\x89PNG\r\n\x1a\n\x00\x00")
+    right.write_text("sku;cost;currency\nMUG-01;4,20;EUR\nMUG-02;5,10;EUR\n", encoding="utf-16")
+    half.write_text("sku,cost,currency\nCUP-01,3.10,USD\nCUP-02,much,USD\n")
+    form = "[data-upload=costs]"
+    with dashboard(portal, tmp_path) as page:
+        page.go("#/settings/costs")
+        page.shows(form, "Nothing is stored yet.")
+        page.click(f"{form} button", "Save costs")
+        page.shows(f"{form} .notice", "Choose a file, or paste lines.")
+        page.one(f"{form} [name=file]").send_keys(str(wrong))
+        page.click(f"{form} button", "Save costs")
+        page.shows(f"{form} .notice.bad", "Line 1 is not valid UTF-8")
+        assert page.ask("/api/costs")["costs"] == []
+        page.one(f"{form} [name=file]").send_keys(str(right))
+        page.click(f"{form} button", "Save costs")
+        page.shows(f"{form} .notice.good", "2 lines saved")
+        page.shows(form, "2 costs are stored.")
+        page.one(f"{form} [name=file]").send_keys(str(half))
+        page.click(f"{form} button", "Save costs")
+        page.shows(f"{form} .notice.warn", "1 line saved, 1 rejected")
+        page.shows(f"{form} .wrong-lines", "Line 3, CUP-02")
+        page.shows(form, "3 costs are stored.")
+        assert len(page.ask("/api/costs")["costs"]) == 3
+        assert [line for line in page.complaints() if "422" not in line] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "path", "lines", "stored"),
+    [
+        (
+            "dimensions",
+            "/api/dimensions",
+            "sku,length,width,height,length_unit,weight,weight_unit\nMUG-01,12,9,9,cm,350,g\n",
+            "1 product is stored.",
+        ),
+        (
+            "removals-received",
+            "/api/removals/received",
+            "order-id,quantity-received\nUNKNOWN-1,12\n",
+            "Nothing is stored yet.",
+        ),
+    ],
+)
+def test_pasted_lines_are_sent_and_stay_if_they_are_refused(
+    portal: BlockingPortal, tmp_path: Path, name: str, path: str, lines: str, stored: str
+) -> None:
+    form = f"[data-upload={name}]"
+    with dashboard(portal, tmp_path) as page:
+        page.go("#/settings/costs")
+        page.one(f"{form} summary").click()
+        page.one(f"{form} textarea").send_keys("not a table")
+        page.one(f"{form} .first").click()
+        page.shows(f"{form} .notice.bad", "must name each column once")
+        assert page.one(f"{form} textarea").get_attribute("value") == "not a table"
+        page.type(f"{form} textarea", lines)
+        page.one(f"{form} .first").click()
+        if name == "dimensions":
+            page.shows(f"{form} .notice.good", "1 line saved")
+        else:
+            page.shows(f"{form} .notice.bad", "no removal order UNKNOWN-1 is known")
+        page.shows(form, stored)
+        (rows,) = [rows for rows in page.ask(path).values() if isinstance(rows, list)]
+        assert len(rows) == (1 if name == "dimensions" else 0)
+        assert [line for line in page.complaints() if "422" not in line] == []
+
+
+# Webhooks -----------------------------------------------------------------------------------------
+
+
+def _add_webhook(page: Signed, url: str) -> str:
+    """Add a webhook; returns its secret, which the page shows once."""
+    page.click("main button", "Add a webhook")
+    page.type("dialog [name=url]", url)
+    page.click("dialog button", "Add webhook")
+    page.shows("dialog .notice.good", "It is not shown again")
+    secret = str(page.one("dialog [aria-label=Secret]").get_attribute("value"))
+    page.click("dialog button", "I have stored it")
+    page.gone("dialog")
+    return secret
+
+
+def test_a_webhook_is_added_tested_and_its_deliveries_are_shown(
+    portal: BlockingPortal, tmp_path: Path
+) -> None:
+    with (
+        portal.wrap_async_context_manager(receiving()) as receiver,
+        dashboard(portal, tmp_path, **HOOKS_SETTINGS) as page,
+    ):
+        page.go("#/settings/webhooks")
+        page.shows("main", "There is no webhook")
+        page.click("main button", "Add a webhook")
+        page.type("dialog [name=url]", "ftp://nowhere")
+        page.click("dialog button", "Add webhook")
+        page.shows("dialog .field .problem", "http")
+        page.click("dialog button", "Close")
+        page.gone("dialog")
+
+        secret = _add_webhook(page, receiver.url)
+        page.shows("[data-webhook] .badge", "Active")
+        page.click("[data-webhook] button", "Send a test")
+        (request,) = portal.call(receiver.until, 1)
+        assert (
+            Webhook(secret).verify(request.raw.decode(), request.headers)["type"] == "webhook.test"
+        )
+        page.shows("[aria-label=Deliveries] tbody .badge", "Delivered")
+        page.shows("[aria-label=Deliveries] tbody", request.id)
+        assert secret not in page.browser.page_source
+
+        receiver.status = 500
+        page.click("[data-webhook] button", "Send a test")
+        page.shows("[aria-label=Deliveries] tbody .badge", "Given up")
+        page.shows("[aria-label=Deliveries] tbody details", "500 in")
+        page.one("[aria-label=Deliveries] tbody summary").click()
+        page.until(lambda: len(page.all("tbody details li")) == 4, "Not every attempt was shown")
+        receiver.status = 200
+        page.click("[aria-label=Deliveries] tbody button", "Send again")
+        page.shows("[aria-label=Deliveries] tbody .badge", "Delivered")
+        assert [line for line in page.complaints() if "422" not in line] == []
+
+
+def test_a_webhook_is_changed_disabled_by_its_receiver_enabled_and_removed(
+    portal: BlockingPortal, tmp_path: Path
+) -> None:
+    with (
+        portal.wrap_async_context_manager(receiving()) as receiver,
+        dashboard(portal, tmp_path, **HOOKS_SETTINGS) as page,
+    ):
+        page.go("#/settings/webhooks")
+        first = _add_webhook(page, receiver.url)
+        page.click("[data-webhook] button", "Edit")
+        page.one("dialog [value='*']").click()
+        page.click("dialog button", "Save webhook")
+        page.gone("dialog")
+        page.shows("[data-webhook] .facts", "everything")
+
+        receiver.status = 410
+        page.click("[data-webhook] button", "Send a test")
+        page.shows("[aria-label=Deliveries] tbody .badge", "Given up")
+        page.shows("[data-webhook] .badge", "Disabled")
+        page.shows("[data-webhook] .notice.warn", "410")
+        page.click("[data-webhook] button", "Enable")
+        page.shows("[data-webhook] .badge", "Active")
+
+        page.click("[data-webhook] button", "New secret")
+        page.click("dialog button", "Make a new secret")
+        page.shows("dialog .notice.good", "It is not shown again")
+        assert page.one("dialog [aria-label=Secret]").get_attribute("value") != first
+        page.click("dialog button", "I have stored it")
+        page.gone("dialog")
+        page.click("[data-webhook] button", "Remove")
+        assert page.run("return document.activeElement.textContent") == "Keep it"
+        page.click("dialog button", "Remove")
+        page.shows("main", "There is no webhook")
+        assert page.ask("/api/webhooks")["webhooks"] == []
+        assert page.complaints() == []
+
+
+# Access, operations, accessibility ----------------------------------------------------------------
+
+
+def test_the_page_says_who_is_signed_in_and_signs_out(
+    portal: BlockingPortal, tmp_path: Path
+) -> None:
+    with dashboard(portal, tmp_path) as page:
+        me = page.ask("/api/me")
+        page.go("#/settings/access")
+        page.shows("main .facts", me["user"])
+        page.shows("main .facts", me["plan"]["name"] or "standard")
+        assert page.complaints() == []
+        page.click("main button", "Sign out")
+        page.shows("#sign-in", "Paste the token")
+
+
+def test_operations_are_for_operators_and_show_what_is_stuck_first(
+    portal: BlockingPortal, tmp_path: Path
+) -> None:
+    with dashboard(portal, tmp_path) as page:
+        page.go("#/operations")
+        page.shows("main", "This page is for operators")
+        page.browser.delete_all_cookies()
+        planted = {"source": OPERATIONS}
+        page.browser.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", planted)
+        page.open("#/operations")
+        page.sign_in(role="operator")
+        page.shows("main .notice.warn", "One sync has made no progress for 17 min")
+        rows = [row.get_attribute("data-row") for row in page.all("[aria-label='Live syncs'] tr")]
+        assert rows == [None, "sync_stuck", "sync_fine", "sync_next"]
+        page.shows("[aria-label=Nodes]", "7 min behind")
+        page.shows("[aria-label=Quotas]", "searchOrders")
+        page.shows("main", "All tenants, as of")
+        for width in (1280, 390):
+            page.size(width, 900)
+            for scheme in ("light", "dark"):
+                page.theme(scheme)
+                assert page.violations() == [], (width, scheme)
+        assert page.complaints() == []
+
+
+def test_a_service_without_the_figures_of_operations_says_where_they_are(
+    portal: BlockingPortal, tmp_path: Path
+) -> None:
+    with dashboard(portal, tmp_path) as page:
+        page.browser.delete_all_cookies()
+        missing = OPERATIONS.replace("JSON.stringify(ANSWER), {", "'{}', { status: 404,")
+        script = {"source": missing}
+        page.browser.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", script)
+        page.open("#/operations")
+        page.sign_in(role="operator")
+        page.shows("main", "The state of the service is at /readyz")
+        assert not page.all("main [role=alert]")
+        assert page.complaints() == []
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_no_tab_has_a_violation_of_accessibility(
+    portal: BlockingPortal, tmp_path: Path, width: int
+) -> None:
+    with (
+        portal.wrap_async_context_manager(receiving()) as receiver,
+        dashboard(portal, tmp_path, **HOOKS_SETTINGS) as page,
+    ):
+        page.portal.call(page.ann.whole_sync)
+        page.size(width, 900)
+        page.go("#/settings/webhooks")
+        _add_webhook(page, receiver.url)
+        page.click("[data-webhook] button", "Send a test")
+        page.shows("[aria-label=Deliveries] tbody .badge", "Delivered")
+        for scheme in ("light", "dark"):
+            page.theme(scheme)
+            for tab in TABS:
+                page.go(f"#/settings/{tab}")
+                page.shows("main .tabs [aria-current]", tab.capitalize())
+                page.gone("main [aria-busy]")
+                assert page.violations() == [], (tab, scheme)
+                beyond = "return document.documentElement.scrollWidth > innerWidth"
+                assert not page.run(beyond), f"{tab} is wider than the window"
+            for tab, words in (
+                ("connections", "Edit schedule"),
+                ("connections", "Rename"),
+                ("connections", "Disconnect"),
+                ("webhooks", "Edit"),
+            ):
+                page.go(f"#/settings/{tab}")
+                page.click("main .stack .actions button", words)
+                if words == "Edit schedule":
+                    page.click("dialog .seg button", "Every day")
+                assert page.violations() == [], (words, scheme)
+                page.browser.switch_to.active_element.send_keys(Keys.ESCAPE)
+                page.gone("dialog")
+        assert page.complaints() == []
