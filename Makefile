@@ -8,8 +8,8 @@ BACKEND ?=
 # Arguments for the program that a target starts: make run ARGS="--port 8080", make test ARGS="-k sse"
 ARGS ?=
 
-# Two more than the number of processors: tests that start processes spend much of their time waiting.
-WORKERS = $$(( $$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1) + 2 ))
+# More than the number of processors: tests spend much of their time waiting, most of all for PostgreSQL.
+WORKERS = $$(( $$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1) + $(if $(BACKEND),4,2) ))
 CANDIDATES = $(if $(PYTHON),"$(PYTHON)",python3 python3.13 python3.12 python3.11)
 
 # Without compiled modules every process of the tests would compile them again.
