@@ -1,8 +1,9 @@
-"""Free ports for the processes of these tests."""
+"""Free ports for the processes of these tests, and an event loop in a thread."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
+from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from tests.journeys import process
 
@@ -10,3 +11,9 @@ from tests.journeys import process
 @pytest.fixture
 def free_port() -> Callable[[], int]:
     return process.free_port
+
+
+@pytest.fixture
+def portal() -> Iterator[BlockingPortal]:
+    with start_blocking_portal() as portal:
+        yield portal

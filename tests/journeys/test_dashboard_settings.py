@@ -1,123 +1,24 @@
-"""Settings and operations of the dashboard in a real headless Chromium, signed in by a token."""
+"""The settings of the dashboard in a real headless Chromium, signed in by a token."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
-from anyio.from_thread import BlockingPortal, start_blocking_portal
+from anyio.from_thread import BlockingPortal
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select
 from standardwebhooks.webhooks import Webhook
 
-from tests.journeys.browser import chromium
-from tests.journeys.dashboard import Page
-from tests.journeys.hosts import MODULES
+from tests.journeys.signed import Signed, dashboard
 from tests.service.hooks.receivers import HOOKS_SETTINGS, receiving
-from tests.serving import Json, Serving, User, serve, token
 
 pytestmark = pytest.mark.timeout(240)
 
-SMALL: Any = {"DEMO_ORDERS": "20", "DEMO_PAGE": "10"}
 TABS = ("connections", "costs", "webhooks", "access")
-AXE = """
-const done = arguments[arguments.length - 1];
-axe.run(document, { preload: false }).then(
-  ({ violations }) => done(violations.flatMap(({ id, nodes }) =>
-    nodes.map(({ html, failureSummary }) => `${id}: ${html} ${failureSummary}`))),
-  (error) => done([String(error)]));
-"""
 TIME_IS_SET = """
 const field = document.querySelector("dialog [name=time]");
 field.value = arguments[0];
 field.dispatchEvent(new Event("input", { bubbles: true }));
 """
-OPERATIONS = """
-const real = window.fetch;
-window.fetch = async (path, init) => {
-  if (!String(path).includes("/api/operations")) return real(path, init);
-  return new Response(JSON.stringify(ANSWER), { headers: { "Content-Type": "application/json" } });
-};
-const minute = (count) => new Date(Date.now() - count * 60000).toISOString();
-const sync = (syncId, more) => ({ syncId, tenant: "alder", user: "alder", status: "in_progress",
-  stage: "fetching", owner: "node-a", ownedSince: minute(30), takeovers: 0, startedAt: minute(30),
-  checkpointAt: minute(1), waitingUntil: null, stuck: false, ...more });
-const ANSWER = {
-  nodes: [{ id: "node-a", role: "worker", startedAt: minute(90), lastSeenAt: minute(0), running: 2,
-    slots: 50, streams: 640 }],
-  syncs: [sync("sync_fine"),
-    sync("sync_stuck", { checkpointAt: minute(17), stuck: true, takeovers: 1 }),
-    sync("sync_next", { stage: "queued", owner: null, checkpointAt: null, startedAt: minute(0) })],
-  waiting: 1, oldestWaitingSeconds: 38,
-  quotas: [{ operation: "searchOrders", waiting: 1, until: minute(-3) }],
-  outboxLagSeconds: 0, webhookLagSeconds: 420, relay: { node: "node-a", lagSeconds: 0 },
-};
-"""
-
-
-@pytest.fixture
-def portal() -> Iterator[BlockingPortal]:
-    with start_blocking_portal() as portal:
-        yield portal
-
-
-class Signed(Page):
-    """The dashboard of a signed-in user, whose API the test calls, too."""
-
-    ann: User
-    portal: BlockingPortal
-
-    def ask(self, path: str) -> Json:
-        answer: Json = self.portal.call(self.ann.get, path).json()
-        return answer
-
-    def connection(self) -> Json:
-        (connection,) = self.ask("/api/connections")["connections"]
-        return dict(connection)
-
-    def sign_in(self, **claims: Any) -> None:
-        self.one("#sign-in [name=token]").send_keys(token(**claims))
-        self.click("#sign-in button", "Sign in")
-        self.until(lambda: not self.all("#sign-in"), "The page still asks to sign in")
-        self.complaints()  # forget the answers 401
-
-    def type(self, selector: str, words: str) -> None:
-        field = self.one(selector)
-        field.send_keys(Keys.CONTROL, "a")
-        field.send_keys(words)
-
-    def gone(self, selector: str) -> None:
-        self.until(lambda: not self.all(selector), f"{selector} was still there")
-
-    def violations(self) -> Any:
-        """What axe-core finds."""
-        self.run((MODULES / "axe-core/axe.min.js").read_text())
-        return self.browser.execute_async_script(AXE)
-
-
-@contextmanager
-def dashboard(portal: BlockingPortal, folder: Path, **environ: Any) -> Iterator[Signed]:
-    """The service with one connected account, and the settings of its user in a browser."""
-    running = serve(folder, **SMALL, **environ)
-    with (
-        portal.wrap_async_context_manager(running) as service,
-        chromium(folder / "browser") as browser,
-    ):
-        page = Signed(browser, service.url)
-        page.ann, page.portal = _ann(service), portal
-        portal.call(page.ann.connect)
-        page.size(1280, 900)
-        page.open("#/settings")
-        page.sign_in()
-        page.shows("main .badge", "Connected")
-        yield page
-
-
-def _ann(service: Serving) -> User:
-    return service.user("ann")
-
-
 # Connections --------------------------------------------------------------------------------------
 
 
@@ -380,7 +281,7 @@ def test_a_webhook_is_changed_disabled_by_its_receiver_enabled_and_removed(
         assert page.complaints() == []
 
 
-# Access, operations, accessibility ----------------------------------------------------------------
+# Access, accessibility ----------------------------------------------------------------------------
 
 
 def test_the_page_says_who_is_signed_in_and_signs_out(
@@ -394,46 +295,6 @@ def test_the_page_says_who_is_signed_in_and_signs_out(
         assert page.complaints() == []
         page.click("main button", "Sign out")
         page.shows("#sign-in", "Paste the token")
-
-
-def test_operations_are_for_operators_and_show_what_is_stuck_first(
-    portal: BlockingPortal, tmp_path: Path
-) -> None:
-    with dashboard(portal, tmp_path) as page:
-        page.go("#/operations")
-        page.shows("main", "This page is for operators")
-        page.browser.delete_all_cookies()
-        planted = {"source": OPERATIONS}
-        page.browser.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", planted)
-        page.open("#/operations")
-        page.sign_in(role="operator")
-        page.shows("main .notice.warn", "One sync has made no progress for 17 min")
-        rows = [row.get_attribute("data-row") for row in page.all("[aria-label='Live syncs'] tr")]
-        assert rows == [None, "sync_stuck", "sync_fine", "sync_next"]
-        page.shows("[aria-label=Nodes]", "7 min behind")
-        page.shows("[aria-label=Quotas]", "searchOrders")
-        page.shows("main", "All tenants, as of")
-        for width in (1280, 390):
-            page.size(width, 900)
-            for scheme in ("light", "dark"):
-                page.theme(scheme)
-                assert page.violations() == [], (width, scheme)
-        assert page.complaints() == []
-
-
-def test_a_service_without_the_figures_of_operations_says_where_they_are(
-    portal: BlockingPortal, tmp_path: Path
-) -> None:
-    with dashboard(portal, tmp_path) as page:
-        page.browser.delete_all_cookies()
-        missing = OPERATIONS.replace("JSON.stringify(ANSWER), {", "'{}', { status: 404,")
-        script = {"source": missing}
-        page.browser.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", script)
-        page.open("#/operations")
-        page.sign_in(role="operator")
-        page.shows("main", "The state of the service is at /readyz")
-        assert not page.all("main [role=alert]")
-        assert page.complaints() == []
 
 
 @pytest.mark.parametrize("width", [1280, 390])
