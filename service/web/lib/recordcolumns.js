@@ -5,10 +5,34 @@ import { moment, money, number, title } from "./format.js";
 const MOST = 5;
 const LONGEST = 48; // characters, on average
 
-/** The columns as { key, label, numeric }. */
+/** The columns as { label, numeric, show }; `show` makes a cell from the data of a record. */
 export function columnsFor(set, rows) {
-  const keys = set.columns?.length ? set.columns.slice(0, MOST + 2) : guess(rows);
-  return keys.map((key) => ({ key, label: label(key), numeric: rows.length > 0 && rows.every(({ data }) => /^-?\d+([.,]\d+)?$/.test(String(data?.[key] ?? "0"))) }));
+  if (set.columns?.length) return set.columns.slice(0, MOST + 2).map(declared);
+  return guess(rows).map((key) => ({
+    label: label(key),
+    numeric: rows.length > 0 && rows.every(({ data }) => /^-?\d+([.,]\d+)?$/.test(String(data?.[key] ?? "0"))),
+    show: (data) => shownValue(data?.[key]),
+  }));
+}
+
+/** A column as GET /api/connectors describes it. */
+function declared({ label, path, kind, currency }) {
+  return {
+    label,
+    numeric: kind === "number" || kind === "money",
+    show: (data) => {
+      const value = find(data, path);
+      if (kind !== "money" || value === undefined || value === null || value === "") return shownValue(value);
+      const code = currency && find(data, currency);
+      return code ? `${money(value)} ${code}` : money(value);
+    },
+  };
+}
+
+/** The value at a path of field names, separated by dots; undefined if there is none. */
+function find(data, path) {
+  if (data && typeof data === "object" && Object.hasOwn(data, path)) return data[path];
+  return path.split(".").reduce((value, name) => value?.[name], data);
 }
 
 /** The first fields with short values that differ between the rows. */
@@ -36,8 +60,7 @@ function spell(value) {
   return String(value);
 }
 
-export function shownValue(data, key) {
-  const value = data?.[key];
+function shownValue(value) {
   if (value === null || value === undefined || value === "") return h("span", { class: "zero" }, "—");
   if (typeof value === "number") return number(value);
   if (typeof value === "string" && /^\d{4}-\d\d-\d\dT\d\d:\d\d/.test(value) && !Number.isNaN(Date.parse(value))) return moment(value);

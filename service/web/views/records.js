@@ -7,7 +7,7 @@ import { icon } from "../lib/icons.js";
 import { ended } from "../lib/client.js";
 import { json } from "../lib/json.js";
 import { drawer } from "../lib/overlay.js";
-import { columnsFor, shownValue } from "../lib/recordcolumns.js";
+import { columnsFor } from "../lib/recordcolumns.js";
 import { address, close } from "../lib/router.js";
 import { pages, table } from "../lib/table.js";
 import { failed } from "../lib/toasts.js";
@@ -65,7 +65,7 @@ export function show(root, { params, client, live, navigate }) {
 
   const columns = (rows) => [
     { label: "Id", cell: (record) => h("a", { class: "open mono", href: address(["records", name, record.id], query) }, record.id) },
-    ...columnsFor(set(), rows).map(({ key, label, numeric }) => ({ label, look: numeric ? "num" : "clip", cell: (record) => shownValue(record.data, key) })),
+    ...columnsFor(set(), rows).map(({ label, numeric, show: cell }) => ({ label, look: numeric ? "num" : "clip", cell: ({ data }) => cell(data) })),
     { label: "Changed", look: "num", cell: (record) => moment(record.updatedAt) },
   ];
 
