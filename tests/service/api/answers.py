@@ -12,6 +12,7 @@ from anyio.abc import SocketStream
 from starlette.routing import Route
 
 from service.api.routes import routes
+from service.wire.contract import requires_identity
 from tests.serving import Json, Serving, User, read
 
 SLOW: dict[str, Any] = {"DEMO_PAUSE": "0.9", "DEMO_PAGE": "10"}
@@ -49,9 +50,9 @@ async def send(user: User, path: str, content: Any, **headers: str) -> httpx.Res
 
 
 def api_routes() -> Iterator[tuple[Route, str]]:
-    """Every path under /api with each of its methods."""
+    """Every path under /api that needs an identity, with each of its methods."""
     for route in routes:
-        if isinstance(route, Route) and route.path.startswith("/api"):
+        if isinstance(route, Route) and requires_identity(route.path):
             for method in sorted(route.methods or ()):
                 yield route, method
 

@@ -24,6 +24,10 @@ PUBLIC = {"/healthz", "/readyz", "/", "/web", "/openapi.json", "/docs"}
 """Paths that need no credentials."""
 SIGNED = {"/api/notifications/{connector}"}
 """Paths that need a signature instead (`test_notifications.py`)."""
+LOCAL = {"/metrics"}
+"""Paths that this machine may read, and others with a token of their own (`test_metrics.py`)."""
+OPERATORS = {"/api/operations"}
+"""Paths that only operators may read, and that show all tenants (`test_operations.py`)."""
 STREAM = "/api/sse/sync-progress/{sync_id}"
 SOCKET = "/ws/sync-progress/{sync_id}"
 """Without an upgrade it is 426 for every sync. `service/streams/test_sockets.py` opens sockets."""
@@ -71,7 +75,7 @@ def calls(resources: Resources) -> Iterator[Call]:
         if isinstance(route, Mount) or route.path in PUBLIC:
             assert route.path in PUBLIC, f"{route.path} needs no credentials"
             continue
-        if route.path in SIGNED:
+        if route.path in SIGNED | LOCAL:
             continue
         for method in sorted(route.methods or ()):
             path = (route.path + QUERIES.get(route.path, "")).format_map(resources)

@@ -13,6 +13,8 @@ from service.api.routes import routes
 from tests.service.api.answers import TINY
 from tests.service.api.calls import (
     DIMENSIONS,
+    LOCAL,
+    OPERATORS,
     PATH_PARAMETERS,
     PUBLIC,
     SOCKET,
@@ -129,7 +131,7 @@ async def test_every_public_route_is_listed_and_needs_no_credentials(service: Se
     async with service.anonymous() as client:
         for route in routes:
             path = getattr(route, "path", "")
-            if path in PUBLIC:
+            if path in PUBLIC | LOCAL:
                 answer = await client.get("/web/app.js" if path == "/web" else path)
                 assert answer.status_code == 200, path
             else:
@@ -165,6 +167,10 @@ async def test_resources_of_another_user_are_404_and_stay_unchanged(
                 answer = await make_call(bob.http, call)
                 if call.owned:
                     check_refused(answer, call, 404, "not_found")
+                    continue
+                if call.route in OPERATORS:
+                    expected = 200 if OTHERS[other].get("role") == "operator" else 403
+                    assert answer.status_code == expected
                     continue
                 assert answer.status_code < 500 and answer.status_code != 403, str(call)
                 assert not [id for id in own_ids if id in answer.text], str(call)
@@ -264,6 +270,7 @@ ACTIONS = {
     SOCKET,
     "/api/recoveries/series",  # sums without ids
     "/api/data",  # counts without ids
+    *OPERATORS,
 }
 """Routes that neither name nor list resources of a user."""
 
