@@ -89,10 +89,12 @@ from service.wire import responses, serialize
 # The application --------------------------------------------------------------------------------
 
 
-def create_app(parts: Parts, settings: Settings, served: Sequence[BaseRoute] = routes) -> ASGIApp:
+def create_app(
+    parts: Parts, settings: Settings, served: Sequence[BaseRoute] | None = None
+) -> ASGIApp:
     """The ASGI application that serves these parts: everything, or some routes."""
     starlette = Starlette(
-        routes=served,
+        routes=routes if served is None else served,
         middleware=[Middleware(AuthenticationMiddleware, auth=parts.auth, rates=parts.rates)],
         exception_handlers={
             ServiceError: _service_error,

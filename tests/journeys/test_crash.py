@@ -24,7 +24,7 @@ pytestmark = pytest.mark.anyio
 
 ORDERS = 1500
 SPEED = 300.0
-KILLS = int(os.environ.get("KILLS", "10"))
+KILLS = int(os.environ.get("KILLS", "6"))
 KINDS: dict[str, tuple[str, ...]] = {
     "service": (*POINTS, "any_time", "sigterm"),
     "sandbox": ("sandbox", "sandbox"),

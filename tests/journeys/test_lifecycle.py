@@ -188,7 +188,8 @@ def test_an_unusable_data_folder_is_named(tmp_path: Path, command: str) -> None:
     ],
 )
 def test_a_connectors_malformed_setting_is_named(tmp_path: Path, name: str, value: str) -> None:
-    assert name in _refusal("serve", **_environ(tmp_path), **{name: value})
+    environ = {**_environ(tmp_path), "CONNECTORS": "amazon,demo"}
+    assert name in _refusal("serve", **environ, **{name: value})
 
 
 @pytest.mark.sqlite  # it locks its file; PostgreSQL serves many processes

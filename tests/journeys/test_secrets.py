@@ -128,6 +128,7 @@ async def whole_life(ann: Listener, seller: Json) -> str:
     assert refused.status_code == 401
     await ann.request("GET", "/api/sse/syncs", params={"ticket": ticket}, headers=nobody)
     ids = {"sync_id": sync_id, "connection_id": connection.json()["id"], **PARAMETERS}
+    ids |= {"webhook_id": "x", "delivery_id": "x"}
     for route in routes:
         if isinstance(route, Route) and "GET" in (route.methods or ()) and "sse" not in route.path:
             await ann.request("GET", route.path.format_map(ids))

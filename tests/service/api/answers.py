@@ -52,7 +52,9 @@ async def send(user: User, path: str, content: Any, **headers: str) -> httpx.Res
 def api_routes() -> Iterator[tuple[Route, str]]:
     """Every path under /api that needs an identity, with each of its methods."""
     for route in routes:
-        if isinstance(route, Route) and requires_identity(route.path):
+        if not isinstance(route, Route) or not requires_identity(route.path):
+            continue
+        if route.path.startswith("/api"):
             for method in sorted(route.methods or ()):
                 yield route, method
 

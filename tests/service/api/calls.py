@@ -68,6 +68,8 @@ class Call(NamedTuple):
 
 
 def calls(resources: Resources) -> Iterator[Call]:
+    """The calls of all routes that need an identity. Resources that are not given do not exist."""
+    resources = {**dict.fromkeys(PATH_PARAMETERS, "x"), **resources}
     for route in routes:
         if isinstance(route, WebSocketRoute):
             continue

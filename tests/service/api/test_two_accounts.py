@@ -51,6 +51,8 @@ def of_one_account(resources: Resources) -> Iterator[tuple[Call, Json]]:
     for call in calls(resources):
         if call.route.startswith("/ws/"):  # the same as the stream, for clients that upgrade
             continue
+        if call.route.startswith("/api/webhooks/"):  # of a user, not of an account
+            continue
         if call.method == "GET" and "_id}" in call.route:
             yield call, {}
         elif call.method == "GET" and call.route in FILTERED:
