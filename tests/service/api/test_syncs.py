@@ -122,7 +122,7 @@ async def test_a_start_is_accepted_and_shown_with_every_field(tmp_path: Path, pa
 
 
 async def test_the_status_of_an_ended_sync_has_every_field(tmp_path: Path) -> None:
-    async with serve(tmp_path, SYNC_TIMEOUT="0.1", **SLOW) as service:
+    async with serve(tmp_path, SYNC_TIMEOUT="2", **SLOW) as service:
         ann, bob, carl = service.user("ann"), service.user("bob"), service.user("carl")
         await ann.connect()
         failed = check_status(await ann.whole_sync())
