@@ -9,7 +9,7 @@ BACKEND ?=
 ARGS ?=
 
 # More than the number of processors: tests spend much of their time waiting, most of all for PostgreSQL.
-WORKERS = $$(( $$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1) + $(if $(BACKEND),4,2) ))
+WORKERS = $$(( $$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1) + $(if $(BACKEND),4,3) ))
 CANDIDATES = $(if $(PYTHON),"$(PYTHON)",python3 python3.13 python3.12 python3.11)
 
 # Without compiled modules every process of the tests would compile them again.

@@ -89,6 +89,7 @@ def test_web_and_worker_start_before_postgresql_the_migration_and_redis(
     ports = [free_port() for _ in range(3)]
     environ = {
         "AUTH_SECRET": SECRET,
+        "CONNECTORS": "amazon,demo",
         "SECRETS_KEYS": KEY,
         "PORT": str(ports[0]),
         "DATABASE_URL": f"postgresql://postgres@127.0.0.1:{ports[1]}/postgres",
