@@ -7,12 +7,18 @@ const LONGEST = 48; // characters, on average
 
 /** The columns as { label, numeric, show }; `show` makes a cell from the data of a record. */
 export function columnsFor(set, rows) {
-  if (set.columns?.length) return set.columns.slice(0, MOST + 2).map(declared);
+  if (set.columns?.length) return set.columns.filter((column) => tells(column, rows)).slice(0, MOST).map(declared);
   return guess(rows).map((key) => ({
     label: label(key),
     numeric: rows.length > 0 && rows.every(({ data }) => /^-?\d+([.,]\d+)?$/.test(String(data?.[key] ?? "0"))),
     show: (data) => shownValue(data?.[key]),
   }));
+}
+
+/** Whether a column has values in these rows, and others than the ids, which have a column. */
+function tells({ path }, rows) {
+  const values = rows.map(({ id, data }) => [id, find(data, path)]).filter(([, value]) => value !== undefined && value !== null && value !== "");
+  return values.some(([id, value]) => value !== id);
 }
 
 /** A column as GET /api/connectors describes it. */
