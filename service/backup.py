@@ -18,14 +18,14 @@ from service.store.place import PRIVATE_FILE, lock_database
 
 BUSY_SECONDS = 30.0
 _LIVE = "SELECT COUNT(*) FROM sync_progress WHERE status IN ('pending', 'in_progress')"
-# The feeds begin anew: offsets of changes after the backup would hide those that follow now.
+# The feeds start again: offsets of changes after the backup would hide those that follow now.
 _NEW_EPOCH = "UPDATE outbox_epochs SET made_by = 'restored'"
 
 
 AFTERWARDS = """\
 Set the same SECRETS_KEYS as before, and start the service. What was running at the backup continues
 from the last page that the backup has. What happened later is unknown: syncs that ended since run
-again, and read again what is missing. The feeds begin anew: their clients receive 410."""
+again, and read again what is missing. The feeds start again: their clients receive 410."""
 
 
 class Copied(msgspec.Struct, frozen=True):

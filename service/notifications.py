@@ -29,7 +29,7 @@ log = structlog.get_logger()
 
 
 class Received(msgspec.Struct, frozen=True):
-    """What became of a notification."""
+    """The outcome of a notification."""
 
     id: str
     #: `accepted`, `duplicate`, or `ignored`.

@@ -162,7 +162,7 @@ class Relay:
         log.error(
             "records_not_published",
             reason="Changes were older than CHANGES_DAYS before Redis could be reached. "
-            "Read the stored records anew.",
+            "Read the stored records again.",
         )
         return trimmed
 

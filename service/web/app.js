@@ -57,7 +57,7 @@ async function start() {
   });
 }
 
-/** After a sign-in, what was typed stays: only the streams begin anew. */
+/** After a sign-in, what was typed stays: only the streams start again. */
 const resume = () => (started ? live.start() : start());
 
 const theme = localStorage.getItem("theme");

@@ -68,7 +68,7 @@ export class SellerSync extends HTMLElement {
   get token() { return this.getAttribute("token") ?? ""; }
   set token(token) { token ? this.setAttribute("token", token) : this.removeAttribute("token"); }
 
-  /** Begins anew, for example once the user has signed in again. */
+  /** Begins again, for example once the user has signed in again. */
   refresh() { this.#restart(); }
 
   connectedCallback() { this.#restart(); }
@@ -168,7 +168,7 @@ export class SellerSync extends HTMLElement {
     return load;
   }
 
-  /** Replaces what a part shows, unless the element has begun anew meanwhile. */
+  /** Replaces what a part shows, unless the element has begun again meanwhile. */
   #fill(place, client, ...children) {
     if (client !== this.#client) return;
     place.classList.remove("stale");
@@ -195,7 +195,7 @@ export class SellerSync extends HTMLElement {
     this.#render();
   }
 
-  /** The credential is refused. The page may set another one, which begins anew. */
+  /** The credential is refused. The page may set another one, which starts again. */
   #refuse(problem) {
     if (this.#refused) return;
     this.#refused = true;

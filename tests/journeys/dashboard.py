@@ -38,7 +38,7 @@ class Page:
         self.address = address
 
     def open(self, route: str = "") -> None:
-        """Load a view anew."""
+        """Load a view again."""
         self.browser.get("about:blank")
         self.browser.get(f"{self.address}/{route}")
 

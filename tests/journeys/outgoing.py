@@ -95,7 +95,7 @@ class Outgoing:
         return list(self._database.execute(sql).fetchall())
 
     def feed(self, name: str) -> list[Any]:
-        """All entries of a feed, read anew from its beginning."""
+        """All entries of a feed, read again from its beginning."""
         found: list[Any] = []
         params = {"all": "true", "offset": "-1", "limit": "1000"}
         while True:

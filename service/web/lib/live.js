@@ -64,7 +64,7 @@ export const live = {
     tell("accounts", {});
   },
 
-  /** Begins, or begins anew after a sign-in. */
+  /** Begins, or starts again after a sign-in. */
   async start() {
     stop();
     const [me] = await Promise.all([client.me(), live.refresh()]);
