@@ -81,7 +81,7 @@ class Calls {
   /** The service's time in milliseconds, for countdowns. */
   now = () => Date.now() + this.#skew;
 
-  /** The raw response. Throws a ProblemError for an error; a redirect that is not followed is none.
+  /** The raw response. Throws a ProblemError for an error; a redirect that is not followed is no error.
    * After a 401, `getToken` is asked once more. */
   response = async (method, path, init = {}) => {
     let answer = await this.#send(method, path, init, false);

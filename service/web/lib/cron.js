@@ -1,4 +1,4 @@
-// Schedules as presets. A cron expression that is none of them stays as it is.
+// Schedules as presets. A cron expression that matches none stays as it is.
 export const DAYS = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
 const NUMBERS = [1, 2, 3, 4, 5, 6, 0]; // of DAYS, in a cron expression
 const ALL = DAYS.map((_, at) => at);

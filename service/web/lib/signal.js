@@ -56,7 +56,7 @@ export function watch() {
     title();
     say(sync, before);
     if (!before || before.status === sync.status) return;
-    const link = [address(["history", sync.syncId]), "See what became of it"];
+    const link = [address(["history", sync.syncId]), "See its outcome"];
     if (ended(sync) && !ended(before)) end(sync, link);
     if (sync.status === "paused") lost(sync);
   });

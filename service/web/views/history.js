@@ -73,7 +73,7 @@ export function show(root, { params, client, live, navigate }) {
     draw: (rows) => table({ columns: columns(), rows, key: (sync) => sync.syncId, caption: "Syncs" }),
     none: () => (filtered()
       ? empty("search", "No sync is like that", "Other filters may find more.", button({ class: "btn", onpress: () => navigate(["history"]) }, "Clear the filters"))
-      : empty("history", "No sync has been started yet", "Each sync is listed here, with what became of it.", h("a", { class: "btn", href: "#/overview" }, "Go to the overview"))),
+      : empty("history", "No sync has been started yet", "Each sync is listed here, with its outcome.", h("a", { class: "btn", href: "#/overview" }, "Go to the overview"))),
     foot: (rows, more) => `${number(rows.length)} ${rows.length === 1 ? "sync" : "syncs"}${more ? ", newest first" : ""}`,
     onError: failed,
   });
