@@ -172,23 +172,33 @@ def redis(*options: str, port: int = 0, password: str = "") -> Iterator[RedisSer
 
 
 class Proxy:
-    """Forwards connections, until it is told to be silent: it then accepts and holds everything."""
+    """Forwards connections, until it is told to be silent: it then accepts and holds everything; or
+    to be gone: it then cuts every connection, also new ones."""
 
     def __init__(self, port: int) -> None:
         self._to = port
         self.port = 0
         self._open = asyncio.Event()
         self._open.set()
+        self._gone = False
         self._writers: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None] | None] = set()
 
     def be_silent(self) -> None:
         self._open.clear()
 
+    def be_gone(self) -> None:
+        self._gone = True
+        for writer in self._writers:
+            writer.transport.abort()
+
     def forward(self) -> None:
+        self._gone = False
         self._open.set()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._gone:
+            return writer.transport.abort()
         self._tasks.add(asyncio.current_task())
         self._writers.add(writer)
         with suppress(OSError):

@@ -16,7 +16,9 @@ _LIFETIME = 5 * 60
 _PARAMETERS = ("application_id", "state", "redirect_uri", "seller")
 _PAGE = """<!DOCTYPE html>
 <html lang="en">
-<head><meta charset="utf-8"><title>Authorize an application</title></head>
+<head>
+<meta charset="utf-8"><title>Authorize an application</title><link rel="icon" href="data:,">
+</head>
 <body>
 <h1>Authorize an application</h1>
 <p>{application} requests access to the seller {seller} of this sandbox.</p>

@@ -3,11 +3,13 @@
 from pathlib import Path
 from typing import Any
 
+import anyio
 from starlette.requests import Request
-from starlette.responses import FileResponse, Response
+from starlette.responses import FileResponse, HTMLResponse, Response
 from starlette.staticfiles import StaticFiles
 
 from service.api.parts import parts
+from service.edge.authenticator import COOKIE
 from service.errors import NotReady
 from service.store.engine import Unavailable
 from service.wire import responses, shapes
@@ -34,9 +36,13 @@ async def readyz(request: Request) -> Response:
     return responses.JSON(shapes.Health(status="ready"))
 
 
-async def dashboard(_: Request) -> Response:
-    """The dashboard at /."""
-    return FileResponse(WEB / "index.html", headers=REVALIDATE)
+async def dashboard(request: Request) -> Response:
+    """The dashboard at /. Without a session, the page is told to ask for a sign-in at once, instead
+    of making calls that are refused."""
+    page = await anyio.Path(WEB / "index.html").read_text(encoding="utf-8")
+    if not parts(request).auth.demo and COOKIE not in request.cookies:
+        page = page.replace("<html ", "<html data-signed-out ", 1)
+    return HTMLResponse(page, headers=REVALIDATE)
 
 
 async def docs(_: Request) -> Response:

@@ -63,4 +63,5 @@ const resume = () => (started ? live.start() : start());
 const theme = localStorage.getItem("theme");
 if (theme) document.documentElement.dataset.theme = theme;
 onRefused(() => askToSignIn(resume));
-start();
+if ("signedOut" in document.documentElement.dataset) askToSignIn(resume);
+else start();

@@ -11,7 +11,11 @@ from pathlib import Path
 
 import httpx
 from selenium import webdriver
-from selenium.common.exceptions import StaleElementReferenceException, WebDriverException
+from selenium.common.exceptions import (
+    StaleElementReferenceException,
+    TimeoutException,
+    WebDriverException,
+)
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import WebDriverWait
@@ -94,9 +98,11 @@ class Page:
                     return False
                 raise
 
-        WebDriverWait(self.browser, PATIENCE, poll_frequency=0.1).until(
-            holds, f"{otherwise}; the page read:\n{self.text('body')[:3000]}"
-        )
+        try:
+            WebDriverWait(self.browser, PATIENCE, poll_frequency=0.1).until(holds)
+        except TimeoutException as error:
+            page = self.text("body")[:3000]
+            raise AssertionError(f"{otherwise}; the page read:\n{page}") from error
 
     def size(self, width: int, height: int) -> None:
         """Also widths that a window cannot have."""

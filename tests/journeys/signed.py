@@ -51,6 +51,17 @@ class Signed(Page):
     def gone(self, selector: str) -> None:
         self.until(lambda: not self.all(selector), f"{selector} was still there")
 
+    def add_webhook(self, url: str) -> str:
+        """Add a webhook; returns its secret, which the page shows once."""
+        self.click("main button", "Add a webhook")
+        self.type("dialog [name=url]", url)
+        self.click("dialog button", "Add webhook")
+        self.shows("dialog .notice.good", "It is not shown again")
+        secret = str(self.one("dialog [aria-label=Secret]").get_attribute("value"))
+        self.click("dialog button", "I have stored it")
+        self.gone("dialog")
+        return secret
+
     def violations(self) -> Any:
         """What axe-core finds."""
         self.run((MODULES / "axe-core/axe.min.js").read_text())

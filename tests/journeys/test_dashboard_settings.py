@@ -8,7 +8,7 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select
 from standardwebhooks.webhooks import Webhook
 
-from tests.journeys.signed import Signed, dashboard
+from tests.journeys.signed import dashboard
 from tests.service.hooks.receivers import HOOKS_SETTINGS, receiving
 
 pytestmark = pytest.mark.timeout(240)
@@ -193,18 +193,6 @@ def test_pasted_lines_are_sent_and_stay_if_they_are_refused(
 # Webhooks -----------------------------------------------------------------------------------------
 
 
-def _add_webhook(page: Signed, url: str) -> str:
-    """Add a webhook; returns its secret, which the page shows once."""
-    page.click("main button", "Add a webhook")
-    page.type("dialog [name=url]", url)
-    page.click("dialog button", "Add webhook")
-    page.shows("dialog .notice.good", "It is not shown again")
-    secret = str(page.one("dialog [aria-label=Secret]").get_attribute("value"))
-    page.click("dialog button", "I have stored it")
-    page.gone("dialog")
-    return secret
-
-
 def test_a_webhook_is_added_tested_and_its_deliveries_are_shown(
     portal: BlockingPortal, tmp_path: Path
 ) -> None:
@@ -221,7 +209,7 @@ def test_a_webhook_is_added_tested_and_its_deliveries_are_shown(
         page.click("dialog button", "Close")
         page.gone("dialog")
 
-        secret = _add_webhook(page, receiver.url)
+        secret = page.add_webhook(receiver.url)
         page.shows("[data-webhook] .badge", "Active")
         page.click("[data-webhook] button", "Send a test")
         (request,) = portal.call(receiver.until, 1)
@@ -252,7 +240,7 @@ def test_a_webhook_is_changed_disabled_by_its_receiver_enabled_and_removed(
         dashboard(portal, tmp_path, **HOOKS_SETTINGS) as page,
     ):
         page.go("#/settings/webhooks")
-        first = _add_webhook(page, receiver.url)
+        first = page.add_webhook(receiver.url)
         page.click("[data-webhook] button", "Edit")
         page.one("dialog [value='*']").click()
         page.click("dialog button", "Save webhook")
@@ -308,7 +296,7 @@ def test_no_tab_has_a_violation_of_accessibility(
         page.portal.call(page.ann.whole_sync)
         page.size(width, 900)
         page.go("#/settings/webhooks")
-        _add_webhook(page, receiver.url)
+        page.add_webhook(receiver.url)
         page.click("[data-webhook] button", "Send a test")
         page.shows("[aria-label=Deliveries] tbody .badge", "Delivered")
         for scheme in ("light", "dark"):

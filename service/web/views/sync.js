@@ -135,7 +135,7 @@ function asked(sync, live) {
     ["Datasets", datasets ? datasets.map(title).join(", ") : `All ${number(read)}`],
     ["Mode", { dry_run: "Test run: nothing is stored", full: "Full refresh: add, change and delete" }[sync.kind] ?? "Add and change"],
     ["Started by", who === live.me?.user ? "You" : who],
-    ["Attempt", `${sync.attempt} of ${sync.maxAttempts}`],
+    ["Attempt", number(sync.attempt)],
     sync.completeness && ["Days", days(sync.completeness)],
     ["Sync", h("span", { class: "mono" }, sync.syncId)],
   ])));
