@@ -20,7 +20,7 @@ import * as sync from "./views/sync.js";
 const nothing = {
   show(root) {
     fill(root, h("div", { class: "wrap" }, head("There is no such page"), h("section", { class: "card" },
-      empty("search", "Nothing is at this address", "It may be wrong.", h("a", { class: "btn", href: "#/overview" }, "Go to the overview")))));
+      empty("search", "Nothing is at this address", "The address may be wrong.", h("a", { class: "btn", href: "#/overview" }, "Go to the overview")))));
   },
 };
 
@@ -57,7 +57,7 @@ async function start() {
   });
 }
 
-/** After a sign-in, what was typed stays: only the streams start again. */
+/** After a sign-in, typed text stays: only the streams start again. */
 const resume = () => (started ? live.start() : start());
 
 const theme = localStorage.getItem("theme");

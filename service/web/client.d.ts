@@ -2,7 +2,7 @@
 
 export type SyncState = "in_progress" | "paused" | "complete" | "failed" | "cancelled";
 export type EventKind = "progress" | "paused" | "complete" | "failed" | "cancelled";
-/** live: the stream answers. polling: only calls do. offline: nothing does; what is shown is old. */
+/** live: the stream works. polling: only calls work. offline: neither works; the data may be old. */
 export type LinkState = "live" | "polling" | "offline";
 
 export interface Warning {
@@ -106,28 +106,28 @@ export interface History {
   nextCursor: string | null;
 }
 
-/** Answers whose fields are in docs/api.md. */
+/** A response; docs/api.md describes its fields. */
 export type Body = Record<string, any>;
 export type Query = Record<string, string | number | boolean | null | undefined>;
 
-/** Those of fetch. A `body` is any JSON; `response` takes it as fetch does. */
+/** The options of fetch. A `body` is any JSON; `response` takes it as fetch does. */
 export interface Init extends Omit<RequestInit, "body" | "headers" | "method"> {
   body?: unknown;
   headers?: Record<string, string>;
   query?: Query;
 }
 
-/** All are optional. For one sync or for all, versions only rise, until a reset. */
+/** All callbacks are optional. The versions of a sync only rise, until a reset. */
 export interface Callbacks {
   /** Each newer version, and the kind of its event. */
   onChange?(sync: Sync, kind: EventKind): void;
   onProgress?(sync: Sync): void;
   onPaused?(sync: Sync): void;
-  /** Once. Then a subscription to one sync ends, also after a failure or a cancellation. */
+  /** Called once. A subscription to one sync then ends, as after a failure or a cancellation. */
   onComplete?(sync: Sync): void;
   onFailed?(sync: Sync): void;
   onCancelled?(sync: Sync): void;
-  /** The versions of this sync begin anew: the service has restored an older database. */
+  /** The versions of this sync start again: the service has restored an older database. */
   onReset?(sync: { syncId: string }): void;
   /** The user has too many streams. This one is replaced by polls, and tried again in a minute. */
   onEvicted?(event: { reason: string }): void;
@@ -139,11 +139,11 @@ export interface Callbacks {
 export interface Options {
   /** The address of the service; default: that of the page. */
   baseUrl?: string;
-  /** A JWT. Without any, the session cookie counts. */
+  /** A JWT. Without one, the session cookie is used. */
   token?: string;
-  /** Returns the JWT of each call; `refresh` is true after the service has refused the last one. */
+  /** Returns the JWT for a call; `refresh` is true after the service has refused the last one. */
   getToken?(how: { refresh: boolean }): string | null | undefined | Promise<string | null | undefined>;
-  /** Returns a ticket for the stream of a sync, for pages that have no token. Asked at each connect. */
+  /** Returns a ticket for the stream of a sync, for pages that have no token. Called at each connect. */
   getTicket?(syncId: string): Promise<string | { ticket: string }>;
   /** Default "sse". A WebSocket is for subscriptions to one sync. */
   transport?: "sse" | "websocket";
@@ -157,7 +157,7 @@ export interface Options {
   /** Milliseconds after which a tab asks whether the one that has the stream is alive. Default 1,500. */
   beat?: number;
   fetch?: typeof fetch;
-  /** For Node 20, which has none. */
+  /** For Node 20, which has no WebSocket. */
   WebSocket?: new (url: string | URL) => WebSocket;
 }
 
@@ -176,9 +176,9 @@ export interface Client {
   recoveries(query?: Query): Promise<Body>;
   /** Follows a sync to its end. Returns a function that stops. */
   subscribe(syncId: string, callbacks: Callbacks): () => void;
-  /** Follows all syncs of the user, also those that others start. Not for tickets. */
+  /** Follows all syncs of the user, also those that others start. Not available with tickets. */
   subscribeAll(callbacks: Callbacks): () => void;
-  /** Any other call: JSON in, JSON out. */
+  /** Makes any other call: sends and returns JSON. */
   request<Answer = any>(method: string, path: string, init?: Init): Promise<Answer>;
   get<Answer = any>(path: string, query?: Query, init?: Init): Promise<Answer>;
   post<Answer = any>(path: string, body?: unknown, init?: Init): Promise<Answer>;
@@ -194,9 +194,9 @@ export class ProblemError extends Error {
   readonly status: number;
   /** For programs, for example sync_already_running. */
   readonly code: string | null;
-  /** What to do. */
+  /** What is wrong and what to do. */
   readonly detail: string;
-  /** Of invalid fields. */
+  /** The errors of invalid fields. */
   readonly errors: { field: string; message: string }[];
   readonly requestId: string | null;
   /** Seconds. */

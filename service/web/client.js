@@ -19,7 +19,7 @@ const MISSED_BEATS = 3; // after which another tab takes over
 export const ended = (sync) => ENDED.has(sync.status);
 const kindOf = (sync) => (sync.status === "in_progress" ? "progress" : sync.status);
 
-/** An error response of the service (RFC 9457), or, with status 0, none. Its message is `detail`. */
+/** An error response of the service (RFC 9457). Status 0: no response. The message is `detail`. */
 export class ProblemError extends Error {
   constructor(status, body = {}, headers = new Headers()) {
     super(body.detail || body.title || `The service responded with status ${status}.`);
@@ -34,7 +34,7 @@ export class ProblemError extends Error {
   }
 }
 
-/** Whether trying again with the same credential is useless. */
+/** Whether a retry with the same credential is useless. */
 const refused = ({ status }) => status >= 400 && status < 500 && ![408, 425, 429].includes(status);
 
 export function createClient(options = {}) {
@@ -81,8 +81,8 @@ class Calls {
   /** The service's time in milliseconds, for countdowns. */
   now = () => Date.now() + this.#skew;
 
-  /** The raw response. Throws a ProblemError for an error; a redirect that is not followed is no error.
-   * After a 401, `getToken` is asked once more. */
+  /** Returns the raw response. Throws a ProblemError for an error, not for a redirect that is not
+   * followed. After a 401, `getToken` is called once more. */
   response = async (method, path, init = {}) => {
     let answer = await this.#send(method, path, init, false);
     if (answer.status === 401 && this.#renews) answer = await this.#send(method, path, init, true);
@@ -91,7 +91,7 @@ class Calls {
     throw new ProblemError(answer.status, await answer.json().catch(() => ({})), answer.headers);
   };
 
-  /** JSON in, JSON out. `init` is that of fetch, with any JSON as body, and `query`. */
+  /** Sends and returns JSON. `init` is that of fetch, with `query` and any JSON as `body`. */
   request = async (method, path, { body, query, headers = {}, ...init } = {}) => {
     init.headers = { Accept: "application/json", ...headers };
     if (body !== undefined) {
@@ -134,7 +134,7 @@ function search(query = {}) {
 
 // One connection ------------------------------------------------------------------------------------
 
-/** Reads Server-Sent Events to their end. `onData` is called for each piece, also for comments. */
+/** Reads Server-Sent Events to their end. `onData` is called for each chunk, also for comments. */
 async function readEvents(calls, path, { signal, onData, onEvent, onRetry }) {
   const init = { headers: { Accept: "text/event-stream" }, cache: "no-store", signal };
   const answer = await calls.response("GET", path, init);
@@ -187,8 +187,8 @@ function readSocket(url, Socket, { signal, onData, onEvent, onRetry }) {
   });
 }
 
-/** A connection that is watched: after `watchdog` ms without a sign of life it is cut and opened
- * again. While it does not answer, `poll` asks every `every` ms. */
+/** A connection with a watchdog: after `watchdog` ms of silence it is closed and opened again. While
+ * it does not answer, `poll` is called every `every` ms. */
 class Link {
   #connection = new AbortController();
   #connected = false;
@@ -219,7 +219,7 @@ class Link {
     this.#wakeUp();
   }
 
-  /** Looks at the clock. A clock that was set back must not extend a silence. */
+  /** Checks the time limits. A clock that was set back must not extend a silence. */
   check() {
     const now = Date.now();
     this.#heard = Math.min(this.#heard, now);
@@ -230,7 +230,7 @@ class Link {
     else if (!this.#live && now - this.#lost > every) this.#poll();
   }
 
-  /** After a sleep or a change of the network. `force`: the connection is dead for certain. */
+  /** Checks the connection after a sleep or a change of the network. `force`: it is certainly dead. */
   wake(force) {
     const silence = Date.now() - this.#heard;
     if (force || !this.#live || silent(silence, this.parts.watchdog)) this.#cut();
@@ -366,7 +366,7 @@ class Tabs {
     try {
       await navigator.locks.request(this.name, options, () => this.#lead(queued.signal));
     } catch (error) {
-      if (error.name !== "AbortError") return this.#closed || this.parts.onLead(); // no locks here
+      if (error.name !== "AbortError") return this.#closed || this.parts.onLead(); // locks are not available
     }
     if (this.#closed || queued !== this.#queued) return;
     this.#release = null; // another tab has taken the lock
@@ -407,7 +407,7 @@ class Subscription {
 
   fail(problem) { this.#call("onError", problem); }
 
-  /** Whether this was the last event of the sync that it follows. */
+  /** Calls the callbacks of an event, unless its version is old. */
   tell(kind, data) {
     if (this.signal.aborted || (this.syncId && data.syncId && data.syncId !== this.syncId)) return;
     if (kind === "reset") this.#versions.delete(data.syncId);
@@ -471,7 +471,7 @@ class Feed {
     this.onEmpty();
   }
 
-  /** Reads a sync that the stream may not show, since it ended long ago. */
+  /** Reads a sync that the stream may not show, because it ended long ago. */
   async #fetch(one) {
     while (!one.seen && !one.signal.aborted) {
       try {
@@ -558,7 +558,7 @@ class Feed {
     else this.#tabs?.send({ ask: true, wake: true, force });
   }
 
-  /** A message of another tab: a question to the one that leads, or what that one has received. */
+  /** Handles a message of another tab: a question to the leading tab, or events that it received. */
   #hear({ ask, all, wake, force, link, events }) {
     if (!ask && !this.#link) {
       this.#say(link);
@@ -601,7 +601,7 @@ class Feed {
     for (const [id, old] of this.#known) if (this.#known.size > 50 && ended(old)) this.#known.delete(id);
   }
 
-  /** What a new subscriber sees first: live syncs, and those that have just ended. */
+  /** The syncs that a new subscriber sees first: live ones, and those that have just ended. */
   #shown() {
     const recent = this.calls.now() - RECENT;
     return [...this.#known.values()].filter((sync) => !ended(sync) || Date.parse(sync.completedAt) > recent);
@@ -694,7 +694,7 @@ function oneSync(calls, { getTicket, transport, WebSocket: Socket = globalThis.W
 const shares = ({ share = true }) =>
   share && Boolean(globalThis.document && globalThis.navigator?.locks && globalThis.BroadcastChannel);
 
-/** Listens to the page's life. Returns a function that stops listening. */
+/** Listens to the lifecycle of the page. Returns a function that stops listening. */
 function watchPage({ onLeave, onReturn, onWake }) {
   if (!globalThis.document) return () => {};
   const stop = new AbortController();

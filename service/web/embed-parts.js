@@ -1,4 +1,4 @@
-// What <seller-sync> is made of: elements, words, and values as text.
+// The parts of <seller-sync>: elements, labels, and values as text.
 import { ended } from "./client.js";
 
 export const STAGES = {
@@ -11,7 +11,7 @@ const STATES = {
 };
 export const CLAIMS = {
   claimable: ["Claimable", "good"], waiting: ["Opens later", "calm"], expired: ["Expired", "calm"],
-  reimbursed: ["Paid", "good"], closed: ["Closed, no longer found", "calm"],
+  reimbursed: ["Paid", "good"], closed: ["Closed", "calm"],
 };
 
 /** An element: `h("p", { class: "muted" }, "text", child, null)`. */
@@ -25,7 +25,7 @@ export function h(tag, props = {}, ...children) {
   return node;
 }
 
-/** Only a change is written, so that a selection stays and nothing is spoken twice. */
+/** Writes a text only if it has changed, so that a selection stays and nothing is spoken twice. */
 export function write(node, words) {
   if (node.textContent !== words) node.textContent = words;
 }
@@ -35,7 +35,7 @@ export const isLive = (sync) => Boolean(sync) && !ended(sync);
 export const stateOf = (sync) =>
   sync.status === "complete" && sync.warningsCount ? ["Complete with warnings", "warn"] : STATES[sync.status];
 
-/** A card with a heading, and what is loaded into it. */
+/** A card with a heading and its content. */
 export function card(id, title, ...children) {
   return h("section", { class: "card", "aria-labelledby": id }, h("h2", { id }, title), ...children);
 }
@@ -44,7 +44,7 @@ export function card(id, title, ...children) {
 export class Formats {
   #language;
 
-  /** `language` returns the one to use; one that does not exist counts as the browser's. */
+  /** `language` returns the language to use; an invalid one means that of the browser. */
   constructor(language) {
     this.#language = language;
   }

@@ -7,7 +7,7 @@ import { sheet } from "./embed-style.js";
 
 const HOME = new URL("..", import.meta.url).href; // the service that has sent this module
 const ROWS = 5;
-const AGAIN = 15_000; // after which a part that failed to load is loaded again
+const AGAIN = 15_000; // ms until a part that failed to load is loaded again
 
 export class SellerSync extends HTMLElement {
   static observedAttributes = ["base-url", "token", "sync-id", "settings", "lang"];
@@ -68,7 +68,7 @@ export class SellerSync extends HTMLElement {
   get token() { return this.getAttribute("token") ?? ""; }
   set token(token) { token ? this.setAttribute("token", token) : this.removeAttribute("token"); }
 
-  /** Begins again, for example once the user has signed in again. */
+  /** Starts again, for example after a new sign-in. */
   refresh() { this.#restart(); }
 
   connectedCallback() { this.#restart(); }
@@ -117,8 +117,8 @@ export class SellerSync extends HTMLElement {
     this.#link = null;
     for (const part of [this.#accounts, this.#claims, this.#history]) part.replaceChildren(); // another user's
     delete this.#accounts.dataset.shown;
-    const own = new URL(this.#base, location.href).origin === location.origin; // its cookie counts
-    if (!own && !this.token && !getToken && !getTicket) return this.#render(); // the page sets it later
+    const own = new URL(this.#base, location.href).origin === location.origin; // its cookie is sent
+    if (!own && !this.token && !getToken && !getTicket) return this.#render(); // the page sets a token later
     for (const part of this.#cards.children) part.hidden = Boolean(only) && part !== this.#run;
     const callbacks = {
       onChange: (sync, kind) => this.#receive(sync, kind),
@@ -144,7 +144,7 @@ export class SellerSync extends HTMLElement {
     this.#render();
   }
 
-  /** Returns a function that loads a part, which then fails and is tried again by itself. */
+  /** Returns a function that loads a part, shows its error and retries it. */
   #load(place, work) {
     const client = this.#client;
     let timer = 0;
@@ -157,8 +157,8 @@ export class SellerSync extends HTMLElement {
         if (problem.status === 401) return this.#refuse(problem);
         place.classList.add("stale");
         const old = place.querySelector(".problem");
-        if (!(problem instanceof ProblemError)) console.error(problem); // of the page's own function
-        const words = `${problem instanceof TypeError ? "This cannot be loaded." : problem.message} What is shown may be old.`;
+        if (!(problem instanceof ProblemError)) console.error(problem); // an error of the page's own function
+        const words = `${problem instanceof TypeError ? "This cannot be loaded." : problem.message} The data shown may be outdated.`;
         old ? write(old, words) : place.prepend(h("p", { class: "problem" }, words));
         timer = setTimeout(load, AGAIN);
       }
@@ -168,7 +168,7 @@ export class SellerSync extends HTMLElement {
     return load;
   }
 
-  /** Replaces what a part shows, unless the element has begun again meanwhile. */
+  /** Replaces the content of a part, unless the element has restarted meanwhile. */
   #fill(place, client, ...children) {
     if (client !== this.#client) return;
     place.classList.remove("stale");
@@ -195,7 +195,7 @@ export class SellerSync extends HTMLElement {
     this.#render();
   }
 
-  /** The credential is refused. The page may set another one, which starts again. */
+  /** Stops, because the credential is refused. The page may set another one, which restarts. */
   #refuse(problem) {
     if (this.#refused) return;
     this.#refused = true;
@@ -240,8 +240,8 @@ export class SellerSync extends HTMLElement {
     this.#banner.className = `banner ${stale ? "warn" : "calm"}`;
     if (!this.#refused && !this.#banner.hidden) {
       write(this.#banner, stale
-        ? `Not up to date: the service cannot be reached${this.#heard ? ` since ${this.#show.time(this.#heard)}` : ""}. Your data is safe.`
-        : "No live updates at the moment. This page looks every few seconds.");
+        ? `Not up to date: no connection to the service${this.#heard ? ` since ${this.#show.time(this.#heard)}` : ""}. Your data is safe.`
+        : "No live updates at the moment. This page checks every few seconds.");
     }
     this.#renderRun(sync);
     const off = stale || this.#busy;
@@ -263,7 +263,7 @@ export class SellerSync extends HTMLElement {
     this.#run.classList.toggle("waiting", Boolean(waits) && isLive(sync));
     this.#run.classList.toggle("done", sync.status === "complete" && !sync.warningsCount);
     write(this.#message, waits && isLive(sync)
-      ? `Waiting for ${waits.for}. Continues at ${this.#show.time(Date.parse(waits.until))}. There is nothing to do.`
+      ? `Waiting for ${waits.for}. Continues at ${this.#show.time(Date.parse(waits.until))}. No action is needed.`
       : sync.message);
     const seconds = isLive(sync) ? sync.estimatedSecondsRemaining : null;
     const since = ended(sync) && sync.completedAt ? `Ended ${this.#show.moment(sync.completedAt)}` : `Started ${this.#show.moment(sync.startedAt)}`;
@@ -281,7 +281,7 @@ export class SellerSync extends HTMLElement {
     const shown = JSON.stringify([connections, connectors]);
     if (this.#accounts.dataset.shown === shown && !this.#accounts.querySelector(".problem")) {
       this.#accounts.classList.remove("stale");
-      this.#accounts.lastElementChild.replaceWith(this.#show.asOf()); // what is in use stays
+      this.#accounts.lastElementChild.replaceWith(this.#show.asOf()); // controls in use stay
     } else {
       const rows = connections.map((connection) => this.#account(connection, connections.length === 1));
       this.#fill(this.#accounts, client, h("ul", {}, ...rows), ...(rows.length ? [] : this.#offers()), this.#show.asOf());
@@ -304,13 +304,14 @@ export class SellerSync extends HTMLElement {
         : h("button", { type: "button", class: only ? "first" : "", "data-start": true, onclick: () => this.#act("start", connection.id) }, "Sync now"));
   }
 
-  /** Settings as the consent takes them: lists are separated by commas. */
+  /** Settings as parameters of the consent page: lists are separated by commas. */
   #flat(settings) {
     return Object.fromEntries(Object.entries(settings).map(([name, value]) => [name, String(value)]));
   }
 
-  /** What begins the consent at the source, in a new tab. The page may do it in its own way: the event
-   * `seller-sync-connect` can be cancelled. A source without consent is left to the page. */
+  /** A link that opens the consent page of the source in a new tab. The page can cancel the event
+   * `seller-sync-connect` and connect itself. For a source without a consent page, a button sends the
+   * event only. */
   #consent(words, connector, query) {
     const consent = this.#connectors.some(({ name }) => name === connector);
     const path = `/api/connections/${encodeURIComponent(connector)}/authorize`;

@@ -73,7 +73,7 @@ def test_a_schedule_is_set_by_presets_and_by_cron_and_switched_off(
         page.click("dialog .seg button", "Off")
         page.click("dialog button", "Save schedule")
         page.gone("dialog")
-        page.shows("main .facts", "by hand")
+        page.shows("main .facts", "not scheduled")
         assert page.connection()["schedule"]["enabled"] is False
         assert [line for line in page.complaints() if "422" not in line] == []
 
@@ -245,7 +245,7 @@ def test_a_webhook_is_changed_disabled_by_its_receiver_enabled_and_removed(
         page.one("dialog [value='*']").click()
         page.click("dialog button", "Save webhook")
         page.gone("dialog")
-        page.shows("[data-webhook] .facts", "everything")
+        page.shows("[data-webhook] .facts", "all types")
 
         receiver.status = 410
         page.click("[data-webhook] button", "Send a test")

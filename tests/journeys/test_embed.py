@@ -236,7 +236,7 @@ async def test_what_cannot_be_refreshed_is_shown_as_old(tmp_path: Path) -> None:
         await page.shows("No live updates at the moment.", seconds=2 * PATIENCE)
         assert "Cancel" in await page.buttons(), "calls still work"
         between.be_silent()
-        await page.shows("Not up to date: the service cannot be reached", seconds=2 * PATIENCE)
+        await page.shows("Not up to date: no connection to the service", seconds=2 * PATIENCE)
         assert await page.buttons() == []
         inside = "document.querySelector('seller-sync').shadowRoot"
         assert await page.js(f"return {inside}.querySelectorAll('.stale').length > 0")

@@ -23,7 +23,7 @@ export function accountsCard(rows) {
   const running = live.current;
   return card({ "aria-label": "Accounts" }, cardHead("Accounts"),
     table({ columns, rows, key: ([account]) => account.id, caption: "Accounts" }),
-    running && h("div", { class: "card-foot" }, h("span", {}, `One sync runs at a time. The next can start when that of ${live.name(live.account(running.connectionId))} is done.`)));
+    running && h("div", { class: "card-foot" }, h("span", {}, `One sync runs at a time. The next one can start after the sync of ${live.name(live.account(running.connectionId))}.`)));
 }
 
 function state(account) {

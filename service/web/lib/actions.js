@@ -1,4 +1,4 @@
-// What can be done with syncs: start, cancel, resume; and which of it can work now.
+// The actions on syncs: start, cancel and resume.
 import { client, ended } from "./client.js";
 import { button, h } from "./dom.js";
 import { worker } from "./components.js";
@@ -40,10 +40,10 @@ export function cancelSync(sync) {
 export const connectAgain = (account, look = "btn first") =>
   h("a", { class: look, href: address(["connect"], { account: account.id }) }, "Connect again");
 
-export const ONE_AT_A_TIME = "One sync runs at a time: resume or try again when the present one is done.";
+export const ONE_AT_A_TIME = "One sync runs at a time: resume or try again after the current one.";
 
-/** The button that fits the state of a sync, or null. Without a service, none works. `name` makes the
- * names of repeated buttons differ. */
+/** The button for the next action on a sync, or null. It is disabled while the page is offline. `name`
+ * makes the names of repeated buttons differ. */
 export function nextStep(sync, { look = "btn", name = "" } = {}) {
   const account = live.account(sync.connectionId);
   const off = live.link === "offline";

@@ -1,4 +1,4 @@
-// The chart of recoveries: a bar for each month, of the rules that are worth most. SVG without styles.
+// The chart of recoveries: a bar for each month, by the rules with the highest sums. SVG without styles.
 import { ruleTitle } from "./catalog.js";
 import { cardHead } from "./components.js";
 import { h, s } from "./dom.js";
@@ -11,7 +11,7 @@ const LEFT = 40;
 const TOP = 26;
 const BASE = 210;
 const MONTHS = 12;
-const SERIES = 5; // the rest is one more
+const SERIES = 5; // all other rules are one more
 
 /** The content of the card; `rows` are those of the series of one currency. */
 export function chart(rows, currency) {
@@ -24,7 +24,7 @@ export function chart(rows, currency) {
   const data = months.map((at) => ({ at, values: names.map((rule) => value(at, rule)) }));
   const title = (rule) => (rule === null ? "All other rules" : ruleTitle(rule));
   return [
-    cardHead("Found each month, by rule", `In ${currency}, by the day it happened`),
+    cardHead("Found each month, by rule", `In ${currency}, by the day of the loss or charge`),
     h("div", { class: "card-body" }, draw(data, names.map(title), currency),
       h("ul", { class: "legend-list" }, names.map((rule, at) => h("li", {}, h("span", { class: `dot s${at + 1}` }), title(rule)))),
       h("div", { class: "proof" }, h("details", {}, h("summary", {}, "The same as a table", icon("down", "less")), grid(data, names.map(title), currency)))),
@@ -45,7 +45,7 @@ function ranked(rows) {
 
 const total = ({ values }) => values.reduce((all, one) => all + one, 0);
 
-/** A round number of at least a fourth of the most. */
+/** A round step, so that at most four reach the maximum. */
 function stepOf(most) {
   const size = 10 ** Math.floor(Math.log10(Math.max(most, 1) / 4));
   return [1, 2, 5, 10].map((factor) => factor * size).find((step) => step * 4 >= most) ?? size * 10;

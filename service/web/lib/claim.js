@@ -1,4 +1,4 @@
-// One claim in a drawer: what it is worth, until when, and the records that prove it.
+// One claim in a drawer: its value, its window, and the records that prove it.
 import { dataset as nameOf, ruleTitle } from "./catalog.js";
 import { badge, copy, facts, sum, worker } from "./components.js";
 import { h } from "./dom.js";
@@ -38,7 +38,7 @@ export function claimBody(claim) {
       h("dl", { class: "steps" }, steps.map((step, at) => h("div", { class: at === steps.length - 1 && step.amount !== null ? "total" : null },
         h("dt", {}, step.text), step.amount !== null && h("dd", {}, `${money(step.amount)} ${step.currency ?? ""}`))))),
     h("section", { class: "stack tight" }, h("h3", {}, "When"), h("ol", { class: "line" }, times(claim))),
-    h("section", { class: "stack tight" }, h("h3", {}, "What proves it"), h("p", { class: "soft" }, claim.summary),
+    h("section", { class: "stack tight" }, h("h3", {}, "Evidence"), h("p", { class: "soft" }, claim.summary),
       ...Object.entries(claim.evidence).map(([name, records]) => evidence(name, records))),
     facts([
       ["Certainty", claim.confidence === "low" ? "Unsure" : title(claim.confidence)],
@@ -57,7 +57,7 @@ function times({ status, happenedAt, opens, closes, paid }) {
   const left = daysUntil(closes);
   const open = daysUntil(opens) <= 0;
   return [
-    happenedAt && point("good", "It happened", fullDay(happenedAt)),
+    happenedAt && point("good", "Happened", fullDay(happenedAt)),
     point(status === "claimable" ? "run" : open ? "good" : "next", open ? "Can be claimed" : "Opens", open ? `since ${fullDay(opens)}` : fullDay(opens),
       status === "claimable" && left >= 0 && (left ? `${plural(left, "day")} left` : "Today is the last day")),
     paid?.at && point("good", "Paid", fullDay(paid.at)),

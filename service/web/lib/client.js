@@ -6,7 +6,7 @@ export { ended } from "../client.js";
 const SESSION = "/api/session";
 let refused = () => {};
 
-/** Calls `listener` whenever the service refuses the session, for example since it has expired. */
+/** Calls `listener` whenever the service refuses the session, for example because it has expired. */
 export function onRefused(listener) {
   refused = listener;
 }

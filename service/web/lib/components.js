@@ -6,7 +6,7 @@ import { money } from "./format.js";
 /** A dot and a word; `[look, words]` as in words.js. */
 export const badge = ([look, words]) => h("span", { class: `badge ${look}`.trim() }, words);
 
-/** A bar from 0 to 1; null: the total is unknown, and `moving` whether it is being read. */
+/** A bar from 0 to 1. Null: the fraction is unknown; `moving`: records are being read. */
 export function bar(fraction, label, { look = "", moving = false } = {}) {
   const unknown = fraction === null || fraction === undefined;
   const classes = ["bar", look, unknown && moving && "open"].filter(Boolean).join(" ");
@@ -14,7 +14,7 @@ export function bar(fraction, label, { look = "", moving = false } = {}) {
   return h("progress", { class: classes, max: "100", value: value === null ? null : String(value), "aria-label": label });
 }
 
-/** An amount with its currency. A null amount is a word. */
+/** An amount with its currency, or "not known". */
 export function sum(amount, currency, look = "") {
   if (amount === null || amount === undefined) return h("span", { class: "muted" }, "not known");
   return h("span", { class: `sum ${look}`.trim() }, money(amount), currency && " ", currency && h("small", {}, currency));
@@ -39,7 +39,7 @@ export const empty = (sign, title, words, ...actions) =>
   h("div", { class: "empty" }, icon(sign), h("h2", {}, title), words && h("p", {}, words),
     actions.some(Boolean) && h("div", { class: "actions" }, ...actions));
 
-/** What is shown until data comes: from 200 ms on. */
+/** The placeholder of a card that is loading. It appears after 200 ms. */
 export const skeleton = (lines = 4) =>
   h("div", { class: "bones card-body", "aria-busy": "true" },
     h("p", { class: "unseen" }, "Loading"),
@@ -59,7 +59,7 @@ export const cardHead = (title, words, ...more) =>
 export const facts = (pairs) =>
   h("dl", { class: "facts" }, pairs.filter(Boolean).map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))));
 
-/** A card that loads, fails and refreshes by itself. `draw(data)` returns nodes. */
+/** Loads a card, shows an error in it, and refreshes it. `draw(data)` shows the data. */
 export function loader(root, title, load, draw) {
   let latest = 0;
   let loaded = false;
@@ -76,7 +76,7 @@ export function loader(root, title, load, draw) {
     } catch (problem) {
       if (turn !== latest) return;
       if (problem.status === 401) return; // the page asks to sign in
-      if (!loaded) root.replaceChildren(failure(title, problem, refresh)); // else what is known stays
+      if (!loaded) root.replaceChildren(failure(title, problem, refresh)); // else the old data stays
     }
   }
   return api;
@@ -90,7 +90,7 @@ export const select = (props, options, chosen) =>
   h("select", { class: "input", ...props },
     options.map(([value, words]) => h("option", { value, selected: value === (chosen ?? "") }, words)));
 
-/** Shows each error of a problem beside its field. The words that have no field are returned. */
+/** Shows each error of a problem beside its field. Returns the messages that have no field. */
 export function showErrors(form, problem) {
   const rest = [];
   for (const { field: name, message } of problem.errors?.length ? problem.errors : [{ field: "", message: problem.message }]) {
@@ -117,7 +117,7 @@ export function clearErrors(form) {
   }
 }
 
-/** A button that works while it is disabled, and shows errors by `onError`. */
+/** A button that is disabled while its work runs. `onError` shows an error. */
 export const worker = (props, words, work, onError) =>
   button({ ...props, onpress: (node) => busy(node, work, onError) }, ...[words].flat());
 

@@ -3,7 +3,7 @@ export const DAYS = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
 const NUMBERS = [1, 2, 3, 4, 5, 6, 0]; // of DAYS, in a cron expression
 const ALL = DAYS.map((_, at) => at);
 
-/** What a schedule is: `{ kind: "off" | "hour" | "day" | "cron", minute, time, days, cron, timezone }`. */
+/** A schedule as a draft: `{ kind: "off" | "hour" | "day" | "cron", minute, time, days, cron, timezone }`. */
 export function read(schedule) {
   const draft = { kind: "day", minute: 0, time: "02:00", days: ALL, cron: "0 2 * * *", timezone: local() };
   if (!schedule) return { ...draft, kind: "off" };

@@ -5,7 +5,7 @@ import { day as dayName, number } from "./format.js";
 const STATES = { confirmed: "confirmed", single_sourced: "with one source", short: "with missing orders" };
 const SHOWN = 60; // days
 
-/** The strip and its words; nothing for an account whose days were not compared yet. */
+/** The strip and its label; empty for an account whose days have not been compared yet. */
 export async function daysOf(client, id) {
   const { datasets } = await client.get(`/api/connections/${encodeURIComponent(id)}/sync-status`);
   const days = datasets.find(({ name }) => name === "orders")?.days.slice(-SHOWN) ?? [];

@@ -36,7 +36,7 @@ export function text(node, words) {
 export function morph(node, wanted) {
   if (node.nodeType !== wanted.nodeType || node.nodeName !== wanted.nodeName) return void node.replaceWith(wanted);
   if (node.nodeType === Node.TEXT_NODE) return text(node, wanted.textContent);
-  if (node.nodeName === "BUTTON" && node.hasAttribute("aria-busy")) return; // its work has not ended
+  if (node.nodeName === "BUTTON" && node.hasAttribute("aria-busy")) return; // its work is still running
   for (const { name } of [...node.attributes]) {
     if (!wanted.hasAttribute(name) && name !== "open") node.removeAttribute(name);
   }
@@ -48,7 +48,7 @@ export function morph(node, wanted) {
   for (const child of old.slice(fresh.length)) child.remove();
 }
 
-/** Shows the nodes in `root` like `fill`, but as `morph` does. */
+/** Replaces the children like `fill`, but changes only what differs, like `morph`. */
 export function patch(root, ...nodes) {
   const wanted = root.cloneNode(false);
   fill(wanted, ...nodes);
@@ -56,7 +56,7 @@ export function patch(root, ...nodes) {
   morph(root, wanted);
 }
 
-/** A button whose work is replaced by `morph`. */
+/** A button whose handler `morph` can replace. */
 export function button(props, ...children) {
   const { onpress, ...rest } = props;
   const node = h("button", { type: "button", ...rest }, ...children);

@@ -1,4 +1,4 @@
-// Values as text, by the locale of the browser. Dates without a time are in UTC, as the service counts.
+// Values as text, in the locale of the browser. Dates without a time are in UTC, as in the service.
 import { now } from "./client.js";
 
 const LOCALE = navigator.languages?.length ? [...navigator.languages] : undefined;
@@ -63,10 +63,10 @@ export function ago(iso) {
 /** Today (in UTC) moved by some days, as 2026-11-29. */
 export const dayFromToday = (days = 0) => new Date(now() + days * DAY_MS).toISOString().slice(0, 10);
 
-/** Days from today (in UTC, as the service counts) to a date. */
+/** Days from today (in UTC, as in the service) to a date. */
 export const daysUntil = (iso) => Math.round((Date.parse(iso) - Math.floor(now() / DAY_MS) * DAY_MS) / DAY_MS);
 
-/** An amount (text) by the locale, with the decimals that the service sent. */
+/** An amount (text) in the locale, with the decimals that the service sent. */
 export function money(amount) {
   if (amount === null || amount === undefined) return "not known";
   const decimals = (String(amount).split(".")[1] ?? "").length;
@@ -90,7 +90,7 @@ function spell(seconds) {
   return minutes % 60 ? `${Math.floor(minutes / 60)} h ${minutes % 60} min` : `${minutes / 60} h`;
 }
 
-/** A time that is left, rounded up; from two minutes on, to minutes. */
+/** A remaining time, rounded up; from two minutes on, to whole minutes. */
 export function ahead(seconds) {
   const whole = Math.ceil(seconds);
   if (whole < 120) return `${whole}${NBSP}s`;

@@ -35,6 +35,6 @@ const PATHS = {
   bell: "M6 16V11a6 6 0 0 1 12 0v5l2 2H4zM10 21h4",
 };
 
-/** An icon beside words; it says nothing by itself. */
+/** An icon beside text, hidden from screen readers. */
 export const icon = (name, look = "") =>
   s("svg", { class: `icon ${look}`.trim(), viewBox: "0 0 24 24", "aria-hidden": "true" }, s("path", { d: PATHS[name] }));

@@ -1,4 +1,4 @@
-// The last syncs: a strip by how long each took, and a short list.
+// The last syncs: a strip of their durations, and a short list.
 import { ended } from "./client.js";
 import { badge, cardHead } from "./components.js";
 import { h } from "./dom.js";
@@ -10,7 +10,7 @@ const LISTED = 4;
 
 export function lastSyncs(syncs) {
   return [
-    cardHead("Last syncs", syncs.length > 1 && `The last ${syncs.length}, by how long each took`, h("a", { class: "link small", href: "#/history" }, "History")),
+    cardHead("Last syncs", syncs.length > 1 && `The last ${syncs.length}, by duration`, h("a", { class: "link small", href: "#/history" }, "History")),
     syncs.length > 1 && h("div", { class: "card-body" }, strip([...syncs].reverse())),
     h("ul", { class: "rows" }, syncs.filter(ended).slice(0, LISTED).map((sync) => h("li", {},
       h("span", { class: "grow" },

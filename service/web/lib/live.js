@@ -1,4 +1,4 @@
-// What changes by itself: the syncs, the link to the service, the accounts and the chosen one.
+// The live state: the syncs, the link to the service, the accounts and the chosen one.
 import { client, ended } from "./client.js";
 
 const CHOSEN = "account"; // in localStorage
@@ -12,9 +12,9 @@ export const live = {
   me: null,
   /** live, polling or offline. */
   link: "live",
-  /** Since when the link is what it is, in milliseconds. */
+  /** The time of the last change of `link`, in milliseconds. */
   linkSince: Date.now(),
-  /** Whether the stream was refused since too many are open. */
+  /** Whether the stream was refused because too many are open. */
   evicted: false,
 
   /** The sync that waits, runs or is paused. There is at most one. */
@@ -64,7 +64,7 @@ export const live = {
     tell("accounts", {});
   },
 
-  /** Begins, or starts again after a sign-in. */
+  /** Starts, or starts again after a sign-in. */
   async start() {
     stop();
     const [me] = await Promise.all([client.me(), live.refresh()]);

@@ -1,4 +1,4 @@
-// What is owed: sums by currency, what closes soon, and why a sum may be incomplete.
+// The money owed: sums by currency, claims that close soon, and why a sum may be incomplete.
 import { ended } from "./client.js";
 import { cardHead, empty, notice, sum } from "./components.js";
 import { h } from "./dom.js";
@@ -8,7 +8,7 @@ import { address } from "./router.js";
 export const SOON = 14; // days
 const LISTED = 4;
 
-/** Reads the totals, what closes soon, and the newest syncs: which of them could not find claims. */
+/** Reads the totals, the claims that close soon, and the newest syncs, which show unknown claims. */
 export async function readMoney(client, account) {
   const connectionId = account?.id;
   const [all, soon, { syncs }] = await Promise.all([
@@ -65,13 +65,13 @@ function stat(words, look, totals, status) {
 function severalSums(claimable, totals, review) {
   const unknown = unvalued(totals, "claimable");
   return h("div", {},
-    h("div", { class: "card-head" }, h("div", {}, h("h2", {}, "You can claim"), h("p", {}, "Each currency for itself: they are never added up")), h("div", { class: "actions" }, review)),
+    h("div", { class: "card-head" }, h("div", {}, h("h2", {}, "You can claim"), h("p", {}, "Currencies are never added")), h("div", { class: "actions" }, review)),
     h("div", { class: "card-body" },
       claimable.length
         ? h("dl", { class: "stats" }, claimable.map((row) => h("div", { "data-currency": row.currency }, h("dt", {}, row.currency),
             h("dd", {}, sum(row.amount, row.currency, "figure")), h("dd", {}, plural(counted(row), "claim")))))
         : h("p", {}, "Nothing right now."),
-      unknown > 0 && h("p", { class: "muted small" }, `${plural(unknown, "claim has", "claims have")} no known amount and are in no sum.`)));
+      unknown > 0 && h("p", { class: "muted small" }, `Not in the sums: ${plural(unknown, "claim")} of unknown amount.`)));
 }
 
 /** Why there are no sums. An unknown sum is never shown as 0. */
@@ -83,7 +83,7 @@ export function nothing(syncs, gaps) {
 function reason(syncs, gaps) {
   if (!syncs.length) return ["Nothing has been synced yet", "Each sync ends with a search for claims."];
   if (!syncs.some(ended)) return [`The first sync is ${syncs[0].status === "paused" ? "paused" : "running"}`, "It ends with a search for claims."];
-  if (gaps) return ["It is not known what you are owed", "The last sync could not find out."];
+  if (gaps) return ["The amount that you are owed is unknown", "The last sync could not determine it."];
   return ["You are owed nothing that we know of", "The last sync found no claims."];
 }
 
@@ -114,7 +114,7 @@ export function unknownNotices(syncs, live, older) {
     const name = live.accounts.length > 1 ? `${live.name(account)}: ` : "";
     const words = claims.status === "partial"
       ? "Some claims are unknown"
-      : `The last sync could not find out what you are owed${older ? "; what is shown is from an earlier sync" : ""}`;
+      : `The last sync could not determine what you are owed${older ? "; the claims shown are from an earlier sync" : ""}`;
     notes.push(notice("warn", "warn", `${name}${words}`, claims.error, h("a", { class: "link", href: address(["history", sync.syncId]) }, "See that sync")));
   }
   return notes;

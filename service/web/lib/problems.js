@@ -1,9 +1,9 @@
-// Problems of the service, with the id of the request, which its log carries.
+// Error messages with the id of the request, which is also in the log of the service.
 import { showErrors } from "./components.js";
 import { h } from "./dom.js";
 import { toast } from "./toasts.js";
 
-/** The words of a problem as nodes. */
+/** The message of a problem as nodes. */
 export const words = (problem, said = problem.message) => [
   said,
   problem.requestId && h("span", { class: "muted" }, " Request ", h("span", { class: "mono" }, problem.requestId)),
@@ -15,11 +15,11 @@ export function showProblem(form, place, problem) {
   place.replaceChildren(...(rest ? words(problem, rest).filter(Boolean) : []));
 }
 
-/** Says in a toast that something did not work. */
-export function told(problem) {
+/** Shows a problem in a toast. */
+export function showInToast(problem) {
   if (problem.status === 401) return; // the page asks to sign in
   toast("bad", "That did not work", h("span", {}, words(problem)));
 }
 
-/** The place of the words that have no field. */
+/** The place of messages that have no field. */
 export const problemPlace = () => h("p", { class: "problem", role: "alert" });

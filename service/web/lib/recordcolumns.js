@@ -1,4 +1,4 @@
-// Which fields of records a table shows: the connector's columns, else those that tell most.
+// The columns of a table of records: those of the connector, else the most informative fields.
 import { h } from "./dom.js";
 import { moment, money, number, title } from "./format.js";
 
@@ -15,7 +15,7 @@ export function columnsFor(set, rows) {
   }));
 }
 
-/** Whether a column has values in these rows, and others than the ids, which have a column. */
+/** Whether a column has values in these rows other than the ids, which have their own column. */
 function tells({ path }, rows) {
   const values = rows.map(({ id, data }) => [id, find(data, path)]).filter(([, value]) => value !== undefined && value !== null && value !== "");
   return values.some(([id, value]) => value !== id);
@@ -52,7 +52,7 @@ function guess(rows) {
   return useful.slice(0, MOST);
 }
 
-/** A value as text; null for those that need more room. */
+/** A value as text, or null if it does not fit into a cell. */
 function spell(value) {
   if (value && typeof value === "object") {
     const amount = value.amount ?? value.currencyAmount ?? value.Amount;

@@ -29,7 +29,7 @@ export function timelineCard(sync) {
   return card({ "aria-label": "Timeline" }, cardHead("Timeline"), h("div", { class: "card-body" }, h("ol", { class: "line" }, items)));
 }
 
-/** The stage of a sync that has not ended, and those that are still to come. */
+/** The stages of a sync in its last attempt: done, current and next. */
 function present(sync) {
   const at = STAGES.findIndex(([stage]) => stage === sync.stage);
   const done = STAGES.slice(0, Math.max(at, 0)).map(([, words]) => item("good", words));
@@ -62,7 +62,7 @@ export function datasetsCard(sync) {
     })),
   ];
   return card({ "aria-label": "Datasets" },
-    cardHead("Datasets", sync.dryRun ? "A test run: counted, but not stored" : "Counted as they are saved"),
+    cardHead("Datasets", sync.dryRun ? "A test run: counted, but not stored" : "Counts of stored records"),
     h("div", { class: "scroller" }, table({ columns, rows: sync.datasets, key: ({ name }) => name, caption: "Datasets" })));
 }
 
@@ -75,7 +75,7 @@ function notes(dataset) {
 const LISTED = 20;
 const OUTCOMES = { created: "would be added", updated: "would be changed", deleted: "would be deleted", failed: "could not be read" };
 
-/** The records that failed, or, of a test run, what would become of each. It loads by itself. */
+/** The card of the failed records, or in a test run, of the outcome of each record. */
 export function failuresCard(client, id) {
   const root = h("div", { hidden: true });
   let busy = false;
@@ -105,15 +105,15 @@ export function failuresCard(client, id) {
       h("span", { class: "muted small" }, [nameOf(sync.connector, one.dataset), sync.dryRun && OUTCOMES[one.outcome], one.error].filter(Boolean).join(" · "))))));
     root.querySelector(".card-foot")?.remove();
     if (page.nextCursor) {
-      root.firstChild.append(h("div", { class: "card-foot" }, h("span", {}, "More are stored."),
+      root.firstChild.append(h("div", { class: "card-foot" }, h("span", {}, "There are more."),
         button({ class: "btn", onpress: (node) => { node.disabled = true; load(sync, page.nextCursor).catch(failed); } }, "Load more")));
     }
   }
 
   const shell = (sync) => card({ "aria-label": "Records", class: "failures" },
     sync.dryRun
-      ? cardHead("What the sync would do", "Of each record; unchanged ones are not listed")
-      : cardHead("Records that could not be read", `${source(sync.connector)} sent them in a form that is not understood. The others are stored.`),
+      ? cardHead("What the sync would do", "For each record; unchanged ones are not listed")
+      : cardHead("Records that could not be read", `${source(sync.connector)} sent them in an unknown form. The other records are stored.`),
     h("ul", { class: "rows" }));
 
   return { root, refresh };
@@ -127,7 +127,7 @@ export function auditCard(sync) {
     { label: "When", cell: ({ at }) => clockSeconds(at) },
     { label: "What", phone: "end", cell: ({ action }) => title(action) },
     { label: "Who", cell: ({ actor, address }) => [actor, address && ` from ${address}`] },
-    { label: "With", phone: "drop", look: "clip", cell: ({ userAgent }) => h("span", { class: "muted" }, (userAgent ?? "—").slice(0, AGENT)) },
+    { label: "Client", phone: "drop", look: "clip", cell: ({ userAgent }) => h("span", { class: "muted" }, (userAgent ?? "—").slice(0, AGENT)) },
   ];
   return card({ "aria-label": "Audit" }, cardHead("Audit", "Who did what"),
     table({ columns, rows: sync.moves, key: ({ at, action }) => `${at} ${action}`, caption: "Audit" }));

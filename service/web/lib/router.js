@@ -41,7 +41,7 @@ export function navigate(path, query = {}, { replace = false, quiet = false } = 
   } else location.hash = to;
 }
 
-/** Closes what an address has opened, such as a drawer: back if that leads to `path`. */
+/** Closes a drawer that an address has opened: goes back if that leads to `path`. */
 export function close(path, query = {}) {
   const to = address(path, query);
   if (location.hash === to) return;
@@ -84,7 +84,7 @@ export function route(moved = true) {
     const at = (present = location.hash);
     shown = { view, cleanup: null };
     const cleanup = view.show(root, tools);
-    if (at !== present && shown.view !== view) return cleanup?.(); // it has gone to another view
+    if (at !== present && shown.view !== view) return cleanup?.(); // the view has navigated to another one
     shown.cleanup = cleanup;
     if (!first) root.querySelector("h1")?.focus({ preventScroll: true });
   }

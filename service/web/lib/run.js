@@ -25,7 +25,7 @@ export function stages(sync) {
       bar(share(sync, index), words, { look }), h("span", {}, words))));
 }
 
-/** The time that is left, if it is known: it counts down from when the service said it. */
+/** The remaining time, if it is known, counted down from the time of the estimate. */
 export function left(sync) {
   if (sync.status !== "in_progress" || sync.estimatedSecondsRemaining === null || sync.estimatedSecondsRemaining === undefined) return "";
   const since = Math.max((now() - Date.parse(sync.updatedAt)) / 1000, 0);

@@ -45,12 +45,12 @@ function bell(sync) {
   return h("div", { class: "actions" }, button({
     class: "btn plain",
     onpress: async () => {
-      if (await askToNotify()) toast("good", "This browser will tell you when a sync ends");
+      if (await askToNotify()) toast("good", "This browser will notify you when a sync ends");
     },
-  }, icon("bell", "less"), "Tell me when it is done"));
+  }, icon("bell", "less"), "Notify me when it is done"));
 }
 
-/** What the page says while nothing runs; `account` is the one to sync, null: several or none. */
+/** The card while no sync is live. `account` is the one to sync; null: several or none. */
 export function idleCard(sync, account) {
   if (!sync) return account && firstCard(account);
   const [title, words] = said(sync);
@@ -81,7 +81,7 @@ function said(sync) {
 function firstCard(account) {
   const off = live.link === "offline" || account.status === "lost";
   return card({ "aria-label": "First sync" }, empty("coins", "Nothing has been read yet",
-    "At the end of the first sync you see here what you are owed.",
+    "After the first sync, this page shows what you are owed.",
     account.status !== "lost" && button({ class: "btn first", disabled: off, onpress: () => askForHistory(account) }, "Start historical sync"),
     account.status !== "lost" && button({ class: "btn", disabled: off, onpress: () => askForOptions(account) }, "Options…")));
 }

@@ -15,7 +15,7 @@ export const demo = () => local && !signedIn();
 
 let open = null;
 
-/** Asks for a token above the page, which keeps what was typed. `onDone` runs after a sign-in. */
+/** Asks for a token in a dialog above the page, which keeps typed text. `onDone` runs after a sign-in. */
 export function askToSignIn(onDone) {
   if (open) return;
   const problem = h("p", { class: "problem", role: "alert" });

@@ -21,7 +21,7 @@ function checks(name, schema, offered, value = []) {
     h("div", { class: "checks" }, offered.map(([choice, words]) =>
       h("label", { class: "check", "data-when": when(choice) && JSON.stringify(when(choice)) },
         h("input", { type: "checkbox", name, value: choice, checked: value.includes(choice) }), words))),
-    h("p", { class: "hint" }, "None chosen: all of them."));
+    h("p", { class: "hint" }, "If none is chosen, all are used."));
 }
 
 function control(name, schema, offered, value) {

@@ -129,10 +129,10 @@ function banner() {
   const quiet = live.link === "polling" && Date.now() - live.linkSince >= QUIET;
   if (live.link === "polling" && !quiet) setTimeout(banner, QUIET);
   const words = live.link === "offline"
-    ? `No connection since ${clock(live.linkSince)}. What you see is from then; the page keeps trying.`
+    ? `No connection since ${clock(live.linkSince)}. The data shown is from that time; the page keeps trying.`
     : quiet && (live.evicted
-      ? "Seller sync is open in too many windows. This page looks every few seconds instead."
-      : "Live updates do not get through here. This page looks every few seconds instead.");
+      ? "Seller sync is open in too many windows. This page checks every few seconds instead."
+      : "Live updates do not get through here. This page checks every few seconds instead.");
   const look = live.link === "offline" ? "banner" : "banner calm";
   patch($("banner"), words && h("div", { class: look }, icon(live.link === "offline" ? "offline" : "info", "less"), h("span", {}, words)));
 }

@@ -1,4 +1,4 @@
-// What a user sees without looking at the page: the title, the icon of the tab, a notification.
+// Signals outside the page: the title and the icon of the tab, and notifications.
 import { ended } from "./client.js";
 import { source } from "./catalog.js";
 import { $ } from "./dom.js";
@@ -23,9 +23,9 @@ export async function askToNotify() {
   return true;
 }
 
-export const notifyNoMore = () => localStorage.removeItem(ASKED);
+export const stopNotifying = () => localStorage.removeItem(ASKED);
 
-/** The name of the present page, for the title. */
+/** Sets the name of the current page, for the title. */
 export function namePage(name) {
   page = name;
   title();
@@ -50,7 +50,7 @@ function ring(percent) {
   return `data:image/svg+xml,${encodeURIComponent(svg)}`;
 }
 
-/** Says what a user should know, once: the end of a sync that was seen running, and a lost account. */
+/** Announces, once each, the end of a sync that was running and the loss of an account. */
 export function watch() {
   live.on("sync", ({ sync, before }) => {
     title();
@@ -82,14 +82,14 @@ function end(sync, link) {
   notify(`${name}: ${state.toLowerCase()}`, words, link[0]);
 }
 
-/** The pause may be known before the loss: the accounts are read first. */
+/** Announces a lost account. The pause may arrive before the loss, so the accounts are read first. */
 async function lost(sync) {
   await live.refresh().catch(() => {});
   const account = live.account(sync.connectionId);
   if (!pausedForAccount(sync, account)) return;
   const title = `${source(sync.connector)} no longer accepts the connection of ${live.name(account)}`;
   const link = [address(["connect"], { account: account.id }), "Connect again"];
-  toast("warn", title, "The sync is paused, and continues where it was.", link);
+  toast("warn", title, "The sync is paused. It continues where it stopped.", link);
   notify(title, "The sync is paused.", link[0]);
 }
 

@@ -18,7 +18,7 @@ const WHOLE = "3";
 const GAINS = [
   ["coins", "t1", "Claims that are still open", "Losses can be claimed for months after they happened, then the window closes for good."],
   ["shield", "", "Proof for each of them", "Orders, stock, returns and fees are matched, so that each claim has its evidence."],
-  ["chart", "t2", "A picture from the first day", "Months to compare with, in place of an empty page that fills slowly."],
+  ["chart", "t2", "A picture from the first day", "Months to compare with, instead of an empty page that fills slowly."],
 ];
 
 /** The day some months ago, as 2026-08-29. */
@@ -33,7 +33,7 @@ function monthsAgo(months) {
 
 const midnight = (day) => `${day}T00:00:00Z`;
 
-const REMARKS = { 1: ", which may be too short to find claims", [WHOLE]: ", and what is older where claims need it", 12: "" };
+const REMARKS = { 1: ", which may be too short to find claims", [WHOLE]: ", and older records where claims need them", 12: "" };
 
 /** The span of a choice of months. */
 const spanOf = (months) => (months === WHOLE ? {} : { since: midnight(monthsAgo(Number(months))) });
@@ -98,7 +98,7 @@ export function askForHistory(account) {
   });
   const node = dialog({ title: "Read your past months now?", look: "title" },
     h("p", {}, h("span", { class: "badge good" }, `${live.name(account)} is connected`)),
-    h("p", { class: "soft" }, "What you are owed lies mostly in the past. You can also do this later."), form);
+    h("p", { class: "soft" }, "Most of what you are owed lies in the past. You can also do this later."), form);
   explain();
   first.focus();
   return node;
@@ -107,7 +107,7 @@ export function askForHistory(account) {
 const dayAfter = (day) => new Date(Date.parse(day) + DAY).toISOString().slice(0, 10);
 
 const MODES = [
-  ["new", "Read what is new", "Adds new records, and changes those that changed. The usual way."],
+  ["new", "Read what is new", "Adds new records and updates changed ones. The default."],
   ["dry", "Test run", "Reads and counts what would be added, changed and deleted, and stores nothing."],
   ["full", "Full refresh", "Reads everything again, and deletes the records that the source no longer has: at most a tenth of a dataset."],
 ];

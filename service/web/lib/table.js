@@ -2,7 +2,7 @@
 import { button, h, patch } from "./dom.js";
 
 /** A table of `rows`. A column's `cell(row)` returns nodes; `look` is the class of its cells; `phone`
- * says where it is on a phone: main, end, full, drop, or it is named by its label. */
+ * is its place on a phone: main, end, full or drop; without one, its label is shown beside it. */
 export function table({ columns, rows, key, caption, sort, onSort }) {
   return h("table", { class: "table" },
     caption && h("caption", { class: "unseen" }, caption),
@@ -27,8 +27,8 @@ function cell(column, row, at) {
   return h(at === 0 ? "th" : "td", at === 0 ? { ...props, scope: "row" } : props, column.cell(row));
 }
 
-/** A list that grows: `load(cursor)` returns { rows, nextCursor, count }. What is shown is kept while it
- * is read again. `draw(rows)` returns the table; `none` the node for no rows. */
+/** A list that grows: `load(cursor)` returns { rows, nextCursor, count }. The rows stay
+ * while they are read again. `draw(rows)` returns the table; `none` the node for no rows. */
 export function pages({ root, load, draw, none, more: words = "Load more", foot, onError }) {
   let rows = [];
   let cursor = null;

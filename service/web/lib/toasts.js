@@ -1,4 +1,4 @@
-// Short messages at the edge of the page. They go after 8 s; those that want a look stay until closed.
+// Short messages at the edge of the page. A success disappears after 8 s; others stay until closed.
 import { $, button, h } from "./dom.js";
 import { icon } from "./icons.js";
 

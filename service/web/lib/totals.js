@@ -1,4 +1,4 @@
-// The totals of the recoveries: a sum for each state and currency. Unknown is a word, never 0.
+// The totals of the recoveries: a sum for each state and currency. An unknown sum is a word, never 0.
 import { sum } from "./components.js";
 import { h } from "./dom.js";
 import { number, plural } from "./format.js";
@@ -15,7 +15,7 @@ export function totalsCard(totals) {
   return h("div", { class: "card-body" },
     ...currencies.map((currency, at) => h("dl", { class: `stats ${at ? "ruled" : ""}`, "data-currency": currency },
       STATES.map((state) => stat(state, totals.find((row) => row.currency === currency && row.status === state), currency, at)))),
-    unvalued.length > 0 && h("p", { class: "muted small" }, `In no sum, since their amount is not known: ${unvalued.join(", ")}. `,
+    unvalued.length > 0 && h("p", { class: "muted small" }, `Not in the sums, because their amount is unknown: ${unvalued.join(", ")}. `,
       h("a", { href: "#/settings/costs" }, "Add what your products cost"), " to value them."));
 }
 

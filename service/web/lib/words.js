@@ -1,12 +1,12 @@
-// What the page calls things: the states of syncs, datasets and claims. Colours mean one thing each:
-// blue (run) runs, green (good) is done or claimable, amber (warn) wants a look, red (bad) failed,
-// grey is the rest; "wait" is grey with a ring.
+// The names and colours of the states of syncs, datasets and claims. Each colour has one meaning:
+// blue (run) is running, green (good) is done or claimable, amber (warn) needs attention, red (bad)
+// failed, grey is everything else; "wait" is grey with a ring.
 import { ended, now } from "./client.js";
 import { dataset as nameOf, source } from "./catalog.js";
 import { list, number, sentence } from "./format.js";
 import { live } from "./live.js";
 
-/** The present time; without a connection, that of the last news: what came later is not known. */
+/** The current time. While offline, the time at which the connection was lost. */
 const present = () => (live.link === "offline" ? live.linkSince : now());
 
 export const STAGES = [
@@ -17,11 +17,11 @@ export const STAGES = [
   ["complete", "Done", 100],
 ];
 
-/** The datasets that wait for the source at present. */
+/** The datasets that wait for the source now. */
 export const waiting = (sync) =>
   (sync.datasets ?? []).filter(({ status, waitingUntil }) => status === "in_progress" && Date.parse(waitingUntil) > present());
 
-/** Whether everything that a sync still reads waits for the source. */
+/** Whether all datasets that a sync is reading wait for the source. */
 function allWait(sync) {
   const reading = (sync.datasets ?? []).filter(({ status }) => status === "in_progress");
   return reading.length > 0 && waiting(sync).length === reading.length;
@@ -37,7 +37,7 @@ export function syncState(sync) {
   return { paused: ["warn", "Paused"], complete: ["good", "Complete"], failed: ["bad", "Failed"], cancelled: ["", "Cancelled"] }[sync.status];
 }
 
-/** The look and the words of a dataset's state. What was cancelled is not an error. */
+/** The look and the words of a dataset's state. A cancelled dataset is not an error. */
 export function datasetState(dataset, sync) {
   if (dataset.code === "not_read") return ["", "Not read"];
   if (dataset.status === "in_progress") {
@@ -54,13 +54,13 @@ export const CLAIM_STATES = {
   waiting: ["wait", "Opens later"],
   reimbursed: ["run", "Reimbursed"],
   expired: ["", "Expired"],
-  closed: ["", "Closed, no longer found"],
+  closed: ["", "Closed"],
 };
 
 export const accountState = (account) => (account.status === "lost" ? ["warn", "Connection lost"] : ["good", "Connected"]);
 
 const KINDS = { historical: "Historical", incremental: "New data", full: "Full refresh", dry_run: "Test run" };
-const TRIGGERS = { user: "By hand", schedule: "Schedule", connect: "After connecting", notification: "By a notification" };
+const TRIGGERS = { user: "Manual", schedule: "Schedule", connect: "After connecting", notification: "Notification" };
 
 export const kindAndTrigger = (sync) => [KINDS[sync.kind], TRIGGERS[sync.trigger]].filter(Boolean).join(" · ");
 
@@ -72,7 +72,7 @@ export function syncName(sync) {
   return sync.trigger === "schedule" ? "Scheduled sync" : "Sync of new data";
 }
 
-/** What a sync does now, as a headline. */
+/** The current step of a sync, as a headline. */
 export function headline(sync) {
   if (ended(sync)) return syncState(sync)[1];
   return {
@@ -84,18 +84,18 @@ export function headline(sync) {
   }[sync.stage] ?? "Finishing";
 }
 
-/** What is being read, in a sentence. */
+/** The datasets that a sync is reading, as a phrase. */
 export function doing(sync) {
   if (sync.status !== "in_progress" || sync.stage !== "fetching") return headline(sync);
   const still = waiting(sync).map(({ name }) => name);
   const names = sync.datasets
     .filter(({ name, status }) => status === "in_progress" && !still.includes(name))
     .map(({ name }) => nameOf(sync.connector, name).toLowerCase());
-  if (!names.length) return still.length ? "Everything else is read" : headline(sync);
+  if (!names.length) return still.length ? "Everything else has been read" : headline(sync);
   return names.length > 3 ? `Reading ${names.length} datasets` : `Reading ${list(names)}`;
 }
 
-/** How much of a dataset was read, or a word: unknown is never shown as 0. */
+/** The number of records read from a dataset, or a word: unknown is never shown as 0. */
 export function read(dataset, sync) {
   const [, state] = datasetState(dataset, sync);
   if (["Not read", "Next"].includes(state)) return "—";
@@ -115,9 +115,9 @@ export function readShort(dataset, sync) {
 }
 
 const SHORT = 2000; // ms: shorter waits are not worth a line
-const CODE = /\s*\b[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b/g; // names of programs are no words
+const CODE = /\s*\b[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b/g; // codes such as report types, which users need not see
 
-/** For each reason, which datasets wait for it, and until when the first of them does. */
+/** The reasons to wait, each with its datasets and the time at which the first one continues. */
 export function waits(sync) {
   const reasons = new Map();
   for (const dataset of waiting(sync).filter(({ waitingUntil }) => Date.parse(waitingUntil) - present() > SHORT)) {
@@ -131,7 +131,7 @@ export function waits(sync) {
   const others = sync.datasets.some(({ status }) => status === "in_progress") && !allWait(sync);
   return [...reasons].map(([reason, { names, until }], at) => ({
     words: `${sentence(names.length > 3 ? `${names.length} datasets` : list(names))} ${names.length === 1 && !names[0].endsWith("s") ? "waits" : "wait"} for ${reason}.`,
-    calm: at > 0 ? "" : others ? "The others go on meanwhile." : "Nothing is wrong, and there is nothing to do.",
+    calm: at > 0 ? "" : others ? "The others continue." : "This is normal. No action is needed.",
     until,
   }));
 }

@@ -1,4 +1,4 @@
-// Connecting an account, for the first time, another one, or a lost one again (`?account=`).
+// Connects a first or another account, or reconnects a lost one (`?account=`).
 import { all, connector, settings, source } from "../lib/catalog.js";
 import { clearErrors, field, select, showErrors } from "../lib/components.js";
 import { busy, button, fill, h } from "../lib/dom.js";
@@ -25,8 +25,8 @@ export function show(root, { params, client, live, navigate }) {
       h("li", {}, icon(sign), h("div", {}, h("h2", { class: "small" }, title), h("p", {}, words)))))));
 
   function hello() {
-    if (lost) return hero(`Connect ${live.name(lost)} again`, "What was read so far stays, and a paused sync continues where it was.");
-    if (live.accounts.length) return hero("Connect another account", "Each account is read by itself; their sums are never added up.");
+    if (lost) return hero(`Connect ${live.name(lost)} again`, "The records read so far are kept, and a paused sync continues where it stopped.");
+    if (live.accounts.length) return hero("Connect another account", "Accounts are read separately, and their sums are never added.");
     return hero("Find the money that you are owed", "Connect your seller account. We read your orders, stock, returns and fees, and show each unit that was lost, damaged or never paid for, with the records that prove it.");
   }
 

@@ -21,7 +21,7 @@ export function connections(root, { client, live }) {
   const shown = new Map(); // account id -> its strip of days
   function draw() {
     patch(root, ...live.accounts.map((account) => connection(account, live, client, shown.get(account.id) ?? [])),
-      live.accounts.length === 0 && card({}, empty("link", "No account is connected", "Connect one to see what it is owed.")),
+      live.accounts.length === 0 && card({}, empty("link", "No account is connected", "Connect an account to see what you are owed.")),
       h("div", { class: "actions" }, h("a", { class: "btn", href: "#/connect" }, icon("plus", "less"), "Connect an account")));
     for (const { id } of live.accounts) if (!shown.has(id)) read(id);
   }
@@ -53,7 +53,7 @@ function known(account) {
   const next = account.schedule?.enabled && account.schedule.nextRuns?.[0];
   return [
     ["Last sync", account.lastSync ? lastSync(account.lastSync) : "none yet"],
-    ["Next sync", lost ? "after connecting" : next ? moment(next) : "by hand"],
+    ["Next sync", lost ? "after connecting" : next ? moment(next) : "not scheduled"],
     ["Schedule", scheduleWords(account.schedule)],
     account.authorisedUntil && ["Authorisation", authorisation(account.authorisedUntil)],
     ["Records", number(account.records)],
@@ -108,7 +108,7 @@ function forget(account, live, client) {
   const records = plural(account.records, "record");
   const choice = h("fieldset", {}, h("legend", { class: "unseen" }, "Stored records"),
     h("label", { class: "check" }, h("input", { type: "radio", name: "data", value: "keep", checked: true }), `Keep ${records} and the claims`),
-    h("label", { class: "check" }, h("input", { type: "radio", name: "data", value: "erase" }), "Erase them, too; this cannot be undone"));
+    h("label", { class: "check" }, h("input", { type: "radio", name: "data", value: "erase" }), "Also erase them; this cannot be undone"));
   confirm({
     title: `Disconnect ${live.name(account)}?`,
     words: "Its credentials are erased and its schedule ends. You can connect it again at any time.",

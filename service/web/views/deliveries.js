@@ -1,13 +1,13 @@
-// What was sent to a webhook, with every attempt; followed while the page is visible.
+// The deliveries of a webhook with every attempt, refreshed while the page is visible.
 import { badge, card, cardHead, empty, field, select } from "../lib/components.js";
 import { busy, button, fill, h } from "../lib/dom.js";
 import { inside, moment, number, plural } from "../lib/format.js";
 import { every } from "../lib/visible.js";
-import { told } from "../lib/problems.js";
+import { showInToast } from "../lib/problems.js";
 import { pages, table } from "../lib/table.js";
 import { eventName, pathOf } from "./webhookform.js";
 
-const LOOK = 3000; // ms between two looks
+const REFRESH = 3000; // ms between two refreshes
 const PAGE = 20;
 const STATES = [["", "All"], ["pending", "Waiting"], ["delivered", "Delivered"], ["failed", "Given up"]];
 
@@ -17,7 +17,7 @@ export function deliveries(client) {
   let chosen = null; // its id
   const choices = h("div", { class: "filters card-body" });
   const root = h("div", {});
-  const node = card({ "aria-label": "Deliveries", hidden: true }, cardHead("Deliveries", "Each may come twice; its id tells."), choices, root);
+  const node = card({ "aria-label": "Deliveries", hidden: true }, cardHead("Deliveries", "An event may be delivered twice, with the same id."), choices, root);
   const state = select({ name: "status", onchange: () => again() }, STATES);
   const rows = pages({
     root,
@@ -28,15 +28,15 @@ export function deliveries(client) {
     draw: (shown) => listed(shown, (delivery) => retry(delivery)),
     none: () => empty("history", "Nothing was sent", state.value ? "No delivery is in this state." : "Send a test, or wait for an event."),
     foot: (shown, more) => (more ? `The latest ${plural(shown.length, "delivery", "deliveries")}` : plural(shown.length, "delivery", "deliveries")),
-    onError: told,
+    onError: showInToast,
   });
-  const again = () => chosen && rows.refresh().catch(told);
+  const again = () => chosen && rows.refresh().catch(showInToast);
   async function retry(delivery) {
     await client.post(`${pathOf({ id: chosen })}/deliveries/${encodeURIComponent(delivery.id)}/retry`);
     await rows.refresh();
   }
   const quietly = () => chosen && rows.rows.length <= PAGE && rows.refresh().catch(() => {});
-  const stop = every(LOOK, quietly);
+  const stop = every(REFRESH, quietly);
 
   function show(id) {
     if (chosen !== id) fill(root);
@@ -74,7 +74,7 @@ const listed = (rows, retry) => table({
     { label: "Event", cell: (delivery) => [eventTitle(delivery), h("span", { class: "sub mono" }, delivery.eventId)] },
     { label: "State", phone: "end", cell: (delivery) => badge(stateOf(delivery)) },
     { label: "Attempts", phone: "full", cell: attempts },
-    { label: "", look: "acts", phone: "acts", cell: (delivery) => button({ class: "btn", onpress: (node) => busy(node, () => retry(delivery), told) },
+    { label: "", look: "acts", phone: "acts", cell: (delivery) => button({ class: "btn", onpress: (node) => busy(node, () => retry(delivery), showInToast) },
       "Send again", h("span", { class: "unseen" }, ` ${eventName(delivery.type)}, ${delivery.eventId}`)) },
   ],
 });

@@ -34,7 +34,7 @@ export function show(root, { params, client, live, navigate }) {
       field("From", h("input", { class: "input", type: "date", name: "from", value: query.from })),
       field("To", h("input", { class: "input", type: "date", name: "to", value: query.to })),
       filtered() && button({ class: "btn plain", onpress: () => navigate(["history"]) }, "Clear"));
-    patch(note, "This list updates by itself.", live.current && ` ${ONE_AT_A_TIME}`);
+    patch(note, "This list updates automatically.", live.current && ` ${ONE_AT_A_TIME}`);
   }
 
   const several = () => live.accounts.length > 1;
@@ -72,13 +72,13 @@ export function show(root, { params, client, live, navigate }) {
     },
     draw: (rows) => table({ columns: columns(), rows, key: (sync) => sync.syncId, caption: "Syncs" }),
     none: () => (filtered()
-      ? empty("search", "No sync is like that", "Other filters may find more.", button({ class: "btn", onpress: () => navigate(["history"]) }, "Clear the filters"))
+      ? empty("search", "No matching syncs", "Try other filters.", button({ class: "btn", onpress: () => navigate(["history"]) }, "Clear the filters"))
       : empty("history", "No sync has been started yet", "Each sync is listed here, with its outcome.", h("a", { class: "btn", href: "#/overview" }, "Go to the overview"))),
     foot: (rows, more) => `${number(rows.length)} ${rows.length === 1 ? "sync" : "syncs"}${more ? ", newest first" : ""}`,
     onError: failed,
   });
 
-  /** The version that the stream has shown, if it is newer. */
+  /** The version from the stream, if it is newer. */
   function newer(sync) {
     const known = live.sync(sync.syncId);
     return known && known.version > sync.version ? known : sync;
@@ -122,7 +122,7 @@ export function show(root, { params, client, live, navigate }) {
   return cleanup;
 }
 
-/** The start of a day of this browser's clock, as the service reads it. */
+/** The start of a day in the time zone of the browser, as the API takes it. */
 function local(day, after = 0) {
   const [year, month, date] = day.split("-").map(Number);
   return new Date(year, month - 1, date + after).toISOString();

@@ -1,17 +1,17 @@
-// For operators: is anything stuck? Nodes, syncs, waiting, quotas and lags, read every few seconds.
+// The page for operators: nodes, syncs, queues, quotas and lags, refreshed every few seconds.
 import { badge, card, cardHead, copy, empty, failure, head, notice, skeleton } from "../lib/components.js";
 import { now } from "../lib/client.js";
 import { button, fill, h, patch } from "../lib/dom.js";
 import { ago, ahead, clockSeconds, duration, number, plural } from "../lib/format.js";
-import { told } from "../lib/problems.js";
+import { showInToast } from "../lib/problems.js";
 import { address } from "../lib/router.js";
 import { table } from "../lib/table.js";
 import { every } from "../lib/visible.js";
 import { STAGES } from "../lib/words.js";
 
-const LOOK = 4000; // ms between two looks
-const FIRST = 20; // syncs that are shown until all are asked for
-const QUIET = 30; // seconds without a word of a node
+const REFRESH = 4000; // ms between two refreshes
+const FIRST = 20; // syncs that are shown before the user presses "Show all"
+const QUIET = 30; // seconds without a heartbeat of a node
 const STAGE = new Map([...STAGES.map(([name, words]) => [name, words]), ["queued", "Queued"]]);
 
 export function show(root, { client, live }) {
@@ -28,7 +28,7 @@ export function show(root, { client, live }) {
   function draw() {
     patch(top, head("Operations", `All tenants, as of ${clockSeconds(latest.readAt)}`,
       h("a", { class: "btn", href: "/metrics" }, "Metrics"),
-      button({ class: "btn", onpress: (node) => copy(node, report(latest)).catch(told) }, "Copy a report for support")));
+      button({ class: "btn", onpress: (node) => copy(node, report(latest)).catch(showInToast) }, "Copy a report for support")));
     patch(body, ...parts(latest, live, whole, () => {
       whole = true;
       draw();
@@ -47,15 +47,15 @@ export function show(root, { client, live }) {
   function refused(problem) {
     if (problem.status === 401) return; // the page asks to sign in
     if (![403, 404].includes(problem.status)) {
-      if (latest) return patch(body, notice("warn", "offline", `Not read since ${clockSeconds(latest.readAt)}`, problem.message), ...parts(latest, live, whole, () => {}));
+      if (latest) return patch(body, notice("warn", "offline", `Not updated since ${clockSeconds(latest.readAt)}`, problem.message), ...parts(latest, live, whole, () => {}));
       return void fill(body, card({}, failure("Operations could not be read", problem, look)));
     }
     stop();
     patch(top, head("Operations"));
-    fill(body, problem.status === 403 ? denied() : card({}, empty("pulse", "This service does not show its operations", "The state of the service is at /readyz, its figures are at /metrics, and each move of a sync is in its log.")));
+    fill(body, problem.status === 403 ? denied() : card({}, empty("pulse", "This service does not show its operations", "The state of the service is at /readyz and its metrics at /metrics; the log has each status change of a sync.")));
   }
   fill(body, card({}, skeleton()));
-  stop = every(LOOK, look);
+  stop = every(REFRESH, look);
   look();
   return () => {
     gone = true;
@@ -63,7 +63,7 @@ export function show(root, { client, live }) {
   };
 }
 
-const denied = () => card({}, empty("shield", "This page is for operators", "Your sign-in does not have the role “operator”. Who runs the service can add it to your token."));
+const denied = () => card({}, empty("shield", "This page is for operators", "Your sign-in does not have the role “operator”. Ask the operator of the service to add it."));
 
 const report = ({ readAt, ...answer }) => JSON.stringify({ readAt: new Date(readAt).toISOString(), ...answer }, null, 2);
 
@@ -78,7 +78,7 @@ function parts(answer, live, whole, all) {
   ];
 }
 
-/** Stuck ones first, then those that have been without a new page for longest. */
+/** Stuck syncs first, then the longest without a new page. */
 function worstFirst(one, other) {
   if (one.stuck !== other.stuck) return one.stuck ? -1 : 1;
   return since(one) - since(other);
@@ -93,7 +93,7 @@ function warning(stuck, live) {
     own(worst, live) && h("a", { class: "btn", href: address(["history", worst.syncId]) }, "Open the sync"));
 }
 
-/** A sync of somebody else has no page here. */
+/** Whether the sync belongs to this user: only those have a page here. */
 const own = (sync, live) => sync.tenant === live.me?.tenant && sync.user === live.me?.user;
 
 function figures(answer, syncs, stuck) {
@@ -103,7 +103,7 @@ function figures(answer, syncs, stuck) {
   const slots = answer.nodes.reduce((all, node) => all + node.slots, 0);
   const streams = answer.nodes.reduce((all, node) => all + node.streams, 0);
   return card({ "aria-label": "Now" }, h("div", { class: "card-body" }, h("dl", { class: "stats" },
-    figure("Live syncs", number(running), `of ${number(slots)} at once`, "run"),
+    figure("Running", number(running), `of ${number(slots)} at once`, "run"),
     figure("Waiting for a turn", number(answer.waiting), answer.oldestWaitingSeconds !== null && `longest ${duration(answer.oldestWaitingSeconds)}`),
     figure("Open streams", number(streams), `on ${plural(answer.nodes.length, "node")}`),
     figure("Stuck", number(stuck.length), `of ${plural(syncs.length, "sync")}`, stuck.length ? "warn" : "good"))));
@@ -120,7 +120,7 @@ function syncsCard(syncs, live, whole, all) {
     { label: "New page", cell: (sync) => (sync.checkpointAt ? ago(sync.checkpointAt) : "—") },
     { label: "Node", cell: (sync) => [sync.owner ?? "—", sync.takeovers > 0 && h("span", { class: "sub" }, plural(sync.takeovers, "takeover"))] },
   ];
-  return card({ "aria-label": "Live syncs" }, cardHead("Live syncs", `${number(syncs.length)}; stuck ones first, then those without a new page for longest`),
+  return card({ "aria-label": "Live syncs" }, cardHead("Live syncs", `${number(syncs.length)}; stuck ones first, then the longest without a new page`),
     table({ columns, rows: shown, key: (sync) => sync.syncId, caption: "Live syncs" }),
     syncs.length > shown.length && h("div", { class: "card-foot" }, h("span", {}, `${number(shown.length)} of ${number(syncs.length)}`), button({ class: "btn", onpress: all }, "Show all")));
 }
@@ -140,8 +140,8 @@ function quotasCard(quotas) {
     { label: "Waiting", look: "num", cell: ({ waiting }) => number(waiting) },
     { label: "Continues in", look: "num", cell: ({ until }) => continues(until) },
   ];
-  return card({ "aria-label": "Quotas" }, cardHead("Quotas", "What waits continues by itself."),
-    rows.length ? table({ columns, rows, key: ({ operation }) => operation, caption: "Quotas" }) : empty("clock", "Nothing waits for a quota"));
+  return card({ "aria-label": "Quotas" }, cardHead("Quotas", "Waiting calls continue automatically."),
+    rows.length ? table({ columns, rows, key: ({ operation }) => operation, caption: "Quotas" }) : empty("clock", "No call waits for a quota"));
 }
 
 function continues(until) {
@@ -153,9 +153,9 @@ function nodesCard({ nodes, outboxLagSeconds, webhookLagSeconds, relay }) {
   const row = (name, words, state) => h("li", {}, h("span", { class: "grow" }, h("span", { class: "strong" }, name), h("br"), h("span", { class: "muted small" }, words)), badge(state));
   const lag = (seconds) => (seconds === null || seconds < 1 ? ["good", "Up to date"] : [seconds > QUIET ? "warn" : "wait", `${duration(seconds)} behind`]);
   return card({ "aria-label": "Nodes" }, cardHead("Nodes"), h("ul", { class: "rows" },
-    nodes.map((node) => row(node.id, `${node.role}, ${number(node.running)} of ${plural(node.slots, "sync")}, ${plural(node.streams, "stream")}, heard ${ago(node.lastSeenAt)}`, health(node))),
+    nodes.map((node) => row(node.id, `${node.role}, ${number(node.running)} of ${plural(node.slots, "sync")}, ${plural(node.streams, "stream")}, last seen ${ago(node.lastSeenAt)}`, health(node))),
     row("Outgoing events", relay ? `sent by ${relay.node}` : "stored with each change", lag(Math.max(outboxLagSeconds ?? 0, relay?.lagSeconds ?? 0))),
-    row("Webhooks", "the oldest delivery that is due", lag(webhookLagSeconds))));
+    row("Webhooks", "by the oldest due delivery", lag(webhookLagSeconds))));
 }
 
-const health = ({ lastSeenAt }) => (now() - Date.parse(lastSeenAt) > QUIET * 1000 ? ["warn", "Not heard"] : ["good", "Healthy"]);
+const health = ({ lastSeenAt }) => (now() - Date.parse(lastSeenAt) > QUIET * 1000 ? ["warn", "Not responding"] : ["good", "Healthy"]);

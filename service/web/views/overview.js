@@ -1,4 +1,4 @@
-// The overview: what can be claimed, what closes soon, the live sync, the last syncs.
+// The overview: claimable amounts, claims that close soon, the live sync, the last syncs.
 import { source } from "../lib/catalog.js";
 import { ended, now } from "../lib/client.js";
 import { fill, h, patch } from "../lib/dom.js";
@@ -28,7 +28,7 @@ export function show(root, { params, client, live, navigate }) {
   }
 
   const parts = {
-    head: h("div"), notices: h("div", { class: "stack tight" }), money: card({ "aria-label": "What you can claim" }),
+    head: h("div"), notices: h("div", { class: "stack tight" }), money: card({ "aria-label": "Claimable" }),
     run: h("div", { class: "lively" }), closing: card({ "aria-label": "Closing soon" }),
     last: card({ "aria-label": "Last syncs" }), accounts: h("div"),
   };
@@ -57,7 +57,7 @@ export function show(root, { params, client, live, navigate }) {
   function lostNotice(account) {
     const sync = live.current && pausedForAccount(live.current, account) && live.current.connectionId === account.id ? live.current : null;
     const words = sync
-      ? `Its sync is paused at ${sync.progress} % since ${inside(sync.updatedAt)}. Nothing is lost; it continues where it was.`
+      ? `Its sync has been paused at ${sync.progress} % since ${inside(sync.updatedAt)}. Nothing is lost: it continues from there.`
       : account.statusReason ?? "It can be connected again without losing anything.";
     return notice("warn", "unlink", `${source(account.connector)} no longer accepts the connection of ${live.name(account)}`, words, connectAgain(account));
   }
@@ -76,7 +76,7 @@ export function show(root, { params, client, live, navigate }) {
     return shown.filter(ended).sort((one, other) => (one.startedAt < other.startedAt ? 1 : -1))[0] ?? null;
   }
 
-  const money = loader(parts.money, "What you can claim could not be loaded",
+  const money = loader(parts.money, "Your claims could not be loaded",
     () => readMoney(client, live.chosen),
     (data) => {
       asOf = now();

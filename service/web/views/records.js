@@ -32,7 +32,7 @@ export function show(root, { params, client, live, navigate }) {
   const change = (changes) => navigate(["records", name], { ...query, ...changes }, { replace: true });
 
   function draw() {
-    patch(top, head("Records", `What was read from ${live.chosen ? live.name(live.chosen) : "all accounts"}, as it was sent`,
+    patch(top, head("Records", `Records of ${live.chosen ? live.name(live.chosen) : "all accounts"}, as they were received`,
       ...FILES.map(([words, type, end]) => worker({ class: "btn" }, [icon("download", "less"), words], () => file(type, end), failed))));
     patch(tabs, ...sets.map((one) => h("a", { href: address(["records", one.name]), "aria-current": one.name === name && "page" }, sentence(one.label))));
     const tab = tabs.querySelector("[aria-current]");
@@ -53,8 +53,8 @@ export function show(root, { params, client, live, navigate }) {
     },
     draw: (rows) => h("div", { class: "scroller" }, table({ columns: columns(rows), rows, key: (record) => record.id, caption: sentence(set().label) })),
     none: () => (query.q || query.since
-      ? empty("search", "No record is like that", query.q ? `No id begins with “${query.q}”.` : "None has changed since then.")
-      : empty("rows", "No records yet", live.accounts.length ? "They appear here while a sync reads them." : "Connect an account to read some.")),
+      ? empty("search", "No matching records", query.q ? `No id begins with “${query.q}”.` : "No record has changed since then.")
+      : empty("rows", "No records yet", live.accounts.length ? "They appear here while a sync reads them." : "Connect an account to read its records.")),
     foot: (rows, more) => {
       const all = counts.get(name);
       const of = more && all && !query.q && !query.since && !live.chosen ? ` of ${number(all)}` : "";
@@ -155,7 +155,7 @@ function body(record, label) {
         : "no claim"],
     ].map((pair) => pair && [pair[0], Array.isArray(pair[1]) ? h("span", {}, ...pair[1]) : pair[1]])),
     h("section", { class: "stack tight" },
-      h("div", { class: "card-top" }, h("h3", { class: "card-words" }, "As it was sent"),
+      h("div", { class: "card-top" }, h("h3", { class: "card-words" }, "Original record"),
         worker({ class: "btn plain" }, h("span", {}, "Copy"), () => navigator.clipboard.writeText(text), failed),
         worker({ class: "btn plain" }, [icon("download", "less"), "Download"], async () => save(new Blob([text], { type: "application/json" }), `${record.id.replaceAll(/[^\w-]+/g, "_")}.json`), failed)),
       json(record.data, `${sentence(label)}: the record as JSON`)),

@@ -1,4 +1,4 @@
-// Recoveries: totals, a chart, what closes soon, and the claims with filters, sort and a drawer.
+// Recoveries: totals, a chart, claims that close soon, and all claims with filters, sort and a drawer.
 import { rules, ruleTitle } from "../lib/catalog.js";
 import { chart } from "../lib/chart.js";
 import { claimBody, claimHead } from "../lib/claim.js";
@@ -16,7 +16,7 @@ import { totalsCard } from "../lib/totals.js";
 import { CLAIM_STATES } from "../lib/words.js";
 
 const ANY = "all";
-const SORTS = [["", "Closing soonest"], ["amount", "Worth most"], ["found", "Newest"]];
+const SORTS = [["", "Closing soonest"], ["amount", "Highest amount"], ["found", "Newest"]];
 const SEARCH_AFTER = 300; // ms
 
 export function show(root, { params, client, live, navigate }) {
@@ -83,7 +83,7 @@ export function show(root, { params, client, live, navigate }) {
       state === ANY ? "All" : CLAIM_STATES[state][1].split(",")[0], " ", h("span", { class: "muted small" }, number(count(state))))));
     const currencies = [...new Set(all.map((row) => row.currency))].filter(Boolean);
     const shape = JSON.stringify([query.rule, query.currency, query.sort, currencies]);
-    if (shape === filtersOf) return; // what is being typed stays
+    if (shape === filtersOf) return; // text that is being typed stays
     filtersOf = shape;
     patch(filters,
       h("label", { class: "field grow" }, "Search", h("span", { class: "search" }, icon("search"), h("input", { class: "input", type: "search", name: "q", value: query.q, placeholder: "Product, order or shipment" }))),
@@ -111,7 +111,7 @@ export function show(root, { params, client, live, navigate }) {
       columns: columnsOf(), rows, key: (claim) => claim.id, caption: "Claims", sort: query.sort || "closes",
       onSort: (sort) => set({ sort: sort === "closes" ? "" : sort }),
     }),
-    none: () => empty("search", "No claim is like that", query.q ? `None matches “${query.q}”.` : "Other filters may find more.",
+    none: () => empty("search", "No matching claims", query.q ? `No claim contains “${query.q}”.` : "Try other filters.",
       button({ class: "btn", onpress: () => navigate(["recoveries"], { status: ANY }) }, "Show all claims")),
     foot: (rows, more) => `${number(rows.length)} ${rows.length === 1 ? "claim" : "claims"}${more ? " so far" : ""}`,
     onError: failed,
@@ -145,7 +145,7 @@ export function show(root, { params, client, live, navigate }) {
       fill(shown.body, ...claimBody(claim));
     }, (problem) => {
       fill(shown.body, problem.status === 404
-        ? empty("search", "There is no such claim", "It may be of an account that was disconnected.")
+        ? empty("search", "There is no such claim", "Its account may have been disconnected.")
         : h("p", { class: "problem", role: "alert" }, problem.message));
     });
   }
@@ -185,7 +185,7 @@ export function show(root, { params, client, live, navigate }) {
   return cleanup;
 }
 
-/** The currency with the largest sums; charts of two currencies are never added. */
+/** The currency with the most claims: the chart never adds two currencies. */
 function mostOf(totals) {
   const sums = new Map();
   for (const { currency, claims } of totals) if (currency) sums.set(currency, (sums.get(currency) ?? 0) + claims);

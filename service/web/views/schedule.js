@@ -20,7 +20,7 @@ export function editSchedule(account, live, client) {
   const problem = problemPlace();
   const send = h("button", { class: "btn first" }, "Save schedule");
   const node = dialog({ title: `Schedule of ${live.name(account)}` },
-    h("p", { class: "soft" }, "Syncs start by themselves. If one is running at that time, the next is skipped."), form);
+    h("p", { class: "soft" }, "A scheduled sync waits while another is running."), form);
   fill(form, kinds, fields, outlook, problem, h("div", { class: "dialog-foot" },
     button({ class: "btn plain", onpress: () => node.close() }, "Close"), send));
 
@@ -56,7 +56,7 @@ export function editSchedule(account, live, client) {
 
 const noDay = () => Object.assign(new Error("Choose at least one day."), { errors: [{ field: "days", message: "Choose at least one day." }] });
 
-/** What the service is to store. A schedule that is off keeps its times. */
+/** The schedule to store. One that is off keeps its times. */
 function wanted(draft, account) {
   if (draft.kind !== "off") return { cron: cronOf(draft), timezone: draft.timezone, enabled: true };
   return account.schedule ? { cron: account.schedule.cron, timezone: account.schedule.timezone, enabled: false } : null;
@@ -66,7 +66,7 @@ async function save(account, draft, live, client) {
   const path = `/api/connections/${encodeURIComponent(account.id)}/schedule`;
   const { schedule } = await client.request("PUT", path, { body: wanted(draft, account) });
   const runs = schedule?.nextRuns ?? [];
-  const words = runs.length ? `Next sync ${runs.map(inside).join(", then ")}.` : "No sync starts by itself.";
+  const words = runs.length ? `Next sync ${runs.map(inside).join(", then ")}.` : "No sync starts automatically.";
   toast("good", `Schedule of ${live.name(account)} saved`, words);
   await live.refresh();
 }
@@ -100,13 +100,13 @@ function take(form, draft) {
   if (days.length) draft.days = days.filter(({ checked }) => checked).map(({ value }) => Number(value));
 }
 
-/** The next runs, which the service computes: those of what is stored. */
+/** The next runs of the stored schedule, which the service computes. */
 function summary(draft, account, same) {
-  if (draft.kind === "off") return h("p", { class: "muted" }, "No sync starts by itself.");
+  if (draft.kind === "off") return h("p", { class: "muted" }, "No sync starts automatically.");
   const runs = same ? account.schedule?.nextRuns ?? [] : [];
   const ahead = runs.map((run, at) => [at ? "Then" : "Next", moment(run)]);
   return h("dl", { class: "steps" },
-    (ahead.length ? ahead : [["Next", "shown once it is saved"]]).map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))),
+    (ahead.length ? ahead : [["Next", "shown after saving"]]).map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))),
     h("div", {}, h("dt", {}, "As cron"), h("dd", { class: "mono" }, cronOf(draft))),
     draft.kind === "hour" && h("div", {}, h("dt", {}, "Time zone"), h("dd", {}, draft.timezone)));
 }

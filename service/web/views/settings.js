@@ -1,4 +1,4 @@
-// Settings: a tab for connections, uploads, webhooks, and for who is signed in.
+// Settings: tabs for connections, uploads, webhooks and access.
 import { card, empty, head } from "../lib/components.js";
 import { fill, h, patch } from "../lib/dom.js";
 import { address } from "../lib/router.js";

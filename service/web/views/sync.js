@@ -33,7 +33,7 @@ export function show(root, { params, client, live }) {
     } catch (problem) {
       if (gone || problem.status === 401 || report) return;
       fill(wrap, card({}, problem.status === 404
-        ? empty("search", "There is no such sync", "It may be older than what is kept, or of an account that was disconnected.", h("a", { class: "btn", href: "#/history" }, "Go to the history"))
+        ? empty("search", "There is no such sync", "It may have been deleted after its retention period, or its account was disconnected.", h("a", { class: "btn", href: "#/history" }, "Go to the history"))
         : failure("The sync could not be loaded", problem, refresh)));
     }
   }
@@ -44,7 +44,7 @@ export function show(root, { params, client, live }) {
     if (!parts.head.isConnected) fill(wrap, parts.head, parts.main, parts.datasets, failures.root, parts.audit);
     patch(parts.head, top(now, live));
     patch(parts.main, h("div", { class: "columns" },
-      h("div", { class: "stack" }, progress(now, live), asked(now, live)),
+      h("div", { class: "stack" }, progress(now, live), options(now, live)),
       timelineCard(now)));
     patch(parts.datasets, datasetsCard(now));
     patch(parts.audit, auditCard(now));
@@ -100,14 +100,14 @@ function progress(sync, live) {
     ...waitLines(sync, live.link)));
 }
 
-/** What is left of the records: of a complete sync, the claims that it found. */
+/** The result of a sync that is not running: the claims if it is complete, else the stored records. */
 function result(sync) {
   if (sync.status === "in_progress") return "";
-  if (sync.status !== "complete") return `${plural(sync.recordsProcessed, "record")} are safe`;
+  if (sync.status !== "complete") return `${plural(sync.recordsProcessed, "record")} stored`;
   return sync.claimsDetected !== null && !sync.dryRun ? plural(sync.claimsDetected, "claim") : "";
 }
 
-/** What the user should know of the state, once. */
+/** The notices about the state of a sync, each text once. */
 function said(sync, account) {
   if (pausedForAccount(sync, account)) {
     return [notice("warn", "unlink", `Connect ${account.name || "the account"} again to continue`,
@@ -123,14 +123,14 @@ function said(sync, account) {
   return [...notes, ...texts.map((words) => notice("warn", "warn", null, words))];
 }
 
-function asked(sync, live) {
+function options(sync, live) {
   const { since, until, datasets } = sync.options;
   const read = sync.datasets.filter(({ name }) => name !== "claims").length;
   const range = since || until
     ? [since && fullDay(since), "to", until ? fullDay(until) : "now"].filter(Boolean).join(" ")
-    : { incremental: "What is new", full: "Everything" }[sync.kind] ?? "As far back as each dataset reaches";
+    : { incremental: "New data", full: "Everything" }[sync.kind] ?? "As far back as each dataset reaches";
   const who = { user: sync.moves?.find(({ action }) => action === "started")?.actor ?? "A user", schedule: "The schedule", connect: "The connection", notification: "A notification" }[sync.trigger];
-  return card({ "aria-label": "What was asked for" }, cardHead("What was asked for"), h("div", { class: "card-body" }, facts([
+  return card({ "aria-label": "Options" }, cardHead("Options"), h("div", { class: "card-body" }, facts([
     ["Range", range],
     ["Datasets", datasets ? datasets.map(title).join(", ") : `All ${number(read)}`],
     ["Mode", { dry_run: "Test run: nothing is stored", full: "Full refresh: add, change and delete" }[sync.kind] ?? "Add and change"],

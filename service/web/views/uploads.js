@@ -1,26 +1,26 @@
-// Uploads of the user: costs of goods, dimensions of products, what arrived of removal orders.
+// Uploads of the user: costs of goods, dimensions of products, units received from removal orders.
 import { card, cardHead, download, field, notice } from "../lib/components.js";
 import { busy, fill, h } from "../lib/dom.js";
 import { number, plural } from "../lib/format.js";
 import { icon } from "../lib/icons.js";
-import { told, words } from "../lib/problems.js";
+import { showInToast, words } from "../lib/problems.js";
 
-const PAGE = 1000; // rows that one call counts
+const PAGE = 1000; // rows that one call returns
 const KINDS = [
   {
     path: "/api/costs", list: "costs", name: "costs", title: "Costs of goods", one: "cost",
-    words: "What a unit costs you is what a lost one is worth.",
+    words: "The cost per unit determines the value of a lost unit.",
     columns: "sku,cost,currency", example: "sku,cost,currency\nMUG-01,4.20,USD", save: "Save costs",
   },
   {
     path: "/api/dimensions", list: "dimensions", name: "dimensions", title: "Dimensions", one: "product",
-    words: "Size and weight of a packed unit. A fee that was charged for a larger one becomes a claim.",
+    words: "Size and weight of a packed unit. A fee charged for a larger unit becomes a claim.",
     columns: "sku,length,width,height,length_unit,weight,weight_unit",
     example: "sku,length,width,height,length_unit,weight,weight_unit\nMUG-01,12,9,9,cm,350,g", save: "Save dimensions",
   },
   {
     path: "/api/removals/received", list: "received", name: "removals-received", title: "Removals received", one: "line",
-    words: "What arrived of the goods that you had sent back. What did not arrive becomes a claim.",
+    words: "Units you received from removal orders. Missing units become a claim.",
     columns: "order-id,sku,fnsku,tracking-number,quantity-received,date",
     example: "order-id,quantity-received\nR-1001,12", save: "Save removals",
   },
@@ -36,11 +36,11 @@ function upload(kind, client, onChange) {
   const stored = h("p", { class: "muted small", role: "status" });
   const answer = h("div", { role: "status" });
   const send = h("button", { class: "btn first" }, kind.save);
-  const fetchAll = h("button", { class: "btn", type: "button" }, icon("download", "less"), "Download what is stored", h("span", { class: "unseen" }, ` of ${kind.title.toLowerCase()}`));
+  const fetchAll = h("button", { class: "btn", type: "button" }, icon("download", "less"), "Download stored rows", h("span", { class: "unseen" }, ` of ${kind.title.toLowerCase()}`));
   const form = h("form", { class: "card-body", novalidate: true, "data-upload": kind.name },
-    field("CSV file", h("input", { class: "input", name: "file", type: "file", accept: ".csv,.tsv,.txt,text/csv,text/plain" }), `${kind.columns}: one ${kind.one} a line`),
+    field("CSV file", h("input", { class: "input", name: "file", type: "file", accept: ".csv,.tsv,.txt,text/csv,text/plain" }), `${kind.columns}: one row per line`),
     pasting(kind), answer, stored, h("div", { class: "actions" }, send, fetchAll));
-  const count = () => countOf(kind, client).then((said) => fill(stored, said), told);
+  const count = () => countOf(kind, client).then((said) => fill(stored, said), showInToast);
   form.addEventListener("input", () => fill(answer));
   form.addEventListener("submit", (event) => {
     event.preventDefault();
@@ -51,7 +51,7 @@ function upload(kind, client, onChange) {
     }, (problem) => fill(answer, refused(problem)));
   });
   fetchAll.addEventListener("click", () => busy(fetchAll, async () =>
-    download(await client.response("GET", kind.path, { headers: { Accept: "text/csv" } }), `${kind.name}.csv`), told));
+    download(await client.response("GET", kind.path, { headers: { Accept: "text/csv" } }), `${kind.name}.csv`), showInToast));
   count();
   onChange(count); // after a sign-in
   return card({ "aria-label": kind.title }, cardHead(kind.title, kind.words), form);
@@ -60,7 +60,7 @@ function upload(kind, client, onChange) {
 const pasting = (kind) =>
   h("details", { class: "proof" }, h("summary", {}, "Or paste the lines", icon("down", "less")),
     h("div", { class: "card-body" },
-      field("Lines", h("textarea", { class: "input", name: "lines", rows: "6", spellcheck: "false", placeholder: kind.example }), "They are used if no file is chosen.")));
+      field("Lines", h("textarea", { class: "input", name: "lines", rows: "6", spellcheck: "false", placeholder: kind.example }), "Used if no file is chosen.")));
 
 /** Sends the bytes of the file as they are: the service knows the encodings of spreadsheets. */
 async function put(kind, form, client) {

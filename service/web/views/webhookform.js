@@ -17,20 +17,20 @@ const EVENTS = [
   ["recovery.closing", "A claim closes in 7 days"],
 ];
 const EVERY = "*";
-const TOLD_FIRST = ["sync.completed", "sync.failed", "connection.lost", "recovery.found"];
+const DEFAULT_TYPES = ["sync.completed", "sync.failed", "connection.lost", "recovery.found"];
 const WORDS = new Map([...EVENTS.map(([type, words]) => [type, words.toLowerCase()]), ["webhook.test", "a test"]]);
 
-/** A type of event in words, inside a sentence. */
+/** The name of a type of event inside a sentence. */
 export const eventName = (type) => WORDS.get(type) ?? title(type.replaceAll(".", " "));
 export const pathOf = ({ id }) => `/api/webhooks/${encodeURIComponent(id)}`;
 
-/** Opens the form of a webhook; null: of a new one. */
+/** Opens the form of a webhook, or of a new one if it is null. */
 export function editWebhook(hook, { client, live, refresh }) {
   const problem = problemPlace();
   const send = h("button", { class: "btn first" }, hook ? "Save webhook" : "Add webhook");
   const form = h("form", { class: "stack", novalidate: true }, inputs(hook, live), problem);
   const node = dialog({ title: hook ? "Edit the webhook" : "Add a webhook" },
-    h("p", { class: "soft" }, "What happens is sent to this address, signed with a secret of its own."), form);
+    h("p", { class: "soft" }, "Events are sent to this address, signed with a secret of the webhook."), form);
   form.append(h("div", { class: "dialog-foot" }, button({ class: "btn plain", onpress: () => node.close() }, "Close"), send));
   form.addEventListener("submit", (event) => {
     event.preventDefault();
@@ -53,19 +53,19 @@ function noType() {
 }
 
 function inputs(hook, live) {
-  const chosen = hook?.types ?? TOLD_FIRST;
+  const chosen = hook?.types ?? DEFAULT_TYPES;
   const every = chosen.includes(EVERY);
   const check = ([type, words]) => h("label", { class: "check" },
     h("input", { type: "checkbox", name: "types", value: type, checked: every || chosen.includes(type), disabled: every && type !== EVERY }), words);
-  const events = h("fieldset", {}, h("legend", { class: "legend" }, "Told of"),
-    h("div", { class: "checks" }, check([EVERY, "Everything, also new events"]), EVENTS.map(check)));
+  const events = h("fieldset", {}, h("legend", { class: "legend" }, "Events"),
+    h("div", { class: "checks" }, check([EVERY, "All events, including new types"]), EVENTS.map(check)));
   events.addEventListener("change", ({ target }) => {
     if (target.value !== EVERY) return;
     for (const input of events.querySelectorAll("input")) if (input !== target) input.disabled = target.checked;
   });
   return [
     field("Address", h("input", { class: "input", name: "url", type: "url", value: hook?.url, placeholder: "https://", autocomplete: "off", spellcheck: "false", autofocus: true })),
-    field("Description", h("input", { class: "input", name: "description", value: hook?.description, maxlength: "200", autocomplete: "off" }), "What it is for. May be empty."),
+    field("Description", h("input", { class: "input", name: "description", value: hook?.description, maxlength: "200", autocomplete: "off" }), "Optional: the purpose of the webhook."),
     events,
     !hook && live.me?.role === "operator" && h("label", { class: "check" }, h("input", { type: "checkbox", name: "all" }), "Events of all users"),
   ].filter(Boolean);
@@ -83,12 +83,12 @@ export function showSecret(secret) {
   const words = h("input", { class: "input mono", "aria-label": "Secret", readonly: true, value: secret });
   const problem = problemPlace();
   const node = dialog({ title: "The secret of the webhook", less: true },
-    notice("good", "key", "Copy it now. It is not shown again.", "The receiver checks with it that a request is genuine."),
+    notice("good", "key", "Copy it now. It is not shown again.", "The receiver uses it to verify requests."),
     words, problem,
     h("div", { class: "dialog-foot" },
       button({ class: "btn", onpress: (pressed) => copy(pressed, secret).catch(() => {
         words.select();
-        fill(problem, "The browser does not let the page copy. The secret is marked: copy it by the keyboard.");
+        fill(problem, "The browser does not allow copying. The secret is selected: copy it with the keyboard.");
       }) }, "Copy"),
       button({ class: "btn first", onpress: () => node.close() }, "I have stored it")));
 }

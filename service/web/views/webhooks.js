@@ -1,16 +1,16 @@
-// Webhooks: where events are sent; create, change, test, new secret, disable, remove.
+// The webhooks: a card for each, with its actions, and the deliveries.
 import { badge, card, cardHead, empty, facts, loader, notice } from "../lib/components.js";
 import { busy, button, fill, h, patch } from "../lib/dom.js";
 import { list, moment } from "../lib/format.js";
 import { icon } from "../lib/icons.js";
 import { confirm } from "../lib/overlay.js";
-import { told } from "../lib/problems.js";
+import { showInToast } from "../lib/problems.js";
 import { toast } from "../lib/toasts.js";
 import { every } from "../lib/visible.js";
 import { deliveries } from "./deliveries.js";
 import { editWebhook, eventName, pathOf, showSecret } from "./webhookform.js";
 
-const LOOK = 5000; // ms: a receiver may disable its webhook
+const REFRESH = 5000; // ms: a receiver may disable its webhook
 
 export function webhooks(root, { client, live }) {
   let hooks = [];
@@ -26,7 +26,7 @@ export function webhooks(root, { client, live }) {
 
   function draw() {
     patch(listed, ...hooks.map((hook) => webhook(hook, tools)),
-      hooks.length === 0 && card({}, empty("link", "There is no webhook", "A webhook sends what happens, such as the end of a sync, to an address of yours.")));
+      hooks.length === 0 && card({}, empty("link", "There is no webhook", "A webhook sends events, such as the end of a sync, to your URL.")));
     log.offer(hooks);
   }
   async function look() {
@@ -36,7 +36,7 @@ export function webhooks(root, { client, live }) {
     draw();
   }
   reading.refresh();
-  const stops = [every(LOOK, look), live.on("link", () => hooks.length && draw()), live.on("accounts", reading.refresh)];
+  const stops = [every(REFRESH, look), live.on("link", () => hooks.length && draw()), live.on("accounts", reading.refresh)];
   return () => {
     for (const stop of stops) stop();
     reading.stop();
@@ -48,11 +48,11 @@ function webhook(hook, tools) {
   return card({ "data-webhook": hook.id, "aria-label": hook.url },
     cardHead(h("span", { class: "address" }, hook.url), hook.description, badge(hook.enabled ? ["good", "Active"] : ["", "Disabled"])),
     h("div", { class: "card-body" },
-      !hook.enabled && notice("warn", "warn", "Nothing is sent", hook.disabledReason ?? "It is disabled. Enabled again, it gets what happened meanwhile."),
+      !hook.enabled && notice("warn", "warn", "Nothing is sent", hook.disabledReason ?? "The webhook is disabled. When you enable it, it receives the missed events."),
       facts([
-        ["Told of", hook.types.includes("*") ? "everything" : list(hook.types.map(eventName))],
+        ["Events", hook.types.includes("*") ? "all types" : list(hook.types.map(eventName))],
         hook.all && ["Users", "all"],
-        ["Since", moment(hook.createdAt)],
+        ["Created", moment(hook.createdAt)],
       ]),
       actions(hook, tools)));
 }
@@ -61,11 +61,11 @@ function actions(hook, tools) {
   const { client, refresh } = tools;
   const hidden = () => h("span", { class: "unseen" }, ` ${hook.url}`);
   const off = tools.live.link === "offline";
-  const press = (words, look, work) => button({ class: look, disabled: off, onpress: (node) => busy(node, work, told) }, words, hidden());
+  const press = (words, look, work) => button({ class: look, disabled: off, onpress: (node) => busy(node, work, showInToast) }, words, hidden());
   return h("div", { class: "actions" },
     hook.enabled && press("Send a test", "btn", async () => {
       await client.post(`${pathOf(hook)}/test`);
-      toast("good", "The test is on its way", "What the receiver answers is listed below.");
+      toast("good", "The test is on its way", "The response of the receiver is listed below.");
       tools.sent(hook);
     }),
     press(hook.enabled ? "Disable" : "Enable", "btn", async () => {
@@ -80,7 +80,7 @@ function actions(hook, tools) {
 function rotate(hook, client) {
   confirm({
     title: "Replace the secret?",
-    words: "For 24 hours, the present secret signs, too. Then a receiver that does not know the new one refuses what it gets.",
+    words: "The current secret also signs for 24 hours. After that, a receiver without the new secret rejects requests.",
     keep: "Keep it",
     act: "Make a new secret",
     work: async () => {
