@@ -6,6 +6,7 @@ from typing import Any, cast
 
 from connectors.base import Clock, Connector, ConnectorError, Consent, Opener, Use
 from connectors.claims import ClaimRule, RemovalColumns
+from connectors.findings import Examining, Finding
 from service.connection_settings import SettingsType
 from service.errors import Invalid, NotFound, StartupError
 
@@ -62,6 +63,14 @@ class Sources:
         connector = self._connectors.get(name)
         removals: Sequence[RemovalColumns] = getattr(connector, "removals", ())
         return removals
+
+    async def examine(self) -> Mapping[str, Sequence[Finding]]:
+        """What each connector that can check its settings has found, by its name."""
+        found = {}
+        for name, connector in self._connectors.items():
+            if hasattr(connector, "examine"):
+                found[name] = await cast(Examining, connector).examine()
+        return found
 
     def uses(self) -> Mapping[str, Mapping[str, Use]]:
         """What this process has used of the quotas of each source, by connector and operation."""

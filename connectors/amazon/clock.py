@@ -23,6 +23,8 @@ class SourceClock:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self.difference = timedelta(0)
+        #: The difference that the last response showed, also one that is not believed.
+        self.measured = timedelta(0)
         self.known = False
 
     def now(self) -> datetime:
@@ -43,7 +45,7 @@ class SourceClock:
         except (ValueError, OverflowError):
             return
         preferred = timedelta(0) if least <= timedelta(0) <= most else self.difference
-        difference = min(max(preferred, least), most)
+        difference = self.measured = min(max(preferred, least), most)
         if abs(difference) <= BELIEVED:
             self.difference = difference
 

@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 
 import msgspec
 
-from connectors.amazon import account
+from connectors.amazon import account, examination
 from connectors.amazon.answers import UNREADABLE, decode, plain
 from connectors.amazon.auth import Tokens
 from connectors.amazon.claims import FEE_LIMITS, RULES, find_claims, rule_windows
@@ -54,6 +54,7 @@ from connectors.base import (
 )
 from connectors.claims import ClaimRule, Findings, Money, RemovalColumns
 from connectors.completing import Gaps, StoredRows
+from connectors.findings import Finding
 from connectors.http import open_http
 from connectors.quota import Buckets
 
@@ -240,6 +241,9 @@ class AmazonConnector:
         }
         place = self._settings.consent_url or SELLER_CENTRAL[region]
         return f"{place}/apps/authorize/consent?{urlencode(query)}"
+
+    async def examine(self) -> Sequence[Finding]:
+        return await examination.examine(self._settings, self._tokens, self._clock)
 
     async def exchange(self, answer: Mapping[str, str], redirect_uri: str) -> Granted:
         if not (code := answer.get("spapi_oauth_code")):
