@@ -16,8 +16,8 @@ from service.store.engine import Unavailable
 
 
 async def examine(environ: Mapping[str, str], connectors: Sequence[str]) -> list[Check]:
-    """Check the settings and what they name. A check that needs another one that has failed is left
-    out. Nothing is changed."""
+    """Check the settings, and the database and the servers that they name. Checks that depend on a
+    failed one are left out. Nothing is changed."""
     try:
         settings = read_settings(environ, connectors)
         if settings.secrets_keys:
@@ -54,7 +54,7 @@ async def _examine_redis(settings: Settings, database: str | None) -> list[Check
 
 
 async def _examine_use(settings: Settings) -> tuple[list[Check], str | None]:
-    """Check the workers; also returns the id of the database."""
+    """Check the workers. Also returns the id of the database."""
     from service.checks.postgres import check_workers, database_id
     from service.store.postgres import PostgresEngine
 
@@ -73,7 +73,7 @@ def healthy(checks: Sequence[Check]) -> bool:
 
 
 def as_text(checks: Sequence[Check]) -> str:
-    """One line for each check; the remedy below it."""
+    """Format each check as one line, with its remedy below it."""
     lines = []
     for check in checks:
         lines.append(f"{check.level:8} {check.name:13} {check.text}")

@@ -1,4 +1,4 @@
-"""A sync and its possible moves. Values are frozen: a change is a new value. No I/O."""
+"""A sync and its possible status changes. Values are frozen: a change is a new value. No I/O."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -41,7 +41,7 @@ class Status(StrEnum):
     CANCELLED = "cancelled"
 
 
-# From -> to. A move that is not in this table is refused.
+# From -> to. Any other status change is refused.
 MOVES: Mapping[Status, frozenset[Status]] = {
     Status.PENDING: frozenset({Status.IN_PROGRESS, Status.CANCELLED, Status.FAILED}),
     Status.IN_PROGRESS: frozenset(
@@ -77,11 +77,11 @@ class Trigger(StrEnum):
 class Kind(StrEnum):
     """What a sync reads."""
 
-    #: Data of a time that had not been read before.
+    #: Data of a period that was not read before.
     HISTORICAL = "historical"
     #: What has changed since the last sync.
     INCREMENTAL = "incremental"
-    #: Everything, and records that the source no longer has are deleted.
+    #: Everything; records that the source no longer has are deleted.
     FULL = "full"
     #: Nothing is stored.
     DRY_RUN = "dry_run"
@@ -109,7 +109,7 @@ class Options(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
 
 
 class Fault(msgspec.Struct, frozen=True):
-    """Why a sync failed or paused. The message is for the user."""
+    """The reason why a sync failed or paused. The message is for the user."""
 
     code: str
     message: str
@@ -161,7 +161,7 @@ class Sync(msgspec.Struct, frozen=True):
     attempt_at: datetime | None = None
     error: Fault | None = None
     warnings: Warnings = ()
-    #: What the current attempt has waited, including the pauses that were announced.
+    #: The seconds that the current attempt has waited, including the rest of announced pauses.
     waited: Waited = {}
     #: The attempts before the current one.
     attempts: tuple[Attempt, ...] = ()
@@ -174,7 +174,7 @@ class Sync(msgspec.Struct, frozen=True):
 
     @property
     def pause_notice(self) -> str:
-        """Since when a paused sync is paused, why, and what to do."""
+        """The text for a paused sync: since when and why it is paused, and what to do."""
         since = f"The sync has been paused since {self.updated_at:%Y-%m-%d %H:%M} UTC"
         if self.error is None or self.error.code != "connection_lost":
             return f"{since}: {self.error.message if self.error else ''} Resume it, or cancel it."
@@ -202,7 +202,7 @@ class Sync(msgspec.Struct, frozen=True):
 
     @property
     def known_claims(self) -> int | None:
-        """The number of claims that were detected: None once it has ended with claims unknown."""
+        """The number of detected claims; None if the sync has ended without knowing it."""
         known = (Outcome.COMPLETE, Outcome.PARTIAL)
         unknown = any(row.name == CLAIMS and row.status not in known for row in self.datasets)
         return None if unknown and self.status in ENDED else self.claims_detected
@@ -289,7 +289,7 @@ class Sync(msgspec.Struct, frozen=True):
         return (*self.attempts, current)[-MAX_ATTEMPTS_KEPT:]
 
     def waited_until(self, at: datetime) -> Waited:
-        """What the current attempt has waited, without what lies ahead of pauses of datasets."""
+        """The seconds that the current attempt has waited, without the rest of datasets' pauses."""
         waited = self.waited
         for dataset in self.datasets:
             if left := dataset.left_to_wait(at):
@@ -461,7 +461,7 @@ class Sync(msgspec.Struct, frozen=True):
         return self._with(claims, at, warnings=(*self.warnings, warning))
 
     def skipping_claims(self, why: str, at: datetime) -> Self:
-        """The sync without a detection of claims, which is not expected of it."""
+        """The sync after the detection of claims was skipped, which is not a fault."""
         return self._with(self.dataset(CLAIMS).end(Outcome.UNKNOWN, why), at)
 
     def _with(self, changed: DatasetProgress, at: datetime, **changes: Any) -> Self:

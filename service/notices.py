@@ -1,4 +1,4 @@
-"""Tells what nobody asks for: claims that soon close, and connections that are stale."""
+"""Publishes events for claims that close soon and for stale connections."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -14,11 +14,11 @@ from service.store.notices.stale import StaleStore
 SHORTEST = timedelta(minutes=2)
 """Twice the shortest interval of a schedule: no connection is stale earlier."""
 DEADLINES = 10_000
-"""Connections whose deadline is remembered."""
+"""Connections whose deadline is cached."""
 
 
 class Notices:
-    """Tells each once, also if several processes try."""
+    """Publishes each notice once, even if several processes try."""
 
     def __init__(
         self,
@@ -27,7 +27,7 @@ class Notices:
         stale_after: timedelta,
         wake: Callable[[str], None],
     ) -> None:
-        """`stale_after` holds for connections without a schedule. `wake` is called with each user
+        """`stale_after` applies to connections without a schedule. `wake` is called with each user
         who has something new to read."""
         self._claims = ClosingStore(engine)
         self._connections = StaleStore(engine)
@@ -43,7 +43,7 @@ class Notices:
         now = self._clock.now()
         while claims := await self._claims.closing(now.date()):
             if not await self._claims.tell_closing(claims, now):
-                return  # another process tells them
+                return  # another process publishes them
             for user in {claim.user for claim in claims}:
                 self._wake(user)
 

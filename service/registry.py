@@ -1,7 +1,7 @@
 """The live syncs, in memory and mirrored to the store: get, cancel, resume, take, record.
 
-Every change goes to the store first (a guarded write), then to memory, then to the bus: no event
-shows more than a poll."""
+Every change goes to the store first (a guarded write), then to memory, then to the bus: an event
+never shows more than a poll."""
 
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -246,7 +246,7 @@ class Registry:
             self._remember(redacted)
 
     async def _stored(self, actor: Actor, sync_id: str) -> Sync:
-        """A sync of this user as it is stored, before a move. Raises NotFound."""
+        """A sync of this user as it is stored, before a status change. Raises NotFound."""
         sync = await self._store.sync(sync_id)
         if sync is not None:
             self._remember(sync)
@@ -310,7 +310,8 @@ def already_running(live: Sync) -> SyncAlreadyRunning:
 
 
 def _log_move(before: Sync | None, sync: Sync) -> None:
-    """Log each move (see MOVES) once, wherever it was made. A takeover counts as a move."""
+    """Log each status change (see MOVES) once, whichever process made it. A takeover counts as
+    one."""
     if before and before.status is sync.status and before.takeovers >= sync.takeovers:
         return
     fields: dict[str, object] = {

@@ -32,7 +32,7 @@ class StartRequest(msgspec.Struct, frozen=True):
     #: The idempotency key.
     key: Key | None = None
     trigger: Trigger = Trigger.USER
-    #: The run of the connection's schedule that this sync is.
+    #: The run of the connection's schedule that starts this sync.
     run: Run | None = None
 
 
@@ -100,7 +100,7 @@ class Starter:
 
     def _conditions(self, actor: Actor, request: StartRequest) -> Conditions:
         a_day = self._plans.of(actor.plan).syncs_per_day
-        if request.trigger is Trigger.NOTIFICATION:  # not started by the user, and not counted
+        if request.trigger is Trigger.NOTIFICATION:  # not started by the user, so not counted
             a_day = None
         return Conditions(
             live_of_tenant=self._plans.tenant_limit(actor.plan),
@@ -111,7 +111,7 @@ class Starter:
     async def _why_not(
         self, actor: Actor, connection_id: str, request: StartRequest
     ) -> ServiceError:
-        """The condition that did not hold when the sync was to be stored."""
+        """The error for the condition that did not hold when the sync was stored."""
         connection = await self._connection(actor, connection_id)  # raises if forgotten meanwhile
         if request.trigger is not Trigger.NOTIFICATION:
             await self._check_daily_limit(actor)

@@ -7,7 +7,7 @@ import msgspec
 
 
 class Code(StrEnum):
-    """What a warning is about, for programs."""
+    """The kind of a warning, for programs."""
 
     #: Something that the connector noticed while it read.
     SOURCE = "source"
@@ -40,8 +40,8 @@ Warnings = tuple[SyncWarning, ...]
 
 
 def with_warnings(known: Warnings, new: Sequence[SyncWarning]) -> Warnings:
-    """The warnings with further ones. What the source says again is counted, not repeated; said of
-    several datasets, it concerns the whole sync."""
+    """The warnings with further ones. A warning that the source repeats is counted, not added
+    again; one about several datasets concerns the whole sync."""
     warnings = list(known)
     for warning in new:
         number = next((n for n, old in enumerate(warnings) if _same(old, warning)), None)
