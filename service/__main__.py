@@ -45,7 +45,7 @@ from service.terminal.commands import COMMANDS
 from service.users import Actor
 
 FAULTS = "Faults to inject: NAME=SHARE,NAME=SHARE, or JSON; see docs/sandbox.md."
-MARKETPLACES = "Countries of one account, the home first: US, GB, DE,FR or JP; see docs/sandbox.md."
+MARKETPLACES = "Countries of one account, the home country first: US, GB, JP or DE,FR; see docs/sandbox.md."
 
 log = structlog.get_logger()
 
@@ -279,9 +279,7 @@ def back_up(to: Path) -> None:
         settings = read_settings(os.environ, connectors.names())
         if settings.postgres:
             command = backup.dump_command(settings.database_url, to)
-            raise StartupError(
-                f"The tool of PostgreSQL backs it up, while the service runs: {command}"
-            )
+            raise StartupError(f"Use PostgreSQL's own tool; the service may run: {command}")
         click.echo(backup.back_up(settings.database_path, to).text)
 
 
@@ -294,7 +292,7 @@ def restore(source: Path) -> None:
         if settings.postgres:
             command = backup.load_command(settings.database_url, source)
             raise StartupError(
-                f"The tool of PostgreSQL restores it, into an empty database: {command}. Then see "
+                f"Use PostgreSQL's own tool, into an empty database: {command}. Then see "
                 "docs/scaling.md, Back up and restore."
             )
         click.echo(backup.restore(source, settings.database_path).text)

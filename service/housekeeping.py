@@ -99,7 +99,7 @@ class Housekeeping:
             await self.start_due()
             await self._notifications.start_waiting()
         if await self._chores.take("notices", now, NOTICES_EVERY):
-            await self._notices.tell()
+            await self._notices.publish()
         if await self._chores.take("retention", now, TIDY_EVERY):
             await self.tidy()
 

@@ -187,7 +187,7 @@ class Sync(msgspec.Struct, frozen=True):
             return Kind.DRY_RUN
         if self.options.overwrite:
             return Kind.FULL
-        historical = any(dataset.historical for dataset in self.sources)
+        historical = any(dataset.historical for dataset in self.read_datasets)
         return Kind.HISTORICAL if historical else Kind.INCREMENTAL
 
     @property
@@ -196,7 +196,7 @@ class Sync(msgspec.Struct, frozen=True):
         return self.status if self.status in ENDED or self.status is Status.PAUSED else "progress"
 
     @property
-    def sources(self) -> Sequence[DatasetProgress]:
+    def read_datasets(self) -> Sequence[DatasetProgress]:
         """The datasets that the connector reads. Claims are not among them."""
         return [dataset for dataset in self.datasets if dataset.name != CLAIMS]
 
@@ -315,7 +315,7 @@ class Sync(msgspec.Struct, frozen=True):
         )
 
     def completed(self, at: datetime) -> Self:
-        count = sum(dataset.processed for dataset in self.sources)
+        count = sum(dataset.processed for dataset in self.read_datasets)
         records = "records counted, none stored" if self.options.dry_run else "records"
         return self._end(
             Status.COMPLETE,
@@ -485,14 +485,14 @@ class Sync(msgspec.Struct, frozen=True):
         one that has not."""
         if self.stage is not Stage.FETCHING:
             return self.message
-        open_datasets = [dataset for dataset in self.sources if not dataset.ended]
+        open_datasets = [dataset for dataset in self.read_datasets if not dataset.ended]
         return (open_datasets[0] if open_datasets and changed.ended else changed).description
 
     def _fetched(self) -> int:
         """The percentage while fetching, from the mean of the datasets between the two floors."""
-        if self.stage is not Stage.FETCHING or not self.sources:
+        if self.stage is not Stage.FETCHING or not self.read_datasets:
             return self.percent
-        mean = sum(dataset.fraction for dataset in self.sources) / len(self.sources)
+        mean = sum(dataset.fraction for dataset in self.read_datasets) / len(self.read_datasets)
         floor, ceiling = FLOORS[Stage.FETCHING], FLOORS[Stage.PROCESSING]
         return floor + int((ceiling - floor) * mean)
 

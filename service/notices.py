@@ -35,26 +35,26 @@ class Notices:
         self._stale_after = stale_after
         self._wake = wake
 
-    async def tell(self) -> None:
-        await self._tell_closing()
-        await self._tell_stale()
+    async def publish(self) -> None:
+        await self._publish_closing()
+        await self._publish_stale()
 
-    async def _tell_closing(self) -> None:
+    async def _publish_closing(self) -> None:
         now = self._clock.now()
         while claims := await self._claims.closing(now.date()):
-            if not await self._claims.tell_closing(claims, now):
+            if not await self._claims.publish_closing(claims, now):
                 return  # another process publishes them
             for user in {claim.user for claim in claims}:
                 self._wake(user)
 
-    async def _tell_stale(self) -> None:
+    async def _publish_stale(self) -> None:
         after, now = "", self._clock.now()
         while connections := await self._connections.connections(after):
             for connection in connections:
-                if connection.told or now < connection.since + SHORTEST:
+                if connection.published or now < connection.since + SHORTEST:
                     continue
                 since = self._stale_since(connection.schedule, connection.since)
-                if since < now and await self._connections.tell_stale(connection, since, now):
+                if since < now and await self._connections.publish_stale(connection, since, now):
                     self._wake(connection.user)
             after = connections[-1].id
 

@@ -83,7 +83,7 @@ class Notifications:
 
     async def _receive(self, connector: str, source: Notifying, notice: Notice) -> Received:
         if not notice.record:
-            why = "" if source.heard(notice) else "Nothing waits for it here."
+            why = "" if source.heard(notice) else "No sync waits for it here."
             return Received(notice.id, "ignored" if why else "accepted", why)
         found = await self._store.connections_of(connector, notice.account_id)
         if not found:

@@ -29,7 +29,7 @@ from service.planning import check_not_lost, choose_connection
 from service.plans import Plans
 from service.runner.base import Runner
 from service.store.audit import moved
-from service.store.changes import happened
+from service.store.changes import sync_event_statement
 from service.store.connections import ConnectionStore, StoredConnection
 from service.store.engine import Refused, Statement, Unavailable
 from service.store.patience import retry_until_available
@@ -108,7 +108,10 @@ class Registry:
             try:
                 cancelled = sync.cancelled(self._clock.now())
                 await self._keep(
-                    save(cancelled), cancelled, moved(cancelled, actor), happened(cancelled)
+                    save(cancelled),
+                    cancelled,
+                    moved(cancelled, actor),
+                    sync_event_statement(cancelled),
                 )
             except Overtaken:
                 if self._newest is not None:
@@ -133,7 +136,8 @@ class Registry:
         resumed = sync.resumed(self._clock.now())
         limit = self._plans.tenant_limit(actor.plan)
         try:
-            rest = (moved(resumed, actor), happened(resumed), *self._runner.job(resumed))
+            rest = [moved(resumed, actor), sync_event_statement(resumed)]
+            rest += self._runner.job(resumed)
             await self._keep(revive(resumed, limit), resumed, *rest)
         except Refused:
             live = await self._store.live_sync(actor.user)
@@ -164,7 +168,7 @@ class Registry:
         """Store, publish and submit a new sync. False if a condition does not hold or its
         connection was forgotten; raises Refused if its user has a live or a newer sync, or has used
         the key."""
-        rest = (*rest, happened(sync), *self._runner.job(sync))
+        rest = (*rest, sync_event_statement(sync), *self._runner.job(sync))
         with anyio.CancelScope(shield=True):  # what is stored must also be published
             if not await self._store.create(sync, conditions, key, *rest):
                 return False
@@ -189,7 +193,7 @@ class Registry:
 
         Raises Overtaken, and stores nothing, if another change made that version first."""
         in_progress = sync.status is Status.IN_PROGRESS
-        move = [] if in_progress else [moved(sync, None), happened(sync)]
+        move = [] if in_progress else [moved(sync, None), sync_event_statement(sync)]
         await retry_until_available(lambda: self._keep(save(sync), sync, *move, *rest))
 
     def is_newest(self, sync: Sync) -> bool:

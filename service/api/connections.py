@@ -66,7 +66,7 @@ class RenameIn(In, frozen=True):
         """The name without spaces around it. Raises Invalid for a name that cannot be shown."""
         name = self.name.strip()
         if not name or CONTROL.search(name):
-            raise Invalid.field("name", "Must not be blank, and not have control characters.")
+            raise Invalid.field("name", "Must not be blank or contain control characters.")
         return name
 
 

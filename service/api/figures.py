@@ -73,11 +73,11 @@ def backlog_figures(backlog: Backlog | None) -> Iterator[Metric]:
     yield _gauge("oldest_waiting_seconds", text, backlog.oldest_waiting)
     text = "Longest time of a running sync without a page, beyond its planned wait."
     yield _gauge("oldest_idle_seconds", text, max(0.0, backlog.oldest_idle))
-    text = "Connections without a complete sync for twice the time of their schedule."
+    text = "Connections without a complete sync for twice the interval of their schedule."
     yield _gauge("schedules_overdue", text, backlog.overdue)
     yield _gauge("outbox_lag_seconds", "Age of the oldest unread change.", backlog.outbox_lag)
     if backlog.webhook_lag is not None:
-        yield _gauge("webhook_lag_seconds", "Wait of the oldest webhook.", backlog.webhook_lag)
+        yield _gauge("webhook_lag_seconds", "Wait of the oldest webhook delivery.", backlog.webhook_lag)
 
 
 def _gauge(name: str, text: str, value: float) -> Metric:

@@ -73,7 +73,7 @@ def _why_needed(
     if newest and not newest.options.dry_run and newest.options.records is None:
         if newest.status is not Status.COMPLETE:
             return f"last_{newest.status}", f"The last sync was not completed: {newest.message}"
-        if any(dataset.status is not Outcome.COMPLETE for dataset in newest.sources):
+        if any(dataset.status is not Outcome.COMPLETE for dataset in newest.read_datasets):
             return "incomplete", "The last sync could not read everything."
     if not stored:
         return "never_synced", "Nothing has been read yet."

@@ -50,7 +50,7 @@ class ClaimsQuery(Query, frozen=True):
         """The filters that were given. Raises Invalid, naming the parameter that is wrong."""
         since, until = _day(self.from_, "from"), _day(self.to, "to")
         if since and until and since >= until:
-            raise Invalid.field("to", "Must be later than `from`: the day itself does not count.")
+            raise Invalid.field("to", "Must be later than `from`: `to` is exclusive.")
         filters = {
             "status": self.status,
             "rule": self.rule,

@@ -18,7 +18,7 @@ from service.users import Actor
 
 COOKIE = "session"
 STREAMS = ("/api/sse/sync-progress/", "/ws/sync-progress/")
-"""The beginnings of the paths that a ticket opens; the rest is the id of its sync."""
+"""The prefixes of the paths that a ticket opens; the rest of such a path is the id of its sync."""
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 PORTS = {"http": 80, "https": 443}
 DEMO_USER = "demo"

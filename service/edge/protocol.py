@@ -41,7 +41,8 @@ class Receiving(Enum):
 
 
 class Protocol(Sender, HttpToolsProtocol):
-    """uvicorn's protocol with limits. Its error responses are problems like all others."""
+    """uvicorn's protocol with limits. Its error responses are problems (RFC 9457), like those of
+    the API."""
 
     # Slots: as dictionary entries these would exceed what Python shares between instances, which
     # costs 2 KB per stream.
@@ -136,7 +137,7 @@ class Protocol(Sender, HttpToolsProtocol):
         self._started = None
 
     def send_400_response(self, msg: str) -> None:
-        """Called by uvicorn for a request that it cannot parse."""
+        """Respond with a problem. uvicorn calls this for a request that it cannot parse."""
         self._refuse(BadRequest())
 
     def _refuse(self, error: ServiceError) -> None:

@@ -34,7 +34,8 @@ class Claims(msgspec.Struct, frozen=True):
     aud: Any = None
 
     def refusal(self, now: float) -> str | None:
-        """Why the token is not valid at that time; None if it is. NaN is refused too."""
+        """The reason why the token is not valid at that time; None if it is valid. NaN is also
+        refused."""
         if not now < self.exp + LEEWAY:
             return "The token has expired. Get a new one."
         if not self.nbf - LEEWAY <= now:

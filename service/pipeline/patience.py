@@ -8,12 +8,12 @@ from connectors.base import Clock
 #: Automatic retries of a sync without progress between them.
 RETRIES = 3
 #: The share of an attempt's time after which no dataset is retried: the rest is needed to detect
-#: claims in what was read and to store them.
+#: and store claims.
 IN_TIME = 0.9
 #: Seconds before the first retry, and the maximum before a later one. Each pause is twice as long
 #: as the one before, plus or minus a quarter.
 FIRST_PAUSE, LONGEST_PAUSE = 2.0, 300.0
-#: The minimum pause. A dataset with less time left is given up.
+#: The minimum pause. A dataset with less remaining time is given up.
 SHORTEST_PAUSE = timedelta(milliseconds=500)
 
 

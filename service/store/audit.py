@@ -130,7 +130,7 @@ def _details(sync: Sync) -> Mapping[str, object]:
     if sync.error:
         details |= {"code": sync.error.code, "message": sync.error.message}
     if sync.status is Status.COMPLETE:
-        count = sum(dataset.processed for dataset in sync.sources)
+        count = sum(dataset.processed for dataset in sync.read_datasets)
         details |= {"records": count, "claims": sync.known_claims}
     if options := msgspec.to_builtins(sync.options):
         details["options"] = options

@@ -112,7 +112,7 @@ def changed_records(
     return Statement(_ADD, rows)
 
 
-def happened(sync: Sync) -> Statement:
+def sync_event_statement(sync: Sync) -> Statement:
     """The statement that adds the event of a sync's move to its current status."""
     body = {
         "syncId": sync.id,
@@ -125,8 +125,8 @@ def happened(sync: Sync) -> Statement:
         "version": sync.version,
         "startedAt": shown(sync.started_at),
         "completedAt": shown(sync.completed_at) if sync.completed_at else None,
-        "recordsProcessed": sum(dataset.processed for dataset in sync.sources),
-        "recordsFailed": sum(dataset.failed for dataset in sync.sources),
+        "recordsProcessed": sum(dataset.processed for dataset in sync.read_datasets),
+        "recordsFailed": sum(dataset.failed for dataset in sync.read_datasets),
         "claimsDetected": sync.known_claims,
         "warningsCount": len(sync.warnings),
         "error": sync.error,

@@ -374,14 +374,14 @@ class ConnectionStore:
 
     async def postpone(self, connection_id: str, run: Run) -> bool:
         """Replace a run with the one after it. False if another process was first."""
-        return await self._engine.write(run_taken(connection_id, run), [])
+        return await self._engine.write(replace_run_statement(connection_id, run), [])
 
     async def _write(self, sql: str, row: Values, *rest: Statement) -> bool:
         more = [statement for statement in rest if statement.rows]
         return await self._engine.write(Statement(sql, [row]), more)
 
 
-def run_taken(connection_id: str, run: Run) -> Statement:
+def replace_run_statement(connection_id: str, run: Run) -> Statement:
     """The statement that replaces a run of a schedule with the one after it."""
     return Statement(
         _POSTPONE, [{"id": connection_id, "due": stamp(run.due), "next": stamp(run.next)}]

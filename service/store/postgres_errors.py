@@ -21,7 +21,7 @@ _ANSWERS = {
         "The database is read-only.",
         "Let DATABASE_URL lead to the primary server, with default_transaction_read_only off.",
     ),
-    "53100": ("The disk of PostgreSQL is full.", "Free space on it."),
+    "53100": ("The disk of PostgreSQL is full.", "Free up space on it."),
     "55P03": (
         "Another process holds a lock for too long.",
         "Wait until a running migration has ended; pg_stat_activity shows who holds the lock.",

@@ -162,7 +162,7 @@ COMMANDS = (sync, watch, connections, history, recoveries, records, completion)
 
 
 def _exit_with(run: Callable[[], int | None]) -> None:
-    """Run a command. An expected error is a sentence, and the exit code is 1."""
+    """Run a command. For an expected error, print a sentence and exit with code 1."""
     try:
         sys.exit(run() or 0)
     except ServiceError as error:

@@ -79,7 +79,7 @@ def history_row(sync: Sync) -> sync_shapes.HistoryRow:
 
 def _row(sync: Sync) -> Json:
     """The fields of a row that a sync does not have by the same name."""
-    orders = next((dataset for dataset in sync.sources if dataset.name == "orders"), None)
+    orders = next((dataset for dataset in sync.read_datasets if dataset.name == "orders"), None)
     return {
         "sync_id": sync.id,
         "status": shown_status(sync.status),
@@ -87,8 +87,8 @@ def _row(sync: Sync) -> Json:
         "orders_processed": orders.processed if orders else 0,
         "total_orders": orders.total if orders else None,
         "claims_detected": sync.known_claims,
-        "records_processed": sum(dataset.processed for dataset in sync.sources),
-        "records_failed": sum(dataset.failed for dataset in sync.sources),
+        "records_processed": sum(dataset.processed for dataset in sync.read_datasets),
+        "records_failed": sum(dataset.failed for dataset in sync.read_datasets),
         "warnings_count": len(sync.warnings),
         "duration": _duration(sync.started_at, sync.completed_at),
         "kind": sync.kind,

@@ -29,7 +29,7 @@ UPDATE claims SET closing_told = :batch
  WHERE id IN (SELECT rows.id FROM {rows}) AND closing_told IS NULL AND state = 'open'
 RETURNING id
 """
-_TELL_CLOSING = """
+_PUBLISH_CLOSING = """
 INSERT INTO outbox (feed, type, tenant_id, user_id, connector, connection_id, sync_id, historical,
                     at, body)
 SELECT 'events', 'recovery.closing', tenant_id, claims.user_id, connector, connection_id, '', 0,
@@ -70,14 +70,14 @@ class ClosingStore:
             for row in await self._engine.read(_CLOSING, values)
         ]
 
-    async def tell_closing(self, claims: Sequence[ClosingClaim], now: datetime) -> bool:
+    async def publish_closing(self, claims: Sequence[ClosingClaim], now: datetime) -> bool:
         """Mark claims and tell of those that were not marked. False if all were, or have ended."""
         batch = new_id(now)
         bodies = {one.id: msgspec.json.encode(_closing_body(one)).decode() for one in claims}
         guard = bulk(_MARK_CLOSING, {"batch": batch}, {"id": sorted(bodies)})
         table = {"id": list(bodies), "body": list(bodies.values())}
-        told = bulk(_TELL_CLOSING, {"batch": batch, "now": stamp(now)}, table)
-        return await self._engine.write(guard, [told])
+        events = bulk(_PUBLISH_CLOSING, {"batch": batch, "now": stamp(now)}, table)
+        return await self._engine.write(guard, [events])
 
 
 def _closing_body(one: ClosingClaim) -> dict[str, Any]:
