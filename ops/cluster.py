@@ -198,7 +198,7 @@ class Processes:
             self._check()
 
     def until_answered(self, urls: list[str], stop: Event) -> bool:
-        """Wait until every address answers; False if `stop` was set before."""
+        """Wait until every address answers. Returns False if `stop` was set before."""
         until = monotonic() + LONGEST_START
         waiting = list(urls)
         while waiting and not stop.wait(0.1):

@@ -45,7 +45,7 @@ from service.terminal.commands import COMMANDS
 from service.users import Actor
 
 FAULTS = "Faults to inject: NAME=SHARE,NAME=SHARE, or JSON; see docs/sandbox.md."
-MARKETPLACES = "Countries of one account, the home country first: US, GB, JP or DE,FR; see docs/sandbox.md."
+MARKETPLACES = "Countries of one account, the home first, like US or DE,FR; see docs/sandbox.md."
 
 log = structlog.get_logger()
 

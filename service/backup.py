@@ -23,9 +23,9 @@ _NEW_EPOCH = "UPDATE outbox_epochs SET made_by = 'restored'"
 
 
 AFTERWARDS = """\
-Set the same SECRETS_KEYS as before, and start the service. What was running at the backup continues
-from the last page that the backup has. What happened later is unknown: syncs that ended since run
-again, and read again what is missing. The feeds start again: their clients receive 410."""
+Set the same SECRETS_KEYS as before, and start the service. Syncs that the backup has as
+running continue from their last page in it. Later changes are not in it: syncs that ended since run
+again, and read the missing records again. The feeds start again: their clients receive 410."""
 
 
 class Copied(msgspec.Struct, frozen=True):

@@ -165,8 +165,8 @@ class Registry:
     async def create(
         self, sync: Sync, conditions: Conditions, key: Key | None, *rest: Statement
     ) -> bool:
-        """Store, publish and submit a new sync. False if a condition does not hold or its
-        connection was forgotten; raises Refused if its user has a live or a newer sync, or has used
+        """Store, publish and submit a new sync. Returns False if a condition does not hold or its
+        connection was forgotten. Raises Refused if its user has a live or a newer sync, or has used
         the key."""
         rest = (*rest, sync_event_statement(sync), *self._runner.job(sync))
         with anyio.CancelScope(shield=True):  # what is stored must also be published

@@ -94,7 +94,8 @@ class Socket:
 
 
 async def _follow(request: HTTPConnection, format: Format | None) -> tuple[Sync, Stream | None]:
-    """The sync of the path, and a stream that follows it while it is live. None: no stream."""
+    """The sync of the path, and a stream that follows it while it is live. Without a format, there
+    is no stream."""
     registry, hub = parts(request).registry, parts(request).hub
     caller, sync_id = identity(request), request.path_params["sync_id"]
     sync = await registry.get(caller.actor, sync_id)

@@ -12,7 +12,7 @@ from service.wire.sync_shapes import Addresses, CompletenessOut, ShownStatus
 
 
 class ScheduleOut(Out, frozen=True):
-    """When syncs of a connection start automatically."""
+    """The schedule of a connection's automatic syncs."""
 
     cron: str
     timezone: str
@@ -44,7 +44,7 @@ class Connection(Out, frozen=True):
     name: str
     #: The public settings of the connector.
     settings: Mapping[str, Any]
-    #: The titles of those settings that have choices; of a list, the titles of its items.
+    #: The titles of the settings that have choices; for a list, the titles of its items.
     settings_titles: Mapping[str, str | Sequence[str]]
     status: Annotated[str, one_of("connected", "lost")]
     #: When the connection was lost; else when it was created, reconnected or last recovered.
@@ -82,8 +82,8 @@ class Estimate(Out, frozen=True):
     """How long a sync would take, as far as the connector can tell without a call."""
 
     seconds: Count | None
-    #: The number of calls to the source. Of what has an unknown number of pages, it counts one, and
-    #: of a report the fewest.
+    #: The number of calls to the source. An unknown number of pages counts as one, and a report as
+    #: its fewest calls.
     calls: Count | None
 
 
@@ -136,7 +136,7 @@ class Freshness(Out, frozen=True):
 
     connection_id: str
     datasets: Sequence[LandedOut]
-    #: The days of all datasets, counted; null if none has been compared.
+    #: Counts of the days of all datasets; null if none has been compared.
     completeness: CompletenessOut | None
     last_complete_sync: LastSync | None
     last_sync: LastSync | None

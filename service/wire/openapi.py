@@ -52,11 +52,11 @@ REQUEST_HEADERS: Mapping[str, tuple[str, Any]] = {
 }
 RESPONSE_HEADERS = {
     "Content-Disposition": "The name of a download.",
-    "ETag": "Changes with what the response shows.",
+    "ETag": "Changes whenever the response changes.",
     "Location": "The address of the result.",
     "Preference-Applied": f"`wait=N`, if it was applied: the seconds, at most {MAX_WAIT}.",
     "Retry-After": "Seconds to wait before the next request.",
-    "Stream-Cursor": "Of live reads: send it as `cursor` with the next one.",
+    "Stream-Cursor": "For live reads: send it as `cursor` with the next read.",
     "Stream-Next-Offset": "The offset of the next read.",
     "Stream-Up-To-Date": "`true` if nothing follows yet.",
     "X-Request-Id": (

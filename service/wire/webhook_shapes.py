@@ -11,11 +11,11 @@ from service.wire.serialize import shape_of
 
 LATER = ("connection.stale", "recovery.found", "recovery.closing")
 WEBHOOK_TYPES = (*sorted({*EVENT_TYPES, *LATER}), ALL_TYPES)
-"""What a webhook may ask for."""
+"""The types that a webhook may select."""
 
 
 class WebhookOut(Out, frozen=True):
-    """Where events are sent."""
+    """An endpoint to which events are sent."""
 
     id: str
     url: str
@@ -75,9 +75,9 @@ class DeliveriesOut(Out, frozen=True):
 
 
 class Replayed(Out, frozen=True):
-    """What is sent again."""
+    """The result of a replay."""
 
-    #: How many events.
+    #: The number of events that are sent again.
     events: Count
 
 

@@ -10,7 +10,7 @@ from service.store.connections import Schedule, schedule_of
 from service.store.engine import Engine, Statement, Values, stamp
 
 AT_ONCE = 200
-"""Connections that are looked at in one read."""
+"""Connections that are checked in one read."""
 
 _CANDIDATES = f"""
 SELECT id, user_id, schedule_cron, schedule_timezone, schedule_next, schedule_plan, stale_for,
@@ -39,15 +39,15 @@ SELECT 'events', 'connection.stale', tenant_id, user_id, connector, id, '', 0, :
 
 
 class StaleCandidate(msgspec.Struct, frozen=True):
-    """A connection, and since when no sync of it has completed."""
+    """A connection, and the time since which no sync of it has completed."""
 
     id: str
     user: str
-    #: When its last complete sync completed; None if there is none.
+    #: When its last complete sync completed; None if no sync has.
     completed_at: datetime | None
     created_at: datetime
     schedule: Schedule | None
-    #: Whether it was told to be stale since then.
+    #: Whether the event was published since then.
     published: bool
 
     @property
@@ -56,7 +56,7 @@ class StaleCandidate(msgspec.Struct, frozen=True):
 
 
 class StaleStore:
-    """Finds connections that may be stale, and tells of them in the outbox."""
+    """Finds connections that may be stale, and publishes their events in the outbox."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -68,8 +68,8 @@ class StaleStore:
     async def publish_stale(
         self, connection: StaleCandidate, since: datetime, now: datetime
     ) -> bool:
-        """Mark a connection as stale since then, and tell of it. False if it was told already, was
-        forgotten or has completed a sync meanwhile."""
+        """Mark a connection as stale since `since`, and publish the event. Returns False if it was
+        already published, or if the connection was forgotten or has completed a sync meanwhile."""
         completed = connection.completed_at
         body = {
             "connectionId": connection.id,
