@@ -216,7 +216,7 @@ class Sync(msgspec.Struct, frozen=True):
         last = max(filter(None, (self.started_at, self.checkpoint_at, self.waiting_until)))
         return self.takeovers >= TAKEOVERS and at > last + timeout
 
-    # Moves ------------------------------------------------------------------------------------
+    # Status changes ---------------------------------------------------------------------------
 
     def _move(self, status: Status, at: datetime, **changes: Any) -> Self:
         if status not in MOVES[self.status]:

@@ -17,7 +17,7 @@ from service.settings import is_loopback
 from service.store.engine import Unavailable
 
 FORWARDED = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto")
-"""Headers that proxies add. A request from a proxy on this machine comes from elsewhere."""
+"""Headers that proxies add: a request through a proxy on this machine comes from elsewhere."""
 LOCAL_ONLY = (
     "Without METRICS_TOKEN, metrics are for programs on the same machine, at a loopback address. "
     "Set METRICS_TOKEN, and send it as `Authorization: Bearer <token>`."

@@ -31,8 +31,8 @@ class Limits(msgspec.Struct, frozen=True):
 
     #: Seconds for a complete head, from its first byte.
     head: float = 15.0
-    #: Seconds without a byte before a request. Longer than clients keep an idle connection (httpx 5
-    #: s, aiohttp 15 s): if the server closes it first, a request may be lost on it.
+    #: Seconds without a byte before a request. Longer than clients keep an idle connection
+    #: (httpx 5 s, aiohttp 15 s): if the server closes it first, a request may be lost on it.
     idle: float = 20.0
     #: Period over which `rate` is measured. Also the longest time without a byte of an expected
     #: body or of a response that is being sent, such as the events of a stream.

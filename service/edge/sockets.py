@@ -58,8 +58,8 @@ class Handshake(ServerProtocol):
 
 
 class Inbox:
-    """The messages that `receive` returns: the start and the end of a socket. uvicorn's queue is 3
-    KB larger."""
+    """The messages for `receive`: the start and the end of a socket. uvicorn's queue is 3 KB
+    larger."""
 
     __slots__ = ("_arrived", "_messages")
 

@@ -92,8 +92,8 @@ class _Completing:
         )
 
     async def _comparisons(self) -> Mapping[str, Compared]:
-        """The last comparisons. Empty, so that everything is compared, after a full refresh, which
-        may delete records, and if the clock was set back."""
+        """The last comparisons. A dataset without one is compared completely: after a full refresh,
+        which may delete records, and if the clock was set back."""
         if self._held.sync.options.overwrite:
             return {}
         store, connection_id = self._resources.completeness, self._held.sync.connection_id
@@ -123,7 +123,7 @@ class _Completing:
         return ""
 
     async def _waiting(self, until: datetime, why: str) -> None:
-        """Announce a pause, in a message that also shows the progress."""
+        """Announce a pause, and keep the progress in the message."""
 
         def announced(sync: Sync, now: datetime) -> Sync:
             waiting = sync.waiting(None, until, fit_text(why), now)

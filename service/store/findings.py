@@ -113,8 +113,8 @@ def findings_in_parts(
 ) -> Iterator[FindingsPart]:
     """The parts in which a detection is stored; at least one.
 
-    Claims are stored, settled or closed; none is deleted. Ended claims come first: so if the parts
-    are interrupted, no unit is claimed twice, by an ended claim and by the one that replaces it.
+    Claims are stored, settled or closed; none is deleted. Ended claims come first: if the parts are
+    interrupted, no unit is claimed both by an ended claim and by the one that replaces it.
     `open_claims` are the ids of the claims that the rules looked for; those that they no longer
     find are closed. Claims of rules that did not run stay as they are. The records that prove a
     claim are copied when they become evidence.
