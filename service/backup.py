@@ -104,7 +104,7 @@ def _require_empty(path: Path) -> None:
 
 
 def dump_command(url: str, to: Path) -> str:
-    """The command that backs up a database of PostgreSQL. It asks for the password, or reads it
+    """The command that backs up a PostgreSQL database. It prompts for the password, or reads it
     from PGPASSWORD."""
     return f"pg_dump --format=custom --file={shlex.quote(str(to))} {shlex.quote(_public(url))}"
 

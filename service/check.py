@@ -9,7 +9,7 @@ from service.errors import StartupError
 
 
 class Level(StrEnum):
-    """How serious a result is."""
+    """The severity of a result."""
 
     OK = "ok"
     WARNING = "warning"

@@ -1,4 +1,4 @@
-"""Checks everything that the service needs, with the checks of its start, and says what to do."""
+"""Checks everything that the service needs, with the checks of its start, and names remedies."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

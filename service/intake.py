@@ -91,7 +91,7 @@ def fit_account(account: Account) -> Account:
 
 
 def _fit_moment(moment: datetime | None) -> datetime | None:
-    """The time in UTC; None for one that cannot be stored."""
+    """The time in UTC; None if it cannot be stored."""
     if moment is None or _problem_of_time(moment):
         return None
     return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)

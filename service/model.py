@@ -64,7 +64,7 @@ ENDED = frozenset(Status) - LIVE
 
 
 class Trigger(StrEnum):
-    """What started a sync."""
+    """The trigger that started a sync."""
 
     USER = "user"
     SCHEDULE = "schedule"
@@ -75,11 +75,11 @@ class Trigger(StrEnum):
 
 
 class Kind(StrEnum):
-    """What a sync reads."""
+    """The kind of a sync: what it reads."""
 
     #: Data of a period that was not read before.
     HISTORICAL = "historical"
-    #: What has changed since the last sync.
+    #: Changes since the last sync.
     INCREMENTAL = "incremental"
     #: Everything; records that the source no longer has are deleted.
     FULL = "full"
@@ -157,7 +157,7 @@ class Sync(msgspec.Struct, frozen=True):
     waiting_until: datetime | None = None
     completed_at: datetime | None = None
     checkpoint_at: datetime | None = None
-    #: When the current attempt began.
+    #: The start of the current attempt.
     attempt_at: datetime | None = None
     error: Fault | None = None
     warnings: Warnings = ()

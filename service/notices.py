@@ -59,7 +59,7 @@ class Notices:
             after = connections[-1].id
 
     def _stale_since(self, schedule: Schedule | None, since: datetime) -> datetime:
-        """When a connection whose last sync completed at `since` becomes stale."""
+        """The time when a connection becomes stale whose last sync completed at `since`."""
         if schedule is None or schedule.next is None:
             return since + self._stale_after
         return _deadline(schedule.cron, schedule.timezone, since)

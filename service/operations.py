@@ -53,7 +53,7 @@ class LiveSync(msgspec.Struct, frozen=True):
 
 
 class WaitingCalls(msgspec.Struct, frozen=True):
-    """How many datasets wait for the quota of an operation, and until when."""
+    """The number of datasets that wait for the quota of an operation, and until when."""
 
     operation: str
     waiting: int

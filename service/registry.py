@@ -222,7 +222,7 @@ class Registry:
         except Unavailable:
             if known is None:
                 raise
-            return known  # nothing can change meanwhile
+            return known  # no process can change it now
         if sync_id not in changes:
             return self._known(sync_id) or known
         stored = changes[sync_id]

@@ -1,4 +1,4 @@
-"""Warnings of a sync: what its user should know although the sync goes on. No I/O."""
+"""Warnings of a sync: what its user should know although the sync continues. No I/O."""
 
 from collections.abc import Sequence
 from enum import StrEnum
@@ -32,7 +32,7 @@ class SyncWarning(msgspec.Struct, frozen=True):
     message: str
     #: The name of the dataset that it concerns; None for the whole sync.
     dataset: str | None = None
-    #: How many records, rules or days it concerns; else how often it occurred.
+    #: The number of records, rules or days that it concerns; else of its occurrences.
     count: int = 1
 
 

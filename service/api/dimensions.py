@@ -42,8 +42,8 @@ _WEIGHT_UNITS: Mapping[str, str] = {
 
 
 class DimensionsIn(In, frozen=True):
-    """The size and the weight of a packed unit of a product. Every field is required, but a
-    line without its units does not reject the others."""
+    """The size and the weight of a packed unit of a product. Every field is required, but a missing
+    unit rejects only its own line."""
 
     sku: str
     length: str

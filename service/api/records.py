@@ -52,7 +52,7 @@ class RecordsQuery(Paged, frozen=True):
 
 
 class RecordQuery(Query, frozen=True):
-    """Where to look for a record."""
+    """The connection in which to find a record."""
 
     #: Required only if several connections have the record.
     connection_id: str = ""

@@ -143,8 +143,8 @@ def _check_facts(facts: Facts) -> list[Check]:
         text = f"PostgreSQL {facts.version} is too old."
         checks[0] = problem("database", text, f"Install PostgreSQL {OLDEST} or newer.")
     if facts.pooled:
-        text = "DATABASE_URL leads to a pooler in transaction mode, which loses locks and limits."
-        remedy = "The address must lead to PostgreSQL itself or to a pooler in session mode."
+        text = "DATABASE_URL points to a pooler in transaction mode, which loses locks and limits."
+        remedy = "Let it point to PostgreSQL itself, or to a pooler in session mode."
         checks.append(problem("pooler", text, remedy))
     if facts.encoding != "UTF8":
         text = f"The database has the encoding {facts.encoding}, which cannot store every text."
@@ -221,7 +221,7 @@ def _describe_workers(alive: int, waiting: int, stuck: int) -> list[Check]:
         checks = [warning("workers", text, "Start one: python -m service work.")]
     if stuck:
         text = f"{stuck} live syncs have neither a waiting job nor a living worker."
-        remedy = "A running process repairs that within seconds; start one, and look again."
+        remedy = "A running process repairs this within seconds; start one, and check again."
         return [*checks, warning("jobs", text, remedy)]
     return [*checks, ok("jobs", "Every live sync has a job.")]
 

@@ -46,7 +46,7 @@ _ANSWERS: tuple[tuple[type[Exception], str, str, bool], ...] = (
     (
         exceptions.ReadOnlyError,
         "it is a replica",
-        "Let REDIS_URL lead to the primary server.",
+        "Set REDIS_URL to the primary server.",
         True,
     ),
     (exceptions.BusyLoadingError, "it loads its data", "Wait until it is ready.", True),

@@ -38,7 +38,7 @@ class Identity(msgspec.Struct, frozen=True):
     """The caller of a request."""
 
     actor: Actor
-    #: When streams and sessions opened with the credential must end; None: never.
+    #: When streams and sessions that were opened with the credential must end; None for never.
     until: datetime | None = None
 
 

@@ -1,4 +1,4 @@
-"""Limits of connections: how slow a client may be, and how many connections may be open."""
+"""Limits of connections: the slowness of a client, and the number of open connections."""
 
 import asyncio
 import errno

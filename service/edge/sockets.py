@@ -1,7 +1,7 @@
 """WebSocket on a connection (RFC 6455): uvicorn's protocol with limits, pings and shutdown.
 
 A socket only sends. Messages from the client are discarded; a client that sends too much is
-disconnected. There is no compression: its buffers would cost more memory than all the rest."""
+disconnected. There is no compression: its buffers would cost more memory than everything else."""
 
 import asyncio
 import logging

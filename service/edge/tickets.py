@@ -21,7 +21,7 @@ class Ticket(msgspec.Struct, frozen=True, array_like=True):
     tenant: str
     plan: str
     sync_id: str
-    #: When it expires, in seconds since 1970.
+    #: The time when it expires, in seconds since 1970.
     expires: float
 
     @property

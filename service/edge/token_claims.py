@@ -45,8 +45,8 @@ class Claims(msgspec.Struct, frozen=True):
         return None
 
     def until(self, now: float) -> float:
-        """When a stream opened with the token must end: at `exp`, or after the leeway if `exp` has
-        passed, so that a client in the leeway does not reconnect in a loop."""
+        """The time when a stream that was opened with the token must end: `exp`, or the end of the
+        leeway if `exp` has passed, so that a client in the leeway does not reconnect in a loop."""
         return self.exp if now < self.exp else self.exp + LEEWAY
 
 

@@ -37,7 +37,7 @@ UNREADABLE = (
 
 class _Verified(msgspec.Struct, frozen=True):
     claims: Claims
-    #: When the signature was verified, in seconds since 1970.
+    #: The time when the signature was verified, in seconds since 1970.
     at: float
 
 

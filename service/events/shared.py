@@ -27,7 +27,7 @@ OfUsers = Callable[[Sequence[str]], Awaitable[Sequence[str]]]
 
 
 class SharedEventBus(EventBus):
-    """Delivers the changes of this process at once, and those of others after a read."""
+    """Delivers the changes of this process at once, and the changes of others after a read."""
 
     def __init__(self, changes: Changes, of_users: OfUsers) -> None:
         super().__init__()

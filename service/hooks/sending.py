@@ -51,7 +51,7 @@ class SendOutcome(msgspec.Struct, frozen=True):
 
 
 class AddressRefused(Exception):
-    """A name leads to an address to which nothing is sent."""
+    """A name resolves to an address to which nothing is sent."""
 
 
 class WebhookSender:
@@ -155,7 +155,7 @@ class CheckedBackend(httpcore.AsyncNetworkBackend):
         except UnicodeError:  # an empty label, or a long one
             raise AddressRefused(f"{host} is not a valid name.") from None
         if not self._private and not all(map(public, addresses)):
-            raise AddressRefused(f"{host} does not lead to a public address.")
+            raise AddressRefused(f"{host} does not resolve to a public address.")
         return addresses
 
 

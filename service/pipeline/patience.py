@@ -27,7 +27,7 @@ class Patience:
         self._seconds = timedelta(seconds=seconds)
         self._clock = clock
         self._random = random or Random()  # noqa: S311 - jitter, not secrecy
-        #: When each failing dataset began to fail, and its failures since.
+        #: The first failure of each failing dataset, and the number of failures since.
         self._failing: dict[str, tuple[datetime, int]] = {}
 
     def before_retry(self, retries: int) -> float:

@@ -39,11 +39,11 @@ POLL = 1.0
 LONGEST_PAUSE = 5.0
 """Maximum seconds between two attempts to reach the database."""
 LONGEST_STOP = 3.0
-"""Seconds that the engine gets to stop."""
+"""Maximum seconds until the engine has stopped."""
 FAIRNESS = 1000
 """Each live sync of a tenant lowers the priority of the tenant's next sync by this much."""
 BEGUN = 1_000_000
-"""Raises the priority of a sync that was interrupted above that of all waiting ones."""
+"""Raises the priority of an interrupted sync above all waiting ones."""
 
 _LIVE = "status IN ('pending', 'in_progress')"
 _WORKER = "hashtextextended('seller-sync worker ' || {id}, 0)"

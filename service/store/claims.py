@@ -62,7 +62,7 @@ class StoredClaim(msgspec.Struct, frozen=True):
     claim: Claim
     #: When a sync first found it.
     found_at: str
-    #: Why a closed claim is closed.
+    #: The reason why a closed claim is closed.
     closed_reason: str | None
     #: The payment of a reimbursed claim; None if it is unknown.
     paid: Paid | None

@@ -66,7 +66,7 @@ _DAYS = """
 SELECT day, state, records, missing, filled FROM dataset_days
  WHERE connection_id = :connection_id AND dataset = :dataset ORDER BY day
 """
-# From the index alone.
+# Reads only the index.
 _PER_DAY = """
 SELECT substr(at, 1, 10) AS day, COUNT(*) AS records FROM records
  WHERE connection_id = :connection_id AND dataset = :dataset AND at > ''

@@ -75,7 +75,7 @@ SELECT twin.id FROM connections AS twin JOIN connections AS own
 _ROTATE = """
 UPDATE connections SET credentials = :new WHERE id = :id AND credentials = :old RETURNING id
 """
-# The status changes only between connected and lost: a new reason is no new status.
+# The status changes only between connected and lost: a new reason is not a new status.
 _CHECKED = """
 UPDATE connections
    SET checked_at = :checked_at, lost = :lost,
@@ -169,7 +169,7 @@ class StoredConnection(msgspec.Struct, frozen=True):
     credentials: str | None
     created_at: datetime
     checked_at: datetime | None = None
-    #: Why no sync can use the connection; None while it is usable.
+    #: The reason why no sync can use the connection; None while it is usable.
     lost: str | None = None
     schedule: Schedule | None = None
     #: The source's own id of the account; None until the source returns it.
@@ -192,7 +192,7 @@ class StoredConnection(msgspec.Struct, frozen=True):
 
     @property
     def refused(self) -> str | None:
-        """Why the source refuses the credentials, or None. A sync could only pause."""
+        """The reason why the source refuses the credentials, or None. A sync could only pause."""
         return None if self.lost == UNDECRYPTABLE else self.lost
 
     @property

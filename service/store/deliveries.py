@@ -86,7 +86,7 @@ class DeliveryAttempt(msgspec.Struct, frozen=True):
     at: datetime
     #: The status of the response; None without one.
     status: int | None
-    #: Why it failed; None if it was delivered.
+    #: The reason why it failed; None if it was delivered.
     error: str | None
     ms: int
 

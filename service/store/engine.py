@@ -35,8 +35,8 @@ def bulk(sql: str, values: Values, table: Table, optional: bool = False) -> Stat
 
 
 def stamp(moment: datetime) -> str:
-    """RFC 3339 in UTC with a fixed length (the year 1 as 0001), so that text sorts by time. A time
-    without a zone is in UTC."""
+    """The time as RFC 3339 in UTC with a fixed length (the year 1 as 0001), so that text sorts by
+    time. A time without a zone is in UTC."""
     utc = moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
     text: str = msgspec.to_builtins(utc)  # a fraction of the time that isoformat takes
     return text if "." in text else f"{text[:-1]}.000000Z"

@@ -98,7 +98,7 @@ class FindingsPart(msgspec.Struct, frozen=True):
     """A part of the findings of a detection, to be stored in one write."""
 
     statements: Sequence[Statement]
-    #: How many claims it stores.
+    #: The number of claims that it stores.
     claims: int
     last: bool = False
 

@@ -19,7 +19,7 @@ _ANSWERS = {
     ),
     "25006": (
         "The database is read-only.",
-        "Let DATABASE_URL lead to the primary server, with default_transaction_read_only off.",
+        "Set DATABASE_URL to the primary server, with default_transaction_read_only off.",
     ),
     "53100": ("The disk of PostgreSQL is full.", "Free up space on it."),
     "55P03": (

@@ -100,9 +100,9 @@ class PageWrite(msgspec.Struct, frozen=True):
 class Sweep(msgspec.Struct, frozen=True):
     """The stored records that a full refresh did not read, and the statements that delete them."""
 
-    #: How many records the sync could have read.
+    #: The number of records that the sync could have read.
     reached: int
-    #: How many of these records it did not read.
+    #: The number of these records that it did not read.
     gone: int
     #: The statements that delete the records that it did not read.
     statements: Sequence[Statement]

@@ -47,7 +47,7 @@ SELECT dataset, CAST(SUM(records) AS BIGINT) AS records
 
 
 class Selection(msgspec.Struct, frozen=True):
-    """Which records to read. They are ordered by connection and id; with `since` by connection,
+    """A selection of records. They are ordered by connection and id; with `since` by connection,
     time of the last change, and id."""
 
     dataset: str

@@ -418,7 +418,7 @@ def first_id(moment: datetime) -> str:
 
 
 def midnight(moment: datetime) -> datetime:
-    """The beginning of that day in UTC."""
+    """The beginning of the day in UTC."""
     return moment.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
 
 

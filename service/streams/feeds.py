@@ -1,5 +1,5 @@
-"""Live readers of the feeds. While nothing happens, a reader costs no query: a change of a user's
-sync wakes the readers of this user."""
+"""Live readers of the feeds. Without changes, a reader costs no query: a change of a user's sync
+wakes the readers of this user."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -21,7 +21,7 @@ AGAIN = (0.05, 0.2, 0.5, 1.0, 2.0)
 """Seconds after which a woken reader that found nothing polls again: the rows of a transaction are
 read once all older ones have ended."""
 SSE_LIFETIME = timedelta(seconds=60)
-"""How long an event stream of a feed lives."""
+"""The lifetime of an event stream of a feed."""
 REST = 0.02
 """Seconds between two rounds of reads. Changes are collected meanwhile."""
 

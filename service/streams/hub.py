@@ -34,7 +34,8 @@ GONE = "client_gone"
 SLOT = "service.stream"
 """The ASGI extension through which an endpoint hands a stream over."""
 SERVER_NEEDS = ("type", "method", "http_version")
-"""What uvicorn and `service.edge` read in the scope of a request after its response has begun."""
+"""The keys that uvicorn and `service.edge` read in the scope of a request after its response has
+begun."""
 
 log = structlog.get_logger()
 

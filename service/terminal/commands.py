@@ -31,7 +31,7 @@ def of_client(command: Callable[..., Any]) -> Callable[..., Any]:
             envvar="SYNC_TOKEN",
             help="A JWT (see `token`); default: SYNC_TOKEN. None is needed in demo mode.",
         ),
-        click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line."),
+        click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line."),
     )
     for option in reversed(options):
         command = option(command)

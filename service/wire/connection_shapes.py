@@ -49,7 +49,7 @@ class Connection(Out, frozen=True):
     status: Annotated[str, one_of("connected", "lost")]
     #: When the connection was lost; else when it was created, reconnected or last recovered.
     status_since: Time | None
-    #: Why the connection is lost.
+    #: The reason why the connection is lost.
     status_reason: str | None
     #: The same as `statusReason`.
     reason: str | None
@@ -74,12 +74,12 @@ class Connected(Connection, frozen=True):
     """A connection, and the sync that was started or resumed on it."""
 
     sync: Addresses | None
-    #: Why no sync was started or resumed.
+    #: The reason why no sync was started or resumed.
     warning: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class Estimate(Out, frozen=True):
-    """How long a sync would take, as far as the connector can tell without a call."""
+    """The estimated duration of a sync, as far as the connector knows it without a call."""
 
     seconds: Count | None
     #: The number of calls to the source. An unknown number of pages counts as one, and a report as
@@ -122,7 +122,7 @@ class ErasingOut(Out, frozen=True):
 
 
 class LastSync(Out, frozen=True):
-    """How a sync ended."""
+    """The last sync of a connection, and its end."""
 
     sync_id: str
     status: ShownStatus
@@ -142,7 +142,7 @@ class Freshness(Out, frozen=True):
     last_sync: LastSync | None
     schedule: ScheduleOut | None
     sync_needed: bool
-    #: Why a sync is needed or not, for programs.
+    #: The reason why a sync is needed or not, for programs.
     reason: str
     #: The reason as a sentence for people.
     message: str

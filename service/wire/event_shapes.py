@@ -50,7 +50,7 @@ class FoundTotal(Out, frozen=True):
 
     currency: str | None
     claims: Count
-    #: How many of the claims have no amount.
+    #: The number of the claims without an amount.
     unvalued: Count
     amount: Amount | None
 

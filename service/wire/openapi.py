@@ -42,7 +42,7 @@ REQUEST_HEADERS: Mapping[str, tuple[str, Any]] = {
     "Last-Event-ID": ("The id of the last event received.", {"type": "string"}),
     "Prefer": (
         f"`wait=N` (RFC 7240): wait up to N seconds, at most {MAX_WAIT}, for the sync to end, or "
-        "for its version to differ from If-None-Match. What is malformed is ignored.",
+        "for its version to differ from If-None-Match. A malformed value is ignored.",
         {"type": "string", "examples": ["wait=30"]},
     ),
     "X-Signature": (

@@ -25,9 +25,9 @@ class PlanOfMe(Out, frozen=True):
     syncs_per_day: Count | None
     #: Syncs started since midnight UTC.
     syncs_today: Count
-    #: How many days of history a sync may read.
+    #: The days of history that a sync may read.
     history_days: Count | None
-    #: How many live syncs the tenant may have.
+    #: The live syncs that the tenant may have.
     concurrency: Count | None
 
 
@@ -122,7 +122,7 @@ class RecoveryOut(Out, frozen=True):
     rule: str
     title: str
     #: As of today: waiting before `opens`, claimable until `closes`, then expired; reimbursed once
-    #: it is paid, closed once nothing is owed for another reason.
+    #: it is paid; closed if nothing is owed for another reason.
     status: Annotated[str, one_of(*STATUSES)]
     units: int
     #: Null if it cannot be determined.
@@ -144,7 +144,7 @@ class RecoveryOut(Out, frozen=True):
     case_text: str
     #: Null unless the claim is reimbursed and the payment is known.
     paid: PaymentOut | None
-    #: Why the claim is closed; null for any other status.
+    #: The reason why the claim is closed; null for any other status.
     closed_reason: Annotated[str, one_of(*get_args(ClosedReason))] | None
     connection_id: str
     sync_id: str
@@ -185,7 +185,7 @@ class Total(Out, frozen=True):
     currency: str | None
     status: str
     claims: Count
-    #: How many of the claims have no amount.
+    #: The number of the claims without an amount.
     unvalued: Count
     amount: Amount | None
 
@@ -196,7 +196,7 @@ class ClosingTotal(Out, frozen=True):
     currency: str | None
     days: Count
     claims: Count
-    #: How many of the claims have no amount.
+    #: The number of the claims without an amount.
     unvalued: Count
     amount: Amount | None
 
@@ -219,7 +219,7 @@ class SeriesPoint(Out, frozen=True):
     rule: str
     currency: str | None
     claims: Count
-    #: How many of the claims have no amount.
+    #: The number of the claims without an amount.
     unvalued: Count
     amount: Amount | None
 

@@ -52,13 +52,13 @@ class WaitingOut(Out, frozen=True):
 
 
 class WarningOut(Out, frozen=True):
-    """What the user should know although the sync goes on."""
+    """A warning that the user should know although the sync continues."""
 
     #: Null if it concerns the whole sync.
     dataset: str | None
     code: Code
     message: str
-    #: How many records, rules or days it concerns; else how often it occurred.
+    #: The number of records, rules or days that it concerns; else of its occurrences.
     count: Count
 
 

@@ -25,7 +25,7 @@ class WebhookOut(Out, frozen=True):
     #: Whether it gets the events of all users.
     all: bool
     enabled: bool
-    #: Why the service has disabled it.
+    #: The reason why the service has disabled it.
     disabled_reason: str | None
     created_at: Time
 
@@ -48,7 +48,7 @@ class DeliveryAttemptOut(Out, frozen=True):
     at: Time
     #: The status of the response; null without one.
     status: int | None
-    #: Why it failed; null if the event was delivered.
+    #: The reason why it failed; null if the event was delivered.
     error: str | None
     ms: Count
 
