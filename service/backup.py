@@ -23,8 +23,8 @@ _NEW_EPOCH = "UPDATE outbox_epochs SET made_by = 'restored'"
 
 
 AFTERWARDS = """\
-Set the same SECRETS_KEYS as before, and start the service. Syncs that the backup has as
-running continue from their last page in it. Later changes are not in it: syncs that ended since run
+Set the same SECRETS_KEYS as before, and start the service. A sync that ran during the backup
+continues from its last page in the backup. Later changes are lost: syncs that ended since run
 again, and read the missing records again. The feeds start again: their clients receive 410."""
 
 
