@@ -144,7 +144,7 @@ def _check_facts(facts: Facts) -> list[Check]:
         checks[0] = problem("database", text, f"Install PostgreSQL {OLDEST} or newer.")
     if facts.pooled:
         text = "DATABASE_URL points to a pooler in transaction mode, which loses locks and limits."
-        remedy = "Let it point to PostgreSQL itself, or to a pooler in session mode."
+        remedy = "Let it point to PostgreSQL itself or to a pooler in session mode."
         checks.append(problem("pooler", text, remedy))
     if facts.encoding != "UTF8":
         text = f"The database has the encoding {facts.encoding}, which cannot store every text."
