@@ -35,13 +35,13 @@ DEMO = {"DEMO_ORDERS": "2500", "DEMO_PAGE": "50", "DEMO_PAUSE": "0.5"}
 NGINX_CONF = ROOT / "ops" / "nginx.conf"
 CONNECT_TIMEOUT = 5
 LONGEST_START = 180.0
-"""Seconds until every process answers; more than they wait for the database."""
+"""Seconds until every process must answer; more than processes wait for the database."""
 LONGEST_STOP = 4.0
-"""Seconds that processes get to stop before they are killed."""
+"""Seconds after which processes that have not stopped are killed."""
 
 
 class Problem(Exception):
-    """What is wrong and what to do, in a sentence."""
+    """A problem and its remedy, as text for the user."""
 
 
 def main() -> None:
@@ -198,7 +198,7 @@ class Processes:
             self._check()
 
     def until_answered(self, urls: list[str], stop: Event) -> bool:
-        """Wait until every address answers; False if `stop` was set before."""
+        """Wait until every address answers. Returns False if `stop` was set before."""
         until = monotonic() + LONGEST_START
         waiting = list(urls)
         while waiting and not stop.wait(0.1):

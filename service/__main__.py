@@ -45,7 +45,7 @@ from service.terminal.commands import COMMANDS
 from service.users import Actor
 
 FAULTS = "Faults to inject: NAME=SHARE,NAME=SHARE, or JSON; see docs/sandbox.md."
-MARKETPLACES = "Countries of one account, the home first: US, GB, DE,FR or JP; see docs/sandbox.md."
+MARKETPLACES = "Countries of one account, the home first, like US or DE,FR; see docs/sandbox.md."
 
 log = structlog.get_logger()
 
@@ -83,7 +83,7 @@ async def run_worker(settings: Settings, bound: socket.socket | None) -> None:
 async def serving_metrics(
     parts: Parts, settings: Settings, bound: socket.socket | None
 ) -> AsyncIterator[None]:
-    """Serve what a worker has to show, if it has a socket."""
+    """Serve the metrics and health checks of a worker, if it has a socket."""
     if bound is None:
         yield
         return
@@ -96,8 +96,9 @@ async def serving_metrics(
 
 def shorten_collector_pauses() -> None:
     """Tune the garbage collector for short pauses. Objects that live as long as the process are
-    excluded. A call to a source leaves cycles of about thirty objects: collecting 2,000 objects at
-    a time takes a few milliseconds, 50,000 would stop all requests for a tenth of a second."""
+    excluded. A call to a source leaves reference cycles of about thirty objects: collecting 2,000
+    objects at a time takes a few milliseconds, 50,000 would stop all requests for a tenth of a
+    second."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(2_000, 10, 100)
@@ -278,22 +279,20 @@ def back_up(to: Path) -> None:
         settings = read_settings(os.environ, connectors.names())
         if settings.postgres:
             command = backup.dump_command(settings.database_url, to)
-            raise StartupError(
-                f"The tool of PostgreSQL backs it up, while the service runs: {command}"
-            )
+            raise StartupError(f"Use PostgreSQL's own tool; the service may run: {command}")
         click.echo(backup.back_up(settings.database_path, to).text)
 
 
 @main.command("restore")
 @click.argument("source", metavar="FROM", type=click.Path(path_type=Path))
 def restore(source: Path) -> None:
-    """Copy the backup FROM to where DATABASE_URL has no database yet."""
+    """Copy the backup FROM to DATABASE_URL, where no database may exist yet."""
     with readable_errors():
         settings = read_settings(os.environ, connectors.names())
         if settings.postgres:
             command = backup.load_command(settings.database_url, source)
             raise StartupError(
-                f"The tool of PostgreSQL restores it, into an empty database: {command}. Then see "
+                f"Use PostgreSQL's own tool, into an empty database: {command}. Then see "
                 "docs/scaling.md, Back up and restore."
             )
         click.echo(backup.restore(source, settings.database_path).text)
@@ -302,7 +301,7 @@ def restore(source: Path) -> None:
 
 @main.command("rotate-keys")
 def rotate_keys() -> None:
-    """Encrypt all credentials with the newest of SECRETS_KEYS. Then remove the old keys."""
+    """Encrypt all credentials with the newest of SECRETS_KEYS. Afterwards, remove the old keys."""
     with readable_errors():
         settings = read_settings(os.environ, connectors.names())
         configure_logs("warning", settings.log_format)
@@ -342,7 +341,8 @@ def readable_errors() -> Iterator[None]:
 
 
 def run(function: Callable[..., Any], *args: Any) -> None:
-    """Run on uvloop if it is installed. An expected error is raised without its task groups."""
+    """Run on uvloop if it is installed. An expected error is unwrapped from its exception
+    groups."""
     limits.raise_descriptor_limit()
     try:
         anyio.run(function, *args, backend_options={"use_uvloop": _has_uvloop()})

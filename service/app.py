@@ -247,7 +247,7 @@ def _assemble(
 
 
 def _dispatcher(settings: Settings, backends: Backends, parts: Parts) -> Dispatcher:
-    """What sends events to webhooks."""
+    """The dispatcher that sends events to webhooks."""
     return Dispatcher(
         parts.webhooks,
         WebhookStore(backends.engine, dialect(settings)),
@@ -314,7 +314,7 @@ async def _running(
             changes_kept=timedelta(days=settings.changes_days),
         )
         await stack.enter_async_context(_in_background(housekeeping.run))
-        if backends.newest:  # other processes may die with syncs that they run
+        if backends.newest:  # another process may die while it runs syncs
             await stack.enter_async_context(_in_background(housekeeping.rescue_often))
         await stack.enter_async_context(_in_background(parts.erasing.run))
         if settings.publish_records:

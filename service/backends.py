@@ -1,7 +1,7 @@
 """Chooses the backends: SQLite alone in this process, or PostgreSQL and Redis with many processes.
 
-DATABASE_URL chooses the database and the runner, REDIS_URL the wire of the events. Drivers of a
-cluster are imported only if an address asks for them."""
+DATABASE_URL chooses the database and the runner, REDIS_URL the server that carries events between
+processes. Drivers of a cluster are imported only if one of these URLs needs them."""
 
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -30,7 +30,7 @@ PATIENCE = 60.0
 """Seconds for which a starting process waits for the database and its schema."""
 LONGEST_PAUSE = 5.0
 RECENT = timedelta(minutes=2)
-"""Ended syncs that a read for streams of all syncs includes; more than clocks differ."""
+"""How long ended syncs are still read for streams of all syncs: longer than clocks differ."""
 SCALE = ("asyncpg", "psycopg", "procrastinate", "redis")
 """The packages of the `scale` extra."""
 
@@ -51,7 +51,7 @@ class Backends(msgspec.Struct, frozen=True):
 async def open_backends(
     settings: Settings, metrics: Metrics | None = None
 ) -> AsyncIterator[Backends]:
-    """Open the database, the event bus and the runner that the settings ask for."""
+    """Open the database, the event bus and the runner that the settings name."""
     if settings.postgres:
         require_scale()
         async with _open_cluster(settings, metrics) as backends:
@@ -132,7 +132,7 @@ async def _wait_for_server(settings: Settings, migrated: bool = True) -> None:
 
 
 def log_warnings(checks: Iterable[Check]) -> None:
-    """Log what does not keep a process from starting."""
+    """Log the warnings, which do not keep a process from starting."""
     for found in checks:
         if found.level is not Level.OK:
             log.warning(f"{found.name}_{found.level}", reason=found.sentence)
@@ -169,8 +169,8 @@ async def _cluster_bus(settings: Settings, engine: Engine, store: SyncStore) -> 
 
 
 async def _require_redis(settings: Settings, database: str | None = None) -> None:
-    """Raises StartupError for a server that will never be usable. `database` is the id of the own
-    database. Without Redis, events are late, and changed records wait."""
+    """Raises StartupError for a server that will never be usable. `database` is the id of this
+    service's database. While Redis is unavailable, events are late, and changed records wait."""
     from service.checks.redis import check_redis
 
     checks = await check_redis(settings.redis_url, settings.redis_prefix, database)

@@ -1,4 +1,4 @@
-"""Copies a database of SQLite while the service runs, and puts such a copy in place."""
+"""Copies an SQLite database while the service runs, and restores such a copy."""
 
 import os
 import shlex
@@ -18,14 +18,14 @@ from service.store.place import PRIVATE_FILE, lock_database
 
 BUSY_SECONDS = 30.0
 _LIVE = "SELECT COUNT(*) FROM sync_progress WHERE status IN ('pending', 'in_progress')"
-# The feeds start again: offsets of changes after the backup would hide those that follow now.
+# The feeds start again: an offset from after the backup would skip the changes that follow now.
 _NEW_EPOCH = "UPDATE outbox_epochs SET made_by = 'restored'"
 
 
 AFTERWARDS = """\
-Set the same SECRETS_KEYS as before, and start the service. What was running at the backup continues
-from the last page that the backup has. What happened later is unknown: syncs that ended since run
-again, and read again what is missing. The feeds start again: their clients receive 410."""
+Set the same SECRETS_KEYS as before, and start the service. A sync that ran during the backup
+continues from its last page in the backup. Later changes are lost: syncs that ended since run
+again, and read the missing records again. The feeds start again: their clients receive 410."""
 
 
 class Copied(msgspec.Struct, frozen=True):
@@ -34,7 +34,7 @@ class Copied(msgspec.Struct, frozen=True):
     path: Path
     size: int
     seconds: float
-    #: Syncs that waited or ran.
+    #: Syncs that were waiting or running.
     live: int
     schema: str
 
@@ -46,7 +46,7 @@ class Copied(msgspec.Struct, frozen=True):
 
 
 def back_up(path: Path, to: Path) -> Copied:
-    """Copy the database at `path` as it is at one moment into the new file `to`. The service may
+    """Copy a snapshot of the database at `path` into the new file `to`. The service may
     run: its reads and writes do not wait. Raises StartupError."""
     begun = monotonic()
     if not path.is_file():
@@ -59,12 +59,12 @@ def back_up(path: Path, to: Path) -> Copied:
         os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, PRIVATE_FILE))
         try:
             with closing(_open(path)) as source, closing(sqlite3.connect(part)) as target:
-                # One step: it reads one moment, and never begins again because of other writes.
+                # One step: it reads one snapshot, and other writes never restart it.
                 source.backup(target, pages=-1)
                 target.execute("PRAGMA journal_mode = DELETE")  # the copy is one file
                 live, schema = _check(target, path)
             _flush(part)
-            os.link(part, to)  # refused if the file exists meanwhile
+            os.link(part, to)  # fails if the file exists by now
         finally:
             part.unlink(missing_ok=True)
         _flush(to.parent)
@@ -93,7 +93,7 @@ def restore(source: Path, path: Path) -> Copied:
 
 
 def _require_empty(path: Path) -> None:
-    """Raises StartupError if there is a database at `path`, or a rest of one."""
+    """Raises StartupError if there is a database, or a part of one, at `path`."""
     for suffix in ("", "-wal", "-journal"):
         file = path.with_name(f"{path.name}{suffix}")
         if file.exists() and file.stat().st_size:
@@ -104,7 +104,7 @@ def _require_empty(path: Path) -> None:
 
 
 def dump_command(url: str, to: Path) -> str:
-    """The command that backs up a database of PostgreSQL. It asks for the password, or reads it
+    """The command that backs up a PostgreSQL database. It prompts for the password, or reads it
     from PGPASSWORD."""
     return f"pg_dump --format=custom --file={shlex.quote(str(to))} {shlex.quote(_public(url))}"
 
@@ -124,7 +124,7 @@ def _public(url: str) -> str:
 
 
 def _open(path: Path) -> sqlite3.Connection:
-    """Open a database only to read it."""
+    """Open a database read-only."""
     return sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=BUSY_SECONDS)
 
 
@@ -144,7 +144,7 @@ def _check(database: sqlite3.Connection, path: Path) -> tuple[int, str]:
 
 
 def _flush(path: Path) -> None:
-    """Wait until the disk has a file, or the names in a folder."""
+    """Flush a file, or the names in a folder, to the disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -154,7 +154,7 @@ def _flush(path: Path) -> None:
 
 @contextmanager
 def _readable(source: Path, target: Path) -> Iterator[None]:
-    """Turn the faults of files and of SQLite into sentences."""
+    """Turn errors of files and of SQLite into StartupError."""
     try:
         yield
     except sqlite3.Error as error:

@@ -1,4 +1,4 @@
-"""What one check found. The start of the service and `doctor` share the checks."""
+"""The result of one check. The start of the service and `doctor` share the checks."""
 
 from collections.abc import Iterable
 from enum import StrEnum
@@ -9,7 +9,7 @@ from service.errors import StartupError
 
 
 class Level(StrEnum):
-    """How serious a result is."""
+    """The severity of a result."""
 
     OK = "ok"
     WARNING = "warning"
@@ -17,17 +17,17 @@ class Level(StrEnum):
 
 
 class Check(msgspec.Struct, frozen=True):
-    """What a check found, and what to do about it."""
+    """The result of a check, and its remedy."""
 
-    #: What was checked, in one or two words.
+    #: The subject of the check, in one or two words.
     name: str
-    #: A process does not start with a problem.
+    #: With a PROBLEM, a process does not start.
     level: Level
     #: One sentence.
     text: str
     #: What to do; empty if nothing needs to be done.
     remedy: str = ""
-    #: Whether a problem may disappear by itself: a process that starts waits for that.
+    #: Whether a problem may disappear by itself: a starting process then waits.
     passing: bool = False
 
     @property

@@ -79,8 +79,8 @@ class SettingsType:
         return encode({name: public[name] for name in self._separating})
 
     def titles(self, public: Mapping[str, Any]) -> Mapping[str, str | Sequence[str]]:
-        """The title of each value that has choices; of a list, those of its items. A value without
-        a title is its own."""
+        """The title of each value that has choices; for a list, the titles of its items. A value
+        without a title is its own title."""
         choices = {name: _choices(self.schema["properties"][name]) for name in self.public}
         return {
             name: _titles(public[name], titles)

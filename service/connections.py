@@ -215,11 +215,11 @@ class Connections:
         return Run(schedule.next, next_run(schedule, self._clock.now()))
 
     async def skip_run(self, connection_id: str, run: Run) -> bool:
-        """Replace a due run with the one after it. False if another process was first."""
+        """Replace a due run with the one after it. Returns False if another process was first."""
         return await self._store.postpone(connection_id, run)
 
     async def postpone_run(self, connection_id: str, run: Run, by: timedelta) -> bool:
-        """Replace a due run with one at this time from now. False if another process was first."""
+        """Postpone a due run until `by` from now. Returns False if another process was first."""
         return await self._store.postpone(connection_id, Run(run.due, self._clock.now() + by))
 
     async def correct_future_runs(self) -> None:
@@ -285,7 +285,7 @@ class Connections:
         return Connection(stored.id, stored.connector, settings, learned, account_id)
 
     async def learned(self, connection_id: str) -> Mapping[str, str]:
-        """What its connector asked to keep about the connection."""
+        """The values that the connector asked to keep about the connection."""
         return await self._store.learned(connection_id)
 
     async def check(self, connection: Connection, waiting: Waiting) -> bool:
@@ -311,8 +311,8 @@ class Connections:
     async def estimate(
         self, connection: StoredConnection, windows: Mapping[str, Window]
     ) -> tuple[float | None, int | None]:
-        """The seconds and the calls that reading these windows takes, by the plan of the connector;
-        None for what is unknown. The source is not called."""
+        """The seconds and the calls that reading these windows takes, as the connector plans it;
+        None for an unknown one. The source is not called."""
         connector = self._sources.get(connection.connector)
         try:
             opened = await self.open(connection.id)

@@ -53,7 +53,7 @@ class Consents:
             stored = await self._connections.get(actor, request.connection_id)
             if stored.connector != request.connector:
                 raise Invalid.field("connectionId", f"Not a connection of {request.connector}.")
-            settings = {**settings, **stored.settings}  # of the region of the connected account
+            settings = {**settings, **stored.settings}  # like the region of the account
         state = secrets.token_urlsafe(32)
         with calling_source(self._sources.settings(request.connector)):
             url = consent.authorize_url(settings, state, redirect_uri)

@@ -13,7 +13,7 @@ from service.errors import StartupError
 
 
 def read_keys(text: str) -> MultiFernet:
-    """Fernet keys separated by commas, newest first. Raises StartupError for a malformed one.
+    """Fernet keys separated by commas, newest first. Raises StartupError for a malformed key.
 
     Only demo mode may have no key (see the settings). Then a new key is generated for the process,
     and stored accounts must be connected again after a restart."""

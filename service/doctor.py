@@ -1,4 +1,4 @@
-"""Checks everything that the service needs, with the checks of its start, and says what to do."""
+"""Checks everything that the service needs, with the checks of its start, and names remedies."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -23,8 +23,8 @@ from service.store.engine import Unavailable
 
 
 async def examine(environ: Mapping[str, str]) -> list[Check]:
-    """Check the settings and what they name. A check that needs another one that has failed is left
-    out. Nothing is changed."""
+    """Check the settings, and the database, servers and sources that they name. Checks that depend
+    on a failed one are left out. Nothing is changed."""
     try:
         settings = read_settings(environ, connectors.names())
         keys = read_keys(settings.secrets_keys)
@@ -70,7 +70,7 @@ async def _examine_redis(settings: Settings, database: str | None) -> list[Check
 
 
 async def _examine_use(settings: Settings, keys: MultiFernet) -> tuple[list[Check], str | None]:
-    """Check the keys and the workers; also returns the id of the database."""
+    """Check the keys and the workers. Also returns the id of the database."""
     from service.checks.postgres import check_workers, database_id
     from service.store.postgres import PostgresEngine
 
@@ -90,7 +90,7 @@ def healthy(checks: Sequence[Check]) -> bool:
 
 
 def as_text(checks: Sequence[Check]) -> str:
-    """One line for each check; the remedy below it."""
+    """Format each check as one line, with its remedy below it."""
     lines = []
     for check in checks:
         lines.append(f"{check.level:8} {check.name:19} {check.text}")

@@ -61,7 +61,7 @@ class Erasing:
         )
 
     async def finish(self, connection_id: str) -> bool:
-        """Complete an erasure. False while another program reads the files."""
+        """Complete an erasure. Returns False while another program reads the files."""
         async with self._lock:
             for connection in await self._connections.erasing():
                 if connection.id != connection_id:

@@ -105,14 +105,14 @@ class OffsetMissing(ServiceError):
 
 
 class OffsetGone(ServiceError):
-    """What follows this offset is no longer kept. Begin again at `-1`, with what is kept, and read
-    from GET /api/data what was missed."""
+    """The entries after this offset have been deleted. Start again at `-1`, and read the missed
+    records from GET /api/data."""
 
     status, code, title = 410, "offset_gone", "Offset gone"
 
 
 class OperatorOnly(ServiceError):
-    """Only an operator may read what concerns all users. Leave `all` out, or use a token with the
+    """Only an operator may read the data of all users. Leave `all` out, or use a token with the
     role `operator`."""
 
     status, code, title = 403, "operator_only", "Operator only"
@@ -234,20 +234,20 @@ class TooManyRequests(ServiceError):
 
 
 class TooManyDownloads(ServiceError):
-    """You have as many downloads running as a user may have. Wait until one has ended."""
+    """You have reached your limit of running downloads. Wait until one has ended."""
 
     status, code, title = 429, "too_many_downloads", "Too many downloads"
 
 
 class DownloadsBusy(ServiceError):
-    """The service has as many downloads running as it may have. Try again soon."""
+    """The service has reached its limit of running downloads. Try again soon."""
 
     status, code, title = 503, "downloads_busy", "Service Unavailable"
 
 
 class TooManyWebhooks(ServiceError):
-    """You have as many webhooks as a user may have. Delete one first, or let one receive more types
-    of events."""
+    """You have reached your limit of webhooks. Delete one first, or let one receive more types of
+    events."""
 
     status, code, title = 409, "too_many_webhooks", "Too many webhooks"
 

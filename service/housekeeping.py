@@ -26,10 +26,10 @@ from service.users import Actor, sub_of
 EVERY = 20.0
 #: Time between two deletions of expired data.
 TIDY_EVERY = timedelta(hours=1)
-#: Time between two looks for what to tell (`service.notices`).
+#: Time between two checks for new notices (`service.notices`).
 NOTICES_EVERY = timedelta(minutes=5)
-#: Time between two looks for syncs without a living process. Processes show that they live in real
-#: time, whatever the clock of this one shows.
+#: Time between two checks for syncs without a living process. Heartbeats use real time, not this
+#: clock.
 RESCUE_EVERY = timedelta(seconds=1)
 #: Time after which a scheduled sync that could not start is retried.
 POSTPONED_BY = timedelta(minutes=1)
@@ -44,8 +44,8 @@ log = structlog.get_logger()
 
 
 class Housekeeping:
-    """Runs one loop per process. Of all processes, one does the work of each turn. Work that fails
-    is retried at its next turn."""
+    """Runs one loop per process. In each round, only one of all processes does a piece of work.
+    Failed work is retried in its next round."""
 
     def __init__(
         self,
@@ -99,7 +99,7 @@ class Housekeeping:
             await self.start_due()
             await self._notifications.start_waiting()
         if await self._chores.take("notices", now, NOTICES_EVERY):
-            await self._notices.tell()
+            await self._notices.publish()
         if await self._chores.take("retention", now, TIDY_EVERY):
             await self.tidy()
 

@@ -47,7 +47,7 @@ def fit_text(text: str, limit: int = LONGEST_TEXT) -> str:
 
 
 def fit_reason(why: str) -> str:
-    """The reason of a pause, as `fit_text`; a QuotaReason stays one."""
+    """The reason of a pause, shortened and repaired like `fit_text`. A QuotaReason remains one."""
     text = fit_text(why)
     return QuotaReason(text, fit_text(why.operation)) if isinstance(why, QuotaReason) else text
 
@@ -74,7 +74,7 @@ async def fit_page(page: Page, before: Cursor | None) -> Page:
 
 
 def fit_number(number: float | None) -> float | None:
-    """None for a number that is negative, infinite, too large or NaN."""
+    """The number; None if it is negative, infinite, too large or NaN."""
     if number is None or not isfinite(number) or not 0 <= number <= LARGEST_NUMBER:
         return None
     return number
@@ -91,7 +91,7 @@ def fit_account(account: Account) -> Account:
 
 
 def _fit_moment(moment: datetime | None) -> datetime | None:
-    """The time in UTC; None for one that cannot be stored."""
+    """The time in UTC; None if it cannot be stored."""
     if moment is None or _problem_of_time(moment):
         return None
     return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
@@ -106,7 +106,7 @@ def seconds_of(plan: Plan) -> float | None:
 
 
 def calls_of(plan: Plan) -> int | None:
-    """The calls of all datasets of a plan; None if those of any are unknown."""
+    """The calls of all datasets of a plan; None if the calls of any dataset are unknown."""
     counts = [fit_number(way.calls) for way in plan.values()]
     known = [int(count) for count in counts if count is not None]
     return sum(known) if known and len(known) == len(counts) else None
@@ -174,8 +174,8 @@ def _fit_record(record: Record) -> Record:
 
 
 def _is_plain(record: Record) -> bool:
-    """Whether the id, the name and the time can be stored for certain, which is quick to check and
-    holds for almost all records. The others may be storable, too."""
+    """Whether the id, the name and the time can certainly be stored. The check is quick and true
+    for almost all records. Other records may also be storable."""
     if not 0 < len(record.id) <= LONGEST_ID or len(record.name) > LONGEST_NAME:
         return False
     text, at = record.id + record.name, record.at
@@ -205,7 +205,7 @@ def _problem_of_data(data: bytes) -> str | None:
     if len(data) > LARGEST_DATA:
         return f"Cannot be stored: the data has {len(data):,} bytes, more than {LARGEST_DATA:,}."
     try:
-        _DECODER.decode(data)  # completely, since unused fields must be valid, too
+        _DECODER.decode(data)  # completely, since unused fields must also be valid
     except (ValueError, RecursionError) as error:
         return f"Cannot be stored: the data is not valid JSON in UTF-8 ({error})."
     return None
@@ -221,7 +221,7 @@ def _problem_of_time(at: datetime | None) -> str | None:
 
 
 def _bad_character(text: str) -> str:
-    """The character in the text that databases or JSON parsers refuse; otherwise empty."""
+    """The character in the text that databases or JSON parsers refuse; empty if there is none."""
     if "\0" in text:
         return "U+0000"
     if text.isascii():
@@ -253,7 +253,7 @@ def _storable(text: str) -> bool:
 
 
 def _fit_claim(claim: Claim) -> Claim:
-    """The claim itself if it can be stored: of very many claims, there are no second copies."""
+    """The claim, repaired if needed. A storable claim is not copied: there may be very many."""
     fit = _fit_copy(claim)
     return claim if fit == claim else fit
 
@@ -299,7 +299,8 @@ def _fit_paid(paid: Paid) -> Paid:
 
 
 def fit_money(money: Money | None) -> Money | None:
-    """None for an amount that is not a number, or a currency that is not three capital letters."""
+    """The money; None if the amount is not a number, or the currency is not three capital
+    letters."""
     if money is None or not _is_amount(money.amount):
         return None
     return money if _CURRENCY.fullmatch(money.currency) else None

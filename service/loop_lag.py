@@ -1,4 +1,4 @@
-"""Measures how late the event loop runs what is due."""
+"""Measures how late the event loop runs its tasks."""
 
 import anyio
 

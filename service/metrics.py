@@ -1,7 +1,6 @@
-"""What this process counts for `GET /metrics`: values, no I/O.
-
-Counting takes a microsecond: everything else is done when the values are collected. Figures that
-some part has anyway are not counted here; `service/api/figures.py` reads them then."""
+"""The metrics that this process counts for `GET /metrics`. No I/O. Counting takes a microsecond:
+all other work is done at collection. Figures that another part already has are not counted here:
+`service/api/figures.py` reads them at collection."""
 
 from bisect import bisect_left
 from collections import Counter
@@ -20,7 +19,7 @@ PREFIX = "seller_sync"
 STAGE_SECONDS = (0.1, 0.5, 1, 5, 15, 60, 300, 900, 3600, 14400, 43200, 86400)
 WAIT_SECONDS = (0.0001, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 15)
 QUEUED = "queued"
-"""The stage of a sync that waits for its turn, also if it continues later on in another one."""
+"""The stage of a sync that waits for its turn, even if it will continue in a later stage."""
 MOST_FOLLOWED = 10_000
 
 
@@ -67,9 +66,9 @@ class Metrics:
     """The counters of one process."""
 
     def __init__(self) -> None:
-        self._moves = Counts("moves", "Moves of syncs.", "from", "to")
+        self._moves = Counts("moves", "Status changes of syncs.", "from", "to")
         self._ended = Counts(
-            "ended", "Syncs that ended or paused, by what they became.", "connector", "status"
+            "ended", "Syncs that ended or paused, by their new status.", "connector", "status"
         )
         self._datasets = Counts(
             "datasets", "Datasets of ended syncs.", "connector", "dataset", "outcome"
@@ -87,12 +86,12 @@ class Metrics:
         self.loop_lag = Spans(WAIT_SECONDS)
         #: Calls that wait for the writer or a connection of the database.
         self.queued = 0
-        #: The stage of each sync that is changed here, and since when it is in it.
+        #: The stage of each sync that this process changes, and when it began.
         self._since: dict[str, tuple[str, datetime]] = {}
         self._process = ProcessCollector(registry=None)
 
     def collect(self) -> Iterator[Metric]:
-        """All that was counted, and the figures of the operating system."""
+        """The counted metrics, and those of the operating system."""
         counts = (self._moves, self._ended, self._datasets, self._takeovers, self._retries)
         for one in (*counts, self._dataset_retries, self._pages, self._rows):
             yield one.family()
@@ -105,8 +104,8 @@ class Metrics:
         yield from self._process.collect()
 
     def expect(self, connectors: Mapping[str, Sequence[str]]) -> None:
-        """Begin at zero what is counted of these connectors and their datasets: the increase of a
-        series that did not exist before is not seen."""
+        """Start the series of these connectors and their datasets at zero: Prometheus does not see
+        the first increase of a new series."""
         for connector, datasets in connectors.items():
             self._retries.add(connector, n=0)
             for status in (*ENDED, Status.PAUSED):
@@ -136,8 +135,8 @@ class Metrics:
                 self._datasets.add(sync.connector, dataset.name, dataset.status.value)
 
     def _time_stage(self, before: Sync | None, sync: Sync) -> None:
-        """Observe the time in the stage that the sync leaves. In a cluster, the start of a sync may
-        be known by its version before: it did not change while it waited."""
+        """Observe the time in the stage that the sync leaves. If another process queued the sync,
+        its wait began with the version before: it did not change while it waited."""
         known = self._since.pop(sync.id, None)
         if before and known is None and before.status is Status.PENDING:
             known = (QUEUED, before.updated_at)

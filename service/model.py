@@ -1,4 +1,4 @@
-"""A sync and its possible moves. Values are frozen: a change is a new value. No I/O."""
+"""A sync and its possible status changes. Values are frozen: a change is a new value. No I/O."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -41,7 +41,7 @@ class Status(StrEnum):
     CANCELLED = "cancelled"
 
 
-# From -> to. A move that is not in this table is refused.
+# From -> to. Any other status change is refused.
 MOVES: Mapping[Status, frozenset[Status]] = {
     Status.PENDING: frozenset({Status.IN_PROGRESS, Status.CANCELLED, Status.FAILED}),
     Status.IN_PROGRESS: frozenset(
@@ -64,7 +64,7 @@ ENDED = frozenset(Status) - LIVE
 
 
 class Trigger(StrEnum):
-    """What started a sync."""
+    """The trigger that started a sync."""
 
     USER = "user"
     SCHEDULE = "schedule"
@@ -75,13 +75,13 @@ class Trigger(StrEnum):
 
 
 class Kind(StrEnum):
-    """What a sync reads."""
+    """The kind of a sync: what it reads."""
 
-    #: Data of a time that had not been read before.
+    #: Data of a period that was not read before.
     HISTORICAL = "historical"
-    #: What has changed since the last sync.
+    #: Changes since the last sync.
     INCREMENTAL = "incremental"
-    #: Everything, and records that the source no longer has are deleted.
+    #: Everything; records that the source no longer has are deleted.
     FULL = "full"
     #: Nothing is stored.
     DRY_RUN = "dry_run"
@@ -109,7 +109,7 @@ class Options(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
 
 
 class Fault(msgspec.Struct, frozen=True):
-    """Why a sync failed or paused. The message is for the user."""
+    """The reason why a sync failed or paused. The message is for the user."""
 
     code: str
     message: str
@@ -157,11 +157,11 @@ class Sync(msgspec.Struct, frozen=True):
     waiting_until: datetime | None = None
     completed_at: datetime | None = None
     checkpoint_at: datetime | None = None
-    #: When the current attempt began.
+    #: The start of the current attempt.
     attempt_at: datetime | None = None
     error: Fault | None = None
     warnings: Warnings = ()
-    #: What the current attempt has waited, including the pauses that were announced.
+    #: The seconds that the current attempt has waited, including the rest of announced pauses.
     waited: Waited = {}
     #: The attempts before the current one.
     attempts: tuple[Attempt, ...] = ()
@@ -174,7 +174,7 @@ class Sync(msgspec.Struct, frozen=True):
 
     @property
     def pause_notice(self) -> str:
-        """Since when a paused sync is paused, why, and what to do."""
+        """The text for a paused sync: since when and why it is paused, and what to do."""
         since = f"The sync has been paused since {self.updated_at:%Y-%m-%d %H:%M} UTC"
         if self.error is None or self.error.code != "connection_lost":
             return f"{since}: {self.error.message if self.error else ''} Resume it, or cancel it."
@@ -187,7 +187,7 @@ class Sync(msgspec.Struct, frozen=True):
             return Kind.DRY_RUN
         if self.options.overwrite:
             return Kind.FULL
-        historical = any(dataset.historical for dataset in self.sources)
+        historical = any(dataset.historical for dataset in self.read_datasets)
         return Kind.HISTORICAL if historical else Kind.INCREMENTAL
 
     @property
@@ -196,13 +196,13 @@ class Sync(msgspec.Struct, frozen=True):
         return self.status if self.status in ENDED or self.status is Status.PAUSED else "progress"
 
     @property
-    def sources(self) -> Sequence[DatasetProgress]:
+    def read_datasets(self) -> Sequence[DatasetProgress]:
         """The datasets that the connector reads. Claims are not among them."""
         return [dataset for dataset in self.datasets if dataset.name != CLAIMS]
 
     @property
     def known_claims(self) -> int | None:
-        """The number of claims that were detected: None once it has ended with claims unknown."""
+        """The number of detected claims; None if the sync has ended without knowing it."""
         known = (Outcome.COMPLETE, Outcome.PARTIAL)
         unknown = any(row.name == CLAIMS and row.status not in known for row in self.datasets)
         return None if unknown and self.status in ENDED else self.claims_detected
@@ -216,7 +216,7 @@ class Sync(msgspec.Struct, frozen=True):
         last = max(filter(None, (self.started_at, self.checkpoint_at, self.waiting_until)))
         return self.takeovers >= TAKEOVERS and at > last + timeout
 
-    # Moves ------------------------------------------------------------------------------------
+    # Status changes ---------------------------------------------------------------------------
 
     def _move(self, status: Status, at: datetime, **changes: Any) -> Self:
         if status not in MOVES[self.status]:
@@ -289,7 +289,7 @@ class Sync(msgspec.Struct, frozen=True):
         return (*self.attempts, current)[-MAX_ATTEMPTS_KEPT:]
 
     def waited_until(self, at: datetime) -> Waited:
-        """What the current attempt has waited, without what lies ahead of pauses of datasets."""
+        """The seconds that the current attempt has waited, without the rest of datasets' pauses."""
         waited = self.waited
         for dataset in self.datasets:
             if left := dataset.left_to_wait(at):
@@ -315,7 +315,7 @@ class Sync(msgspec.Struct, frozen=True):
         )
 
     def completed(self, at: datetime) -> Self:
-        count = sum(dataset.processed for dataset in self.sources)
+        count = sum(dataset.processed for dataset in self.read_datasets)
         records = "records counted, none stored" if self.options.dry_run else "records"
         return self._end(
             Status.COMPLETE,
@@ -461,7 +461,7 @@ class Sync(msgspec.Struct, frozen=True):
         return self._with(claims, at, warnings=(*self.warnings, warning))
 
     def skipping_claims(self, why: str, at: datetime) -> Self:
-        """The sync without a detection of claims, which is not expected of it."""
+        """The sync after the detection of claims was skipped, which is not a fault."""
         return self._with(self.dataset(CLAIMS).end(Outcome.UNKNOWN, why), at)
 
     def _with(self, changed: DatasetProgress, at: datetime, **changes: Any) -> Self:
@@ -485,14 +485,14 @@ class Sync(msgspec.Struct, frozen=True):
         one that has not."""
         if self.stage is not Stage.FETCHING:
             return self.message
-        open_datasets = [dataset for dataset in self.sources if not dataset.ended]
+        open_datasets = [dataset for dataset in self.read_datasets if not dataset.ended]
         return (open_datasets[0] if open_datasets and changed.ended else changed).description
 
     def _fetched(self) -> int:
         """The percentage while fetching, from the mean of the datasets between the two floors."""
-        if self.stage is not Stage.FETCHING or not self.sources:
+        if self.stage is not Stage.FETCHING or not self.read_datasets:
             return self.percent
-        mean = sum(dataset.fraction for dataset in self.sources) / len(self.sources)
+        mean = sum(dataset.fraction for dataset in self.read_datasets) / len(self.read_datasets)
         floor, ceiling = FLOORS[Stage.FETCHING], FLOORS[Stage.PROCESSING]
         return floor + int((ceiling - floor) * mean)
 

@@ -2,8 +2,7 @@
 another did.
 
 One read serves all polls that wait for it; those that arrive meanwhile share the next one. It
-brings only what memory does not have: memory answers for every sync whose version is still the
-stored one."""
+returns only syncs whose stored version is not the one in memory."""
 
 from collections.abc import Awaitable, Callable, Mapping
 
@@ -12,11 +11,11 @@ import anyio
 from service.model import Sync
 
 SILENT = 2.0
-"""A read that fails after so many seconds shows that the database is silent."""
+"""If a read fails after more seconds than this, the database does not respond."""
 
 Changes = Callable[[Mapping[str, int]], Awaitable[Mapping[str, Sync | None]]]
-"""Of syncs with known versions, those that are stored with another version; None for one that does
-not exist."""
+"""Takes syncs with their known versions. Returns those stored with another version; None for a sync
+that does not exist."""
 
 
 class _Batch:
@@ -40,13 +39,14 @@ class Newest:
         self._read_changes = read
         self._lock = anyio.Lock()
         self._next: _Batch | None = None
-        #: The error of a read that a silent database did not answer, until one is answered.
+        #: The error of the last read if the database did not respond to it.
         self._silence: Exception | None = None
 
     async def changes(self, sync_id: str, version: int) -> Mapping[str, Sync | None]:
-        """What was stored after this call began, of this sync and of others. Without this sync, its
-        version is still the known one, or one that memory has learned meanwhile. Raises
-        Unavailable; while a silent database is asked again, at once."""
+        """The changed syncs, as stored after this call began: this one if it has changed, and
+        others. If this one is missing, its version is still the known one, or one that memory has
+        learned meanwhile. Raises Unavailable, at once while a database that did not respond is read
+        again."""
         if self._silence is not None and self._lock.locked():
             raise self._silence
         if self._next is None:

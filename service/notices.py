@@ -1,4 +1,4 @@
-"""Tells what nobody asks for: claims that soon close, and connections that are stale."""
+"""Publishes events for claims that close soon and for stale connections."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -14,11 +14,11 @@ from service.store.notices.stale import StaleStore
 SHORTEST = timedelta(minutes=2)
 """Twice the shortest interval of a schedule: no connection is stale earlier."""
 DEADLINES = 10_000
-"""Connections whose deadline is remembered."""
+"""Connections whose deadline is cached."""
 
 
 class Notices:
-    """Tells each once, also if several processes try."""
+    """Publishes each notice once, even if several processes try."""
 
     def __init__(
         self,
@@ -27,7 +27,7 @@ class Notices:
         stale_after: timedelta,
         wake: Callable[[str], None],
     ) -> None:
-        """`stale_after` holds for connections without a schedule. `wake` is called with each user
+        """`stale_after` applies to connections without a schedule. `wake` is called with each user
         who has something new to read."""
         self._claims = ClosingStore(engine)
         self._connections = StaleStore(engine)
@@ -35,31 +35,31 @@ class Notices:
         self._stale_after = stale_after
         self._wake = wake
 
-    async def tell(self) -> None:
-        await self._tell_closing()
-        await self._tell_stale()
+    async def publish(self) -> None:
+        await self._publish_closing()
+        await self._publish_stale()
 
-    async def _tell_closing(self) -> None:
+    async def _publish_closing(self) -> None:
         now = self._clock.now()
         while claims := await self._claims.closing(now.date()):
-            if not await self._claims.tell_closing(claims, now):
-                return  # another process tells them
+            if not await self._claims.publish_closing(claims, now):
+                return  # another process publishes them
             for user in {claim.user for claim in claims}:
                 self._wake(user)
 
-    async def _tell_stale(self) -> None:
+    async def _publish_stale(self) -> None:
         after, now = "", self._clock.now()
         while connections := await self._connections.connections(after):
             for connection in connections:
-                if connection.told or now < connection.since + SHORTEST:
+                if connection.published or now < connection.since + SHORTEST:
                     continue
                 since = self._stale_since(connection.schedule, connection.since)
-                if since < now and await self._connections.tell_stale(connection, since, now):
+                if since < now and await self._connections.publish_stale(connection, since, now):
                     self._wake(connection.user)
             after = connections[-1].id
 
     def _stale_since(self, schedule: Schedule | None, since: datetime) -> datetime:
-        """When a connection whose last sync completed at `since` becomes stale."""
+        """The time when a connection becomes stale whose last sync completed at `since`."""
         if schedule is None or schedule.next is None:
             return since + self._stale_after
         return _deadline(schedule.cron, schedule.timezone, since)

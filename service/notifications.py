@@ -1,4 +1,4 @@
-"""Notifications of sources: what they name is read by a short sync between the others.
+"""Receives notifications of sources. A short sync reads the records that they name.
 
 A notification is stored before it is confirmed. Its record is read at once, or, while the user has
 a live sync or a limit is reached, by a later round of the housekeeping."""
@@ -21,7 +21,7 @@ from service.store.notifications import NotificationStore
 from service.users import Actor, sub_of
 
 SCHEME = "sha256="
-"""Begins a signature: then the HMAC-SHA256 of the body in hexadecimal digits."""
+"""The start of a signature. The HMAC-SHA256 of the body follows, in hexadecimal digits."""
 AT_ONCE = 50
 """Records that one sync reads, so that it does not keep its user's other syncs waiting for long."""
 
@@ -34,12 +34,12 @@ class Received(msgspec.Struct, frozen=True):
     id: str
     #: `accepted`, `duplicate`, or `ignored`.
     outcome: str
-    #: Why it is ignored.
+    #: The reason why it is ignored; empty otherwise.
     why: str = ""
 
 
 class Notifications:
-    """Receives notifications, and starts the syncs that read what they name."""
+    """Receives notifications, and starts the syncs that read the records they name."""
 
     def __init__(
         self,
@@ -58,7 +58,7 @@ class Notifications:
         self._clock = clock
 
     def check(self, connector: str, body: bytes, signature: str) -> None:
-        """Raises NotFound if there is nothing to receive here, or Unsigned."""
+        """Raises NotFound if notifications of this connector are not received, or Unsigned."""
         if not self._secret:
             raise NotFound("Notifications are not received here. Set NOTIFICATIONS_SECRET.")
         if not self._sources.notifies(connector):
@@ -69,8 +69,8 @@ class Notifications:
             raise Unsigned
 
     async def receive(self, connector: str, body: bytes) -> Sequence[Received]:
-        """Store notifications, and read what they name if that is possible now. Raises Invalid if
-        one of them is not valid: then none is stored."""
+        """Store notifications, and read the records that they name if possible now. Raises Invalid,
+        and stores none, if one of them is not valid."""
         source = cast(Notifying, self._sources.get(connector))
         try:
             notices = source.notices(body)
@@ -83,7 +83,7 @@ class Notifications:
 
     async def _receive(self, connector: str, source: Notifying, notice: Notice) -> Received:
         if not notice.record:
-            why = "" if source.heard(notice) else "Nothing waits for it here."
+            why = "" if source.heard(notice) else "No sync waits for it here."
             return Received(notice.id, "ignored" if why else "accepted", why)
         found = await self._store.connections_of(connector, notice.account_id)
         if not found:

@@ -1,4 +1,5 @@
-"""What operators watch: what waits, what runs where, and what is late. Of all tenants."""
+"""The state of the service for operators, across all tenants: waiting and running syncs, nodes,
+lags."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
@@ -19,32 +20,32 @@ from service.store.operations import SCHEDULES_AT_ONCE, OperationsStore, Schedul
 STUCK_AFTER = timedelta(minutes=15)
 """A sync without a new page for longer, beyond its planned wait, is stuck."""
 MOST_SYNCS = 1000
-"""Syncs that are shown, or searched for the longest without a page."""
+"""Maximum syncs that are shown, and that are searched for the longest time without a page."""
 SCHEDULES_EVERY = timedelta(minutes=1)
-"""Time between two looks at all schedules."""
+"""Time between two checks of all schedules."""
 RUNS_COMPARED = 8
 COMPUTING = frozenset({Stage.PROCESSING, Stage.FINALIZING})
 """The stages without pages, in which every change is progress."""
 
 Lag = Callable[[], Awaitable[float | None]]
-"""Seconds for which the oldest delivery waits; None without one."""
+"""Returns the seconds that the oldest delivery has waited; None without one."""
 
 
 class Backlog(msgspec.Struct, frozen=True):
-    """The live syncs of all tenants, in figures."""
+    """Figures of the live syncs of all tenants."""
 
     by_status: Mapping[Status, int]
     oldest_waiting: float
-    #: Seconds without a new page, beyond planned waits, of the sync with the most.
+    #: The longest time, in seconds, that a sync has stored no page, not counting planned waits.
     oldest_idle: float
-    #: Connections without a complete sync for twice the time of their schedule.
+    #: Connections without a complete sync for twice the interval of their schedule.
     overdue: int
     outbox_lag: float
     webhook_lag: float | None
 
 
 class LiveSync(msgspec.Struct, frozen=True):
-    """A sync that waits or runs, and where."""
+    """A waiting or running sync, and the process that runs it."""
 
     sync: Sync
     owner: Owner | None
@@ -52,7 +53,7 @@ class LiveSync(msgspec.Struct, frozen=True):
 
 
 class WaitingCalls(msgspec.Struct, frozen=True):
-    """How many datasets wait for the quota of an operation, and until when."""
+    """The number of datasets that wait for the quota of an operation, and until when."""
 
     operation: str
     waiting: int
@@ -60,7 +61,7 @@ class WaitingCalls(msgspec.Struct, frozen=True):
 
 
 class Overview(msgspec.Struct, frozen=True):
-    """All that the page of operators shows."""
+    """Everything that the operators' page shows."""
 
     nodes: Sequence[Worker]
     syncs: Sequence[LiveSync]
@@ -72,7 +73,7 @@ class Overview(msgspec.Struct, frozen=True):
 
 
 class Operations:
-    """Reads it all when it is asked for."""
+    """Reads the state of the service on request."""
 
     def __init__(
         self, store: OperationsStore, runner: Runner, clock: Clock, webhook_lag: Lag | None = None
@@ -80,7 +81,7 @@ class Operations:
         self._store = store
         self._runner = runner
         self._clock = clock
-        #: Asked for the wait of the oldest webhook delivery.
+        #: Returns the wait of the oldest webhook delivery.
         self.webhook_lag = webhook_lag
         self._started_at = clock.now()
         self._lock = anyio.Lock()
@@ -132,7 +133,7 @@ class Operations:
         return await self.webhook_lag() if self.webhook_lag else None
 
     async def _count_overdue(self, now: datetime) -> int:
-        """Of all schedules, at most once in SCHEDULES_EVERY."""
+        """Count the overdue connections, at most once in SCHEDULES_EVERY."""
         async with self._lock:
             last = self._overdue_at
             if last is None or not timedelta(0) <= now - last < SCHEDULES_EVERY:
@@ -146,8 +147,8 @@ class Operations:
 
 
 def idle_since(sync: Sync, owner: Owner | None) -> datetime:
-    """Since when a running sync has stored no page, not counting planned waits: at the end of such
-    a wait this is in the future. The wait for its turn does not count either."""
+    """The time since which a running sync has stored no page, not counting its wait for its turn
+    and planned waits. During a planned wait, it is the end of the wait, in the future."""
     known = [sync.attempt_at or sync.started_at, sync.checkpoint_at, sync.waiting_until]
     known += [dataset.waiting_until for dataset in sync.datasets]
     if sync.stage in COMPUTING:
@@ -158,7 +159,7 @@ def idle_since(sync: Sync, owner: Owner | None) -> datetime:
 
 
 def is_overdue(scheduled: Scheduled, now: datetime) -> bool:
-    """Whether the last complete sync is longer ago than twice the time between two runs."""
+    """Whether the last complete sync is older than twice the time between two runs."""
     last = scheduled.completed_at or scheduled.created_at
     schedule = scheduled.schedule
     return now - last > 2 * _longest_gap(schedule.cron, schedule.timezone, now.date())
@@ -166,7 +167,7 @@ def is_overdue(scheduled: Scheduled, now: datetime) -> bool:
 
 @lru_cache(10_000)
 def _longest_gap(cron: str, timezone: str, day: date) -> timedelta:
-    """The longest time between two of the next runs: more on a weekend, if none runs then."""
+    """The longest time between two of the next runs: longer over a weekend without runs."""
     begin = datetime.combine(day, time(), UTC)
     runs = next_runs(Schedule(cron, timezone, begin), begin, RUNS_COMPARED + 1)[1:]
     return max(later - sooner for sooner, later in pairwise(runs))

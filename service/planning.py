@@ -34,7 +34,7 @@ def choose_connection(
 
 
 def check_not_lost(connection: StoredConnection) -> None:
-    """Raise LostConnection while the source refuses the credentials: a sync would only pause."""
+    """Raises LostConnection while the source refuses the credentials: a sync would only pause."""
     if connection.refused is not None:
         raise LostConnection(
             f"The connection is lost: {connection.refused} "

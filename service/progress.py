@@ -65,13 +65,13 @@ class Outcome(StrEnum):
 
 
 class Restated(msgspec.Struct, frozen=True):
-    """What a source has changed in the amounts of records that were already stored."""
+    """Changes of a source to the amounts of records that were already stored."""
 
     #: The records whose amount has changed.
     records: int = 0
     #: Their days in order, at most MOST_RESTATED_DAYS.
     days: tuple[date, ...] = ()
-    #: By currency, their amounts now less those of before.
+    #: By currency, the new amounts minus the old ones.
     differences: Mapping[str, Decimal] = {}
 
     def plus(self, other: Self | None) -> Self:
@@ -98,7 +98,7 @@ class Tally(msgspec.Struct, frozen=True):
     updated: int = 0
     unchanged: int = 0
     failed: int = 0
-    #: Of the updated ones; None if no amount has changed.
+    #: The changed amounts of updated records; None if no amount has changed.
     restated: Restated | None = None
 
     @property
@@ -137,8 +137,8 @@ class Coverage(msgspec.Struct, frozen=True):
 
 
 class Completeness(msgspec.Struct, frozen=True):
-    """How many days of the compared datasets a second source confirms, how many have no second
-    source, and of how many records are missing."""
+    """Numbers of days of the compared datasets: confirmed by a second source, without a second
+    source, and with missing records."""
 
     confirmed: int = 0
     single_sourced: int = 0
@@ -172,11 +172,11 @@ class DatasetProgress(msgspec.Struct, frozen=True):
     error: str | None = None
     #: NOT_READ, or None.
     code: str | None = None
-    #: That the source has no records is not confirmed yet.
+    #: Whether an empty result is not confirmed by the source yet.
     presumed_empty: bool = False
     #: None if no amount of a stored record has changed.
     restated: Restated | None = None
-    #: Whether it had not been read before, from the beginning of the window on. Fixed at the start.
+    #: Whether the beginning of the window was not read before. Fixed at the start.
     historical: bool = False
 
     @property
@@ -193,14 +193,14 @@ class DatasetProgress(msgspec.Struct, frozen=True):
 
     @property
     def known_fraction(self) -> float | None:
-        """How much has been read, from 0 to 1; None until that is known."""
+        """The share that has been read, from 0 to 1; None while it is unknown."""
         if not self.ended and not self.total and not self.share:
             return None
         return self.fraction
 
     @property
     def fully_read(self) -> bool:
-        """Whether a record that was not read does not exist at the source."""
+        """Whether all records were read: one that was not read does not exist at the source."""
         complete = self.status is Outcome.COMPLETE
         return complete and not self.failed and not self.presumed_empty
 
@@ -229,7 +229,7 @@ class DatasetProgress(msgspec.Struct, frozen=True):
         return counted.end(Outcome.PARTIAL if counted.failed else Outcome.COMPLETE)
 
     def filled(self, tally: Tally) -> Self:
-        """With missing records that were read after the dataset had ended."""
+        """The dataset with missing records that were read after it had ended."""
         processed = self.processed + tally.processed
         return msgspec.structs.replace(
             self,
@@ -241,7 +241,7 @@ class DatasetProgress(msgspec.Struct, frozen=True):
         )
 
     def storing(self, stored: int, count: int) -> Self:
-        """While its records, which are computed and not read, are stored in parts."""
+        """The dataset while its records, which are computed and not read, are stored in parts."""
         return msgspec.structs.replace(
             self, status=Outcome.IN_PROGRESS, processed=stored, total=max(count, stored)
         )
@@ -292,7 +292,7 @@ class DatasetProgress(msgspec.Struct, frozen=True):
         )
 
     def left_to_wait(self, at: datetime) -> float:
-        """The seconds of its pause that lie ahead."""
+        """The remaining seconds of its pause."""
         until = self.waiting_until
         return max(0.0, (until - at).total_seconds()) if until else 0.0
 
@@ -321,7 +321,7 @@ class DatasetProgress(msgspec.Struct, frozen=True):
 
 
 def plus_wait(waited: Waited, operation: str | None, seconds: float) -> Waited:
-    """With `seconds` more; below 0, they were announced and not waited."""
+    """`waited` with these seconds added. Negative seconds take back an announced wait."""
     name = operation or ""
     total = round(max(0.0, waited.get(name, 0.0) + seconds), 3)
     return {key: value for key, value in {**waited, name: total}.items() if value}

@@ -1,9 +1,9 @@
 """The relay: publishes changed records from the outbox to streams of Redis.
 
-At least once: a position is stored after Redis has accepted what lies before it, so that a relay
-that dies repeats its last batch, with the same ids. In order: of all processes one has the turn,
-and Redis refuses the batches of an earlier turn once it has accepted one of a later turn. A process
-that was paused and goes on therefore adds nothing behind its successor's changes."""
+At least once: a position is stored after Redis has accepted the changes before it, so a relay that
+dies repeats its last batch, with the same ids. In order: only one process has the turn, and Redis
+refuses the batches of an earlier turn once it has accepted one of a later turn. A process that was
+paused and continues therefore adds nothing after its successor's changes."""
 
 import os
 import socket
@@ -29,11 +29,11 @@ from service.wire.serialize_feeds import change_of, changes_in
 AT_ONCE = 500
 """Changes that Redis accepts in one call, which takes it a few milliseconds."""
 LEASE = timedelta(seconds=5)
-"""Time after which another process takes the turn of one that is silent."""
+"""Time after which another process takes the turn of a silent one."""
 LOOK = 2.0
-"""Seconds between two looks without news. A look prolongs the lease."""
+"""Seconds between two polls of the outbox without news. A poll extends the lease."""
 AGAIN = (0.05, 0.2, 0.5, 1.0)
-"""Seconds between the first looks after news: rows can be read once older transactions ended."""
+"""Seconds between the first polls after news: rows can be read once older transactions end."""
 REST = 0.02
 """Seconds after news in which further changes are collected."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
@@ -84,7 +84,7 @@ class Relay:
         self._pause = FIRST_PAUSE
 
     def heard(self, _: Sync) -> None:
-        """There may be something to publish."""
+        """Wake the relay: there may be changes to publish."""
         self._news.set()
 
     async def run(self) -> None:
@@ -121,7 +121,7 @@ class Relay:
     # A turn -----------------------------------------------------------------------------------
 
     async def _publish(self, turn: Turn) -> None:
-        """Publish until another turn has begun."""
+        """Publish until another process has the turn."""
         client = connect(self._url)
         try:
             await client.ping()
@@ -154,8 +154,8 @@ class Relay:
             await self._store.release(turn.term)
 
     async def _skip_trimmed(self, position: Position) -> Position:
-        """The position behind rows that were deleted because of their age before they could be
-        published: readers take these from the stored records."""
+        """The position after rows that were deleted because of their age before they could be
+        published. Readers read the stored records instead."""
         trimmed = await self._changes.trimmed("records", None)
         if trimmed <= position:
             return position
@@ -169,7 +169,7 @@ class Relay:
     def _batches(
         self, rows: Sequence[OutboxRow], position: Position
     ) -> Iterator[tuple[Sequence[Change], Position]]:
-        """The changes of rows behind a position, and the position behind each batch."""
+        """The changes of rows after a position, in batches, and the position after each batch."""
         batch: list[Change] = []
         for row in rows:
             entries = changes_in(row)
@@ -184,7 +184,8 @@ class Relay:
             yield batch, Position(rows[-1].tx, rows[-1].seq, WHOLE)
 
     async def _add(self, client: Redis, turn: Turn, batch: Sequence[Change]) -> bool:
-        """False if Redis has accepted changes of a later turn."""
+        """Add a batch to the streams. Returns False if Redis has accepted changes of a later
+        turn."""
         streams: dict[str, int] = {}
         arguments: list[str | bytes | int] = [f"{turn.term:015d}", self._length]
         for one in batch:
@@ -197,7 +198,7 @@ class Relay:
         return bool(accepted)
 
     async def _wait(self) -> None:
-        """Wait for news, or for the next look."""
+        """Wait for news, or for the next poll."""
         with anyio.move_on_after(next(self._looks, LOOK)):
             await self._news.wait()
         if self._news.is_set():

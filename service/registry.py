@@ -1,7 +1,7 @@
 """The live syncs, in memory and mirrored to the store: get, cancel, resume, take, record.
 
-Every change goes to the store first (a guarded write), then to memory, then to the bus: no event
-shows more than a poll."""
+Every change goes to the store first (a guarded write), then to memory, then to the bus: an event
+never shows more than a poll."""
 
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -29,7 +29,7 @@ from service.planning import check_not_lost, choose_connection
 from service.plans import Plans
 from service.runner.base import Runner
 from service.store.audit import moved
-from service.store.changes import happened
+from service.store.changes import sync_event_statement
 from service.store.connections import ConnectionStore, StoredConnection
 from service.store.engine import Refused, Statement, Unavailable
 from service.store.patience import retry_until_available
@@ -108,7 +108,10 @@ class Registry:
             try:
                 cancelled = sync.cancelled(self._clock.now())
                 await self._keep(
-                    save(cancelled), cancelled, moved(cancelled, actor), happened(cancelled)
+                    save(cancelled),
+                    cancelled,
+                    moved(cancelled, actor),
+                    sync_event_statement(cancelled),
                 )
             except Overtaken:
                 if self._newest is not None:
@@ -133,7 +136,8 @@ class Registry:
         resumed = sync.resumed(self._clock.now())
         limit = self._plans.tenant_limit(actor.plan)
         try:
-            rest = (moved(resumed, actor), happened(resumed), *self._runner.job(resumed))
+            rest = [moved(resumed, actor), sync_event_statement(resumed)]
+            rest += self._runner.job(resumed)
             await self._keep(revive(resumed, limit), resumed, *rest)
         except Refused:
             live = await self._store.live_sync(actor.user)
@@ -161,10 +165,10 @@ class Registry:
     async def create(
         self, sync: Sync, conditions: Conditions, key: Key | None, *rest: Statement
     ) -> bool:
-        """Store, publish and submit a new sync. False if a condition does not hold or its
-        connection was forgotten; raises Refused if its user has a live or a newer sync, or has used
+        """Store, publish and submit a new sync. Returns False if a condition does not hold or its
+        connection was forgotten. Raises Refused if its user has a live or a newer sync, or has used
         the key."""
-        rest = (*rest, happened(sync), *self._runner.job(sync))
+        rest = (*rest, sync_event_statement(sync), *self._runner.job(sync))
         with anyio.CancelScope(shield=True):  # what is stored must also be published
             if not await self._store.create(sync, conditions, key, *rest):
                 return False
@@ -189,7 +193,7 @@ class Registry:
 
         Raises Overtaken, and stores nothing, if another change made that version first."""
         in_progress = sync.status is Status.IN_PROGRESS
-        move = [] if in_progress else [moved(sync, None), happened(sync)]
+        move = [] if in_progress else [moved(sync, None), sync_event_statement(sync)]
         await retry_until_available(lambda: self._keep(save(sync), sync, *move, *rest))
 
     def is_newest(self, sync: Sync) -> bool:
@@ -218,7 +222,7 @@ class Registry:
         except Unavailable:
             if known is None:
                 raise
-            return known  # nothing can change meanwhile
+            return known  # no process can change it now
         if sync_id not in changes:
             return self._known(sync_id) or known
         stored = changes[sync_id]
@@ -246,7 +250,7 @@ class Registry:
             self._remember(redacted)
 
     async def _stored(self, actor: Actor, sync_id: str) -> Sync:
-        """A sync of this user as it is stored, before a move. Raises NotFound."""
+        """A sync of this user as it is stored, before a status change. Raises NotFound."""
         sync = await self._store.sync(sync_id)
         if sync is not None:
             self._remember(sync)
@@ -310,7 +314,8 @@ def already_running(live: Sync) -> SyncAlreadyRunning:
 
 
 def _log_move(before: Sync | None, sync: Sync) -> None:
-    """Log each move (see MOVES) once, wherever it was made. A takeover counts as a move."""
+    """Log each status change (see MOVES) once, whichever process made it. A takeover counts as
+    one."""
     if before and before.status is sync.status and before.takeovers >= sync.takeovers:
         return
     fields: dict[str, object] = {

@@ -54,8 +54,9 @@ def next_runs(schedule: Schedule, now: datetime, count: int = 2) -> Sequence[dat
 
 
 def twice_missed(schedule: Schedule, last: datetime) -> datetime:
-    """When two runs after `last` were missed and twice the interval of the schedule has passed. The
-    intervals of a schedule may differ: on a Monday, one of weekdays has not missed the weekend."""
+    """The time when two runs after `last` were missed and twice the interval of the schedule has
+    passed. The intervals of a schedule may differ: a schedule for weekdays misses no run at the
+    weekend."""
     first, second, third = islice(_times(schedule, last), 3)
     return max(second, last + (third - first))
 

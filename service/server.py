@@ -83,7 +83,7 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         try:
             await super().startup(sockets)
-        except OSError as error:  # another process reserved the same address, and listens first
+        except OSError as error:  # another process reserved the same address and listened first
             host, port = sockets[0].getsockname()[:2] if sockets else ("", 0)
             raise _cannot_listen(host, port, error) from error
 
@@ -100,25 +100,26 @@ class Server(uvicorn.Server):
             await super().shutdown(sockets)
 
     def _protocol(self) -> asyncio.Protocol:
-        """A protocol as uvicorn itself makes it for a connection."""
+        """Create the protocol of a connection, as uvicorn does."""
         protocol: asyncio.Protocol = cast(Any, self.config.http_protocol_class)(
             config=self.config, server_state=self.server_state, app_state=self.lifespan.state
         )
         return protocol
 
     async def _read_first_requests(self) -> None:
-        """A client that has just connected sends its request at this moment. A proxy would not
-        repeat one that changes something."""
+        """Wait for the first requests of new connections: a proxy would not repeat a request that
+        changes something."""
         with anyio.move_on_after(FIRST_REQUEST_SECONDS):
             while any(one.is_new for one in self._connections()):  # noqa: ASYNC110 - no signal
                 await anyio.sleep(0.01)
 
 
 def _accept_all(sockets: Iterable[socket.socket]) -> list[socket.socket]:
-    """The connections that wait in the kernel: it resets them when the socket is closed."""
+    """Accept the connections that wait in the kernel, which resets them when the socket is
+    closed."""
     accepted: list[socket.socket] = []
     for bound in sockets:
-        with suppress(OSError):  # BlockingIOError: no further one waits
+        with suppress(OSError):  # BlockingIOError: no other connection waits
             while True:
                 connection, _ = bound.accept()
                 connection.setblocking(False)

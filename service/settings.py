@@ -141,7 +141,7 @@ class Settings(msgspec.Struct, frozen=True, rename="upper"):
 
     @property
     def postgres(self) -> bool:
-        """Whether the database is PostgreSQL, which other processes may use, too."""
+        """Whether the database is PostgreSQL, which other processes may also use."""
         return self.database_url.startswith(POSTGRES)
 
     @property
@@ -175,7 +175,7 @@ def read_settings(environ: Mapping[str, str], connectors: Sequence[str] = ()) ->
 
 
 def _wrong_type(reason: str, values: Mapping[str, str]) -> str:
-    """What is wrong with a value that cannot be read: `PORT must be a whole number, not "abc".`"""
+    """The message for a value of the wrong type: `PORT must be a whole number, not "abc".`"""
     found = re.fullmatch(r"Expected `(\w+)`, got `str` - at `\$\.(\w+)`", reason)
     if not found or found[1] not in _NUMBERS:
         return f"A setting is not valid: {reason}. Correct it."

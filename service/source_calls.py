@@ -1,4 +1,4 @@
-"""Calls to a source while a user waits: their time limit, and the problems that they end with."""
+"""Calls to a source while a user waits: their time limit, and the problems for their errors."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager

@@ -32,8 +32,8 @@ class Sources:
         return self._settings[name]
 
     def titles(self, name: str, public: Mapping[str, Any]) -> Mapping[str, str | Sequence[str]]:
-        """The titles of those public settings that have choices; none if this service does not have
-        the connector any more."""
+        """The titles of the public settings that have choices; none if this service no longer has
+        the connector."""
         settings = self._settings.get(name)
         return settings.titles(public) if settings else {}
 
@@ -59,7 +59,8 @@ class Sources:
         return rules
 
     def removals(self, name: str) -> Sequence[RemovalColumns]:
-        """Where records of a connector name removal orders; empty if its source has none."""
+        """The fields in which records of a connector name removal orders; empty if its source has
+        none."""
         connector = self._connectors.get(name)
         removals: Sequence[RemovalColumns] = getattr(connector, "removals", ())
         return removals
@@ -73,7 +74,7 @@ class Sources:
         return found
 
     def uses(self) -> Mapping[str, Mapping[str, Use]]:
-        """What this process has used of the quotas of each source, by connector and operation."""
+        """The quotas of each source that this process has used, by connector and operation."""
         return {
             name: getattr(connector, "uses", {}) for name, connector in self._connectors.items()
         }

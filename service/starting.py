@@ -13,7 +13,7 @@ from service.plans import Plan, Plans
 from service.registry import Registry, already_running
 from service.sources import Sources
 from service.store.audit import started
-from service.store.connections import ConnectionStore, Run, StoredConnection, run_taken
+from service.store.connections import ConnectionStore, Run, StoredConnection, replace_run_statement
 from service.store.engine import Refused
 from service.store.notifications import reads_notified
 from service.store.records import RecordStore
@@ -32,7 +32,7 @@ class StartRequest(msgspec.Struct, frozen=True):
     #: The idempotency key.
     key: Key | None = None
     trigger: Trigger = Trigger.USER
-    #: The run of the connection's schedule that this sync is.
+    #: The run of the connection's schedule that starts this sync.
     run: Run | None = None
 
 
@@ -76,7 +76,7 @@ class Starter:
                 await self._check_daily_limit(actor)
             sync = await self._plan_sync(actor, request, connection)
             rest = [started(sync, actor)]
-            rest += [run_taken(connection.id, request.run)] if request.run else []
+            rest += [replace_run_statement(connection.id, request.run)] if request.run else []
             rest += [reads_notified(sync)] if sync.options.records else []
             conditions = self._conditions(actor, request)
             try:
@@ -100,7 +100,7 @@ class Starter:
 
     def _conditions(self, actor: Actor, request: StartRequest) -> Conditions:
         a_day = self._plans.of(actor.plan).syncs_per_day
-        if request.trigger is Trigger.NOTIFICATION:  # not started by the user, and not counted
+        if request.trigger is Trigger.NOTIFICATION:  # not started by the user, so not counted
             a_day = None
         return Conditions(
             live_of_tenant=self._plans.tenant_limit(actor.plan),
@@ -111,7 +111,7 @@ class Starter:
     async def _why_not(
         self, actor: Actor, connection_id: str, request: StartRequest
     ) -> ServiceError:
-        """The condition that did not hold when the sync was to be stored."""
+        """The error for the condition that did not hold when the sync was stored."""
         connection = await self._connection(actor, connection_id)  # raises if forgotten meanwhile
         if request.trigger is not Trigger.NOTIFICATION:
             await self._check_daily_limit(actor)
@@ -126,7 +126,7 @@ class Starter:
         """The windows that a sync with these options would read, by dataset. Raises Invalid or
         PlanLimit."""
         sync = await self._plan_sync(actor, StartRequest(connection.id, options), connection)
-        return {dataset.name: dataset.checkpoint.window for dataset in sync.sources}
+        return {dataset.name: dataset.checkpoint.window for dataset in sync.read_datasets}
 
     def plan_of(self, actor: Actor) -> Plan:
         """The limits of the user's plan, with the default limit of the tenant filled in."""

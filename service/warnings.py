@@ -1,4 +1,4 @@
-"""Warnings of a sync: what its user should know although the sync goes on. No I/O."""
+"""Warnings of a sync: what its user should know although the sync continues. No I/O."""
 
 from collections.abc import Sequence
 from enum import StrEnum
@@ -7,7 +7,7 @@ import msgspec
 
 
 class Code(StrEnum):
-    """What a warning is about, for programs."""
+    """The kind of a warning, for programs."""
 
     #: Something that the connector noticed while it read.
     SOURCE = "source"
@@ -32,7 +32,7 @@ class SyncWarning(msgspec.Struct, frozen=True):
     message: str
     #: The name of the dataset that it concerns; None for the whole sync.
     dataset: str | None = None
-    #: How many records, rules or days it concerns; else how often it occurred.
+    #: The number of records, rules or days that it concerns; else of its occurrences.
     count: int = 1
 
 
@@ -40,8 +40,8 @@ Warnings = tuple[SyncWarning, ...]
 
 
 def with_warnings(known: Warnings, new: Sequence[SyncWarning]) -> Warnings:
-    """The warnings with further ones. What the source says again is counted, not repeated; said of
-    several datasets, it concerns the whole sync."""
+    """The warnings with further ones. A warning that the source repeats is counted, not added
+    again; one about several datasets concerns the whole sync."""
     warnings = list(known)
     for warning in new:
         number = next((n for n, old in enumerate(warnings) if _same(old, warning)), None)

@@ -66,12 +66,12 @@ class RenameIn(In, frozen=True):
         """The name without spaces around it. Raises Invalid for a name that cannot be shown."""
         name = self.name.strip()
         if not name or CONTROL.search(name):
-            raise Invalid.field("name", "Must not be blank, and not have control characters.")
+            raise Invalid.field("name", "Must not be blank or contain control characters.")
         return name
 
 
 class ScheduleIn(In, frozen=True):
-    """When to start syncs."""
+    """The schedule on which syncs start."""
 
     #: Five fields, as in a crontab.
     cron: str
@@ -82,14 +82,14 @@ class ScheduleIn(In, frozen=True):
 
 
 class EstimateQuery(Query, frozen=True):
-    """What the sync would read, as for a start."""
+    """The data that the sync would read, as in a start."""
 
     since: Time | None = None
     until: Time | None = None
 
 
 class ForgetQuery(Query, frozen=True):
-    """What happens to the stored data of the connection."""
+    """Whether the stored data of the connection is kept or erased."""
 
     data: Literal["keep", "erase"] = "keep"
 
@@ -134,7 +134,7 @@ def _names(shape: type[msgspec.Struct]) -> frozenset[str]:
 
 
 async def reconnect(request: Request) -> Response:
-    """Replace the credentials of an account. A sync that was paused for them is resumed."""
+    """Replace the credentials of an account. A sync that was paused because of them is resumed."""
     caller, connection_id = actor(request), request.path_params["connection_id"]
     # Before the body is read, so that an unknown connection is 404.
     stored = await parts(request).connections.get(caller, connection_id)

@@ -1,4 +1,4 @@
-"""The connectors of this service: what they need, what they read, which claims they find."""
+"""The connectors of this service: their settings, datasets and claim rules."""
 
 from starlette.requests import Request
 from starlette.responses import Response

@@ -42,8 +42,8 @@ _WEIGHT_UNITS: Mapping[str, str] = {
 
 
 class DimensionsIn(In, frozen=True):
-    """The size and the weight of a packed unit of a product. Every field is required; a line
-    without its units is rejected by itself."""
+    """The size and the weight of a packed unit of a product. Every field is required, but a missing
+    unit rejects only its own line."""
 
     sku: str
     length: str

@@ -1,5 +1,5 @@
-"""The feeds: changes of records, and what happened to syncs and connections. They are the read half
-of the Durable Streams protocol 1.0, in its JSON mode."""
+"""The feeds: changes of records, and events of syncs, connections and claims. They implement the
+read half of the Durable Streams protocol 1.0, in its JSON mode."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -27,31 +27,31 @@ LONG_POLL = 30.0
 """Seconds after which a long-poll without a change ends."""
 CURSORS_FROM = datetime(2024, 10, 9, tzinfo=UTC)
 CURSOR_SECONDS = 20
-"""Cursors number intervals of so many seconds (Durable Streams protocol, "Server-Generated
+"""Cursors number intervals of this many seconds (Durable Streams protocol, "Server-Generated
 Cursors")."""
 LONGEST_JITTER = 3600
-"""Seconds that are added at most to a cursor that is not above the client's."""
+"""Maximum seconds that are added to a cursor that is not above the client's."""
 MOST_CURSOR = 10**15
 OPERATOR = "operator"
 
 
 class FeedQuery(Query, frozen=True):
-    """Where to read a feed, how, and what of it."""
+    """The offset, the mode and the filters of a read."""
 
-    #: `-1` for everything that is kept, `now` for nothing that is there already, or the
-    #: `Stream-Next-Offset` of an earlier response.
+    #: `-1` for all stored entries, `now` for new entries only, or the `Stream-Next-Offset` of an
+    #: earlier response.
     offset: str = ""
     live: Literal["", "long-poll", "sse"] = ""
     #: The `Stream-Cursor` of the last response.
     cursor: str = ""
     limit: Annotated[int, Meta(ge=1, le=1000)] = 1000
     connection_id: str = ""
-    #: `true`: what concerns all users; for operators.
+    #: `true`: the entries of all users; for operators.
     all: Literal["", "true"] = ""
 
 
 class ChangesQuery(FeedQuery, frozen=True):
-    """What to read of the changes of records."""
+    """A read of the changes of records."""
 
     dataset: str = ""
     #: `record`: each change with the record as it is now.
@@ -59,7 +59,7 @@ class ChangesQuery(FeedQuery, frozen=True):
 
 
 class EventsQuery(FeedQuery, frozen=True):
-    """What to read of the events."""
+    """A read of the events."""
 
     type: str = ""
 
@@ -73,7 +73,7 @@ class Reader:
         self._limit = query.limit
         self._expand = isinstance(query, ChangesQuery) and bool(query.expand)
         self.epoch = self._parts.epoch
-        #: Whose changes: a user, or EVERYBODY.
+        #: The user whose changes are read, or EVERYBODY.
         self.scope = EVERYBODY if query.all else actor(request).user
         self._user = None if query.all else self.scope
         filters = {"user": self._user, "connection": query.connection_id, "type": kind}
@@ -94,7 +94,7 @@ class Reader:
         return position
 
     async def read(self, position: Position) -> tuple[Sequence[msgspec.Struct], Position, bool]:
-        """The next entries, the position behind them, and whether nothing follows."""
+        """The next entries, the position after them, and whether nothing follows."""
         found: list[tuple[OutboxRow, int, Any]] = []
         while len(found) < self._limit:
             rows = await self._parts.changes.rows(self._feed, self._filters, position)
@@ -176,7 +176,7 @@ async def changes(request: Request) -> Response:
 
 
 async def events(request: Request) -> Response:
-    """Read what happened to syncs and connections, in the order of the commits."""
+    """Read the events of syncs, connections and claims, in the order of the commits."""
     query = read_query(request, EventsQuery)
     if query.type and query.type not in feed_shapes.EVENT_TYPES:
         raise Invalid.field("type", f"Must be one of {', '.join(feed_shapes.EVENT_TYPES)}.")
@@ -199,7 +199,7 @@ async def _respond(request: Request, feed: Feed, query: FeedQuery, kind: str) ->
 
 
 async def _check(request: Request, query: FeedQuery) -> None:
-    """Raises OperatorOnly, or NotFound for a connection of somebody else."""
+    """Raises OperatorOnly, or NotFound for another user's connection."""
     if query.all:
         if actor(request).role != OPERATOR:
             raise OperatorOnly

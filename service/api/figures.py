@@ -1,4 +1,4 @@
-"""Metrics of figures that the parts of the service have anyway, as they are at a scrape."""
+"""Metrics that are read from the parts of the service at each scrape."""
 
 import shutil
 from collections.abc import Iterator
@@ -34,7 +34,7 @@ def live_figures(parts: Parts) -> Iterator[Metric]:
 
 
 def _source_figures(parts: Parts) -> Iterator[Metric]:
-    calls = _counter("source_calls", "Calls of a source.", "connector", "operation")
+    calls = _counter("source_calls", "Calls to a source.", "connector", "operation")
     refused = _counter(
         "source_refusals", "Calls that a source refused (429).", "connector", "operation"
     )
@@ -49,7 +49,7 @@ def _source_figures(parts: Parts) -> Iterator[Metric]:
 
 
 def _disk_figures(parts: Parts) -> Iterator[Metric]:
-    """The disk of a database of SQLite. Those of other servers have metrics of their own."""
+    """The disk of an SQLite database. Database servers have metrics of their own."""
     if parts.data_folder is None:
         return
     with suppress(OSError):
@@ -59,7 +59,7 @@ def _disk_figures(parts: Parts) -> Iterator[Metric]:
 
 
 def backlog_figures(backlog: Backlog | None) -> Iterator[Metric]:
-    """The figures of all processes; only that the database does not answer for None."""
+    """The figures of all processes. For None, only that the database does not respond."""
     yield _gauge("database_up", "Whether the database answers.", backlog is not None)
     if backlog is None:
         return
@@ -73,11 +73,13 @@ def backlog_figures(backlog: Backlog | None) -> Iterator[Metric]:
     yield _gauge("oldest_waiting_seconds", text, backlog.oldest_waiting)
     text = "Longest time of a running sync without a page, beyond its planned wait."
     yield _gauge("oldest_idle_seconds", text, max(0.0, backlog.oldest_idle))
-    text = "Connections without a complete sync for twice the time of their schedule."
+    text = "Connections without a complete sync for twice the interval of their schedule."
     yield _gauge("schedules_overdue", text, backlog.overdue)
     yield _gauge("outbox_lag_seconds", "Age of the oldest unread change.", backlog.outbox_lag)
     if backlog.webhook_lag is not None:
-        yield _gauge("webhook_lag_seconds", "Wait of the oldest webhook.", backlog.webhook_lag)
+        yield _gauge(
+            "webhook_lag_seconds", "Wait of the oldest webhook delivery.", backlog.webhook_lag
+        )
 
 
 def _gauge(name: str, text: str, value: float) -> Metric:

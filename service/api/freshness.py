@@ -1,4 +1,4 @@
-"""How fresh the stored data of a connection is."""
+"""The freshness of the stored data of a connection."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -64,8 +64,9 @@ def _why_needed(
     days: Mapping[str, Sequence[StoredDay]],
     now: datetime,
 ) -> tuple[str, str]:
-    """Whether a sync is needed: a reason for programs, and a sentence for people. The stored data
-    decides: a complete dry run, or a sync of some datasets or of the past, may lack some data."""
+    """The reason why a sync is needed or not: a code for programs, and a sentence for people. The
+    stored data decides: a complete dry run, or a sync of some datasets or of the past, may lack
+    some data."""
     if connection.lost:
         return "connection_lost", f"Reconnect the account first: {connection.lost}"
     if newest and newest.live:
@@ -73,7 +74,7 @@ def _why_needed(
     if newest and not newest.options.dry_run and newest.options.records is None:
         if newest.status is not Status.COMPLETE:
             return f"last_{newest.status}", f"The last sync was not completed: {newest.message}"
-        if any(dataset.status is not Outcome.COMPLETE for dataset in newest.sources):
+        if any(dataset.status is not Outcome.COMPLETE for dataset in newest.read_datasets):
             return "incomplete", "The last sync could not read everything."
     if not stored:
         return "never_synced", "Nothing has been read yet."

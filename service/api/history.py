@@ -65,7 +65,7 @@ class ItemsQuery(Paged, frozen=True):
     dataset: str = ""
 
 
-#: Entries of the audit log that are shown with a sync, the newest.
+#: Maximum entries of the audit log that are shown with a sync: the newest.
 MOST_MOVES = 100
 
 
@@ -91,7 +91,7 @@ async def history(request: Request) -> Response:
 
 
 async def one(request: Request) -> Response:
-    """Get a sync with its datasets, warnings and attempts, and what was done to it."""
+    """Get a sync with its datasets, warnings, attempts and entries of the audit log."""
     caller = actor(request)
     sync = await parts(request).registry.get(caller, request.path_params["sync_id"])
     rows = await parts(request).audit.page(caller.user, {"sync_id": sync.id}, MOST_MOVES)

@@ -17,7 +17,7 @@ from service.settings import is_loopback
 from service.store.engine import Unavailable
 
 FORWARDED = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto")
-"""Headers that proxies add. One of a proxy on this machine comes from elsewhere."""
+"""Headers that proxies add: a request through a proxy on this machine comes from elsewhere."""
 LOCAL_ONLY = (
     "Without METRICS_TOKEN, metrics are for programs on the same machine, at a loopback address. "
     "Set METRICS_TOKEN, and send it as `Authorization: Bearer <token>`."
@@ -64,8 +64,8 @@ def _check(request: Request) -> None:
 
 
 def _is_local(request: Request) -> bool:
-    """Whether a program on this machine asks, without a proxy. A proxy passes the host on, and so
-    does a browser whose page resolves its own name to this machine."""
+    """Whether a program on this machine sent the request, without a proxy. A proxy passes the host
+    on, and so does a browser with a page whose name resolves to this machine."""
     return (
         request.client is not None
         and is_loopback(request.client.host)

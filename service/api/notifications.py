@@ -12,8 +12,8 @@ SIGNATURE = "X-Signature"
 
 
 async def receive(request: Request) -> Response:
-    """Receive notifications of a connector's source, signed by `X-Signature`. What they name is
-    read by a short sync, once the user has no other live one."""
+    """Receive notifications of a connector's source, signed by `X-Signature`. A short sync reads
+    the records that they name, once the user has no other live sync."""
     connector, notifications = request.path_params["connector"], parts(request).notifications
     body = await read_bytes(request)
     notifications.check(connector, body, request.headers.get(SIGNATURE, ""))

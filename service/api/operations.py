@@ -1,4 +1,4 @@
-"""What operators see: the processes, and the syncs of all tenants."""
+"""The endpoint for operators: the processes, and the syncs of all tenants."""
 
 from datetime import datetime
 
@@ -21,8 +21,8 @@ NOT_YOURS = "Only an operator may read this. Use a token with the role `operator
 
 
 async def operations(request: Request) -> Response:
-    """Get what runs, waits and is late, of all tenants. For operators. `running`, `slots` and
-    `streams` are those of now; a node that has ended is listed until others notice it."""
+    """Get the running, waiting and late work of all tenants. For operators. `running`, `slots` and
+    `streams` are current; a node that has ended is listed until others notice it."""
     if actor(request).role != OPERATOR:
         raise OperatorOnly(NOT_YOURS)
     here = parts(request)

@@ -72,7 +72,7 @@ class Parts(msgspec.Struct, frozen=True):
     operations: Operations
     #: The role of this process.
     role: str
-    #: The folder of a database of SQLite; None for PostgreSQL.
+    #: The folder of an SQLite database; None for PostgreSQL.
     data_folder: Path | None
     metrics_token: str
 

@@ -28,7 +28,7 @@ from service.wire.record_files import NDJSON, CsvFile, NdjsonFile, RecordFile
 
 #: Records that are encoded before other tasks run.
 AT_ONCE = 10
-#: Begins the tags of files. Another layout of the files needs another one.
+#: The first part of the ETags of files. A new layout of the files needs a new number.
 LAYOUT = 2
 NO_PAGES = "A download has all records and no pages. Leave this out."
 
@@ -44,7 +44,7 @@ class RecordsQuery(Paged, frozen=True):
     updated_since: Time | None = None
 
     def selection(self, dataset: str, connection_ids: Sequence[str]) -> Selection:
-        """Raises Invalid."""
+        """The selected records. Raises Invalid."""
         if "\0" in self.q:
             raise Invalid.field("q", "Must not contain U+0000, which no id has.")
         since = moment(self.updated_since, "updatedSince")
@@ -52,7 +52,7 @@ class RecordsQuery(Paged, frozen=True):
 
 
 class RecordQuery(Query, frozen=True):
-    """Where to look for a record."""
+    """The connection in which to find a record."""
 
     #: Required only if several connections have the record.
     connection_id: str = ""

@@ -50,7 +50,7 @@ class ClaimsQuery(Query, frozen=True):
         """The filters that were given. Raises Invalid, naming the parameter that is wrong."""
         since, until = _day(self.from_, "from"), _day(self.to, "to")
         if since and until and since >= until:
-            raise Invalid.field("to", "Must be later than `from`: the day itself does not count.")
+            raise Invalid.field("to", "Must be later than `from`: `to` is exclusive.")
         filters = {
             "status": self.status,
             "rule": self.rule,
@@ -69,7 +69,7 @@ class RecoveriesQuery(ClaimsQuery, frozen=True):
 
     limit: Annotated[int, Meta(ge=1, le=100)] = 20
     cursor: str | None = None
-    #: closes: claimable first, then what closes soonest. amount: the largest first, the unknown
+    #: closes: claimable claims first, then by closing day. amount: the largest first, unknown ones
     #: last. found: the newest first.
     sort: Literal["closes", "amount", "found"] = "closes"
 
@@ -113,7 +113,7 @@ async def list_all(request: Request) -> Response:
 
 async def series(request: Request) -> Response:
     """Get the sums of claims by the month of their event. Closed claims count only if `status`
-    asks for them."""
+    selects them."""
     user, query = actor(request).user, read_query(request, SeriesQuery)
     today = parts(request).clock.now().date()
     rows = await parts(request).recoveries.series(user, query.filters(), today)
@@ -123,8 +123,8 @@ async def series(request: Request) -> Response:
 
 
 async def one(request: Request) -> Response:
-    """Get a claim with its evidence: the records that prove it, as they were when it was found,
-    and what the source changed since."""
+    """Get a claim with its evidence: the records that prove it, as they were when it was found, and
+    what the source has changed since."""
     user, claim_id = actor(request).user, request.path_params["claim_id"]
     today = parts(request).clock.now().date()
     stored = await parts(request).recoveries.one(user, claim_id, today)

@@ -1,5 +1,5 @@
-"""What the user received of removal orders, which send goods back to them: uploaded as CSV or JSON,
-listed in pages or as a CSV file."""
+"""The units that the user received from removal orders, which send goods back: uploaded as CSV or
+JSON, listed in pages or as a CSV file."""
 
 import re
 from collections import defaultdict
@@ -26,7 +26,7 @@ COLUMNS = ("order-id", "sku", "fnsku", "tracking-number", "quantity-received", "
 OPTIONAL = ("sku", "fnsku", "tracking-number", "date")
 LONGEST_TEXT = 200
 MOST_UNITS = 1_000_000
-#: How far the user's day may be ahead of that of UTC.
+#: How far the user's date may be ahead of the date in UTC.
 AHEAD = timedelta(days=1)
 #: Arrivals that a download reads at once.
 BATCH = 1000
@@ -35,7 +35,7 @@ ParsedArrivals = Parsed[Key, RemovalArrival]
 
 
 class ReceivedIn(In, frozen=True):
-    """The units that arrived of a removal order: of one product or parcel, if it is named."""
+    """The units of a removal order that arrived; those of one product or parcel, if it is named."""
 
     order_id: str
     quantity_received: int | float | str
@@ -62,8 +62,8 @@ class ReceivedQuery(Paged, frozen=True):
 
 
 async def list_all(request: Request) -> Response:
-    """List what the user received of removal orders. With `Accept: text/csv`, return all of it as a
-    file, which `PUT` accepts unchanged."""
+    """List the units that the user received from removal orders. With `Accept: text/csv`, return
+    all of them as a file, which `PUT` accepts unchanged."""
     user, query = actor(request).user, read_query(request, ReceivedQuery)
     if "text/csv" in request.headers.get("accept", ""):
         return download("removals-received.csv", _lines(request, user))
@@ -91,7 +91,7 @@ def _shown(arrival: RemovalArrival) -> shapes.RemovalReceived:
 
 
 async def _lines(request: Request, user: str) -> AsyncIterator[bytes]:
-    """The header and everything as lines, read in batches."""
+    """The header and every arrival as a line, read in batches."""
     yield csv_line(COLUMNS)
     store = parts(request).removals
     arrivals = await store.page(user, BATCH)
@@ -107,9 +107,9 @@ async def _lines(request: Request, user: str) -> AsyncIterator[bytes]:
 
 
 async def put(request: Request) -> Response:
-    """Upload what arrived of removal orders, as CSV or as a JSON list. A quantity of 0 says that
-    nothing arrived. Valid lines are stored, and each invalid one is named. A file that cannot be
-    read or has no valid line changes nothing."""
+    """Upload the units that arrived from removal orders, as CSV or as a JSON list. A quantity of 0
+    means that nothing arrived. Valid lines are stored, and each invalid one is named. A file that
+    cannot be read or has no valid line changes nothing."""
     user, latest = actor(request).user, (parts(request).clock.now() + AHEAD).date()
     if "csv" in request.headers.get("content-type", ""):
         raw = await read_bytes(request)
@@ -161,7 +161,7 @@ def match(
 
 
 def _connection_of(arrival: RemovalArrival, sent: Sequence[SentProduct]) -> str:
-    """Raises ValueError with a text for the user."""
+    """The connection that has the removal order. Raises ValueError with a text for the user."""
     if not sent:
         raise ValueError(
             f"no removal order {arrival.order} is known: check its id, or start a sync first"
@@ -185,7 +185,7 @@ def _parse(lines: Iterable[Row], latest: date) -> ParsedArrivals:
 
 
 def _arrival(cells: Sequence[str], latest: date) -> tuple[Key, RemovalArrival]:
-    """What a line says. Raises ValueError with a text for the user."""
+    """The key and the arrival of a line. Raises ValueError with a text for the user."""
     if len(cells) > len(COLUMNS):
         raise ValueError("the line has more cells than the header")
     order, sku, fnsku, tracking = (

@@ -408,4 +408,4 @@ routes: list[BaseRoute] = [
 ]
 _SHOWN = ("/healthz", "/readyz", "/metrics")
 OF_WORKERS = [*_routes([call for call in CALLS if call.path in _SHOWN])]
-"""What a process serves that has no API."""
+"""The routes of a process without an API."""

@@ -18,7 +18,7 @@ from service.streams.sse import ProgressResponse, first_block
 from service.wire import responses, serialize, sync_shapes
 from service.wire.reading import In, Query, read_body
 
-#: How long a stream of all syncs shows those that have ended.
+#: How long a stream of all syncs includes ended ones.
 RECENT = timedelta(minutes=1)
 
 
@@ -65,8 +65,8 @@ async def sync_progress_socket(request: HTTPConnection) -> ASGIApp:
 
 async def socket_only(_: Request) -> Response:
     """Open a WebSocket that sends the same events as the stream. A message is a JSON object with
-    `event`, `id` and `data`; the code of the close frame says why it ends. A request without an
-    upgrade is refused."""
+    `event`, `id` and `data`; the code of the close frame is the reason of the end. A request
+    without an upgrade is refused."""
     raise UpgradeRequired(headers={"Upgrade": "websocket", "Connection": "Upgrade"})
 
 
@@ -94,7 +94,8 @@ class Socket:
 
 
 async def _follow(request: HTTPConnection, format: Format | None) -> tuple[Sync, Stream | None]:
-    """The sync of the path, and a stream that follows it while it is live. None: no stream."""
+    """The sync of the path, and a stream that follows it while it is live. Without a format, there
+    is no stream."""
     registry, hub = parts(request).registry, parts(request).hub
     caller, sync_id = identity(request), request.path_params["sync_id"]
     sync = await registry.get(caller.actor, sync_id)

@@ -20,7 +20,7 @@ from service.wire.reading import In, Moment, in_utc, read_body
 
 
 class StartIn(In, frozen=True):
-    """What a sync reads, and how. Every field is optional."""
+    """The data that a sync reads, and how it reads. Every field is optional."""
 
     #: Required if the user has several connections.
     connection_id: str | None = None
@@ -80,8 +80,8 @@ def _key(request: Request) -> str | None:
 
 
 async def start(request: Request) -> Response:
-    """Start a sync. The response comes at once; the sync runs in the background. With `Prefer:
-    wait=N`, the response comes when the sync has ended or paused (200), or after N seconds."""
+    """Start a sync. The response is sent at once; the sync runs in the background. With `Prefer:
+    wait=N`, the response is sent when the sync has ended or paused (200), or after N seconds."""
     caller, key = actor(request), _key(request)
     body = await read_body(request, StartIn, StartIn())
     sync = await parts(request).starter.start(caller, body.request(key))
@@ -94,7 +94,7 @@ async def start(request: Request) -> Response:
 
 async def status(request: Request) -> Response:
     """Get the status of a sync. With If-None-Match, returns 304 if it has not changed. With
-    `Prefer: wait=N` too, the response comes when it has changed, or after N seconds."""
+    `Prefer: wait=N` in addition, the response is sent when it has changed, or after N seconds."""
     registry, sync_id = parts(request).registry, request.path_params["sync_id"]
     known, seconds = _known_tags(request), preferred_wait(request)
     if seconds is None or not known or "*" in known:

@@ -1,4 +1,4 @@
-"""Files that users upload: valid lines are taken, and each invalid one is named."""
+"""Files that users upload: valid lines are stored, and each invalid one is named."""
 
 import re
 from collections.abc import Callable, Iterable, Sequence

@@ -18,7 +18,7 @@ def preferred_wait(request: Request) -> int | None:
 
 
 async def wait_until(condition: Condition, request: Request, sync_id: str, seconds: float) -> Sync:
-    """The sync as soon as it meets the condition; as it is at the end, if the time is over before.
+    """The sync as soon as it meets the condition, or as it is when the time is over.
 
     The time is also over when the credential of the request expires, its client disconnects, the
     service stops, or its user has more waiting requests than a user may have streams. Raises
@@ -37,6 +37,6 @@ async def wait_until(condition: Condition, request: Request, sync_id: str, secon
 
 
 def applied(response: Response, seconds: int) -> Response:
-    """The response, which says for how long the request would have waited at most."""
+    """The response, with the maximum seconds that the request would have waited."""
     response.headers["Preference-Applied"] = f"wait={seconds}"
     return response

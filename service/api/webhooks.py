@@ -1,4 +1,4 @@
-"""Webhooks: where events are sent, and the log of what was sent."""
+"""Webhooks: the endpoints to which events are sent, and the log of deliveries."""
 
 from collections.abc import Sequence
 from typing import Annotated, Literal
@@ -43,24 +43,25 @@ class WebhookIn(In, frozen=True):
 
 
 class WebhookChangeIn(In, frozen=True):
-    """What to change of a webhook."""
+    """The changes of a webhook."""
 
     url: str | UnsetType = UNSET
     types: Types | UnsetType = UNSET
     description: Description | UnsetType | None = UNSET
-    #: `false` sends nothing until it is `true` again; then it goes on where it was disabled.
+    #: `false` stops deliveries. With `true`, they continue where they stopped.
     enabled: bool | UnsetType = UNSET
 
 
 class ReplayIn(In, frozen=True):
-    """From where to send events again."""
+    """The events to send again."""
 
-    #: The `id` of an event, another offset of GET /api/events, or `-1` for all that is kept.
+    #: The `id` of the event before them, another offset of GET /api/events, or `-1` for all stored
+    #: events.
     after: str
 
 
 class DeliveriesQuery(Paged, frozen=True):
-    """Which deliveries to list."""
+    """Filters and page of the deliveries."""
 
     status: Literal["", "pending", "delivered", "failed"] = ""
     type: str = ""
@@ -68,7 +69,7 @@ class DeliveriesQuery(Paged, frozen=True):
 
 
 async def create(request: Request) -> Response:
-    """Create a webhook. The response shows its secret, which signs what is sent."""
+    """Create a webhook. The response shows its secret, which signs the deliveries."""
     body = await read_body(request, WebhookIn)
     wanted = WebhookRequest(body.url, _types(body.types), _description(body.description), body.all)
     stored, secret = await parts(request).webhooks.create(actor(request), wanted)
@@ -91,7 +92,7 @@ async def one(request: Request) -> Response:
 
 
 async def change(request: Request) -> Response:
-    """Change a webhook. What the body leaves out stays as it is."""
+    """Change a webhook. Fields that the body leaves out stay unchanged."""
     stored = await parts(request).webhooks.get(actor(request), _id(request))
     body = await read_body(request, WebhookChangeIn)
     given = {name: getattr(body, name) for name in body.__struct_fields__}
@@ -112,7 +113,7 @@ async def delete(request: Request) -> Response:
 
 
 async def rotate(request: Request) -> Response:
-    """Replace the secret of a webhook. For 24 hours, the one before signs, too."""
+    """Replace the secret of a webhook. The previous secret also signs for 24 hours."""
     stored, secret = await parts(request).webhooks.rotate(actor(request), _id(request))
     return responses.JSON(webhook_shapes.created(stored, secret))
 
@@ -124,7 +125,7 @@ async def test(request: Request) -> Response:
 
 
 async def replay(request: Request) -> Response:
-    """Send the events behind an offset again, with the same ids."""
+    """Send the events after an offset again, with the same ids."""
     await parts(request).webhooks.get(actor(request), _id(request))
     body = await read_body(request, ReplayIn)
     count = await parts(request).webhooks.replay(actor(request), _id(request), body.after)
@@ -132,7 +133,7 @@ async def replay(request: Request) -> Response:
 
 
 async def deliveries(request: Request) -> Response:
-    """List what was sent or will be sent, newest first, with every attempt of the last 30 days."""
+    """List past and pending deliveries, newest first, with every attempt of the last 30 days."""
     webhook_id = _id(request)
     await parts(request).webhooks.get(actor(request), webhook_id)
     query = read_query(request, DeliveriesQuery)

@@ -1,1 +1,1 @@
-"""Checks of what the service needs, made at its start and by `doctor`."""
+"""Checks of the database, its files and Redis, made at the start and by `doctor`."""

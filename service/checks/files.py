@@ -44,9 +44,9 @@ def _check_folder(path: Path, folder: Path) -> Check:
 def _check_disk(folder: Path, free: int) -> Check:
     text = f"The disk of {folder} has {free / 2**30:.1f} GiB free."
     if free < TOO_LITTLE:
-        return problem("disk", text, "Free space: the service cannot write.")
+        return problem("disk", text, "Free up disk space: the service cannot write.")
     if free < LITTLE:
-        return warning("disk", text, "Free space before large imports.")
+        return warning("disk", text, "Free up disk space before large imports.")
     return ok("disk", text)
 
 

@@ -1,6 +1,5 @@
-"""What must be true of a PostgreSQL server before the service uses it.
-
-The checks take one connection, and a second one only behind a pooler."""
+"""Checks whether the service can use a PostgreSQL server. They take one connection, and a second
+one only behind a pooler."""
 
 import re
 from datetime import UTC, datetime
@@ -48,7 +47,7 @@ SELECT system_identifier || '-' || (SELECT oid FROM pg_database WHERE datname = 
 
 
 class Facts(msgspec.Struct, frozen=True):
-    """What a server says of itself."""
+    """The facts that a server reports about itself."""
 
     major: int
     version: str
@@ -92,7 +91,7 @@ async def check_server(url: str, pool: int, *, migrated: bool = True) -> list[Ch
 
 
 def _faults() -> tuple[type[Exception], ...]:
-    """Everything that an address, a server or a network can do wrong."""
+    """The errors that an address, a server or a network can cause."""
     import asyncpg
 
     server = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
@@ -123,7 +122,7 @@ async def _ask(asyncpg: Any, url: str) -> Facts:
 
 async def _shares_sessions(first: Any, connect: Any) -> bool:
     """Whether a second connection gets the session of the first one, or the first one loses it. A
-    pooler lends a session for one transaction, the last used or the longest unused one."""
+    pooler lends a session for one transaction: the most or the least recently used one."""
     pid = "SELECT pg_backend_pid()"
     own = await first.fetchval(pid)
     if await first.fetchval(pid) != own:
@@ -144,8 +143,8 @@ def _check_facts(facts: Facts) -> list[Check]:
         text = f"PostgreSQL {facts.version} is too old."
         checks[0] = problem("database", text, f"Install PostgreSQL {OLDEST} or newer.")
     if facts.pooled:
-        text = "DATABASE_URL leads to a pooler in transaction mode, which loses locks and limits."
-        remedy = "The address must lead to PostgreSQL itself or to a pooler in session mode."
+        text = "DATABASE_URL points to a pooler in transaction mode, which loses locks and limits."
+        remedy = "Let it point to PostgreSQL itself or to a pooler in session mode."
         checks.append(problem("pooler", text, remedy))
     if facts.encoding != "UTF8":
         text = f"The database has the encoding {facts.encoding}, which cannot store every text."
@@ -222,13 +221,13 @@ def _describe_workers(alive: int, waiting: int, stuck: int) -> list[Check]:
         checks = [warning("workers", text, "Start one: python -m service work.")]
     if stuck:
         text = f"{stuck} live syncs have neither a waiting job nor a living worker."
-        remedy = "A running process repairs that within seconds; start one, and look again."
+        remedy = "A running process repairs this within seconds; start one, and check again."
         return [*checks, warning("jobs", text, remedy)]
     return [*checks, ok("jobs", "Every live sync has a job.")]
 
 
 async def database_id(engine: Engine) -> str:
-    """The identity of a database: the same after a failover to its standby, another one for a copy
-    that was restored from a dump. Raises Unavailable."""
+    """The identity of a database. A standby keeps it after a failover; a copy that was restored
+    from a dump has another one. Raises Unavailable."""
     (row,) = await engine.read(_IDENTITY, {})
     return str(row["id"])

@@ -1,4 +1,4 @@
-"""What must be true of a Redis server before events go through it, and what its errors mean."""
+"""Checks whether the service can use a Redis server, and explains the errors of one."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,7 +13,7 @@ from redis.backoff import NoBackoff
 from service.check import Check, ok, problem, warning
 
 OLDEST = "6.2"
-"""The oldest version: the first whose SET also returns the value before."""
+"""The oldest version: the first whose SET also returns the old value."""
 TIMEOUT = 5.0
 """Seconds within which the server must accept a connection, and answer a call."""
 EVICTING = ("allkeys-lru", "allkeys-lfu", "allkeys-random")
@@ -46,7 +46,7 @@ _ANSWERS: tuple[tuple[type[Exception], str, str, bool], ...] = (
     (
         exceptions.ReadOnlyError,
         "it is a replica",
-        "Let REDIS_URL lead to the primary server.",
+        "Set REDIS_URL to the primary server.",
         True,
     ),
     (exceptions.BusyLoadingError, "it loads its data", "Wait until it is ready.", True),
@@ -71,7 +71,7 @@ def owner_key(prefix: str) -> str:
 
 
 def explain(error: BaseException, url: str = "") -> Check:
-    """An error of Redis in words, with its remedy."""
+    """Describe an error of Redis, with its remedy."""
     reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
     parts = urlsplit(url)
     server = f"Redis at {parts.hostname}:{parts.port or 6379}" if url else "Redis"
@@ -86,16 +86,17 @@ def explain(error: BaseException, url: str = "") -> Check:
 
 
 def foreign(prefix: str) -> Check:
-    """Two clusters use one prefix."""
+    """The warning that two clusters use one prefix."""
     return warning(
         "redis_prefix",
-        f"Another database's processes use the prefix {prefix}, too. Their events are ignored.",
+        f"Processes of another database also use the prefix {prefix}. Their events are ignored.",
         "Set another REDIS_PREFIX for one of the two.",
     )
 
 
 async def check_redis(url: str, prefix: str, database: str | None) -> list[Check]:
-    """Check a server; it is not changed. `database` is the id of the own database, if known."""
+    """Check a server without changing it. `database` is the id of this service's database, if
+    known."""
     try:
         client = connect(url)
     except ValueError as error:

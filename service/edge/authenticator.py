@@ -18,7 +18,7 @@ from service.users import Actor
 
 COOKIE = "session"
 STREAMS = ("/api/sse/sync-progress/", "/ws/sync-progress/")
-"""The beginnings of the paths that a ticket opens; the rest is the id of its sync."""
+"""The prefixes of the paths that a ticket opens; the rest of such a path is the id of its sync."""
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 PORTS = {"http": 80, "https": 443}
 DEMO_USER = "demo"
@@ -38,7 +38,7 @@ class Identity(msgspec.Struct, frozen=True):
     """The caller of a request."""
 
     actor: Actor
-    #: When streams and sessions opened with the credential must end; None: never.
+    #: When streams and sessions that were opened with the credential must end; None for never.
     until: datetime | None = None
 
 

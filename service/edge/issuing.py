@@ -20,7 +20,7 @@ def issue(
     settings: Settings, user: str, tenant: str, role: str, plan: str, life: str, now: datetime
 ) -> str:
     """A token of a user that is valid from now for `life`, like `8h`. Without a tenant, the tenant
-    is the user. Raises StartupError, which says what to correct."""
+    is the user. Raises StartupError, which names the correction."""
     if not settings.auth_secret:
         raise StartupError(
             "AUTH_SECRET is not set, so this service accepts no tokens that it could sign. Get one "

@@ -21,7 +21,7 @@ from service.errors import AuthUnavailable, StartupError
 REFRESH_INTERVAL = 600.0
 """Seconds between two regular refreshes: issuers rotate their keys."""
 MIN_INTERVAL = 10.0
-"""Minimum seconds between two refreshes, however many tokens name unknown keys."""
+"""Minimum seconds between two refreshes, even if many tokens name unknown keys."""
 READ_TIMEOUT, TOTAL_TIMEOUT = 5.0, 10.0
 """Seconds without a byte, and in total, after which a URL counts as unavailable."""
 MAX_BYTES = 256 * 1024

@@ -1,4 +1,4 @@
-"""Limits of connections: how slow a client may be, and how many connections may be open."""
+"""Limits of connections: the slowness of a client, and the number of open connections."""
 
 import asyncio
 import errno
@@ -29,10 +29,10 @@ log = structlog.get_logger()
 class Limits(msgspec.Struct, frozen=True):
     """Limits of one server. Times are in seconds. A connection over a limit is closed."""
 
-    #: For a complete head, from its first byte.
+    #: Seconds for a complete head, from its first byte.
     head: float = 15.0
-    #: Without a byte before a request. Longer than clients keep an idle connection (httpx 5 s,
-    #: aiohttp 15 s): if the server closes it first, a request may be lost on it.
+    #: Seconds without a byte before a request. Longer than clients keep an idle connection
+    #: (httpx 5 s, aiohttp 15 s): if the server closes it first, a request may be lost on it.
     idle: float = 20.0
     #: Period over which `rate` is measured. Also the longest time without a byte of an expected
     #: body or of a response that is being sent, such as the events of a stream.
@@ -81,8 +81,8 @@ async def check_forever(connections: Callable[[], Iterable[Checked]], tick: floa
 
 
 async def _check_all(connections: Iterable[Checked], loop: asyncio.AbstractEventLoop) -> None:
-    """A function of its own, so that no variable keeps a connection, and its stream, until the next
-    check."""
+    """Check all connections. A function of its own, so that no variable keeps a connection, and its
+    stream, until the next check."""
     for number, connection in enumerate(connections):
         connection.check(loop.time())
         if number % BATCH == BATCH - 1:

@@ -27,7 +27,7 @@ from service.errors import (
 MAX_HEAD = 64 * 1024
 """Bytes of an unfinished head. uvicorn itself has no limit."""
 _NO_LINGER = struct.pack("ii", 1, 0)
-"""With this, closing a socket discards unsent bytes and resets the connection."""
+"""A socket option: closing the socket discards unsent bytes and resets the connection."""
 SOCKETS = b"/ws/"
 """The beginning of paths that can be opened as a WebSocket."""
 
@@ -41,7 +41,8 @@ class Receiving(Enum):
 
 
 class Protocol(Sender, HttpToolsProtocol):
-    """uvicorn's protocol with limits. Its error responses are problems like all others."""
+    """uvicorn's protocol with limits. Its error responses are problems (RFC 9457), like those of
+    the API."""
 
     # Slots: as dictionary entries these would exceed what Python shares between instances, which
     # costs 2 KB per stream.
@@ -109,8 +110,8 @@ class Protocol(Sender, HttpToolsProtocol):
         """Ignore an Upgrade without a log line: the client only offers it."""
 
     def _should_upgrade(self) -> bool:
-        """Whether a request opens a WebSocket. uvicorn asks several times for each request. An
-        upgrade that does not wait for the response to an earlier request is ignored."""
+        """Whether a request opens a WebSocket. uvicorn calls this several times for each request.
+        An upgrade that does not wait for the response to an earlier request is ignored."""
         return (
             super()._should_upgrade()
             and self.url.startswith(SOCKETS)
@@ -136,7 +137,7 @@ class Protocol(Sender, HttpToolsProtocol):
         self._started = None
 
     def send_400_response(self, msg: str) -> None:
-        """Called by uvicorn for a request that it cannot parse."""
+        """Respond with a problem. uvicorn calls this for a request that it cannot parse."""
         self._refuse(BadRequest())
 
     def _refuse(self, error: ServiceError) -> None:

@@ -38,8 +38,7 @@ class TrustedProxies:
 
     def _sender(self, peer: str, forwarded: Sequence[str]) -> str:
         """The first address from the right that is not a trusted proxy, since each proxy appends
-        its own peer. At a value that is not an address, which no proxy writes, the sender is the
-        last hop before it."""
+        its own peer. If a value is not an address, the sender is the last valid hop."""
         sender = peer
         for text in reversed(",".join(forwarded).split(",")):
             address = _parse(text)

@@ -1,4 +1,4 @@
-"""Rate limit: how many requests a user may make per minute, if the operator sets a limit."""
+"""The rate limit: how many requests a user may make per minute, if the operator sets a limit."""
 
 import math
 from collections import OrderedDict
@@ -8,7 +8,7 @@ from service.errors import TooManyRequests
 
 MINUTE = 60.0
 MAX_USERS = 100_000
-"""Maximum users whose requests are counted. Beyond that, the least recently active is dropped."""
+"""Maximum users whose requests are counted. Beyond it, the least recently active one is dropped."""
 ROUNDING = 1e-6
 """Seconds by which sums of intervals may differ from a whole minute."""
 

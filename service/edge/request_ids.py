@@ -1,4 +1,4 @@
-"""The id of each request, which X-Request-Id of the response and the lines of the log name."""
+"""The id of each request, which appears in X-Request-Id of the response and in its log lines."""
 
 import os
 import re

@@ -1,4 +1,5 @@
-"""What the protocols of a connection share: slow clients, and problems without the application."""
+"""The shared part of the protocols of a connection: limits of slow clients, and problem
+responses."""
 
 import asyncio
 from typing import Any

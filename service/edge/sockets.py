@@ -1,7 +1,7 @@
 """WebSocket on a connection (RFC 6455): uvicorn's protocol with limits, pings and shutdown.
 
 A socket only sends. Messages from the client are discarded; a client that sends too much is
-disconnected. There is no compression: its buffers would cost more memory than all the rest."""
+disconnected. There is no compression: its buffers would cost more memory than everything else."""
 
 import asyncio
 import logging
@@ -32,7 +32,7 @@ MAX_MESSAGE = 4 * 1024
 MAX_RECEIVED = 64 * 1024
 """Bytes of everything that a client sends during the life of a socket: pongs are a few hundred."""
 LINGER = 1.0
-"""Seconds in which a client can read why its socket failed."""
+"""Seconds that a client gets to read why its socket failed."""
 
 log = logging.getLogger(__name__)
 # The libraries log addresses, which contain tickets, as information.
@@ -58,7 +58,8 @@ class Handshake(ServerProtocol):
 
 
 class Inbox:
-    """What `receive` returns: the start and the end of a socket. uvicorn's queue is 3 KB larger."""
+    """The messages for `receive`: the start and the end of a socket. uvicorn's queue is 3 KB
+    larger."""
 
     __slots__ = ("_arrived", "_messages")
 

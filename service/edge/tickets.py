@@ -21,7 +21,7 @@ class Ticket(msgspec.Struct, frozen=True, array_like=True):
     tenant: str
     plan: str
     sync_id: str
-    #: When it expires, in seconds since 1970.
+    #: The time when it expires, in seconds since 1970.
     expires: float
 
     @property
@@ -30,7 +30,8 @@ class Ticket(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Tickets:
-    """Writes and reads tickets. Without keys (demo mode) they are valid while the process runs."""
+    """Creates and reads tickets. Without keys (demo mode), tickets are valid while the process
+    runs."""
 
     def __init__(self, secrets_keys: str) -> None:
         keys = [key.strip() for key in secrets_keys.split(",") if key.strip()]

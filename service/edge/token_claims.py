@@ -34,7 +34,8 @@ class Claims(msgspec.Struct, frozen=True):
     aud: Any = None
 
     def refusal(self, now: float) -> str | None:
-        """Why the token is not valid at that time; None if it is. NaN is refused too."""
+        """The reason why the token is not valid at that time; None if it is valid. NaN is also
+        refused."""
         if not now < self.exp + LEEWAY:
             return "The token has expired. Get a new one."
         if not self.nbf - LEEWAY <= now:
@@ -44,8 +45,8 @@ class Claims(msgspec.Struct, frozen=True):
         return None
 
     def until(self, now: float) -> float:
-        """When a stream opened with the token must end: at `exp`, or after the leeway if `exp` has
-        passed, so that a client in the leeway does not reconnect in a loop."""
+        """The time when a stream that was opened with the token must end: `exp`, or the end of the
+        leeway if `exp` has passed, so that a client in the leeway does not reconnect in a loop."""
         return self.exp if now < self.exp else self.exp + LEEWAY
 
 

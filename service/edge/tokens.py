@@ -37,12 +37,13 @@ UNREADABLE = (
 
 class _Verified(msgspec.Struct, frozen=True):
     claims: Claims
-    #: When the signature was verified, in seconds since 1970.
+    #: The time when the signature was verified, in seconds since 1970.
     at: float
 
 
 class Tokens:
-    """Reads tokens. Verified ones are cached: verifying takes longer than answering a poll."""
+    """Verifies and reads tokens. Verified ones are cached: verifying takes longer than answering a
+    poll."""
 
     def __init__(self, settings: Settings, clock: Clock) -> None:
         self._clock = clock
@@ -101,7 +102,8 @@ class Tokens:
             await self._public.fetch_missing(headers["alg"], headers.get("kid"))
 
     def _key(self, token: GuestProtocol) -> Key:
-        """The algorithm selects the kind of key: a public key must never be used as a secret."""
+        """The key of a token. Its algorithm selects the kind of key: a public key must never be
+        used as a secret."""
         headers = token.headers()
         if headers["alg"] != SHARED_SECRET and self._public:
             return self._public.find(headers["alg"], headers.get("kid"))
@@ -110,7 +112,7 @@ class Tokens:
         raise InvalidKeyIdError
 
     def _tenant_prefix(self, algorithm: str) -> str:
-        """Two issuers may use the same tenant name; the prefix keeps their tenants apart."""
+        """The prefix of the tenants of an issuer: two issuers may use the same tenant name."""
         both = self._secret is not None and self._public is not None
         return JWKS_PREFIX if both and algorithm != SHARED_SECRET else ""
 

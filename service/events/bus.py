@@ -17,7 +17,7 @@ class Interest(msgspec.Struct, frozen=True):
 
     #: Ids of syncs that are followed or run here.
     syncs: Set[str]
-    #: Users all of whose syncs are followed here.
+    #: Users of whom all syncs are followed here.
     users: Set[str]
 
 
@@ -56,7 +56,7 @@ class EventBus:
 
     @asynccontextmanager
     async def open(self, interest: Callable[[], Interest]) -> AsyncIterator[None]:
-        """All changes are made in this process: nothing to do."""
+        """Do nothing: all changes are made in this process."""
         yield
 
     @contextmanager

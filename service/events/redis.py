@@ -1,8 +1,8 @@
 """The event bus of a cluster: one stream in Redis that every process adds to and reads.
 
 Two connections per process, however many streams it serves: one reads, one writes. A change is
-delivered here at once and never waits for Redis. What the stream does not bring (Redis is away,
-full, or was restarted without its data) arrives by the reads of the database."""
+delivered here at once and never waits for Redis. Changes that the stream loses (Redis is
+unreachable, full, or was restarted without its data) arrive by reads of the database."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -19,23 +19,23 @@ from service.events.shared import Changes, OfUsers, SharedEventBus
 from service.model import Sync
 
 MAX_LENGTH = 10_000
-"""Changes that the stream keeps, about."""
+"""About how many changes the stream keeps."""
 AT_ONCE = 500
 BLOCK = 2000
 """Milliseconds that a read waits for a change."""
 LONGEST_PAUSE = 2.0
-"""Seconds between two attempts to reach Redis, at most."""
+"""Maximum seconds between two attempts to reach Redis."""
 ANNOUNCE = 5.0
-"""Seconds between two writes of the key that says whose prefix this is. To a process that has no
-changes to send, they also show a server that accepts no writes."""
+"""Seconds between two writes of the key that names the owner of the prefix. By these, a process
+without changes to send also notices a server that accepts no writes."""
 FORGOTTEN = 60
-"""Seconds after which that key is removed."""
+"""Seconds after which that key expires."""
 
 log = structlog.get_logger()
 
 
 class RedisEventBus(SharedEventBus):
-    """Publishes to the stream and delivers what it brings."""
+    """Publishes changes to the stream, and delivers those that it receives."""
 
     def __init__(
         self, url: str, prefix: str, database: str, changes: Changes, of_users: OfUsers
@@ -51,7 +51,7 @@ class RedisEventBus(SharedEventBus):
         #: The newest unsent version of each sync.
         self._outgoing: dict[str, Sync] = {}
         self._wake = anyio.Event()
-        #: Names of the directions that fail at present.
+        #: Names of the directions that fail now.
         self._away: set[str] = set()
 
     async def publish(self, sync: Sync) -> None:
@@ -65,7 +65,7 @@ class RedisEventBus(SharedEventBus):
         group.start_soon(self._persist, self._receive)
 
     async def _persist(self, work: Callable[[], Any]) -> None:
-        """Do this work again and again, with a growing pause after each failure."""
+        """Repeat this work, with a growing pause after each failure."""
         pause = 0.05
         while True:
             began = anyio.current_time()
@@ -126,7 +126,7 @@ class RedisEventBus(SharedEventBus):
     async def _receive(self) -> None:
         client = connect(self._url, BLOCK / 1000 + TIMEOUT)
         try:
-            # Never `$`: between two reads it would skip what was added.
+            # Never `$`: it would skip the changes that are added between two reads.
             last = await self._last(client)
             self._back(self._receive)
             await self.catch_up()
@@ -143,7 +143,7 @@ class RedisEventBus(SharedEventBus):
                 await client.aclose()
 
     def _check_owner(self, database: bytes | None) -> bool:
-        """Whether this is the own database; another one is logged once."""
+        """Whether this is this service's database. Another one is logged once."""
         if database != self._database and not self._foreign_logged:
             self._foreign_logged = True
             log.error("foreign_events", reason=foreign(self._prefix).sentence)

@@ -1,8 +1,8 @@
 """The event bus of a process that shares its database with others.
 
-What other processes change is read from the database every CATCH_UP seconds, for the syncs that are
-followed or run here: only those that have changed, so that a read costs little. A wire
-(`service.events.redis`) brings changes at once. The reads go on, since a wire may lose some."""
+Changes of other processes are read from the database every CATCH_UP seconds, for the syncs that are
+followed or run here. A read returns only syncs that have changed, so it costs little. With Redis
+(`service.events.redis`), changes arrive at once. The reads continue, since Redis may lose some."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -15,19 +15,19 @@ from service.events.bus import EventBus, Interest
 from service.model import Sync
 
 CATCH_UP = 2.0
-"""Seconds between two reads: how late an event may be without a wire."""
+"""Seconds between two reads: the longest delay of an event without Redis."""
 
 log = structlog.get_logger()
 
 Changes = Callable[[Mapping[str, int]], Awaitable[Mapping[str, Sync | None]]]
-"""Of syncs with known versions, those that are stored with another version; None for one that does
-not exist."""
+"""Takes syncs with their known versions. Returns those stored with another version; None for a sync
+that does not exist."""
 OfUsers = Callable[[Sequence[str]], Awaitable[Sequence[str]]]
-"""The ids of the syncs of these users that are live or have ended recently."""
+"""Returns the ids of the syncs of these users that are live or have ended recently."""
 
 
 class SharedEventBus(EventBus):
-    """Delivers the changes of this process at once, and those of others after a read."""
+    """Delivers the changes of this process at once, and the changes of others after a read."""
 
     def __init__(self, changes: Changes, of_users: OfUsers) -> None:
         super().__init__()
@@ -55,7 +55,7 @@ class SharedEventBus(EventBus):
             await self.catch_up()
 
     async def catch_up(self) -> None:
-        """Deliver what has changed. A failed read is repeated after the next pause."""
+        """Deliver the changes. A failed read is repeated after the next pause."""
         interest = self._interest()
         ids = set(interest.syncs)
         try:

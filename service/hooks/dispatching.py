@@ -1,10 +1,10 @@
-"""Turns the events of the feed into deliveries, and sends these.
+"""Turns the events of the feed into deliveries, and sends them.
 
 Every process that runs syncs does so. The tables are the queue: the position of a webhook in the
 feed moves in the write that stores the deliveries, and a delivery is claimed before it is sent. So
-nothing is lost between the two, whichever process ends when, and no further engine (procrastinate)
-has to agree with the tables about what waits, for how long and in which order. After a crash, what
-was being sent is sent again."""
+no event is lost if a process ends in between, and no other engine (procrastinate) has to agree with
+the tables about waiting deliveries, their times and their order. After a crash, interrupted
+deliveries are sent again."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -35,27 +35,30 @@ from service.store.webhooks import StoredWebhook, WebhookStore
 from service.wire.offsets import to_token
 
 LOOK = 1.0
-"""Seconds between two looks for events and due deliveries."""
+"""Seconds between two polls for events and due deliveries."""
 AGAIN = (0.05, 0.2, 0.5)
-"""Seconds after which a process that was woken looks again: the rows of a transaction are read once
-all older ones have ended."""
+"""Seconds after which a woken process polls again: the rows of a transaction are read once all
+older ones have ended."""
 REST = 0.02
-"""Seconds between two rounds, in which changes are collected."""
+"""Seconds between two rounds. Changes are collected meanwhile."""
 AHEAD = timedelta(days=2)
-"""More than the longest wait of a schedule: what is due later was stored before the clock was set
-back."""
+"""Longer than the longest wait of a schedule: a delivery due later was stored before the clock was
+set back."""
 CORRECT_EVERY = 3600.0
-"""Seconds between two looks for it."""
+"""Seconds between two checks for such deliveries."""
 CLAIM = timedelta(seconds=40)
-"""How long a process has to send a delivery; more than an attempt takes and clocks differ."""
+"""The time that a process has to send a delivery: longer than an attempt takes and clocks
+differ."""
 MOST_AT_ONCE = 256
-"""Attempts at once in a process."""
+"""Maximum attempts at once in a process."""
 MOST_TO_FAILING = 128
-"""Of these, to receivers whose last attempt failed: those that answer never wait for them."""
+"""Maximum of these to receivers whose last attempt failed: working receivers never wait for
+them."""
 MOST_TO_ONE = 4
-"""Attempts at once to one receiver; one if its last attempt failed."""
+"""Maximum attempts at once to one receiver; one if its last attempt failed."""
 JITTER = 0.1
-"""A wait is longer by up to this part of it, so that receivers that return are not overrun."""
+"""The share by which a wait is at most prolonged, so that recovering receivers are not
+overloaded."""
 GONE = "The receiver answered 410 Gone."
 UNDECRYPTABLE = "The secret cannot be decrypted: rotate it, or restore the key in SECRETS_KEYS."
 USER_AGENT = "seller-sync-webhooks/1"
@@ -89,19 +92,19 @@ class Dispatcher:
         self._ids = Ids()
         self._random = Random()  # noqa: S311 - not a secret
         self._woken = anyio.Event()
-        #: When to look next for times that are too far in the future.
+        #: When to check next for times that are too far in the future.
         self._correct_at = 0.0
-        #: The webhooks of the attempts that are under way.
+        #: The number of running attempts of each webhook.
         self._sending: Counter[str] = Counter()
         #: The webhooks whose last attempt failed.
         self._failing: set[str] = set()
 
     def wake(self) -> None:
-        """Look at once for something to send."""
+        """Poll at once."""
         self._woken.set()
 
     def heard(self, sync: Sync) -> None:
-        """A sync has changed. Progress is no event."""
+        """Poll after a change of a sync, unless it is only progress, which is not an event."""
         if sync.status is not Status.IN_PROGRESS:
             self.wake()
 
@@ -136,8 +139,8 @@ class Dispatcher:
     # From the feed ----------------------------------------------------------------------------
 
     async def _collect(self) -> bool:
-        """Store deliveries of the next events that have none yet, of each webhook at most
-        ROWS_AT_ONCE. False if there was nothing."""
+        """Store deliveries of the next events without one, at most ROWS_AT_ONCE for each webhook.
+        Returns False if there are none."""
         behind = await self._store.behind()
         for webhook in behind:
             await self._collect_some(webhook)
@@ -170,10 +173,10 @@ class Dispatcher:
     # Sending ----------------------------------------------------------------------------------
 
     async def _start_due(self, group: anyio.abc.TaskGroup) -> None:
-        """Begin attempts, as many as may run at once."""
+        """Start attempts, as many as may run at once."""
         now = self._clock.now()
         webhooks = list(await self._deliveries.webhooks_with_due(now))
-        self._random.shuffle(webhooks)  # no receiver is always the last one
+        self._random.shuffle(webhooks)  # so that no receiver is always the last one
         for webhook_id in webhooks:
             free = self._free(webhook_id)
             if free <= 0:
@@ -185,7 +188,7 @@ class Dispatcher:
                     group.start_soon(self._send, replace(delivery, claimed_until=until))
 
     def _free(self, webhook_id: str) -> int:
-        """How many attempts to a receiver may begin."""
+        """The number of attempts to a receiver that may start."""
         sending = self._sending[webhook_id]
         free = MOST_AT_ONCE - self._sending.total()
         if webhook_id not in self._failing:
@@ -194,7 +197,7 @@ class Dispatcher:
         return min(free, 1 - sending, MOST_TO_FAILING - to_failing)
 
     async def _send(self, delivery: StoredDelivery) -> None:
-        """Make an attempt and store how it ended."""
+        """Make an attempt and store its outcome."""
         failing = True
         try:
             failing = await self._attempt(delivery)
@@ -209,7 +212,7 @@ class Dispatcher:
             self.wake()
 
     async def _attempt(self, delivery: StoredDelivery) -> bool:
-        """Whether the attempt failed."""
+        """Make an attempt. Returns whether it failed."""
         webhook = await self._store.one(delivery.webhook_id)
         if webhook is None:  # deleted meanwhile
             return False

@@ -1,8 +1,8 @@
 """Sends one delivery: a POST that is made to checked addresses only, and never waits for long.
 
-A name is resolved and checked each time that a connection is made, and the connection is made to
-the checked address, so that a name cannot lead elsewhere after its check (DNS rebinding). Redirects
-are not followed and proxies of the environment are not used."""
+A host name is resolved and checked for every connection, which goes to the checked address, so that
+a name cannot lead elsewhere after its check (DNS rebinding). Redirects are not followed and proxies
+of the environment are not used."""
 
 import socket
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -19,15 +19,16 @@ import msgspec
 from connectors.addresses import public
 
 TIMEOUT = 15.0
-"""Seconds of an attempt in total."""
+"""Maximum seconds of an attempt in total."""
 MOST_ANSWER = 16 * 1024
-"""Bytes of an answer's body that are read, so that the receiver can finish it; none are used."""
+"""Maximum bytes of a response body that are read, so that the receiver can finish it. They are
+discarded."""
 FINISHED_WITHIN = 1.0
-"""Seconds for which they are read."""
+"""Maximum seconds for reading them."""
 MOST_ADDRESSES = 3
-"""Addresses of a name that are tried."""
+"""Maximum addresses of a name that are tried."""
 CONNECT_TIMEOUT = 5.0
-"""Seconds for each of them."""
+"""Maximum seconds for each address."""
 MOST_REASON = 300
 GONE = 410
 
@@ -36,21 +37,21 @@ Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 
 
 class SendOutcome(msgspec.Struct, frozen=True):
-    """How an attempt ended."""
+    """The outcome of an attempt."""
 
     #: The status of the response; None without one.
     status: int | None
-    #: Why it failed; None if the event was delivered.
+    #: The reason why it failed; None if the event was delivered.
     error: str | None
 
     @property
     def gone(self) -> bool:
-        """Whether the receiver says that it is gone for ever."""
+        """Whether the receiver says that it is permanently gone."""
         return self.status == GONE
 
 
 class AddressRefused(Exception):
-    """A name leads to an address to which nothing is sent."""
+    """A name resolves to an address to which nothing is sent."""
 
 
 class WebhookSender:
@@ -71,7 +72,7 @@ class WebhookSender:
         self._trusted = trusted
 
     async def send(self, url: str, headers: Mapping[str, str], body: bytes) -> SendOutcome:
-        """Make one attempt. It fails for every reason without an exception."""
+        """Make one attempt. A failure is an outcome, never an exception."""
         answered: list[int] = []
         error = f"No answer within {TIMEOUT:.0f} s."
         try:
@@ -93,7 +94,8 @@ class WebhookSender:
     async def _post(
         self, url: httpx.URL, headers: Mapping[str, str], body: bytes, answered: list[int]
     ) -> None:
-        """Add the status of the answer to `answered` as soon as it is known."""
+        """Send the event. The status of the response is added to `answered` as soon as it is
+        known."""
         if self._trusted is None:
             self._trusted = httpx.create_ssl_context(trust_env=False)
         target = httpcore.URL(
@@ -153,12 +155,13 @@ class CheckedBackend(httpcore.AsyncNetworkBackend):
         except UnicodeError:  # an empty label, or a long one
             raise AddressRefused(f"{host} is not a valid name.") from None
         if not self._private and not all(map(public, addresses)):
-            raise AddressRefused(f"{host} does not lead to a public address.")
+            raise AddressRefused(f"{host} does not resolve to a public address.")
         return addresses
 
 
 async def _finish(response: httpcore.Response) -> None:
-    """Read the rest of a small answer. Its status is what counts, whatever follows."""
+    """Read the rest of a small response. An error meanwhile changes nothing: only the status
+    counts."""
     size = 0
     with suppress(httpcore.NetworkError, httpcore.ProtocolError, OSError):
         with anyio.move_on_after(FINISHED_WITHIN):

@@ -1,5 +1,5 @@
-"""Which addresses a webhook may have. Names are resolved and checked when something is sent; what
-an address says by itself is refused at once."""
+"""Checks the URL of a webhook. Host names are resolved and checked when an event is sent; other
+faults of a URL are refused at once."""
 
 import re
 import socket
@@ -16,7 +16,7 @@ _UNPRINTABLE = re.compile(r"[\x00-\x20\x7f-\xa0\u2028\u2029\ud800-\udfff\\]")
 
 def check_url(text: str, private: bool) -> None:
     """Raises Invalid, for the field `url`. `private`: http and addresses that are not public are
-    allowed, too."""
+    also allowed."""
     if problem := _problem(text, private):
         raise Invalid.field("url", problem)
 
@@ -56,7 +56,7 @@ def _is_local(host: str) -> bool:
         return not public(str(ip_address(name)))
     except ValueError:
         pass
-    try:  # other spellings that resolvers accept: 127.1, 2130706433, 0x7f000001
+    try:  # other notations that resolvers accept: 127.1, 2130706433, 0x7f000001
         return not public(str(IPv4Address(socket.inet_aton(name))))
     except (OSError, UnicodeError):
         return False

@@ -1,4 +1,4 @@
-"""The webhooks of users: created, changed, tested and replayed here, and nowhere else.
+"""The webhooks of users. Only this module creates, changes, tests and replays them.
 
 Secrets are encrypted at rest with the keys of the connections' credentials."""
 
@@ -36,7 +36,7 @@ from service.wire.offsets import FIRST, from_token
 
 MOST_OF_A_USER = 20
 BOTH_SIGN = timedelta(hours=24)
-"""How long the secret before a rotation signs, too."""
+"""How long the previous secret also signs after a rotation."""
 SECRET_BYTES = 32
 PREFIX = "whsec_"
 TEST = "webhook.test"
@@ -44,7 +44,7 @@ OPERATOR = "operator"
 
 
 class WebhookRequest(msgspec.Struct, frozen=True):
-    """What a user wants of a webhook."""
+    """The webhook that a user wants to create."""
 
     url: str
     types: tuple[str, ...]
@@ -72,13 +72,13 @@ class Webhooks:
         self._keys = keys
         self._clock = clock
         self._private = private
-        #: Called when there may be something to send.
+        #: Called when there may be events to send.
         self.wake: Callable[[], None] = lambda: None
 
     # Endpoints --------------------------------------------------------------------------------
 
     async def create(self, actor: Actor, request: WebhookRequest) -> tuple[StoredWebhook, str]:
-        """A new webhook, which gets what happens from now on, and its secret.
+        """Create a webhook, which receives the events from now on. Also returns its secret.
 
         Raises Invalid, OperatorOnly or TooManyWebhooks."""
         check_url(request.url, self._private)
@@ -110,15 +110,15 @@ class Webhooks:
         return await self._store.list(actor.user)
 
     async def get(self, actor: Actor, webhook_id: str) -> StoredWebhook:
-        """Raises NotFound, also for a webhook of somebody else."""
+        """A webhook of the user. Raises NotFound, also for another user's webhook."""
         webhook = await self._store.one(webhook_id)
         if webhook is None or webhook.user_id != actor.user:
             raise NotFound(f"You have no webhook {webhook_id}. GET /api/webhooks lists yours.")
         return webhook
 
     async def change(self, actor: Actor, changed: StoredWebhook) -> StoredWebhook:
-        """Store url, types, description and whether it is enabled. An enabled webhook goes on where
-        it was disabled."""
+        """Store url, types, description and whether it is enabled. An enabled webhook continues
+        where it was disabled."""
         check_url(changed.url, self._private)
         if changed.enabled:
             changed = msgspec.structs.replace(changed, disabled_reason=None)
@@ -134,7 +134,8 @@ class Webhooks:
         await self._store.delete(webhook.id, self._note(actor, webhook, "webhook_deleted"))
 
     async def rotate(self, actor: Actor, webhook_id: str) -> tuple[StoredWebhook, str]:
-        """Replace the secret. The one before signs for BOTH_SIGN, too; older ones no longer do."""
+        """Replace the secret. The previous one also signs for BOTH_SIGN; older ones no longer
+        do."""
         webhook = await self.get(actor, webhook_id)
         secret, until = _new_secret(), self._clock.now() + BOTH_SIGN
         entry = self._note(actor, webhook, "webhook_rotated")
@@ -165,7 +166,7 @@ class Webhooks:
         return delivery
 
     async def replay(self, actor: Actor, webhook_id: str, after: str) -> int:
-        """Send again what is kept behind an offset of GET /api/events; returns how many events.
+        """Send the stored events after an offset of GET /api/events again; returns their number.
 
         Raises WebhookDisabled, MalformedOffset or OffsetGone."""
         webhook = await self._enabled(actor, webhook_id)
@@ -198,7 +199,7 @@ class Webhooks:
         return await self._deliveries.page(webhook.id, filters, limit, before)
 
     async def retry(self, actor: Actor, webhook_id: str, delivery_id: str) -> StoredDelivery:
-        """Send a delivery now, whatever its status is. If it fails, the schedule begins again."""
+        """Send a delivery now, whatever its status is. If it fails, its schedule starts again."""
         webhook = await self._enabled(actor, webhook_id)
         entry = self._note(actor, webhook, "webhook_retried", {"deliveryId": delivery_id})
         now = self._clock.now()
@@ -219,8 +220,8 @@ class Webhooks:
     # Secrets ----------------------------------------------------------------------------------
 
     def signature(self, webhook: StoredWebhook, event_id: str, at: datetime, body: str) -> str:
-        """The `webhook-signature`, by the secret, and until a day after a rotation also by the one
-        before. Raises InvalidToken if SECRETS_KEYS lacks the key of a secret."""
+        """The `webhook-signature`, made with the secret and, until a day after a rotation, also
+        with the previous one. Raises InvalidToken if SECRETS_KEYS lacks the key of a secret."""
         stored = [webhook.secret]
         if webhook.previous_secret and webhook.previous_until and at < webhook.previous_until:
             stored.append(webhook.previous_secret)
@@ -229,7 +230,7 @@ class Webhooks:
         return " ".join(Webhook(one).sign(event_id, at.astimezone(UTC), body) for one in secrets)
 
     async def rotate_keys(self) -> int:
-        """Encrypt all secrets with the newest key; returns of how many webhooks. Raises
+        """Encrypt all secrets with the newest key; returns the number of webhooks. Raises
         StartupError, before anything is changed, if SECRETS_KEYS lacks a key that is in use."""
         stored = await self._store.every()
         try:
@@ -259,7 +260,8 @@ class Webhooks:
         action: str,
         more: Mapping[str, object] | None = None,
     ) -> Statement:
-        """The entry of the audit log. It has the host only: the path may be a secret."""
+        """The entry of the audit log. It contains only the host of the URL: the path may be a
+        secret."""
         details = {"webhookId": webhook.id, "host": urlsplit(webhook.url).hostname}
         return note(
             AuditEntry(
@@ -276,7 +278,7 @@ class Webhooks:
 
 
 def event_body(kind: str, at: str, data: bytes) -> str:
-    """What is sent of an event; `data` is JSON, `at` a stored time."""
+    """The body that is sent for an event. `data` is JSON, `at` a stored time."""
     event = {"type": kind, "timestamp": f"{at[:23]}Z", "data": msgspec.Raw(data)}
     return msgspec.json.encode(event).decode()
 

@@ -1,1 +1,1 @@
-"""The move of a database from SQLite to PostgreSQL."""
+"""The command `move`, which copies a database from SQLite to PostgreSQL."""

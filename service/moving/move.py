@@ -38,9 +38,9 @@ from service.store.postgres_session import APPLICATION
 BATCH_ROWS, BATCH_CHARACTERS = 5_000, 8_000_000
 """A batch ends at whichever is reached first. It is held in memory."""
 LOCK_TIMEOUT = "10s"
-"""How long the move waits for the connection of one that was killed."""
+"""How long the move waits for the connection of an earlier move that was killed."""
 SEEDED = "chores"
-"""The table into which migrations insert rows. It has rows in an empty database, too."""
+"""The table into which migrations insert rows. Even an empty database has rows in it."""
 _SERVICES = """
 SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = %s
 """
@@ -98,7 +98,8 @@ def _writing(url: str) -> Iterator[psycopg.Connection]:
             target.execute("SET lock_timeout = 0")
             yield target
     except psycopg.errors.LockNotAvailable as error:
-        raise StartupError("Another move into the target is running. Wait for its end.") from error
+        text = "Another move into the target is running. Wait until it has ended."
+        raise StartupError(text) from error
     except psycopg.Error as error:
         text = " ".join(str(error).split()).rstrip(".") or type(error).__name__
         raise StartupError(
@@ -140,7 +141,7 @@ def _begin(
     contents: dict[str, Content],
     say: Say,
 ) -> bool:
-    """Reserve the target for this source. False if it already has the source's content."""
+    """Reserve the target for this source. Returns False if it already has the source's content."""
     whole = blake2b(encode(sorted((n, c.rows, c.digest) for n, c in contents.items())))
     mark = f"{MOVING} {whole.hexdigest()[:24]}"
     found = _revision(target)
@@ -164,7 +165,9 @@ def _begin(
         target.execute(f"DELETE FROM {SEEDED}")
         (services,) = _one(target, _SERVICES, [APPLICATION])
         if services:
-            raise StartupError("A service runs on the target. Stop its web processes and workers.")
+            raise StartupError(
+                "A service is running on the target. Stop its web processes and workers."
+            )
     return True
 
 

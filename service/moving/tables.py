@@ -16,16 +16,16 @@ from service.errors import StartupError
 from service.store.migrations import newest
 
 REPORT_EVERY = 100_000
-"""Rows between two lines about the progress of a table."""
+"""Rows between two progress messages of a table."""
 MOST_NAMED = 20
-"""Rows that an error names, at most."""
+"""Maximum rows that an error names."""
 TYPES: dict[str, tuple[type, str]] = {
     "TEXT": (str, "text"),
     "INTEGER": (int, "int8"),
     "REAL": (float, "float8"),
     "BLOB": (bytes, "bytea"),
 }
-"""The types of columns in SQLite: as what they are read, and their types in PostgreSQL."""
+"""The column types of SQLite, each with the type that Python reads and the type in PostgreSQL."""
 
 Say = Callable[[str], None]
 Row = tuple[Any, ...]
@@ -60,7 +60,8 @@ class Content(msgspec.Struct, frozen=True):
 
 @contextmanager
 def reading(path: Path) -> Iterator[sqlite3.Connection]:
-    """The source at one moment, read-only, of the newest schema."""
+    """Open a read-only snapshot of the source. Raises StartupError if its schema is not the
+    newest."""
     try:
         source = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, isolation_level=None)
         try:
@@ -88,7 +89,7 @@ def _require_newest(source: sqlite3.Connection, path: Path) -> None:
 
 
 def tables_of(source: sqlite3.Connection, wanted: Container[str], say: Say) -> list[CopiedTable]:
-    """The wanted tables, each after those that its foreign keys name."""
+    """The wanted tables, each after the tables that its foreign keys name."""
     tables = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%'"
     parents = dict[str, set[str]]()
     for (name,) in source.execute(f"{tables} ORDER BY name").fetchall():
@@ -148,7 +149,7 @@ def _valid(table: CopiedTable, rows: Iterable[Row], refused: list[str]) -> Itera
 
 
 def _problem(table: CopiedTable, row: Row) -> str:
-    """Why PostgreSQL cannot store a row; empty if it can."""
+    """The reason why PostgreSQL cannot store a row; empty if it can."""
     try:
         msgspec.convert(row, table.shape)
         if b"\\u0000" not in encode(row):  # rare, and also how the text \u0000 begins

@@ -47,7 +47,7 @@ class Recognition:
 
     @contextmanager
     def reading(self, dataset: str) -> Iterator[None]:
-        """Open while a dataset is read. At its end, other datasets stop waiting for it."""
+        """Keep open while a dataset is read. At the end, other datasets stop waiting for it."""
         try:
             yield
         except Retryable:

@@ -1,4 +1,4 @@
-"""The stored records of a connection, as a comparison of datasets reads them."""
+"""Reads the stored records of a connection for a comparison of datasets."""
 
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from collections.abc import Set as AbstractSet
@@ -21,7 +21,7 @@ NextPage = Callable[[tuple[str, str]], Coroutine[Any, Any, RowPage]]
 
 
 class ComparedRows:
-    """Reads in the detection thread. `compared` are the last comparisons, by dataset."""
+    """Reads records in the detection thread. `compared` are the last comparisons, by dataset."""
 
     def __init__(
         self, store: CompletenessStore, connection_id: str, compared: Mapping[str, Compared]
@@ -66,7 +66,7 @@ class ComparedRows:
         return found
 
     def per_day(self, dataset: str) -> Mapping[date, int]:
-        """The counts are kept while the dataset does not change."""
+        """The number of records of each day, cached while the dataset does not change."""
         before = self._compared.get(dataset)
         if before and not self._has_changed(dataset, before.at):
             return {day.day: day.records for day in before.days if day.records}

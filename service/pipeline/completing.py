@@ -1,4 +1,5 @@
-"""Comparing the datasets of a sync with one another, and reading what one of them lacks."""
+"""Compares the datasets of a sync with one another, and reads the records that one of them
+lacks."""
 
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -31,10 +32,9 @@ async def complete_datasets(
     connection: Connection,
     coverages: Mapping[str, Coverage],
 ) -> None:
-    """Read what other datasets show that one lacks, and store the state of each day.
-
-    Records that were stored are no longer missing, so an interrupted run continues where it was.
-    What stays missing is a warning, and the next sync looks for it again."""
+    """Read the records that a dataset lacks according to others, and store the state of each day.
+    Stored records are no longer missing, so an interrupted run continues where it stopped. Records
+    that stay missing become a warning, and the next sync looks for them again."""
     done = held.sync.completeness is not None or held.sync.options.dry_run
     done = done or held.sync.options.records is not None
     if done or not hasattr(held.connector, "complete"):
@@ -51,12 +51,12 @@ class _Filled(msgspec.Struct, frozen=True):
     """A comparison after its gaps were read."""
 
     gaps: Gaps
-    #: How many records of each day were missing and are stored now.
+    #: The number of records of each day that were missing and are now stored.
     fetched: Mapping[date, int] = {}
 
 
 class _Completing:
-    """The step of one attempt."""
+    """The comparison in one attempt of a sync."""
 
     def __init__(
         self,
@@ -76,8 +76,8 @@ class _Completing:
         self._progress = ""  # the message while filling
 
     async def compare(self) -> Sequence[Gaps]:
-        """Compare the datasets that this sync has read completely with what is stored, off the
-        event loop."""
+        """Compare the datasets that this sync has read completely with the stored records, in a
+        thread."""
         resources, sync = self._resources, self._held.sync
         self._windows = await self._read_windows()
         self._before = await self._comparisons()
@@ -92,8 +92,8 @@ class _Completing:
         )
 
     async def _comparisons(self) -> Mapping[str, Compared]:
-        """The last comparisons. After a full refresh, which may delete records, and if the clock
-        was set back, everything is compared."""
+        """The last comparisons. A dataset without one is compared completely: after a full refresh,
+        which may delete records, and if the clock was set back."""
         if self._held.sync.options.overwrite:
             return {}
         store, connection_id = self._resources.completeness, self._held.sync.connection_id
@@ -110,7 +110,7 @@ class _Completing:
         }
 
     async def fill(self, gaps: Gaps) -> str:
-        """Read what is missing. Returns why some of it could not be read; empty if all was."""
+        """Read the missing records. Returns why some could not be read; empty if all were read."""
         log.info("gaps_found", missing=gaps.missing)
         pages = self._connector.fill(self._connection, gaps, self._waiting)
         try:
@@ -123,7 +123,7 @@ class _Completing:
         return ""
 
     async def _waiting(self, until: datetime, why: str) -> None:
-        """Announce a pause without losing sight of how much is left."""
+        """Announce a pause, and keep the progress in the message."""
 
         def announced(sync: Sync, now: datetime) -> Sync:
             waiting = sync.waiting(None, until, fit_text(why), now)
@@ -164,7 +164,8 @@ class _Completing:
         await resources.pacer.rest(resources.clock.now() - begun)
 
     async def after(self, gaps: Gaps) -> _Filled:
-        """What is still missing, and what was fetched."""
+        """The comparison after filling: the records that are still missing, and those that were
+        fetched."""
         if not gaps.gaps:
             return _Filled(gaps)
         store, connection_id = self._resources.completeness, self._held.sync.connection_id
@@ -185,7 +186,7 @@ class _Completing:
         return _Filled(Gaps(gaps.dataset, days, left), fetched)
 
     async def keep(self, found: Sequence[_Filled], failures: Sequence[str]) -> None:
-        """Store the days, and what they add up to with the sync."""
+        """Store the days, and their totals with the sync."""
         summary = _summary([filled.gaps for filled in found])
         missing = [filled.gaps for filled in found if filled.gaps.missing]
         warnings = [self._warning(gaps, failures) for gaps in missing]
@@ -200,7 +201,8 @@ class _Completing:
         await self._held.change(with_summary, *statements)
 
     def _kept(self, filled: _Filled) -> Sequence[Statement]:
-        """The statements that store the days that have changed, and up to when they hold."""
+        """The statements that store the changed days, and the time up to which they were
+        compared."""
         sync, dataset = self._held.sync, filled.gaps.dataset
         before = self._before.get(dataset)
         known = {day.day: day for day in before.days} if before else {}
@@ -227,7 +229,7 @@ class _Completing:
 
 
 def _filled(sync: Sync, name: str, tally: Tally, text: str, at: datetime) -> Sync:
-    """After a page of missing records."""
+    """The sync after a page of missing records."""
     datasets = tuple(
         dataset.filled(tally) if dataset.name == name else dataset for dataset in sync.datasets
     )
@@ -242,7 +244,7 @@ def _summary(compared: Sequence[Gaps]) -> Completeness:
 
 
 def _resolved(day: DatasetDay, resolved: int, records: int) -> DatasetDay:
-    """A day of which some gaps no longer exist."""
+    """The day after some of its gaps were resolved."""
     missing = day.missing - resolved
     state = day.state if missing else day.filled
     return msgspec.structs.replace(day, state=state, records=records, missing=missing)

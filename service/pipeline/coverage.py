@@ -7,7 +7,7 @@ from service.pipeline.held import HeldSync
 from service.progress import Coverage, Outcome
 from service.store.records import RecordStore
 
-#: Maximum age of the end of a coverage from which claim rules draw conclusions.
+#: Maximum age of the end of a coverage that claim rules rely on.
 CURRENT = timedelta(days=1)
 
 
@@ -18,7 +18,7 @@ async def coverages_of(held: HeldSync, records: RecordStore) -> Mapping[str, Cov
     if sync.options.records is not None:
         return {}
     stored = await records.datasets(sync.connection_id)
-    for progress in sync.sources:
+    for progress in sync.read_datasets:
         if progress.status is not Outcome.COMPLETE:
             continue
         name, window = progress.name, progress.checkpoint.window

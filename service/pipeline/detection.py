@@ -76,13 +76,13 @@ class StoredRecords:
 async def detect_claims(
     resources: Resources, held: HeldSync, coverages: Mapping[str, Coverage]
 ) -> None:
-    """Run the connector's claim rules and store what they find."""
+    """Run the connector's claim rules and store their findings."""
     if held.sync.options.dry_run:
         why = "Not computed: a dry run stores no records to compute claims from."
         await held.change(lambda sync, now: sync.undetectable(why, now))
         return
     if held.sync.options.records is not None:
-        why = "Not computed: this sync read single records. The next one computes claims."
+        why = "Not computed: this sync read single records. The next sync computes claims."
         await held.change(lambda sync, now: sync.skipping_claims(why, now))
         return
     connection_id = held.sync.connection_id
@@ -113,7 +113,7 @@ def _progress(stored: int, count: int, sync: Sync, now: datetime) -> Sync:
 
 
 async def _store(resources: Resources, held: HeldSync, found: Findings) -> None:
-    """Store findings in parts, and rest between them as between pages. The last part is stored
+    """Store findings in parts, with rests in between as between pages. The last part is stored
     together with the end of the detection."""
     connection_id, count = held.sync.connection_id, len(found.claims)
     open_claims = [

@@ -15,7 +15,7 @@ from service.progress import Stage
 from service.store.engine import Statement
 
 Change = Callable[[Sync, datetime], Sync]
-"""Makes the next version of a sync, at a given time."""
+"""Returns the next version of a sync, at a given time."""
 
 
 class HeldSync:

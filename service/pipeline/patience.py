@@ -8,12 +8,12 @@ from connectors.base import Clock
 #: Automatic retries of a sync without progress between them.
 RETRIES = 3
 #: The share of an attempt's time after which no dataset is retried: the rest is needed to detect
-#: claims in what was read and to store them.
+#: and store claims.
 IN_TIME = 0.9
 #: Seconds before the first retry, and the maximum before a later one. Each pause is twice as long
 #: as the one before, plus or minus a quarter.
 FIRST_PAUSE, LONGEST_PAUSE = 2.0, 300.0
-#: The minimum pause. A dataset with less time left is given up.
+#: The minimum pause. A dataset with less remaining time is given up.
 SHORTEST_PAUSE = timedelta(milliseconds=500)
 
 
@@ -27,7 +27,7 @@ class Patience:
         self._seconds = timedelta(seconds=seconds)
         self._clock = clock
         self._random = random or Random()  # noqa: S311 - jitter, not secrecy
-        #: When each failing dataset began to fail, and its failures since.
+        #: The first failure of each failing dataset, and the number of failures since.
         self._failing: dict[str, tuple[datetime, int]] = {}
 
     def before_retry(self, retries: int) -> float:

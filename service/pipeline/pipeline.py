@@ -72,7 +72,7 @@ class _Run:
 
     async def finish(self) -> None:
         """Run the sync until it ends or pauses. Temporary failures are retried; the count of
-        retries starts again whenever something is read."""
+        retries restarts whenever records are read."""
         now = self._resources.clock.now()
         if self._held.sync.stalled(now, self._resources.stall_timeout):
             text = "The sync was interrupted repeatedly and made no progress."
@@ -85,7 +85,7 @@ class _Run:
             await self._pause_after(fault)
 
     async def _attempt(self) -> Fault | None:
-        """Why the attempt failed; None if the sync ended or paused."""
+        """Make an attempt. Returns why it failed; None if the sync ended or paused."""
         timeout = self._resources.timeout
         ends = self._resources.clock.now() + timedelta(seconds=timeout * IN_TIME)
         try:
@@ -120,11 +120,11 @@ class _Run:
         await self._resources.clock.sleep(pause)
 
     async def _steps(self, ends: datetime) -> None:
-        """One attempt. Each step is skipped if an earlier attempt has completed it."""
+        """Run the steps of an attempt. A step that an earlier attempt has completed is skipped."""
         resources, held = self._resources, self._held
         connection = await resources.connections.open(held.sync.connection_id)
         recognition = await self._recognise(connection)
-        if not all(dataset.ended for dataset in held.sync.sources):
+        if not all(dataset.ended for dataset in held.sync.read_datasets):
             reading = Reading(resources, held, connection, recognition, self._patience, ends)
             await reading.read_all()
         coverages = await coverages_of(held, resources.records)
@@ -143,6 +143,6 @@ class _Run:
         """Check the account now; pages that name their account are compared as they arrive."""
         connections, held = self._resources.connections, self._held
         confirmed = await connections.check(connection, held.announcer(None))
-        unread = [dataset.name for dataset in held.sync.sources if not dataset.ended]
+        unread = [dataset.name for dataset in held.sync.read_datasets if not dataset.ended]
         naming = [name for name in unread if held.dataset(name).names_account]
         return Recognition(connections, connection, naming, confirmed)

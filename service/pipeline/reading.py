@@ -55,15 +55,13 @@ class Reading:
         self._unavailable: dict[str, str] = {}
 
     async def read_all(self) -> None:
-        """Read all datasets that have not ended. Takes as long as the slowest of them, not as long
-        as all together.
-
-        Raises what ends the attempt: Retryable if no dataset was available, SourceError if none
-        could be read."""
+        """Read all datasets that have not ended. They are read in parallel. Raises the error that
+        ends the attempt: Retryable if no dataset was available, SourceError if none could be
+        read."""
         if self._held.sync.stage is not Stage.FETCHING:
             await self._held.enter(Stage.FETCHING, "Fetching", self._estimate())
         async with anyio.create_task_group() as group:
-            for dataset in self._held.sync.sources:
+            for dataset in self._held.sync.read_datasets:
                 if not dataset.ended:
                     group.start_soon(self._read, dataset, group.cancel_scope)
         if self._fatal:
@@ -72,16 +70,16 @@ class Reading:
             raise Retryable(next(iter(self._unavailable.values())))
         for name, why in self._unavailable.items():
             await self._end(name, why)
-        if all(dataset.status in NOTHING_READ for dataset in self._held.sync.sources):
+        if all(dataset.status in NOTHING_READ for dataset in self._held.sync.read_datasets):
             warnings = " ".join(warning.message for warning in self._held.sync.warnings)
             raise SourceError(f"Nothing could be read. {warnings}")
 
     def _estimate(self) -> float | None:
         """Seconds that the slowest dataset will take; None if any dataset's time is unknown."""
-        sources = self._held.sync.sources
+        datasets = self._held.sync.read_datasets
         if self._held.sync.options.records is not None:
             return None
-        windows = {dataset.name: dataset.checkpoint.window for dataset in sources}
+        windows = {dataset.name: dataset.checkpoint.window for dataset in datasets}
         return seconds_of(self._held.connector.plan(self._connection, windows))
 
     async def _read(self, dataset: DatasetProgress, scope: anyio.CancelScope) -> None:
@@ -169,7 +167,7 @@ class Reading:
     def _anything_read(self) -> bool:
         read = (Outcome.COMPLETE, Outcome.PARTIAL)
         return any(
-            dataset.processed or dataset.status in read for dataset in self._held.sync.sources
+            dataset.processed or dataset.status in read for dataset in self._held.sync.read_datasets
         )
 
     async def _end(self, name: str, why: str, unread: Outcome = Outcome.FAILED) -> None:

@@ -15,7 +15,7 @@ async def delete_missing(resources: Resources, held: HeldSync) -> None:
     the read was wrong."""
     if not held.sync.options.overwrite:
         return
-    for dataset in held.sync.sources:
+    for dataset in held.sync.read_datasets:
         if not dataset.fully_read:
             await _keep_all(held, dataset, _unread(dataset))
             continue
@@ -28,14 +28,14 @@ async def delete_missing(resources: Resources, held: HeldSync) -> None:
 
 
 def _unread(dataset: DatasetProgress) -> str:
-    """Why a record that was not read may still exist."""
+    """The reason why a record that was not read may still exist."""
     if dataset.presumed_empty:
         return "the source has not confirmed yet that it has no records"
     return "not all records could be read"
 
 
 def _doubt(held: HeldSync, dataset: DatasetProgress, sweep: Sweep) -> str:
-    """Why the records that were not returned may still exist; empty if they do not."""
+    """The reason why the records that were not returned may still exist; empty if there is none."""
     if held.sync.options.allow_mass_delete or not sweep.gone:
         return ""
     if sweep.gone > MASS * sweep.reached:

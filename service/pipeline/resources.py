@@ -17,11 +17,11 @@ from service.store.dimensions import DimensionStore
 from service.store.records import RecordStore
 from service.store.removals import RemovalStore
 
-#: Changes of running syncs that are written at once. The requests of users (a start, a cancel) must
-#: not queue behind the changes of a hundred syncs.
+#: Maximum changes of running syncs that are written at once. The requests of users (a start, a
+#: cancel) must not queue behind the changes of a hundred syncs.
 WRITING_AT_ONCE = 2
-#: Detections at once. They are CPU-bound and only one thread of Python runs at a time, but a small
-#: one must not wait until a large one has ended.
+#: Maximum detections at once. They are CPU-bound and only one thread of Python runs at a time, but
+#: a small detection must not wait until a large one has ended.
 DETECTING_AT_ONCE = 4
 
 

@@ -1,4 +1,4 @@
-"""What the service needs of a runner, in this process or of a cluster."""
+"""The interface of a runner, in one process or in a cluster."""
 
 import os
 import socket
@@ -23,14 +23,14 @@ class Worker(msgspec.Struct, frozen=True):
     started_at: datetime | None
     last_seen_at: datetime
     running: int
-    #: Syncs that it runs at once; None of another process.
+    #: Maximum syncs that it runs at once; None for another process.
     slots: int | None = None
     #: Whether it is this process.
     here: bool = False
 
 
 class Owner(msgspec.Struct, frozen=True):
-    """Which worker runs a sync, and since when."""
+    """The worker that runs a sync, and since when."""
 
     worker: str
     since: datetime | None
@@ -44,7 +44,7 @@ class Fleet(msgspec.Struct, frozen=True):
 
 
 def this_process() -> str:
-    """A name of this process for people."""
+    """The name of this process, for people."""
     return f"{socket.gethostname()}:{os.getpid()}"
 
 
@@ -52,8 +52,7 @@ class Runner(Protocol):
     """Runs every live sync that is not paused, once at a time."""
 
     def job(self, sync: Sync) -> Sequence[Statement]:
-        """Statements of the write that starts or resumes the sync, by which a cluster learns of
-        it."""
+        """Statements that tell a cluster of the sync, for the write that starts or resumes it."""
 
     def submit(self, sync: Sync) -> None:
         """Run a sync that was started or resumed here. Call this after the commit."""
@@ -62,10 +61,10 @@ class Runner(Protocol):
         """Run syncs while open. At the end, running syncs are stopped at once."""
 
     async def rescue(self) -> bool:
-        """Give the live syncs whose process has died to others. Returns whether there were any."""
+        """Give the live syncs of dead processes to others. Returns whether there were any."""
 
     def runs(self, sync_id: str) -> bool:
         """Whether this process is running the sync."""
 
     async def fleet(self) -> Fleet:
-        """The workers that live, and what they run."""
+        """The living workers, and the syncs that they run."""

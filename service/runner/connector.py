@@ -1,4 +1,4 @@
-"""The engine's connections to PostgreSQL: none of its statements waits without a bound."""
+"""The engine's connections to PostgreSQL, with a time limit for every statement."""
 
 import asyncio
 from typing import Any
@@ -10,10 +10,9 @@ from service.store.postgres_session import ANSWER_TIMEOUT, CLOSE_TIMEOUT, LIBPQ,
 
 
 class BoundedConnector(procrastinate.PsycopgConnector):
-    """Raises TimeoutError for a statement that is not answered; the worker then starts again.
-
-    The engine's own listener waits for notifications; the network is watched for it (LIBPQ), and
-    the worker also looks for jobs every second."""
+    """Raises TimeoutError for a statement without a response; the worker then restarts. The
+    engine's own listener waits for notifications without a limit: LIBPQ detects a dead network, and
+    the worker also polls for jobs every second."""
 
     def __init__(self, url: str) -> None:
         super().__init__(

@@ -1,11 +1,11 @@
 """Runs syncs on procrastinate, an engine of jobs on PostgreSQL: any number of worker processes.
 
-One rule heals everything: every sync that is pending or in progress has a job that waits, or one
-that a living worker runs. Its job is written with its start, and `rescue` restores the rule after a
-crash. A worker lives while it holds a lock of its session, which the server releases as soon as the
-process ends, and signals that it is alive, which a process that hangs does not. A worker that is
-wrongly thought dead may run on for a while; its writes are refused, since another process has made
-the next version of the sync."""
+One invariant makes this safe: every sync that is pending or in progress has a job that waits, or
+one that a living worker runs. The job is written with the start of the sync, and `rescue` restores
+the invariant after a crash. A worker lives while it holds a lock of its session, which the server
+releases as soon as the process ends, and signals that it is alive, which a process that hangs does
+not. A worker that is wrongly thought dead may run on for a while; its writes are refused, since
+another process has made the next version of the sync."""
 
 import asyncio
 from collections import Counter
@@ -29,25 +29,25 @@ from service.store.postgres_session import LIBPQ
 
 QUEUE = "syncs"
 HEARTBEAT = 2.0
-"""Seconds between two signs of life of a worker."""
+"""Seconds between two heartbeats of a worker."""
 DEAD_AFTER = 8.0
-"""Seconds without a sign of life after which a worker's syncs are given to others."""
+"""Seconds without a heartbeat after which a worker's syncs are given to others."""
 STALLED_AFTER = 32.0
 """Seconds after which the engine itself removes a worker from its list."""
 POLL = 1.0
-"""Seconds between two looks for jobs, in case a notification was lost."""
+"""Seconds between two polls for jobs, in case a notification was lost."""
 LONGEST_PAUSE = 5.0
-"""Seconds between two attempts to reach the database, at most."""
+"""Maximum seconds between two attempts to reach the database."""
 LONGEST_STOP = 3.0
-"""Seconds that the engine gets to stop."""
+"""Maximum seconds until the engine has stopped."""
 FAIRNESS = 1000
-"""Each live sync of a tenant lowers the priority of its next one by this much."""
+"""Each live sync of a tenant lowers the priority of the tenant's next sync by this much."""
 BEGUN = 1_000_000
-"""Raises the priority of a sync that was interrupted above that of all waiting ones."""
+"""Raises the priority of an interrupted sync above all waiting ones."""
 
 _LIVE = "status IN ('pending', 'in_progress')"
 _WORKER = "hashtextextended('seller-sync worker ' || {id}, 0)"
-"""The lock that a worker holds while its process lives, by the engine's id of the worker."""
+"""The lock that a worker holds while its process lives, by the worker's id in the engine."""
 _DEAD = f"""
 FROM procrastinate_jobs AS jobs LEFT JOIN procrastinate_workers AS workers
     ON workers.id = jobs.worker_id
@@ -116,7 +116,8 @@ log = structlog.get_logger()
 
 
 class ProcrastinateRunner:
-    """Runs syncs of this cluster in this process, at most `max_at_once` at once; none for 0."""
+    """Runs syncs of this cluster in this process, at most `max_at_once` at once. If it is 0,
+    none."""
 
     def __init__(self, url: str, engine: Engine, max_at_once: int) -> None:
         self._engine = engine
@@ -131,7 +132,7 @@ class ProcrastinateRunner:
         return (Statement(_DEFER, [{"id": sync.id}]),)
 
     def submit(self, sync: Sync) -> None:
-        """The job was written with the start."""
+        """Do nothing: the job was written with the start."""
 
     def runs(self, sync_id: str) -> bool:
         return sync_id in self._running
@@ -190,7 +191,7 @@ class ProcrastinateRunner:
             self._running.discard(sync_id)
 
     async def _work(self, app: procrastinate.App) -> None:
-        """Run a worker, which ends when the database becomes unavailable, again and again."""
+        """Run a worker, and restart it whenever it ends because the database is unavailable."""
         pause = 0.1
         while not self._closing:
             try:
@@ -244,8 +245,8 @@ class _Jobs(JobManager):
         return worker_id
 
     async def update_heartbeat(self, worker_id: int) -> None:
-        """Signal in the session with the lock. If that is lost, stop the worker, which the engine
-        does not do: the next one begins with a lock."""
+        """Send the heartbeat in the session with the lock. If the session is lost, stop the worker,
+        which the engine does not do: the next worker takes a new lock."""
         try:
             with anyio.fail_after(DEAD_AFTER):  # psycopg may wait forever in a lost session
                 await self.held.execute(_HEARTBEAT, {"id": worker_id})

@@ -73,7 +73,7 @@ class LocalRunner:
         return sync_id in self._running
 
     async def fleet(self) -> Fleet:
-        """This process alone."""
+        """This process, which is the only one."""
         name, now = this_process(), datetime.now(UTC)
         owners = {sync_id: Owner(name, since) for sync_id, since in self._began.items()}
         count, most = len(owners), self._max_at_once

@@ -1,4 +1,4 @@
-"""What a user's connections hold and do: their records, last syncs and live syncs."""
+"""The activity of a user's connections: their records, last syncs and live syncs."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -39,7 +39,7 @@ class EndedSync(msgspec.Struct, frozen=True):
 
 
 class Activity(msgspec.Struct, frozen=True):
-    """What a connection holds and does."""
+    """The records and the syncs of a connection."""
 
     #: The number of stored records.
     records: int = 0
@@ -48,7 +48,7 @@ class Activity(msgspec.Struct, frozen=True):
 
 
 class ActivityStore:
-    """Reads what connections hold and do."""
+    """Reads the activity of connections."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine

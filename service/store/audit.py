@@ -93,8 +93,8 @@ class AuditStore:
         return await self._engine.read(sql, values | ({"before": before} if before else {}))
 
     async def redact(self, user: str, connection_id: str, limit: int) -> bool:
-        """Remove the account's name and the source's messages from some entries; False if none is
-        left."""
+        """Remove the account's name and the source's messages from some entries. Returns False if
+        no entry is left."""
         values = {"user": user, "connection_id": connection_id, "limit": limit}
         rows = await self._engine.read(_UNREDACTED, values)
         changed = [{"id": row["id"], "details": _redacted(row["details"])} for row in rows]
@@ -130,7 +130,7 @@ def _details(sync: Sync) -> Mapping[str, object]:
     if sync.error:
         details |= {"code": sync.error.code, "message": sync.error.message}
     if sync.status is Status.COMPLETE:
-        count = sum(dataset.processed for dataset in sync.sources)
+        count = sum(dataset.processed for dataset in sync.read_datasets)
         details |= {"records": count, "claims": sync.known_claims}
     if options := msgspec.to_builtins(sync.options):
         details["options"] = options

@@ -1,5 +1,5 @@
-"""The outbox: what has changed, in the order of commits. Its rows are part of the writes that make
-the changes, so that none is lost and none tells of what was not stored."""
+"""The outbox: the changes, in the order of commits. Its rows are part of the writes that make the
+changes, so no change is lost and no row reports a change that was not stored."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -15,7 +15,7 @@ from service.store.engine import Engine, Statement, stamp
 Feed = Literal["records", "events"]
 
 WHOLE = 0xFFFFFF
-"""The index of a position behind all entries of a row."""
+"""The index of a position after all entries of a row."""
 ROWS_AT_ONCE = 50
 """Rows that are read at once. A row of records has as many entries as a page had records."""
 DELETED_IN_A_ROW = 500
@@ -28,7 +28,7 @@ EVENTS: Mapping[Status, str] = {
     Status.CANCELLED: "sync.cancelled",
 }
 OTHER_EVENTS = ("connection.lost", "connection.stale", "recovery.closing", "recovery.found")
-"""The events that are no moves of a sync."""
+"""The events that are not status changes of a sync."""
 
 _ADD = """
 INSERT INTO outbox (feed, type, tenant_id, user_id, connector, connection_id, sync_id, historical,
@@ -64,7 +64,7 @@ _DELETE = "DELETE FROM outbox WHERE tx = :tx AND seq = :seq"
 
 
 class Position(msgspec.Struct, frozen=True, order=True):
-    """A place in a feed: behind the first `index` entries of a row."""
+    """A place in a feed: after the first `index` entries of a row."""
 
     tx: int = 0
     seq: int = 0
@@ -112,8 +112,8 @@ def changed_records(
     return Statement(_ADD, rows)
 
 
-def happened(sync: Sync) -> Statement:
-    """The statement that adds the event of a sync's move to its current status."""
+def sync_event_statement(sync: Sync) -> Statement:
+    """The statement that adds the event of a sync's change to its current status."""
     body = {
         "syncId": sync.id,
         "connectionId": sync.connection_id,
@@ -125,8 +125,8 @@ def happened(sync: Sync) -> Statement:
         "version": sync.version,
         "startedAt": shown(sync.started_at),
         "completedAt": shown(sync.completed_at) if sync.completed_at else None,
-        "recordsProcessed": sum(dataset.processed for dataset in sync.sources),
-        "recordsFailed": sum(dataset.failed for dataset in sync.sources),
+        "recordsProcessed": sum(dataset.processed for dataset in sync.read_datasets),
+        "recordsFailed": sum(dataset.failed for dataset in sync.read_datasets),
         "claimsDetected": sync.known_claims,
         "warningsCount": len(sync.warnings),
         "error": sync.error,
@@ -195,7 +195,7 @@ def _json(value: Any) -> str:
 
 
 class ChangeStore:
-    """The feeds of one database. `user` is None for those of all users."""
+    """The feeds of one database. `user` is None for the feeds of all users."""
 
     def __init__(self, engine: Engine, dialect: str) -> None:
         self._engine = engine
@@ -204,7 +204,7 @@ class ChangeStore:
     async def rows(
         self, feed: Feed, filters: Mapping[str, str], after: Position
     ) -> Sequence[OutboxRow]:
-        """The next rows behind a position, oldest first, at most ROWS_AT_ONCE; also the row of the
+        """The next rows after a position, oldest first, at most ROWS_AT_ONCE; also the row of the
         position itself, if it has entries left. `filters` are user, connection and type."""
         where = "".join(f" AND {_FILTERS[name]}" for name in filters)
         compared = ">" if after.index == WHOLE else ">="
@@ -223,7 +223,7 @@ class ChangeStore:
         return int((await self._engine.read(sql, {}))[0]["n"])
 
     async def tail(self, feed: Feed, user: str | None) -> Position:
-        """The position behind the last row."""
+        """The position after the last row."""
         of = {"feed": feed} | ({"user": user} if user is not None else {})
         where = " AND user_id = :user" if user is not None else ""
         sql = f"""SELECT tx, seq FROM outbox WHERE feed = :feed{where} AND tx < {self._settled}
@@ -233,7 +233,7 @@ class ChangeStore:
         return max(last, await self.trimmed(feed, user))
 
     async def trimmed(self, feed: Feed, user: str | None) -> Position:
-        """The position behind the last row that was deleted because of its age."""
+        """The position after the last row that was deleted because of its age."""
         of = {"feed": feed} | ({"user": user} if user is not None else {})
         where = " AND user_id = :user" if user is not None else ""
         sql = f"""SELECT tx, seq FROM outbox_trimmed WHERE feed = :feed{where}

@@ -13,13 +13,14 @@ UPDATE chores SET at = :now WHERE name = :name AND (at <= :before OR at > :ahead
 
 
 class ChoreStore:
-    """When each chore was done last. The migrations add the chores."""
+    """The time of the last turn of each chore. The migrations add the chores."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
     async def take(self, name: str, now: datetime, every: timedelta) -> bool:
-        """Take the turn of a chore. False if a process has taken it less than `every` ago."""
+        """Take the turn of a chore. Returns False if a process has taken it less than `every`
+        ago."""
         row = {
             "name": name,
             "now": stamp(now),

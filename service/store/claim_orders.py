@@ -51,7 +51,7 @@ class ListPart(msgspec.Struct, frozen=True):
     type: type = str
 
     def reads(self, after: Sequence[str]) -> Iterator[tuple[str, dict[str, Any]]]:
-        """The conditions of its claims that come after a value and an id, or of all, one read
+        """The conditions that read its claims after a value and an id, or all of them, one read
         after the other. Raises ValueError for a value that the column cannot have.
 
         Claims of the same value are read apart: with one condition for both, SQLite would walk
@@ -73,7 +73,7 @@ class ListPart(msgspec.Struct, frozen=True):
         yield f"{where} AND {self.column} {beyond} :after", values
 
     def source(self, condition: str) -> str:
-        """What comes after FROM. The index is named, since SQLite might choose another one for a
+        """The SQL after FROM. The index is named, since SQLite might choose another one for a
         filter, and sort all claims for each page."""
         by = f"{self.column}{' DESC' if self.descending else ''}"
         order_by = by if self.column == "id" else f"{by}, id"
@@ -88,11 +88,12 @@ ORDERS: Mapping[str, Sequence[ListPart]] = {
     ],
     "found": [ListPart("claims_by_finding", "true", "found_at", True)],
 }
-"""By name. Claimable ones first, then waiting, expired, reimbursed and closed ones, and in each
-what closes soonest; the largest amounts first and unknown ones last; the newest first."""
+"""The orders by name. closes: claimable claims first, then waiting, expired, reimbursed and closed
+ones, each by closing day. amount: the largest first, unknown ones last. found: the newest first."""
 
 Position = tuple[str, str, str]
-"""Where a claim is in an order: the index of its part, the value of the part's column, its id."""
+"""The place of a claim in an order: the index of its part, the value of the part's column, its
+id."""
 
 
 def position(

@@ -26,7 +26,7 @@ SOON, LATER = 7, 30
 KNOWN_AT_ONCE = 1_000
 """Claims that are looked up in one read."""
 MOST_PROVEN = 1_000
-"""Claims listed of one record."""
+"""Maximum claims that are listed for one record."""
 
 _COLUMNS = f"""id, connection_id, sync_id, updated_at, found_at, closed_reason, paid, hundredths,
                body, {STATUS} AS status"""
@@ -62,15 +62,15 @@ class StoredClaim(msgspec.Struct, frozen=True):
     claim: Claim
     #: When a sync first found it.
     found_at: str
-    #: Why a closed claim is closed.
+    #: The reason why a closed claim is closed.
     closed_reason: str | None
-    #: What was paid for a reimbursed one; None if it is not known.
+    #: The payment of a reimbursed claim; None if it is unknown.
     paid: Paid | None
     #: The amount as a whole number.
     hundredths: int | None
 
     def position(self, order: str) -> Position:
-        """Where it is in an order of the list."""
+        """Its place in an order of the list."""
         closes = self.claim.closes
         return position(order, self.status, closes, self.hundredths, self.found_at, self.id)
 
@@ -136,8 +136,8 @@ class ClaimStore:
         return [dict(zip(columns, row, strict=True)) for row in rows]
 
     async def open_ids(self, connection_id: str, rule: str, since: date | None) -> list[str]:
-        """The open claims of a rule whose event was on the day `since` or later, or all of them. Of
-        an older claim without a day, its last day decides."""
+        """The open claims of a rule whose event was on the day `since` or later, or all of them. An
+        older claim without a day counts by its last day."""
         sql = """SELECT id FROM claims
                   WHERE connection_id = :connection_id AND rule = :rule AND state = 'open'
                     AND coalesce(happened_at, closes) >= :since"""
@@ -148,9 +148,9 @@ class ClaimStore:
     async def unknown(
         self, connection_id: str, found: Sequence[Claim], twins: Sequence[str] = ()
     ) -> Sequence[Claim]:
-        """Of the claims that a detection has found, those that were not known before, neither to
-        this connection nor to a twin (see `findings_in_parts`). A claim that an unfinished
-        detection has stored is not known: it was not announced."""
+        """The found claims that were not known before, neither to this connection nor to a twin
+        (see `findings_in_parts`). A claim that an unfinished detection has stored counts as
+        unknown: it was not announced."""
         unknown: list[Claim] = []
         for begin in range(0, len(found), KNOWN_AT_ONCE):
             some = found[begin : begin + KNOWN_AT_ONCE]
@@ -177,8 +177,8 @@ class ClaimStore:
         return list(await self._engine.read(f"{sql} ORDER BY 1 NULLS FIRST, 2", values))
 
     async def closing(self, user: str, filters: Filters, today: date) -> list[Values]:
-        """The same of the claimable ones that close within SOON and within LATER days, by currency
-        and `days`."""
+        """The totals of the claimable claims that close within SOON and within LATER days, by
+        currency and `days`."""
         condition, values = where(user, filters, today)
         ends = {f"in_{days}": (today + timedelta(days)).isoformat() for days in (SOON, LATER)}
         sql = " UNION ALL ".join(
@@ -190,8 +190,8 @@ class ClaimStore:
         return list(await self._engine.read(f"{sql} ORDER BY 1 NULLS FIRST, 2", {**values, **ends}))
 
     async def series(self, user: str, filters: Filters, today: date) -> list[Values]:
-        """The same by the month of the event, the rule and the currency. Closed claims count only
-        if they are asked for. The month is None for claims of an unknown day."""
+        """The totals by the month of the event, the rule and the currency. Closed claims count only
+        if the filters select them. The month is None for claims of an unknown day."""
         condition, values = where(user, filters, today)
         if "status" not in filters:
             condition += " AND state <> 'closed'"
@@ -215,7 +215,8 @@ class ClaimStore:
         return [(row["sku"], Money(row["amount"], row["currency"])) for row in rows]
 
     async def store_costs(self, user: str, costs: Mapping[str, Money]) -> bool:
-        """Store costs. False, and nothing is stored, if the user would have more than MAX_COSTS."""
+        """Store costs. Returns False, and stores nothing, if the user would have more than
+        MAX_COSTS."""
         if not costs:
             return True
         table = {

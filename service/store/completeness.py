@@ -1,5 +1,5 @@
-"""The days of datasets: which of them a second source confirms, and which lack records; and what a
-comparison needs of the stored records."""
+"""The days of datasets: those that a second source confirms and those that lack records. Also reads
+the stored records for a comparison."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -66,7 +66,7 @@ _DAYS = """
 SELECT day, state, records, missing, filled FROM dataset_days
  WHERE connection_id = :connection_id AND dataset = :dataset ORDER BY day
 """
-# From the index alone.
+# Reads only the index.
 _PER_DAY = """
 SELECT substr(at, 1, 10) AS day, COUNT(*) AS records FROM records
  WHERE connection_id = :connection_id AND dataset = :dataset AND at > ''
@@ -91,8 +91,8 @@ class RowPage(msgspec.Struct, frozen=True):
 
 
 class CompletenessStore:
-    """Reads what comparisons found, and what the next one needs. It is written with the sync that
-    made them."""
+    """Reads the results of comparisons, and the records for the next one. Results are written with
+    the sync that made them."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -181,7 +181,8 @@ def keep_days(
 def mark_compared(
     sync: Sync, dataset: str, at: datetime, windows: Mapping[str, Window]
 ) -> Statement:
-    """The statement that stores up to when a dataset was compared, and by which spans of time."""
+    """The statement that stores the time up to which a dataset was compared, and the spans of time
+    that were used."""
     spans = msgspec.json.encode(windows).decode()
     return Statement(_MARK, [{**_of(sync, dataset), "at": stamp(at), "windows": spans}])
 

@@ -14,7 +14,7 @@ UNDECRYPTABLE = (
     "The stored credentials cannot be decrypted: SECRETS_KEYS lacks the key that they were "
     "encrypted with. Restore it, or reconnect the account."
 )
-"""Why a connection is lost although its source has not refused it."""
+"""The reason of a lost connection that its source has not refused."""
 _OF_A_CONNECTION = (
     *("learned", "landed", "dataset_days", "closed_gaps", "comparisons", "unannounced"),
     "notifications",
@@ -75,7 +75,7 @@ SELECT twin.id FROM connections AS twin JOIN connections AS own
 _ROTATE = """
 UPDATE connections SET credentials = :new WHERE id = :id AND credentials = :old RETURNING id
 """
-# The status changes only between connected and lost: a new reason is no new status.
+# The status changes only between connected and lost: a new reason is not a new status.
 _CHECKED = """
 UPDATE connections
    SET checked_at = :checked_at, lost = :lost,
@@ -127,12 +127,12 @@ INSERT INTO learned (connection_id, name, value) VALUES (:connection_id, :name, 
 
 
 def connection_name(connection_id: str) -> str:
-    """The name that writes hold which depend on a connection's existence (see Statement.alone)."""
+    """The name in `Statement.alone` of writes that depend on a connection's existence."""
     return f"connection {connection_id}"
 
 
 class Schedule(msgspec.Struct, frozen=True):
-    """When syncs of a connection start automatically."""
+    """The schedule of a connection's automatic syncs."""
 
     #: Five fields of cron, read in `timezone`.
     cron: str
@@ -169,7 +169,7 @@ class StoredConnection(msgspec.Struct, frozen=True):
     credentials: str | None
     created_at: datetime
     checked_at: datetime | None = None
-    #: Why no sync can use the connection; None while it is usable.
+    #: The reason why no sync can use the connection; None while it is usable.
     lost: str | None = None
     schedule: Schedule | None = None
     #: The source's own id of the account; None until the source returns it.
@@ -192,7 +192,7 @@ class StoredConnection(msgspec.Struct, frozen=True):
 
     @property
     def refused(self) -> str | None:
-        """Why the source refuses the credentials, or None. A sync could only pause."""
+        """The reason why the source refuses the credentials, or None. A sync could only pause."""
         return None if self.lost == UNDECRYPTABLE else self.lost
 
     @property
@@ -232,8 +232,8 @@ class ConnectionStore:
         learned: Mapping[str, str],
         *rest: Statement,
     ) -> bool:
-        """Replace the credentials. False if the connection was forgotten or has another account;
-        raises Refused if another connection of the user has its account."""
+        """Replace the credentials. Returns False if the connection was forgotten or has another
+        account. Raises Refused if another connection of the user has its account."""
         row = {
             **_identity_row(connection),
             "credentials": connection.credentials,
@@ -244,9 +244,9 @@ class ConnectionStore:
         return await self._write(_RECONNECT, row, learn(connection.id, learned), *rest)
 
     async def confirm_account(self, connection: StoredConnection) -> bool:
-        """Store the account that the source returned for these credentials. False if the connection
-        has another account or other credentials, or was forgotten; raises Refused if another
-        connection of the user has its account."""
+        """Store the account that the source returned for these credentials. Returns False if the
+        connection has another account or other credentials, or was forgotten. Raises Refused if
+        another connection of the user has its account."""
         return await self._write(_CONFIRM_ACCOUNT, _identity_row(connection))
 
     async def identify(self, connection_id: str, token_digest: str) -> bool:
@@ -269,7 +269,8 @@ class ConnectionStore:
         return [row["id"] for row in await self._engine.read(_TWINS, {"id": connection_id})]
 
     async def rotate(self, connection_id: str, old: str, new: str) -> bool:
-        """Store the same credentials, encrypted with another key. False if they have changed."""
+        """Store the same credentials, encrypted with another key. Returns False if they have
+        changed."""
         return await self._write(_ROTATE, {"id": connection_id, "old": old, "new": new})
 
     async def all_credentials(self) -> list[tuple[str, str]]:
@@ -300,7 +301,8 @@ class ConnectionStore:
         learned: Mapping[str, str],
         authorised_until: datetime | None = None,
     ) -> None:
-        """Store the result of a check; `lost` is why the source refuses the credentials."""
+        """Store the result of a check. `lost` is the reason why the source refuses the
+        credentials."""
         row = {
             "id": connection_id,
             "at": stamp(at),
@@ -313,13 +315,14 @@ class ConnectionStore:
         await self._write(_CHECKED, row, learn(connection_id, learned), *news)
 
     async def rename(self, connection_id: str, name: str, *rest: Statement) -> bool:
-        """Store the name that the user gave. False if the connection was forgotten meanwhile."""
+        """Store the name that the user gave. Returns False if the connection was forgotten
+        meanwhile."""
         return await self._write(_RENAME, {"id": connection_id, "name": name}, *rest)
 
     async def forget(self, connection_id: str, at: datetime, erase: bool, *rest: Statement) -> bool:
-        """Erase the credentials. With `erase`, also erase the claims and what the user said of
-        removals, and hide the records until `service.erasing` has deleted them. False if a sync of
-        the connection is live."""
+        """Erase the credentials. With `erase`, also erase the claims and the user's reports on
+        removals, and hide the records until `service.erasing` has deleted them. Returns False if a
+        sync of the connection is live."""
         gone = [{"id": connection_id}]
         tables = (*_OF_A_CONNECTION, *(_ERASED_AT_ONCE if erase else ()))
         deletes = [f"DELETE FROM {table} WHERE connection_id = :id" for table in tables]
@@ -337,7 +340,7 @@ class ConnectionStore:
         return [_connection(row) for row in await self._engine.read(sql, {})]
 
     async def erase_some(self, connection_id: str, limit: int) -> bool:
-        """Delete at most `limit` records of a connection; False if it has none."""
+        """Delete at most `limit` records of a connection. Returns False if it has none."""
         return await self._write(_ERASE_SOME, {"id": connection_id, "limit": limit})
 
     async def erased(self, connection_id: str) -> None:
@@ -349,7 +352,7 @@ class ConnectionStore:
     async def schedule(
         self, connection_id: str, schedule: Schedule | None, *rest: Statement
     ) -> bool:
-        """Set or remove the schedule. False if the connection was forgotten meanwhile."""
+        """Set or remove the schedule. Returns False if the connection was forgotten meanwhile."""
         row = {"id": connection_id, "cron": None, "timezone": None, "next": None, "plan": None}
         if schedule:
             row |= {
@@ -373,15 +376,15 @@ class ConnectionStore:
         return [_connection(row) for row in rows]
 
     async def postpone(self, connection_id: str, run: Run) -> bool:
-        """Replace a run with the one after it. False if another process was first."""
-        return await self._engine.write(run_taken(connection_id, run), [])
+        """Replace a run with the one after it. Returns False if another process was first."""
+        return await self._engine.write(replace_run_statement(connection_id, run), [])
 
     async def _write(self, sql: str, row: Values, *rest: Statement) -> bool:
         more = [statement for statement in rest if statement.rows]
         return await self._engine.write(Statement(sql, [row]), more)
 
 
-def run_taken(connection_id: str, run: Run) -> Statement:
+def replace_run_statement(connection_id: str, run: Run) -> Statement:
     """The statement that replaces a run of a schedule with the one after it."""
     return Statement(
         _POSTPONE, [{"id": connection_id, "due": stamp(run.due), "next": stamp(run.next)}]

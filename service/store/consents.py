@@ -33,8 +33,8 @@ class ConsentStore:
         await self._engine.write(Statement(_BEGIN, [row]), [Statement(_EXPIRE, old)])
 
     async def end(self, state: str, user: str, at: datetime) -> str | None:
-        """Remove the consent of this state and return its body. None if it has expired, was used
-        before, or belongs to another user."""
+        """Remove the consent of this state and return its body. Returns None if it has expired, was
+        used before, or belongs to another user."""
         values = {"state": state, "user": user, "since": stamp(at - CONSENT_LIFETIME)}
         rows = await self._engine.read(_FIND, values)
         ours = await self._engine.write(Statement(_END, [values]), [])

@@ -2,7 +2,7 @@
 entry of the queue.
 
 Any number of processes may send: each claims a delivery before it sends it. A claim ends by itself,
-so that the delivery of a process that died is sent again by another."""
+so another process sends the delivery of one that died."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -14,7 +14,7 @@ import msgspec
 from service.store.engine import Engine, Statement, Values, stamp
 
 MOST_ATTEMPTS = 50
-"""Attempts of a delivery that the log keeps, the newest ones."""
+"""Maximum attempts of a delivery that the log keeps: the newest."""
 
 _ADD = """
 INSERT INTO webhook_deliveries (id, webhook_id, event_id, type, sync_id, connection_id, tx, seq, at,
@@ -57,7 +57,7 @@ UPDATE webhook_deliveries
        claimed_until = NULL
  WHERE id = :id AND status = 'pending' AND claimed_until = :claimed_until RETURNING id
 """
-# Those behind it are not due before it, and at once when it has ended.
+# Later deliveries of its sync are not due before it, and are due at once when it has ended.
 _BEHIND = """
 UPDATE webhook_deliveries SET next_attempt_at = :next
  WHERE webhook_id = :webhook_id AND sync_id = :sync_id AND status = 'pending' AND id <> :id
@@ -73,7 +73,7 @@ _FILTERS = {"status": "status = :status", "type": "type = :type", "event": "even
 
 
 class DeliveryStatus(StrEnum):
-    """How far a delivery is."""
+    """The status of a delivery."""
 
     PENDING = "pending"
     DELIVERED = "delivered"
@@ -86,7 +86,7 @@ class DeliveryAttempt(msgspec.Struct, frozen=True):
     at: datetime
     #: The status of the response; None without one.
     status: int | None
-    #: Why it failed; None if it was delivered.
+    #: The reason why it failed; None if it was delivered.
     error: str | None
     ms: int
 
@@ -106,7 +106,7 @@ class StoredDelivery(msgspec.Struct, frozen=True):
     tx: int
     seq: int
     at: datetime
-    #: What is sent: the event as JSON.
+    #: The body that is sent: the event as JSON.
     body: str
     status: DeliveryStatus = DeliveryStatus.PENDING
     attempts: tuple[DeliveryAttempt, ...] = ()
@@ -156,7 +156,7 @@ class DeliveryStore:
     async def retry(
         self, webhook_id: str, delivery_id: str, now: datetime, note: Statement
     ) -> bool:
-        """Make a delivery due now, whatever its status is. False if it does not exist."""
+        """Make a delivery due now, whatever its status is. Returns False if it does not exist."""
         row = {"id": delivery_id, "webhook_id": webhook_id, "now": stamp(now)}
         return await self._engine.write(Statement(_RETRY, [row]), [note])
 
@@ -168,24 +168,24 @@ class DeliveryStore:
         return [row["id"] for row in rows]
 
     async def lag(self, now: datetime) -> float | None:
-        """Seconds for which the oldest attempt to send is due; None if none is."""
+        """Seconds for which the oldest due delivery has been due; None if none is due."""
         at = (await self._engine.read(_OVERDUE, {"now": stamp(now)}))[0]["at"]
         return max(0.0, (now - datetime.fromisoformat(at)).total_seconds()) if at else None
 
     async def due(self, webhook_id: str, now: datetime, limit: int) -> Sequence[StoredDelivery]:
-        """The next deliveries to send: of each sync only the earliest one that has not ended."""
+        """The next deliveries to send: for each sync, only the earliest one that has not ended."""
         values = {"webhook_id": webhook_id, "now": stamp(now), "limit": limit}
         return [_delivery(row) for row in await self._engine.read(_NEXT, values)]
 
     async def claim(self, delivery_id: str, now: datetime, until: datetime) -> bool:
-        """Take a delivery in order to send it. False if it no longer is to be sent, or if another
-        process has it."""
+        """Take a delivery in order to send it. Returns False if it must no longer be sent, or if
+        another process has it."""
         row = {"id": delivery_id, "now": stamp(now), "until": stamp(until)}
         return await self._engine.write(Statement(_CLAIM, [row]), [])
 
     async def finish(self, sent: StoredDelivery, now: datetime, disabled: str | None) -> bool:
-        """Store how an attempt ended; False if the claim of `sent` has passed to another process.
-        `disabled` is why the webhook gets nothing further."""
+        """Store the outcome of an attempt. Returns False if the claim of `sent` has passed to
+        another process. `disabled` is the reason if the webhook is disabled."""
         ended = sent.status is not DeliveryStatus.PENDING
         of = {"webhook_id": sent.webhook_id, "sync_id": sent.sync_id, "id": sent.id}
         next_at = None if sent.next_attempt_at is None else stamp(sent.next_attempt_at)
@@ -207,7 +207,8 @@ class DeliveryStore:
         return await self._engine.write(Statement(_FINISH, [row]), rest)
 
     async def correct_future(self, now: datetime, ahead: timedelta) -> None:
-        """Make due what a clock that was set back has left further than `ahead` in the future."""
+        """Make deliveries due that are further than `ahead` in the future because a clock was set
+        back."""
         sql = """UPDATE webhook_deliveries SET next_attempt_at = :now, claimed_until = NULL
                   WHERE status = 'pending' AND (next_attempt_at > :ahead OR claimed_until > :ahead)
                  RETURNING id"""

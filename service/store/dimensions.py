@@ -32,7 +32,7 @@ class DimensionStore:
         self._engine = engine
 
     async def all(self, user: str) -> dict[str, Dimensions]:
-        """By SKU."""
+        """The dimensions of all products of a user, by SKU."""
         sql = f"SELECT sku, {_NAMES} FROM dimensions WHERE user_id = :user"
         return dict(map(_dimensions, await self._engine.read(sql, {"user": user})))
 
@@ -44,8 +44,8 @@ class DimensionStore:
         return list(map(_dimensions, await self._engine.read(sql, values)))
 
     async def store(self, user: str, dimensions: Mapping[str, Dimensions]) -> bool:
-        """Store dimensions by SKU. False, and nothing is stored, if the user would have those of
-        more than MAX_DIMENSIONS products."""
+        """Store dimensions by SKU. Returns False, and stores nothing, if the user would have those
+        of more than MAX_DIMENSIONS products."""
         if not dimensions:
             return True
         table = {"sku": list(dimensions)} | {

@@ -23,8 +23,8 @@ class Statement(msgspec.Struct, frozen=True):
     #: Replaces `{rows}` in the SQL, under the name `rows`. Many rows take one step of the
     #: database, which takes the interpreter's lock once instead of once for each row.
     table: Table | None = None
-    #: Of a guard: names of what it checks beyond its own row. Of two writes with a name in common,
-    #: the second begins after the first has ended. (SQLite runs one write at a time anyway.)
+    #: For a guard: names of what it checks beyond its own row. If two writes share a name, the
+    #: second begins after the first has ended. (SQLite runs one write at a time anyway.)
     alone: tuple[str, ...] = ()
 
 
@@ -35,8 +35,8 @@ def bulk(sql: str, values: Values, table: Table, optional: bool = False) -> Stat
 
 
 def stamp(moment: datetime) -> str:
-    """RFC 3339 in UTC with a fixed length (the year 1 as 0001), so that text sorts by time. A time
-    without a zone is in UTC."""
+    """The time as RFC 3339 in UTC with a fixed length (the year 1 as 0001), so that text sorts by
+    time. A time without a zone is in UTC."""
     utc = moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
     text: str = msgspec.to_builtins(utc)  # a fraction of the time that isoformat takes
     return text if "." in text else f"{text[:-1]}.000000Z"
@@ -55,7 +55,7 @@ class Unavailable(Exception):
 
 
 class Source(Protocol):
-    """What rows are fetched from: a database, or a snapshot of it."""
+    """A source of rows: a database, or a snapshot of it."""
 
     async def fetch(
         self, sql: str, columns: Sequence[str], values: Values, table: Table | None = None
@@ -73,16 +73,16 @@ class Engine(Source, Protocol):
 
     def snapshot(self) -> AbstractAsyncContextManager[Source]:
         """Open the database as it is now: writes that follow are not visible in it. It takes a
-        connection beside those of other calls. The caller bounds how many are open and for how
-        long, since the database keeps what is deleted or overwritten meanwhile."""
+        connection of its own. The caller limits the number and the duration of snapshots, since the
+        database keeps rows that are deleted or overwritten meanwhile."""
 
     async def write(self, guard: Statement, rest: Sequence[Statement]) -> bool:
         """Write everything or nothing, in one indivisible call. The guard returns rows; if it
         returns none, nothing is written and the result is False. Raises Refused."""
 
     async def wipe(self, thoroughly: bool) -> bool:
-        """Remove deleted and overwritten data from the files; `thoroughly` also from unused parts
-        of pages, if that takes about a second at most. False if another program prevents it: try
-        again later."""
+        """Remove deleted and overwritten data from the files. With `thoroughly`, also clears unused
+        parts of pages if that takes about a second at most. Returns False if another program
+        prevents it."""
 
     async def close(self) -> None: ...

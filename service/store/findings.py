@@ -1,4 +1,5 @@
-"""Stores what a detection found: claims with their evidence, payments, and why claims are closed.
+"""Stores the findings of a detection: claims with their evidence, payments, and reasons of closed
+claims.
 
 A detection may find a hundred thousand claims, so its findings are stored in parts, each in a write
 of its own, between which other writes have their turn. Parts may be stored again: an interrupted
@@ -25,7 +26,7 @@ MOST_EVIDENCE = 100
 LARGEST_EVIDENCE = 65_536
 """Characters of a record that is kept as evidence; a larger one is only named."""
 UNSUPPORTED: ClosedReason = "no longer supported"
-"""Why a claim is closed that its rule no longer finds, if the connector gives no other reason."""
+"""The reason of a closed claim that its rule no longer finds, if the connector gives no other."""
 
 _KEEP = """
 INSERT INTO claims (id, user_id, connection_id, rule, currency, hundredths, opens, closes, state,
@@ -51,7 +52,7 @@ SELECT rows.claim_id, rows.dataset, rows.record_id, records.sync_id, records.upd
           AND copied.record_id = rows.record_id)
     ON CONFLICT (claim_id, dataset, record_id) DO NOTHING
 """
-# A claim of another connection of the account: its evidence and its id lead to the own one.
+# A claim of another connection of the account: its evidence and its id lead to the new claim.
 _REPLACE = (
     """UPDATE claims SET (found_at, found_by, closing_told) =
               (SELECT twin.found_at, twin.found_by, twin.closing_told
@@ -82,7 +83,7 @@ _WITHDRAW = """
 UPDATE claims SET state = 'closed', closed_reason = :default, sync_id = :sync_id, updated_at = :at
  WHERE id = :id AND state = 'open'
 """
-# The claims of an unfinished detection have not been announced: the next one announces them.
+# The claims of an unfinished detection have not been announced: the next detection does this.
 _BEGIN = """
 INSERT INTO unannounced (sync_id, connection_id) VALUES (:sync_id, :connection_id)
     ON CONFLICT (sync_id) DO NOTHING
@@ -97,7 +98,7 @@ class FindingsPart(msgspec.Struct, frozen=True):
     """A part of the findings of a detection, to be stored in one write."""
 
     statements: Sequence[Statement]
-    #: How many claims it stores.
+    #: The number of claims that it stores.
     claims: int
     last: bool = False
 
@@ -112,15 +113,16 @@ def findings_in_parts(
 ) -> Iterator[FindingsPart]:
     """The parts in which a detection is stored; at least one.
 
-    Claims are stored, settled or closed; none is deleted. Claims end first: whenever the parts are
-    interrupted, no unit is claimed twice, as one case that has ended and another that took its
-    place. `open_claims` are the ids of those that the rules looked for; what they no longer find is
-    closed. Claims of rules that did not run stay as they are. The records that prove a claim are
-    copied when they become evidence.
+    Claims are stored, settled or closed; none is deleted. Ended claims come first: if the parts are
+    interrupted, no unit is claimed both by an ended claim and by the one that replaces it.
+    `open_claims` are the ids of the claims that the rules looked for; those that they no longer
+    find are closed. Claims of rules that did not run stay as they are. The records that prove a
+    claim are copied when they become evidence.
 
-    `twins` are other connections of the same account. A claim found here replaces theirs, whose
-    ids then lead to it, and a claim settled or closed here is so for them, too. `unknown` are the
-    claims that were not known before (`ClaimStore.unknown`): the last part announces them."""
+    `twins` are other connections of the same account. A claim found here replaces theirs, whose ids
+    then lead to it, and a claim that is settled or closed here is also settled or closed for them.
+    `unknown` are the claims that were not known before (`ClaimStore.unknown`): the last part
+    announces them."""
     endings = _endings(sync.connection_id, detected, open_claims, twins)
     items: Iterator[_Ending | Claim] = chain(endings, detected.claims)
     chunk: list[_Ending | Claim] = []

@@ -45,7 +45,7 @@ class NotificationStore:
     async def keep(
         self, connection_id: str, notification: str, dataset: str, record: str, at: datetime
     ) -> bool:
-        """Keep a notification. False if it was received before."""
+        """Keep a notification. Returns False if it was received before."""
         row = {
             "connection_id": connection_id,
             "id": notification,

@@ -1,4 +1,4 @@
-"""What operators see of all syncs: how many wait, which run, and what is late."""
+"""Figures of all syncs for operators: the waiting, running and late ones."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -36,14 +36,14 @@ SCHEDULES_AT_ONCE = 500
 
 
 class Waiting(msgspec.Struct, frozen=True):
-    """How many syncs have a live status, and since when the first of them."""
+    """The number of syncs with a live status, and since when the first of them has it."""
 
     count: int
     since: datetime
 
 
 class Scheduled(msgspec.Struct, frozen=True):
-    """A connection with a schedule, when it was made, and when a sync of it was last complete."""
+    """A connection with a schedule, with the times of its creation and its last complete sync."""
 
     connection_id: str
     schedule: Schedule
@@ -77,7 +77,7 @@ class OperationsStore:
         return [sync_of(row) for row in rows]
 
     async def outbox_oldest(self) -> datetime | None:
-        """When the oldest change that feeds cannot show yet was made; None without one."""
+        """The time of the oldest change that feeds cannot show yet; None without one."""
         if not self._settles:
             return None
         (row,) = await self._engine.read(_UNSETTLED, {})

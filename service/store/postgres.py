@@ -1,6 +1,6 @@
 """PostgreSQL: a pool of connections, each of which runs whole writes in one transaction.
 
-`databases` opens the pool and lends the connections. Statements go past it, as on SQLite."""
+`databases` opens the pool and lends the connections. Statements bypass it, as on SQLite."""
 
 import re
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
@@ -38,10 +38,10 @@ TEMPORARY = (
     asyncpg.InvalidAuthorizationSpecificationError,  # the password was changed
     asyncpg.InvalidCatalogNameError,  # the database was renamed or dropped
 )
-"""Faults that pass, or that the operator can repair meanwhile: the server is unreachable, starting,
-read-only or out of resources, or it refuses the connection."""
+"""Faults that may pass, or that the operator can repair meanwhile: the server is unreachable,
+starting, read-only or out of resources, or it refuses the connection."""
 SEPARATOR, NULL = "\x1f", "\x1e"
-"""Between the cells of a column, and instead of a null. JSON cannot contain them."""
+"""The separator between the cells of a column, and the mark of a null. JSON cannot contain them."""
 _PARAMETER = re.compile(r"(?<![:\w]):([a-z_][a-z0-9_]*)")
 _HINTS = re.compile(r" INDEXED BY \w+|(?<=[\s(])\+(?=[a-z_]+ [<>])")
 """Hints for SQLite: which index to read, and `+column`, which keeps an index from being read."""
@@ -175,7 +175,7 @@ class PostgresEngine:
             try:
                 yield connection
             except TimeoutError:
-                # Nothing more is heard from it: its return to the pool would wait again.
+                # It no longer responds: its return to the pool would wait again.
                 _terminate(connection)
                 raise
             finally:
@@ -312,7 +312,7 @@ async def _execute(connection: asyncpg.Connection, statement: Statement) -> None
 
 
 def _signature(values: Values) -> tuple[tuple[str, str], ...]:
-    """The names of the parameters with their types in SQL; empty for None, which has any."""
+    """The names of the parameters with their types in SQL; empty for None, which fits any type."""
     return tuple((name, _type(value)) for name, value in values.items())
 
 
@@ -376,6 +376,6 @@ def _joined(column: Sequence[str | bytes | None]) -> str | None:
     joined: Any = separator.join(cells)
     if joined.count(separator) != max(0, len(column) - 1) or joined.count(null) != nulls:
         return None
-    if len(column) == 1 and not joined:  # would be no cell
+    if len(column) == 1 and not joined:  # otherwise there would be no cell
         return None
     return joined.decode() if is_bytes else str(joined)

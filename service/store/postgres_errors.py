@@ -1,4 +1,4 @@
-"""Errors of PostgreSQL in words, with what to do. The drivers share the codes of the server."""
+"""Explains errors of PostgreSQL, with their remedies. The drivers share the codes of the server."""
 
 import socket
 from urllib.parse import urlsplit
@@ -19,9 +19,9 @@ _ANSWERS = {
     ),
     "25006": (
         "The database is read-only.",
-        "Let DATABASE_URL lead to the primary server, with default_transaction_read_only off.",
+        "Set DATABASE_URL to the primary server, with default_transaction_read_only off.",
     ),
-    "53100": ("The disk of PostgreSQL is full.", "Free space on it."),
+    "53100": ("The disk of PostgreSQL is full.", "Free up space on it."),
     "55P03": (
         "Another process holds a lock for too long.",
         "Wait until a running migration has ended; pg_stat_activity shows who holds the lock.",
@@ -32,14 +32,14 @@ _ANSWERS = {
     ),
     "57P03": ("PostgreSQL is starting or stopping.", "Wait until it runs."),
 }
-"""What the service says for a code of PostgreSQL, and the remedy."""
+"""The message for a code of PostgreSQL, and the remedy."""
 REMEDIES = {code: remedy for code, (_, remedy) in _ANSWERS.items()}
 _PASSING = ("08", "25006", "53", "55P03", "57")
 """Codes, or their classes, of faults that may pass: network, resources, operators."""
 
 
 def explain(error: BaseException, url: str = "") -> Check:
-    """An error of a driver in words, with its remedy."""
+    """Describe an error of a driver, with its remedy."""
     code = str(getattr(error, "sqlstate", None) or "")
     reason = " ".join(str(error).split()) or type(error).__name__
     if code == "08P01" and "no such database" in reason:  # pgbouncer

@@ -1,5 +1,4 @@
-"""The limits of a session of PostgreSQL: no statement, lock or silent network is waited for without
-a bound.
+"""The limits of a session of PostgreSQL: every wait for a statement, a lock or the network has one.
 
 They are set by a statement, since poolers refuse them as parameters of the connection. When the
 client gives up, it closes the connection, and the server ends the statement at its own limit."""
@@ -38,8 +37,8 @@ SESSION = "; ".join(
         f"SET statement_timeout = '{BULK_TIMEOUT:g}s'",
         f"SET lock_timeout = '{_LOCK}s'",
         f"SET idle_in_transaction_session_timeout = '{_IDLE_IN_TRANSACTION}s'",
-        # Every statement of the service looks up an index. Of a small or new table, the planner
-        # would read all, and keep that plan while the table grows.
+        # Every statement of the service looks up an index. For a small or new table, the planner
+        # would read all rows, and keep that plan while the table grows.
         "SET enable_seqscan = off",
         "SET jit = off",
         *(f"SET tcp_keepalives_{name} = {value}" for name, value in _KEEPALIVE.items()),
@@ -78,7 +77,7 @@ async def prepare(connection: Any) -> None:
 
 
 def _watch_network(connection: Any) -> None:
-    """What LIBPQ sets, for asyncpg, which has no parameters for it."""
+    """Set the network limits of LIBPQ for asyncpg, which has no parameters for them."""
     bound = connection._transport.get_extra_info("socket")
     if bound is None or bound.family not in (socket.AF_INET, socket.AF_INET6):
         return

@@ -26,7 +26,7 @@ SELECT :connection_id, :dataset, rows.id, :sync_id, :sync_id, rows.hash, :update
        first_seen_at = coalesce(records.first_seen_at, records.updated_at),
        first_sync_id = coalesce(records.first_sync_id, records.sync_id)
 """
-# Null if unknown: of a record that an earlier version of the service stored.
+# Null if unknown: an earlier version of the service stored the record.
 _FIRST_SEEN = "nullif(coalesce(first_seen_at, updated_at), '')"
 _FIRST_SYNC = "nullif(coalesce(first_sync_id, sync_id), '')"
 # Rows are looked up one by one, by scalar subqueries. For a join or IN, PostgreSQL would read the
@@ -100,9 +100,9 @@ class PageWrite(msgspec.Struct, frozen=True):
 class Sweep(msgspec.Struct, frozen=True):
     """The stored records that a full refresh did not read, and the statements that delete them."""
 
-    #: How many records the sync could have read.
+    #: The number of records that the sync could have read.
     reached: int
-    #: How many of these records it did not read.
+    #: The number of these records that it did not read.
     gone: int
     #: The statements that delete the records that it did not read.
     statements: Sequence[Statement]
@@ -201,7 +201,7 @@ class RecordStore:
     async def _deletions(
         self, sync: Sync, dataset: str, of: Mapping[str, Any], at: datetime
     ) -> Statement:
-        """What tells others which records a sweep deletes."""
+        """The statement that adds the deletions of a sweep to the outbox."""
         sql = f"SELECT id, at FROM records WHERE {_GONE} ORDER BY id"
         rows = await self._engine.fetch(sql, ("id", "at"), of)
         gone = [("deleted", id, f"{moment[:23]}Z" if moment else None) for id, moment in rows]
@@ -234,7 +234,7 @@ class RecordStore:
         return [row[0] for row in rows]
 
     async def one(self, connection_id: str, dataset: str, record_id: str) -> Values | None:
-        """A record, with when and by which sync it was first stored (None if unknown)."""
+        """A record, with the time and the sync that first stored it (None if unknown)."""
         sql = f"""SELECT connection_id, id, sync_id, updated_at, data,
                          {_FIRST_SEEN} AS first_seen_at, {_FIRST_SYNC} AS first_sync_id
                     FROM records

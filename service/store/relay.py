@@ -1,7 +1,7 @@
 """The turn of the relay that publishes changed records, and its position in the outbox.
 
-Of all processes one has the turn, until its lease ends. Each turn has a greater number, its term: a
-write of an earlier turn changes nothing."""
+Only one process has the turn, until its lease ends. Each turn has a number, its term, above all
+earlier ones: a write of an earlier turn changes nothing."""
 
 from datetime import datetime, timedelta
 
@@ -30,7 +30,7 @@ UPDATE outbox_relay SET tx = :tx, seq = :seq, entry = :entry, until = :until
 _RELEASE = """
 UPDATE outbox_relay SET until = '' WHERE name = :name AND term = :term RETURNING name
 """
-# Also rows that are not settled yet: they wait, too.
+# Includes rows that are not settled yet: they are also waiting.
 _OLDEST = """
 SELECT at FROM outbox WHERE feed = :name AND (tx, seq) {compared} (:tx, :seq)
  ORDER BY tx, seq LIMIT 1
@@ -38,14 +38,14 @@ SELECT at FROM outbox WHERE feed = :name AND (tx, seq) {compared} (:tx, :seq)
 
 
 class Turn(msgspec.Struct, frozen=True):
-    """A turn: its number and the position from which it goes on."""
+    """A turn: its number, and the position from which it continues."""
 
     term: int
     position: Position
 
 
 class RelayState(msgspec.Struct, frozen=True):
-    """What operators see of the relay."""
+    """The state of the relay, for operators."""
 
     #: The process that has the turn, or had it last.
     node: str
@@ -63,7 +63,7 @@ class RelayStore:
         self, node: str, now: datetime, lease: timedelta, begin: Position, alone: bool
     ) -> Turn | None:
         """Begin a turn; None while another process has it. The first one begins at `begin`. With
-        `alone` there is no other process, so that a lease is one of a process that died."""
+        `alone` there is no other process, so an existing lease belongs to one that died."""
         rows = await self._engine.read(_READ, {"name": NAME})
         if not rows:
             await self._engine.write(Statement(_BEGIN, [{"name": NAME, **_of(begin)}]), [])
@@ -80,7 +80,8 @@ class RelayStore:
         return Turn(term, Position(row["tx"], row["seq"], row["entry"]))
 
     async def keep(self, term: int, position: Position, until: datetime) -> bool:
-        """Store the position of a turn and prolong its lease. False if another turn has begun."""
+        """Store the position of a turn and extend its lease. Returns False if another turn has
+        begun."""
         of = {"name": NAME, "term": term, "until": stamp(until), **_of(position)}
         return await self._engine.write(Statement(_KEEP, [of]), [])
 
@@ -89,7 +90,7 @@ class RelayStore:
         await self._engine.write(Statement(_RELEASE, [{"name": NAME, "term": term}]), [])
 
     async def state(self, now: datetime) -> RelayState | None:
-        """Who publishes, and how late; None if nothing was ever published."""
+        """The process that publishes, and its lag; None if nothing was ever published."""
         rows = await self._engine.read(_READ, {"name": NAME})
         if not rows:
             return None

@@ -1,4 +1,4 @@
-"""What users received of removal orders, and the removal orders in the records."""
+"""The units that users received from removal orders, and the removal orders in the records."""
 
 from collections.abc import Collection, Sequence
 from datetime import date
@@ -12,10 +12,10 @@ MAX_ARRIVALS = 100_000
 """Arrivals that one user may store."""
 
 Key = tuple[str, str, str, str]
-"""What an arrival is about: removal order, SKU, FNSKU and tracking number."""
+"""The key of an arrival: removal order, SKU, FNSKU and tracking number."""
 
 NOTHING: Key = ("", "", "", "")
-"""Before every key."""
+"""The key that sorts before all others."""
 
 _ARRIVAL = "order_id, sku, fnsku, tracking, units, day"
 _KEEP = f"""
@@ -69,7 +69,7 @@ class RemovalStore:
         self._engine = engine
 
     async def arrivals(self, user: str) -> Sequence[RemovalArrival]:
-        """Everything that the user says, in the order of `key`."""
+        """All arrivals that the user reported, in the order of `key`."""
         sql = f"""SELECT {_ARRIVAL} FROM removals_received WHERE user_id = :user
                    ORDER BY order_id, sku, fnsku, tracking"""
         return [_arrival(row) for row in await self._engine.read(sql, {"user": user})]
@@ -85,8 +85,8 @@ class RemovalStore:
         return [_arrival(row) for row in await self._engine.read(sql, values)]
 
     async def store(self, user: str, arrivals: Sequence[tuple[RemovalArrival, str]]) -> bool:
-        """Store arrivals, each with the connection that has its removal order. False, and nothing
-        is stored, if the user would have more than MAX_ARRIVALS."""
+        """Store arrivals, each with the connection that has its removal order. Returns False, and
+        stores nothing, if the user would have more than MAX_ARRIVALS."""
         if not arrivals:
             return True
         table: Table = {

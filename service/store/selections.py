@@ -14,8 +14,8 @@ Row = Sequence[Any]
 """The cells of a record, in the order of COLUMNS."""
 
 Position = tuple[str, ...]
-"""Where a selection continues: the connection, the time of the change if the selection has `since`,
-and the id of the last record; empty at the beginning."""
+"""The position where a selection continues: the connection, the time of the change if the selection
+has `since`, and the id of the last record; empty at the beginning."""
 
 FIRST_BATCH = 20
 """Records of the first batch. Each may have tens of kilobytes."""
@@ -26,7 +26,7 @@ wait for."""
 
 _SELECTED = f"SELECT {', '.join(COLUMNS)} FROM records"
 _OF = "WHERE connection_id = :connection_id AND dataset = :dataset"
-_WITH_PREFIX = "+id >= :prefix AND +id < :beyond"  # +: decides nothing about the index
+_WITH_PREFIX = "+id >= :prefix AND +id < :beyond"  # +: keeps this from choosing an index
 # A partial index, which a statement must name by its condition: after the bounds of the page, since
 # SQLite begins to read at the first lower bound in the statement.
 _BY_CHANGE = f"""{_SELECTED} INDEXED BY records_by_change {_OF}
@@ -47,7 +47,7 @@ SELECT dataset, CAST(SUM(records) AS BIGINT) AS records
 
 
 class Selection(msgspec.Struct, frozen=True):
-    """Which records to read. They are ordered by connection and id; with `since` by connection,
+    """A selection of records. They are ordered by connection and id; with `since` by connection,
     time of the last change, and id."""
 
     dataset: str
@@ -64,7 +64,7 @@ class Selection(msgspec.Struct, frozen=True):
         return 3 if self.since else 2
 
     def position(self, row: Row) -> Position:
-        """Where the selection continues after a record."""
+        """The position after a record."""
         connection_id, record_id, _, updated_at, _ = row
         return (connection_id, updated_at, record_id) if self.since else (connection_id, record_id)
 

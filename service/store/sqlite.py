@@ -244,7 +244,7 @@ def _write(connection: sqlite3.Connection, guard: Statement, rest: Sequence[Stat
 
 
 def _wipe(connection: sqlite3.Connection, thoroughly: bool) -> bool:
-    """False if a program that reads prevents the wipe: writes must not wait for it."""
+    """Returns False if a program that reads prevents the wipe: writes must not wait for it."""
     try:
         if thoroughly and _bytes_in_use(connection) <= SMALL:
             connection.execute("VACUUM")

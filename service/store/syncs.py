@@ -15,7 +15,7 @@ from service.warnings import Code, SyncWarning
 COUNTED_AT_MOST = 10_000
 """Beyond this number, a filtered history has no total, since counting would take too long."""
 _LAST = "sync_~"
-"""Sorts after every id."""
+"""A text that sorts after every id."""
 NO_LIMIT = 2**31 - 1
 KEY_LIFETIME = timedelta(hours=24)
 """How long an Idempotency-Key identifies the same start."""
@@ -141,7 +141,7 @@ class Key(msgspec.Struct, frozen=True):
 
 
 class Conditions(msgspec.Struct, frozen=True):
-    """What must hold when a new sync is stored."""
+    """The conditions for storing a new sync."""
 
     #: The tenant has fewer live syncs than this.
     live_of_tenant: int
@@ -162,11 +162,11 @@ class SyncStore:
         await self._engine.ping()
 
     async def write(self, guard: Statement, *rest: Statement) -> bool:
-        """Write everything or nothing; False if the guard returned no row."""
+        """Write everything or nothing. Returns False if the guard returned no row."""
         return await self._engine.write(guard, [statement for statement in rest if statement.rows])
 
     async def wipe(self, thoroughly: bool = False) -> bool:
-        """Remove deleted data from the files; False while another program prevents it."""
+        """Remove deleted data from the files. Returns False while another program prevents it."""
         return await self._engine.wipe(thoroughly)
 
     # Syncs ------------------------------------------------------------------------------------
@@ -174,8 +174,8 @@ class SyncStore:
     async def create(
         self, sync: Sync, conditions: Conditions, key: Key | None = None, *rest: Statement
     ) -> bool:
-        """Add a sync. False if a condition does not hold or its connection was forgotten; raises
-        Refused if its user has a live or a newer sync, or has used the key."""
+        """Add a sync. Returns False if a condition does not hold or its connection was forgotten.
+        Raises Refused if its user has a live or a newer sync, or has used the key."""
         today = midnight(sync.started_at)
         row = {
             **_row(sync),
@@ -200,7 +200,8 @@ class SyncStore:
         return created
 
     async def keep_key(self, sync: Sync, key: Key, at: datetime) -> bool:
-        """Assign the key to a sync that was started without it. False if the key is in use."""
+        """Assign the key to a sync that was started without it. Returns False if the key is in
+        use."""
         return await self.write(Statement(_KEEP_UNUSED_KEY, [_key_row(sync, key, at)]))
 
     async def used_key(self, user: str, key: str, at: datetime) -> tuple[str, str] | None:
@@ -217,8 +218,8 @@ class SyncStore:
         )
 
     async def changes(self, known: Mapping[str, int]) -> Mapping[str, Sync | None]:
-        """Of these syncs with their known versions, those that are stored with another version;
-        None for one that does not exist."""
+        """Those of the syncs whose stored version differs from the known one; None for a sync that
+        does not exist."""
         table = {"id": list(known), "version": [str(version) for version in known.values()]}
         rows = await self._engine.fetch(_CHANGES, ("id", "version", "body"), {}, table)
         return {
@@ -235,7 +236,7 @@ class SyncStore:
 
     async def interrupt(self, sync_id: str) -> bool:
         """Make the next version of a live sync, unchanged, so that the process that runs it is
-        overtaken at its next write. False if it is not live."""
+        overtaken at its next write. Returns False if it is not live."""
         return await self.write(Statement(_INTERRUPT, [{"id": sync_id}]))
 
     async def live_sync(self, user: str) -> Sync | None:
@@ -372,7 +373,7 @@ class SyncStore:
         return [(row["id"], row["user_id"]) for row in rows]
 
     async def prune_items(self, sync_id: str, limit: int) -> bool:
-        """Delete at most `limit` items of a sync; False if it has none."""
+        """Delete at most `limit` items of a sync. Returns False if it has none."""
         return await self.write(Statement(_PRUNE_ITEMS, [{"id": sync_id, "limit": limit}]))
 
     async def prune(self, sync_id: str, user: str) -> None:
@@ -381,7 +382,7 @@ class SyncStore:
         await self.write(Statement(_PRUNE, [row]), Statement(_UNCOUNT, [row]))
 
     async def prune_table(self, table: str, before: datetime, limit: int) -> bool:
-        """Delete at most `limit` older rows of a table; False if it has none."""
+        """Delete at most `limit` older rows of a table. Returns False if it has none."""
         key = ", ".join(_KEYS[table])
         # The age is named twice, so that PostgreSQL reads no whole table to find the keys in it.
         sql = f"""DELETE FROM {table} WHERE at < :before AND ({key}) IN (
@@ -417,12 +418,13 @@ def first_id(moment: datetime) -> str:
 
 
 def midnight(moment: datetime) -> datetime:
-    """The beginning of that day in UTC."""
+    """The beginning of the day in UTC."""
     return moment.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
 
 
 def _names(sync: Sync) -> tuple[str, ...]:
-    """What a start checks beyond its own row: the syncs of the tenant, and the connection."""
+    """Names of what a start checks beyond its own row: the syncs of the tenant, and the
+    connection."""
     return (f"tenant {sync.tenant}", connection_name(sync.connection_id))
 
 
@@ -471,7 +473,7 @@ def sync_of(row: Values) -> Sync:
 
 
 def _decode(body: str, version: int) -> Sync:
-    """A sync of the version of its row, which `interrupt` may have raised."""
+    """The sync, with the version of its row, which `interrupt` may have raised."""
     try:
         sync = _decoder.decode(body)
     except msgspec.ValidationError:

@@ -1,4 +1,4 @@
-"""Webhooks: where a user's events are sent, and how far the feed was turned into deliveries."""
+"""Webhooks: the endpoints of users, and how far the feed was turned into deliveries for each."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -89,7 +89,7 @@ class WebhookStore:
         self._settled = SETTLED[dialect]
 
     async def add(self, webhook: StoredWebhook, most: int, *notes: Statement) -> bool:
-        """Store a new webhook. False if the user has `most` of them."""
+        """Store a new webhook. Returns False if the user has `most` of them."""
         row = _row(webhook) | {"most": most}
         return await self._write(
             Statement(_ADD, [row], alone=(f"webhooks {webhook.user_id}",)), notes
@@ -104,7 +104,8 @@ class WebhookStore:
         return found[0] if found else None
 
     async def change(self, webhook: StoredWebhook, *notes: Statement) -> bool:
-        """Store url, types, description and whether it is enabled. False if it no longer exists."""
+        """Store url, types, description and whether it is enabled. Returns False if it no longer
+        exists."""
         return await self._write(Statement(_CHANGE, [_row(webhook)]), notes)
 
     async def delete(self, webhook_id: str, *notes: Statement) -> bool:
@@ -116,7 +117,7 @@ class WebhookStore:
     async def rotate(
         self, webhook: StoredWebhook, new: str, until: datetime, *notes: Statement
     ) -> bool:
-        """Replace the secret. False if it was replaced meanwhile."""
+        """Replace the secret. Returns False if it was replaced meanwhile."""
         row = {"id": webhook.id, "old": webhook.secret, "new": new, "until": stamp(until)}
         return await self._write(Statement(_ROTATE, [row]), notes)
 
@@ -129,7 +130,8 @@ class WebhookStore:
     async def encrypt_again(
         self, webhook: StoredWebhook, secret: str, previous: str | None
     ) -> bool:
-        """Store the same secrets under another key. False if they were replaced meanwhile."""
+        """Store the same secrets under another key. Returns False if they were replaced
+        meanwhile."""
         row = {"id": webhook.id, "old": webhook.secret, "secret": secret, "previous": previous}
         return await self._write(Statement(_ENCRYPT_AGAIN, [row]), ())
 
@@ -148,19 +150,19 @@ class WebhookStore:
     async def advance(
         self, webhook: StoredWebhook, position: Position, deliveries: Sequence[Statement]
     ) -> bool:
-        """Store deliveries, and that they were made of the events up to a position. False if the
-        position was changed meanwhile: then nothing is stored."""
+        """Store the deliveries of the events up to a position, and the position. Returns False, and
+        stores nothing, if the position was changed meanwhile."""
         row = {"id": webhook.id, "old_tx": webhook.tx, "old_seq": webhook.seq}
         guard = Statement(_ADVANCE, [row | {"tx": position.tx, "seq": position.seq}])
         return await self._write(guard, deliveries)
 
     async def go_back(self, webhook: StoredWebhook, position: Position) -> None:
-        """Make deliveries again of the events behind a position."""
+        """Set the position back, so that the events after it are delivered again."""
         row = {"id": webhook.id, "tx": position.tx, "seq": position.seq}
         await self._write(Statement(_GO_BACK, [row]), ())
 
     async def count(self, webhook: StoredWebhook, after: Position) -> int:
-        """The number of kept events behind a position that the webhook wants."""
+        """The number of stored events after a position that the webhook wants."""
         of_user = "" if webhook.everybody else " AND user_id = :user"
         wanted = [] if ALL_TYPES in webhook.types else list(webhook.types)
         names = {f"type{number}": kind for number, kind in enumerate(wanted)}

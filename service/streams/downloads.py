@@ -1,4 +1,4 @@
-"""Downloads: files of any size that are made while they are sent, and how many may run at once.
+"""Downloads: files of any size that are created while they are sent, and a limit of running ones.
 
 A download holds a snapshot of the database. Limits end those whose client does not read."""
 
@@ -16,7 +16,7 @@ from starlette.types import Message, Receive, Scope, Send
 from service.errors import DownloadsBusy, TooManyDownloads
 
 MOST_DOWNLOADS = 4
-"""Downloads of this process. Each has a connection to the database."""
+"""Maximum downloads of this process. Each has a connection to the database."""
 MOST_OF_USER = 2
 RETRY_AFTER = "10"
 """Seconds after which a refused client tries again."""
@@ -25,7 +25,7 @@ IDLE = 30.0
 LONGEST = 3600.0
 """Seconds that a download may take. SQLite's log grows while one runs."""
 GZIP_LEVEL = 4
-"""Level 6 takes half as long again, for files that are 7 % smaller."""
+"""Level 6 takes 50 % longer, for files that are 7 % smaller."""
 
 _GZIP_BITS = 16 + zlib.MAX_WBITS
 _compressors = anyio.CapacityLimiter(MOST_DOWNLOADS)
@@ -72,11 +72,10 @@ class Downloads:
 
 
 class DownloadResponse(Response):
-    """Sends the chunks of a file. If that fails, the response is not completed, so that the server
-    cuts the connection and the client sees that the file is not whole.
-
-    `opened` yields the file, and is left when the download ends, however it ends. Its errors and
-    those of the first chunk become problems."""
+    """Sends the chunks of a file. If that fails, the response is not completed, so the server cuts
+    the connection and the client sees that the file is incomplete. `opened` yields the file, and is
+    closed when the download ends or fails. Its errors and those of the first chunk become
+    problems."""
 
     def __init__(
         self,
@@ -130,7 +129,7 @@ def _body(chunk: bytes, more: bool = True) -> Message:
 
 
 async def _send_in_time(message: Message, send: Send) -> None:
-    """Send a piece. Raises TimeoutError if the client does not read what was sent before."""
+    """Send a piece. Raises TimeoutError if the client does not read the pieces before it."""
     with anyio.fail_after(IDLE):
         await send(message)
 

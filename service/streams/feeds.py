@@ -1,5 +1,5 @@
-"""Live readers of the feeds. While nothing happens, a reader costs no query: a change of a user's
-sync wakes the readers of this user."""
+"""Live readers of the feeds. Without changes, a reader costs no query: a change of a user's sync
+wakes the readers of this user."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -15,19 +15,19 @@ from service.streams.formats import BLOCKS
 from service.streams.hub import Hub, Stream
 
 EVERYBODY = "*"
-"""In place of a user: a reader of the changes of all users, which looks every LOOK seconds."""
+"""Stands for all users: a reader of their changes polls every LOOK seconds."""
 LOOK = 2.0
 AGAIN = (0.05, 0.2, 0.5, 1.0, 2.0)
-"""Seconds after which a reader that was woken and found nothing looks again: the rows of a
-transaction are read once all older ones have ended."""
+"""Seconds after which a woken reader that found nothing polls again: the rows of a transaction are
+read once all older ones have ended."""
 SSE_LIFETIME = timedelta(seconds=60)
-"""How long an event stream of a feed lives."""
+"""The lifetime of an event stream of a feed."""
 REST = 0.02
-"""Seconds between two rounds of reads, in which changes are collected."""
+"""Seconds between two rounds of reads. Changes are collected meanwhile."""
 
 Read = Callable[[Position], Awaitable[tuple[bytes, Position, bool]]]
-"""Reads behind a position: what to send (empty for nothing), the new position, and whether it is
-the end."""
+"""Reads after a position. Returns the bytes to send (may be empty), the new position, and whether
+it is the end."""
 
 log = structlog.get_logger()
 
@@ -40,14 +40,14 @@ class FeedStream(Stream):
     def __init__(
         self, user: str, scope: str, position: Position, read: Read, now: datetime
     ) -> None:
-        super().__init__(user, "", now + SSE_LIFETIME, now, BLOCKS)  # of no sync
-        #: Whose changes it follows: a user's, or EVERYBODY's.
+        super().__init__(user, "", now + SSE_LIFETIME, now, BLOCKS)  # follows no sync
+        #: The user whose changes it follows, or EVERYBODY.
         self.scope = scope
         self.position = position
         self.read = read
         #: Whether there may be something to read.
         self.stale = False
-        #: How often it has looked in vain since it was woken.
+        #: How many polls have found nothing since it was woken.
         self.looks = 0
 
 
@@ -61,7 +61,7 @@ class Feeds:
         self._waiting: dict[str, dict[anyio.Event, None]] = {}
         self._streams: dict[str, dict[FeedStream, None]] = {}
         self._work = anyio.Event()
-        #: Whether the service stops: nothing is waited for.
+        #: Whether the service stops: readers no longer wait.
         self.closing = False
         hub.on_close(self._close)
 
@@ -101,7 +101,8 @@ class Feeds:
 
     @contextmanager
     def next_change(self, user: str) -> Iterator[anyio.Event]:
-        """Set at the next change of the user. Open it before reading: then no change is missed."""
+        """Yields an event that is set at the next change of the user. Open this before reading, so
+        that no change is missed."""
         event = anyio.Event()
         if self.closing:
             event.set()
@@ -117,13 +118,13 @@ class Feeds:
     # Event streams ------------------------------------------------------------------------------
 
     def follow(self, stream: FeedStream, until: datetime | None) -> None:
-        """Send the stream what it reads, from the next change on; not after `until`."""
+        """Send the stream its changes from the next one on, until `until` at the latest."""
         self._hub.subscribe(stream, until)
         self._streams.setdefault(stream.scope, {})[stream] = None
         self._work.set()  # also forgets the streams that have ended
 
     def continue_from(self, stream: FeedStream, position: Position, ended: bool) -> None:
-        """Send what follows the first block; `ended` if nothing does."""
+        """Send the changes after the first block; `ended` if there are none."""
         stream.position = position
         if not ended:
             stream.stale = True
@@ -148,7 +149,7 @@ class Feeds:
 
     async def _serve_all(self) -> float:
         """Serve the streams that may have something to read. A method of its own, so that no
-        variable keeps a closed stream. Returns the seconds after which to look again."""
+        variable keeps a closed stream. Returns the seconds until the next poll."""
         pause = REST
         for stream in [one for of_user in self._streams.values() for one in of_user]:
             if stream.removed or stream.closing:
@@ -158,7 +159,7 @@ class Feeds:
         return pause
 
     async def _serve(self, stream: FeedStream) -> float:
-        """Send what is new. Returns the seconds after which to look again."""
+        """Send the new changes. Returns the seconds until the next poll."""
         if stream.send is None or stream.busy:  # not handed over yet, or its client is slow
             self._work.set()
             return AGAIN[1]

@@ -1,4 +1,5 @@
-"""How the hub writes to a stream: as Server-Sent Events, or as messages of a WebSocket."""
+"""The formats in which the hub writes to a stream: Server-Sent Events, or messages of a
+WebSocket."""
 
 from enum import Enum, auto
 from random import Random
@@ -18,7 +19,7 @@ EVICTED = "too many streams of this user"
 
 
 class End(Enum):
-    """Why the hub ends a stream."""
+    """The reason why the hub ends a stream."""
 
     #: The stream has sent the end of its sync.
     ENDED = auto()
@@ -31,7 +32,7 @@ class End(Enum):
 
 
 class Format(Protocol):
-    """Makes the messages that the server's `send` gets."""
+    """Creates the messages for the server's `send`."""
 
     #: Keeps a silent connection open.
     idle: Message
@@ -54,8 +55,8 @@ class Blocks:
         return _body(serialize.event(sync, status, with_id))
 
     def end(self, reason: End) -> Message:
-        """An eviction is an event: an EventSource does not reconnect after a status other than 200.
-        At shutdown, a random `retry` spreads the reconnects."""
+        """The last block. An eviction is an event: an EventSource does not reconnect after a status
+        other than 200. At shutdown, a random `retry` spreads the reconnects."""
         block = b""
         if reason is End.EVICTED:
             data = msgspec.json.encode({"reason": EVICTED}).decode()

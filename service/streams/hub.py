@@ -1,6 +1,6 @@
 """The hub of all open streams. It encodes each event once and conflates events for slow clients.
 
-A stream is a response of Server-Sent Events or a WebSocket; its format makes the difference. The
+A stream is a response of Server-Sent Events or a WebSocket, depending on its format. The
 head and the first block of a stream pass through all middleware. Then the outermost one,
 `StreamMiddleware`, which has the server's own `send`, hands the stream over to the hub. The hub
 calls that `send` directly, since waking a task per client costs more than encoding."""
@@ -30,11 +30,12 @@ SILENCE = timedelta(seconds=15)
 TICK = 1.0
 LIFETIME = timedelta(minutes=10)
 GONE = "client_gone"
-"""The reason of a stream that its client ended."""
+"""The end reason of a stream that its client closed."""
 SLOT = "service.stream"
 """The ASGI extension through which an endpoint hands a stream over."""
 SERVER_NEEDS = ("type", "method", "http_version")
-"""What uvicorn and `service.edge` read in the scope of a request after its response has begun."""
+"""The keys that uvicorn and `service.edge` read in the scope of a request after its response has
+begun."""
 
 log = structlog.get_logger()
 
@@ -65,7 +66,7 @@ class Stream:
         self, user: str, sync_id: str | None, deadline: datetime, now: datetime, format: Format
     ) -> None:
         self.user = user
-        #: How messages are written.
+        #: The format of its messages.
         self.format = format
         #: The sync to follow; None for all syncs of the user.
         self.sync_id = sync_id
@@ -103,7 +104,8 @@ class Hub:
         self._random = Random()  # noqa: S311 - jitter, not secrecy
         self._by_sync: dict[str, dict[Stream, None]] = {}
         self._by_user: dict[str, dict[Stream, None]] = {}
-        #: Ended streams by the reason, and events that a newer one replaced before it was sent.
+        #: The number of ended streams by reason, and of events that were replaced by newer ones
+        #: before they were sent.
         self.ended: Counter[str] = Counter()
         self.conflated = 0
         self._closing = False
@@ -350,8 +352,8 @@ class StreamMiddleware:
 
 
 def _forget_request(scope: Scope) -> None:
-    """Keep of the request what the server needs to write the rest of its response: an idle stream
-    would hold its routes, identity and parameters, 1 KB, as long as it is open."""
+    """Remove all of a request except what the server needs to finish its response: otherwise an
+    idle stream would hold its routes, identity and parameters, 1 KB."""
     kept = {name: scope[name] for name in SERVER_NEEDS if name in scope}
     scope.clear()
     scope.update(kept)

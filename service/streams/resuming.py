@@ -1,4 +1,4 @@
-"""What a client that connects again has missed, by the id of its last event."""
+"""Determines what a reconnecting client has missed, from the id of its last event."""
 
 from enum import Enum, auto
 
@@ -6,15 +6,15 @@ from service.model import Sync
 
 
 class Resume(Enum):
-    """What a client with a last event receives first."""
+    """The first thing that a client with a last event receives."""
 
-    #: It has older versions or none: the sync as it is.
+    #: The client has an older version or none: it receives the current status.
     OLDER = auto()
-    #: It has the newest version: nothing until the next one.
+    #: The client has the newest version: it receives nothing until the next one.
     NEWEST = auto()
-    #: Its id is not a version of this sync: `reset`, then the sync as it is.
+    #: Its id is not a version of this sync: it receives `reset`, then the current status.
     UNKNOWN = auto()
-    #: It has seen the end of the sync: nothing.
+    #: The client has seen the end of the sync: it receives nothing.
     OVER = auto()
 
 
@@ -30,7 +30,7 @@ def resumed_from(last_id: str, sync: Sync) -> Resume:
 
 
 def _is_version(event_id: str, sync: Sync) -> bool:
-    """Whether an ID is a version of the sync. After the end, any later ID is accepted, too."""
+    """Whether an ID is a version of the sync. After the end, any later ID is also accepted."""
     if not (event_id.isascii() and event_id.isdigit() and len(event_id) < 12):
         return False
     return 1 <= int(event_id) <= sync.version or (not sync.live and int(event_id) > sync.version)

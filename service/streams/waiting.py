@@ -1,7 +1,7 @@
 """Requests that wait for a change of a sync.
 
 A waiting request costs no task and no query: its own task waits for its client to disconnect, in a
-scope that ends when the time is over or when a change arrives."""
+scope that ends when the time is over or a change arrives."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -54,7 +54,7 @@ class Waiters:
     """The waiting requests of this process."""
 
     def __init__(self, max_per_user: int) -> None:
-        """Beyond `max_per_user`, the oldest waiter of the user is ended."""
+        """A user has at most `max_per_user` waiters: a further one ends the oldest."""
         self._max_per_user = max_per_user
         self._by_sync: dict[str, dict[Waiter, None]] = {}
         self._by_user: dict[str, dict[Waiter, None]] = {}

@@ -1,4 +1,4 @@
-"""Requests to the service over HTTP, with errors in words."""
+"""Requests to the service over HTTP, with errors for people."""
 
 import json
 import urllib.error
@@ -41,7 +41,7 @@ class Client:
             return self._read(response)
 
     def objects(self, path: str, name: str, query: Mapping[str, object] | None = None) -> Json:
-        """A response that has a list of this name."""
+        """The JSON object of a response that has a list of this name."""
         answer = self.get(path, query)
         if not isinstance(answer.get(name), list):
             raise self.not_this_service()
@@ -93,7 +93,7 @@ class Client:
         return answer
 
     def not_this_service(self) -> Unreachable:
-        """What to raise if a response is not one of this service."""
+        """The error for a response that is not one of this service."""
         return Unreachable(f"The server at {self.url} is not this service. Check the URL.")
 
 

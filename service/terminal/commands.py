@@ -31,7 +31,7 @@ def of_client(command: Callable[..., Any]) -> Callable[..., Any]:
             envvar="SYNC_TOKEN",
             help="A JWT (see `token`); default: SYNC_TOKEN. None is needed in demo mode.",
         ),
-        click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line."),
+        click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line."),
     )
     for option in reversed(options):
         command = option(command)
@@ -162,7 +162,7 @@ COMMANDS = (sync, watch, connections, history, recoveries, records, completion)
 
 
 def _exit_with(run: Callable[[], int | None]) -> None:
-    """Run a command. An expected error is a sentence, and the exit code is 1."""
+    """Run a command. For an expected error, print a sentence and exit with code 1."""
     try:
         sys.exit(run() or 0)
     except ServiceError as error:

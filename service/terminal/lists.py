@@ -1,4 +1,4 @@
-"""What the service has stored, as a table or as one JSON object a line."""
+"""Prints lists of the service, as a table or as one JSON object per line."""
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -9,7 +9,7 @@ from urllib.parse import quote
 from service.terminal.client import Client, Json
 
 ROWS_AT_ONCE = 100
-"""Rows that are aligned with each other: a list may be longer than memory."""
+"""Rows that are aligned with each other: a whole list may not fit into memory."""
 LONGEST_CELL = 60
 
 Row = Callable[[Json], Sequence[object]]
@@ -31,7 +31,7 @@ def history(client: Client, as_json: bool, most: int, filters: Mapping[str, obje
 
 
 def recoveries(client: Client, as_json: bool, most: int, filters: Mapping[str, object]) -> None:
-    """Print claims, the claimable ones first, and what they are worth together."""
+    """Print claims, the claimable ones first, and their total value."""
     found = client.pages("/api/recoveries", "recoveries", filters, most)
     heads = ("ID", "RULE", "STATUS", "UNITS", "AMOUNT", "CLOSES", "TITLE")
     _print(found, as_json, heads, _claim)
@@ -99,7 +99,8 @@ def _print(found: Iterable[Json], as_json: bool, heads: Sequence[str], row: Row)
 
 
 def _cell(value: Any) -> str:
-    """A value in a column. Unknown is a word, never 0; control characters are not printed."""
+    """A value in a column. An unknown value is a word, never 0; control characters are not
+    printed."""
     if value is None:
         return "unknown"
     text = "".join(char if char.isprintable() else " " for char in str(value))

@@ -12,7 +12,7 @@ from service.wire.sync_shapes import Addresses, CompletenessOut, ShownStatus
 
 
 class ScheduleOut(Out, frozen=True):
-    """When syncs of a connection start automatically."""
+    """The schedule of a connection's automatic syncs."""
 
     cron: str
     timezone: str
@@ -44,12 +44,12 @@ class Connection(Out, frozen=True):
     name: str
     #: The public settings of the connector.
     settings: Mapping[str, Any]
-    #: The titles of those settings that have choices; of a list, the titles of its items.
+    #: The titles of the settings that have choices; for a list, the titles of its items.
     settings_titles: Mapping[str, str | Sequence[str]]
     status: Annotated[str, one_of("connected", "lost")]
     #: When the connection was lost; else when it was created, reconnected or last recovered.
     status_since: Time | None
-    #: Why the connection is lost.
+    #: The reason why the connection is lost.
     status_reason: str | None
     #: The same as `statusReason`.
     reason: str | None
@@ -74,16 +74,16 @@ class Connected(Connection, frozen=True):
     """A connection, and the sync that was started or resumed on it."""
 
     sync: Addresses | None
-    #: Why no sync was started or resumed.
+    #: The reason why no sync was started or resumed.
     warning: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class Estimate(Out, frozen=True):
-    """How long a sync would take, as far as the connector can tell without a call."""
+    """The estimated duration of a sync, as far as the connector knows it without a call."""
 
     seconds: Count | None
-    #: The number of calls to the source. Of what has an unknown number of pages, it counts one, and
-    #: of a report the fewest.
+    #: The number of calls to the source. An unknown number of pages counts as one, and a report as
+    #: its fewest calls.
     calls: Count | None
 
 
@@ -122,7 +122,7 @@ class ErasingOut(Out, frozen=True):
 
 
 class LastSync(Out, frozen=True):
-    """How a sync ended."""
+    """The last sync of a connection, and its end."""
 
     sync_id: str
     status: ShownStatus
@@ -136,13 +136,13 @@ class Freshness(Out, frozen=True):
 
     connection_id: str
     datasets: Sequence[LandedOut]
-    #: The days of all datasets, counted; null if none has been compared.
+    #: Counts of the days of all datasets; null if none has been compared.
     completeness: CompletenessOut | None
     last_complete_sync: LastSync | None
     last_sync: LastSync | None
     schedule: ScheduleOut | None
     sync_needed: bool
-    #: Why a sync is needed or not, for programs.
+    #: The reason why a sync is needed or not, for programs.
     reason: str
     #: The reason as a sentence for people.
     message: str

@@ -1,4 +1,5 @@
-"""What a call accepts and returns. `service/api/routes.py` has the table of all calls."""
+"""The description of a call: what it accepts and returns. `service/api/routes.py` has the table of
+all calls."""
 
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -28,9 +29,9 @@ EVENTS = "text/event-stream"
 CSV = "text/csv"
 
 PRIVATE = ("/api/", "/ws/")
-"""The beginnings of the paths whose responses are for one caller."""
+"""The prefixes of the paths whose responses are for one caller."""
 SIGNED = "/api/notifications/"
-"""The beginning of the paths that require a signature of the body instead of an identity."""
+"""The prefix of the paths that require a signature of the body instead of an identity."""
 
 
 def requires_identity(path: str) -> bool:

@@ -9,7 +9,7 @@ from service.wire.sync_shapes import ShownStatus
 
 
 class SyncMoved(Out, frozen=True):
-    """A sync that was started, paused, or has ended, as it was then."""
+    """A sync that was started, was paused or has ended, as it was at that time."""
 
     sync_id: str
     connection_id: str
@@ -50,13 +50,13 @@ class FoundTotal(Out, frozen=True):
 
     currency: str | None
     claims: Count
-    #: How many of the claims have no amount.
+    #: The number of the claims without an amount.
     unvalued: Count
     amount: Amount | None
 
 
 class RecoveriesFound(Out, frozen=True):
-    """The claims that a sync has found and that were not known before."""
+    """The claims that a sync has found for the first time."""
 
     sync_id: str
     connection_id: str
@@ -79,7 +79,7 @@ class RecoveryClosing(Out, frozen=True):
     closes: Day
 
 
-#: The types of events, with what has happened and the shape of the data. `Any` is an object.
+#: The types of events, each with its description and the shape of its data. `Any` is an object.
 EVENT_DATA: Mapping[str, tuple[str, Any]] = {
     "sync.started": ("A sync has been accepted.", SyncMoved),
     "sync.completed": ("A sync is complete.", SyncMoved),
@@ -93,7 +93,7 @@ EVENT_DATA: Mapping[str, tuple[str, Any]] = {
     ),
     "recovery.found": ("A sync has found claims; at most one event a sync.", RecoveriesFound),
     "recovery.closing": ("A claim closes within 7 days.", RecoveryClosing),
-    "webhook.test": ("A test that the receiver's owner asked for.", Any),
+    "webhook.test": ("A test that the user of the webhook requested.", Any),
 }
 
 

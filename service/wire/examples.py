@@ -205,7 +205,7 @@ class Examples:
         self._values = {**VALUES, "connector": connector, "Connector.name": connector}
 
     def of(self, schema: Mapping[str, Any], owner: str = "", field: str = "") -> Any:
-        """An example of a schema: that of a field, if the schema is of one."""
+        """An example of a schema: the example of the field, if it is the schema of one."""
         for name in (f"{owner}.{field}", field):
             if name in self._values and self._allowed(schema, self._values[name]):
                 return self._values[name]

@@ -34,7 +34,7 @@ EVENT_TYPES = tuple(sorted({*EVENTS.values(), *OTHER_EVENTS}))
 class Change(Out, frozen=True):
     """A record that was created, updated or deleted."""
 
-    #: The same each time that the change is delivered.
+    #: The same in every delivery of the change.
     id: str
     connector: str
     connection_id: str
@@ -45,7 +45,7 @@ class Change(Out, frozen=True):
     op: Annotated[str, one_of("created", "updated", "deleted")]
     record_id: str
     sync_id: str
-    #: Whether the sync read a time that had not been read before. Fixed at its start.
+    #: Whether the sync reads a period for the first time. Fixed at its start.
     is_historical_sync: bool
     #: The source's time of the record; null if it has none.
     original_at: Time | None
@@ -56,9 +56,9 @@ class Change(Out, frozen=True):
 
 
 class FeedEvent(Out, frozen=True):
-    """Something that happened to a sync, a connection or a claim."""
+    """An event of a sync, a connection or a claim."""
 
-    #: The same each time that the event is delivered.
+    #: The same in every delivery of the event.
     id: str
     type: Annotated[str, one_of(*EVENT_TYPES)]
     timestamp: Time
@@ -66,7 +66,8 @@ class FeedEvent(Out, frozen=True):
 
 
 class FeedBlock(Out, frozen=True):
-    """A block of a feed's event stream: entries (`data`), and then where they end (`control`)."""
+    """A block of a feed's event stream: entries (`data`), then the offset after them
+    (`control`)."""
 
     event: Annotated[str, one_of("data", "control")]
     data: Annotated[str, Meta(extra_json_schema=_BLOCK)]

@@ -30,7 +30,7 @@ Count = Annotated[int, at_least(0)]
 #: A whole number from 1.
 Ordinal = Annotated[int, at_least(1)]
 Percent = Annotated[int, Meta(extra_json_schema={"minimum": 0, "maximum": 100})]
-#: With a fraction; whole seconds are a `Count`.
+#: Seconds with a fraction; whole seconds are a `Count`.
 Seconds = Annotated[float, at_least(0)]
 #: A decimal number as text, with an ISO 4217 currency in a field beside it.
 Amount = Annotated[str, Meta(extra_json_schema={"pattern": r"^-?\d+(\.\d+)?$"})]

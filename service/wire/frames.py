@@ -1,4 +1,4 @@
-"""What the service sends on a WebSocket: frames, and the codes of its end (RFC 6455)."""
+"""The frames that the service sends on a WebSocket, and the codes of its end (RFC 6455)."""
 
 from enum import IntEnum
 
@@ -16,7 +16,7 @@ MAX_REASON = 123
 
 
 class CloseCode(IntEnum):
-    """Why the service closes a WebSocket."""
+    """The reason why the service closes a WebSocket."""
 
     #: The sync has ended. Do not connect again.
     ENDED = 1000
@@ -34,7 +34,7 @@ class CloseCode(IntEnum):
     FORBIDDEN = 4403
     #: The user has no such sync.
     UNKNOWN = 4404
-    #: The credential has expired, or the socket is as old as a socket gets. Connect again.
+    #: The credential has expired, or the socket has reached its maximum age. Connect again.
     EXPIRED = 4408
     #: The user has too many streams and sockets. Connect again later.
     EVICTED = 4429

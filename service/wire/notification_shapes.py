@@ -7,16 +7,16 @@ from service.wire.fields import Out, one_of
 
 
 class NotificationOut(Out, frozen=True):
-    """What becomes of a notification."""
+    """The outcome of a notification."""
 
     #: The source's id of the notification.
     id: str
     outcome: Annotated[str, one_of("accepted", "duplicate", "ignored")]
-    #: Why it is ignored; else null.
+    #: The reason why it is ignored; null otherwise.
     reason: str | None
 
 
 class NotificationsOut(Out, frozen=True):
-    """What becomes of the notifications of a request, in their order."""
+    """The outcomes of the notifications of a request, in their order."""
 
     notifications: Sequence[NotificationOut]

@@ -1,4 +1,4 @@
-"""Offsets of feeds, as clients see them: opaque text that rises with every entry."""
+"""Offsets of feeds, as clients see them: opaque text that grows with every entry."""
 
 import re
 
@@ -6,8 +6,7 @@ from service.errors import MalformedOffset, OffsetGone
 from service.store.changes import BEGINNING, Position
 
 FIRST, NOW = "-1", "now"
-"""The offsets that clients may send without having read before: everything that is kept, and
-nothing that is there already."""
+"""The offsets for a first read: all stored entries, and new entries only."""
 _TOKEN = re.compile("[0-9a-f]{44}")
 
 
@@ -17,7 +16,7 @@ def to_token(epoch: int, position: Position) -> str:
 
 
 def from_token(epoch: int, token: str) -> Position:
-    """Raises MalformedOffset, or OffsetGone for an offset of an earlier epoch."""
+    """The position of an offset. Raises MalformedOffset, or OffsetGone for an earlier epoch."""
     if not _TOKEN.fullmatch(token):
         raise MalformedOffset
     of, tx, seq, index = (

@@ -42,7 +42,7 @@ REQUEST_HEADERS: Mapping[str, tuple[str, Any]] = {
     "Last-Event-ID": ("The id of the last event received.", {"type": "string"}),
     "Prefer": (
         f"`wait=N` (RFC 7240): wait up to N seconds, at most {MAX_WAIT}, for the sync to end, or "
-        "for its version to differ from If-None-Match. What is malformed is ignored.",
+        "for its version to differ from If-None-Match. A malformed value is ignored.",
         {"type": "string", "examples": ["wait=30"]},
     ),
     "X-Signature": (
@@ -52,11 +52,11 @@ REQUEST_HEADERS: Mapping[str, tuple[str, Any]] = {
 }
 RESPONSE_HEADERS = {
     "Content-Disposition": "The name of a download.",
-    "ETag": "Changes with what the response shows.",
+    "ETag": "Changes whenever the response changes.",
     "Location": "The address of the result.",
     "Preference-Applied": f"`wait=N`, if it was applied: the seconds, at most {MAX_WAIT}.",
     "Retry-After": "Seconds to wait before the next request.",
-    "Stream-Cursor": "Of live reads: send it as `cursor` with the next one.",
+    "Stream-Cursor": "For live reads: send it as `cursor` with the next read.",
     "Stream-Next-Offset": "The offset of the next read.",
     "Stream-Up-To-Date": "`true` if nothing follows yet.",
     "X-Request-Id": (

@@ -6,18 +6,19 @@ from service.wire.fields import Count, Out, Seconds, Time
 
 
 class NodeOut(Out, frozen=True):
-    """A process of the service. What only the process itself knows is null of the others."""
+    """A process of the service. Fields that only the process itself knows are null for the
+    others."""
 
     id: str
     #: `worker`, or the role of the process that answers: `all` or `web`.
     role: str
     #: Null if unknown.
     started_at: Time | None
-    #: Its last sign of life.
+    #: Its last heartbeat.
     last_seen_at: Time
     #: Syncs that it runs.
     running: Count
-    #: Syncs that it runs at once.
+    #: Maximum syncs that it runs at once.
     slots: Count | None
     #: Its open streams.
     streams: Count | None
@@ -59,7 +60,7 @@ class RelayOut(Out, frozen=True):
 
 
 class OperationsOut(Out, frozen=True):
-    """What runs, waits and is late, of all tenants."""
+    """The running, waiting and late work of all tenants."""
 
     nodes: Sequence[NodeOut]
     #: At most 1,000, oldest first.

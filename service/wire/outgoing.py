@@ -8,7 +8,7 @@ from service.wire.event_shapes import EVENT_DATA
 
 Json = dict[str, Any]
 Schema = Callable[[Any], Json]
-"""Returns the schema of a shape, and adds what it refers to to the components."""
+"""Returns the schema of a shape, and adds referenced schemas to the components."""
 
 #: The headers of Standard Webhooks 1.0.
 HEADERS: Mapping[str, str] = {
@@ -19,7 +19,7 @@ HEADERS: Mapping[str, str] = {
 RESPONSES: Mapping[str, str] = {
     "2XX": "The event is delivered.",
     "410": "The receiver no longer exists. The webhook is disabled.",
-    "default": "The event is sent again later, in longer and longer intervals.",
+    "default": "The event is sent again later, at growing intervals.",
 }
 
 

@@ -5,14 +5,14 @@ from collections.abc import Sequence
 from urllib.request import parse_http_list
 
 MAX_WAIT = 60
-"""Seconds that a request waits at most."""
+"""Maximum seconds that a request waits."""
 
 _SECONDS = re.compile(r"[0-9]+")
 
 
 def read_wait(prefer: Sequence[str]) -> int | None:
-    """The seconds of the preference `wait` in these Prefer headers, at most MAX_WAIT; None without
-    one, and if it is malformed. Of several, the first counts. Parameters are ignored."""
+    """The seconds of the preference `wait` in these Prefer headers, at most MAX_WAIT; None if it is
+    missing or malformed. The first of several counts. Parameters are ignored."""
     for header in prefer:
         for preference in parse_http_list(header):
             name, _, value = preference.partition(";")[0].partition("=")

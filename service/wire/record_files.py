@@ -11,7 +11,7 @@ from service.wire.csv_files import csv_lines
 
 NDJSON = "application/x-ndjson"
 BOM = "\ufeff".encode()
-"""Begins a CSV file, so that spreadsheets read it as UTF-8."""
+"""The start of a CSV file, so that spreadsheets read it as UTF-8."""
 FIRST_COLUMNS = ("id", "connectionId", "updatedAt")
 WHOLE = "data"
 """The column of the whole record as JSON."""
@@ -23,21 +23,21 @@ Path = tuple[str, ...]
 
 
 class RecordFile(Protocol):
-    """How records become the bytes of a file."""
+    """Converts records to the bytes of a file."""
 
     @property
     def media_type(self) -> str: ...
 
     @property
     def suffix(self) -> str:
-        """How the name of the file ends."""
+        """The suffix of the file's name."""
 
     @property
     def columns(self) -> Sequence[str]:
         """The names in its header; empty for a file without one."""
 
     def head(self) -> bytes:
-        """What comes before the first record."""
+        """The bytes before the first record."""
 
     def lines(self, rows: Sequence[Row]) -> bytes: ...
 
@@ -145,7 +145,7 @@ class _Fields:
 
 @lru_cache(maxsize=256)
 def _decoder(paths: tuple[Path, ...]) -> _Fields:
-    """Cached, since each creates classes."""
+    """The decoder of these paths. It is cached, since each one creates classes."""
     return _Fields(paths)
 
 

@@ -44,7 +44,7 @@ class ProblemResponse(Response):
 
 
 def unavailable(error: Unavailable) -> Response:
-    """The problem for a database that does not answer. The first one is logged."""
+    """The problem for a database that does not respond. The first one is logged."""
     if not error.logged:
         log.error("database_away", reason=str(error))
     return problem(StoreUnavailable(headers={"Retry-After": "5"}))

@@ -57,7 +57,7 @@ def _raw(text: str) -> msgspec.Raw:
 
 
 def status(sync: Sync) -> Json:
-    """The status of a sync; also the data of every event. It depends on the version alone."""
+    """The status of a sync; also the data of every event. It depends only on the version."""
     shape = shape_of(
         sync_shapes.SyncStatus,
         sync,
@@ -79,7 +79,7 @@ def history_row(sync: Sync) -> sync_shapes.HistoryRow:
 
 def _row(sync: Sync) -> Json:
     """The fields of a row that a sync does not have by the same name."""
-    orders = next((dataset for dataset in sync.sources if dataset.name == "orders"), None)
+    orders = next((dataset for dataset in sync.read_datasets if dataset.name == "orders"), None)
     return {
         "sync_id": sync.id,
         "status": shown_status(sync.status),
@@ -87,8 +87,8 @@ def _row(sync: Sync) -> Json:
         "orders_processed": orders.processed if orders else 0,
         "total_orders": orders.total if orders else None,
         "claims_detected": sync.known_claims,
-        "records_processed": sum(dataset.processed for dataset in sync.sources),
-        "records_failed": sum(dataset.failed for dataset in sync.sources),
+        "records_processed": sum(dataset.processed for dataset in sync.read_datasets),
+        "records_failed": sum(dataset.failed for dataset in sync.read_datasets),
         "warnings_count": len(sync.warnings),
         "duration": _duration(sync.started_at, sync.completed_at),
         "kind": sync.kind,
@@ -284,8 +284,8 @@ def _recovery(stored: StoredClaim) -> Json:
 
 
 def proof(connection_id: str, kept: Values | None, now: Values | None) -> shapes.EvidenceOut | None:
-    """A record as it was kept as evidence, beside what it is now. One that was not kept is shown
-    as it is now; None if there is neither."""
+    """A record as it was kept as evidence, and as it is now. A record that was not kept is shown as
+    it is now; None if there is neither."""
     row = kept or now
     if row is None:
         return None
@@ -307,7 +307,7 @@ def proof(connection_id: str, kept: Values | None, now: Values | None) -> shapes
 
 
 def _changes(before: str, after: str) -> list[shapes.FieldChange]:
-    """The top-level fields that differ; records that are no objects differ as a whole."""
+    """The top-level fields that differ. Records that are not objects differ as a whole."""
     old, new = (_fields(text) for text in (before, after))
     return [
         shapes.FieldChange(field=name, before=old.get(name, NULL), after=new.get(name, NULL))

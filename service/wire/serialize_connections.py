@@ -21,8 +21,8 @@ def connection(
     titles: Mapping[str, str | Sequence[str]],
     runs: Sequence[datetime],
 ) -> Json:
-    """A connection with its public settings, without its credentials. `titles` are those of its
-    settings, `runs` the next ones of its schedule."""
+    """A connection with its public settings, without its credentials. `titles` are the titles of
+    its settings, `runs` the next runs of its schedule."""
     shape = shape_of(
         connection_shapes.Connection,
         stored,
@@ -87,7 +87,7 @@ def stored_dataset(
 def completeness(
     days: Mapping[str, Sequence[StoredDay]],
 ) -> sync_shapes.CompletenessOut | None:
-    """The days of all datasets, counted; None if there are none."""
+    """Counts of the days of all datasets; None if there are none."""
     counts = Counter(day.day.state for of_dataset in days.values() for day in of_dataset)
     if not counts:
         return None

@@ -21,7 +21,7 @@ def changes_in(row: OutboxRow) -> Sequence[Entry]:
 
 
 def change_of(epoch: int, row: OutboxRow, number: int, entry: Entry) -> Change:
-    """The change with this number in its row. Its id is the offset behind it."""
+    """The change with this number in its row. Its id is the offset after it."""
     op, record_id, original_at = entry
     return Change(
         id=to_token(epoch, Position(row.tx, row.seq, number + 1)),

@@ -25,9 +25,9 @@ class PlanOfMe(Out, frozen=True):
     syncs_per_day: Count | None
     #: Syncs started since midnight UTC.
     syncs_today: Count
-    #: How many days of history a sync may read.
+    #: The days of history that a sync may read.
     history_days: Count | None
-    #: How many live syncs the tenant may have.
+    #: The live syncs that the tenant may have.
     concurrency: Count | None
 
 
@@ -50,10 +50,10 @@ class ColumnOut(Out, frozen=True):
     #: Unique within the dataset; the head of the column in the CSV file.
     name: str
     label: str
-    #: Where a record has the value: names of fields, separated by dots.
+    #: The place of the value in a record: names of fields, separated by dots.
     path: str
     kind: Annotated[str, one_of("text", "number", "money", "date")]
-    #: Of money: the path of its ISO 4217 code; null if the record has none.
+    #: For money: the path of its ISO 4217 code; null if the record has none.
     currency: str | None
 
 
@@ -74,7 +74,7 @@ class ClaimRule(Out, frozen=True):
 
 
 class Connector(Out, frozen=True):
-    """A connector: what it needs, what it reads, and which claims it detects."""
+    """A connector, with its settings, datasets and claim rules."""
 
     name: str
     label: str
@@ -96,7 +96,7 @@ class Connectors(Out, frozen=True):
 
 
 class ValuationStepOut(Out, frozen=True):
-    """A step of how an amount was calculated."""
+    """A step in the calculation of an amount."""
 
     text: str
     #: The result of the step, if it has one.
@@ -105,7 +105,7 @@ class ValuationStepOut(Out, frozen=True):
 
 
 class PaymentOut(Out, frozen=True):
-    """What was paid for a reimbursed claim."""
+    """The payment for a reimbursed claim."""
 
     #: Null if it is unknown, or if units were replaced instead.
     amount: Amount | None
@@ -122,7 +122,7 @@ class RecoveryOut(Out, frozen=True):
     rule: str
     title: str
     #: As of today: waiting before `opens`, claimable until `closes`, then expired; reimbursed once
-    #: it is paid, closed once nothing is owed for another reason.
+    #: it is paid; closed if nothing is owed for another reason.
     status: Annotated[str, one_of(*STATUSES)]
     units: int
     #: Null if it cannot be determined.
@@ -142,9 +142,9 @@ class RecoveryOut(Out, frozen=True):
     summary: str
     #: The text with which the claim is filed.
     case_text: str
-    #: Null unless the claim is reimbursed, and if the payment is not known.
+    #: Null unless the claim is reimbursed and the payment is known.
     paid: PaymentOut | None
-    #: Why the claim is closed; null for any other status.
+    #: The reason why the claim is closed; null for any other status.
     closed_reason: Annotated[str, one_of(*get_args(ClosedReason))] | None
     connection_id: str
     sync_id: str
@@ -162,7 +162,8 @@ class FieldChange(Out, frozen=True):
 
 
 class EvidenceOut(RecordOut, frozen=True):
-    """A proving record as it was when the claim was found, and what the source changed since."""
+    """A proving record as it was when the claim was found, and what the source has changed
+    since."""
 
     #: `deleted`: no longer stored, because the source no longer has it.
     state: Annotated[str, one_of("unchanged", "changed", "deleted")]
@@ -184,7 +185,7 @@ class Total(Out, frozen=True):
     currency: str | None
     status: str
     claims: Count
-    #: How many of the claims have no amount.
+    #: The number of the claims without an amount.
     unvalued: Count
     amount: Amount | None
 
@@ -195,7 +196,7 @@ class ClosingTotal(Out, frozen=True):
     currency: str | None
     days: Count
     claims: Count
-    #: How many of the claims have no amount.
+    #: The number of the claims without an amount.
     unvalued: Count
     amount: Amount | None
 
@@ -205,7 +206,7 @@ class Recoveries(Out, frozen=True):
 
     recoveries: Sequence[RecoveryOut]
     totals: Sequence[Total]
-    #: What closes within 7 and within 30 days.
+    #: The claims that close within 7 and within 30 days.
     closing: Sequence[ClosingTotal]
     next_cursor: str | None
 
@@ -218,7 +219,7 @@ class SeriesPoint(Out, frozen=True):
     rule: str
     currency: str | None
     claims: Count
-    #: How many of the claims have no amount.
+    #: The number of the claims without an amount.
     unvalued: Count
     amount: Amount | None
 
@@ -245,7 +246,7 @@ class Costs(Out, frozen=True):
 
 
 class RemovalReceived(Out, frozen=True):
-    """What the user says of a removal order, or of a part of it: the units that arrived."""
+    """The units of a removal order, or of a part of it, that arrived, as the user reports them."""
 
     #: The source's id of the removal order.
     order_id: str
@@ -262,7 +263,7 @@ class RemovalReceived(Out, frozen=True):
 
 
 class RemovalsReceived(Out, frozen=True):
-    """A page of what the user says of removal orders, ordered by order, product and parcel."""
+    """A page of the user's reports on removal orders, sorted by order, product and parcel."""
 
     received: Sequence[RemovalReceived]
     next_cursor: str | None

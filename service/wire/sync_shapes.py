@@ -25,7 +25,7 @@ class WindowOut(Out, frozen=True):
 
 
 class RestatedAmount(Out, frozen=True):
-    """By how much the amounts of restated records have changed together, in one currency."""
+    """The total change of the amounts of restated records, in one currency."""
 
     amount: Amount
     currency: str
@@ -37,14 +37,14 @@ class RestatedOut(Out, frozen=True):
     records: Count
     #: The days of these records, at most 1,000.
     days: Count
-    #: Their amounts now less those of before.
+    #: Their new amounts minus the old ones.
     amounts: Sequence[RestatedAmount]
 
 
 class WaitingOut(Out, frozen=True):
     """A pause of a dataset."""
 
-    #: What it waits for, for people.
+    #: The reason of the wait, for people.
     for_: str = msgspec.field(name="for")
     #: The operation of the source whose quota it waits for; null for other reasons.
     operation: str | None
@@ -52,13 +52,13 @@ class WaitingOut(Out, frozen=True):
 
 
 class WarningOut(Out, frozen=True):
-    """What the user should know although the sync goes on."""
+    """A warning that the user should know although the sync continues."""
 
     #: Null if it concerns the whole sync.
     dataset: str | None
     code: Code
     message: str
-    #: How many records, rules or days it concerns; else how often it occurred.
+    #: The number of records, rules or days that it concerns; else of its occurrences.
     count: Count
 
 
@@ -80,7 +80,7 @@ class DatasetOut(Out, frozen=True):
     waiting_until: Time | None
     #: Null while it does not wait.
     waiting: WaitingOut | None
-    #: How much of it has been read, from 0 to 1; null until that is known.
+    #: The share that has been read, from 0 to 1; null while it is unknown.
     fraction: Annotated[float, Meta(ge=0, le=1)] | None
     #: For programs: `not_read` if the sync ended before it read any of the dataset.
     code: str | None
@@ -113,7 +113,7 @@ class HistoryRow(Out, frozen=True):
     completed_at: Time | None
     orders_processed: Count
     total_orders: Count | None
-    #: 0 while none is found yet; null once the sync has ended with claims unknown.
+    #: 0 until claims are found; null if the sync has ended without knowing them.
     claims_detected: Count | None
     records_processed: Count
     records_failed: Count
@@ -141,7 +141,7 @@ class SyncStatus(HistoryRow, frozen=True):
     waiting_until: Time | None
     max_attempts: Ordinal
     warnings: Sequence[WarningOut]
-    #: Null until the datasets have been compared, and where none can be.
+    #: Null until the datasets have been compared, and if none can be compared.
     completeness: CompletenessOut | None
     options: Options
 
@@ -164,7 +164,7 @@ class Event(Out, frozen=True):
 
 
 class WaitedOut(Out, frozen=True):
-    """How long datasets have waited for an operation of the source."""
+    """The time that datasets have waited for an operation of the source."""
 
     #: Its name there, such as createReport; null for all other reasons.
     operation: str | None
@@ -183,15 +183,15 @@ class AttemptOut(Out, frozen=True):
     #: Seconds; null while the attempt is running.
     duration: Seconds | None
     error: Fault | None
-    #: Pauses of more than a second, the longest first; in the running attempt including those that
-    #: were announced.
+    #: Pauses of more than a second, the longest first; in the running attempt, including announced
+    #: ones.
     waited: Sequence[WaitedOut]
 
 
 class History(Out, frozen=True):
     """A page of syncs, newest first."""
 
-    #: With `expand=datasets`, each has the other fields of its status, too.
+    #: With `expand=datasets`, each also has the other fields of its status.
     syncs: Sequence[HistoryRow]
     #: Null if a cursor is given, or if more than 10,000 syncs match the filters.
     total: Count | None
@@ -247,12 +247,12 @@ class AuditEntryOut(Out, frozen=True):
 
 
 class WholeSync(SyncStatus, frozen=True):
-    """A sync with all of its attempts, the last one included, and what was done to it."""
+    """A sync with all of its attempts, including the last one, and its entries of the audit log."""
 
     attempts: Sequence[AttemptOut]
-    #: What these attempts have waited, the longest first.
+    #: The waits of these attempts, the longest first.
     waited: Sequence[WaitedOut]
-    #: Its entries of the audit log, oldest first; of more than 100, the newest.
+    #: Its entries of the audit log, oldest first; at most the newest 100.
     moves: Sequence[AuditEntryOut]
 
 

@@ -11,11 +11,11 @@ from service.wire.serialize import shape_of
 
 LATER = ("connection.stale", "recovery.found", "recovery.closing")
 WEBHOOK_TYPES = (*sorted({*EVENT_TYPES, *LATER}), ALL_TYPES)
-"""What a webhook may ask for."""
+"""The types that a webhook may select."""
 
 
 class WebhookOut(Out, frozen=True):
-    """Where events are sent."""
+    """An endpoint to which events are sent."""
 
     id: str
     url: str
@@ -25,7 +25,7 @@ class WebhookOut(Out, frozen=True):
     #: Whether it gets the events of all users.
     all: bool
     enabled: bool
-    #: Why the service has disabled it.
+    #: The reason why the service has disabled it.
     disabled_reason: str | None
     created_at: Time
 
@@ -48,7 +48,7 @@ class DeliveryAttemptOut(Out, frozen=True):
     at: Time
     #: The status of the response; null without one.
     status: int | None
-    #: Why it failed; null if the event was delivered.
+    #: The reason why it failed; null if the event was delivered.
     error: str | None
     ms: Count
 
@@ -75,9 +75,9 @@ class DeliveriesOut(Out, frozen=True):
 
 
 class Replayed(Out, frozen=True):
-    """What is sent again."""
+    """The result of a replay."""
 
-    #: How many events.
+    #: The number of events that are sent again.
     events: Count
 
 

@@ -65,7 +65,7 @@ def inconsistencies(path: Path) -> tuple[list[str], int]:
         for (body,) in database.execute("SELECT body FROM sync_progress").fetchall():
             sync = msgspec.json.decode(body, type=Sync)
             live += sync.live
-            for dataset in sync.sources:
+            for dataset in sync.read_datasets:
                 key = (sync.connection_id, dataset.name)
                 (stored,) = database.execute(count, key).fetchone()
                 if stored != dataset.created:

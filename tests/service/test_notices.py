@@ -215,7 +215,7 @@ async def test_claims_that_cannot_be_filed_are_not_told(
 async def tell(service: Serving, clock: ManualClock, woken: list[str]) -> None:
     engine: Engine = service.parts.changes._engine
     notices = Notices(engine, clock, 2 * DAY, woken.append)
-    await notices.tell()
+    await notices.publish()
 
 
 async def test_several_processes_tell_each_claim_once(tmp_path: Path, script: Script) -> None:

@@ -176,7 +176,7 @@ def test_the_number_of_claims_is_unknown_if_they_were_not_detected(
 
 
 def test_claims_are_not_read() -> None:
-    assert [dataset.name for dataset in NEW.sources] == ["orders", "inventory"]
+    assert [dataset.name for dataset in NEW.read_datasets] == ["orders", "inventory"]
     assert NEW.dataset(CLAIMS) is ROWS[2]
 
 

@@ -19,7 +19,7 @@ from service.store.postgres_session import LIBPQ, MIGRATION
 
 FOLDER = Path(__file__).parent
 MOVING = "moving"
-"""Begins the revision of a database into which a move from SQLite has not finished."""
+"""The start of the revision of a database with an unfinished move from SQLite."""
 BEGIN = {"sqlite": "BEGIN IMMEDIATE", "postgresql": "BEGIN"}
 
 
@@ -118,8 +118,8 @@ def _translate(
     context: object,
     many: bool,
 ) -> tuple[str, object]:
-    """The types of PostgreSQL in place of those of SQLite. Text is ordered by its bytes, as there:
-    a collation of the database would order ids differently."""
+    """Replace the types of SQLite by those of PostgreSQL. Text is ordered by its bytes, as in
+    SQLite: a collation of the database would order ids differently."""
     if statement.lstrip().startswith(("CREATE TABLE", "CREATE TEMPORARY TABLE owners", "ALTER")):
         statement = re.sub(r"\bTEXT\b", 'TEXT COLLATE "C"', statement)
         statement = re.sub(r"\bINTEGER\b", "BIGINT", statement)

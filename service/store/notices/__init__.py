@@ -1,2 +1,2 @@
-"""What the service tells unasked, once each. The event is part of the transaction that marks what
-it is about, so that it is told once, whichever process tells it."""
+"""Notices of the service, each published once. The event is part of the transaction that marks its
+claim or connection, so it is published once, whichever process does that."""

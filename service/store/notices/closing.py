@@ -1,4 +1,4 @@
-"""Claims that soon close."""
+"""Claims that close soon."""
 
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
@@ -12,11 +12,11 @@ from service.store.engine import Engine, bulk, stamp
 from service.store.ids import new_id
 
 CLOSING_WITHIN = timedelta(days=7)
-"""How long before its closing day a claim is told to be closing."""
+"""How long before its closing day a claim is announced as closing."""
 AT_ONCE = 200
-"""Claims that are told of in one write."""
+"""Claims whose events are published in one write."""
 
-# The claims of forgotten connections are not told: whether they were paid since is unknown.
+# Claims of forgotten connections are left out: whether they were paid since is unknown.
 _CLOSING = f"""
 SELECT claims.id AS id, claims.user_id AS user_id, connection_id, connector, body
   FROM claims INDEXED BY claims_to_tell JOIN connections ON connections.id = connection_id
@@ -29,7 +29,7 @@ UPDATE claims SET closing_told = :batch
  WHERE id IN (SELECT rows.id FROM {rows}) AND closing_told IS NULL AND state = 'open'
 RETURNING id
 """
-_TELL_CLOSING = """
+_PUBLISH_CLOSING = """
 INSERT INTO outbox (feed, type, tenant_id, user_id, connector, connection_id, sync_id, historical,
                     at, body)
 SELECT 'events', 'recovery.closing', tenant_id, claims.user_id, connector, connection_id, '', 0,
@@ -41,7 +41,7 @@ SELECT 'events', 'recovery.closing', tenant_id, claims.user_id, connector, conne
 
 
 class ClosingClaim(msgspec.Struct, frozen=True):
-    """A claim that closes soon and was not told of."""
+    """A claim that closes soon and was not announced."""
 
     id: str
     user: str
@@ -51,13 +51,13 @@ class ClosingClaim(msgspec.Struct, frozen=True):
 
 
 class ClosingStore:
-    """Finds claims that soon close, and tells of them in the outbox."""
+    """Finds claims that close soon, and publishes their events in the outbox."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
     async def closing(self, today: date) -> Sequence[ClosingClaim]:
-        """Claimable claims that close soon and were not told of, at most AT_ONCE."""
+        """Claimable claims that close soon and were not announced, at most AT_ONCE."""
         values = {"today": today.isoformat(), "soon": (today + CLOSING_WITHIN).isoformat()}
         return [
             ClosingClaim(
@@ -70,14 +70,15 @@ class ClosingStore:
             for row in await self._engine.read(_CLOSING, values)
         ]
 
-    async def tell_closing(self, claims: Sequence[ClosingClaim], now: datetime) -> bool:
-        """Mark claims and tell of those that were not marked. False if all were, or have ended."""
+    async def publish_closing(self, claims: Sequence[ClosingClaim], now: datetime) -> bool:
+        """Mark claims, and publish an event for each one that was not marked. Returns False if all
+        were marked or have ended."""
         batch = new_id(now)
         bodies = {one.id: msgspec.json.encode(_closing_body(one)).decode() for one in claims}
         guard = bulk(_MARK_CLOSING, {"batch": batch}, {"id": sorted(bodies)})
         table = {"id": list(bodies), "body": list(bodies.values())}
-        told = bulk(_TELL_CLOSING, {"batch": batch, "now": stamp(now)}, table)
-        return await self._engine.write(guard, [told])
+        events = bulk(_PUBLISH_CLOSING, {"batch": batch, "now": stamp(now)}, table)
+        return await self._engine.write(guard, [events])
 
 
 def _closing_body(one: ClosingClaim) -> dict[str, Any]:

@@ -10,9 +10,9 @@ from service.store.connections import Schedule, schedule_of
 from service.store.engine import Engine, Statement, Values, stamp
 
 AT_ONCE = 200
-"""Connections that are looked at in one read."""
+"""Connections that are checked in one read."""
 
-_UNTOLD = f"""
+_CANDIDATES = f"""
 SELECT id, user_id, schedule_cron, schedule_timezone, schedule_next, schedule_plan, stale_for,
        created_at,
        (SELECT completed_at FROM sync_progress
@@ -30,7 +30,7 @@ UPDATE connections SET stale_for = :basis
                       AND status = 'complete' AND completed_at > :basis)
 RETURNING id
 """
-_TELL_STALE = """
+_PUBLISH_STALE = """
 INSERT INTO outbox (feed, type, tenant_id, user_id, connector, connection_id, sync_id, historical,
                     at, body)
 SELECT 'events', 'connection.stale', tenant_id, user_id, connector, id, '', 0, :now, :body
@@ -38,17 +38,17 @@ SELECT 'events', 'connection.stale', tenant_id, user_id, connector, id, '', 0, :
 """
 
 
-class UntoldConnection(msgspec.Struct, frozen=True):
-    """A connection, and since when no sync of it has completed."""
+class StaleCandidate(msgspec.Struct, frozen=True):
+    """A connection, and the time since which no sync of it has completed."""
 
     id: str
     user: str
-    #: When its last complete sync completed; None if there is none.
+    #: When its last complete sync completed; None if no sync has.
     completed_at: datetime | None
     created_at: datetime
     schedule: Schedule | None
-    #: Whether it was told to be stale since then.
-    told: bool
+    #: Whether the event was published since then.
+    published: bool
 
     @property
     def since(self) -> datetime:
@@ -56,20 +56,20 @@ class UntoldConnection(msgspec.Struct, frozen=True):
 
 
 class StaleStore:
-    """Finds connections that may be stale, and tells of them in the outbox."""
+    """Finds connections that may be stale, and publishes their events in the outbox."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    async def connections(self, after: str) -> Sequence[UntoldConnection]:
+    async def connections(self, after: str) -> Sequence[StaleCandidate]:
         """The next AT_ONCE connections after the id `after`, by their ids."""
-        return [_untold(row) for row in await self._engine.read(_UNTOLD, {"after": after})]
+        return [_candidate(row) for row in await self._engine.read(_CANDIDATES, {"after": after})]
 
-    async def tell_stale(
-        self, connection: UntoldConnection, since: datetime, now: datetime
+    async def publish_stale(
+        self, connection: StaleCandidate, since: datetime, now: datetime
     ) -> bool:
-        """Mark a connection as stale since then, and tell of it. False if it was told already, was
-        forgotten or has completed a sync meanwhile."""
+        """Mark a connection as stale since `since`, and publish the event. Returns False if it was
+        already published, or if the connection was forgotten or has completed a sync meanwhile."""
         completed = connection.completed_at
         body = {
             "connectionId": connection.id,
@@ -80,18 +80,18 @@ class StaleStore:
         text = msgspec.json.encode(body).decode()
         event = {"id": connection.id, "now": stamp(now), "body": text}
         return await self._engine.write(
-            Statement(_MARK_STALE, [mark]), [Statement(_TELL_STALE, [event])]
+            Statement(_MARK_STALE, [mark]), [Statement(_PUBLISH_STALE, [event])]
         )
 
 
-def _untold(row: Values) -> UntoldConnection:
+def _candidate(row: Values) -> StaleCandidate:
     basis = row["completed_at"] or row["created_at"]
     completed = row["completed_at"]
-    return UntoldConnection(
+    return StaleCandidate(
         id=row["id"],
         user=row["user_id"],
         completed_at=datetime.fromisoformat(completed) if completed else None,
         created_at=datetime.fromisoformat(row["created_at"]),
         schedule=schedule_of(row),
-        told=row["stale_for"] is not None and row["stale_for"] >= basis,
+        published=row["stale_for"] is not None and row["stale_for"] >= basis,
     )

@@ -284,7 +284,7 @@ async def test_a_finished_report_that_nothing_waits_for_is_ignored(tmp_path: Pat
     async with seller(tmp_path) as one:
         answer = (await one.send(report_finished("123", one.id))).json()["notifications"]
         assert answer == [
-            {"id": "r-1", "outcome": "ignored", "reason": "Nothing waits for it here."}
+            {"id": "r-1", "outcome": "ignored", "reason": "No sync waits for it here."}
         ]
 
 

@@ -123,7 +123,7 @@ async def test_a_name_that_leads_to_an_address_that_is_not_public_is_refused(
         outcome = await attempt(
             f"https://app.example:{port}", WebhookSender(False, 4, resolve=resolve)
         )
-        assert outcome == SendOutcome(None, "app.example does not lead to a public address.")
+        assert outcome == SendOutcome(None, "app.example does not resolve to a public address.")
         assert asked == ["app.example"] and not receiver.received
 
 

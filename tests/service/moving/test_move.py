@@ -301,7 +301,7 @@ def test_a_target_that_does_not_store_unicode_is_refused(path: Path) -> None:
 def test_a_target_on_which_a_service_runs_is_refused(path: Path, target: str) -> None:
     migrate(target)
     with psycopg.connect(target, application_name="seller-sync"):
-        assert "A service runs on the target" in refusal(path, target)
+        assert "A service is running on the target" in refusal(path, target)
     assert revision(target) == newest()
 
 

@@ -93,7 +93,7 @@ TABLES = (
         PRIMARY KEY (connection_id, dataset, id)
     )
     """,
-    # How far a finished sync has read a dataset.
+    # The time up to which finished syncs have read a dataset.
     """
     CREATE TABLE watermarks (
         connection_id TEXT NOT NULL,

@@ -137,7 +137,9 @@ def upgrade() -> None:
         op.execute(sa.text(statement))
     _rewrite_bodies(connection)
     if users := connection.execute(sa.text(UNASSIGNED)).scalar():
-        log.warning("costs_unassigned", users=users, why="their sub has no tenant or several")
+        log.warning(
+            "costs_unassigned", users=users, why="their sub belongs to no tenant or to several"
+        )
 
 
 def _user_id(tenant: str, sub: str) -> str:

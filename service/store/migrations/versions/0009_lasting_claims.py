@@ -31,12 +31,12 @@ STATEMENTS = (
     "ALTER TABLE claims ADD COLUMN closed_reason TEXT",
     # JSON: amount, currency, at, reimbursement_id.
     "ALTER TABLE claims ADD COLUMN paid TEXT",
-    # When a sync first found it. Of older claims only the last sync is known.
+    # When a sync first found it. For older claims, only the last sync is known.
     "ALTER TABLE claims ADD COLUMN found_at TEXT NOT NULL DEFAULT ''",
     "UPDATE claims SET found_at = updated_at",
     # The day of its event; null until a sync of this release finds it again.
     "ALTER TABLE claims ADD COLUMN happened_at TEXT",
-    # The words by which it is searched, in small letters.
+    # The words by which it is searched, in lower case.
     "ALTER TABLE claims ADD COLUMN words TEXT NOT NULL DEFAULT ''",
     WORDS,
     "DROP INDEX claims_of_user",
@@ -60,7 +60,7 @@ STATEMENTS = (
         PRIMARY KEY (claim_id, dataset, record_id)
     )
     """,
-    # Claims that another connection of the same account has found, too: their ids lead there.
+    # Claims that another connection of the same account has also found: their ids lead there.
     """
     CREATE TABLE claim_aliases (
         id TEXT PRIMARY KEY,

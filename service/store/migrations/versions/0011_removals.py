@@ -1,4 +1,4 @@
-"""What users say of goods that a source sent back to them: how many units arrived."""
+"""The units of removal orders that arrived, as users report them."""
 
 from alembic import op
 

@@ -1,5 +1,5 @@
-"""Up to when a dataset was compared with others, by which spans of time, and indexes with which
-the next comparison finds what has changed since."""
+"""The time up to which a dataset was compared with others, the spans of time that were used, and
+indexes with which the next comparison finds changes since then."""
 
 from alembic import op
 

@@ -9,7 +9,7 @@ COUNT = {
     "sqlite": "json_array_length(body, '$.warnings')",
     "postgresql": "jsonb_array_length(CAST(body AS JSONB) -> 'warnings')",
 }
-"""By the dialect. Syncs without warnings need no look into their bodies."""
+"""The number of warnings in a body, by dialect."""
 
 
 def upgrade() -> None:

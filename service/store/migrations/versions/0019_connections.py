@@ -1,6 +1,5 @@
-"""Since when a connection has its status, its name by the user, and when its authorisation ends.
-
-When the source refused a connection that is lost already is unknown."""
+"""The time since which a connection has its status, the name that the user gave, and the end of its
+authorisation. For a connection that is already lost, the time is unknown."""
 
 from alembic import op
 

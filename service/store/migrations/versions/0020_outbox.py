@@ -2,7 +2,7 @@
 
 On PostgreSQL, a transaction with an earlier number may commit later, so `seq` alone would not be
 the order in which rows become visible. `tx` is the number of the transaction: rows are read in the
-order (tx, seq), below the number of the oldest transaction that runs."""
+order (tx, seq), below the number of the oldest running transaction."""
 
 from alembic import op
 

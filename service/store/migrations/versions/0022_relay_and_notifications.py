@@ -1,5 +1,5 @@
-"""The relay of changed records: who has its turn, and how far it has come. And the notifications of
-sources: which were received, and which sync reads what they name."""
+"""The relay of changed records: its turn and its position. The notifications of sources that were
+received, each with the sync that reads its record."""
 
 from alembic import op
 
