@@ -2,15 +2,21 @@
 
 import logging
 from collections.abc import AsyncIterator, Iterator
+from functools import cache
 from pathlib import Path
 
+import httpx
 import pytest
 import structlog
+from httpx._transports import default
 from hypothesis import settings
 
 from tests.databases import DATABASES, ON_POSTGRES
 from tests.selection import uses_database
 from tests.serving import Serving, serve
+
+# For each client, httpx reads the certificates of all authorities, which takes longer than the call.
+setattr(default, "create_ssl_context", cache(httpx.create_ssl_context))  # noqa: B010
 
 if settings.get_current_profile_name() == "default":
     # A busy machine may take any time for an example.

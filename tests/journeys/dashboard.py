@@ -122,7 +122,7 @@ def _answers(address: str, process: subprocess.Popen[str]) -> bool:
     end = time.monotonic() + PATIENCE
     while process.poll() is None and time.monotonic() < end:
         try:
-            httpx.get(f"{address}/readyz", timeout=PATIENCE).raise_for_status()
+            httpx.get(f"{address}/readyz", timeout=PATIENCE, verify=False).raise_for_status()
             return True
         except httpx.HTTPError:
             time.sleep(0.1)
