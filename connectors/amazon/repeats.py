@@ -32,7 +32,7 @@ class Repeats:
         self.count = self._stale = 0
 
     def note(self, ids: Iterable[str]) -> str:
-        """Add a page that names a further one. Returns why the list ends here all the same; empty
+        """Add a page that names a further one. Returns why the list ends here nevertheless; empty
         if it continues."""
         hashes = {hash(id) for id in ids}
         self.count += 1
@@ -57,6 +57,6 @@ class Repeats:
 def endless(operation: str, why: str) -> str:
     """The message for the user."""
     return (
-        f"{operation} names further pages without end ({why}). What they contain is unknown; a "
-        "later sync asks again."
+        f"{operation} names further pages without end ({why}). Their contents are unknown; a "
+        "later sync tries again."
     )
