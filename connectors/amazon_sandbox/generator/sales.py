@@ -170,7 +170,7 @@ def _sale(
 
 
 def multichannel_sales(root: str, orders: int, horizon: int) -> Iterator[Sale]:
-    """Orders of another shop that Amazon only ships: one for fifty orders of the seller."""
+    """Orders of another shop that Amazon only ships: one for every fifty orders of the seller."""
     for slot in range(orders // 50):
         second = seeded_random(root, "elsewhere", slot).randrange(SPAN)
         turn = (horizon - second) // SPAN

@@ -26,7 +26,7 @@ _OVERDUE = 15  # days within which a parcel may still arrive
 
 
 class Receipt(msgspec.Struct, frozen=True, rename="camel"):
-    """What the seller tells of a parcel."""
+    """The seller's report on a parcel."""
 
     order_id: str
     sku: str
@@ -51,7 +51,7 @@ def parcel_partly_lost(placement: Placement) -> None:
 
 
 def parcel_without_answer(placement: Placement) -> None:
-    """The seller does not tell whether it arrived."""
+    """The seller does not report whether it arrived."""
     order = removal(placement, "Return", 3)
     add_removal(placement, order, [parcel(order, 3, 0, told=False)])
 
@@ -77,8 +77,8 @@ def parcel_lost_then_partly_paid(placement: Placement) -> None:
 
 
 def order_short_and_parcel_lost(placement: Placement) -> None:
-    """One unit is missing when the order is completed and was paid for; the others are lost on
-    their way."""
+    """One unit is missing when the order is completed and was paid for; the others are lost in
+    transit."""
     order = removal(placement, "Return", 4, missing=1)
     payment, paid = _payment(placement, order, 1, 9)
     fetch(placement, order, paid, "already reimbursed", [parcel(order, 3, 0)])
@@ -99,7 +99,7 @@ def _payment(
 
 def parcel_claims(known: Journal, with_answers: bool) -> Journal:
     """A journal of the claims and decoys of parcels. `with_answers`: as detected by a client that
-    has what the seller tells."""
+    has the seller's reports."""
     journal = Journal(known.horizon, {})
     paid = _paid(known.reimbursements)
     groups: dict[str, list[Parcel]] = {}
@@ -117,7 +117,7 @@ def parcel_claims(known: Journal, with_answers: bool) -> Journal:
 
 
 def receipts(journal: Journal) -> Sequence[Receipt]:
-    """What the seller tells once a parcel is overdue."""
+    """The seller's reports on overdue parcels."""
     return [
         Receipt(
             order_id=sent.order.id,
