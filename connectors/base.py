@@ -158,7 +158,7 @@ class Account(msgspec.Struct, frozen=True):
     settings: ConnectionSettings | None = None
     learned: Mapping[str, str] = {}
     id: str | None = None
-    #: When the authorisation ends, UTC; None if the source does not report it.
+    #: The end of the authorisation, UTC; None if the source does not report it.
     authorised_until: datetime | None = None
 
 
@@ -193,7 +193,7 @@ class Page(msgspec.Struct, frozen=True):
     """The result of one call."""
 
     records: Sequence[Record]
-    #: Where to continue; None after the last page.
+    #: The cursor from which to continue; None after the last page.
     cursor: Cursor | None = None
     #: Number of records in the whole dataset, if the source reports it.
     total: int | None = None
@@ -227,7 +227,7 @@ class Way(msgspec.Struct, frozen=True):
 
 
 Plan = Mapping[str, Way]
-"""How each dataset will be read, by the dataset's name."""
+"""The way in which each dataset will be read, by the dataset's name."""
 
 
 class Records(Protocol):

@@ -103,7 +103,7 @@ class Claim(msgspec.Struct, frozen=True):
     details: Mapping[str, str] = {}
     #: The day of the event that the window is counted from.
     happened_at: date | None = None
-    #: What happened, what is owed and until when, in a few sentences.
+    #: A summary in a few sentences: the event, the amount owed, and the deadline.
     summary: str = ""
     #: The text with which the user files the claim.
     case_text: str = ""
@@ -126,7 +126,7 @@ class Findings(msgspec.Struct, frozen=True):
     #: The ids in `closed` of cases that have no valid payment: a payment reported earlier was taken
     #: back, or was for another case.
     unpaid: Sequence[str] = ()
-    #: What was paid, by the ids in `settled`.
+    #: The payments, by the ids in `settled`.
     payments: Mapping[str, Paid] = {}
     #: By rule, the day of the oldest event that it looks for; older claims stay as they are.
     searched_since: Mapping[str, date] = {}

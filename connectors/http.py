@@ -255,7 +255,7 @@ async def _begun(client: httpx.AsyncClient, request: httpx.Request) -> httpx.Res
     except (AttributeError, OSError) as error:
         # The source closed the connection as soon as it was opened: httpcore then asks anyio for
         # the peer of a closed socket, and does not map that error to one of httpx.
-        raise httpx.ConnectError(f"closed at once ({error!r})", request=request) from error
+        raise httpx.ConnectError(f"closed on opening ({error!r})", request=request) from error
 
 
 async def _unpacked(response: httpx.Response) -> AsyncIterator[bytes]:

@@ -116,7 +116,7 @@ async def read(
     If a call is refused for another reason, its response may be too large (the limit is 10 MB). It
     is repeated once with a much smaller size, which then doubles with each success. Next, a first
     page is requested without the optional parameter, and for a later page the part is restarted
-    once. If that is refused too, raises Refused.
+    once. If that is also refused, raises Refused.
 
     A part whose pages bring nothing new is ended, even if it names a further token. In this case,
     and if the optional parameter was refused, raises Endless after the last page."""

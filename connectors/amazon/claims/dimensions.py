@@ -102,7 +102,7 @@ def fee_by_dimensions(facts: Facts) -> Iterator[Case]:
 
 
 class _Measurements(msgspec.Struct, frozen=True):
-    """How Amazon and the seller measured a product."""
+    """The measurements of a product by Amazon and by the seller."""
 
     own: Measures | None
     previews: Series

@@ -52,7 +52,7 @@ def replacement_not_returned(facts: Facts) -> Iterator[Case | ClosedCase]:
 
     Counts: replaced units of each order item, less the units that came back in any condition and
     the units that Amazon paid for, under the original order or under that of the replacement. The
-    claim is for what the sale of the original units brought, net of fees.
+    claim is for the proceeds of the original units' sale, net of fees.
 
     Does not count: units that were also refunded, because R4 claims them; returned units that
     Amazon damaged, which are a return (R5); more units than were sold. Returns and payments close

@@ -25,7 +25,7 @@ DAY = timedelta(days=1)
 
 
 class Shown(msgspec.Struct, frozen=True):
-    """What the ledger shows of a product in a month."""
+    """The figures of a product and month that the ledger shows."""
 
     #: The average number of units at the end of a day.
     average: Decimal
@@ -91,8 +91,8 @@ def _case(facts: Facts, rows: Sequence[StorageCharge], shown: Decimal) -> Case:
 
 
 def _shown(facts: Facts, fnsku: str, month: date) -> Shown | None:
-    """The figures of a product and month; None if the inventory does not list the product or
-    contradicts the ledger."""
+    """The ledger's figures of a product and month; None if the inventory does not list the product
+    or contradicts the ledger."""
     stock = facts.on_hand.get(fnsku)
     if stock is None:
         return None

@@ -38,7 +38,7 @@ from connectors.claims import ClosedReason
 PAID_WITHIN = timedelta(days=60)
 """How long after a damage a payment may still cover it."""
 REQUESTED_WITHIN = timedelta(days=30)
-"""How far a disposal may lie from the seller's removal order that requested it."""
+"""The longest time between a disposal and the removal order that requested it."""
 
 
 class Loss(msgspec.Struct, frozen=True):

@@ -26,7 +26,7 @@ MARGIN = timedelta(days=2)
 
 
 class Allowance(msgspec.Struct, frozen=True):
-    """What the quota of an operation allows."""
+    """The calls that the quota of an operation allows."""
 
     #: Calls that can be made at once.
     level: float

@@ -246,7 +246,7 @@ class _OrdersRead:
                     yield page
 
     async def _instead(self, error: SourceError) -> AsyncIterator[Page]:
-        """Search the span of the current report; skip it if the search is refused too."""
+        """Search the span of the current report; skip it if the search is also refused."""
         part = self._reader.span(self._reports)
         span = Window(part.since or self._past.since, part.until or self._past.until)
         try:

@@ -225,7 +225,7 @@ class ReportDesk:
             return False
         if report.processingStatus == DONE and not report.reportDocumentId:
             return False
-        # Where every report is of another day, none has the span of today's.
+        # If each report is of another day, no listed one has today's span.
         if part.since is None or part.until is None or self._kind.all_finished:
             return True
         if report.dataStartTime is None or report.dataEndTime is None:

@@ -117,7 +117,7 @@ class Parcel(msgspec.Struct, frozen=True, gc=False):
     #: The units that arrived.
     arrived: int
     #: Whether the seller reports the units that arrived.
-    told: bool = True
+    reported: bool = True
 
 
 class InboundShipmentItem(msgspec.Struct, frozen=True, gc=False):

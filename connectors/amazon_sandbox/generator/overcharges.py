@@ -45,7 +45,7 @@ def overcharges(
     journal: Journal, fees: Fees, shipped: Iterable[ShippedLine], today: int, currency: str
 ) -> None:
     """Add the claims for fees above the last preview before the charge and above the first one
-    after it: an announced change is no overcharge. `shipped` is in any order."""
+    after it: an announced change is not an overcharge. `shipped` is in any order."""
     rows = list(shipped)
     by_amazon = [row for row in rows if row.by_amazon]
     _compare(journal, _fulfilment(fees), by_amazon, today, currency)

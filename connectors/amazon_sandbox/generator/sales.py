@@ -94,16 +94,16 @@ class Line(msgspec.Struct, frozen=True, gc=False):
     quantity: int
     #: Units shipped.
     fulfilled: int
-    #: In cents per unit.
+    #: The price in cents per unit.
     price: int
-    #: In cents per unit.
+    #: The tax in cents per unit.
     tax: int
 
 
 def sales(
     root: str, orders: int, horizon: int, marketplaces: Sequence[MarketplaceInfo]
 ) -> Iterator[Sale]:
-    """Exactly `orders` orders, created in the 85 days before the horizon.
+    """Yield exactly `orders` orders, created in the 85 days before the horizon.
 
     Each order has a fixed second in a round of 85 days. It stays the same and grows older from day
     to day, until a new order takes its place in the next round.

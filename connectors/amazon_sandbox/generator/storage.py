@@ -17,7 +17,8 @@ _MONTHS = 5  # the listed ones
 _CHARGED_ON = 8  # the day of the next month
 _COVERED = 99  # whole days of the ledger that a client reads every time
 
-# What is wrong, by the product's number modulo _STEP. Sellers of few orders have no wrong charge.
+# The wrong charges, by the product's number modulo _STEP. Sellers of few orders have no wrong
+# charge.
 _STEP = 17
 _WRONG = {4: "overcharged", 9: "tolerated"}
 _FEW = 100

@@ -13,7 +13,7 @@ Fact = TypeVar("Fact")
 
 
 class Unusable(ValueError):
-    """A row lacks a value that every rule needs of it."""
+    """A row lacks a value that every rule needs."""
 
 
 class DatasetReader:

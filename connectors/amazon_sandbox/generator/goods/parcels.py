@@ -53,7 +53,7 @@ def parcel_partly_lost(placement: Placement) -> None:
 def parcel_without_answer(placement: Placement) -> None:
     """The seller does not report whether it arrived."""
     order = removal(placement, "Return", 3)
-    add_removal(placement, order, [parcel(order, 3, 0, told=False)])
+    add_removal(placement, order, [parcel(order, 3, 0, reported=False)])
 
 
 def second_parcel_lost(placement: Placement) -> None:
@@ -107,12 +107,12 @@ def parcel_claims(known: Journal, with_answers: bool) -> Journal:
         groups.setdefault(_key(sent), []).append(sent)
     for parcels in groups.values():
         order = parcels[0].order
-        told = with_answers and all(sent.told for sent in parcels)
-        lost = sum(sent.units - (sent.arrived if told else 0) for sent in parcels)
+        reported = with_answers and all(sent.reported for sent in parcels)
+        lost = sum(sent.units - (sent.arrived if reported else 0) for sent in parcels)
         left = max(0, paid.get(_product(order), 0) - order.missing)
         open_units = max(0, lost - left)
         paid[_product(order)] = order.missing + left - (lost - open_units)
-        _add(journal, parcels, open_units, told, arrived=lost == 0)
+        _add(journal, parcels, open_units, reported, arrived=lost == 0)
     return journal
 
 
@@ -128,12 +128,12 @@ def receipts(journal: Journal) -> Sequence[Receipt]:
             date=day(sent.at + _TRANSIT).isoformat() if sent.arrived else "",
         )
         for sent in journal.parcels
-        if sent.told and journal.days_since(sent.at) >= _OVERDUE
+        if sent.reported and journal.days_since(sent.at) >= _OVERDUE
     ]
 
 
 def _add(
-    journal: Journal, parcels: Sequence[Parcel], units: int, told: bool, *, arrived: bool
+    journal: Journal, parcels: Sequence[Parcel], units: int, reported: bool, *, arrived: bool
 ) -> None:
     first = parcels[0]
     if journal.days_since(first.at) < _OVERDUE:
@@ -149,7 +149,7 @@ def _add(
             units=units,
             base=first.at,
             by_unit=True,
-            low=not told,
+            low=not reported,
             reference=first.order.id,
         )
         journal.claims.append(claim)

@@ -96,13 +96,13 @@ def add_removal(
 
 
 def parcel(
-    order: RemovalOrder, units: int, arrived: int, after: float = 3, *, told: bool = True
+    order: RemovalOrder, units: int, arrived: int, after: float = 3, *, reported: bool = True
 ) -> Parcel:
     """A parcel that is sent `after` days after the request. The report shows it when the order is
     completed."""
     at = order.at + int(after * DAY)
     tracking = f"1Z{decimal_id(int(order.id), int(after * 10) + 7, 16)}"
-    return Parcel(at, max(at, order.completed), order, units, tracking, arrived, told)
+    return Parcel(at, max(at, order.completed), order, units, tracking, arrived, reported)
 
 
 def fetch(

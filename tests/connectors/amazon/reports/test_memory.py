@@ -300,7 +300,7 @@ async def test_a_report_whose_id_was_lost_is_read_or_unknown_and_never_empty(
     if listed_after < 99:
         assert ids(await bench.sync(REIMBURSEMENTS, window=window, cursor=before.cursor))
     else:
-        with pytest.raises(Unknowable, match="ordered shortly before, and Amazon's answer"):
+        with pytest.raises(Unknowable, match="requested shortly before, and Amazon's answer"):
             await bench.sync(REIMBURSEMENTS, window=window, cursor=before.cursor)
     assert len(bench.ordered()) == (1 if listed_after == 0 else 2)
     assert known(bench, REIMBURSEMENTS) is None

@@ -109,7 +109,7 @@ async def test_the_reason_of_a_fatal_report_is_shown_and_it_is_ordered_once_more
     assert "\n" not in str(raised.value) and len(str(raised.value)) < 500
     assert "unknown; a later sync tries again" in str(raised.value)
     [warning] = {page.warning for page in pages if page.warning}
-    assert "The dates are in the future" in warning and "ordered again" in warning
+    assert "The dates are in the future" in warning and "requested again" in warning
 
 
 async def test_a_report_that_is_fatal_once_is_read_in_the_same_sync(bench: Bench) -> None:
@@ -124,7 +124,7 @@ async def test_a_report_that_is_fatal_once_is_read_in_the_same_sync(bench: Bench
     assert ids(pages) and pages[-1].cursor is None
     assert len(bench.ordered()) == 2
     [warning] = {page.warning for page in pages if page.warning}
-    assert "FATAL" in warning and "ordered again" in warning
+    assert "FATAL" in warning and "requested again" in warning
 
 
 @pytest.mark.parametrize(
