@@ -159,13 +159,13 @@ class Bucket:
             if seconds > ANNOUNCED and abs(until - announced) > timedelta(seconds=ANNOUNCED):
                 await waiting(until, why)
                 announced = until
-            with anyio.CancelScope() as nap:
-                self._asleep.add(nap)
+            with anyio.CancelScope() as scope:
+                self._asleep.add(scope)
                 begun = self._clock.now()
                 try:
                     await self._clock.sleep(seconds)
                 finally:
-                    self._asleep.remove(nap)
+                    self._asleep.remove(scope)
                     waited = (self._clock.now() - begun).total_seconds()
                     self._use.waited += max(0.0, waited)
 
@@ -212,8 +212,8 @@ class Bucket:
     def _set_rate(self, rate: float) -> None:
         if rate != self.rate:
             self.rate = rate
-            for nap in self._asleep:
-                nap.cancel()
+            for scope in self._asleep:
+                scope.cancel()
 
     def refused(self) -> None:
         """Note a 429: the source's bucket is empty, whatever this one holds. Each refusal of a
@@ -242,8 +242,8 @@ class Bucket:
         self._level = level
         self._closed_until = now + timedelta(seconds=seconds)
         if self._hopeless():
-            for nap in self._asleep:
-                nap.cancel()
+            for scope in self._asleep:
+                scope.cancel()
 
     def _judge_burst(self) -> None:
         """Lower the burst to the number of admitted calls of a refused burst. If none was admitted,

@@ -333,7 +333,7 @@ class SalesFacts(msgspec.Struct, frozen=True):
     #: Refunds on which Amazon kept a fee, whoever fulfilled the order.
     with_kept_fees: Sequence[Refund]
     #: Fulfilment fees above at least one preview of their SKU, since no others can be overcharges.
-    #: All fees of a product that Amazon measured larger than the seller.
+    #: Includes all fees of products that Amazon measured larger than the seller.
     charges: Sequence[Charge]
     #: Referral fees above some preview of their SKU, likewise.
     commissions: Sequence[Charge]

@@ -42,7 +42,7 @@ class Overcharge(msgspec.Struct, frozen=True):
     #: The fee of a unit that the preview before the charge expects: a part of the case's key, so it
     #: must not change when a preview after it appears.
     announced: Decimal
-    #: The fee of a unit, by the preview with the higher one.
+    #: The higher of the two previews' fees for a unit.
     expected: Decimal
     #: Whether a preview from after the charge shows that it is too high.
     certain: bool

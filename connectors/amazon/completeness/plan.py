@@ -109,11 +109,11 @@ class _Days:
             while longest <= last and self.pages(longest, last) > most:
                 longest += 1
             densest = max(densest, longest)
-            if densest < last and self._loses(densest, last - 1):
+            if densest < last and self._is_better_without(densest, last - 1):
                 densest = last
             yield from ((first, last) for first in {longest, densest} if first <= last)
 
-    def _loses(self, first: int, last: int) -> bool:
+    def _is_better_without(self, first: int, last: int) -> bool:
         """Whether excluding these days saves calls, if the search continues after them."""
         orders = self._orders[last + 1] - self._orders[first]
         return self.known_within(first, last) * PAGE <= WORTH * orders

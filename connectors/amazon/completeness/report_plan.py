@@ -20,12 +20,12 @@ creation."""
 CALLS = 4
 """Calls of one report: createReport, getReport, getReportDocument, and the download."""
 FEW = 20
-"""So few calls are made without reports, which take minutes: a first sync makes ten times as
-many."""
+"""No report, which takes minutes, is requested to save up to this many calls. A first sync makes
+over ten times as many."""
 MOST = 4
 """The most reports of one sync."""
 PATIENCE = 300.0
-"""How many seconds reports may take, unless the missing orders take longer without them."""
+"""The most seconds that reports may take, unless the missing orders take longer without them."""
 
 
 class ReportAllowance(msgspec.Struct, frozen=True):

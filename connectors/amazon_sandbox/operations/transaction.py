@@ -123,9 +123,7 @@ def _earned(seller: Seller, posting: Posting, line: Line, sale: Sale) -> Cents:
     country = marketplace_of(posting).country
     fees, product = seller.fees, line.product
     fee = fees.charged(product, posting.posted, country, line.price)
-    if (
-        sale.marketplace == NON_AMAZON.id
-    ):  # an order of another shop has only a fee, which is higher
+    if sale.marketplace == NON_AMAZON.id:  # another shop's order has only a fee, a higher one
         fee_cents = -(fee + _MULTICHANNEL_SURCHARGE) * line.fulfilled
         return Counter({("AmazonFees", "FBAPerUnitFulfillmentFee"): fee_cents})
     principal = line.price * line.fulfilled
