@@ -52,7 +52,7 @@ def _with_point(number: str) -> str:
 
 
 def whole(value: object) -> int | None:
-    """A count of units."""
+    """The whole number in a cell, such as a count of units."""
     if type(value) is int and abs(value) < TOO_MUCH:
         return value
     number = decimal(value)

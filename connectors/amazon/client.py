@@ -262,7 +262,8 @@ def _expired(answer: Answer) -> bool:
 
 
 def _announced_rate(answer: Answer) -> float | None:
-    """x-amzn-RateLimit-Limit; None if it is not a number, since some gateways send words."""
+    """The rate in x-amzn-RateLimit-Limit; None if it is not a number, since some gateways send
+    words."""
     try:
         rate = float(answer.headers.get("x-amzn-ratelimit-limit", ""))
     except ValueError:
@@ -271,7 +272,8 @@ def _announced_rate(answer: Answer) -> float | None:
 
 
 def _announced_speed(answer: Answer) -> float:
-    """x-sandbox-speed of the project's own sandbox; 1, the speed of Amazon, without it."""
+    """The speed in x-sandbox-speed of the project's own sandbox; without it 1, the speed of
+    Amazon."""
     try:
         speed = float(answer.headers.get("x-sandbox-speed", "1"))
     except ValueError:

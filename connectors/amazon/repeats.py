@@ -8,9 +8,10 @@ from connectors.base import Unknowable
 MOST_STALE = 2
 """Pages in a row without a new record, after which a list is ended."""
 MOST_PAGES = 100_000
-"""Pages of one list. At Amazon's quotas they take half a day."""
+"""The most pages of one list. At Amazon's quotas they take half a day."""
 REMEMBERED = 10_000
-"""Record ids that are compared with those of later pages. Older records are compared by page."""
+"""The most record ids that are compared with those of later pages. Older records are compared by
+page."""
 
 
 class Endless(Unknowable):
