@@ -16,7 +16,7 @@ SANDBOX = "_sandbox"
 """The package `amazon_sandbox` is the local stand-in for the source of the connector `amazon`."""
 
 TEMPLATE = "demo"
-"""The connector that new ones begin as, whose source is made up: no source for users."""
+"""The template for new connectors. It generates its records, so it is offered only in demo mode."""
 
 
 def names() -> tuple[str, ...]:
@@ -25,8 +25,8 @@ def names() -> tuple[str, ...]:
 
 
 def offered(wanted: Sequence[str], demo: bool) -> tuple[str, ...]:
-    """The names of the connectors that a service offers: the wanted ones. Without any, all of them,
-    the template only in demo mode."""
+    """The names of the connectors that a service offers: the wanted ones. If none are wanted, all
+    of them; the template only in demo mode."""
     chosen = set(wanted) or {name for name in names() if demo or name != TEMPLATE}
     return tuple(name for name in names() if name in chosen)
 

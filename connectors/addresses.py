@@ -1,4 +1,4 @@
-"""Which network addresses are public, and what a host name resolves to."""
+"""Checks whether network addresses are public, and resolves host names."""
 
 import socket
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
@@ -43,7 +43,7 @@ async def resolve_public(host: str, port: int) -> list[str]:
         entries = await anyio.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except OSError as error:
         raise Retryable(f"{host[:100]} cannot be resolved. Try again later.") from error
-    except UnicodeError:  # an empty label, or a long one
+    except UnicodeError:  # an empty or overlong label
         raise SourceError("The document's address has no valid host name.") from None
     addresses = list(dict.fromkeys(str(entry[4][0]) for entry in entries))
     if not addresses or not all(map(public, addresses)):

@@ -51,7 +51,7 @@ class SystemClock:
         await anyio.sleep(seconds)
 
 
-# What a connector asks a user for --------------------------------------------------------------
+# Connection settings ---------------------------------------------------------------------------
 
 SECRET = msgspec.Meta(extra_json_schema={"writeOnly": True})
 """Marks a field of a connector's settings as a credential: encrypted at rest, never returned."""
@@ -65,7 +65,7 @@ def choices(
     titles: Mapping[str, str], when: Mapping[str, Mapping[str, str]] | None = None
 ) -> msgspec.Meta:
     """Lists the values of a field with their titles, for a form. It does not restrict the field.
-    `when` names, for a value, the values of other fields with which a form offers it."""
+    `when` names, for a value, the values of other fields for which a form offers it."""
     options: list[dict[str, object]] = [
         {"const": value, "title": title, **({"x-when": when[value]} if when else {})}
         for value, title in titles.items()
@@ -74,7 +74,8 @@ def choices(
 
 
 class ConnectionSettings(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
-    """What a user gives to connect an account. A connector declares its own fields in a subclass.
+    """The settings that a user enters to connect an account. A connector declares its own fields in
+    a subclass.
 
     Fields are texts, numbers, booleans or lists of those. They are part of a flat JSON object, so
     the names in `service.connection_settings.RESERVED` are not available."""
@@ -86,14 +87,14 @@ class ConnectionSettings(msgspec.Struct, frozen=True, rename="camel", forbid_unk
 class Column(msgspec.Struct, frozen=True):
     """A column of a dataset's records in a table."""
 
-    #: Unique within its dataset; the head of the column in a CSV file.
+    #: Unique within its dataset; the column's header in a CSV file.
     name: str
-    #: The head of the column for people.
+    #: The column's header for people.
     label: str
-    #: Where a record has the value: names of fields, separated by dots.
+    #: The path of the value in a record: names of fields, separated by dots.
     path: str
     kind: Literal["text", "number", "money", "date"] = "text"
-    #: Of money: the path of its ISO 4217 code; empty if the record has none.
+    #: For money: the path of its ISO 4217 code; empty if the record has none.
     currency: str = ""
 
 
@@ -112,7 +113,7 @@ class Dataset(msgspec.Struct, frozen=True):
     overlap: timedelta = timedelta(0)
     #: A record that a read does not return may still exist: it may have moved to a later window.
     lasting: bool = False
-    #: Its pages name the account (`Page.account`).
+    #: Whether its pages name the account (`Page.account`).
     names_account: bool = False
     #: The columns of its records in a table, in order.
     columns: Sequence[Column] = ()
@@ -128,7 +129,7 @@ class Window(msgspec.Struct, frozen=True):
 class Connection(msgspec.Struct, frozen=True):
     """A user's authorised link to one account, with its credentials decrypted.
 
-    `learned` holds what the connector asked to keep about this connection (`Page.learned`).
+    `learned` holds the values that the connector keeps about this connection (`Page.learned`).
     `account_id` is the account that the source named for these credentials; None until then.
     """
 
@@ -152,11 +153,12 @@ class Account(msgspec.Struct, frozen=True):
     """
 
     name: str
-    #: The settings to store instead of the given ones, with what the user left open filled in.
+    #: The settings to store instead of the given ones, with the fields filled that the user left
+    #: open.
     settings: ConnectionSettings | None = None
     learned: Mapping[str, str] = {}
     id: str | None = None
-    #: When the authorisation ends, UTC; None if the source does not report it.
+    #: The end of the authorisation, UTC; None if the source does not report it.
     authorised_until: datetime | None = None
 
 
@@ -191,7 +193,7 @@ class Page(msgspec.Struct, frozen=True):
     """The result of one call."""
 
     records: Sequence[Record]
-    #: Where to continue; None after the last page.
+    #: The cursor from which to continue; None after the last page.
     cursor: Cursor | None = None
     #: Number of records in the whole dataset, if the source reports it.
     total: int | None = None
@@ -219,13 +221,13 @@ class Way(msgspec.Struct, frozen=True):
     name: str
     #: Estimated duration; None if it cannot be estimated.
     seconds: float | None = None
-    #: Estimated number of calls, with one page of what has an unknown number of pages; None if it
-    #: cannot be estimated.
+    #: Estimated number of calls; an unknown number of pages counts as one. None if it cannot be
+    #: estimated.
     calls: int | None = None
 
 
 Plan = Mapping[str, Way]
-"""How each dataset will be read, by the dataset's name."""
+"""The way in which each dataset will be read, by the dataset's name."""
 
 
 class Records(Protocol):
@@ -237,21 +239,22 @@ class Records(Protocol):
         """Whether the whole dataset was read; if not, a missing record proves nothing."""
 
     def cost(self, sku: str) -> Money | None:
-        """What a unit costs, as entered by the user."""
+        """The cost of a unit, as entered by the user."""
 
     def dimensions(self, sku: str) -> Dimensions | None:
-        """How large and heavy a unit is, as entered by the user."""
+        """The size and weight of a unit, as entered by the user."""
 
     def arrivals(self) -> Sequence[RemovalArrival]:
-        """What the user says of goods that the source sent back, in a fixed order."""
+        """The arrivals of goods that the source sent back, as the user reports them, in a fixed
+        order."""
 
     @property
     def learned(self) -> Mapping[str, str]:
-        """What the connector asked to keep about the connection (`Page.learned`)."""
+        """The values that the connector keeps about the connection (`Page.learned`)."""
 
 
 class Use(msgspec.Struct):
-    """How much of an operation of the source this process has used since it began."""
+    """The use of an operation of the source by this process since it began."""
 
     calls: int = 0
     #: Calls that the source refused because of its quota.
@@ -276,7 +279,7 @@ class Connector(Protocol):
 
     @property
     def settings(self) -> type[ConnectionSettings]:
-        """What it needs to connect an account."""
+        """The type of its connection settings."""
 
     @property
     def datasets(self) -> Sequence[Dataset]: ...
@@ -288,7 +291,7 @@ class Connector(Protocol):
         Raises ConnectionLost if the credentials no longer work."""
 
     def plan(self, connection: Connection, windows: Mapping[str, Window]) -> Plan:
-        """How each dataset will be read, and for how long. No network."""
+        """The plan: how each dataset will be read, and how long that takes. No network."""
 
     def read(
         self,
@@ -308,8 +311,8 @@ class Connector(Protocol):
 
 
 class Granted(msgspec.Struct, frozen=True):
-    """What a user or a consent grants: secret settings by their names in JSON, and the account's id
-    if the source names it."""
+    """The secret settings that a user enters or a consent grants, by their names in JSON, and the
+    account's id if the source names it."""
 
     settings: Mapping[str, Any]
     account_id: str | None = None
@@ -319,7 +322,7 @@ class Granted(msgspec.Struct, frozen=True):
 
 
 class Consent(Protocol):
-    """Implemented as well by a connector that users can authorise on a page of the source."""
+    """Also implemented by a connector that users can authorise on a page of the source."""
 
     def authorize_url(self, settings: Mapping[str, Any], state: str, redirect_uri: str) -> str:
         """The address to send the user to; `settings` are the public ones, by their names in JSON.
@@ -333,8 +336,8 @@ class Consent(Protocol):
 
 
 class Notice(msgspec.Struct, frozen=True):
-    """What a notification of a source says: a record has changed, or something that a read waits
-    for is there."""
+    """The content of a source's notification: a record has changed, or an item that a read waits
+    for is available."""
 
     #: The source's id of the notification, the same if it is delivered again.
     id: str
@@ -343,19 +346,19 @@ class Notice(msgspec.Struct, frozen=True):
     #: The record that has changed, and its dataset.
     dataset: str = ""
     record: str = ""
-    #: Without a record: what is there, by the source's id.
+    #: Without a record: the source's id of the item that is available.
     awaited: str = ""
 
 
 class Notifying(Protocol):
-    """Implemented as well by a connector whose source sends notifications."""
+    """Also implemented by a connector whose source sends notifications."""
 
     def notices(self, body: bytes) -> Sequence[Notice]:
-        """What the notifications in a body say. Raises InvalidNotification."""
+        """The notices in a body. Raises InvalidNotification."""
 
     def heard(self, notice: Notice) -> bool:
-        """Continue the reads of this process that wait for what a notice names. False if none
-        does."""
+        """Wake the reads of this process that wait for the item of a notice. Returns whether there
+        were any."""
 
     def fetch(
         self,

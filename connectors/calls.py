@@ -63,7 +63,7 @@ class Host(Generic[C]):
             slot.give_back()
             if len(self.idle) < CALLS_AT_ONCE:
                 self.idle.append(client)
-            else:  # slow calls gave their slots to others, which have brought clients of their own
+            else:  # slow calls gave their slots to others, which brought their own clients
                 with anyio.CancelScope(shield=True):
                     await client.aclose()
 

@@ -1,4 +1,4 @@
-"""Claims for money that the other side of a connection owes, and what they rest on."""
+"""Claims for money that the other side of a connection owes, and their inputs."""
 
 from collections.abc import Mapping, Sequence
 from datetime import date
@@ -28,9 +28,9 @@ class Dimensions(msgspec.Struct, frozen=True):
 
 
 class RemovalArrival(msgspec.Struct, frozen=True):
-    """What the user says of goods that the source sent back to them: how many units arrived.
+    """The number of units of a removal order that arrived, as the user reports it.
 
-    It is about the whole removal order, or about what the fields that are not empty name."""
+    Non-empty fields narrow it to a product or parcel."""
 
     #: The source's id of the removal order.
     order: str
@@ -46,7 +46,7 @@ class RemovalArrival(msgspec.Struct, frozen=True):
 
 class RemovalColumns(msgspec.Struct, frozen=True):
     """The fields in which the records of a dataset, as JSON objects, name removal orders and their
-    products. An empty name: the records have no such field."""
+    products. A name is empty if the records have no such field."""
 
     dataset: str
     order: str
@@ -64,7 +64,7 @@ class ValuationStep(msgspec.Struct, frozen=True):
 
 
 class Paid(msgspec.Struct, frozen=True):
-    """What the other side paid for a case."""
+    """The payment of the other side for a case."""
 
     #: None if it is unknown, or if units were replaced instead.
     amount: str | None
@@ -75,15 +75,15 @@ class Paid(msgspec.Struct, frozen=True):
 
 
 ClosedReason = Literal["found", "reconciled", "reversed", "no longer supported"]
-"""Why nothing is owed although no payment stands: the units turned up; the other side's books are
-balanced; the payment or the reversal that it was about was taken back, so that what is owed, if
-anything, is another case; the records or the rules no longer support it."""
+"""Why nothing is owed although there is no valid payment: the units turned up; the other side's
+books are balanced; the payment or the reversal in question was taken back, so that any amount owed
+is another case; the records or the rules no longer support the case."""
 
 
 class Claim(msgspec.Struct, frozen=True):
     """Money that the other side owes the user, with its evidence."""
 
-    #: Made of the rule and the natural key of the case: finding a case again yields the same id.
+    #: Made of the rule and the natural key of the case, so that a case found again has the same id.
     id: str
     rule: str
     title: str
@@ -98,12 +98,12 @@ class Claim(msgspec.Struct, frozen=True):
     confidence: str
     #: How the amount was computed.
     valuation: str
-    #: The ids of the proving records, by dataset.
+    #: The ids of the records that prove it, by dataset.
     evidence: Mapping[str, Sequence[str]]
     details: Mapping[str, str] = {}
     #: The day of the event that the window is counted from.
     happened_at: date | None = None
-    #: What happened, what is owed and until when, in a few sentences.
+    #: A summary in a few sentences: the event, the amount owed, and the deadline.
     summary: str = ""
     #: The text with which the user files the claim.
     case_text: str = ""
@@ -115,18 +115,18 @@ class Findings(msgspec.Struct, frozen=True):
     """The result of a detection."""
 
     claims: Sequence[Claim]
-    #: The rules that had all their inputs: a case that they no longer find is no longer a claim.
+    #: The rules that had all their inputs: a case that is no longer found is no longer a claim.
     ran: Sequence[str]
     #: The ids of cases that have been paid.
     settled: Sequence[str] = ()
     #: Why each other rule did not run.
     skipped: Mapping[str, str] = {}
-    #: Why nothing is owed any more, by the id of the case.
+    #: Why nothing is owed any longer, by the id of the case.
     closed: Mapping[str, ClosedReason] = {}
-    #: The ids in `closed` of cases for which no payment stands: a payment that was reported earlier
-    #: was taken back, or was for another case.
+    #: The ids in `closed` of cases that have no valid payment: a payment reported earlier was taken
+    #: back, or was for another case.
     unpaid: Sequence[str] = ()
-    #: What was paid, by the ids in `settled`.
+    #: The payments, by the ids in `settled`.
     payments: Mapping[str, Paid] = {}
     #: By rule, the day of the oldest event that it looks for; older claims stay as they are.
     searched_since: Mapping[str, date] = {}

@@ -1,4 +1,4 @@
-"""What other datasets show that one lacks: an optional part of a connector. Nothing here does
+"""Gaps of a dataset that other datasets show: an optional part of a connector. Nothing here does
 I/O."""
 
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
@@ -11,15 +11,15 @@ import msgspec
 from connectors.base import Connection, Page, Record, Waiting, Window
 
 DayState = Literal["confirmed", "single_sourced", "short"]
-"""A second source agrees with a day of a dataset, no other source is known, or a second source
-shows records that the dataset lacks."""
+"""The state of a day of a dataset: a second source agrees, no other source is known, or a second
+source shows records that the dataset lacks."""
 
 
 class Gap(msgspec.Struct, frozen=True):
     """A record that a dataset lacks although other datasets show that it exists."""
 
-    #: The record's id; if that is unknown (see `identified`), a name of the gap. The same at every
-    #: comparison.
+    #: The record's id; if that is unknown (see `identified`), a name of the gap. It is the same at
+    #: every comparison.
     key: str
     #: The day on which the other datasets show it.
     day: date
@@ -48,7 +48,8 @@ class Gaps(msgspec.Struct, frozen=True):
     dataset: str
     #: Every day of which the dataset was read, in order.
     days: Sequence[DatasetDay]
-    #: The oldest first. There may be more (see `missing`): a later comparison lists the rest.
+    #: The gaps, the oldest first. If there are more (see `missing`), a later comparison lists the
+    #: rest.
     gaps: Sequence[Gap] = ()
 
     @property
@@ -61,9 +62,9 @@ class Compared(msgspec.Struct, frozen=True):
 
     #: Records that have not changed since then were compared.
     at: datetime
-    #: The spans of time of which datasets had been read without a gap.
+    #: The spans for which datasets had been read without a gap.
     windows: Mapping[str, Window]
-    #: What it found.
+    #: The days that it found.
     days: Sequence[DatasetDay]
 
 
@@ -91,7 +92,7 @@ class StoredRows(Protocol):
 
 
 class Completing(Protocol):
-    """Implemented as well by a connector whose datasets confirm one another."""
+    """Also implemented by a connector whose datasets confirm one another."""
 
     def complete(
         self,
@@ -100,11 +101,11 @@ class Completing(Protocol):
         windows: Mapping[str, Window],
         datasets: AbstractSet[str],
     ) -> Sequence[Gaps]:
-        """The days of these datasets, and what they lack. `windows` are the spans of time of which
-        datasets were read without a gap. Only what has changed since the last comparison, and days
-        that were short, are compared again. Pure: no network, no clock."""
+        """The days of these datasets, and their gaps. `windows` are the spans for which datasets
+        were read without a gap. Only records that have changed since the last comparison, and short
+        days, are compared again. Pure: no network, no clock."""
 
     def fill(self, connection: Connection, gaps: Gaps, waiting: Waiting) -> AsyncIterator[Page]:
-        """Read the records of gaps, by as few calls as the quotas make fastest, and never by more
-        than the quotas of an hour. The pages have no cursor: what was stored is no longer a
+        """Read the records of gaps in the way that the quotas make fastest, and never with more
+        calls than the quotas of an hour. The pages have no cursor: a stored record is no longer a
         gap."""

@@ -1,8 +1,8 @@
-"""How a connector is tested: the `CASE` in the module `conformance` of its package, and `FakeApi`,
-a source that is only an HTTP API.
+"""The test case of a connector: `CASE` in the module `conformance` of its package. `FakeApi` is a
+source that is only an HTTP API.
 
-Only these modules import this one. The tests open each case and check what holds for every
-connector."""
+Only these modules import this one. The tests open each case and check the requirements that every
+connector must meet."""
 
 import importlib
 import importlib.util
@@ -23,11 +23,11 @@ from connectors.base import Clock, Connection
 Environ = Mapping[str, str]
 Json = dict[str, Any]
 UNREACHABLE = "http://127.0.0.1:1"
-"""An address at which nothing answers."""
+"""An address at which no server responds."""
 
 
 class Stand(msgspec.Struct, frozen=True):
-    """What the tests offer to a source."""
+    """The test facilities that a source can use."""
 
     #: The clock of the test. The connector has the same one: its pauses take no time.
     clock: Clock
@@ -38,30 +38,30 @@ class Stand(msgspec.Struct, frozen=True):
 
 
 OpenSource = Callable[[Stand, bool], AbstractAsyncContextManager[Environ]]
-"""Yields the environment of a connector whose source answers; if True, with exactly one record that
-cannot be read. `FakeApi` is one."""
+"""Opens a source and yields the environment of its connector. If the flag is True, exactly one
+record cannot be read. `FakeApi` is one."""
 
 
 class ConnectorCase(msgspec.Struct, frozen=True, kw_only=True):
-    """How a connector is tested."""
+    """The test case of a connector."""
 
     #: A valid connection.
     connection: Connection
-    #: One whose credentials were revoked.
+    #: A connection whose credentials were revoked.
     revoked: Connection
-    #: Invalid ones, each with the name of the wrong field.
+    #: Invalid connections, each with the name of the wrong field.
     wrong: Sequence[tuple[str, Connection]]
     source: OpenSource
-    #: The environment while the source cannot be reached.
+    #: An environment in which the source cannot be reached.
     down: Environ
     #: Datasets whose source returns some records twice: the later one replaces the earlier.
     repeating: Sequence[str] = ()
-    #: A good connection that leaves a choice to the source; None if there is nothing to choose.
+    #: A valid connection that leaves a choice to the source; None if there is no choice.
     undecided: Connection | None = None
 
 
 def find_case(name: str) -> ConnectorCase:
-    """The case of a connector. Raises LookupError, which says where it is missing."""
+    """The case of a connector. Raises LookupError with the file that must define it."""
     module = f"connectors.{name}.conformance"
     if importlib.util.find_spec(module) is None:
         raise LookupError(
@@ -74,16 +74,17 @@ def find_case(name: str) -> ConnectorCase:
 
 
 class FakeApi(msgspec.Struct, frozen=True, kw_only=True):
-    """A source that is only an HTTP API: `respond` answers a request from the records.
+    """A source that is only an HTTP API: `respond` responds to a request from the records.
 
-    Beyond `calls` in `seconds`, by the clock of the test, it answers 429 with Retry-After."""
+    After `calls` calls in `seconds`, by the clock of the test, it responds with 429 and
+    Retry-After."""
 
-    #: The environment variable of the connector that holds the base address.
+    #: The connector's environment variable for the base address.
     variable: str
-    #: The records at a time, by any names. The first one is what becomes unreadable.
+    #: Returns the records at a time, keyed by any name. The first is made unreadable.
     records: Callable[[datetime], Mapping[str, Sequence[Json]]]
     respond: Callable[[Request, Mapping[str, Sequence[Json]]], Response]
-    #: What the first record becomes if it shall be unreadable.
+    #: Replaces the first record if it must be unreadable.
     unreadable: Any = {}
     calls: int = 5
     seconds: int = 60

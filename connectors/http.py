@@ -36,7 +36,7 @@ LONGEST_ADDRESS = 16_384
 """Characters of a document's address. Amazon's have about 1,500."""
 UNUSABLE = "The document's address is not valid or does not use HTTPS."
 MOST_ADDRESSES = 4
-"""How many addresses of a document's host are tried."""
+"""The most addresses of a document's host that are tried."""
 ONE = httpx.Limits(max_connections=1)
 DOCUMENT_LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=0)
 """Document downloads are not limited: their addresses would expire while they wait for a slot."""
@@ -146,7 +146,7 @@ class Http:
         **parts: Any,
     ) -> httpx.Request:
         try:
-            if params:  # one parse of the address: the library would take one for each of the two
+            if params:  # parses the address once: the library would parse it twice
                 url = f"{url}?{urlencode(params)}"
             return self._client.build_request(method, url, **parts)
         except (httpx.InvalidURL, UnicodeError) as error:  # a token of 70 KB, say
@@ -177,7 +177,7 @@ class Http:
                 return await _begun(self._client, last)
             except httpx.RequestError as error:
                 raise Retryable(_unreachable(address.host, error)) from error
-            except UnicodeError:  # a name that no resolver accepts: an empty label, a long one
+            except UnicodeError:  # a name that no resolver accepts: an empty or overlong label
                 raise SourceError(UNUSABLE) from None
 
     async def _requests(self, address: httpx.URL) -> Sequence[httpx.Request]:
@@ -253,15 +253,15 @@ async def _begun(client: httpx.AsyncClient, request: httpx.Request) -> httpx.Res
     try:
         return await client.send(request, stream=True)
     except (AttributeError, OSError) as error:
-        # The source closed the connection at the moment at which it was opened: httpcore asks anyio
-        # for the peer of a socket that is gone, outside of what it maps to errors of httpx.
-        raise httpx.ConnectError(f"closed at once ({error!r})", request=request) from error
+        # The source closed the connection as soon as it was opened: httpcore then asks anyio for
+        # the peer of a closed socket, and does not map that error to one of httpx.
+        raise httpx.ConnectError(f"closed on opening ({error!r})", request=request) from error
 
 
 async def _unpacked(response: httpx.Response) -> AsyncIterator[bytes]:
     """The decompressed body, in pieces of at most UNPACKED_AT_ONCE bytes.
 
-    The HTTP library would decompress a whole chunk at once, and gzip inside gzip too: a response
+    The HTTP library would decompress a whole chunk at once, and also gzip inside gzip: a response
     of a few kilobytes could fill the memory. Raises httpx.DecodingError."""
     stream = cast(httpx.AsyncByteStream, response.stream)
     match response.headers.get("content-encoding", "").strip().lower():

@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 class RefusedCall(SourceError):
     """The source refused a call for good. `status` says why: 400 or 410 may be a cursor that the
-    source does not know any more."""
+    source no longer knows."""
 
     def __init__(self, text: str, status: int) -> None:
         super().__init__(text)
@@ -38,7 +38,7 @@ class RefusedCall(SourceError):
 
 
 class JsonApi:
-    """The API of a source. `label` is its name in the texts for users."""
+    """The API of a source. `label` is the source's name in texts for users."""
 
     def __init__(self, http: Http, clock: Clock, label: str, address: str) -> None:
         self._http = http
@@ -49,8 +49,8 @@ class JsonApi:
     async def get(
         self, path: str, params: Mapping[str, str], token: str, waiting: Waiting, kind: type[T]
     ) -> T:
-        """The body of GET `path` as `kind`. After 429, the call waits for as long as Retry-After
-        says, and is made again.
+        """The body of GET `path` as `kind`. After a 429, the call waits as long as Retry-After
+        requires and is repeated.
 
         Raises ConnectionLost (401, 403), Retryable (429 too often, 5xx, no response, a body that is
         not `kind`), RefusedCall."""

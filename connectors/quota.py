@@ -110,11 +110,12 @@ class Bucket:
         )
 
     def older_than(self, state: Quota) -> bool:
-        """Whether that state is newer than all that this bucket knows, and no call is using it."""
+        """Whether that state is newer than the state of this bucket, and no call is using the
+        bucket."""
         return self._used_at < state.at and not self._waiting and not self._out
 
     def seconds_for(self, calls: float) -> float:
-        """How long the quota makes this many calls take from now on."""
+        """Seconds that this many calls take from now on under the quota."""
         missing = max(0.0, calls - max(0.0, self.level))
         return missing / self.rate + self._closed_for()
 
@@ -134,13 +135,13 @@ class Bucket:
             raise
         finally:
             self._waiting -= 1
-        self._doubtful = 0  # a call of that burst without a result by now is not waited for
+        self._doubtful = 0  # stops waiting for calls of that burst that still have no result
         self._judge_burst()
         self._out += 1
         self._use.calls += 1
 
     def finished(self, calls: int = 1) -> None:
-        """These calls are no longer in flight, however they ended."""
+        """Note that these calls are no longer in flight, however they ended."""
         self._refill()
         self._used_at = self._clock.now()
         self._out -= calls
@@ -158,13 +159,13 @@ class Bucket:
             if seconds > ANNOUNCED and abs(until - announced) > timedelta(seconds=ANNOUNCED):
                 await waiting(until, why)
                 announced = until
-            with anyio.CancelScope() as nap:
-                self._asleep.add(nap)
+            with anyio.CancelScope() as scope:
+                self._asleep.add(scope)
                 begun = self._clock.now()
                 try:
                     await self._clock.sleep(seconds)
                 finally:
-                    self._asleep.remove(nap)
+                    self._asleep.remove(scope)
                     waited = (self._clock.now() - begun).total_seconds()
                     self._use.waited += max(0.0, waited)
 
@@ -186,7 +187,7 @@ class Bucket:
         )
 
     def admitted(self, rate: float | None) -> None:
-        """The call was admitted. `rate` is the rate that the response announced."""
+        """Note that the call was admitted. `rate` is the rate that the response announced."""
         self._refusals = 0
         self._refused_at = None
         self._refill()
@@ -211,15 +212,15 @@ class Bucket:
     def _set_rate(self, rate: float) -> None:
         if rate != self.rate:
             self.rate = rate
-            for nap in self._asleep:
-                nap.cancel()
+            for scope in self._asleep:
+                scope.cancel()
 
     def refused(self) -> None:
-        """A 429: the source's bucket is empty, whatever this one holds. Each refusal of a series
-        doubles the pause; jitter keeps callers apart."""
+        """Note a 429: the source's bucket is empty, whatever this one holds. Each refusal of a
+        series doubles the pause; jitter keeps callers apart."""
         self._use.refused += 1
         self._refill()
-        if self._closed_for() > MOMENT:  # it was sent before an earlier refusal: nothing new
+        if self._closed_for() > MOMENT:  # it was sent before an earlier refusal
             self._doubtful = max(0, self._doubtful - 1)
             self._judge_burst()
             return
@@ -241,8 +242,8 @@ class Bucket:
         self._level = level
         self._closed_until = now + timedelta(seconds=seconds)
         if self._hopeless():
-            for nap in self._asleep:
-                nap.cancel()
+            for scope in self._asleep:
+                scope.cancel()
 
     def _judge_burst(self) -> None:
         """Lower the burst to the number of admitted calls of a refused burst. If none was admitted,
@@ -275,7 +276,7 @@ class Buckets:
     def __init__(self, clock: Clock, random: Random | None = None) -> None:
         self._clock = clock
         self._random = random or Random()  # noqa: S311 - jitter, not secrecy
-        #: What was used of each operation, of all sellers together.
+        #: The use of each operation by all sellers together.
         self.uses: dict[str, Use] = {}
         self._buckets: OrderedDict[Hashable, tuple[object, Bucket]] = OrderedDict()
 

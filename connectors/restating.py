@@ -6,7 +6,7 @@ from connectors.claims import Money
 
 
 class Restating(Protocol):
-    """Implemented as well by a connector whose records have amounts that the source may restate."""
+    """Also implemented by a connector whose records have amounts that the source may restate."""
 
     def amount(self, dataset: str, data: bytes) -> Money | None:
         """The amount of a record, given by its JSON; None if it has none. Never raises."""

@@ -12,6 +12,6 @@ class FairTurns:
         self._lock = anyio.Lock()
 
     async def take(self) -> None:
-        """Await before a few milliseconds of work."""
+        """Wait for a turn. Await this before a few milliseconds of work."""
         async with self._lock:
             await checkpoint()

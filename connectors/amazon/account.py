@@ -28,15 +28,15 @@ PARTICIPATIONS = Operation(
     role=INSIGHTS,
 )
 LOOK_BACK = transactions.TRANSACTIONS.reach
-"""How far back a transaction is looked for, in one call."""
+"""How far back the call looks for a transaction."""
 _ID = re.compile("[!-~]{1,64}")
 
 
 async def seller_of(client: AmazonClient, clock: Clock, connection: Connection) -> str | None:
-    """The seller's id, by one call; None if Amazon does not report it now, for whatever reason.
+    """The seller's id from one call; None if Amazon does not report it now, for any reason.
 
-    It never waits, since reading the transactions finds the id too. In Amazon's static sandbox the
-    same example is returned to every caller, so that it identifies nobody."""
+    The call never waits, since reading the transactions also finds the id. Amazon's static sandbox
+    returns the same example to every caller, so it identifies no seller."""
     if connection.settings.environment == "sandbox" or LOOK_BACK is None:
         return None
     source, until = transactions.SOURCE, clock.now() - transactions.TRANSACTIONS.lag
@@ -59,7 +59,7 @@ async def with_sellers(pages: AsyncIterator[Page], connection: Connection) -> As
 
 
 def seller_in(records: Iterable[bytes], expected: str | None = None) -> str | None:
-    """The seller whom transactions name: the expected one if it is among them, else the first."""
+    """The seller that transactions name: the expected one if it is among them, else the first."""
     sellers = list(filter(None, map(_seller, records)))
     return expected if expected in sellers else next(iter(sellers), None)
 
@@ -89,4 +89,4 @@ def _seller(transaction: bytes) -> str | None:
 
 
 async def _refuse_to_wait(*_: object) -> NoReturn:
-    raise Retryable("Amazon does not report at once whose account this is.")
+    raise Retryable("The seller's id cannot be read now without waiting.")

@@ -9,15 +9,15 @@ import msgspec
 from connectors.base import Retryable
 
 UNREADABLE = (ValueError, OverflowError, RecursionError)
-"""What decoders raise for JSON or text that is not as documented: wrong types, invalid UTF-8,
-numbers beyond the calendar, endless nesting."""
+"""The exceptions that decoders raise for JSON or text that is not as documented: wrong types,
+invalid UTF-8, dates out of range, excessive nesting."""
 
 _UNPAIRED = re.compile(
     rb"((?:[^\\]++|\\[^u]|\\u(?![dD][89a-fA-F])|\\u[dD][89abAB]..\\u[dD][c-fC-F]..)*+)"
     rb"(\\u[dD][89a-fA-F]..)?",
     re.DOTALL,
 )
-"""JSON up to the escape of an unpaired surrogate, and that escape."""
+"""Matches JSON up to the escape of an unpaired surrogate, and that escape."""
 
 T = TypeVar("T")
 
@@ -34,8 +34,8 @@ def decode(body: bytes, shape: type[T], subject: str) -> T:
 
 def tolerant(read: Callable[[bytes], T], body: bytes) -> T:
     """Call `read` with a body. Decoders refuse a whole response for one unpaired surrogate (an
-    escape such as ud800). It is replaced by a byte that is not UTF-8, so that only the record that
-    contains it is unreadable."""
+    escape such as ud800). The escape is replaced by a byte that is not UTF-8, so that only its
+    record is unreadable."""
     try:
         return read(body)
     except ValueError:

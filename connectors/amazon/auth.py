@@ -29,7 +29,7 @@ MOST_TOKENS = 10_000
 
 
 class Token(msgspec.Struct, frozen=True):
-    """An access token, and until when to use it."""
+    """An access token, and the time until which it may be used."""
 
     value: str
     until: datetime
@@ -94,7 +94,8 @@ class Tokens:
     async def _send(
         self, request: _SharedRequest, refresh_token: str, waiting: Waiting | None
     ) -> str:
-        """If one caller is cancelled here, the next sends the request. An error is for all."""
+        """Send the shared request. If this caller is cancelled, the next one sends it; if it fails,
+        it fails for all of them."""
         if request.error:
             raise request.error
         try:
@@ -104,7 +105,7 @@ class Tokens:
             raise
 
     async def exchange(self, code: str, redirect_uri: str) -> str:
-        """The refresh token for a code of the consent page, which is valid for five minutes."""
+        """The refresh token for a code from the consent page. A code is valid for five minutes."""
         answer = await self._post(
             {"grant_type": "authorization_code", "code": code, "redirect_uri": redirect_uri}
         )

@@ -15,7 +15,7 @@ YEARS = range(2000, 2200)
 
 
 def text(value: object) -> str:
-    """A cell without surrounding space; empty if it is missing."""
+    """The text of a cell without surrounding space; empty if the cell is missing."""
     if isinstance(value, str):
         return value.strip()
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else ""
@@ -52,7 +52,7 @@ def _with_point(number: str) -> str:
 
 
 def whole(value: object) -> int | None:
-    """A count of units."""
+    """The whole number in a cell, such as a count of units."""
     if type(value) is int and abs(value) < TOO_MUCH:
         return value
     number = decimal(value)
@@ -60,12 +60,12 @@ def whole(value: object) -> int | None:
 
 
 def moment(value: object) -> datetime | None:
-    """An ISO time in UTC; one without an offset is UTC already."""
+    """An ISO time, in UTC; a time without an offset is already UTC."""
     return _moment(text(value))
 
 
 def day(value: object) -> date | None:
-    """MM/DD/YYYY, an ISO date, or the UTC day of an ISO time."""
+    """The day of a cell: MM/DD/YYYY, an ISO date, or the UTC day of an ISO time."""
     return _day(text(value))
 
 

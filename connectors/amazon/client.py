@@ -142,7 +142,7 @@ class AmazonClient:
 
     @property
     def uses(self) -> Mapping[str, Use]:
-        """What was used of each operation."""
+        """The use of each operation."""
         return self._buckets.uses
 
     def download(self, url: str) -> AbstractAsyncContextManager[Download]:
@@ -150,8 +150,8 @@ class AmazonClient:
         return self._http.download(url)
 
     def _call(self, connection: Connection, operation: Operation, request: Request) -> _Call:
-        """The call in the form that the connection's environment accepts. Raises Unknowable if it
-        has no response to it."""
+        """The call in the form that the connection's environment accepts. Raises Unknowable if the
+        environment has no response to it."""
         accepted = profile(connection.settings.environment).accepted(
             operation.name, connection.settings.region, request
         )
@@ -179,7 +179,7 @@ class AmazonClient:
             nonlocal token, out
             await bucket.take(waiting, _why(operation, bucket))
             out += 1
-            # Once more, since the token may have expired while the call waited for the quota.
+            # Again, since the token may have expired while the call waited for the quota.
             token = await self._tokens.get(connection.settings.refresh_token, waiting)
             return {"x-amz-access-token": token}
 
@@ -248,7 +248,7 @@ def _why(operation: Operation, bucket: Bucket) -> str:
 
 def _blames_token(answer: Answer) -> bool:
     """Whether a new token may help. It does not help if a role is missing, and a repeated call
-    would cost a token of a quota that may refill once in 45 seconds."""
+    would use up a quota that may refill only once in 45 seconds."""
     if answer.status not in (401, 403):
         return False
     fault = _fault(answer)
@@ -262,7 +262,8 @@ def _expired(answer: Answer) -> bool:
 
 
 def _announced_rate(answer: Answer) -> float | None:
-    """x-amzn-RateLimit-Limit; None if it is not a number, since some gateways send words."""
+    """The rate in x-amzn-RateLimit-Limit; None if it is not a number, since some gateways send
+    words."""
     try:
         rate = float(answer.headers.get("x-amzn-ratelimit-limit", ""))
     except ValueError:
@@ -271,7 +272,8 @@ def _announced_rate(answer: Answer) -> float | None:
 
 
 def _announced_speed(answer: Answer) -> float:
-    """x-sandbox-speed of the project's own sandbox; 1, the speed of Amazon, without it."""
+    """The speed in x-sandbox-speed of the project's own sandbox; without it 1, the speed of
+    Amazon."""
     try:
         speed = float(answer.headers.get("x-sandbox-speed", "1"))
     except ValueError:

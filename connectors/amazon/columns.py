@@ -20,7 +20,7 @@ def _field(
 
 def _report(*headers: str, currency: str = "currency") -> Sequence[Column]:
     """Columns of a report by their headers, each with its kind unless it is text: `amount:money`.
-    The records of reports have the headers in small letters, without anything between the words."""
+    The records of reports have the headers in lower case, without separators."""
     return tuple(_of_header(header, currency) for header in headers)
 
 

@@ -1,4 +1,4 @@
-"""How the Amazon connector is tested: with the local Selling Partner API on a loopback port."""
+"""The test case of the Amazon connector, with the local Selling Partner API on a loopback port."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -39,7 +39,7 @@ def spoiling(app: ASGIApp) -> ASGIApp:
             body = message.get("body", b"")
             if not spoilt and b'"orderId":"' in body:
                 spoilt = True
-                # Of the same length, which was announced already.
+                # The length was announced already, so it must not change.
                 message = {**message, "body": body.replace(b'"orderId":"', b'"ordexId":"', 1)}
             await send(message)
 
@@ -56,7 +56,7 @@ CASE = ConnectorCase(
         ("region", connection(SELLER, region="")),
         ("marketplaceIds", connection(SELLER, region="EU")),
         ("marketplaceIds", connection(SELLER, marketplace_ids=("A1PA6795UKMFR9",))),
-        # In the region, but not one of this seller's.
+        # In the region, but not a marketplace of this seller.
         ("marketplaceIds", connection(SELLER, marketplace_ids=("A2Q3Y263D00KWC",))),
         # A valid region in which the seller has no marketplace.
         ("region", connection(SELLER, region="EU", marketplace_ids=())),

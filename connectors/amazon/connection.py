@@ -1,4 +1,4 @@
-"""What a seller gives to connect an account."""
+"""The settings that connect a seller's account."""
 
 from typing import Annotated, Literal
 
@@ -16,7 +16,7 @@ MARKETPLACE_REGIONS = {each.id: {"region": each.region} for each in MARKETPLACES
 class SellerSettings(ConnectionSettings, frozen=True, kw_only=True):
     """One authorisation of a seller, which is valid in one region."""
 
-    #: Not restricted here, since it is accepted in lower case, too.
+    #: Not restricted here, since lower case is also accepted.
     region: Annotated[str, Meta(title="Region", max_length=50), choices(REGION_TITLES)] = "NA"
     marketplace_ids: Annotated[
         tuple[

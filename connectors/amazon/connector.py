@@ -130,7 +130,7 @@ class AmazonConnector:
 
     @property
     def uses(self) -> Mapping[str, Use]:
-        """What was used of the quotas of each operation."""
+        """The use of each operation's quota."""
         return self._client.uses
 
     def plan(self, connection: Connection, windows: Mapping[str, Window]) -> Plan:
@@ -172,8 +172,8 @@ class AmazonConnector:
         windows: Mapping[str, Window],
         datasets: AbstractSet[str],
     ) -> Sequence[Gaps]:
-        """Orders are compared with transactions, returns, reimbursements and the ledger. The
-        examples of Amazon's static sandbox do not belong together."""
+        """Compare orders with transactions, returns, reimbursements and the ledger. The examples of
+        Amazon's static sandbox are unrelated and not compared."""
         if profile(connection.settings.environment).cases is not None:
             return ()
         marketplaces = connection.settings.marketplace_ids
@@ -210,7 +210,7 @@ class AmazonConnector:
         return notices_in(body)
 
     def heard(self, notice: Notice) -> bool:
-        """A report that is finished is requested at once by the read that waits for it."""
+        """Wake the read that waits for a finished report. It polls the report at once."""
         return self._client.finished.finish(notice.awaited)
 
     async def fetch(
@@ -277,7 +277,7 @@ def _with_unseen(connection: Connection, page: Page) -> Page:
 
 
 def _user_agent(settings: AmazonSettings) -> str:
-    """In the form that Amazon requires: AppId/Version (Language=…; Platform=…)."""
+    """The User-Agent in the form that Amazon requires: AppId/Version (Language=…; Platform=…)."""
     application = settings.app_id or "seller-sync"
     language = f"Language=Python/{platform.python_version()}"
     return f"{application}/{VERSION} ({language}; Platform={platform.system()})"

@@ -1,4 +1,4 @@
-"""What a dataset is here, and what its reader is given."""
+"""The dataset of this connector, and the arguments of its reader."""
 
 from collections.abc import AsyncIterator, Callable
 
@@ -9,7 +9,7 @@ from connectors.base import Clock, Connection, Cursor, Dataset, Page, Waiting, W
 
 
 class ReadContext(msgspec.Struct, frozen=True):
-    """The arguments of one read, the cursor apart."""
+    """The arguments of one read, except the cursor."""
 
     client: AmazonClient
     clock: Clock
@@ -19,10 +19,10 @@ class ReadContext(msgspec.Struct, frozen=True):
 
 
 class AmazonDataset(msgspec.Struct, frozen=True):
-    """A dataset: what the service sees of it, how it is read and how long that takes."""
+    """A dataset: its public description, how it is read and how long that takes."""
 
     about: Dataset
-    #: Yields its pages from a cursor on.
+    #: Yields its pages, starting at a cursor.
     read: Callable[[ReadContext, Cursor | None], AsyncIterator[Page]]
-    #: How a window will be read, and for how long. No network.
+    #: Plans how a window is read and how long it takes. No network.
     plan: Callable[[AmazonClient, Connection, Window], Way]

@@ -37,4 +37,4 @@ REMOVALS: Sequence[RemovalColumns] = (
     RemovalColumns(kinds.REMOVALS.name, "orderid", "sku", "fnsku"),
     RemovalColumns(kinds.REMOVAL_SHIPMENTS.name, "orderid", "sku", "fnsku", "trackingnumber"),
 )
-"""Where removal orders are named."""
+"""The columns that name removal orders."""

@@ -1,4 +1,4 @@
-"""That a dataset has no records, as a connection remembers it from one sync to the next."""
+"""The emptiness of a dataset, which a connection remembers from one sync to the next."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -9,16 +9,16 @@ import msgspec
 Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 
 DAY = timedelta(days=1)
-"""Spans of reports are whole days: that of a later hour may be shorter by less than one."""
+"""Report spans start on whole days, so a later report may span up to one day less."""
 
 
 class Emptiness(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What the reports without rows have shown. The field names are stored with the connection.
+    """The evidence from reports without rows. The field names are stored with the connection.
 
-    One such report may be wrong: its emptiness is confirmed by a second one, ordered when Amazon
+    One such report may be wrong: its emptiness is confirmed by a second one, requested when Amazon
     makes another report of the type."""
 
-    #: When the first of these reports was made, and the last one.
+    #: When the first and the last of these reports were made.
     first: Moment
     last: Moment
     #: The id of the last one, its marketplaces and its span.
@@ -29,11 +29,11 @@ class Emptiness(msgspec.Struct, frozen=True, omit_defaults=True):
     confirmed: bool = False
 
     def after(self, before: "Emptiness | None", interval: timedelta) -> "Emptiness":
-        """What is known after this report, if `before` was known until then."""
+        """The evidence after this report, if `before` was the evidence until then."""
         if before is None or not before._includes(self):
-            return self  # what it covers was not covered before
+            return self  # no earlier report covered as much
         if not self._includes(before) or self.last <= before.last:
-            return before  # a report of less, or the same one again
+            return before  # this report covers less, or is the same one again
         confirmed = before.confirmed or self.last - before.first >= interval
         return msgspec.structs.replace(self, first=before.first, confirmed=confirmed)
 
@@ -48,7 +48,7 @@ class Emptiness(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @property
     def description(self) -> str:
-        """For the details of a claim that rests on it."""
+        """The text for the details of a claim that relies on it."""
         text = f"none in Amazon's report of {_minute(self.first)}"
         if self.confirmed:
             return f"{text}, nor in that of {_minute(self.last)}"
@@ -66,7 +66,7 @@ def empty_key(dataset: str, marketplace: str = "") -> str:
 
 
 def read_emptiness(learned: Mapping[str, str], key: str) -> Emptiness | None:
-    """What a connection remembers; None if the dataset had rows, or nothing is known."""
+    """The remembered emptiness; None if the dataset had rows, or nothing is known."""
     try:
         return msgspec.json.decode(learned.get(key, ""), type=Emptiness)
     except ValueError:  # empty, or stored by another version

@@ -46,9 +46,9 @@ def _parts(connection: Connection, _: Window) -> Sequence[Mapping[str, str]]:
 
 
 def _no_stock(connection: Connection) -> str:
-    """Amazon responds 400 InvalidInput for a seller without FBA, or without a product in it
-    (github.com/ericcj/amz_sp_api/issues/28). For a seller who had inventory before, the response
-    means something else."""
+    """The message for a refused first page. Amazon responds 400 InvalidInput for a seller without
+    FBA, or without a product in it (github.com/ericcj/amz_sp_api/issues/28). For a seller who had
+    inventory before, the response means something else."""
     if HAD.format(INVENTORY_SUMMARIES.name) in connection.learned:
         return ""
     return (

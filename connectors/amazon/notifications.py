@@ -14,7 +14,7 @@ from connectors.base import InvalidNotification, Notice
 ORDER_CHANGE = "ORDER_CHANGE"
 REPORT_FINISHED = "REPORT_PROCESSING_FINISHED"
 MOST = 100
-"""Notifications in one body; an SQS batch has at most 10."""
+"""The most notifications in one body; an SQS batch has at most 10."""
 MAJOR = "1."
 """The versions of ORDER_CHANGE that are understood."""
 
@@ -77,8 +77,8 @@ class _ReportNotification(msgspec.Struct, rename="camel"):
 
 
 def notices_in(body: bytes) -> Sequence[Notice]:
-    """What the notifications of a body say. A body is a notification; an event of EventBridge,
-    whose `detail` is one; a message of SQS, whose `body` is one as text; or a batch of messages.
+    """The notices in a body. A body is a notification; an event of EventBridge, whose `detail` is
+    one; a message of SQS, whose `body` is one as text; or a batch of messages.
 
     Raises InvalidNotification."""
     notices = [_notice(found) for found in _unpacked(_decoded(body))]

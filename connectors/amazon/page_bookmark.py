@@ -57,8 +57,8 @@ def advanced(
 ) -> PageBookmark:
     """The bookmark after a page that is not the last of its part. A reduced page size doubles.
 
-    The share is computed from the times of the records: the span that they cover, of that span plus
-    the time ahead. The end that moved shows the direction in which the records are sorted."""
+    The share is computed from the times of the records: the span that they cover, divided by that
+    span plus the time ahead. The end that moved shows the sort order of the records."""
     size = mark.size * 2 if mark.size and mark.size * 2 < LARGEST_PAGE else None
     after = msgspec.structs.replace(mark, token=token, pages=mark.pages + 1, size=size)
     span = stretch(window, mark.part, parts)
@@ -78,6 +78,6 @@ def advanced(
 
 def stretch(window: Window, part: int, parts: int) -> Window:
     """The time span of a part, where each part is a span. (Records of a part that is a marketplace
-    have no times, so that its span is not used.)"""
+    have no times, so its span is not used.)"""
     whole = window.until - window.since
     return Window(window.since + whole * part / parts, window.since + whole * (part + 1) / parts)

@@ -1,5 +1,5 @@
-"""Reads an operation page by page. The only implementation of page tokens: what happens when a
-token expires or repeats, and when a response is too large."""
+"""Reads an operation page by page. The only implementation of page tokens: it handles tokens that
+expire or repeat, and responses that are too large."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -23,9 +23,9 @@ HAD = "had:{}"
 """The key under which a connection remembers that an operation has returned a record."""
 SMALL_PAGE = 5
 SMALL_STRETCH = timedelta(hours=1)
-"""What is requested after a larger request was refused: its response may have been too large. A
-third, smaller size is not needed: Amazon's limit is 10 MB, which one order or one hour never
-has."""
+"""The time span of a request after a larger one was refused, whose response may have been too
+large. A third, smaller size is not needed: Amazon's limit is 10 MB, which one order or one hour
+never has."""
 
 Params = Mapping[str, str]
 
@@ -63,12 +63,13 @@ class PagedSource(msgspec.Struct, frozen=True):
     slice: Callable[[bytes], Slice]
     #: Reads one raw record. Raises ValueError if it is unreadable.
     record: Callable[[msgspec.Raw, Params], Record]
-    #: The parameters of further pages, made of the part's; the token is added, and after a refused
-    #: page the size: leave `size_parameter` empty if the token must be the only parameter.
+    #: Derives the parameters of further pages from those of the part. The token is added and, after
+    #: a refused page, the size. Leave `size_parameter` empty if the token must be the only
+    #: parameter.
     following: Callable[[Params], Params] = lambda part: part
-    #: The operation of further pages, where it is another one.
+    #: The operation of further pages, if it differs.
     next_operation: Operation | None = None
-    #: What replaces the `{}` in the operation's path.
+    #: The text that replaces the `{}` in the operation's path.
     argument: str = ""
     #: The parameter that limits the records of a response; smaller values make it smaller.
     size_parameter: str = ""
@@ -83,7 +84,7 @@ class PagedSource(msgspec.Struct, frozen=True):
     most_empty: int = MOST_STALE
     #: Completes the records of a page by further calls. Also receives whether a page follows.
     completed: Callable[[Params, Sequence[Record], bool], Awaitable[Sequence[Record]]] | None = None
-    #: The operations of these calls: their quotas are remembered too.
+    #: The operations of these calls. Their quotas are also remembered.
     others: Sequence[Operation] = ()
 
 
@@ -97,7 +98,7 @@ def paged(about: Dataset, source: PagedSource) -> AmazonDataset:
 
 
 def by_pages(source: PagedSource) -> Callable[[AmazonClient, Connection, Window], Way]:
-    """The plan of a dataset whose number of pages is unknown: one for each part, at least."""
+    """The plan of a dataset whose number of pages is unknown: at least one for each part."""
 
     def plan(client: AmazonClient, connection: Connection, window: Window) -> Way:
         return Way("pages", calls=len(source.parts(connection, window)))
@@ -110,12 +111,12 @@ async def read(
 ) -> AsyncGenerator[Page, None]:
     """Yield every page from the cursor on.
 
-    If a token has expired, its part is read again from the start, and the same records come again.
+    If a token has expired, its part is read again from the start, and its records are repeated.
 
     If a call is refused for another reason, its response may be too large (the limit is 10 MB). It
     is repeated once with a much smaller size, which then doubles with each success. Next, a first
     page is requested without the optional parameter, and for a later page the part is restarted
-    once. If that is refused too, raises Refused.
+    once. If that is also refused, raises Refused.
 
     A part whose pages bring nothing new is ended, even if it names a further token. In this case,
     and if the optional parameter was refused, raises Endless after the last page."""
@@ -231,9 +232,10 @@ class _PagedRead:
         return _replaced(mark, token=None, since=span.since, seconds=seconds)
 
     def _without_optional(self) -> PageBookmark:
-        """For all pages of the part, since parameters must not change while tokens are in use."""
+        """The bookmark without the optional parameter. It applies to all pages of the part, since
+        parameters must not change while tokens are in use."""
         name, optional = self._source.operation.name, self._source.optional
-        why = f"{name} refused {optional}: the data that it requests is missing in what was read."
+        why = f"{name} refused {optional}: the data that it requests is missing from the records."
         return _replaced(self._mark, bare=True, size=None, cut=why)
 
     def _restart(self, refused: Refused) -> None:
@@ -329,7 +331,8 @@ _replaced = msgspec.structs.replace
 
 
 def _bare(record: Record) -> Record:
-    """With another version than the complete record, which may be read later."""
+    """The record with a version that differs from the complete record's, which may be read
+    later."""
     version = f"{record.version} without options" if record.version else ""
     return _replaced(record, version=version)
 

@@ -1,5 +1,5 @@
-"""What each environment accepts: production every request, Amazon's static sandbox only a few
-literal ones.
+"""The requests that each environment accepts: production accepts every request, Amazon's static
+sandbox only a few literal ones.
 
 Those are defined in Amazon's official models (github.com/amzn/selling-partner-api-models), at each
 response under `x-amzn-api-sandbox`. The responses are fixed examples, which belong to no account
@@ -37,7 +37,7 @@ class Profile(msgspec.Struct, frozen=True):
     pace: Pace | None = None
     #: The only accepted requests, by operation and region ("" for any); None if all are accepted.
     cases: Mapping[str, Mapping[str, Request]] | None = None
-    #: Operations that accept any request all the same.
+    #: Operations that accept any request nevertheless.
     free: frozenset[str] = frozenset()
     #: Why an operation has no example.
     lacks: Mapping[str, str] = {}
@@ -45,7 +45,7 @@ class Profile(msgspec.Struct, frozen=True):
     places: Mapping[str, Sequence[str]] = {}
 
     def accepted(self, operation: str, region: str, request: Request) -> Request:
-        """The request to send in place of a request. Raises Unknowable if none is accepted."""
+        """The request to send instead of the given one. Raises Unknowable if none is accepted."""
         if self.cases is None or operation in self.free:
             return request
         cases = self.cases.get(operation, {})
@@ -55,7 +55,7 @@ class Profile(msgspec.Struct, frozen=True):
         raise Unknowable(self.lacks.get(operation, why))
 
     def single(self, operation: str) -> bool:
-        """Whether the operation has a single example: a page token in it leads nowhere."""
+        """Whether the operation has a single example. Its page token leads nowhere."""
         return self.cases is not None and operation not in self.free
 
 

@@ -8,9 +8,10 @@ from connectors.base import Unknowable
 MOST_STALE = 2
 """Pages in a row without a new record, after which a list is ended."""
 MOST_PAGES = 100_000
-"""Pages of one list. At Amazon's quotas they take half a day."""
+"""The most pages of one list. At Amazon's quotas they take half a day."""
 REMEMBERED = 10_000
-"""Record ids that are compared with those of later pages. Older records are compared by page."""
+"""The most record ids that are compared with those of later pages. Older records are compared by
+page."""
 
 
 class Endless(Unknowable):
@@ -32,7 +33,7 @@ class Repeats:
         self.count = self._stale = 0
 
     def note(self, ids: Iterable[str]) -> str:
-        """Add a page that names a further one. Returns why the list ends here all the same; empty
+        """Add a page that names a further one. Returns why the list ends here nevertheless; empty
         if it continues."""
         hashes = {hash(id) for id in ids}
         self.count += 1
@@ -57,6 +58,6 @@ class Repeats:
 def endless(operation: str, why: str) -> str:
     """The message for the user."""
     return (
-        f"{operation} names further pages without end ({why}). What they contain is unknown; a "
-        "later sync asks again."
+        f"{operation} names further pages without end ({why}). Their contents are unknown; a "
+        "later sync tries again."
     )

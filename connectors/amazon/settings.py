@@ -32,8 +32,8 @@ class Days(msgspec.Struct, frozen=True):
 
 
 class FeeLimit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What Amazon may keep of the referral fee of a refunded unit: an amount or a share of the fee,
-    of which the smaller one counts."""
+    """The limit of the referral fee that Amazon may keep for a refunded unit: an amount or a share
+    of the fee, whichever is less."""
 
     amount: Decimal
     currency: str
@@ -103,7 +103,7 @@ def _is_address(text: str) -> bool:
 
 def _claim_windows(text: str) -> Mapping[str, Mapping[str, Days]]:
     """Parse AMAZON_CLAIM_WINDOWS: the days when claims open and close, by country (or EU) and rule,
-    such as {"DE":{"R4":[45,105]}}. The codes of rules are checked where the rules are."""
+    such as {"DE":{"R4":[45,105]}}. `rules.rule_windows` checks the codes of rules."""
     if not text:
         return {}
     try:

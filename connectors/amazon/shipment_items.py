@@ -40,15 +40,15 @@ FINAL = frozenset({"CLOSED", "CANCELLED", "DELETED"})
 may still change: one that changes during the read leaves the list's time range and would be
 missing."""
 FEW = 10
-"""So few final shipments are read one by one: listing by date would hardly save a call."""
+"""Up to this many final shipments are read one by one: a list by date would hardly save a call."""
 MOST_CALLS = 400
-"""Pages of a list by date. A larger one holds too much in memory, and starts again after a
+"""The most pages of a list by date. A longer list would use too much memory, and restart after a
 crash."""
 MOST_ITEMS = 20_000
-"""Items of one shipment, or of one list by date."""
+"""The most items of one shipment, or of one list by date."""
 EARLIER = timedelta(days=180)
 """A shipment may have been updated later than its items, by months: the list by date starts this
-much before the window."""
+long before the window."""
 
 
 class _ShipmentItem(msgspec.Struct):
@@ -86,8 +86,8 @@ class ShipmentItems:
 
     A list by date returns the items of many shipments in one call (`getShipmentItems`, QueryType
     DATE_RANGE), so it is tried once per marketplace if there are more than FEW final shipments.
-    Shipments that are not final or not in the list are read one by one, and so are all if the list
-    fails or needs more calls than it saves."""
+    Shipments that are not final or not in the list are read one by one. So are all shipments if the
+    list fails or needs more calls than it saves."""
 
     def __init__(self, context: ReadContext) -> None:
         self._context = context
@@ -118,7 +118,7 @@ class ShipmentItems:
             why = f"Its items cannot be read: {error}"
             return msgspec.structs.replace(shipment, error=why)
         fields = msgspec.json.decode(shipment.data, type=dict[str, object])
-        # In an order of their own, so that the record is the same whichever operation listed them.
+        # Sorted, so that the record is the same whichever operation listed the items.
         fields["items"] = [msgspec.Raw(item) for item in sorted(items.elements())]
         return msgspec.structs.replace(shipment, data=msgspec.json.encode(fields))
 
@@ -196,7 +196,7 @@ def _is_final(shipment: Record) -> bool:
 
 
 def next_page(part: Params) -> Params:
-    """The parameters of a further page. With any other QueryType the first page would come again
+    """The parameters of a further page. With any other QueryType the first page would be repeated
     (github.com/saleweaver/python-amazon-sp-api/issues/1004)."""
     return {"MarketplaceId": part["MarketplaceId"], "QueryType": "NEXT_TOKEN"}
 
@@ -219,8 +219,8 @@ def _listed_item(raw: msgspec.Raw, params: Params) -> Record:
 
 
 def _add(items: dict[str, Counter[bytes]], page: Page) -> None:
-    """Add the items of a page by shipment. Equal items of one page are several items; those of
-    different pages are one that came again, since a part is restarted when its token expires."""
+    """Add the items of a page by shipment. Equal items of one page are several items; equal items
+    of different pages are one repeated item, since a part restarts when its token expires."""
     numbers = Counter((item.name, item.data) for item in page.records)
     for (shipment, data), times in numbers.items():
         group = items.setdefault(shipment, Counter())

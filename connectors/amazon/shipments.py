@@ -1,4 +1,4 @@
-"""Inbound shipments with their items: what was sent, and what Amazon received."""
+"""Inbound shipments with their items: units shipped, and units that Amazon received."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import timedelta
@@ -51,15 +51,15 @@ _shipment_decoder = msgspec.json.Decoder(_Shipment)
 
 
 def read_shipments(context: ReadContext, cursor: Cursor | None) -> AsyncIterator[Page]:
-    """A page of shipments at a time, each with all its items. If the items of one cannot be read,
-    only that shipment fails."""
+    """Yield pages of shipments, each shipment with all its items. If the items of one cannot be
+    read, only that shipment fails."""
     items = ShipmentItems(context)
     source = msgspec.structs.replace(SOURCE, completed=items.added_to)
     return pages.read(context, source, _current(cursor))
 
 
 def _current(cursor: Cursor | None) -> Cursor | None:
-    """A cursor in the present form. Older versions called the part `marketplace`."""
+    """A cursor in the current form. Older versions called the part `marketplace`."""
     try:
         fields = msgspec.json.decode(cursor, type=dict[str, object]) if cursor else {}
     except ValueError:
@@ -87,7 +87,7 @@ def _slice(body: bytes) -> Slice:
 
 
 def _record(raw: msgspec.Raw, _: Mapping[str, str]) -> Record:
-    """Without the address that it was sent from, and without items yet."""
+    """The record of a shipment, without its sender's address, and without items yet."""
     shipment = _shipment_decoder.decode(raw)
     key = present(shipment.ShipmentId, "ShipmentId")
     data = msgspec.json.encode(msgspec.structs.asdict(shipment))

@@ -13,7 +13,7 @@ from connectors.base import Cursor, Page, Record
 
 GET_ORDER = Operation("getOrder", "/orders/2026-01-01/orders/{}", 0.5, 30, role=TRACKING)
 AT_ONCE = 10
-"""Orders of one page: a crash costs at most their calls."""
+"""Orders of one page: a crash repeats at most their calls."""
 
 
 class _Single(msgspec.Struct):
@@ -29,7 +29,7 @@ _place_decoder = msgspec.json.Decoder(_Place)
 
 
 async def read_order(context: ReadContext, order_id: str) -> Record:
-    """Raises Unknown if Amazon has no such order."""
+    """The record of an order. Raises Unknown if Amazon has no such order."""
     body = await context.client.call(
         context.connection,
         GET_ORDER,
@@ -59,8 +59,8 @@ def is_elsewhere(context: ReadContext, data: bytes) -> bool:
 async def read_orders_by_id(
     context: ReadContext, ids: Sequence[str], cursor: Cursor | None
 ) -> AsyncIterator[Page]:
-    """Yield these orders. One that Amazon does not know, or not yet, and one of a marketplace that
-    the connection does not read are left out."""
+    """Yield these orders. Orders that Amazon does not know, or not yet, and orders of marketplaces
+    that the connection does not read are left out."""
     done = int(cursor) if cursor and cursor.isdecimal() else 0
     while True:
         batch = ids[done : done + AT_ONCE]

@@ -7,12 +7,12 @@ SETTLED = timedelta(minutes=2, seconds=5)
 
 
 def stamp(moment: datetime) -> str:
-    """UTC with a Z. The plus sign of an offset would arrive as a space."""
+    """The time as text in UTC, with a Z. The plus sign of an offset would arrive as a space."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def utc(moment: datetime) -> datetime | None:
-    """The time in UTC; one without an offset is UTC already. None beyond the calendar."""
+    """The time in UTC; a time without an offset is already UTC. None if it is out of range."""
     try:
         return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
     except OverflowError:

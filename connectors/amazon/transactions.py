@@ -30,7 +30,8 @@ TRANSACTIONS = Dataset(
     columns=columns.TRANSACTIONS,
 )
 LONGEST_WINDOW = timedelta(days=180)
-"""Between postedAfter and postedBefore. For a longer span listTransactions returns nothing."""
+"""The longest span from postedAfter to postedBefore. For a longer one listTransactions returns
+nothing."""
 
 
 class _TransactionList(msgspec.Struct):
@@ -83,7 +84,7 @@ def _record(raw: msgspec.Raw, _: Mapping[str, str]) -> Record:
 
 
 def total_of(data: bytes) -> Money | None:
-    """What a transaction adds to the seller's balance; None if it does not say."""
+    """The amount that a transaction adds to the seller's balance; None if it states none."""
     try:
         total = _total_decoder.decode(data).totalAmount
     except msgspec.DecodeError:

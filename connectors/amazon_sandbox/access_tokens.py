@@ -16,7 +16,7 @@ class Grant(msgspec.Struct, frozen=True):
     client_id: str
     #: Seconds since 1970.
     expires: float
-    #: Belongs to the application alone; `identity` is then `NO_SELLER`.
+    #: Whether it belongs to the application alone; `identity` is then `NO_SELLER`.
     grantless: bool = False
 
 
@@ -53,7 +53,7 @@ class TokenStore:
         self._codes[code] = expires
 
     def redeem(self, code: str, now: float) -> bool:
-        """Whether the code is valid. A code that was never registered is: tests make codes up."""
+        """Whether the code is valid. Unregistered codes are valid, because tests invent codes."""
         if code not in self._codes:
             return True
         valid = now < self._codes[code]
@@ -68,8 +68,8 @@ class TokenStore:
         return token
 
     def find(self, token: str | None, now: float) -> Grant:
-        """The token's grant. As with Amazon, only `details` tells an expired token from an invalid
-        one."""
+        """The token's grant. As with Amazon, only `details` distinguishes an expired token from an
+        invalid one."""
         if not token:
             raise denied("Access token is missing in the request header.")
         grant = self._grants.get(token)

@@ -20,7 +20,7 @@ Body = TypeVar("Body")
 
 
 class Given(msgspec.Struct, frozen=True):
-    """What the client has of the seller's own data."""
+    """The parts of the seller's own data that the client has."""
 
     costs: bool
     received: bool
@@ -48,9 +48,9 @@ async def show_seller(sandbox: Sandbox, request: Request) -> Response:
     """Show the counts of a seller's data today.
 
     `?truth=claims` shows the expected claims instead (`&costs=given`, `&received=given`: as
-    detected with the cost table, and with what the seller tells of removals), `decoys` the data
-    that only resembles claims, `all` both, `endings` how claims of the past have ended, `costs` the
-    cost table, `dimensions` the seller's own measures, `received` what they tell of removals.
+    detected with the cost table, and with the seller's reports on removals), `decoys` the data that
+    only resembles claims, `all` both, `endings` how claims of the past have ended, `costs` the cost
+    table, `dimensions` the seller's own measures, `received` the seller's reports on removals.
     """
     name = request.path_params["name"]
     identity = Identity.of_name(name, sandbox.settings.orders)
@@ -72,7 +72,7 @@ async def reimburse(sandbox: Sandbox, request: Request) -> Response:
         orders = sandbox.settings.orders if body.orders is None else body.orders
         identity = Identity(body.seed, orders, body.countries)
         if body.countries and not identity.marketplaces:
-            raise invalid('countries must be such that one account covers them: ["DE", "FR"]')
+            raise invalid('countries must belong to one account, such as ["DE", "FR"]')
         seller = await sandbox.seller(identity, sandbox.now())
         claim = await to_thread.run_sync(truth.find, seller, body.rule, body.key)
         _check_reimbursable(seller, claim, body.rule)

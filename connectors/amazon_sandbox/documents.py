@@ -1,4 +1,4 @@
-"""The download of a report document from a storage that accepts signed URLs only."""
+"""The download of a report document from storage that accepts only signed URLs."""
 
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse

@@ -36,7 +36,7 @@ class Storm(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="cam
 
 
 class Faults(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
-    """A share is a number from 0 to 1."""
+    """The injected faults. A share is a number from 0 to 1."""
 
     #: Share of calls that fail with 500.
     error500: Share = 0.0
@@ -52,9 +52,9 @@ class Faults(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="ca
     duplicate_pages: Share = 0.0
     #: Share of reports that end FATAL.
     fatal_reports: Share = 0.0
-    #: Share of reports that end CANCELLED, because another application has ordered the type.
+    #: Share of reports that end CANCELLED, because another application has requested the type.
     cancelled_reports: Share = 0.0
-    #: Report types that have no rows, as those of a seller without such events.
+    #: Report types that have no rows, as for a seller without such events.
     reports_without_data: tuple[EventReport, ...] = ()
     #: Share of reports whose document has only its header.
     header_only_reports: Share = 0.0
@@ -85,7 +85,7 @@ class Faults(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="ca
 
 
 class FaultInjector:
-    """Decides which calls fail. The same seed and the same calls meet the same faults."""
+    """Decides which calls fail. The same seed and the same calls produce the same faults."""
 
     def __init__(self, seed: int, faults: Faults) -> None:
         self.faults = faults
@@ -93,7 +93,7 @@ class FaultInjector:
         self._counts: Counter[str] = Counter()
 
     def occurs(self, fault: str) -> bool:
-        """Whether the fault, one with a share, hits this call."""
+        """Whether the fault, which must have a share, affects this call."""
         share: float = getattr(self.faults, fault)
         self._counts[fault] += 1
         return seeded_random(self._seed, fault, self._counts[fault]).random() < share

@@ -15,7 +15,7 @@ class Destination(msgspec.Struct, frozen=True):
 
 class Subscription(msgspec.Struct, frozen=True):
     id: str
-    #: Application and seller.
+    #: The application and the seller.
     owner: tuple[str, str]
     #: The notification type.
     kind: str

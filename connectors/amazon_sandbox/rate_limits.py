@@ -20,7 +20,7 @@ class TokenBuckets:
         self._levels: OrderedDict[tuple[str, str, str], tuple[float, float]] = OrderedDict()
 
     def take(self, key: tuple[str, str, str], limit: RateLimit, now: float) -> bool:
-        """Take one call out of the bucket; False if it is empty."""
+        """Take one call out of the bucket. Returns False if the bucket is empty."""
         level, at = self._levels.pop(key, (limit.burst, now))
         level = min(limit.burst, level + (now - at) * limit.rate)
         # A client that waited exactly 1/rate must not fail by a rounding error.

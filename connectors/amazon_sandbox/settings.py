@@ -17,7 +17,7 @@ _US = "ATVPDKIKX0DER"
 
 
 class Settings(msgspec.Struct, frozen=True):
-    #: Size of a seller whose refresh token names none.
+    #: Size of a seller whose refresh token states none.
     orders: int = 2_500
     #: Seed of the default seller and of the faults.
     seed: int = 1
@@ -96,8 +96,8 @@ def read_marketplaces(text: str) -> tuple[str, ...]:
 
 
 def connection(seed: int, orders: int, marketplaces: tuple[str, ...] = (_US,)) -> dict[str, object]:
-    """The body with which a client connects that seller, whose token names the countries unless
-    there is only the US."""
+    """The body with which a client connects that seller. The token names the countries unless the
+    US is the only one."""
     places = [MARKETPLACES[id] for id in marketplaces]
     countries = () if marketplaces == (_US,) else tuple(place.country for place in places)
     return {

@@ -61,7 +61,8 @@ class Sandbox:
         return max(_MIN_LIFETIME, seconds / self.settings.speed)
 
     def rate_limit(self, operation: ApiOperation) -> RateLimit:
-        """The current limit: set at run time, else by the settings, else as published."""
+        """The current limit: the one set at run time, else that of the settings, else the published
+        one."""
         if self.settings.static:
             return RateLimit(5 * self.settings.speed, 15)
         quotas = {**self.settings.quotas, **self.fault_injector.faults.quotas}

@@ -1,4 +1,4 @@
-"""How the demo connector is tested: its source is in memory, and DEMO_BAD spoils a record."""
+"""The test case of the demo connector: its source is in memory, and DEMO_BAD spoils a record."""
 
 from contextlib import AbstractAsyncContextManager, nullcontext
 

@@ -60,7 +60,7 @@ class DemoSettings(msgspec.Struct, frozen=True):
 
 
 class DemoConnectionSettings(ConnectionSettings, frozen=True, kw_only=True):
-    """What a connection to the demo needs: a token. The rest is there to try a form with."""
+    """The settings of a connection to the demo: a token. The other fields only try out a form."""
 
     region: Annotated[str, Meta(title="Region", max_length=50)] = "NA"
     marketplace_ids: Annotated[
@@ -162,10 +162,12 @@ async def open_connector(environ: Mapping[str, str], clock: Clock) -> AsyncItera
 
 
 def _settings(environ: Mapping[str, str]) -> DemoSettings:
-    """Raises Misconfigured, naming the variable."""
+    """Read the environment. Raises Misconfigured with the name of an invalid variable."""
     names = {f"DEMO_{field}".upper(): field for field in DemoSettings.__struct_fields__}
     given = {field: environ[name] for name, field in names.items() if environ.get(name)}
     try:
         return msgspec.convert(given, DemoSettings, strict=False)
     except msgspec.ValidationError as error:
-        raise Misconfigured(f"One of {', '.join(names)} is not valid: {error}.") from error
+        reason, _, path = str(error).partition(" - at `$.")
+        name = f"DEMO_{path.rstrip('`')}".upper()
+        raise Misconfigured(f"{name} is not valid: {reason}.") from error

@@ -82,7 +82,7 @@ async def test_an_operation_that_always_fails_costs_only_its_dataset(tmp_path: P
     assert statuses.pop("claims") == "partial", "one rule needs the inventory"
     assert set(statuses.values()) == {"complete"}
     assert "getInventorySummaries: HTTP 500" in str(done["warnings"])
-    assert "R21: Needs all of inventory" in str(done["warnings"])
+    assert "R21: Not completely read: inventory" in str(done["warnings"])
     assert len(calls) < 60, "the pauses grow"
 
 

@@ -1,6 +1,6 @@
-"""Changes of fees that Amazon announced: they are no overcharge.
+"""Fee changes that Amazon announced, which are not overcharges.
 
-A preview from before such a change does not tell what is due after it. Sources: Amazon's pages on
+A preview from before such a change does not show the fee due after it. Sources: Amazon's pages on
 FBA peak fulfilment fees (15 October to 14 January), on the yearly table of fees (on some day of
 January), on the surcharge of 3.5 % since 2026-04-17, and on FBA rates for low prices."""
 
@@ -25,8 +25,8 @@ year."""
 
 
 def may_have_changed(earlier: date, later: date, place: str) -> bool:
-    """Whether an announced change of fulfilment fees can have taken effect after the first of two
-    days, until the second one."""
+    """Whether an announced change of fulfilment fees can have taken effect after `earlier` and by
+    `later`."""
     if place not in NORTH_AMERICA:
         return False
     changes = [(SURCHARGED_SINCE, SURCHARGED_SINCE)]
@@ -52,8 +52,8 @@ def _peak(day: date) -> int | None:
 
 
 def crosses(place: str, announced: Decimal | None, sold: Decimal | None) -> bool:
-    """Whether a unit was sold above a limit for low prices, and its preview was for less. If a
-    price is unknown, it did not change."""
+    """Whether a unit was sold above a limit for low prices, while its preview was for a price
+    within the limit. False if a price is unknown."""
     if announced is None or sold is None:
         return False
     limits = LOW_PRICES.get(place, EUROPEAN_LOW_PRICES)

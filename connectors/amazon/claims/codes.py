@@ -8,13 +8,13 @@ Words are compared as `cells.label` writes them: Lost_Warehouse is "lostwarehous
 LOST = frozenset({"M", "5"})
 DAMAGED = frozenset({"E", "6", "7"})
 MAYBE_DAMAGED = frozenset({"H", "K", "U"})
-"""Damaged when already unsellable. Sources differ on whether Amazon pays for it."""
+"""Units damaged when already unsellable. Sources differ on whether Amazon pays for them."""
 FOUND = frozenset({"F", "N"})
 MAYBE_FOUND = frozenset({"N"})
-"""Found, or transferred from another owner. Sources differ."""
+"""Units found, or transferred from another owner: sources differ."""
 DISPOSED = frozenset({"D"})
 ADJUSTMENTS = LOST | DAMAGED | MAYBE_DAMAGED | FOUND | DISPOSED
-"""Every reason that some rule reads. The others (P, Q, O, G, …) only move or relabel units."""
+"""Every reason that a rule reads. The others (P, Q, O, G, …) only move or relabel units."""
 
 # Dispositions ------------------------------------------------------------------------------------
 
@@ -22,9 +22,9 @@ SELLABLE = "sellable"
 WAREHOUSE_DAMAGED = "warehousedamaged"
 DISTRIBUTOR_DAMAGED = "distributordamaged"
 NOT_THE_SELLERS_FAULT = frozenset({SELLABLE, WAREHOUSE_DAMAGED, "expired"})
-"""Of a disposed unit: the seller gave Amazon no reason to dispose of it."""
+"""Dispositions of disposed units for which the seller is not responsible."""
 AMAZONS_FAULT = frozenset({"damaged", "carrierdamaged"})
-"""Of a returned unit: Amazon or its carrier damaged it."""
+"""Dispositions of returned units that Amazon or its carrier damaged."""
 
 # Reasons of reimbursements -----------------------------------------------------------------------
 
@@ -34,7 +34,7 @@ LOST_INBOUND = "lostinbound"
 DAMAGED_INBOUND = "damagedinbound"
 CUSTOMER_RETURN = "customerreturn"
 LOST_OUTBOUND = frozenset({"lostoutbound", "damagedoutbound"})
-"""Lost or damaged on the way to a customer, or to the seller."""
+"""Units lost or damaged on the way to a customer or to the seller."""
 REVERSED = "reimbursementreversal"
 LOST_OR_DAMAGED = ("lost", "damaged")
 """How the reasons of lost and damaged units begin, in a warehouse, inbound or outbound."""

@@ -1,7 +1,6 @@
 """Credits: units found, paid for or requested, which offset lost units one for one.
 
-Each unit of a credit offsets one lost unit and no other; credits are used in their order, the
-oldest first."""
+Each unit of a credit offsets only one lost unit. Credits are used in order, the oldest first."""
 
 from collections.abc import Callable, Iterable
 from datetime import date, timedelta
@@ -54,7 +53,7 @@ def between(first: date, last: date) -> Fits:
 
 
 def use(credits: Iterable[Credit], units: int, fits: Fits = always) -> tuple[Offset, ...]:
-    """Use up to `units` of the credits that fit, in their order."""
+    """Use up to `units` units of the credits that fit, in order."""
     offsets = []
     for credit in credits:
         if units <= 0:

@@ -19,8 +19,8 @@ from connectors.claims import Claim, ClosedReason, Findings, Paid
 WAITING, CLAIMABLE, EXPIRED = "waiting", "claimable", "expired"
 REMEMBERED = timedelta(days=41)
 """How long a loss is still claimed after its window has closed, so that a first sync reports it as
-expired. Of an older loss that is still open, units that turn up today would otherwise offset it
-before they offset the losses of today."""
+expired. Older losses use credits last: otherwise units that turn up today would offset them before
+today's losses."""
 LOSSES = tuple(rule.code for rule in RULES if rule.counts_from == "loss")
 
 
@@ -30,9 +30,9 @@ def find_claims(
     windows: Windows = DEFAULT_WINDOWS,
     fee_limits: Mapping[str, FeeLimit] = FEE_LIMITS,
 ) -> Findings:
-    """What Amazon owes, by every rule whose inputs are complete.
+    """Find what Amazon owes, by every rule whose inputs are complete.
 
-    `as_of` is UTC if it names no zone. The result depends on the arguments alone."""
+    An `as_of` without a time zone is UTC. The result depends only on the arguments."""
     today = (as_of.astimezone(UTC) if as_of.tzinfo else as_of).date()
     skipped = _skipped(records)
     rules = [rule for rule in RULES if rule.code not in skipped]
@@ -70,7 +70,7 @@ def _skipped(records: Records) -> Mapping[str, str]:
     names = dict.fromkeys(name for rule in RULES for name in rule.inputs)
     incomplete = {name for name in names if not records.complete(name)}
     return {
-        rule.code: f"Needs all of {', '.join(missing)}, which was not read completely."
+        rule.code: f"Not completely read: {', '.join(missing)}."
         for rule in RULES
         if (missing := [name for name in rule.inputs if name in incomplete])
     }
@@ -123,12 +123,12 @@ def _status(today: date, opens: date, closes: date) -> str:
 
 
 def _unconfirmed(rule: Rule, empty: Mapping[str, Emptiness]) -> bool:
-    """Whether a claim of the rule rests on a dataset that may not be empty after all."""
+    """Whether a claim of the rule relies on a dataset whose emptiness is not confirmed."""
     return any(name in empty and not empty[name].confirmed for name in rule.inputs)
 
 
 def _empty_inputs(rule: Rule, empty: Mapping[str, Emptiness]) -> Mapping[str, str]:
-    """The empty datasets on which a claim of the rule rests: nothing was paid, for example."""
+    """The empty datasets on which a claim of the rule relies, for example if nothing was paid."""
     lines = [f"{name}: {empty[name].description}" for name in rule.inputs if name in empty]
     return {"emptyInputs": "; ".join(lines)} if lines else {}
 

@@ -1,4 +1,5 @@
-"""R19: fulfilment fees of products that Amazon measured larger than before, or than the seller."""
+"""R19: fulfilment fees of products that Amazon measured larger than before, or larger than the
+seller did."""
 
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
@@ -36,20 +37,20 @@ class Mismeasured(msgspec.Struct, frozen=True):
     own: Measures | None
     #: Whether Amazon raised its measures; if not, they are only above the seller's.
     raised: bool
-    #: Whether nothing but the measures made the fee higher, as far as was announced.
+    #: Whether no announced change of fees explains the higher fee.
     comparable: bool
 
     @property
     def excess(self) -> Decimal | None:
-        """What was charged too much for all units; None if it is unknown."""
+        """The overcharge for all units; None if it is unknown."""
         if self.small is None or self.small.expected is None or not self.comparable:
             return None
         return self.charge.total - self.small.expected * self.charge.units
 
     @property
     def kind(self) -> tuple[str, ...]:
-        """What charges of one case have in common. It stays the same when the seller enters their
-        measures, or when a later preview shows the fee for them."""
+        """The values that the charges of one case share. They stay the same when the seller enters
+        measures, or when a later preview shows the fee for those measures."""
         charge, fee = self.charge, self.small.expected if self.small else None
         before = money(fee) if self.raised and fee is not None else "table"
         later = "" if self.comparable else "announced"
@@ -101,11 +102,11 @@ def fee_by_dimensions(facts: Facts) -> Iterator[Case]:
 
 
 class _Measurements(msgspec.Struct, frozen=True):
-    """How Amazon and the seller measured a product."""
+    """The measurements of a product by Amazon and by the seller."""
 
     own: Measures | None
     previews: Series
-    #: For each preview, the one from before its measures were raised; None if they were not.
+    #: For each preview, the last one before its measures were raised; None if they were not.
     before: Sequence[Preview | None]
 
 
@@ -124,7 +125,7 @@ class _AllSeries:
                 for row in self._facts.products.previews.get(charge.sku, ())
                 if (row.place, row.currency) == series[1:] and row.expected is not None
             ]
-            # Of several rows of one moment, the one with the highest fee.
+            # If several rows have the same time, the one with the highest fee counts.
             newest = {
                 row.at: row
                 for row in sorted(usable, key=lambda row: (row.expected or ZERO, row.id))
@@ -185,8 +186,8 @@ def _mismeasured(series: _Measurements, charge: Charge) -> Mismeasured | None:
 
 
 def _supports(own: Measures, small: Preview, large: Preview) -> bool:
-    """Whether the seller's measures are the smaller ones. If only the tier was raised, they need
-    not be larger than Amazon's."""
+    """Whether the seller's measures match the smaller ones. If only the tier was raised, they must
+    not exceed Amazon's."""
     if not is_larger(large.measures, small.measures):
         return not is_above(own, large.measures)
     disputed = is_disputed(large.measures, small.measures, own)
@@ -196,8 +197,9 @@ def _supports(own: Measures, small: Preview, large: Preview) -> bool:
 def _above_own(
     previews: Series, large: Preview, charge: Charge, own: Measures
 ) -> Mismeasured | None:
-    """A charge by measures above the seller's. Its due fee is that of a comparable preview with the
-    seller's measures, the last one before the charge or else the first one."""
+    """The charge, if Amazon measured the product larger than the seller. The fee due is that of a
+    comparable preview with the seller's measures: the last one before the charge, or else the first
+    one."""
     if not is_above(large.measures, own):
         return None
     fitting = [
@@ -238,7 +240,7 @@ def _value(group: Sequence[Mismeasured]) -> Value:
     if len(known) == len(amounts) and first.small and first.small.expected is not None:
         currency = first.charge.currency
         fee = money(first.small.expected, currency)
-        basis = f"What was charged above the {fee} {currency} per unit for the smaller measures."
+        basis = f"The charge above the {fee} {currency} per unit for the smaller measures."
         return Value(sum(known, ZERO), currency, basis)
     if first.small is None:
         return unknown("no fee preview of that time shows the fee for your measures.")

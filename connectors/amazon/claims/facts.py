@@ -72,9 +72,9 @@ class Reversal(msgspec.Struct, frozen=True):
     fnsku: str
     currency: str
     amount: Decimal | None
-    #: Less those of which the reversal was taken back itself; 0 if that was all.
+    #: The reversed units, less those whose reversal was itself taken back; 0 if all were.
     units: int
-    #: The payment that it takes back; None if that is older than the data.
+    #: The payment that it takes back; None if the payment is older than the data.
     original: Payment | None
 
 
@@ -111,14 +111,14 @@ class Replacement(msgspec.Struct, frozen=True, gc=False):
 
 
 class Removal(msgspec.Struct, frozen=True):
-    """A product of the seller's order to dispose of units or to return them."""
+    """A product of a removal order: units to dispose of or to return to the seller."""
 
     id: str
     order: str
     fnsku: str
     sku: str
     disposition: str
-    #: Whether the units are disposed of, and not returned.
+    #: Whether the units are disposed of; if not, they are returned.
     disposal: bool
     completed: bool
     #: The day of the request, then the day of its last update.
@@ -156,13 +156,13 @@ class Refund(msgspec.Struct, frozen=True, gc=False):
     order: str
     sku: str
     units: int
-    #: What the refund added to the seller's balance: negative where it took money.
+    #: The amount that the refund added to the seller's balance: negative if it took money.
     total: Decimal | None
-    #: The part of it that is the price of the item, without tax and fees.
+    #: The part of the total that is the price of the item, without tax and fees.
     principal: Decimal | None
-    #: What Amazon keeps of its referral fee, positive.
+    #: The part of the referral fee that Amazon keeps, positive.
     kept: Decimal
-    #: The referral fee that it gives back, positive.
+    #: The part of the referral fee that Amazon gives back, positive.
     given_back: Decimal
     currency: str
     place: str
@@ -174,16 +174,16 @@ class Refund(msgspec.Struct, frozen=True, gc=False):
 
 
 class SoldItem(msgspec.Struct, frozen=True, gc=False):
-    """The sale of an order item: all its shipments added up."""
+    """The sale of an order item, with all its shipments added up."""
 
-    #: The day of the first one.
+    #: The day of the first shipment.
     day: date
     units: int
-    #: What the seller received for it, less fees; None if an amount is missing.
+    #: The amount that the seller received, net of fees; None if an amount is missing.
     total: Decimal | None
     #: Its price, without tax and fees; None if an amount is missing.
     principal: Decimal | None
-    #: Empty if there are several.
+    #: Empty if there are several currencies.
     currency: str
 
 
@@ -208,7 +208,7 @@ class Charge(msgspec.Struct, frozen=True, gc=False):
 
 
 class StorageCharge(msgspec.Struct, frozen=True, gc=False):
-    """What a product's storage in one warehouse and month was charged for."""
+    """The storage fee of a product for one warehouse and month."""
 
     #: The first day of the month.
     month: date
@@ -232,7 +232,7 @@ class OnHand(msgspec.Struct, frozen=True):
 
 
 class Preview(msgspec.Struct, frozen=True, gc=False):
-    """A row of the fee preview: what Amazon expects to charge for a unit."""
+    """A row of the fee preview: the fees that Amazon expects to charge for a unit."""
 
     at: datetime
     id: str
@@ -285,33 +285,33 @@ class Transfer(msgspec.Struct, frozen=True, order=True):
     reference: str
     sku: str
     place: str
-    #: Their records.
+    #: The ids of the transfers' records.
     ids: tuple[str, ...]
     #: Negative if more units left than arrived.
     units: int
 
 
 class LedgerFacts(msgspec.Struct, frozen=True):
-    """What the ledger shows."""
+    """The facts from the ledger."""
 
     #: The day of its first row; None if it has no rows.
     since: date | None
     adjustments: Sequence[LedgerEvent]
     #: Receipts of the seller's shipments, by shipment.
     receipts: Mapping[str, Sequence[LedgerEvent]]
-    #: Units that turned up, by FNSKU, only of products with a reversed reimbursement.
+    #: Units that turned up, by FNSKU; only for products with a reversed reimbursement.
     finds: Mapping[str, Sequence[LedgerEvent]]
     #: Sellable customer returns put into stock, by FNSKU and day.
     restocked: Mapping[tuple[str, date], int]
-    #: Transfers of which not as many units arrived as left, or the other way round.
+    #: Transfers whose arrived units differ from those that left.
     transfers: Sequence[Transfer]
-    #: Units that came in less those that left, by FNSKU and day, only of products with charges for
-    #: storage. Transfers between warehouses are left out.
+    #: Units that came in less those that left, by FNSKU and day; only for products with storage
+    #: charges. Transfers between warehouses are left out.
     moved: Mapping[str, Mapping[date, int]]
 
 
 class ProductFacts(msgspec.Struct, frozen=True):
-    """What is known of the products."""
+    """The facts about products."""
 
     #: Fee previews by SKU, the oldest first.
     previews: Mapping[str, Sequence[Preview]]
@@ -324,26 +324,26 @@ class ProductFacts(msgspec.Struct, frozen=True):
 
 
 class SalesFacts(msgspec.Struct, frozen=True):
-    """What the transactions and orders show."""
+    """The facts from transactions and orders."""
 
     #: The day of the first transaction; None without transactions.
     since: date | None
     #: Refunds of orders that Amazon fulfilled.
     refunds: Sequence[Refund]
-    #: Those of which Amazon kept a fee, whoever fulfilled the order.
+    #: Refunds on which Amazon kept a fee, whoever fulfilled the order.
     with_kept_fees: Sequence[Refund]
-    #: Fulfilment fees above some preview of their SKU; no other can be an overcharge. All of them,
-    #: if Amazon measured the product larger than the seller.
+    #: Fulfilment fees above at least one preview of their SKU, since no others can be overcharges.
+    #: Includes all fees of products that Amazon measured larger than the seller.
     charges: Sequence[Charge]
     #: Referral fees above some preview of their SKU, likewise.
     commissions: Sequence[Charge]
-    #: Currency and proceeds of a unit for each sale, by SKU, only of products that came back.
+    #: Currency and proceeds of a unit for each sale, by SKU; only for products that came back.
     proceeds: Mapping[str, Sequence[tuple[str, Decimal]]]
     #: The sales of refunded and replaced order items.
     sold: Mapping[OrderItem, SoldItem]
     #: The country of each order that has returns or replacements.
     order_places: Mapping[str, str]
-    #: The country where most was sold; empty if nothing was.
+    #: The country with the most sales; empty without sales.
     home: str
 
 
@@ -354,7 +354,7 @@ class Facts(msgspec.Struct, frozen=True):
     #: Losses before this day are not claimed, but may still use up credits.
     oldest_loss: date
     windows: Windows
-    #: What Amazon may keep of the referral fee of a refunded unit, by country or EU.
+    #: The limits of the referral fee that Amazon may keep on a refund, by country or EU.
     fee_limits: Mapping[str, FeeLimit]
     #: The seller's own cost of a SKU.
     cost: Callable[[str], Money | None]
@@ -374,10 +374,10 @@ class Facts(msgspec.Struct, frozen=True):
     replacements: Sequence[Replacement]
     removals: Sequence[Removal]
     removal_shipments: Sequence[RemovalShipment]
-    #: What the seller says of removal shipments.
+    #: The arrivals of removal shipments that the seller reported.
     arrivals: Sequence[RemovalArrival]
     inbound: Sequence[InboundItem]
-    #: Charges for storage, by product and month.
+    #: Storage charges, by product and month.
     storage: Sequence[StorageCharge]
     #: Today's stock of the products with such charges, by FNSKU.
     on_hand: Mapping[str, OnHand]

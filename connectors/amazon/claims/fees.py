@@ -1,4 +1,4 @@
-"""R7: fulfilment fees above Amazon's own previews of them."""
+"""R7: fulfilment fees above Amazon's own fee previews."""
 
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
@@ -36,7 +36,7 @@ def fba_fee_overcharge(facts: Facts) -> Iterator[Case]:
 
 @once
 def fee_overcharges(facts: Facts) -> Sequence[Overcharge]:
-    """The charges that the rule claims, and what is too much of each."""
+    """The charges that the rule claims, each with its excess."""
     return [
         overcharge
         for charge in facts.sales.charges
@@ -62,7 +62,7 @@ def _fee(preview: Preview) -> Decimal | None:
 
 
 def _is_announced(before: Preview, after: Preview | None, charge: Charge) -> bool:
-    """Whether Amazon announced a fee that neither preview of these shows."""
+    """Whether Amazon announced a fee that neither of these previews shows."""
     first, day = before.at.date(), charge.at.date()
     if after is None:
         changed = may_have_changed(first, day, charge.place)

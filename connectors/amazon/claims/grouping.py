@@ -1,4 +1,4 @@
-"""Rows grouped by what they have in common."""
+"""Groups rows by a common key."""
 
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable
@@ -9,7 +9,7 @@ K = TypeVar("K", bound=Hashable)
 
 
 def grouped(rows: Iterable[T], by: Callable[[T], K]) -> dict[K, list[T]]:
-    """Rows by their key, keys and rows in the order in which they come."""
+    """The rows of each key. Keys and rows keep their order."""
     groups: defaultdict[K, list[T]] = defaultdict(list)
     for row in rows:
         groups[by(row)].append(row)

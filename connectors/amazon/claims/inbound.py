@@ -19,7 +19,7 @@ from connectors.amazon.claims.values import unit_value
 CLOSED = "closed"
 ARRIVED = frozenset({CLOSED, "receiving", "delivered", "checkedin"})
 STALE = timedelta(days=21)
-"""An open shipment that did not change for this long is not received any further."""
+"""Amazon has stopped receiving an open shipment that has not changed for this long."""
 SHIPMENT_ID = re.compile(r"FBA[0-9A-Z]{5,}")
 
 RECEIPT, NAME, SIGHT = "receipt", "name", "sight"
@@ -27,14 +27,14 @@ COUNTED_FROM: Mapping[str, str] = {
     NAME: "the date in the shipment's name",
     SIGHT: "the day on which the shipment was first seen",
 }
-"""What replaces a delivery that the ledger does not show."""
+"""The words for the day that replaces a delivery day missing in the ledger."""
 
 
 class Arrival(msgspec.Struct, frozen=True):
     """A product of a shipment that arrived."""
 
     item: InboundItem
-    #: The day of the delivery, or what replaces it.
+    #: The day of the delivery, or the day that replaces it.
     day: date
     #: RECEIPT, NAME or SIGHT.
     source: str
@@ -42,7 +42,7 @@ class Arrival(msgspec.Struct, frozen=True):
     receipts: Sequence[LedgerEvent]
     received: int
     place: str
-    #: Whether the receipts account for all that Amazon says it received.
+    #: Whether the receipts account for all units that Amazon says it received.
     complete: bool
 
     @property
@@ -52,7 +52,7 @@ class Arrival(msgspec.Struct, frozen=True):
 
     @property
     def earliest(self) -> date:
-        """The first day of payments for it."""
+        """The first day on which a payment can be for it."""
         return date.min if self.source == SIGHT else self.day - EARLY
 
     @property
@@ -62,7 +62,7 @@ class Arrival(msgspec.Struct, frozen=True):
 
 
 class Shortage(msgspec.Struct, frozen=True):
-    """An arrival with what was paid for its missing units; `open` may be 0."""
+    """An arrival with the payments for its missing units; `open` may be 0."""
 
     arrival: Arrival
     open: int
@@ -121,7 +121,7 @@ def inbound_short(facts: Facts) -> Iterator[Case | ClosedCase]:
 
 
 class InboundPayments:
-    """Payments for inbound units, of which each unit is used once."""
+    """Payments for inbound units. Each paid unit is used once."""
 
     def __init__(self, facts: Facts, reasons: AbstractSet[str], used: Mapping[str, int]) -> None:
         self._facts = facts
@@ -152,7 +152,8 @@ class InboundPayments:
 
 @once
 def arrivals(facts: Facts) -> Sequence[Arrival]:
-    """The products of all shipments that arrived, in the order in which payments are for them."""
+    """The products of all shipments that arrived, in the order in which payments are used for
+    them."""
     arrived = [arrival for item in facts.inbound if (arrival := _arrival(facts, item))]
     return sorted(arrived, key=lambda arrival: arrival.order)
 
@@ -170,7 +171,7 @@ def shortages(facts: Facts) -> Sequence[Shortage]:
 
 
 def _arrival(facts: Facts, item: InboundItem) -> Arrival | None:
-    """None if it has not arrived, or if nothing tells when."""
+    """The arrival of an item; None if it has not arrived or its day is unknown."""
     of_shipment = facts.ledger.receipts.get(item.shipment, ())
     delivery = _delivery(facts, item, of_shipment)
     if item.status not in ARRIVED or delivery is None:
@@ -192,8 +193,8 @@ def _arrival(facts: Facts, item: InboundItem) -> Arrival | None:
 def _delivery(
     facts: Facts, item: InboundItem, receipts: Sequence[LedgerEvent]
 ) -> tuple[date, str] | None:
-    """The day of the delivery and where it is from. Never the first day of the ledger, which has
-    nothing to do with the shipment."""
+    """The day of the delivery and its source. It is never the first day of the ledger, which is
+    unrelated to the shipment."""
     if receipts:
         return receipts[0].day, RECEIPT
     if facts.ledger.since is None:
@@ -205,7 +206,7 @@ def _delivery(
 
 
 def _fnsku(facts: Facts, item: InboundItem) -> str:
-    """The FNSKU of an item, by its SKU where it names none; empty if that has several."""
+    """The FNSKU of an item; if it names none, that of its SKU, or empty if the SKU has several."""
     return item.fnsku or only_fnskus(facts).get(item.sku, "")
 
 
@@ -222,8 +223,8 @@ def _is_of(event: LedgerEvent, item: InboundItem) -> bool:
 
 
 def _unseen(arrival: Arrival) -> Mapping[str, str]:
-    """Units that Amazon says it received and the ledger does not show, and from what day the window
-    counts if it shows no delivery."""
+    """Details: the units that Amazon says it received but the ledger does not show, and the day
+    from which the window counts if the ledger shows no delivery."""
     units = arrival.received - sum(event.units for event in arrival.receipts)
     unseen = {"receivedUnseen": str(units)} if not arrival.complete else {}
     counted = {"countedFrom": COUNTED_FROM[arrival.source]} if not arrival.dated else {}

@@ -1,4 +1,4 @@
-"""How large and heavy a unit is, by Amazon's fee preview or by the seller's own table."""
+"""The size and weight of a unit, from Amazon's fee preview or the seller's own table."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
@@ -24,10 +24,10 @@ NOISE: Mapping[str, Decimal] = {
     **dict.fromkeys(("longest", "median", "shortest"), Decimal("0.5")),
     "weight": Decimal(10),
 }
-"""Two people measure alike if they differ by at most this share or this figure: half a centimetre,
-ten grams."""
+"""Amazon's and the seller's figures agree if they differ by at most this share or this amount: half
+a centimetre, ten grams."""
 ROUNDING = Decimal("0.005")
-"""The share by which equal figures of one source may differ because they were rounded."""
+"""The share by which rounding may make equal figures of one source differ."""
 
 
 class Measures(msgspec.Struct, frozen=True):
@@ -74,7 +74,7 @@ def is_larger(measured: Measures, earlier: Measures) -> bool:
 
 
 def is_above(measured: Measures, own: Measures) -> bool:
-    """Whether a figure is above the seller's own by more than two people differ."""
+    """Whether a figure exceeds the seller's own by more than the noise of measuring."""
     return any(
         now - mine > max(NOISE[name], mine * NOISE_SHARE)
         for name, (now, mine) in _known(measured, own)
@@ -82,7 +82,7 @@ def is_above(measured: Measures, own: Measures) -> bool:
 
 
 def is_disputed(measured: Measures, earlier: Measures, own: Measures) -> bool:
-    """Whether the seller's own figure is nearer to the earlier one, where a figure grew."""
+    """Whether, for a figure that grew, the seller's own is nearer to the earlier one."""
     return any(
         _grew(now, before) and mine < (now + before) / 2
         for _, (now, before, mine) in _known(measured, earlier, own)
@@ -99,7 +99,7 @@ def _grew(now: Decimal, before: Decimal) -> bool:
 
 
 def _known(*measures: Measures) -> Iterator[tuple[str, Sequence[Decimal]]]:
-    """The figures that all of these have, by name."""
+    """The figures that all of these measures have, by name."""
     for name in NOISE:
         figures = [figure for one in measures if (figure := getattr(one, name)) is not None]
         if len(figures) == len(measures):

@@ -9,7 +9,7 @@ from datetime import date
 YEAR_FIRST = re.compile(r"(?<!\d)(20\d\d)([-/.])(\d{1,2})\2(\d{1,2})(?!\d)")
 YEAR_LAST = re.compile(r"(?<!\d)(\d{1,2})([-/.])(\d{1,2})\2(20\d\d|\d\d)(?!\d)")
 MONTH_FIRST = frozenset({"US", ""})
-"""Where 05/06/2026 is the sixth of May."""
+"""The places in which 05/06/2026 is the sixth of May."""
 
 
 def date_in_name(name: str, place: str, latest: date) -> date | None:

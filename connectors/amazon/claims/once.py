@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 def once(compute: Callable[[Facts], T]) -> Callable[[Facts], T]:
-    """The computation, whose result is kept with the facts. Rules must not change the result."""
+    """Keep the result of a computation with the facts. Rules must not change the result."""
 
     @wraps(compute)
     def computed(facts: Facts) -> T:

@@ -19,11 +19,12 @@ expected."""
 ZERO = Decimal(0)
 
 Kind = tuple[str, str, str, str, str]
-"""What charges of one case have in common: SKU, place, currency, expected and charged per unit."""
+"""The values that the charges of one case share: SKU, place, currency, expected and charged per
+unit."""
 
 
 class OfCharge(Protocol):
-    """Anything about a charge."""
+    """A value that belongs to a charge."""
 
     @property
     def charge(self) -> Charge: ...
@@ -41,7 +42,7 @@ class Overcharge(msgspec.Struct, frozen=True):
     #: The fee of a unit that the preview before the charge expects: a part of the case's key, so it
     #: must not change when a preview after it appears.
     announced: Decimal
-    #: The higher fee of a unit of both previews.
+    #: The higher of the two previews' fees for a unit.
     expected: Decimal
     #: Whether a preview from after the charge shows that it is too high.
     certain: bool
@@ -52,7 +53,7 @@ class Overcharge(msgspec.Struct, frozen=True):
 
     @property
     def excess(self) -> Decimal:
-        """What was charged too much for all units."""
+        """The overcharge for all units."""
         return self.charge.total - self.expected * self.charge.units
 
     @property
@@ -104,7 +105,7 @@ def _case(natural: str, group: Sequence[Overcharge], base: date, units_in_all: i
         value=Value(
             sum((over.excess for over in group), ZERO),
             currency,
-            f"What was charged above the {expected} {currency} per unit that Amazon expected.",
+            f"The charge above the {expected} {currency} per unit that Amazon expected.",
         ),
         evidence=evidence(
             ("transactions", [over.charge.id for over in group]),

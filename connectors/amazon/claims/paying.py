@@ -1,4 +1,4 @@
-"""What Amazon paid for a case that is settled."""
+"""Computes the payment for a settled case."""
 
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
@@ -13,8 +13,8 @@ def paid_for(case: Case, payments: Mapping[str, Payment]) -> Paid | None:
     """The amount, day and reimbursement ids of the payments that settled a case; None if its
     evidence names none. `payments` are all of the account's, by record id.
 
-    A payment may be for more units than those of the case: only as many as the case says were paid
-    count, the oldest payments first. Units replaced by inventory add no amount."""
+    A payment may be for more units than those of the case: only the paid units of the case count,
+    the oldest payments first. Units replaced by inventory add no amount."""
     ids = case.evidence.get("reimbursements", ())
     lines = [payments[record] for record in ids if record in payments]
     lines = sorted((line for line in lines if line.units > 0), key=lambda line: (line.day, line.id))
@@ -40,8 +40,8 @@ def paid_for(case: Case, payments: Mapping[str, Payment]) -> Paid | None:
 
 
 def _amount(used: Sequence[tuple[Payment, int]]) -> tuple[Decimal | None, str]:
-    """The money for these units. None if there was none, a line states no amount, or the lines are
-    in several currencies."""
+    """The amount for these units; None if nothing was paid in money, a line states no amount, or
+    the lines are in several currencies."""
     in_money = [(line, min(units, line.cash)) for line, units in used if line.cash > 0]
     currencies = {line.currency for line, _ in in_money}
     if len(currencies) != 1 or any(line.per_unit is None for line, _ in in_money):

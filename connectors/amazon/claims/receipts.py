@@ -30,7 +30,7 @@ WHAT = {
     WEAK: "received damaged",
     TAKEN_BACK: "taken back after their receipt",
 }
-"""What happened, as words for a title."""
+"""The event as words for a title."""
 
 
 class Mishandled(msgspec.Struct, frozen=True):
@@ -97,7 +97,7 @@ def inbound_mishandled(facts: Facts) -> Iterator[Case | ClosedCase]:
 
 @once
 def mishandled(facts: Facts) -> Sequence[Mishandled]:
-    """All these units, with the payments that missing units (R8) left over."""
+    """All mishandled units, with the payments that missing units (R8) did not use."""
     used: Counter[str] = Counter()
     for shortage in shortages(facts):
         used.update({offset.id: offset.units for offset in shortage.offsets})

@@ -1,4 +1,4 @@
-"""R16: referral fees above Amazon's own previews of them."""
+"""R16: referral fees above Amazon's own fee previews."""
 
 from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal

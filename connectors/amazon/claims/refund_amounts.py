@@ -1,4 +1,4 @@
-"""R13, R17, R18: amounts of refunds that are wrong, while their units are settled."""
+"""R13, R17, R18: wrong amounts of refunds whose units are settled."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
@@ -18,13 +18,13 @@ from connectors.amazon.claims.windows import names_of
 from connectors.amazon.settings import FeeLimit
 
 ENOUGH = Decimal("0.95")
-"""The share of what is due from which on a payment is not disputed."""
+"""A payment of at least this share of the amount due is not disputed."""
 SPLIT = timedelta(days=14)
-"""A sale so soon after the first transaction may have a part that is older than the data."""
+"""A sale within this time after the first transaction may have a part older than the data."""
 
 
 class Excess(msgspec.Struct, frozen=True):
-    """What the refunds of an order item gave back above the price."""
+    """The amount that the refunds of an order item gave back above the price."""
 
     amount: Decimal
     #: The price of all its units.
@@ -66,7 +66,8 @@ def return_underpaid(facts: Facts) -> Iterator[Case | ClosedCase]:
 def _underpaid(
     facts: Facts, order_item: OrderItem, item: RefundedItem, due: tuple[int, Decimal], paid: Decimal
 ) -> Case:
-    """The case of an order item; `due` are its units that were paid in part, and their amount."""
+    """The case of an order item; `due` is the number of units paid in part, and the amount due for
+    them."""
     (order, sku), (units, amount) = order_item, due
     payments = [payment for payment in item.payments if payment.reason == CUSTOMER_RETURN]
     currency = payments[0].currency
@@ -76,7 +77,7 @@ def _underpaid(
         units=units,
         base=max(payment.day for payment in payments),
         place=item.refunded[0][0].place or facts.sales.order_places.get(order, ""),
-        value=Value(amount - paid, currency, "What the refund took less what Amazon paid."),
+        value=Value(amount - paid, currency, "The refund's amount less Amazon's payment."),
         evidence=evidence(
             ("transactions", [refund.id for refund in item.refunds]),
             ("reimbursements", [payment.id for payment in item.payments]),
@@ -92,8 +93,8 @@ def _underpaid(
 
 
 def _due(facts: Facts, order_item: OrderItem, item: RefundedItem) -> tuple[int, Decimal] | None:
-    """The units that Amazon paid for and what was due for them; None if nothing was, or if it
-    cannot be compared."""
+    """The units that Amazon paid for and the amount due for them; None if nothing was due, or if
+    the amounts cannot be compared."""
     paid_units = sum(payment.units for payment in item.payments)
     units = min(paid_units, item.units - _came_back(item))
     currencies = {refund.currency for refund in item.refunds}
@@ -142,7 +143,9 @@ def refund_commission(facts: Facts) -> Iterator[Case]:
             units=sum(refund.units for refund in group),
             base=group[-1].day,
             place=group[0].place,
-            value=Value(kept - allowed, currency, "What Amazon kept above what its policy allows."),
+            value=Value(
+                kept - allowed, currency, "The fee kept above the limit of Amazon's policy."
+            ),
             evidence=evidence(("transactions", [refund.id for refund in group])),
             details={
                 "order": order,
@@ -154,7 +157,7 @@ def refund_commission(facts: Facts) -> Iterator[Case]:
 
 
 def _allowed(limits: Mapping[str, FeeLimit], refund: Refund) -> Decimal | None:
-    """What may be kept of a refund; None if that is unknown."""
+    """The fee that Amazon may keep on a refund; None if it is unknown."""
     limit = next((limits[name] for name in names_of(refund.place) if name in limits), None)
     if limit is None or limit.currency != refund.currency:
         return None
@@ -183,7 +186,7 @@ def refunded_too_much(facts: Facts) -> Iterator[Case]:
             units=min(max(int(amount / unit_price), 1), excess.units),
             base=last.day,
             place=last.place or facts.sales.order_places.get(order, ""),
-            value=Value(amount, last.currency, "What was refunded above the price of the sale."),
+            value=Value(amount, last.currency, "The amount refunded above the price of the sale."),
             evidence=evidence(("transactions", [refund.id for refund in excess.refunds])),
             details={
                 "order": order,
@@ -197,7 +200,7 @@ def refunded_too_much(facts: Facts) -> Iterator[Case]:
 
 @once
 def refunded_too_much_by_item(facts: Facts) -> Mapping[OrderItem, Excess]:
-    """What was refunded above the price, of the items of which it is known."""
+    """The excess of each order item for which it is known."""
     items = {}
     by_item = grouped(facts.sales.refunds, lambda refund: (refund.order, refund.sku))
     for item, refunds in by_item.items():

@@ -1,4 +1,4 @@
-"""How many units the refunds of an order item are for.
+"""Determines how many units the refunds of an order item cover.
 
 The principal decides, not the quantity: a refund may be goodwill for a unit that the customer
 keeps, a part of the price of one unit, or repeat the quantity that was shipped."""
@@ -13,11 +13,11 @@ from connectors.amazon.claims.facts import Refund, SoldItem
 from connectors.amazon.claims.values import CENT
 
 HALF = Decimal("0.5")
-"""The share of a unit's price under which a refund is goodwill."""
+"""The share of a unit's price below which a refund is goodwill."""
 
 
 class RefundedUnits(msgspec.Struct, frozen=True):
-    """Refunds that together refund whole units, the last of which completes them."""
+    """Refunds that together cover whole units; the last refund completes them."""
 
     refunds: tuple[Refund, ...]
     units: int
@@ -34,8 +34,7 @@ class RefundedUnits(msgspec.Struct, frozen=True):
 
 
 def refunded_units(refunds: Sequence[Refund], sold: SoldItem | None) -> Sequence[RefundedUnits]:
-    """The units that the refunds of one order item are for, in the order of their days;
-    never more than were sold.
+    """The units that the refunds of one order item cover, by day; never more than were sold.
 
     If the sale is unknown, the quantities of the refunds decide; if only its amounts are unknown,
     the quantities up to the units sold."""
@@ -49,7 +48,7 @@ def refunded_units(refunds: Sequence[Refund], sold: SoldItem | None) -> Sequence
 
 
 def _amounts(refunds: Sequence[Refund], sold: SoldItem) -> tuple[Sequence[Decimal], Decimal] | None:
-    """What each refund gave back, and what a unit was sold for: the principals, or the totals if a
+    """The amount of each refund and the price of a unit: the principals, or the totals if a
     principal is missing. None if the amounts cannot be compared."""
     if {refund.currency for refund in refunds} != {sold.currency}:
         return None
@@ -64,8 +63,8 @@ def _amounts(refunds: Sequence[Refund], sold: SoldItem) -> tuple[Sequence[Decima
 def _by_price(
     refunds: Sequence[Refund], amounts: Sequence[Decimal], price: Decimal, sold: int
 ) -> Sequence[RefundedUnits]:
-    """Refunds are added up until they reach the price of a unit. At the end, half of the price or
-    more is a unit as well, but not a full one; anything less is goodwill."""
+    """Add up refunds until they reach the price of a unit. A rest of half the price or more is also
+    a unit, but not a full one; a smaller rest is goodwill."""
     results: list[RefundedUnits] = []
     waiting: list[Refund] = []
     refunded, done, most = Decimal(0), 0, 0

@@ -20,18 +20,18 @@ OVERDUE = timedelta(days=15)
 ORDERS = frozenset({"removals"})
 
 _Line = tuple[str, str, str, str]
-"""What the seller names: order, SKU, FNSKU, tracking number."""
+"""The values that a line of the seller names: order, SKU, FNSKU, tracking number."""
 
 
 class SentRemoval(msgspec.Struct, frozen=True):
-    """What one removal order shipped of a product on one day, and how much of it arrived."""
+    """The units of a product that a removal order shipped on one day, and those that arrived."""
 
     shipments: Sequence[RemovalShipment]
     #: The units sent; not more than the order counts as shipped.
     units: int
-    #: The units that arrived, as far as the seller says.
+    #: The units that arrived, as far as the seller reported it.
     received: int
-    #: Whether the seller says of each shipment what arrived of it.
+    #: Whether the seller reported the arrival of every shipment.
     answered: bool
     payments: tuple[Offset, ...]
 
@@ -49,14 +49,13 @@ class SentRemoval(msgspec.Struct, frozen=True):
 
 
 def removal_lost(facts: Facts) -> Iterator[Case | ClosedCase]:
-    """R12. Units sent to the seller at least 15 days ago of which the seller denies the arrival, or
-    has not confirmed it (low confidence).
+    """R12. Units sent to the seller at least 15 days ago whose arrival the seller denies, or has
+    not confirmed (low confidence).
 
     Counts: the shipments of a product of a removal order on one day, less the units that arrived
-    (`PUT /api/removals/received`). What the seller says of a parcel or product takes precedence
-    over what they say of the whole order. Payments for Lost_Outbound or for the removal reduce
-    them, if they name this order or no order, and if units missing from the order (R11) did not
-    need them.
+    (`PUT /api/removals/received`). A report on a parcel or product takes precedence over one on the
+    whole order. Payments for Lost_Outbound or for the removal reduce the units, if the payments
+    name this order or no order, and if units missing from the order (R11) did not need them.
 
     Does not count: units beyond those that the order counts as shipped, which R11 claims; disposals
     and liquidations; shipments of the last 15 days."""
@@ -140,7 +139,7 @@ def sent_removals(facts: Facts) -> Sequence[SentRemoval]:
 
 
 class _Answer(msgspec.Struct, frozen=True):
-    """What the seller says of a shipment."""
+    """The seller's report on a shipment."""
 
     #: The units that arrived.
     units: int
@@ -149,7 +148,7 @@ class _Answer(msgspec.Struct, frozen=True):
 
 
 def _answers(facts: Facts) -> Mapping[str, _Answer]:
-    """What arrived of each shipment, by its id, as far as the seller says. A line about several
+    """The units of each reported shipment that arrived, by the shipment's id. A line about several
     shipments fills the oldest ones first."""
     lines = {
         (arrival.order, arrival.sku, arrival.fnsku, arrival.tracking): arrival.units
@@ -171,14 +170,14 @@ def _answers(facts: Facts) -> Mapping[str, _Answer]:
 
 
 def _lines_about(shipment: RemovalShipment) -> Iterator[_Line]:
-    """What a line about a shipment may name, the most precise first."""
+    """The lines that may be about a shipment, the most precise first."""
     choices = ((name, "") for name in (shipment.tracking, shipment.sku, shipment.fnsku))
     for tracking, sku, fnsku in product(*choices):
         yield shipment.order, sku, fnsku, tracking
 
 
 def _shipped(facts: Facts) -> dict[tuple[str, str], int]:
-    """The units that orders count as shipped, by order and FNSKU, as far as it is known."""
+    """The units that orders count as shipped, by order and FNSKU, as far as they are known."""
     if not facts.complete >= ORDERS:
         return {}
     orders = grouped(facts.removals, lambda removal: (removal.order, removal.fnsku))

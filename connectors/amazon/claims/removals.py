@@ -20,7 +20,7 @@ CUSTOMER_ORDER = re.compile(r"[0-9]{3}-[0-9]{7}-[0-9]{7}")
 
 
 class ShortRemoval(msgspec.Struct, frozen=True):
-    """A product of a removal order with missing units, and what was paid for them."""
+    """A product of a removal order with missing units, and the payments for them."""
 
     removals: Sequence[Removal]
     #: Missing units that no loss in the warehouse explains.
@@ -47,9 +47,9 @@ def removal_short(facts: Facts) -> Iterator[Case | ClosedCase]:
     Payments for Lost_Outbound or for the removal reduce them, if they name this order or no order.
 
     Does not count: orders that are not completed or lack a figure; liquidations; units that the
-    ledger shows as lost, damaged or disposed of in the meantime, which are claimed as that (R1, R2,
-    R3); units that were sent, which may be claimed as lost on their way (R12). Without a complete
-    ledger, the claim has low confidence."""
+    ledger shows as lost, damaged or disposed of in the meantime, which R1, R2 and R3 claim; units
+    that were sent, which may be claimed as lost on their way (R12). Without a complete ledger, the
+    claim has low confidence."""
     for short in short_removals(facts):
         first, paid = short.first, total(short.payments)
         if short.open == 0 and paid == 0:

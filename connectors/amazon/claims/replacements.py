@@ -21,14 +21,15 @@ from connectors.amazon.claims.values import Value, net_price, unknown, with_curr
 
 
 class ReplacedItem(msgspec.Struct, frozen=True):
-    """The replacements of one order item, and what made up for them."""
+    """The replacements of one order item, with the returns, payments and refunds that settle
+    them."""
 
     #: The oldest first.
     replacements: Sequence[Replacement]
     returns: Sequence[Return]
     payments: Sequence[Payment]
     refunds: Sequence[Refund]
-    #: Replaced units that neither came back nor were paid for, and that no refund is for.
+    #: Replaced units that did not come back, and that no payment or refund covers.
     open: int
 
     @property
@@ -51,11 +52,11 @@ def replacement_not_returned(facts: Facts) -> Iterator[Case | ClosedCase]:
 
     Counts: replaced units of each order item, less the units that came back in any condition and
     the units that Amazon paid for, under the original order or under that of the replacement. The
-    claim is for what the sale of the original units brought, net of fees.
+    claim is for the proceeds of the original units' sale, net of fees.
 
-    Does not count: units that were refunded, too, because they are a refund (R4); returned units
-    that Amazon damaged, which are a return (R5); more units than were sold. Returns and payments
-    close the oldest replacement first."""
+    Does not count: units that were also refunded, because R4 claims them; returned units that
+    Amazon damaged, which are a return (R5); more units than were sold. Returns and payments close
+    the oldest replacement first."""
     for (order, sku), item in replaced_items(facts).items():
         returned = sum(row.units for row in item.returns)
         paid = sum(payment.units for payment in item.payments)
@@ -122,12 +123,12 @@ def _replaced(facts: Facts, item: OrderItem, rows: Sequence[Replacement]) -> Rep
 
 
 def _unit_value(facts: Facts, item: OrderItem, place: str) -> Value:
-    """What the sale of a unit brought; without the sale, the price less fees."""
+    """The net proceeds of a unit's sale; without the sale, the price less fees."""
     sold = facts.sales.sold.get(item)
     if sold and sold.units > 0 and sold.total is not None and sold.currency:
         amount = max(sold.total / sold.units, Decimal(0))
         words = f"{with_currency(amount, sold.currency)} per unit."
-        return Value(amount, sold.currency, f"What its sale brought, net of fees: {words}")
+        return Value(amount, sold.currency, f"The proceeds of its sale, net of fees: {words}")
     return net_price(facts, item[1], place) or unknown(
         "its sale is older than the data, and it has no price."
     )

@@ -16,7 +16,7 @@ from connectors.amazon.marketplaces import currency_of
 RESTOCKED_WITHIN = timedelta(days=14)
 """How long a return may take to show in the ledger."""
 TIME_ZONES = timedelta(days=1)
-"""How much earlier the ledger may date a return, because its days are those of another zone."""
+"""How much earlier the ledger may date a return, because it uses another time zone."""
 
 ProductMonth = tuple[str, int, int]
 """An FNSKU, a year and a month."""
@@ -88,8 +88,8 @@ def _key(product_month: ProductMonth) -> str:
 def _missing(
     facts: Facts, months: Mapping[ProductMonth, Sequence[Return]]
 ) -> Mapping[ProductMonth, Sequence[tuple[Return, int]]]:
-    """Returns with their units that were not put into stock, neither in their month nor in time
-    across its end."""
+    """Returns with the units that were put into stock neither in their month nor, within the
+    tolerated days, across its end."""
     puts = _puts(facts.ledger.restocked)
     unmatched = {
         month: _match_month(returns, puts.get(month, ())) for month, returns in months.items()
@@ -124,10 +124,10 @@ def _puts(
 def _match_month(
     returns: Sequence[Return], puts: Sequence[Credit]
 ) -> Sequence[tuple[Return, Credit]]:
-    """The returns of a month with their units that nothing matches, as credits.
+    """The returns of a month, each with its unmatched units as a credit.
 
-    Units put into stock are the newest returns of that time, or else any others of the month. So a
-    return of today does not hide that one of long ago is missing."""
+    Units put into stock match the newest returns up to that day, or else any others of the month.
+    So today's return does not hide that an older one is missing."""
     credits = [(row, Credit(row.day, "returns", row.id, row.units)) for row in returns]
     newest_first = [credit for _, credit in reversed(credits)]
     for put in reversed(puts):
@@ -138,8 +138,8 @@ def _match_month(
 
 
 def _sale_value(facts: Facts, sku: str, place: str) -> Value:
-    """What a unit brings when it is sold: past sales in that place, or else its price less fees, or
-    else past sales anywhere."""
+    """The net proceeds of selling a unit: from past sales in that place, else its price less fees,
+    else from past sales anywhere."""
     sales = facts.sales.proceeds.get(sku, ())
     in_place = [sale for sale in sales if sale[0] == currency_of(place)]
     return (
@@ -154,5 +154,5 @@ def _proceeds(sales: Sequence[tuple[str, Decimal]]) -> Value | None:
     if not sales:
         return None
     currency, amount = median_amount(sales, "")
-    basis = f"What a sale of it brought net of fees (median): {with_currency(amount, currency)}."
+    basis = f"The median proceeds of its sales, net of fees: {with_currency(amount, currency)}."
     return Value(amount, currency, basis) if amount > 0 else None

@@ -17,7 +17,7 @@ NO_AMOUNT = unknown("the refunds lack an amount, or are in several currencies.")
 
 
 class RefundedItem(msgspec.Struct, frozen=True):
-    """The refunds of one order item, and what made up for them."""
+    """The refunds of one order item, with the returns and payments that settle them."""
 
     #: The refunded units, and how many of them neither came back nor were paid for.
     refunded: Sequence[tuple[RefundedUnits, int]]
@@ -40,7 +40,7 @@ class RefundedItem(msgspec.Struct, frozen=True):
 
 
 class DamagedItem(msgspec.Struct, frozen=True):
-    """The returns of one order item that Amazon damaged, and what was paid for the item."""
+    """The returns of one order item that Amazon damaged, and the payments for the item."""
 
     #: Damaged units that were not paid for.
     open: int
@@ -94,7 +94,7 @@ def return_amazon_damaged(facts: Facts) -> Iterator[Case]:
     Counts: returns with the disposition DAMAGED or CARRIER_DAMAGED, less the units that Amazon paid
     for under that order for any reason. The claim is for their share of the refunds.
 
-    Does not count: CUSTOMER_DAMAGED, DEFECTIVE and EXPIRED, for which Amazon does not answer. If
+    Does not count: CUSTOMER_DAMAGED, DEFECTIVE and EXPIRED, for which Amazon is not responsible. If
     no unit was refunded, the claim has no amount and its window counts from the return."""
     refunded = refunded_items(facts)
     for (order, sku), item in damaged_items(facts).items():
@@ -184,7 +184,7 @@ def by_order_item(
 
 
 def _value_of_open_units(refunded: Iterable[tuple[RefundedUnits, int]]) -> Value:
-    """What the refunds took from the seller for their open units."""
+    """The amount that the refunds took from the seller for their open units."""
     shares = [(units, still_open) for units, still_open in refunded if still_open]
     refunds = _all_refunds(units for units, _ in shares)
     if not refunds or not _can_be_added(refunds):
@@ -219,7 +219,7 @@ def _taken_by(refunds: Iterable[Refund]) -> Decimal:
 
 
 def _value(amount: Decimal, currency: str) -> Value:
-    basis = "What the refund took from you for these units, net of the fees that were given back."
+    basis = "The amount the refund took from you for these units, net of the fees given back."
     return Value(max(amount, Decimal(0)), currency, basis)
 
 

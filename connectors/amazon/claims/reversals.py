@@ -41,7 +41,7 @@ def reversal_without_find(facts: Facts) -> Iterator[Case | ClosedCase]:
     before the original payment to a week after the reversal. If Amazon paid again later, the units
     are settled.
 
-    Does not count: reversals that Amazon took back itself; units whose loss is open again because
+    Does not count: reversals that Amazon itself took back; units whose loss is open again because
     of the reversal, because another rule claims that loss; units of a loss that was paid twice, of
     which Amazon may take one payment back; reversals of orders, shipments and removals while those
     datasets are incomplete, because then it is unknown whether anything is missing. Without the
@@ -89,7 +89,7 @@ def _value(facts: Facts, reversal: Reversal, units: int) -> Value:
     """The share of the amount for these units; their value if Amazon took back inventory."""
     if reversal.amount:
         amount = abs(reversal.amount) * units / reversal.units
-        return Value(amount, reversal.currency or None, "What Amazon took back for these units.")
+        return Value(amount, reversal.currency or None, "The amount taken back for these units.")
     where = place(currency=reversal.currency)
     return unit_value(facts, reversal.fnsku, reversal.sku, where).times(units)
 
@@ -113,15 +113,15 @@ class _OriginalLoss(msgspec.Struct, frozen=True):
     """A loss that a reversed payment may have been for."""
 
     day: date
-    #: Units that nothing made up for and no other rule claims.
+    #: Units not compensated and not claimed by another rule.
     gap: Credit
-    #: What was paid for it.
+    #: The payments for the loss.
     payments: Sequence[Credit]
     shipment: str = ""
 
 
 class _OriginalLosses:
-    """The losses behind reversed payments. Units used for one reversal are not used for another.
+    """The losses behind reversed payments. A unit used for one reversal is not used for another.
 
     Each group of losses is computed when the first reversal needs it."""
 
@@ -131,7 +131,7 @@ class _OriginalLosses:
     def owed(self, reversal: Reversal) -> tuple[int, tuple[Offset, ...]]:
         """The reversed units that no other rule claims, and payments since then that were for them.
 
-        If the loss behind the payment is known, at most the units missing of it are owed: a second
+        If the loss behind the payment is known, at most its missing units are owed: a second
         payment for one loss may be taken back, and open units are claimed as that loss."""
         losses = self._candidates(reversal)
         if losses is None:
@@ -257,7 +257,8 @@ def _by_removal(facts: Facts) -> Mapping[str, Sequence[_OriginalLoss]]:
 def _original_loss(
     day: date, closed: int, offsets: Sequence[Offset], shipment: str = ""
 ) -> _OriginalLoss:
-    """`closed` is the number of units that are not open, whether or not an offset explains it."""
+    """A loss with its payments. `closed` is the number of units that are not open, whether or not
+    an offset explains them."""
     payments = [
         Credit(offset.day, offset.dataset, offset.id, offset.units)
         for offset in offsets

@@ -17,11 +17,11 @@ Confidence = Literal["high", "low"]
 HIGH: Confidence = "high"
 LOW: Confidence = "low"
 MAX_EVIDENCE = 100
-"""The number of records of one dataset that a claim names as its evidence."""
+"""The most records of one dataset that a claim names as its evidence."""
 
 
 class Case(msgspec.Struct, frozen=True):
-    """What a rule finds: units that Amazon owes, or owed and has paid for.
+    """A finding of a rule: units that Amazon owes, or owed and has paid for.
 
     Detection turns a case with open units into a claim, and reports a paid one as settled."""
 
@@ -44,12 +44,12 @@ class Case(msgspec.Struct, frozen=True):
 
 
 class ClosedCase(msgspec.Struct, frozen=True):
-    """A case of which nothing is owed, for another reason than that it was paid."""
+    """A case in which nothing is owed for a reason other than a payment."""
 
     #: The natural key, as that of a Case.
     key: str
     reason: ClosedReason
-    #: Whether no payment for it stands, so that it is closed even if it was paid before.
+    #: Whether it has no valid payment, so that it is closed even if it was paid before.
     unpaid: bool = False
 
 
@@ -66,7 +66,7 @@ Event = Literal[
     "transfer",
     "shipment",
 ]
-"""What the days of a window are counted from."""
+"""The events from which the days of a window are counted."""
 
 
 class Rule(msgspec.Struct, frozen=True, kw_only=True):

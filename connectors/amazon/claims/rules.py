@@ -55,7 +55,8 @@ SIXTY_DAYS = ClaimWindow(Days(0, 60))
 IN_TRANSIT = ClaimWindow(Days(15, 75))
 
 FEE_LIMITS: Mapping[str, FeeLimit] = {"US": FeeLimit(Decimal("5.00"), "USD", Decimal("0.20"))}
-"""What Amazon may keep of a refund, where it is settled (AMAZON_REFUND_FEE_LIMITS adds others)."""
+"""The limits of the fee kept on a refund, where they are known (AMAZON_REFUND_FEE_LIMITS adds
+more)."""
 
 WAREHOUSE_POLICY = (
     "Amazon's FBA inventory reimbursement policy: units that Amazon loses or damages in its "
@@ -371,7 +372,7 @@ def rule_windows(
     changes: Mapping[str, Mapping[str, Days]] | None = None, home: str = ""
 ) -> Windows:
     """The windows of all rules, with `changes` by place and code. `home` is the place of claims
-    that name none; if empty, it is the place where most was sold.
+    that name none; if empty, it is the place with the most sales.
 
     Raises Misconfigured if the changes name an unknown rule."""
     codes = [rule.code for rule in RULES]

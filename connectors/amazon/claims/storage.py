@@ -15,17 +15,17 @@ from connectors.amazon.marketplaces import place
 
 TOLERANCE_UNITS = Decimal(1)
 TOLERANCE_SHARE = Decimal("0.10")
-"""A tenth of the units are three days of a month: Amazon dates a delivery of all of them by that
-much differently."""
+"""A tenth of the units equals three days of a month: Amazon may date a delivery of all units three
+days differently."""
 LATE_DAYS = 2
 """The ledger may lack the movements of the last days, which the inventory contains."""
 READ_AGAIN = timedelta(days=99)
-"""Every sync reads the ledger of so many whole days. Older days may have gaps."""
+"""The whole days of the ledger that every sync reads. Older days may have gaps."""
 DAY = timedelta(days=1)
 
 
 class Shown(msgspec.Struct, frozen=True):
-    """What the ledger shows of a product in a month."""
+    """The figures of a product and month that the ledger shows."""
 
     #: The average number of units at the end of a day.
     average: Decimal
@@ -42,9 +42,9 @@ def storage_overcharge(facts: Facts) -> Iterator[Case]:
     two days. The claim is for the difference's share of the month's fee, with low confidence.
 
     Does not count: months of which the ledger does not cover every day; products without a figure
-    in the inventory, or whose ledger and inventory contradict each other, because units would have
-    been fewer than none; fees in several currencies. Units on the way between warehouses count as
-    stored."""
+    in the inventory, or whose ledger and inventory contradict each other, because the number of
+    units would be negative; fees in several currencies. Units on the way between warehouses count
+    as stored."""
     since = facts.ledger.since
     if since is None:
         return
@@ -91,7 +91,8 @@ def _case(facts: Facts, rows: Sequence[StorageCharge], shown: Decimal) -> Case:
 
 
 def _shown(facts: Facts, fnsku: str, month: date) -> Shown | None:
-    """None if the inventory does not list the product, or contradicts the ledger."""
+    """The ledger's figures of a product and month; None if the inventory does not list the product
+    or contradicts the ledger."""
     stock = facts.on_hand.get(fnsku)
     if stock is None:
         return None

@@ -13,7 +13,7 @@ from connectors.amazon.claims.warehouse import reconcile
 
 ARRIVES_WITHIN = timedelta(days=45)
 TIME_ZONES = timedelta(days=1)
-"""How much earlier the ledger may date an arrival, because its days are those of another zone."""
+"""How much earlier the ledger may date an arrival, because it uses another time zone."""
 
 
 def transfer_lost(facts: Facts) -> Iterator[Case | ClosedCase]:
@@ -24,8 +24,8 @@ def transfer_lost(facts: Facts) -> Iterator[Case | ClosedCase]:
     both rows have one reference, so every claim has low confidence. The window counts from the 45th
     day.
 
-    Does not count: units that the ledger shows as lost since then, which are claimed as that (R1);
-    units found, and payments for Lost_Warehouse that no loss needed."""
+    Does not count: units that the ledger shows as lost since then, which R1 claims; units found,
+    and payments for Lost_Warehouse that no loss needed."""
     arrived = [transfer for transfer in facts.ledger.transfers if transfer.units > 0]
     left = [transfer for transfer in facts.ledger.transfers if transfer.units < 0]
     arrivals, payments = grouped(arrived, _fnsku), reconcile(facts).unused_payments()

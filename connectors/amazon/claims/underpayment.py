@@ -1,4 +1,4 @@
-"""R10: reimbursements that paid less than they had to."""
+"""R10: reimbursements below the seller's cost."""
 
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
@@ -12,7 +12,7 @@ from connectors.amazon.claims.values import SOURCING_COST, Value
 from connectors.amazon.marketplaces import place
 
 ENOUGH = Decimal("0.95")
-"""The share of the cost from which on a payment is not disputed."""
+"""A payment of at least this share of the cost is not disputed."""
 
 
 def under_reimbursed(facts: Facts) -> Iterator[Case | ClosedCase]:
@@ -69,7 +69,8 @@ def _sku(facts: Facts, payment: Payment) -> str:
 
 
 def _below_cost(facts: Facts, payment: Payment) -> Decimal | None:
-    """What a unit's payment lacks to its cost; None if it is enough or cannot be compared."""
+    """The amount by which a unit's payment is below its cost; None if the payment is sufficient or
+    cannot be compared."""
     sku = _sku(facts, payment)
     cost = facts.cost(sku) if sku else None
     amount = cells.decimal(cost.amount) if cost else None

@@ -1,4 +1,4 @@
-"""What units are worth, and how that was determined."""
+"""The value of units, and how it was determined."""
 
 from collections.abc import Iterable, Sequence
 from datetime import date
@@ -13,7 +13,7 @@ from connectors.amazon.claims.facts import Facts, Preview
 from connectors.amazon.marketplaces import currency_of
 
 SOURCING_COST = date(2025, 3, 31)
-"""Since then Amazon pays what it costs to make or buy a unit, not what it sells for."""
+"""Since this day Amazon pays the cost of making or buying a unit, not its sale price."""
 CENT = Decimal("0.01")
 WITHOUT_DECIMALS = frozenset({"JPY"})
 """Currencies of Amazon's marketplaces that have no minor unit (ISO 4217)."""

@@ -36,13 +36,13 @@ from connectors.amazon.claims.values import unit_value
 from connectors.claims import ClosedReason
 
 PAID_WITHIN = timedelta(days=60)
-"""How long after a damage a payment may still be for it."""
+"""How long after a damage a payment may still cover it."""
 REQUESTED_WITHIN = timedelta(days=30)
-"""How far a disposal may lie from the seller's removal order that requested it."""
+"""The longest time between a disposal and the removal order that requested it."""
 
 
 class Loss(msgspec.Struct, frozen=True):
-    """A ledger row that took units away, and what offset them."""
+    """A ledger row that removed units, and their offsets."""
 
     event: LedgerEvent
     #: Units that nothing in the data offsets or explains.
@@ -66,15 +66,15 @@ class Loss(msgspec.Struct, frozen=True):
 
 
 class Reconciliation(msgspec.Struct, frozen=True):
-    """Every loss and damage with what offset it."""
+    """Every loss and damage with its offsets."""
 
     lost: Sequence[Loss]
     damaged: Sequence[Loss]
-    #: Payments with the units that offset nothing, by FNSKU.
+    #: Payments with their unused units, by FNSKU.
     payments: Mapping[str, Sequence[Credit]]
 
     def unused_payments(self) -> dict[str, list[Credit]]:
-        """These payments, for one rule to use."""
+        """A copy of these payments, which a rule may use up."""
         return {
             fnsku: [msgspec.structs.replace(credit) for credit in credits]
             for fnsku, credits in self.payments.items()
@@ -133,7 +133,7 @@ def disposed_unrequested(facts: Facts) -> Iterator[Case | ClosedCase]:
     Does not count: units that a disposal order of the seller covers, from 30 days before it to 30
     days after its last update; units already claimed as damaged (R2, R14), because one unit is
     claimed once; units that Amazon paid for as lost, because they are Amazon's property; units that
-    customers, carriers or suppliers damaged, because the seller answers for these."""
+    customers, carriers or suppliers damaged, because the seller is responsible for these."""
     groups = grouped(
         disposals(facts), lambda loss: (loss.event.fnsku, loss.event.day, loss.event.reference)
     )
@@ -143,7 +143,7 @@ def disposed_unrequested(facts: Facts) -> Iterator[Case | ClosedCase]:
 
 @once
 def reconcile(facts: Facts) -> Reconciliation:
-    """Set found units and payments against losses and damages.
+    """Offset losses and damages with found units and payments.
 
     Recent losses use credits before old ones, and certain damages before uncertain ones, because a
     payment is for what Amazon certainly pays for."""
@@ -204,7 +204,8 @@ def _offset(
 
 @once
 def disposals(facts: Facts) -> Sequence[Loss]:
-    """Disposals of recent days less what explains them; payments for them are the offsets."""
+    """Recent disposals, less the units that are explained. Their offsets are the payments for
+    them."""
     reconciliation = reconcile(facts)
     damaged = grouped(reconciliation.damaged, lambda loss: loss.event.fnsku)
     lost = grouped(reconciliation.lost, lambda loss: loss.event.fnsku)
@@ -244,7 +245,7 @@ def disposals(facts: Facts) -> Sequence[Loss]:
 
 
 def _received_damaged(facts: Facts) -> Mapping[str, list[Credit]]:
-    """Units of shipments that were received damaged, which are claimed as that (R14)."""
+    """Units of shipments that were received damaged, which R14 claims."""
     damaged = [
         event
         for receipts in facts.ledger.receipts.values()
@@ -303,7 +304,7 @@ def _reason(all_found: bool, taken_back: int, unexplained: int) -> ClosedReason:
     if all_found:
         return "found"
     if not unexplained:
-        return "no longer supported"  # it is another case: a request, or a damage, explains it
+        return "no longer supported"  # a request or a damage explains it, which is another case
     return "reversed" if taken_back else "reconciled"
 
 
@@ -341,7 +342,7 @@ def _maybe_damaged(event: LedgerEvent) -> bool:
 
 
 def _by_fnsku(facts: Facts, reasons: frozenset[str]) -> Mapping[str, list[LedgerEvent]]:
-    """Adjustments with these reasons, by product. Unless units were found, only negative ones."""
+    """Adjustments with these reasons, by product; only negative ones, except for found units."""
     events = [
         event
         for event in facts.ledger.adjustments

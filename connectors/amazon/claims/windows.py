@@ -8,7 +8,7 @@ from connectors.amazon.marketplaces import EUROPE, UNION
 from connectors.amazon.settings import Days
 
 DEFAULT_PLACE = "US"
-"""Whose days apply if neither the claim nor the seller has a known place."""
+"""The place whose days apply if neither the claim nor the seller has a known place."""
 
 
 class ClaimWindow(msgspec.Struct, frozen=True):
@@ -16,7 +16,7 @@ class ClaimWindow(msgspec.Struct, frozen=True):
 
     #: The days wherever no other entry applies.
     usual: Days
-    #: Days of single places: a country, or "EU" for every country of the European Union.
+    #: The days of particular places: a country, or "EU" for every country of the European Union.
     places: Mapping[str, Days] = {}
 
     def of(self, place: str) -> Days:

@@ -18,9 +18,9 @@ LABELS: Mapping[str, str] = {
     "reimbursement": "Reimbursement ID",
     "reversal": "Reversal ID",
 }
-"""The names of details as Seller Central shows them; other details are named by their words."""
+"""The names of details as Seller Central shows them; other details are named after their keys."""
 LEFT_OUT = frozenset({"from", "units", "unusableRows"})
-"""Details that say nothing to the other side, or are said otherwise."""
+"""Details that mean nothing to Amazon, or that the text states elsewhere."""
 
 
 def title(rule: Rule, case: Case) -> str:
@@ -29,7 +29,7 @@ def title(rule: Rule, case: Case) -> str:
 
 
 def summary(rule: Rule, case: Case, opens: date, closes: date) -> str:
-    """What happened, what it is worth, and when it can be claimed."""
+    """A sentence on the event, its value, and the days on which it can be claimed."""
     worth = f"It is worth {_amount(case)}." if _amount(case) else "Its amount is not known."
     return (
         f"{title(rule, case)}; day of the {rule.counts_from}: {case.base}. {worth} "
@@ -83,6 +83,6 @@ def _words(name: str) -> str:
 
 
 def _amount(case: Case) -> str:
-    """Empty if it is unknown."""
+    """The amount with its currency; empty if it is unknown."""
     amount, currency = case.value.amount, case.value.currency
     return with_currency(amount, currency) if amount is not None and currency else ""

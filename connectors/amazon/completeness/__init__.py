@@ -1,4 +1,4 @@
-"""Finds orders that other datasets show and that were not read, and reads them."""
+"""Finds missing orders that other datasets show, and reads them."""
 
 from connectors.amazon.completeness.comparison import WITNESSES, compare, days_of_witness
 from connectors.amazon.completeness.filler import fill

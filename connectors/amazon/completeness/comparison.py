@@ -1,11 +1,11 @@
 """Compares the stored orders with the datasets that name orders or count shipped units. Pure: no
 network, no clock.
 
-A trace proves a gap only if the order lies in the span of time that was read, by what is known of
-the delays of its witness. An order of another marketplace or channel is no gap.
+A trace proves a gap only if the order lies in the span of time that was read, given the known delay
+of its witness. An order of another marketplace or channel is not a gap.
 
-A later comparison judges only traces that have changed, that lie on days that were short, or that
-the earlier spans of time did not allow to judge."""
+A later comparison judges only traces that have changed, that lie on short days, or that the earlier
+spans of time could not decide."""
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -27,27 +27,27 @@ TRANSACTIONS, RETURNS, REIMBURSEMENTS = "transactions", "returns", "reimbursemen
 LEDGER = "ledger"
 WITNESSES = (TRANSACTIONS, RETURNS, REIMBURSEMENTS, LEDGER)
 POSTED = timedelta(hours=48)
-"""How much later than the shipment its transaction appears, at most."""
+"""The longest delay from a shipment to its transaction."""
 RETURNED = timedelta(days=35)
 REIMBURSED = timedelta(days=120)
-"""How much later than its order a return or a reimbursement is dated, usually."""
+"""The usual delay from an order to its return or reimbursement."""
 SETTLED = timedelta(days=5)
-"""How old a shipment must be so that transactions and orders surely show it."""
+"""The age from which transactions and orders surely show a shipment."""
 EDGE = timedelta(days=3)
 """Days at the start of a span in which the ledger's units cannot be matched with orders."""
 MOST_GAPS = 5_000
-"""Gaps that are listed. All are counted."""
+"""The most gaps that are listed. All are counted."""
 TRACES: Mapping[str, tuple[Callable[[Iterable[Record]], Iterator[rows.Trace]], timedelta]] = {
     RETURNS: (rows.returns, RETURNED),
     REIMBURSEMENTS: (rows.reimbursements, REIMBURSED),
 }
-"""How a dataset names orders, and its delay."""
+"""The reader of the traces in a dataset, and their delay."""
 
 
 def compare(
     stored: StoredRows, windows: Mapping[str, Window], marketplaces: Sequence[str]
 ) -> Gaps | None:
-    """The days of the orders and what they lack; None if no span of orders was read completely."""
+    """The days of the orders and their gaps; None if no span of orders was read completely."""
     if ORDERS not in windows:
         return None
     return _Comparison(stored, windows, frozenset(marketplaces)).gaps()
@@ -79,7 +79,7 @@ class _Comparison:
         self._window = windows[ORDERS]
         self._marketplaces = marketplaces
         self._before = stored.compared(ORDERS)
-        self._shipped_before: set[str] = set()  # named by transactions, and no gap
+        self._shipped_before: set[str] = set()  # named by transactions, but not gaps
         self._posted: list[rows.Shipment] = []  # of orders that are not stored
         self._missing: dict[str, tuple[date, set[str]]] = {}
 
@@ -88,7 +88,7 @@ class _Comparison:
         self._add_traces()
         units = self._units()
         # Without transactions, units of other channels cannot be told from those of orders: then a
-        # day is only not confirmed.
+        # day is merely not confirmed.
         lots = units.lots if TRANSACTIONS in self._windows else ()
         found = [
             *(Gap(key, at, tuple(sorted(by))) for key, (at, by) in self._missing.items()),
@@ -116,8 +116,8 @@ class _Comparison:
         return here and self._window.since + POSTED <= shipment.at <= self._window.until
 
     def _add_traces(self) -> None:
-        """Returns and reimbursements. Transactions date an order better, and may show that it is no
-        gap."""
+        """Add the traces of returns and reimbursements. Transactions date an order more exactly,
+        and may show that it is not a gap."""
         named: defaultdict[str, list[tuple[str, date]]] = defaultdict(list)
         for dataset, (traces, delay) in TRACES.items():
             for trace in traces(self._to_judge(dataset, delay)):
@@ -142,8 +142,8 @@ class _Comparison:
         return at - TRACES[dataset][1] >= self._window.since.date()
 
     def _shipped_earlier(self, orders: AbstractSet[str]) -> AbstractSet[str]:
-        """Those of the orders that transactions of earlier syncs show to be no gap. The newest are
-        read first, which usually show them all."""
+        """The orders that are not gaps by the transactions of earlier syncs. The newest
+        transactions are read first; they usually show all of the orders."""
         span, found = self._windows.get(TRANSACTIONS), set[str]()
         until = self._window.until
         while self._before and span and until >= span.since and orders - found:
@@ -160,10 +160,10 @@ class _Comparison:
         if rows.AMAZON_ORDER.fullmatch(order):
             self._missing.setdefault(order, (at, set()))[1].add(dataset)
 
-    # What is judged -------------------------------------------------------------------------------
+    # Traces to judge ------------------------------------------------------------------------------
 
     def _to_judge(self, dataset: str, delay: timedelta) -> Iterator[Record]:
-        """The records of a witness that may show a gap now. Some may come twice."""
+        """The records of a witness that may show a gap now. Some may occur twice."""
         yield from self._stored.changed(dataset, self._before.at if self._before else None)
         if self._before:
             for span in self._again(self._before, delay):
@@ -186,7 +186,8 @@ class _Comparison:
     # Units of the ledger --------------------------------------------------------------------------
 
     def _units(self) -> Unexplained:
-        """What the ledger shows as shipped, and neither orders nor transactions explain."""
+        """The units that the ledger shows as shipped, but neither orders nor transactions
+        explain."""
         span = _ledger_span(self._windows)
         if span is None:
             return Unexplained()
@@ -229,7 +230,7 @@ class _Comparison:
         return "confirmed" if agrees else "single_sourced"
 
     def _covers(self, dataset: str, begins: datetime, delay: timedelta) -> bool:
-        """Whether the witness was read so far that it shows all of that day."""
+        """Whether the witness was read far enough to show the whole day."""
         window = self._windows.get(dataset)
         if window is None:
             return False

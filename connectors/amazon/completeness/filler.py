@@ -58,7 +58,7 @@ async def fill(context: ReadContext, gaps: Gaps) -> AsyncIterator[Page]:
 
 
 def plan_of(client: AmazonClient, connection: Connection, gaps: Gaps) -> FillPlan:
-    """The plan without reports, by what is left of the quotas."""
+    """The plan without reports, within the remaining quotas."""
     return plan_fill(gaps, *_allowances(client, connection, search.SEARCH_ORDERS, GET_ORDER))
 
 
@@ -85,8 +85,8 @@ class _Filling:
     # By report ------------------------------------------------------------------------------------
 
     async def by_report(self) -> AsyncIterator[Page]:
-        """Read the reports that are worth it. If the first one fails, or does not hold most of what
-        it should, it is the last one."""
+        """Read the reports that save calls. If the first one fails, or lacks most of the orders
+        that it should contain, no other is read."""
         spans, helped = self._reports()
         for some in [spans] if helped else [spans[:1], spans[1:]]:
             wanted = self._left_in(some)
@@ -111,7 +111,7 @@ class _Filling:
 
     def _reports(self) -> tuple[Sequence[Span], bool]:
         """The reports to read, and whether earlier ones of the type helped. After one that did not,
-        none is read for a while."""
+        no other is read for a while."""
         client, connection = self._context.client, self._context.connection
         last = connection.learned.get(HELPS, "")
         if last != YES and last > (self._today - RETRIED_AFTER).isoformat():
@@ -173,7 +173,7 @@ class _Filling:
         return Window(datetime.combine(first, time(), UTC) - MARGIN, min(until, newest))
 
     def _searched(self) -> Sequence[str]:
-        """Gaps without an id of days that were searched: orders do not explain them."""
+        """Gaps without an id on searched days: no order explains them."""
         first, last = self._plan.search or (None, None)
         return [
             gap.key
@@ -196,8 +196,8 @@ class _Filling:
                 return
 
     async def _batch(self, ids: Sequence[str], left: int) -> Page:
-        """The orders of these ids; `left` are they and those that follow. An error ends the fill,
-        but what was read before it is returned."""
+        """The orders of these ids; `left` is the number of these and all later ones. An error ends
+        the fill, but the orders read before it are returned."""
         records: list[Record] = []
         absent: list[str] = []
         for order_id in ids:

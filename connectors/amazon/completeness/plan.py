@@ -1,8 +1,8 @@
 """Decides how missing orders are read: one by one, or by a search over their days. The calls that a
-quota allows at once cost no time; beyond those, one order costs 2 s and a page of 100 costs 179 s.
+quota allows at once take no time; beyond those, one order takes 2 s and a page of 100 takes 179 s.
 
-So the search reads consecutive days with the calls that it has left, and getOrder reads the rest.
-The days are chosen so that all of it takes the least time and, among equals, the fewest calls."""
+So the search reads consecutive days with its remaining calls, and getOrder reads the rest. The days
+are chosen for the least time and, among equals, the fewest calls."""
 
 import math
 from collections import Counter
@@ -19,14 +19,14 @@ HOUR = 3_600
 RESERVED = 2
 """Calls of the search that are left to the next sync."""
 WORTH = 2
-"""How many calls by id a page of a search is worth if neither takes time: the quota of the search
+"""The calls by id that a page of a search is worth if neither takes time: the quota of the search
 refills 90 times more slowly."""
 MARGIN = timedelta(days=2)
-"""How much earlier than its transaction an order may be updated last."""
+"""How long before its transaction the last update of an order may be."""
 
 
 class Allowance(msgspec.Struct, frozen=True):
-    """What the quota of an operation allows."""
+    """The calls that the quota of an operation allows."""
 
     #: Calls that can be made at once.
     level: float
@@ -53,7 +53,7 @@ class FillPlan(msgspec.Struct, frozen=True):
     calls: int
     #: Estimated duration, at the published quotas.
     seconds: float
-    #: Gaps that cost more than the quotas of an hour.
+    #: Gaps beyond the quotas of an hour.
     left_out: int = 0
 
 
@@ -85,7 +85,7 @@ class _Days:
         self._orders = _sums([day.records + day.missing for day in gaps.days])
         self._known = _sums([known[day.day] for day in gaps.days])
         self._unknown = _sums([unknown[day.day] for day in gaps.days])
-        #: Gaps that can be read by id, and that cannot.
+        #: Gaps that can be read by id, and gaps that cannot.
         self.known, self.unknown = known.total(), unknown.total()
 
     def known_within(self, first: int, last: int) -> int:
@@ -109,18 +109,18 @@ class _Days:
             while longest <= last and self.pages(longest, last) > most:
                 longest += 1
             densest = max(densest, longest)
-            if densest < last and self._loses(densest, last - 1):
+            if densest < last and self._is_better_without(densest, last - 1):
                 densest = last
             yield from ((first, last) for first in {longest, densest} if first <= last)
 
-    def _loses(self, first: int, last: int) -> bool:
-        """Whether a search that goes on after these days saves more calls without them."""
+    def _is_better_without(self, first: int, last: int) -> bool:
+        """Whether excluding these days saves calls, if the search continues after them."""
         orders = self._orders[last + 1] - self._orders[first]
         return self.known_within(first, last) * PAGE <= WORTH * orders
 
 
 class _Costs:
-    """What a plan costs."""
+    """Computes the cost of a plan."""
 
     def __init__(self, days: _Days, search: Allowance, by_id: Allowance) -> None:
         self._days = days
@@ -128,7 +128,7 @@ class _Costs:
         self._by_id = by_id
 
     def of(self, span: tuple[int, int] | None) -> tuple[int, float, int]:
-        """Gaps that stay open, seconds, and calls, by their worth."""
+        """Gaps that stay open, seconds, and calls weighted by WORTH."""
         days, pages, known, unknown = self._days, 0, 0, 0
         if span:
             pages, known = days.pages(*span), days.known_within(*span)
@@ -140,5 +140,5 @@ class _Costs:
 
 
 def _sums(counts: Sequence[int]) -> Sequence[int]:
-    """The sums of the first counts; none first."""
+    """The running totals of the counts, starting with 0."""
     return list(accumulate(counts, initial=0))

@@ -1,6 +1,6 @@
-"""Decides whether missing orders are read by further reports, of another type than the one that
+"""Decides whether missing orders are read by further reports, of a type other than the one that
 lacks them. A report holds all orders of 30 days for four calls, but takes minutes, and may lack the
-same orders: then its calls were in vain, so that one report is tried before the others."""
+same orders. In that case the calls are wasted, so one report is tried first."""
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
@@ -13,32 +13,35 @@ from connectors.amazon.completeness.plan import Allowance, FillPlan, plan_fill
 from connectors.completing import Gaps
 
 LONGEST = 30
-"""Days of one report, at most."""
+"""The most days of one report."""
 LEAD = timedelta(days=5)
-"""How much earlier than its trace an order may have been created: the report is by that time."""
+"""How much earlier than its trace an order may have been created: the report selects by
+creation."""
 CALLS = 4
 """Calls of one report: createReport, getReport, getReportDocument, and the download."""
 FEW = 20
-"""Calls that are not worth minutes: less than a tenth of those of a first sync."""
+"""No report, which takes minutes, is requested to save up to this many calls. A first sync makes
+over ten times as many."""
 MOST = 4
-"""Reports of one sync, at most."""
+"""The most reports of one sync."""
 PATIENCE = 300.0
-"""How many seconds reports may take, unless the missing orders take longer without them."""
+"""The most seconds that reports may take, unless the missing orders take longer without them."""
 
 
 class ReportAllowance(msgspec.Struct, frozen=True):
-    """What reports cost now."""
+    """The current cost of reports."""
 
     #: The quotas of createReport and of getReportDocument.
     create: Allowance
     documents: Allowance
     #: Seconds until a report is finished.
     takes: float
-    #: The type is known to hold orders that the other one lacks.
+    #: Whether the type is known to hold orders that the other one lacks.
     helps: bool = False
 
     def seconds(self, reports: int) -> float:
-        """One report is tried first; all others are made at the same time."""
+        """Seconds for this many reports: one is tried first, and all others are made in
+        parallel."""
         rounds = 1 if self.helps or reports == 1 else 2
         waits = max(self.create.seconds(reports), self.documents.seconds(reports))
         return rounds * self.takes + waits
@@ -55,7 +58,7 @@ def plan_reports(
     gaps: Gaps, search: Allowance, by_id: Allowance, reports: ReportAllowance
 ) -> Sequence[Span]:
     """The reports that leave the fewest gaps open and, among equals, cost the fewest calls; none if
-    that holds without any, or a few calls suffice. The first one is to be tried first."""
+    reports improve nothing, or if a few calls suffice. The first one is to be tried first."""
     without = plan_fill(gaps, search, by_id)
     if without.calls <= FEW and not without.left_out:
         return ()
@@ -91,8 +94,9 @@ def _outside(gaps: Gaps, spans: Sequence[Span]) -> Gaps:
 
 
 def _spans(gaps: Gaps, count: int) -> Sequence[Span]:
-    """So many consecutive spans that contain the most gaps, the newest among equals. The first one
-    is the newest that holds many: the oldest traces are more often of orders that do not exist."""
+    """`count` consecutive spans that contain the most gaps, the newest among equals. The newest
+    span with many gaps comes first: the oldest traces are more often of orders that do not
+    exist."""
     days = sorted(gap.day for gap in gaps.gaps if gap.identified)
     length = timedelta(days=LONGEST * count - 1)
     most: Sequence[date] = ()

@@ -1,4 +1,4 @@
-"""Stored records as the comparison needs them. A row that cannot be read is left out: it proves
+"""Reads stored records for the comparison. A row that cannot be read is left out: it proves
 nothing."""
 
 import re
@@ -172,7 +172,7 @@ def ledger_shipments(records: Iterable[Record]) -> Iterator[ShippedUnits]:
 
 
 def unit_key(fnsku: str, at: date) -> str:
-    """The name of a gap that units of the ledger show."""
+    """The key of a gap that units of the ledger show."""
     return f"{at.isoformat()}/{fnsku}"
 
 

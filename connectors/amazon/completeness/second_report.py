@@ -1,5 +1,5 @@
-"""Reports of orders by the day of their creation, in which orders may be found that reports by last
-update lack."""
+"""Reads reports of orders by creation, which may contain orders that reports by last update
+lack."""
 
 from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
@@ -34,20 +34,20 @@ from connectors.base import Page, SourceError
 PATIENCE = timedelta(minutes=5)
 """How much longer than expected a report may take: the orders can be read without it."""
 SLOWER = 0.5
-"""The pause before a further look at an unfinished report, as a share of the time passed."""
+"""The pause before the next poll of an unfinished report, as a share of the time passed."""
 
 
 def expected_seconds(context: ReadContext) -> float:
-    """Seconds until such a report is finished, by what earlier ones took."""
+    """Seconds until such a report is finished, by the duration of earlier ones."""
     known = (took(context.connection, name) for name in (BY_CREATION, BY_UPDATE))
     usual = REPORT_SECONDS / context.client.speed
     return next((seconds for seconds in known if seconds), usual) * LOOKS
 
 
 async def read_reports(context: ReadContext, spans: Sequence[Span]) -> AsyncIterator[Page]:
-    """Yield all orders that were created in these spans. The reports are made at the same time.
+    """Yield all orders that were created in these spans. The reports are made in parallel.
 
-    None is ordered again. Raises Retryable or SourceError at the first one that fails."""
+    A failed report is not requested again: the first one raises Retryable or SourceError."""
     newest = context.clock.now() - SETTLED
     parts = [
         Part(
@@ -83,7 +83,7 @@ class _SecondReports:
                 number,
                 self._context.clock.now(),
                 id,
-                lost=MOST_AGAIN["lost"],  # as if it had been ordered again as often as allowed
+                lost=MOST_AGAIN["lost"],  # as if it had been requested again as often as allowed
                 stuck=MOST_AGAIN["stuck"],
                 fatal=MOST_AGAIN["fatal"],
             )
@@ -114,5 +114,5 @@ class _SecondReports:
                 return msgspec.structs.replace(order, document=report.reportDocumentId)
             if report.processingStatus in (CANCELLED, FATAL) or clock.now() > ends:
                 state = report.processingStatus
-                raise SourceError(f"Amazon's report {BY_CREATION} does not come: {state}.")
+                raise SourceError(f"Amazon's report {BY_CREATION} is not available: {state}.")
             pause = SLOWER * (clock.now() - order.made_at).total_seconds()

@@ -18,7 +18,7 @@ CONTEXT = timedelta(days=30)
 """How long before the days in question units are matched: those of an earlier day may use up an
 order that would explain those of a later one."""
 AT_ONCE = 500
-"""Orders that are looked up at once."""
+"""The most orders that are looked up at once."""
 
 Lot = tuple[str, date]
 """An FNSKU and the day on which units of it were shipped."""
@@ -48,7 +48,7 @@ class ShippedComparison:
         self._first, self._last = span
 
     def of_everything(self, posted: Iterable[rows.Shipment]) -> Unexplained:
-        """All days. `posted` are the shipments of orders that are not stored."""
+        """Compare all days. `posted` are the shipments of orders that are not stored."""
         shipped = list(rows.ledger_shipments(self._stored.changed(LEDGER, None)))
         if not shipped:
             return Unexplained()
@@ -56,8 +56,8 @@ class ShippedComparison:
         return Unexplained(frozenset(unexplained(shipped, supply, self._first, self._last)))
 
     def of_days(self, days: AbstractSet[date]) -> Unexplained:
-        """These days, by the orders and units around them. What these do not explain, older orders
-        may: only then is everything read."""
+        """Compare these days, with the orders and units around them. Units left unexplained may
+        belong to older orders: only then is everything read."""
         found = {lot for lot in self._around(days) if lot[1] in days} if days else set()
         keys = {rows.unit_key(*lot) for lot in found}
         if keys - self._stored.closed(ORDERS, keys):

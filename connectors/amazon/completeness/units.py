@@ -10,12 +10,12 @@ from connectors.amazon.completeness.rows import ShippedUnits, StoredOrder
 BEFORE, AFTER = timedelta(days=1), timedelta(days=2)
 """The ledger has local dates, and an order may be updated before its goods leave."""
 POSTED_AFTER = timedelta(days=5)
-"""Days from a shipment to its transaction, at most."""
+"""The longest time from a shipment to its transaction."""
 SHIPPED = frozenset({"shipped"})
 UNSHIPPED = frozenset({"cancelled", "unfulfillable"})
 MOST_UNEXPLAINED = 1 / 3
-"""The share of unexplained units above which the ledger counts something else than orders, so that
-it proves nothing."""
+"""Above this share of unexplained units, the ledger counts something other than orders and proves
+nothing."""
 
 
 class ShippableUnits:
@@ -26,7 +26,8 @@ class ShippableUnits:
         self._spans: defaultdict[str, list[tuple[date, date, int]]] = defaultdict(list)
 
     def add_order(self, order: StoredOrder) -> None:
-        """An order ships after it was created and, once it is shipped, before its last update."""
+        """Add the span in which an order may ship: from its creation and, once shipped, until its
+        last update."""
         if not order.by_amazon or order.status in UNSHIPPED:
             return
         last = order.updated + AFTER if order.status in SHIPPED else date.max
@@ -34,7 +35,7 @@ class ShippableUnits:
             self._spans[sku].append((order.created - BEFORE, last, units))
 
     def add_posted(self, posted: date, units: Iterable[tuple[str, int]]) -> None:
-        """A shipment of an order that is not stored, by the day of its transaction."""
+        """Add a shipment of an order that is not stored, by the day of its transaction."""
         for sku, count in units:
             self._spans[sku].append((posted - POSTED_AFTER, posted + BEFORE, count))
 
@@ -49,8 +50,8 @@ def unexplained(
     until: date,
     most: float = MOST_UNEXPLAINED,
 ) -> Mapping[tuple[str, date], int]:
-    """The units that nothing explains, by FNSKU and day, of the days from `since` to `until`; none
-    if they are more than the share `most`."""
+    """The units that nothing explains, by FNSKU and day, of the days from `since` to `until`; empty
+    if their share exceeds `most`."""
     demands: defaultdict[str, Counter[date]] = defaultdict(Counter)
     fnskus: dict[str, str] = {}
     for row in shipped:
@@ -68,7 +69,8 @@ def unexplained(
 def _unmatched(
     demand: Mapping[date, int], spans: list[tuple[date, date, int]]
 ) -> Iterator[tuple[date, int]]:
-    """Each day takes the units that expire first, which leaves the fewest unmatched."""
+    """The unmatched units by day. Each day takes the units that expire first, which leaves the
+    fewest unmatched."""
     waiting = sorted(spans, reverse=True)
     usable: list[tuple[date, int]] = []  # the last day, and the units left
     for today in sorted(demand):

@@ -32,7 +32,7 @@ class OrdersBookmark(msgspec.Struct, frozen=True, omit_defaults=True):
     newest: Moment | None = None
     #: The search was refused; a report takes its place.
     refused: bool = False
-    #: Why orders may be missing although the read goes on to its end.
+    #: Why orders may be missing although the read completes.
     lacking: str = ""
 
 
@@ -55,8 +55,8 @@ def opened(cursor: Cursor | None, window: Window) -> OrdersBookmark | None:
 
 
 def with_density(mark: OrdersBookmark, first: Page, window: Window) -> OrdersBookmark:
-    """With the density of orders that the first page of the search shows. The search starts later
-    if the planned span has more pages than the burst allows."""
+    """The bookmark with the density of orders that the first page of the search shows. The search
+    starts later if the planned span has more pages than the burst allows."""
     orders = [_times(record) for record in first.records if not record.error]
     if first.cursor is None or not orders:
         return mark
@@ -67,8 +67,8 @@ def with_density(mark: OrdersBookmark, first: Page, window: Window) -> OrdersBoo
     return msgspec.structs.replace(mark, turn=turn, rows=rows)
 
 
-def with_new(mark: OrdersBookmark, page: Page) -> OrdersBookmark:
-    """With the new orders of a page of the search counted."""
+def with_orders_counted(mark: OrdersBookmark, page: Page) -> OrdersBookmark:
+    """The bookmark with the new orders of a page of the search counted."""
     new, newest = mark.new, mark.newest or mark.turn
     for record in page.records:
         if not record.error and (order := _times(record)).createdTime >= mark.turn:

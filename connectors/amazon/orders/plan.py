@@ -32,7 +32,7 @@ class Figures(msgspec.Struct, frozen=True):
     search_rate: float = SEARCH_ORDERS.rate
     #: Duration of the last report of orders; None if unknown.
     report_seconds: float | None = None
-    #: Divides the expected duration of a report if that is unknown.
+    #: Divides the usual duration of a report while the real one is unknown.
     speed: float = 1.0
 
     def search(self, span: timedelta, density: float) -> float:
@@ -54,7 +54,7 @@ class OrdersPlan(msgspec.Struct, frozen=True):
     search_from: datetime
     by_report: bool
     seconds: float
-    #: Estimated; of each report, the fewest.
+    #: The estimated number of calls; for each report, the lowest possible.
     calls: int
 
 
@@ -99,7 +99,7 @@ def search_seconds(span: timedelta, density: float, rate: float = SEARCH_ORDERS.
 
 
 def report_seconds(span: timedelta, rows_a_day: float) -> float:
-    """Duration until the reports of a span are available. They are made in parallel, one a
+    """Duration until the reports of a span are available. They are made in parallel, one per
     month."""
     rows = rows_a_day * (min(span, LONGEST_SPAN) / timedelta(days=1))
     return REPORT_SECONDS + rows * REPORT_SECONDS_A_ROW

@@ -1,5 +1,5 @@
-"""Reads orders as planned: reports for the past are ordered first, and Amazon makes them while the
-last days are searched."""
+"""Reads orders as planned: reports for the past are requested first, and Amazon makes them while
+the last days are searched."""
 
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
@@ -10,7 +10,12 @@ from connectors.amazon import pages
 from connectors.amazon.client import AmazonClient
 from connectors.amazon.context import AmazonDataset, ReadContext
 from connectors.amazon.orders import search
-from connectors.amazon.orders.bookmark import OrdersBookmark, opened, with_density, with_new
+from connectors.amazon.orders.bookmark import (
+    OrdersBookmark,
+    opened,
+    with_density,
+    with_orders_counted,
+)
 from connectors.amazon.orders.plan import (
     ROWS_AN_ORDER,
     USUAL_ORDERS_A_DAY,
@@ -45,8 +50,8 @@ ENOUGH = 100
 
 
 def planned(client: AmazonClient, connection: Connection, window: Window) -> OrdersPlan:
-    """The plan for a window, by what earlier syncs have learned: the number of orders, the quota of
-    searchOrders, the duration of a report."""
+    """The plan for a window, by the figures that earlier syncs have learned: the number of orders,
+    the quota of searchOrders, the duration of a report."""
     types = {part.type for part in ORDERS_KIND.parts(connection, window)}
     durations = [seconds for type in types if (seconds := took(connection, type))]
     figures = Figures(
@@ -70,7 +75,8 @@ def _orders_a_day(connection: Connection) -> float | None:
 
 
 async def read_orders(context: ReadContext, cursor: Cursor | None) -> AsyncIterator[Page]:
-    """Yield every order of the window. One at the turn may come both ways, as the same record.
+    """Yield every order of the window. An order at the turn may be read both ways, as the same
+    record.
 
     If a report fails, its span is searched: a report does not show whether a span has no orders.
     If reports are refused, everything is searched. If the search is refused, reports cover the last
@@ -120,7 +126,7 @@ class _OrdersRead:
     async def estimate(self) -> AsyncIterator[Page]:
         """If the number of orders is unknown, estimate it by the first page of the search. If the
         search would take too long, reports cover more of the window. The estimate is stored at
-        once, so that a crash does not make the call again."""
+        once, so that the call is not repeated after a crash."""
         if not self._by_report or _orders_a_day(self._connection) is not None:
             return
         pages_found = self._search(Window(self._mark.turn, self._window.until))
@@ -139,10 +145,10 @@ class _OrdersRead:
             self._begin(mark)
             yield self._wrapped(Page([], learned=first.learned), 0.0)
 
-    # Reports are ordered --------------------------------------------------------------------------
+    # Reports are requested ------------------------------------------------------------------------
 
     async def order(self) -> AsyncIterator[Page]:
-        """Order the reports, so that Amazon makes them during the search."""
+        """Request the reports, so that Amazon makes them during the search."""
         if not self._by_report:
             return
         try:
@@ -160,7 +166,7 @@ class _OrdersRead:
     # The last days are searched -------------------------------------------------------------------
 
     async def search(self) -> AsyncIterator[Page]:
-        """Read what is too new for a report; everything, if there are no reports."""
+        """Read the orders that are too new for a report; all orders if there are no reports."""
         if self._mark.searched:
             return
         if not self._mark.refused:
@@ -186,14 +192,14 @@ class _OrdersRead:
             yield self._found(page)
 
     def _found(self, page: Page) -> Page:
-        """A page of the search."""
+        """Count a page of the search. Returns it with the bookmark as its cursor."""
         if self._by_report:
-            self._mark = with_new(self._mark, page)
+            self._mark = with_orders_counted(self._mark, page)
         self._count(page, search=page.cursor, searched=page.cursor is None)
         return self._beside_reports(page)
 
     async def _by_late_report(self) -> AsyncIterator[Page]:
-        """Read what is too new for a report by a report all the same: the search is refused."""
+        """Read the newest orders by a report after all, because the search is refused."""
         rest = Window(self._mark.turn, self._window.until)
         reader = ReportReader(self._for(rest), ORDERS_KIND)
         cursor = Cursor(self._mark.search) if self._mark.search else None
@@ -214,7 +220,7 @@ class _OrdersRead:
         return self._wrapped(page, page.share or 0.0, last=page.cursor is None)
 
     def _refuse(self, error: SourceError) -> None:
-        """The search is refused: from now on reports take its place."""
+        """Note that the search is refused: from now on reports take its place."""
         self._refusal = error
         lag = "The newest orders come from a report, which may not contain all of them yet."
         self._mark_incomplete(f"{error} {lag}", refused=True, search=None)
@@ -240,7 +246,7 @@ class _OrdersRead:
                     yield page
 
     async def _instead(self, error: SourceError) -> AsyncIterator[Page]:
-        """Search the span of the current report; skip it if the search is refused too."""
+        """Search the span of the current report; skip it if the search is also refused."""
         part = self._reader.span(self._reports)
         span = Window(part.since or self._past.since, part.until or self._past.until)
         try:
@@ -275,8 +281,8 @@ class _OrdersRead:
         self._mark = msgspec.structs.replace(self._mark, count=count, **changes)
 
     def _with_reports(self, page: Page) -> Page:
-        """With the time that the reports will take, estimated from the number of orders. The search
-        goes on meanwhile."""
+        """The page with the time that the reports will take, estimated from the number of orders.
+        The search continues meanwhile."""
         span = self._past.until - self._past.since
         self._reader.watch.guess = report_seconds(span, self._rows_a_day()) / self._client.speed
         made = self._reader.ends(self._reports)

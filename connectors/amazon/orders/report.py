@@ -17,7 +17,7 @@ LONGEST_SPAN = timedelta(days=30)
 
 BY_UPDATE: Final = "GET_FLAT_FILE_ALL_ORDERS_DATA_BY_LAST_UPDATE_GENERAL"
 BY_CREATION: Final = "GET_FLAT_FILE_ALL_ORDERS_DATA_BY_ORDER_DATE_GENERAL"
-"""Both have the same columns."""
+"""The report by creation. It has the columns of the report by last update."""
 
 STATUSES = {
     "pending": "PENDING",

@@ -22,7 +22,7 @@ ORDERS = Dataset(
 )
 
 ORDER_DATA = "PROCEEDS,EXPENSE,PROMOTION,CANCELLATION,FULFILLMENT"
-"""The data to include in an order. Never BUYER or RECIPIENT: no personal data is needed."""
+"""The data to include in an order. BUYER and RECIPIENT are left out: no personal data is needed."""
 
 
 class _Orders(msgspec.Struct):

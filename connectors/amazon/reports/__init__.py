@@ -1,1 +1,1 @@
-"""Datasets that Amazon delivers as reports: ordered, waited for, downloaded and parsed."""
+"""Reads datasets that Amazon delivers as reports: requests, awaits, downloads and parses them."""

@@ -1,4 +1,4 @@
-"""The Reports API for one dataset of a connection: lists reports, orders them, fetches their status
+"""The Reports API for one dataset of a connection: lists and requests reports, fetches their status
 and documents."""
 
 import zlib
@@ -26,7 +26,7 @@ FIRST_POLL = 2.0
 SHORTEST_POLL = 0.5
 LONGEST_POLL = 30.0
 REPORT_SECONDS = 60.0
-"""Expected duration of a report of unknown duration."""
+"""The expected duration of a report for which none is known."""
 POLL_SHARE = 0.05
 """A pause between polls is this share of the time passed, so that little time is lost at the
 end."""
@@ -40,9 +40,9 @@ PUNCTUAL = 1.02
 CALLS = 3
 """Calls for a report, at least: createReport, getReport, getReportDocument."""
 LOOKS = 1.025
-"""The factor by which a report is seen later than it is finished."""
+"""The factor by which polls see a report later than it is finished."""
 DEADLINE = timedelta(hours=2)
-"""A report that is not finished by then is ordered again once, then given up."""
+"""A report that is not finished by then is requested again once, then given up."""
 LISTED = timedelta(days=89)
 """How far back reports can be listed: 90 days, less one, since the limit moves during the call."""
 SHORTEST = 0.5
@@ -51,16 +51,16 @@ DONE, CANCELLED, FATAL = "DONE", "CANCELLED", "FATAL"
 UNFINISHED = ("IN_QUEUE", "IN_PROGRESS")
 LISTED_STATUSES = (DONE, *UNFINISHED, FATAL)
 """The reports that Amazon makes or has tried to make. One of them may be the reason why it cancels
-another order."""
+another request."""
 MARGIN = timedelta(seconds=5)
-"""Amazon's times are whole seconds, and its clock is another one."""
+"""Amazon's times are whole seconds, and its clock may differ."""
 MOST_KEPT = 200
-"""Ids of own reports that are stored per type, the newest. Stock has one in 30 minutes and uses it
-for three days."""
+"""The most ids of own reports stored per type; the newest are kept. Stock has a report every 30
+minutes and uses it for three days."""
 LONGEST_ID = 100
-"""Characters of a report's id that is stored. Amazon's have about 12."""
+"""The most characters of a stored report id. Amazon's have about 12."""
 LARGEST_COMPLAINT = 64 * 1024
-"""Bytes of the document of a report that ended as FATAL."""
+"""The most bytes read of the document of a report that ended as FATAL."""
 
 T = TypeVar("T")
 
@@ -103,7 +103,7 @@ class _Complaint(msgspec.Struct):
 
 
 class Document(msgspec.Struct):
-    """Where a report can be downloaded."""
+    """The address and encoding of a report's document."""
 
     url: str
     compressionAlgorithm: str | None = None
@@ -125,8 +125,8 @@ class ReportDesk:
     # Own reports ----------------------------------------------------------------------------------
 
     def ours(self, report: Report) -> bool:
-        """Whether this application ordered it. Another application may have ordered the type with
-        options that the list does not show, such as a filter of events."""
+        """Whether this application requested it. Another application may have requested the type
+        with options that the list does not show, such as a filter of events."""
         return report.reportId in self._own_ids(report.reportType)
 
     def keep(self, type: str, report: str) -> None:
@@ -154,7 +154,7 @@ class ReportDesk:
     # The list -------------------------------------------------------------------------------------
 
     def fresh(self, reports: Sequence[Report], age: timedelta | None = None) -> list[Report]:
-        """Those that are not too old; finished ones come last."""
+        """The reports that are not too old; finished ones come last."""
         now = self._clock.now()
         ages = {DONE: age or self._kind.fresh}
         fresh = [
@@ -166,7 +166,7 @@ class ReportDesk:
 
     def covering(self, listed: Sequence[Report], part: Part) -> list[Report]:
         """Own reports that contain the whole part, oldest first. For a kind whose finished reports
-        are all read, reports of other applications too: these types have no options."""
+        are all read, also reports of other applications: these types have no options."""
         covering = [
             report
             for report in made(listed)
@@ -175,8 +175,9 @@ class ReportDesk:
         return sorted(covering, key=lambda report: report.createdTime)
 
     def sent(self, listed: Sequence[Report], part: Part, asked: PendingOrder) -> list[Report]:
-        """Reports that can only be a pending order of ours whose id was not stored, or one before
-        it, oldest first: they have the same marketplaces and, to the second, the same span."""
+        """Reports that can only result from a pending request of ours whose id was not stored, or
+        from one before it, oldest first: they have the same marketplaces and, to the second, the
+        same span."""
         sent = [
             report
             for report in made(listed)
@@ -191,7 +192,7 @@ class ReportDesk:
         return sorted(sent, key=lambda report: report.createdTime)
 
     async def listed_since(self, type: str, moment: datetime) -> Sequence[Report]:
-        """A list that is not older than a moment. A list contains all parts, and costs a call of a
+        """A list that is not older than a moment. One list contains all parts; a call uses up a
         quota that refills once in 45 seconds."""
         if self._listed_at is None or self._listed_at < moment:
             now = self._clock.now()
@@ -200,7 +201,7 @@ class ReportDesk:
 
     async def list_reports(self, type: str) -> list[Report]:
         """Fetch the finished, unfinished and failed reports of a type: as far back as one may be
-        used, or may be the reason why Amazon cancels one that was ordered a while ago."""
+        used, or may be the reason why Amazon cancels one that was requested earlier."""
         back = max(self._kind.fresh, self._kind.stale, self._kind.interval or timedelta(0))
         back = LISTED if self._kind.all_finished else back + DEADLINE
         params = {
@@ -215,7 +216,7 @@ class ReportDesk:
             page = _decode(await self._call(GET_REPORTS, params), _Reports)
             listed += page.reports
             if not page.nextToken or repeats.note(report.reportId for report in page.reports):
-                return listed  # at worst, a report that is missing here is ordered again
+                return listed  # at worst, a report that is missing here is requested again
             params = {"nextToken": page.nextToken}  # Amazon refuses further parameters
 
     def covers(self, report: Report, part: Part) -> bool:
@@ -224,7 +225,7 @@ class ReportDesk:
             return False
         if report.processingStatus == DONE and not report.reportDocumentId:
             return False
-        # Where every report is of another day, none has the span of today's.
+        # If each report is of another day, no listed one has today's span.
         if part.since is None or part.until is None or self._kind.all_finished:
             return True
         if report.dataStartTime is None or report.dataEndTime is None:
@@ -233,10 +234,10 @@ class ReportDesk:
         end = part.until - slack - timedelta(seconds=1)  # parameters are cut to whole seconds
         return report.dataStartTime <= part.since and report.dataEndTime >= end
 
-    # Orders and documents -------------------------------------------------------------------------
+    # Requests and documents -----------------------------------------------------------------------
 
     async def order(self, part: Part) -> str:
-        """Order a report. Returns its id."""
+        """Request a report. Returns its id."""
         body: dict[str, object] = {
             "reportType": part.type,
             "marketplaceIds": list(part.marketplaces),
@@ -247,7 +248,7 @@ class ReportDesk:
         return _decode(answer, _CreatedReport).reportId
 
     async def status(self, report: str) -> Report:
-        """The report as it is now."""
+        """The current state of the report."""
         return _decode(await self._call(GET_REPORT, argument=report), Report)
 
     async def failure_reason(self, report: Report) -> str:
@@ -298,15 +299,15 @@ def made(listed: Sequence[Report]) -> list[Report]:
 
 
 def _unpacked(content: bytes) -> bytes:
-    """Without gzip, cut off at LARGEST_COMPLAINT."""
+    """The content without gzip, cut off at LARGEST_COMPLAINT."""
     if content.startswith(b"\x1f\x8b"):
         return zlib.decompressobj(wbits=31).decompress(content, LARGEST_COMPLAINT)
     return content
 
 
 def _same(listed: datetime | None, sent: datetime | None) -> bool:
-    """Whether a listed time is the one that was sent, which loses its fraction of a second. If none
-    was sent, Amazon sets its own."""
+    """Whether a listed time is the one that was sent; Amazon drops the fraction of a second. If
+    none was sent, Amazon sets its own."""
     return sent is None or (listed is not None and stamp(listed) == stamp(sent))
 
 
@@ -330,8 +331,8 @@ def duration_key(report_type: str) -> str:
     return f"report:{report_type}"
 
 
-def pause(passed: float, learned: bool, due: float, rate: float) -> float:
-    """Seconds until the next poll of a report. `passed` and `due` count from its order; `learned`
+def poll_delay(passed: float, learned: bool, due: float, rate: float) -> float:
+    """Seconds until the next poll of a report. `passed` and `due` count from its request; `learned`
     is whether `due` was measured or only guessed. A report may be finished earlier, since its span
     may be shorter. `rate` is the quota of polls per second, which is higher in a fast sandbox."""
     usual = max(passed * POLL_SHARE, min(FIRST_POLL, max(SHORTEST_POLL, 2 * FIRST_POLL / rate)))

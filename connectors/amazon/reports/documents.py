@@ -1,4 +1,4 @@
-"""The records of a report's document, and what is particular to each kind of report."""
+"""Reads the records of a report's document, as defined by the kind of report."""
 
 import hashlib
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -18,14 +18,15 @@ from connectors.turns import FairTurns
 ROWS_A_TURN = 50
 """Rows that are read before other tasks of the event loop run."""
 MOST_ROWS = 10_000_000
-"""Rows of one document: a seller with 100,000 ledger events a day has as many in 100 days."""
+"""The most rows of one document: a seller with 100,000 ledger events a day has as many in 100
+days."""
 MOST_IN_VAIN = 10_000
 """Unreadable or repeated rows in a row, after which the document is taken to repeat itself, or not
 to be a report. Equal ledger events come by the dozen."""
 MOST_WAITING = 8_000_000
-"""Characters of such rows that are held back until that is decided."""
+"""The most characters of such rows that are held back until that is decided."""
 MOST_TOGETHER = 8 * 1024 * 1024
-"""Bytes of the rows of one order: some 10,000 rows."""
+"""The most bytes of the rows of one order: some 10,000 rows."""
 
 
 class Part(msgspec.Struct, frozen=True):
@@ -38,7 +39,7 @@ class Part(msgspec.Struct, frozen=True):
 
 
 class ReportKind(msgspec.Struct, frozen=True):
-    """How one dataset of reports is ordered and read."""
+    """How one dataset of reports is requested and read."""
 
     #: The reports that make up a window.
     parts: Callable[[Connection, Window], Sequence[Part]]
@@ -62,21 +63,21 @@ class ReportKind(msgspec.Struct, frozen=True):
     version: Callable[[Row], str] = lambda row: ""
     #: Whether a report for the first marketplaces contains everything about the second.
     covers: Callable[[AbstractSet[str], AbstractSet[str]], bool] = eq
-    #: How much earlier than the part a report that is used again may end. By default `fresh`, so
-    #: that none contains less than one that was read before.
+    #: How much earlier than the part a reused report may end. By default `fresh`, so that no report
+    #: contains less than one that was read before.
     slack: timedelta | None = None
-    #: The report is ordered for all days that the window touches.
+    #: The report is requested for all days that the window touches.
     whole_days: bool = False
     #: The time that decides whether a row belongs in a window.
     at: Callable[[Row, datetime], datetime | None] = lambda row, made_at: None
     #: The role that the report type requires.
     role: str = FULFILLMENT
-    #: How long Amazon makes no other report of the type; further orders end as CANCELLED. None if
+    #: How long Amazon makes no other report of the type; further requests end as CANCELLED. None if
     #: it makes any number: then a report without rows is inconclusive.
     interval: timedelta | None = None
     #: Each part is a marketplace.
     per_marketplace: bool = False
-    #: Age up to which a report is used rather than to wait for the interval.
+    #: Age up to which a report is used instead of waiting for the interval.
     stale: timedelta = timedelta(0)
 
 
@@ -104,7 +105,7 @@ class _ReadRow(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def new(self) -> bool:
-        """It is readable and not a repetition."""
+        """Whether it is readable and not a repetition."""
         return not (isinstance(self.row, BadRow) or self.again)
 
     @property
@@ -114,7 +115,7 @@ class _ReadRow(msgspec.Struct, frozen=True, gc=False):
 
 
 class DocumentRows:
-    """Reads the rows of one document, the report for a part that was made at a time."""
+    """Reads the rows of one document: the report for `part` that was made at `made_at`."""
 
     def __init__(
         self, kind: ReportKind, part: Part, number: int, made_at: datetime, turns: FairTurns
@@ -139,7 +140,7 @@ class DocumentRows:
         document. Unreadable rows become failed records.
 
         Raises NoRows if the document is a header alone, Unknowable if it is empty; SourceError,
-        after its last record, if the document does not end."""
+        after its last record, if the document is too long."""
         count = 0
         rows = self._new_rows(text)
         async for groups in self._joined(rows) if self._kind.joined else _single(rows):
@@ -148,8 +149,8 @@ class DocumentRows:
                 yield count, [self._record(group)]
         if not count:
             raise (NoRows if self._table.columns else Unknowable)(
-                f"Amazon's report {self._part.type} came without a single row. Whether it is "
-                "empty or could not be made is unknown; a later sync asks again."
+                f"Amazon's report {self._part.type} arrived without any rows. It may be empty, or "
+                "Amazon could not make it. Its contents are unknown; a later sync tries again."
             )
 
     # Rows ---------------------------------------------------------------------------------------
@@ -168,7 +169,7 @@ class DocumentRows:
                 bad = [row for row in waiting if isinstance(row.row, BadRow)]
                 async for some in self._in_turns(bad):
                     yield some
-                raise SourceError(_in_vain(self._part, waiting))
+                raise SourceError(_useless_rows(self._part, waiting))
             if new or size > MOST_WAITING:
                 async for some in self._in_turns(waiting):
                     yield some
@@ -183,7 +184,7 @@ class DocumentRows:
             yield waiting[start : start + ROWS_A_TURN]
 
     async def _rows(self, text: AsyncIterator[list[str]]) -> AsyncIterator[Sequence[_ReadRow]]:
-        """A few rows at a time, so that other tasks can run."""
+        """Yield a few rows at a time, so that other tasks can run."""
         number = 0
         async for chunk in text:
             rows = self._table.rows(chunk)
@@ -193,7 +194,7 @@ class DocumentRows:
                 number += len(some)
                 if number >= MOST_ROWS:
                     raise SourceError(
-                        f"Amazon's report {self._part.type} does not end: it has more than "
+                        f"Amazon's report {self._part.type} is too long: more than "
                         f"{MOST_ROWS:,} rows. The rest is not read."
                     )
 
@@ -211,7 +212,7 @@ class DocumentRows:
     async def _joined(
         self, rows: AsyncIterator[Sequence[_ReadRow]]
     ) -> AsyncIterator[list[list[_ReadRow]]]:
-        """The rows of each key together, in whatever order they come. They are stored on disk until
+        """Yield the rows of each key together, whatever their order. They are stored on disk until
         the document ends, since any row may belong to an earlier order."""
         stop: SourceError | None = None
         try:
@@ -238,7 +239,7 @@ class DocumentRows:
             raise stop
 
     def _store(self, read: _ReadRow) -> None:
-        """Only the cells; for an unreadable row its line, and why it is unreadable."""
+        """Store the cells of a row; for an unreadable one, its line and the reason."""
         if isinstance(read.row, BadRow):
             bad = msgspec.json.encode((str(read.row), read.row.line))
             self._groups.alone(read.number, b"!" + bad)
@@ -246,7 +247,7 @@ class DocumentRows:
         cells = msgspec.json.encode(list(read.row.values()))
         if self._groups.add(read.key, read.number, cells) > MOST_TOGETHER:
             raise SourceError(
-                f"Amazon's report {self._part.type} does not end: it has more than "
+                f"Amazon's report {self._part.type} is too long: more than "
                 f"{MOST_TOGETHER:,} bytes of one order. The rest is not read."
             )
 
@@ -276,8 +277,8 @@ class DocumentRows:
         return Record(key, data, name, version=version, at=at)
 
     def _unreadable(self, number: int, row: BadRow) -> Record:
-        """The id is a hash of the line, the same at every read. The line itself is not stored: it
-        may contain personal data in any column."""
+        """The failed record of an unreadable row. Its id is a hash of the line, the same at every
+        read. The line itself is not stored: it may contain personal data in any column."""
         made_at = f"{self._made_at}" if self._kind.all_finished else ""
         text = f"{self._number}{made_at}\t{row.line}"
         digest = hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=8).hexdigest()
@@ -292,7 +293,7 @@ async def _single(rows: AsyncIterator[Sequence[_ReadRow]]) -> AsyncIterator[list
         yield [[row] for row in some]
 
 
-def _in_vain(part: Part, rows: Sequence[_ReadRow]) -> str:
+def _useless_rows(part: Part, rows: Sequence[_ReadRow]) -> str:
     bad = sum(isinstance(row.row, BadRow) for row in rows)
     what = "cannot be read" if bad > len(rows) / 2 else "are the same as rows before them"
     return (

@@ -6,7 +6,7 @@ from connectors.base import Clock
 
 
 class FinishedReports:
-    """Ends the waits of this process for a report that a notification names."""
+    """Wakes the reads of this process that wait for a report when a notification names it."""
 
     def __init__(self) -> None:
         self._waiting: dict[str, set[anyio.Event]] = {}
@@ -31,7 +31,7 @@ class FinishedReports:
         scope.cancel()
 
     def finish(self, report: str) -> bool:
-        """Whether a read waited for the report."""
+        """Wake the reads that wait for a report. Returns whether there were any."""
         waiting = self._waiting.get(report, set())
         for finished in waiting:
             finished.set()

@@ -15,12 +15,12 @@ from connectors.amazon.times import SETTLED
 from connectors.base import Column, Connection, Dataset, Window
 
 DAILY = timedelta(hours=4)
-"""Amazon makes a daily FBA report at most once in four hours and cancels further orders."""
+"""Amazon makes a daily FBA report at most once in four hours and cancels further requests."""
 NEAR_REAL_TIME = timedelta(minutes=30)
 
 
 def _always(name: str, label: str, days: int, shown: Sequence[Column]) -> Dataset:
-    """A dataset that every sync reads in its whole reach: rows change for weeks or arrive weeks
+    """A dataset that every sync reads over its whole reach: rows change for weeks or arrive weeks
     late, a long report costs as many calls as a short one, and if a report wrongly has no rows, the
     next sync reads the same days again."""
     reach = timedelta(days=days)
@@ -64,7 +64,8 @@ def account_wide(report_type: str) -> Parts:
 
 
 def fees_parts(connection: Connection, window: Window) -> Sequence[Part]:
-    """Account-wide too. A snapshot of today, but Amazon requires a span of three days."""
+    """One account-wide report: a snapshot of today, although Amazon requires a span of three
+    days."""
     report, until = "GET_FBA_ESTIMATED_FBA_FEES_TXT_DATA", window.until - SETTLED
     return [
         Part(report, connection.settings.marketplace_ids, window.until - timedelta(days=4), until)
@@ -112,7 +113,7 @@ def _unchanged(rows: Sequence[Row], part: Part, made_at: datetime) -> Mapping[st
 
 
 def _preview(rows: Sequence[Row], part: Part, made_at: datetime) -> Mapping[str, object]:
-    """A preview with the time at which it held, and its marketplace."""
+    """A preview with the time at which it was valid, and its marketplace."""
     return {
         **rows[0],
         "snapshotat": made_at.isoformat(),
@@ -136,7 +137,8 @@ def _preview_marketplace(row: Row, part: Part) -> str:
 
 
 def _preview_key(row: Row, part: Part, made_at: datetime) -> str:
-    """A preview does not replace those of other days: a charge is compared with the one before."""
+    """The id of a preview. It has the time, so that a preview does not replace earlier ones: a
+    charge is compared with the one before."""
     return f"{made_at:%Y-%m-%dT%H:%M}/{_preview_marketplace(row, part)}/{row['sku']}"
 
 
@@ -153,8 +155,9 @@ def _ledger_day(row: Row, made_at: datetime) -> datetime | None:
 
 
 def _ledger_key(row: Row, part: Part, made_at: datetime) -> str:
-    """A ledger event has no id: it is identified by its content and a number. Columns that only
-    newer layouts have are left out, so that the key stays the same when they appear."""
+    """The key of a ledger event, which has no id: its content identifies it, together with a
+    number. Columns that only newer layouts have are left out, so that the key stays the same when
+    they appear."""
     content = "\t".join(row.get(column, "") for column in EVENT)
     return hashlib.blake2b(content.encode(), digest_size=12).hexdigest()
 
@@ -171,7 +174,7 @@ def _return_key(row: Row, part: Part, made_at: datetime) -> str:
 
 
 def _month_end(row: Row, made_at: datetime) -> datetime | None:
-    """The end of the month of a charge, which is written as 2026-02: it is charged after that."""
+    """The end of the month of a charge (written as 2026-02), after which Amazon charges it."""
     first = moment(f"{row.get('monthofcharge', '')[:7]}-01")
     return (first + timedelta(days=31)).replace(day=1) if first else None
 

@@ -1,4 +1,4 @@
-"""What a connection remembers of the rows in the reports of a dataset."""
+"""Remembers for a connection whether the reports of a dataset had rows."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -14,19 +14,19 @@ from connectors.base import Record
 
 
 class RowMemory:
-    """Whether the reports of a dataset had rows. Without a name, it remembers nothing, and believes
-    no report without rows."""
+    """Remembers whether the reports of a dataset had rows. Without a dataset name it remembers
+    nothing, and trusts no report without rows."""
 
     def __init__(self, name: str, kind: ReportKind, learned: Mapping[str, str]) -> None:
         self._name = name
         self._kind = kind
         self._known = learned
-        #: What changed, to be stored with the connection.
+        #: The changes, to be stored with the connection.
         self.learned: dict[str, str] = {}
 
     def believes(self, part: Part, made_at: datetime) -> bool:
-        """Whether a report without rows can be true: not if an earlier one had rows of its span, or
-        for a snapshot of today, if Amazon still lists one with rows. Only reports of types with an
+        """Whether a report without rows can be right: not if an earlier one had rows in its span
+        or, for a snapshot of today, if Amazon still lists one with rows. Only for types with an
         interval: others are not known to end without rows."""
         if self._kind.interval is None or not self._name:
             return False
@@ -35,7 +35,7 @@ class RowMemory:
         return newest is None or newest < (span or made_at - LISTED)
 
     def empty(self, part: Part, order: OrderedReport) -> Emptiness:
-        """Remember that a report had no rows. Returns what is known then."""
+        """Remember that a report had no rows. Returns the evidence after that."""
         key = self._empty_key(part)
         report = Emptiness(
             first=order.made_at,
@@ -73,7 +73,7 @@ class RowMemory:
             reportType=part.type,
             processingStatus=DONE,
             createdTime=known.last,
-            reportDocumentId=known.report,  # it has none, and needs none
+            reportDocumentId=known.report,  # it has no document, and needs none
             dataStartTime=known.since,
             dataEndTime=known.until,
             marketplaceIds=list(known.marketplaces),

@@ -1,4 +1,4 @@
-"""Reads datasets of reports: uses a fresh report or orders one, waits for it, reads its
+"""Reads datasets of reports: uses a fresh report or requests one, waits for it, reads its
 document."""
 
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -76,8 +76,8 @@ def reported(about: Dataset, kind: ReportKind) -> AmazonDataset:
         return ReportReader(context, kind, about.name).read(cursor)
 
     def plan(client: AmazonClient, connection: Connection, window: Window) -> Way:
-        """As long as the last reports took, else the usual time; all reports are made in
-        parallel."""
+        """The plan, with the duration of the last reports, else the usual one; all reports are made
+        in parallel."""
         parts = kind.parts(connection, window)
         types = {part.type for part in parts}
         durations = [seconds for type in types if (seconds := took(connection, type))]
@@ -88,8 +88,8 @@ def reported(about: Dataset, kind: ReportKind) -> AmazonDataset:
 
 
 class ReportReader:
-    """Reads one dataset of reports for one connection. Without its name, a report that has no rows
-    is inconclusive."""
+    """Reads one dataset of reports for one connection. Without the dataset's name, a report that
+    has no rows is inconclusive."""
 
     def __init__(self, context: ReadContext, kind: ReportKind, name: str = "") -> None:
         self._context = context
@@ -103,7 +103,7 @@ class ReportReader:
         self.watch = ReportWatch(context, kind, self._desk, self._parts, self._memory)
 
     async def read(self, cursor: Cursor | None) -> AsyncIterator[Page]:
-        """Order the reports of all parts first, so that Amazon makes them in parallel; then read
+        """Request the reports of all parts first, so that Amazon makes them in parallel; then read
         each."""
         if not self._parts:
             yield Page([], share=1.0)
@@ -139,8 +139,8 @@ class ReportReader:
         return max(0.0, seconds - (now - max(sent)).total_seconds()) if sent else None
 
     async def order(self, mark: ReportBookmark) -> Steps:
-        """Find or order the reports that are not ordered yet. Each one is followed by a page
-        without records, so that a crash does not order it again."""
+        """Find or request the reports that are not requested yet. Yield a page without records
+        after each one, so that it is not requested again after a crash."""
         if mark.planned < len(self._parts):
             listed = await self._first_list(mark)
             for number in self._unplanned(mark, listed):
@@ -154,7 +154,7 @@ class ReportReader:
                     yield page, mark
 
     async def documents(self, mark: ReportBookmark) -> Steps:
-        """Read the reports one after the other. One that fails is ordered again as often as its
+        """Read the reports one after the other. One that fails is requested again as often as its
         counters allow. Raises Unknowable for one that is missing; if each part is a marketplace,
         only after all others are read."""
         while mark.at < len(mark.orders) or mark.again:
@@ -190,7 +190,7 @@ class ReportReader:
             yield self._page([], mark), mark
 
     async def _failed(self, mark: ReportBookmark, failed: ReportFailed) -> Steps:
-        """Continue after a failed report: skip it, order it again or put it off. Raises
+        """Continue after a failed report: skip it, request it again or postpone it. Raises
         ReportFailed."""
         order = mark.orders[mark.at]
         later = {other.part for other in mark.orders[mark.at + 1 :]}
@@ -198,7 +198,7 @@ class ReportReader:
             mark = self.passed(mark)  # it was of an earlier day, which no new report contains
             yield self._page([], mark, failed.text), mark
         elif await self._may_repeat(mark, failed):
-            text = f"{failed.text} It is ordered again." if failed.why != "lost" else ""
+            text = f"{failed.text} It is requested again." if failed.why != "lost" else ""
             again = repeated(failed.why)
             async for page, read in self._order_part(mark, order.part, again):
                 mark = read
@@ -211,14 +211,14 @@ class ReportReader:
             yield self._page([], mark, "" if failed.why == "cancelled" else failed.text), mark
 
     async def _may_repeat(self, mark: ReportBookmark, failed: ReportFailed) -> bool:
-        """Whether the current report may be ordered again. After FATAL only if no other report of
-        the type was made in the interval: Amazon would cancel the order."""
+        """Whether the current report may be requested again. After FATAL only if no other report of
+        the type was made in the interval: Amazon would cancel the request."""
         order = mark.orders[mark.at]
         if failed.why not in MOST_AGAIN or getattr(order, failed.why) >= MOST_AGAIN[failed.why]:
             return False
         return failed.why != "fatal" or bool(mark.asking) or not await self.watch.others(mark)
 
-    # Finding and ordering -----------------------------------------------------------------------
+    # Finding and requesting ---------------------------------------------------------------------
 
     def _usable(self, number: int, listed: Sequence[Report]) -> tuple[list[OrderedReport], bool]:
         """The listed reports of a part to read, and whether one of them is fresh enough."""
@@ -242,8 +242,9 @@ class ReportReader:
         number: int,
         then: Callable[[ReportBookmark, OrderedReport], ReportBookmark],
     ) -> Steps:
-        """Order a part's report; `then` adds it to the bookmark. The pending order is stored first:
-        after a crash it is looked for in the list instead of being ordered twice."""
+        """Request a part's report; `then` adds it to the bookmark. The pending request is stored
+        first: after a crash the report is looked for in the list instead of being requested
+        twice."""
         part, report = self._parts[number], None
         asked = mark.asking if mark.asking and mark.asking.part == number else None
         if asked:
@@ -262,8 +263,8 @@ class ReportReader:
         yield self._page([], mark), mark
 
     async def _first_list(self, mark: ReportBookmark) -> Sequence[Report]:
-        """The list at the start of a read. After a crash it is remembered, to look for the pending
-        order in it too."""
+        """The list at the start of a read. After a crash it is remembered, since the pending
+        request is also looked for in it."""
         if mark.asking:
             return await self._list_since(self._clock.now())
         return await self._desk.list_reports(self._parts[0].type)
@@ -275,8 +276,8 @@ class ReportReader:
     # One report per marketplace -------------------------------------------------------------------
 
     def _unplanned(self, mark: ReportBookmark, listed: Sequence[Report]) -> Sequence[int]:
-        """The parts to order. Amazon may make only the first one, so the part whose last report is
-        the oldest comes first."""
+        """The parts to request. Amazon may make only the first one, so the part whose last report
+        is the oldest comes first."""
         planned = {order.part for order in mark.orders}
         numbers = [number for number in range(len(self._parts)) if number not in planned]
         if not self._kind.per_marketplace or len(numbers) < 2:
@@ -293,14 +294,14 @@ class ReportReader:
 
     async def _put_off(self, mark: ReportBookmark) -> ReportBookmark:
         """The bookmark after a report that was not made. If Amazon made another report of the type
-        at the time, this one is ordered again later; else the reason is unknown."""
+        at the time, this one is requested again later; else the reason is unknown."""
         order = mark.orders[mark.at]
         if await self.watch.others(mark):
             return msgspec.structs.replace(self.passed(mark), again=(*mark.again, order.part))
         return msgspec.structs.replace(self.passed(mark), lacking=(*mark.lacking, order.part))
 
     async def _order_again(self, mark: ReportBookmark) -> Steps:
-        """Order the next part again once Amazon accepts it; give up if that takes too long."""
+        """Request the next part again once Amazon accepts it; give up if that takes too long."""
         number = mark.again[0]
         due, now = await self._due(), self._clock.now()
         sent = mark.asking is not None and mark.asking.part == number
@@ -370,7 +371,7 @@ class ReportReader:
                         raise
                     yield self._nothing(mark), self.passed(mark)
                     return
-                except SourceError:  # the document does not end: its records so far are kept
+                except SourceError:  # the document is too long: its records so far are kept
                     if batch:
                         self._memory.rows(part, order.made_at, batch)
                         mark = msgspec.structs.replace(mark, rows=rows)
@@ -381,7 +382,7 @@ class ReportReader:
         yield self._page(batch, mark), mark
 
     def _nothing(self, mark: ReportBookmark) -> Page:
-        """The page for a report that shows that there is no data."""
+        """The page for a report that shows that no data exists."""
         part, order = self.span(mark), mark.orders[mark.at]
         known = self._memory.empty(part, order)
         text = without_rows(part, self._kind, order, known.confirmed)

@@ -51,7 +51,8 @@ class Groups:
         self._database.execute("INSERT INTO kept VALUES (?, ?, ?)", (n, n, value))
 
     def read(self) -> Iterator[list[tuple[int, int, bytes]]]:
-        """Some values at a time, each with the number of its group's first value and its own."""
+        """Yield some values at a time, each with the number of its group's first value and its own
+        number."""
         rows = self._database.execute("SELECT first, n, value FROM kept ORDER BY first, n")
         while some := rows.fetchmany(FETCHED):
             yield some

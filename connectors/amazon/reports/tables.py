@@ -26,8 +26,8 @@ MOST_COLUMNS = 500
 MOST_BLANK = 16 * 1024 * 1024
 """Bytes of blank lines in a row, or compressed bytes without content; a report has none."""
 MOST_BYTES = 4 * 1024**3
-"""Bytes of one document, compressed or not. The longest report of a seller with 100,000 ledger
-events a day has 10,000,000 rows of 400 bytes."""
+"""The most bytes of one document, compressed or not. The longest report of a seller with 100,000
+ledger events a day has 10,000,000 rows of 400 bytes."""
 
 Row = dict[str, str]
 
@@ -41,10 +41,10 @@ class BadRow(ValueError):
 
 
 async def unpacked(chunks: AsyncIterator[bytes], packed: bool) -> AsyncIterator[bytes]:
-    """Decompress a document if it is announced as gzip or starts like it. Lets other tasks run
+    """Decompress a document if it is announced as gzip or starts like gzip. Lets other tasks run
     before each piece.
 
-    Raises Retryable if the document is truncated, SourceError if it does not end or is empty."""
+    Raises Retryable if the document is truncated, SourceError if it is too long or is empty."""
     head, unpacker = b"", None
     started = False
     bounds = _Bounds()
@@ -77,7 +77,7 @@ class _Bounds:
     def __init__(self) -> None:
         self._received = 0
         self._produced = 0
-        self._idle = 0  # bytes received since anything was decompressed
+        self._idle = 0  # bytes received since the last decompressed output
 
     def received(self, size: int) -> None:
         self._received += size
@@ -96,8 +96,7 @@ class _Bounds:
     def _check(self, size: int) -> None:
         if size > MOST_BYTES:
             raise SourceError(
-                f"The document does not end: it has more than {MOST_BYTES:,} bytes. The rest is "
-                "not read."
+                f"The document is too long: more than {MOST_BYTES:,} bytes. The rest is not read."
             )
 
 
@@ -158,13 +157,13 @@ class _PartialLine:
         return "".join(self._parts)
 
     def add(self, text: str) -> list[str]:
-        """The lines that end in `text`, without blank ones. Raises SourceError for an endless
-        line."""
+        """The lines that end in `text`, without blank ones. Raises SourceError if a line is too
+        long."""
         before, end, after = text.rpartition("\n")
         whole: list[str] = []
         if end:
             before = self.text() + before
-            if before and not before.isspace():  # a piece of line ends alone makes no list
+            if before and not before.isspace():  # skips a piece of line ends alone
                 whole = [line.rstrip("\r") for line in before.split("\n") if line.strip()]
             self._parts, self._size = [], 0
         if after:

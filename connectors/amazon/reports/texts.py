@@ -1,4 +1,4 @@
-"""What a user is shown of reports without rows, and of reports that Amazon did not make."""
+"""Texts for users about reports without rows, and about reports that Amazon did not make."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -9,7 +9,7 @@ from connectors.amazon.reports.documents import Part, ReportKind
 
 
 def without_rows(part: Part, kind: ReportKind, order: OrderedReport, confirmed: bool) -> str:
-    """A report that shows that there is no data."""
+    """The text for a report that shows that no data exists."""
     named = f"{part.type} for {_countries(part)}" if kind.per_marketplace else part.type
     if order.empty:
         text = f"Amazon made no report {named}, because there is no data for it."
@@ -18,25 +18,25 @@ def without_rows(part: Part, kind: ReportKind, order: OrderedReport, confirmed: 
     if confirmed:
         return text
     return (
-        f"{text} Claims that rest on this have low confidence until a later report, ordered when "
-        "Amazon makes one again, says the same."
+        f"{text} Claims that rely on this have low confidence until a later report, requested "
+        "when Amazon makes one again, confirms it."
     )
 
 
 def missing(parts: Sequence[Part], kind: ReportKind) -> str:
-    """The marketplaces whose reports Amazon did not make."""
+    """The text that names the marketplaces whose reports Amazon did not make."""
     minutes = (kind.interval or timedelta(0)) / timedelta(minutes=1)
     return (
         f"Amazon made no report {parts[0].type} for {', '.join(map(_countries, parts))}. It makes "
-        f"one in {minutes:.0f} minutes, for all marketplaces together. What it contains is "
-        "unknown; a later sync asks again."
+        f"one in {minutes:.0f} minutes, for all marketplaces together. Its contents are "
+        "unknown; a later sync tries again."
     )
 
 
 def unfinished(part: Part, after: timedelta, documentless: bool) -> str:
-    """A report that does not arrive: unfinished, or finished without a document."""
+    """The text for a report that does not arrive: unfinished, or finished without a document."""
     if documentless:
-        return f"Amazon finished the report {part.type}, but names no document of it."
+        return f"Amazon finished the report {part.type}, but names no document for it."
     minutes = after / timedelta(minutes=1)
     return f"Amazon did not finish the report {part.type} in {minutes:.0f} minutes."
 

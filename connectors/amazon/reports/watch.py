@@ -1,4 +1,4 @@
-"""Waits for ordered reports: polls at growing intervals, and handles reports that fail."""
+"""Waits for requested reports: polls at growing intervals, and handles reports that fail."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -21,7 +21,7 @@ from connectors.amazon.reports.desk import (
     ReportDesk,
     duration_key,
     made,
-    pause,
+    poll_delay,
     took,
 )
 from connectors.amazon.reports.documents import Part, ReportKind
@@ -35,10 +35,11 @@ document of a finished report."""
 
 
 class ReportFailed(Unknowable):
-    """A report will not arrive. `why` names the counter of OrderedReport that limits new orders."""
+    """A report will not arrive. `why` names the counter of OrderedReport that limits new
+    requests."""
 
     def __init__(self, why: str, text: str) -> None:
-        super().__init__(f"{text} What it contains is unknown; a later sync asks again.")
+        super().__init__(f"{text} Its contents are unknown; a later sync tries again.")
         self.why = why
         self.text = text
 
@@ -64,8 +65,7 @@ class ReportWatch:
         self.took: dict[str, str] = {}
         #: The ids of reports that failed.
         self.ended: set[str] = set()
-        #: Seconds that a report of unknown duration is expected to take; 0 if the caller has no
-        #: estimate.
+        #: The expected seconds of a report of unknown duration; 0 if the caller has no estimate.
         self.guess = 0.0
 
     async def wait(self, mark: ReportBookmark) -> ReportBookmark:
@@ -77,7 +77,7 @@ class ReportWatch:
         while order.document is None and not order.empty:
             report = await self._desk.status(order.report)
             if report.reportType != part.type:  # a source that lost our report may reuse its id
-                raise Unknown(f"The report {order.report} is of another type than the one ordered.")
+                raise Unknown(f"The report {order.report} has another type than the one requested.")
             if report.processingStatus == DONE and report.reportDocumentId:
                 # Amazon's time, since it is listed later and may be part of a key.
                 order = msgspec.structs.replace(
@@ -118,7 +118,7 @@ class ReportWatch:
         context = self._context
         passed = (self._clock.now() - order.made_at).total_seconds()
         rate = context.client.bucket(context.connection, GET_REPORT).rate
-        seconds = pause(passed, self._learned(part) > 0, self.takes(part), rate)
+        seconds = poll_delay(passed, self._learned(part) > 0, self.takes(part), rate)
         await context.client.finished.sleep(self._clock, seconds, order.report)
 
     def give_up(self, order: OrderedReport) -> None:
@@ -136,27 +136,27 @@ class ReportWatch:
         if not self._kind.per_marketplace and await self.others(mark):
             return ReportFailed(
                 "cancelled",
-                f"{text}, since another report of the type was ordered shortly before. This "
-                "application did not order that one, so it may contain less and is not used.",
+                f"{text}, since another report of the type was requested shortly before. This "
+                "application did not request that one, so it may contain less and is not used.",
             )
         if _ordered_before(mark.orders[mark.at]):
             return ReportFailed(
                 "cancelled",
-                f"{text}. It was ordered shortly before, and Amazon's answer was lost: Amazon may "
-                "have made that report instead, but does not list it.",
+                f"{text}. It was requested shortly before, and Amazon's answer was lost: Amazon "
+                "may have made that report instead, but does not list it.",
             )
         return ReportFailed("cancelled", f"{text}, without a reason.")
 
     async def _means_no_data(self, report: Report, mark: ReportBookmark) -> bool:
         """Whether a report ended as CANCELLED because there is nothing to report, and not because
-        another report of the type was ordered in the interval. Amazon's documentation gives no
-        third reason but a request, and this application never cancels a report."""
+        another report of the type was requested in the interval. The only other reason that Amazon
+        documents is a request to cancel, which this application never sends."""
         order, interval = mark.orders[mark.at], self._kind.interval
         if report.processingStatus != CANCELLED or interval is None:
             return False
         if order.lost or order.stuck or order.fatal or _ordered_before(order):
             return False  # the report that it replaces may be the other one
-        # Amazon makes the first of the reports that are ordered for several marketplaces.
+        # Amazon makes the first of the reports that are requested for several marketplaces.
         later = {other.report for other in mark.orders[mark.at + 1 :]}
         others = [
             other
@@ -168,9 +168,9 @@ class ReportWatch:
         return not others and self._memory.believes(self._parts[order.part], report.createdTime)
 
     async def _instead(self, order: OrderedReport) -> OrderedReport | None:
-        """Another report to use in place of a cancelled one. Amazon cancels orders that come too
-        often; an earlier report of ours may be finished, or the order was sent twice and the id of
-        the first never arrived."""
+        """Another report to use in place of a cancelled one. Amazon cancels requests that come too
+        often; an earlier report of ours may be finished, or the request was sent twice and the id
+        of the first report never arrived."""
         age, part = max(self._kind.fresh, self._kind.stale), self._parts[order.part]
         listed = await self._desk.listed_since(self._parts[0].type, order.made_at)
         candidates = self._desk.covering(listed, part)
@@ -200,7 +200,7 @@ class ReportWatch:
             self.took[duration_key(report.reportType)] = f"{max(seconds, SHORTEST):.1f}"
 
     async def others(self, mark: ReportBookmark) -> list[Report]:
-        """Other reports of the type that were ordered within the interval of the current one. If
+        """Other reports of the type that were requested within the interval of the current one. If
         each part has a span of its own, the reports of the other parts do not count."""
         order, interval = mark.orders[mark.at], self._kind.interval
         parts = {other.report for other in mark.orders}
@@ -214,5 +214,5 @@ class ReportWatch:
 
 
 def _ordered_before(order: OrderedReport) -> bool:
-    """Whether the report was ordered before, and the answer to that order was lost."""
+    """Whether the report was requested before, and the answer to that request was lost."""
     return order.asked is not None and order.asked.before is not None

@@ -33,11 +33,11 @@ class StaticCase(msgspec.Struct, frozen=True):
     """A request, and its response or error."""
 
     operation: str
-    #: Of path and query.
+    #: The parameters of path and query.
     parameters: Mapping[str, str] = {}
     response: object = None
     #: The fields that the request body must have.
     body: object = {}
-    #: Of the response.
+    #: The status of the response.
     status: int = 200
     error: ErrorBody | None = None

@@ -27,16 +27,16 @@ _SKUS = {
 
 
 class Product(msgspec.Struct, frozen=True):
-    """`price`, `fee` and `cost` are in cents per unit."""
+    """A product. `price`, `fee` and `cost` are in cents per unit."""
 
     sku: str
     asin: str
     fn_sku: str
     title: str
     price: int
-    #: For the fulfilment of a unit.
+    #: The fulfilment fee of a unit.
     fee: int
-    #: In percent of the price.
+    #: The referral fee, in percent of the price.
     commission: int
     cost: int
     #: Its position in the catalogue, from 0.

@@ -1,4 +1,4 @@
-"""Fees per unit, for fulfilment and for the referral: charged, and announced by previews."""
+"""Fulfilment and referral fees per unit, as charged and as announced by previews."""
 
 from collections.abc import Iterator, Sequence
 from datetime import date
@@ -111,8 +111,8 @@ class Fees(msgspec.Struct, frozen=True):
 
 
 def _is_high(at: float) -> bool:
-    """Fees change when a preview is made, so that no preview is out of date, and at midnight,
-    so that a day has one fee."""
+    """Whether fees are high at that moment. They change when a preview is made, so that no preview
+    is out of date, and at midnight, so that a day has one fee."""
     return int(at) // (3 * _PREVIEW_INTERVAL) % 2 == 1
 
 
@@ -126,8 +126,8 @@ def _scheduled(fee: int, today: date) -> int:
 
 
 def may_be_announced(earlier: float, later: float, country: str) -> bool:
-    """Whether Amazon may have changed its fees between two moments, as far as is public: of the
-    yearly table only the month is."""
+    """Whether Amazon may have changed its fees between two moments, as far as is public: only the
+    month of the yearly table is."""
     if country not in _SCHEDULED:
         return False
     first, last = day(earlier), day(later)
@@ -138,8 +138,8 @@ def may_be_announced(earlier: float, later: float, country: str) -> bool:
 
 
 def previews(now: float) -> Iterator[int]:
-    """When the previews that are still listed were made: one in thirty days, newest first. None is
-    so new that a client need not order another one today."""
+    """When the previews that are still listed were made: one in thirty days, newest first. All are
+    old enough that a client must request another one today."""
     newest = int(now - _PREVIEW_AGE) // _PREVIEW_INTERVAL * _PREVIEW_INTERVAL
     while newest >= now - _PREVIEW_RETENTION:
         yield newest
@@ -147,8 +147,8 @@ def previews(now: float) -> Iterator[int]:
 
 
 def previews_around(listed: Sequence[int], at: int, today: int) -> tuple[int, int] | None:
-    """The last preview before that moment and the first one after it, which is one made today if
-    none is listed. None without a preview before."""
+    """The last preview before that moment and the first one after it, which is made today if none
+    is listed. Returns None if no preview is earlier."""
     earlier = [made for made in listed if made < at]
     later = [made for made in listed if made >= at]
     return (max(earlier), min(later, default=today)) if earlier else None

@@ -77,7 +77,7 @@ class SentReplacement(msgspec.Struct, frozen=True, gc=False):
     """Units that Amazon sent to a customer in place of others."""
 
     at: int
-    #: Of the replacement, and of the units that it replaces.
+    #: The orders of the replacement, and of the units that it replaces.
     order_id: str
     original: str
     product: Product
@@ -116,8 +116,8 @@ class Parcel(msgspec.Struct, frozen=True, gc=False):
     tracking: str
     #: The units that arrived.
     arrived: int
-    #: Whether the seller tells what arrived.
-    told: bool = True
+    #: Whether the seller reports the units that arrived.
+    reported: bool = True
 
 
 class InboundShipmentItem(msgspec.Struct, frozen=True, gc=False):
@@ -144,26 +144,26 @@ class PlantedClaim(msgspec.Struct, frozen=True, gc=False):
     units: int
     #: The moment from which the claim window is counted.
     base: int
-    #: Whose claim window it has; empty for the seller's home.
+    #: The country whose claim window applies; empty for the seller's home.
     country: str = ""
-    #: If it is not the usual one of its rule.
+    #: The name of the claim, if it is not the usual one of its rule.
     name: str = ""
-    #: In cents.
+    #: The value in cents, if it does not depend on the product.
     amount: int | None = None
-    #: Worth `units` at the product's value.
+    #: Whether the value is that of `units` products.
     by_unit: bool = False
-    #: Worth `units` at the net proceeds of a sale.
+    #: Whether the value is the net proceeds of selling `units` products.
     by_sale: bool = False
     valued_by: str = ""
     currency: str = ""
-    #: Low confidence.
+    #: Whether it has low confidence.
     low: bool = False
-    #: Closed by a reimbursement on demand.
+    #: Whether a reimbursement on demand closed it.
     paid: bool = False
     order_id: str = ""
     shipment_id: str = ""
     reference: str = ""
-    #: When the sale was posted whose whole price decides; 0 if none does.
+    #: When the sale whose whole price decides was posted; 0 if no sale decides.
     sold: int = 0
 
 
@@ -176,7 +176,7 @@ class Decoy(msgspec.Struct, frozen=True, gc=False):
 
 
 class Ending(msgspec.Struct, frozen=True, gc=False):
-    """How a claim that was open has ended by the horizon."""
+    """The end of a claim that was open, by the horizon."""
 
     rule: str
     key: str
@@ -210,7 +210,8 @@ class Journal(msgspec.Struct):
         return at <= self.horizon
 
     def days_since(self, at: int) -> int:
-        """From the UTC day of that moment to today, the day that begins after the horizon."""
+        """The days from the UTC day of that moment to today, the day that begins after the
+        horizon."""
         return self.horizon // DAY + 1 - at // DAY
 
     def add_movement(self, movement: Movement) -> int:

@@ -42,7 +42,7 @@ _ALL = (
 
 MARKETPLACES = {marketplace.id: marketplace for marketplace in _ALL}
 
-# Multi-Channel Fulfillment: orders of other shops that Amazon only ships. Not a sales channel.
+# Multi-Channel Fulfillment: orders of other shops that Amazon ships. It is not a sales channel.
 NON_AMAZON = MarketplaceInfo("A2ZV50J4W1RKNI", "Non-Amazon", "US", "USD", "en_US", "")
 
 

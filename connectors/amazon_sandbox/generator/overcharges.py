@@ -27,7 +27,7 @@ class ShippedLine(msgspec.Struct, frozen=True, gc=False):
     at: int
     product: Product
     units: int
-    #: Of a unit, in cents.
+    #: The price of a unit, in cents.
     price: int
     by_amazon: bool
 
@@ -45,7 +45,7 @@ def overcharges(
     journal: Journal, fees: Fees, shipped: Iterable[ShippedLine], today: int, currency: str
 ) -> None:
     """Add the claims for fees above the last preview before the charge and above the first one
-    after it: an announced change is no overcharge. `shipped` is in any order."""
+    after it: an announced change is not an overcharge. `shipped` is in any order."""
     rows = list(shipped)
     by_amazon = [row for row in rows if row.by_amazon]
     _compare(journal, _fulfilment(fees), by_amazon, today, currency)
@@ -55,7 +55,8 @@ def overcharges(
 
 def _fulfilment(fees: Fees) -> _Fee:
     def announced(row: ShippedLine, at: int) -> int:
-        """A preview shows the fee at the usual price. The low-price threshold is public."""
+        """The fee that a preview shows at the usual price, adjusted for the public low-price
+        threshold."""
         crossed = fees.charged(row.product, at, price=row.price) - fees.charged(row.product, at)
         return fees.expected(row.product, at) + crossed
 
@@ -104,7 +105,7 @@ def _compare(
 
 
 def _is_too_high(charged: int, expected: int, currency: str) -> bool:
-    """By more than 0.05 and more than 2 %."""
+    """Whether the charge exceeds the expected fee by more than 0.05 and more than 2 %."""
     return charged - expected > max(units_of(currency) * 0.05, expected * 0.02)
 
 

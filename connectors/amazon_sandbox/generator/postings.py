@@ -28,7 +28,7 @@ class Posting(msgspec.Struct, frozen=True, gc=False):
     marketplace: str
     status: PostingStatus = "RELEASED"
     sale: Sale | None = None
-    #: In cents. The amount of a sale follows from its lines.
+    #: The amount in cents. That of a sale follows from its lines.
     amount: int = 0
     #: The id of the reimbursement it pays.
     reimbursement_id: str = ""
@@ -44,16 +44,16 @@ class PostingDates(msgspec.Struct, frozen=True):
     """The dates of an order's postings."""
 
     posted: int
-    #: When it is refunded, if it is.
+    #: When the order is refunded, if it is.
     refunded: int
     #: Seconds until the postings become visible: some appear later than their date.
     lag: int
 
     @property
     def early(self) -> int:
-        """When it is replaced instead of refunded, or refunded in a way that only means something
-        beside its sale. So it stays listed until the claim window has closed, although the posting
-        of the sale is dropped first."""
+        """When an order is replaced, or when a refund is posted that is meaningful only with its
+        sale. This is early, so that both stay listed until the claim window has closed, although
+        the posting of the sale is dropped first."""
         return self.posted + _EARLY
 
     @classmethod

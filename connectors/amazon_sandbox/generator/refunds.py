@@ -49,12 +49,12 @@ class Refunded(msgspec.Struct, frozen=True):
     """The refunds of one item that are known."""
 
     parts: tuple[RefundPart, ...]
-    #: The units whose price is given back; goodwill gives back none.
+    #: The units whose price is refunded; goodwill refunds none.
     units: int
 
     @property
     def cents(self) -> int:
-        """What they took from the seller, negative."""
+        """The amount that they took from the seller, negative."""
         return sum(part.cents for part in self.parts)
 
     @property
@@ -90,14 +90,14 @@ def refunds_of(
 
 
 def refunded_so_far(line: Line, parts: Sequence[RefundPart]) -> Refunded:
-    """The refunds by now, and the units that they give back: half of the price is a unit."""
+    """The refunds by now, and the units that they cover: half of the price counts as a unit."""
     principal = sum(part.principal for part in parts)
     units, rest = divmod(principal, line.price)
     return Refunded(tuple(parts), min(line.fulfilled, units + (2 * rest >= line.price)))
 
 
 def _part(line: Line, number: int, posted: int, percent: int, rate: int) -> RefundPart:
-    """A part of the price of one unit. What is refunded beyond the price takes no fee along."""
+    """A part of the price of one unit. Amounts refunded beyond the price return no fee."""
     beyond = number > 0 and percent < _LEAST_SECOND_PART
     # The second part is the rest, so that both add up to the price.
     rest = line.price - line.price * (100 - percent) // 100

@@ -27,7 +27,7 @@ _BEFORE_REFUND = 2 * DAY  # from the sale until the replacement of a unit that i
 
 
 def emit_replacement(case: RefundCase, net: int) -> None:
-    """Add the replacement and what came of the original. `net`: what a unit's sale brought, in
+    """Add the replacement and the outcome of the original. `net`: the net proceeds of a unit, in
     cents. Amazon replaces only goods that it shipped."""
     outcome = case.sale.outcome
     if not case.sale.by_amazon:
@@ -85,7 +85,7 @@ def _paid(case: RefundCase, net: int) -> None:
 
 
 def _damaged(case: RefundCase, net: int) -> None:
-    """Returned before it was replaced, damaged by Amazon."""
+    """Returned before the replacement, and damaged by Amazon."""
     if add_return(case, -2 * DAY, "DAMAGED"):
         claim_damage(case)
         case.journal.add_decoy("R15", case.key, "the original came back")
@@ -94,10 +94,10 @@ def _damaged(case: RefundCase, net: int) -> None:
 
 
 def _refunded(case: RefundCase, net: int) -> None:
-    """Replaced and, as the customer was still not content, refunded: one claim for the refund."""
+    """Replaced and later also refunded: one claim for the refund."""
     emit(case)
     if case.refund:
-        case.journal.add_decoy("R15", case.key, "refunded, too: it is claimed as a refund")
+        case.journal.add_decoy("R15", case.key, "also refunded: it is claimed as a refund")
     elif case.journal.is_known(case.sold + _BEFORE_REFUND):
         _claim(case, net, case.sold + _BEFORE_REFUND)
 

@@ -54,7 +54,7 @@ class RefundCase(msgspec.Struct, frozen=True):
 
     @property
     def units(self) -> int:
-        """The units that come back, if they do."""
+        """The number of units that come back, if any do."""
         return self.line.fulfilled
 
 
@@ -79,7 +79,7 @@ def _claim_wrong_amounts(case: RefundCase) -> None:
         case.journal.add_decoy("R18", case.key, "the refunds add up to the price")
     if case.marketplace.country != "US":
         return
-    # Twenty percent of the referral fee, and at most five dollars, for a unit: in fifths of a cent.
+    # Twenty percent of the referral fee, at most five dollars per unit, in fifths of a cent.
     allowed = min(case.line.fulfilled * 5 * _MOST_RETAINED, last.commission)
     if last.retained * 5 > allowed:
         excess = (2 * (last.retained * 5 - allowed) + 5) // 10
@@ -134,7 +134,7 @@ def _goodwill(case: RefundCase) -> None:
 def _kept_in_parts(case: RefundCase) -> None:
     _kept(case)
     if case.refund and not case.refund.units:
-        case.journal.add_decoy("R4", case.key, "a quarter of the price is no unit yet")
+        case.journal.add_decoy("R4", case.key, "a quarter of the price is not yet a unit")
 
 
 def _kept_underpaid(case: RefundCase) -> None:

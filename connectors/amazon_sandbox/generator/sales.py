@@ -94,16 +94,16 @@ class Line(msgspec.Struct, frozen=True, gc=False):
     quantity: int
     #: Units shipped.
     fulfilled: int
-    #: In cents per unit.
+    #: The price in cents per unit.
     price: int
-    #: In cents per unit.
+    #: The tax in cents per unit.
     tax: int
 
 
 def sales(
     root: str, orders: int, horizon: int, marketplaces: Sequence[MarketplaceInfo]
 ) -> Iterator[Sale]:
-    """Exactly `orders` orders, created in the 85 days before the horizon.
+    """Yield exactly `orders` orders, created in the 85 days before the horizon.
 
     Each order has a fixed second in a round of 85 days. It stays the same and grows older from day
     to day, until a new order takes its place in the next round.
@@ -170,7 +170,7 @@ def _sale(
 
 
 def multichannel_sales(root: str, orders: int, horizon: int) -> Iterator[Sale]:
-    """Orders of another shop that Amazon only ships: one for fifty orders of the seller."""
+    """Orders of another shop that Amazon only ships: one for every fifty orders of the seller."""
     for slot in range(orders // 50):
         second = seeded_random(root, "elsewhere", slot).randrange(SPAN)
         turn = (horizon - second) // SPAN

@@ -55,7 +55,7 @@ from connectors.amazon_sandbox.generator.times import DAY
 
 MARGIN = 5 * 60
 """How many seconds before midnight the data of a day ends, so that a window ending two minutes ago
-holds everything even then."""
+contains all data even at midnight."""
 
 
 class Seller(msgspec.Struct, frozen=True, dict=True):
@@ -211,8 +211,8 @@ def _refunds(
         line = next(line for line in lines(root, sale, products) if line.fulfilled)
         replaced = sale.outcome in replacements.UNREFUNDED
         # A return without a refund is listed as long as the posting of its sale: without that, no
-        # client knows in which marketplace it was sold. The same for refunds that only mean
-        # something beside the price of the sale.
+        # client knows in which marketplace it was sold. The same applies to refunds that are
+        # meaningful only with the price of the sale.
         needs_sale = replaced or sale.outcome in JUDGED_BY_PRICE
         first = dates.early if needs_sale else dates.refunded
         last = dates.posted if needs_sale else first
@@ -236,7 +236,7 @@ def _refunds(
 
 
 def _net_of_fees(fees: Fees, sale: Sale, line: Line, posted: int) -> int:
-    """What the sale of a unit brought, in cents. Tax cancels out."""
+    """The net proceeds of a unit's sale, in cents. Tax cancels out."""
     country = MARKETPLACES[sale.marketplace].country
     rate = fees.charged_rate(line.product, posted, country)
     fee = fees.charged(line.product, posted, country, line.price)
@@ -270,7 +270,8 @@ def _is_modern(identity: Identity) -> bool:
 
 
 class SellerCache:
-    """Caches generated sellers, up to `capacity` orders in total; least recently used go first."""
+    """Caches generated sellers, up to `capacity` orders in total. Drops the least recently used
+    first."""
 
     def __init__(self, make: Callable[[Identity, date], Seller], capacity: int = 200_000) -> None:
         self._make, self._capacity = make, capacity
@@ -297,5 +298,5 @@ class SellerCache:
             self._sellers.popitem(last=False)
 
     def _weight(self) -> int:
-        """In orders; each seller weighs a hundred more."""
+        """The size of the cache in orders; each seller counts as a hundred more."""
         return sum(identity.orders + 100 for identity, _ in self._sellers)

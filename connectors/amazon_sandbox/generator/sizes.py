@@ -6,8 +6,8 @@ from connectors.amazon_sandbox.generator.times import DAY
 
 _STEP = 30 * DAY  # a preview is made on the first day of each one
 _CYCLE = 6 * _STEP
-# From the day after a preview. It ends days after another one, which is then listed: no charge is
-# between previews that differ in the size and by an announced change.
+# It begins on the day after a preview and ends days after another one, which is then listed: no
+# charge lies between previews that differ both in size and by an announced change.
 _BEGINS, _LASTS = DAY, 3 * _STEP + 4 * DAY
 
 

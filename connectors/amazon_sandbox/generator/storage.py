@@ -13,11 +13,12 @@ from connectors.amazon_sandbox.generator.journal import Journal, Movement, Plant
 from connectors.amazon_sandbox.generator.marketplaces import MarketplaceInfo
 from connectors.amazon_sandbox.generator.times import DAY, day
 
-_MONTHS = 5  # that are listed
+_MONTHS = 5  # the listed ones
 _CHARGED_ON = 8  # the day of the next month
 _COVERED = 99  # whole days of the ledger that a client reads every time
 
-# What is wrong, by the product's number modulo _STEP. Sellers of few orders have no wrong charge.
+# The wrong charges, by the product's number modulo _STEP. Sellers of few orders have no wrong
+# charge.
 _STEP = 17
 _WRONG = {4: "overcharged", 9: "tolerated"}
 _FEW = 100
@@ -27,9 +28,9 @@ class WarehouseStorage(msgspec.Struct, frozen=True):
     """The storage of a product in one warehouse."""
 
     center: str
-    #: In hundredths of a unit, the average of the month.
+    #: The average units of the month, in hundredths.
     units: int
-    #: In cents.
+    #: The fee in cents.
     fee: int
 
 
@@ -70,7 +71,7 @@ def storage_months(
     """The months that were charged by the horizon, by product."""
     moved: dict[Product, Counter[date]] = defaultdict(Counter)
     for row in ledger:
-        if row.event != "WhseTransfers":  # units on the way are stored, too
+        if row.event != "WhseTransfers":  # units in transit count as stored
             moved[row.product][day(row.at)] += row.quantity
     months = [
         _month(item, month, moved[item.product], day(horizon), orders >= _FEW)
@@ -115,7 +116,7 @@ def _claim(entry: StorageMonth, key: str, home: MarketplaceInfo) -> PlantedClaim
 def _month(
     stock: Stock, month: date, moved: Mapping[date, int], today: date, may_be_wrong: bool
 ) -> StorageMonth:
-    """`stock`: at the end of `today`."""
+    """The storage of a product in a month. `stock` is that at the end of `today`."""
     product, units = stock.product, _on_hand(stock)
     ends: dict[date, int] = {}
     while today >= month:
@@ -137,14 +138,14 @@ def _month(
 
 
 def _charged(wrong: str, stored: int) -> int:
-    """In hundredths of a unit."""
+    """The charged units, in hundredths."""
     if wrong == "overcharged":
         return stored + stored // 2 + 800
     return stored + stored // 25 if wrong == "tolerated" else stored
 
 
 def _on_hand(stock: Stock) -> int:
-    """What is in the warehouses, in any state; not what is inbound."""
+    """The units in the warehouses, in any state; inbound units are left out."""
     unsellable = stock.customer_damaged + stock.warehouse_damaged + stock.defective
     reserved = stock.ordered + stock.moving + stock.processing
     return stock.fulfillable + reserved + unsellable + stock.researching

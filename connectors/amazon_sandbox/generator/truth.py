@@ -37,7 +37,7 @@ _LOST_OR_DAMAGED = (LOST, DAMAGED, SHORT, DAMAGED_INBOUND, LOST_OUTBOUND)
 
 
 class ExpectedClaim(msgspec.Struct, frozen=True, rename="camel"):
-    """Days are UTC days, the last one included."""
+    """A claim that a client must detect. Days are UTC days, the last one included."""
 
     rule: str
     name: str
@@ -79,8 +79,8 @@ class EndedClaim(msgspec.Struct, frozen=True, rename="camel"):
 def claims(seller: Seller, with_costs: bool, with_receipts: bool = False) -> list[ExpectedClaim]:
     """All claims that are visible on the seller's day in the data that a client usually reads.
 
-    `with_costs`, `with_receipts`: as detected by a client that has the cost table, and what the
-    seller tells of the parcels of removal orders.
+    `with_costs`, `with_receipts`: as detected by a client that has the cost table, and the seller's
+    reports on the parcels of removal orders.
     """
     shipped = _ShippedSales(seller)
     valuation = _Valuation(seller, with_costs, shipped)
@@ -104,9 +104,9 @@ def decoys(seller: Seller, with_receipts: bool = False) -> list[Decoy]:
 
 
 def endings(seller: Seller) -> list[EndedClaim]:
-    """Claims that a client has shown if it has read the data early enough, and that have ended.
+    """Claims that have ended, and that a client has shown if it read the data early enough.
 
-    By day. A claim may end twice: reconciled, then reimbursed."""
+    They are sorted by day. A claim may end twice: reconciled, then reimbursed."""
     open_claims = {(claim.rule, claim.key) for claim in seller.journal.claims if not claim.paid}
     return [
         _ended(seller, ending)
@@ -136,7 +136,7 @@ def dimensions(seller: Seller) -> list[dict[str, str]]:
 
 
 def received(seller: Seller) -> Sequence[Receipt]:
-    """What the seller tells of the parcels of removal orders."""
+    """The seller's reports on the parcels of removal orders."""
     return receipts(seller.journal)
 
 
@@ -231,7 +231,7 @@ class _Valuation:
 
 
 def _reimbursed(journal: Journal) -> Mapping[str, list[int]]:
-    """Cents per unit of the reimbursements of each FNSKU."""
+    """The amounts per unit of each FNSKU's reimbursements, in cents."""
     reimbursed: dict[str, list[int]] = defaultdict(list)
     for reimbursement in journal.reimbursements:
         if reimbursement.reason in _LOST_OR_DAMAGED and reimbursement.units > 0:

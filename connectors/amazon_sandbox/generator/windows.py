@@ -1,6 +1,6 @@
 """Claim windows: the first and last day, counted from the claim's base, by rule and country.
 
-The generator's own table. It shares nothing with any client's rules."""
+This table is the generator's own and shares nothing with the rules of any client."""
 
 from collections.abc import Mapping
 

@@ -43,9 +43,9 @@ class ApiOperation(msgspec.Struct, frozen=True):
     #: Returns the JSON body of the response.
     handle: Callable[[Call], object]
     paging: Paging | None = None
-    #: Slow: runs in a thread.
+    #: Whether it is slow and runs in a thread.
     heavy: bool = False
-    #: Accepts a token that belongs to no seller.
+    #: Whether it accepts a token that belongs to no seller.
     grantless: bool = False
     #: The role that the application must have. For reports, the report type decides.
     role: Role | None = None

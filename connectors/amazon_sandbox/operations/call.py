@@ -18,7 +18,8 @@ Body = TypeVar("Body")
 
 
 class Call(msgspec.Struct, frozen=True):
-    """An operation changes only `reports`, `notification_store` and the restricted tokens."""
+    """An authenticated call. An operation changes only `reports`, `notification_store` and the
+    restricted tokens."""
 
     seller: Seller
     query: Query

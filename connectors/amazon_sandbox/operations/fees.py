@@ -42,7 +42,7 @@ class _BatchEntry(msgspec.Struct, rename="pascal"):
 
 
 def get_my_fees_estimates(call: Call) -> object:
-    """A list without a payload. An invalid request does not affect the others."""
+    """The estimates, as a list without a payload. An invalid request does not affect the others."""
     entries = call.decode(list[_BatchEntry])
     if not 1 <= len(entries) <= _MAX_REQUESTS:
         raise invalid(f"From 1 to {_MAX_REQUESTS} requests are expected")

@@ -69,7 +69,8 @@ def _filter(query: Query, among: Collection[str]) -> Callable[[Posting], bool]:
 
 
 def _is_in(posting: Posting, marketplace: str) -> bool:
-    """A marketplace filter leaves out orders in the US that the merchant shipped."""
+    """Whether a marketplace filter includes the posting. It leaves out US orders that the merchant
+    shipped."""
     merchants = posting.sale is not None and not posting.sale.by_amazon
     return marketplace_of(posting).id == marketplace and not (
         merchants and marketplace_of(posting).country == "US"

@@ -84,14 +84,14 @@ def _check_marketplace(call: Call) -> None:
 
 
 def _shipments(call: Call) -> Sequence[InboundShipment]:
-    """Sellers send goods to their home marketplace only."""
+    """The seller's shipments. Sellers send goods to their home marketplace only."""
     if call.query.text("MarketplaceId") != call.seller.home.id:
         return ()
     return sorted(call.seller.journal.inbound_shipments, key=attrgetter("created", "id"))
 
 
 def _selected(call: Call) -> Filter:
-    """By status, by id, or by both."""
+    """The filter by status, by id, or by both."""
     statuses = set(call.query.many("ShipmentStatusList", among=_STATUSES))
     ids = set(call.query.many("ShipmentIdList", maximum=_MAX_IDS))
     if not statuses and not ids:
@@ -102,14 +102,14 @@ def _selected(call: Call) -> Filter:
 
 
 def _shipments_in_range(call: Call) -> Filter:
-    """By last change and, optionally, by status."""
+    """The filter by last change and, optionally, by status."""
     in_range = _in_range(call)
     statuses = set(call.query.many("ShipmentStatusList", among=_STATUSES))
     return lambda shipment: in_range(shipment) and (not statuses or shipment.status in statuses)
 
 
 def _in_range(call: Call) -> Filter:
-    """By last change, both ends included."""
+    """The filter by last change, both ends included."""
     after = call.query.moment("LastUpdatedAfter")
     before = call.query.moment("LastUpdatedBefore")
     if after is None or before is None:
@@ -118,7 +118,7 @@ def _in_range(call: Call) -> Filter:
 
 
 def _shipment(call: Call, shipment: InboundShipment) -> dict[str, object]:
-    """Like Amazon's, a shipment carries no date: neither of its creation nor of its delivery."""
+    """The shipment as the API returns it. Like Amazon's, it has no date of creation or delivery."""
     units = sum(item.shipped for item in shipment.items)
     return {
         "ShipmentId": shipment.id,

@@ -40,7 +40,8 @@ def _marketplace(query: Query, marketplaces: Collection[str]) -> str:
 
 
 def _filter(query: Query, now: float) -> Callable[[Stock], bool]:
-    """`startDateTime` overrides all SKUs, and `sellerSkus` overrides `sellerSku`."""
+    """The filter of a query. `startDateTime` overrides all SKUs, and `sellerSkus` overrides
+    `sellerSku`."""
     since = query.moment("startDateTime")
     skus = set(query.many("sellerSkus", maximum=50)) or {query.text("sellerSku")} - {None}
     if since is not None:

@@ -58,7 +58,7 @@ def _programs(sale: Sale) -> list[str]:
 
 
 def _money(sale: Sale, cents: int) -> Json:
-    """Amounts are strings, unlike in Finances."""
+    """An amount. It is a string, unlike in Finances."""
     currency = MARKETPLACES[sale.marketplace].currency
     return {"amount": amount_text(cents, currency), "currencyCode": currency}
 
@@ -71,7 +71,7 @@ def _breakdown(sale: Sale, items: int, tax: int) -> list[Json]:
 
 
 def _has_proceeds(sale: Sale) -> bool:
-    """Pending and cancelled orders have no proceeds."""
+    """Whether the order has proceeds: pending and cancelled ones have none."""
     return sale.status not in ("PENDING", "CANCELLED")
 
 
@@ -147,7 +147,7 @@ def _payment(sale: Sale, lines: list[Line]) -> Json:
 
 
 def _packages(sale: Sale, lines: list[Line]) -> Json:
-    """Only orders that the merchant ships have packages."""
+    """The packages of an order. Only orders that the merchant ships have any."""
     if sale.by_amazon or sale.shipped is None:
         return {}
     package = {
@@ -179,7 +179,7 @@ def _expense(sale: Sale, line: Line) -> Json:
 
 
 def _promotion(sale: Sale, line: Line) -> Json:
-    """Every tenth order has free shipping."""
+    """The promotion of an item. Every tenth order has free shipping."""
     promoted = sale.serial % 10 == 0
     return {"promotion": {"breakdowns": [{"promotionId": "FREE-SHIPPING"}]}} if promoted else {}
 

@@ -25,9 +25,9 @@ class Paging(msgspec.Struct, frozen=True):
     lifetime: float
     #: Parameters that may differ from those of the first page.
     changeable: frozenset[str] = frozenset()
-    #: The token carries the parameters of the first page; all others are ignored.
+    #: Whether the token carries the parameters of the first page; all others are then ignored.
     carries_parameters: bool = False
-    #: The token must be the only parameter.
+    #: Whether the token must be the only parameter.
     exclusive: bool = False
     #: Name and value of a parameter without which the token is ignored.
     enabled_by: tuple[str, str] | None = None
@@ -77,7 +77,8 @@ def continuation_token(
 
 
 def _is_enabled(paging: Paging, query: Query) -> bool:
-    """Some operations ignore a token without its query type: they repeat the first page forever."""
+    """Whether the token counts. Some operations ignore a token without its query type and repeat
+    the first page forever."""
     if paging.enabled_by is None:
         return True
     name, value = paging.enabled_by
@@ -89,7 +90,7 @@ def _fingerprint(reader: str, parameters: list[tuple[str, str]]) -> str:
 
 
 def encode_token(cursor: Cursor) -> str:
-    """Base64 with `+` and `=`: like Amazon's, the token must be URL-encoded, once."""
+    """The token as Base64 with `+` and `=`: like Amazon's, it must be URL-encoded once."""
     body = msgspec.msgpack.encode(cursor)
     return base64.b64encode(_checksum(body) + body).decode()
 

@@ -14,7 +14,8 @@ _FLAGS = {"true": True, "false": False}
 
 
 class Query(msgspec.Struct, frozen=True):
-    """Values by name. An array is one value with commas, also if the parameter was repeated."""
+    """The parameter values by name. An array is one value with commas, even if the parameter was
+    repeated."""
 
     values: Mapping[str, str]
 

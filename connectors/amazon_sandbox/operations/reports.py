@@ -30,7 +30,7 @@ class _Specification(msgspec.Struct, frozen=True, rename="camel"):
 
 
 def create_report(call: Call) -> object:
-    """Report options are accepted and ignored, including dates among them."""
+    """Create a report. Report options, including dates among them, are accepted and ignored."""
     specification = call.decode(_Specification)
     request = _request(call, specification)
     report = call.reports.create(call.seller, request, call.now, call.fault_injector, call.copies)
@@ -66,7 +66,7 @@ def get_report(call: Call) -> object:
 
 
 def cancel_report(call: Call) -> object:
-    """The model describes no response body, but clients expect JSON."""
+    """Cancel a report. The model describes no response body, but clients expect JSON."""
     report = _find(call)
     if report.status(call.now) != "IN_QUEUE":
         raise invalid("Only a report whose processingStatus is IN_QUEUE can be cancelled")

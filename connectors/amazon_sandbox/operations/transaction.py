@@ -123,7 +123,7 @@ def _earned(seller: Seller, posting: Posting, line: Line, sale: Sale) -> Cents:
     country = marketplace_of(posting).country
     fees, product = seller.fees, line.product
     fee = fees.charged(product, posting.posted, country, line.price)
-    if sale.marketplace == NON_AMAZON.id:  # an order of another shop has only a fee, a higher one
+    if sale.marketplace == NON_AMAZON.id:  # another shop's order has only a fee, a higher one
         fee_cents = -(fee + _MULTICHANNEL_SURCHARGE) * line.fulfilled
         return Counter({("AmazonFees", "FBAPerUnitFulfillmentFee"): fee_cents})
     principal = line.price * line.fulfilled
@@ -140,7 +140,8 @@ def _earned(seller: Seller, posting: Posting, line: Line, sale: Sale) -> Cents:
 
 
 def _refunded(refund: RefundPart) -> Cents:
-    """Amazon keeps a part of the commission, and the whole fulfilment fee."""
+    """The amounts of a refund. Amazon keeps a part of the commission, and the whole fulfilment
+    fee."""
     cents: Cents = Counter()
     cents["ProductCharges", "Principal"] = -refund.principal
     cents["ProductCharges", "Tax"] = -refund.tax
@@ -188,6 +189,6 @@ def _node(marketplace: MarketplaceInfo, kind: str, cents: int, children: list[Js
 
 
 def _currency(marketplace: MarketplaceInfo, cents: int) -> Json:
-    """Amounts are numbers, unlike in Orders."""
+    """An amount. It is a number, unlike in Orders."""
     currency = marketplace.currency
     return {"currencyCode": currency, "currencyAmount": amount_number(cents, currency)}

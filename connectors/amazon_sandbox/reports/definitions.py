@@ -30,15 +30,15 @@ class ReportDefinition(msgspec.Struct, frozen=True):
     header: Callable[[Scope], Cells]
     rows: Callable[[Scope], Iterator[Cells]]
     count: Callable[[Scope], int]
-    #: Between two requests of an account.
+    #: The shortest time between two requests of an account.
     interval: float = 0.0
-    #: Limits of the window's length.
+    #: The limits of the window's length.
     longest: float | None = None
     shortest: float = 0.0
     #: How long ago the window may start.
     oldest: float | None = None
     role: Role = FULFILLMENT
-    #: A report of a window without rows ends as CANCELLED.
+    #: Whether a report of a window without rows ends as CANCELLED.
     cancelled_without_rows: bool = False
 
 

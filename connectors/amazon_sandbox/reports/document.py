@@ -21,7 +21,7 @@ def is_compressed(report: StoredReport) -> bool:
 
 
 def charset(seller: Seller) -> str:
-    """The encoding, as the download's Content-Type names it."""
+    """The charset that the download's Content-Type names."""
     return "Cp1252" if seller.uses_cp1252 else "UTF-8"
 
 

@@ -90,7 +90,7 @@ class _Preview(msgspec.Struct, frozen=True):
 
     place: MarketplaceInfo
     product: Product
-    #: In cents.
+    #: The fulfilment fee in cents.
     expected: int
     referral: int
     size: Size
@@ -177,7 +177,7 @@ def _in_centimetres(size: Size) -> Cells:
 
 
 def _girth(size: Size) -> int:
-    """The longest side and the distance around the others."""
+    """The sum of the longest side and the distance around the others."""
     return size.longest + 2 * (size.median + size.shortest)
 
 

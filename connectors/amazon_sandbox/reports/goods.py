@@ -128,7 +128,8 @@ def _reimbursement(scope: Scope, reimbursement: Reimbursement) -> Cells:
 
 
 def returns(scope: Scope) -> Iterator[Cells]:
-    """By date. A license plate may occur twice, with two dates, but is one return."""
+    """Yield the returns by date. A license plate may occur twice, with two dates, but is one
+    return."""
     recorded = scope.seller.journal.returns
     entries = [*recorded, *(_earlier_copy(entry) for entry in recorded if _occurs_twice(entry))]
     for entry in sorted(entries, key=lambda entry: (entry.at, entry.plate)):
@@ -163,7 +164,8 @@ def _return(customer_return: CustomerReturn) -> Cells:
 
 
 def removals(scope: Scope) -> Iterator[Cells]:
-    """A completed order may lack units. Until it is completed, nothing was shipped."""
+    """Yield the removal orders. A completed order may lack units. Nothing is shipped until an order
+    is completed."""
     for order in sorted(scope.seller.journal.removals, key=lambda order: (order.at, order.id)):
         if scope.includes(order.at):
             yield _removal(scope, order)

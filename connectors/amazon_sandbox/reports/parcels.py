@@ -20,7 +20,8 @@ HEADER = (
 
 
 def removal_shipments(scope: Scope) -> Iterator[Cells]:
-    """By the request of the order, which decides whether the window includes its parcels."""
+    """Yield the parcels by the request of their order, which decides whether the window includes
+    them."""
     parcels = scope.seller.journal.parcels
     for parcel in sorted(parcels, key=lambda sent: (sent.order.at, sent.order.id, sent.at)):
         if scope.includes(parcel.order.at):

@@ -18,7 +18,7 @@ HEADER = (
 
 
 def rows(scope: Scope) -> Iterator[Cells]:
-    """By date."""
+    """Yield the replacements by date."""
     sent = sorted(scope.seller.journal.replacements, key=lambda row: (row.at, row.order_id))
     for row in sent:
         if scope.includes(row.at):

@@ -10,7 +10,7 @@ from connectors.amazon_sandbox.generator.times import timestamp
 
 
 class StoredReport(msgspec.Struct, frozen=True):
-    """Moments are in seconds since 1970."""
+    """A report. Moments are in seconds since 1970."""
 
     id: str
     type: str
@@ -34,7 +34,7 @@ class StoredReport(msgspec.Struct, frozen=True):
     hidden: float = 0.0
     hidden_by: int = 0
     cancelled: float | None = None
-    #: Another application created it.
+    #: Whether another application created it.
     foreign: bool = False
 
     @property

@@ -13,7 +13,7 @@ Cells = tuple[str, ...]
 
 
 class Scope(msgspec.Struct, frozen=True):
-    """Moments are in seconds since 1970."""
+    """The scope of a report. Moments are in seconds since 1970."""
 
     seller: Seller
     #: None without a `dataStartTime`.
@@ -48,7 +48,7 @@ class Scope(msgspec.Struct, frozen=True):
 
 
 def localized(cents: int, currency: str) -> str:
-    """An amount, with a decimal comma in euros."""
+    """An amount, with a decimal comma if it is in euros."""
     return amount_text(cents, currency).replace(".", "," if currency == "EUR" else ".")
 
 

@@ -1,4 +1,4 @@
-"""The report on monthly storage fees. Its columns are written with underscores."""
+"""The report on monthly storage fees. Its column names have underscores."""
 
 from collections.abc import Iterator
 
@@ -31,7 +31,7 @@ HEADER = (
 
 
 def rows(scope: Scope) -> Iterator[Cells]:
-    """By product and month. A window includes the months that end in it."""
+    """Yield the fees by product and month. A window includes the months that end in it."""
     for entry in scope.seller.storage:
         if scope.includes(entry.ended_at):
             for row in entry.rows:

@@ -75,7 +75,7 @@ class ReportStore:
         return report
 
     def _foreign(self, draft: StoredReport) -> StoredReport:
-        """The report of another application because of which Amazon cancels this one."""
+        """The report of another application that makes Amazon cancel this one."""
         self._count += 1
         created = draft.created - _BASE_SECONDS
         id = decimal_id(self._count, int(created * 1_000_000), 12)
@@ -120,7 +120,7 @@ class ReportStore:
         rows = definition.count(scope(draft, seller))
         if draft.type in fault_injector.faults.reports_without_data:
             rows = 0
-        # Without a start, the ledger is a header alone, whatever happened.
+        # Without a start, the ledger report is only a header, whatever happened.
         if not rows and definition.cancelled_without_rows and draft.start is not None:
             return "CANCELLED", 0
         return outcome, rows

@@ -30,7 +30,8 @@ def read_facts(
     windows: Windows,
     fee_limits: Mapping[str, FeeLimit],
 ) -> Facts:
-    """The facts of `datasets`. Small datasets come first; they decide what large ones keep."""
+    """The facts of `datasets`. Small datasets are read first: they decide which rows of large ones
+    are kept."""
     reader = DatasetReader(records, datasets)
     products = Products(reader)
 
@@ -81,7 +82,7 @@ def read_facts(
 def _name_products(
     products: Products, payments: Iterable[Payment], returns: Iterable[Return]
 ) -> Sequence[Payment]:
-    """Learn the products' SKUs from payments and returns; then the payments with their FNSKU."""
+    """Learn the products' SKUs from payments and returns. Returns the payments with their FNSKU."""
     payments = list(payments)
     for payment in payments:
         products.learn_sku(payment.fnsku, payment.sku)

@@ -1,4 +1,4 @@
-"""Reads goods that move: customer returns, the seller's disposal orders, inbound shipments."""
+"""Reads movements of goods: customer returns, the seller's disposal orders, inbound shipments."""
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
@@ -58,7 +58,7 @@ class ShipmentRow(msgspec.Struct):
 
 
 def read_returns(reader: DatasetReader) -> Sequence[Return]:
-    """Every return once. A licence plate may come with two dates: the later row counts."""
+    """Every return once. A licence plate may occur with two dates: the later row counts."""
     by_plate: dict[tuple[str, str, str], Return] = {}
     without_plate = []
     for plate, row in reader.read("returns", ReturnRow, _return):
@@ -128,7 +128,7 @@ def _removal(record: str, row: RemovalRow) -> Removal | None:
 
 def _missing_of(row: RemovalRow, disposal: bool) -> tuple[int, int]:
     """Requested units, and those of them that no figure accounts for. A figure that is missing or
-    cannot be read is not zero: then nothing is known to be missing."""
+    cannot be read is not zero: no unit then counts as missing."""
     requested = whole(row.requestedquantity)
     done = whole(row.disposedquantity if disposal else row.shippedquantity)
     others = (
@@ -144,7 +144,7 @@ def _missing_of(row: RemovalRow, disposal: bool) -> tuple[int, int]:
 
 
 def read_inbound(reader: DatasetReader) -> Sequence[InboundItem]:
-    """The items of every shipment, of its newest record."""
+    """The items of every shipment, from its newest record."""
     newest: dict[str, tuple[Rank, list[InboundItem]]] = {}
     for shipment, rank, items in reader.read_records("shipments", ShipmentRow, _shipment):
         if shipment not in newest or newest[shipment][0] < rank:

@@ -47,8 +47,8 @@ def read_ledger(
     reversals: Iterable[Reversal],
     stored: AbstractSet[str],
 ) -> LedgerFacts:
-    """The ledger, of which receipts are kept for the seller's shipments, finds for products with a
-    reversal, and movements for those whose storage was charged (`stored`)."""
+    """Read the ledger. Keeps the receipts of the seller's shipments, finds of products with a
+    reversal, and movements of products with storage charges (`stored`)."""
     ledger = _Ledger(
         shipments={item.shipment for item in inbound},
         reversed_fnskus={reversal.fnsku for reversal in reversals if reversal.fnsku},
@@ -140,7 +140,7 @@ class _Ledger:
 
 
 def _transfers(moved: Mapping[tuple[str, str], Sequence[Moved]]) -> Iterator[Transfer]:
-    """The transfers that are not complete. Their day is the last one on which units moved."""
+    """The incomplete transfers. The day of a transfer is the last one on which units moved."""
     for (fnsku, reference), rows in moved.items():
         if units := sum(row[1] for row in rows):
             days, _, ids, skus, places = zip(*rows, strict=True)

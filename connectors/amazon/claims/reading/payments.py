@@ -65,7 +65,7 @@ class _Entry(msgspec.Struct, frozen=True):
 
 
 def read_payments(reader: DatasetReader) -> tuple[Sequence[Payment], Sequence[Reversal]]:
-    """Payments less what was taken back, and the reversals.
+    """The payments less the amounts taken back, and the reversals.
 
     One reimbursement id may have several lines, also equal ones (Seller Central help 200732720).
     Every line is a payment; the lines of a reversal are added up."""
@@ -94,7 +94,7 @@ def _add_up_lines(reversals: Iterable[_Entry]) -> Sequence[_Entry]:
 
 
 def _sum(values: Sequence[Number | None]) -> Number | None:
-    """None if a value is missing."""
+    """The sum; None if a value is missing."""
     numbers = [value for value in values if value is not None]
     if len(numbers) < len(values):
         return None
@@ -177,8 +177,8 @@ def _net(
 
 
 def _undoing(reversals: Sequence[_Entry]) -> Mapping[str, Sequence[_Entry]]:
-    """Rows that take back a reversal, by its number: reversals as well, but their original is a
-    reversal, and they give money."""
+    """Rows that take back a reversal, by its number. They are reversals whose original is a
+    reversal, and they pay money."""
     numbers = {entry.number for entry in reversals if entry.number}
     undoing = [
         entry
@@ -191,7 +191,7 @@ def _undoing(reversals: Sequence[_Entry]) -> Mapping[str, Sequence[_Entry]]:
 
 
 def _undone(reversal: Reversal, undoing: Sequence[_Entry]) -> Reversal:
-    """The reversal less what was taken back of it."""
+    """The reversal, less the part that was taken back."""
     for entry in undoing:
         if not _is_same_product(entry, reversal) or not reversal.units:
             continue
@@ -245,7 +245,8 @@ def _is_same_product(entry: _Entry, row: Payment | Reversal) -> bool:
 
 
 def _reversal(entry: _Entry, original: Payment | None) -> Reversal:
-    """A reversal of as many units as it states; or else as its amount is worth; or else of all."""
+    """A reversal. Its units are those that it states, else those that its amount is worth, else
+    all."""
     units = abs(entry.units) if entry.units else None
     per_unit = original.per_unit if original else None
     if units is None and entry.total and per_unit:

@@ -74,7 +74,7 @@ class Products:
         self.previews = grouped(previews, lambda preview: preview.sku)
 
     def learn_sku(self, fnsku: str, sku: str) -> None:
-        """Add a SKU of an FNSKU. Of several, the first by name is its one SKU in every sync."""
+        """Add a SKU of an FNSKU. If there are several, every sync uses the first by name."""
         if fnsku and sku:
             self._skus[fnsku] = min(self._skus.get(fnsku, sku), sku)
             self._all_skus[fnsku].add(sku)
@@ -102,7 +102,8 @@ class Products:
             self._prices[sku] = min(self._prices.get(sku, price), price)
 
     def _previews(self, record: str, row: FeeRow) -> Sequence[Preview]:
-        """The preview of the row's own country, and of those to which it is sent from there."""
+        """The previews for the row's own country, and for those to which units are sent from
+        there."""
         at, currency = moment(row.snapshotat), text(row.currency).upper()
         sku = needed(text(row.sku))
         self.learn_sku(text(row.fnsku), sku)
@@ -145,8 +146,8 @@ def _expected(row: FeeRow) -> Decimal | None:
 
 
 def _referral_share(row: FeeRow) -> Decimal | None:
-    """The referral fee as a share of the price. Of two prices the lower one counts: it is not
-    documented on which of them Amazon estimates the fee."""
+    """The referral fee as a share of the price. The lower of two prices counts: Amazon does not
+    document which one its estimate uses."""
     fee = decimal(row.estimatedreferralfeeperunit)
     prices = (decimal(row.yourprice), decimal(row.salesprice))
     known = [price for price in prices if price is not None and price > 0]
@@ -154,7 +155,7 @@ def _referral_share(row: FeeRow) -> Decimal | None:
 
 
 def _expected_abroad(row: FeeRow) -> Sequence[tuple[str, Decimal]]:
-    """The fees of units that are sold in another country than the one where they are stored."""
+    """The fees of units that are sold in a country other than the one where they are stored."""
     cells = {
         "GB": row.expectedefnfulfilmentfeeperunituk,
         "DE": row.expectedefnfulfilmentfeeperunitde,

@@ -13,7 +13,7 @@ Fact = TypeVar("Fact")
 
 
 class Unusable(ValueError):
-    """A row lacks a value that every rule needs of it."""
+    """A row lacks a value that every rule needs."""
 
 
 class DatasetReader:
@@ -32,8 +32,8 @@ class DatasetReader:
         convert: Callable[[str, Row], Fact | None],
         count_unusable: bool = True,
     ) -> Iterator[Fact]:
-        """The facts that `convert` makes of each record's id and row; None means that no rule needs
-        the row. A second reading of a dataset must not count its unusable rows again."""
+        """Yield the fact that `convert` returns for each record's id and row; None means that no
+        rule needs the row. A second read of a dataset must not count its unusable rows again."""
         return self.read_records(
             dataset, row_type, lambda record, row: convert(record.id, row), count_unusable
         )

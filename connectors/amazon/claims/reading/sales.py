@@ -46,7 +46,7 @@ from connectors.amazon.marketplaces import place
 
 AMAZON_NETWORKS = frozenset({"afn", "amazon", "fba"})
 PRICES_WITHOUT_TAX = frozenset({"US", "CA"})
-"""Where referral fees are taken on prices without tax."""
+"""The places in which referral fees are charged on prices without tax."""
 NEGLIGIBLE = 0.02
 """A fee this little above the expected one is never claimed, whatever the rule tolerates."""
 
@@ -69,10 +69,9 @@ def read_sales(
     replacements: Sequence[Replacement],
     payments: Sequence[Payment],
 ) -> SalesFacts:
-    """What the transactions and orders show of these products and orders.
+    """The facts about these products and orders from transactions and orders.
 
-    Of `disputed` SKUs, every fulfilment fee is kept. Orders are read only if they can add
-    something."""
+    Every fulfilment fee of `disputed` SKUs is kept. Orders are read only if they are needed."""
     sales = _Sales(_limits(previews, disputed), returns, replacements, payments)
     reader.visit("transactions", TransactionRow, sales.add)
     sales.look_up_orders(reader)
@@ -104,7 +103,7 @@ class _Sales:
         self._resold_skus = {row.sku for row in returns if row.disposition == SELLABLE}
         self._placed_orders = {row.order for row in returns}
         self._placed_orders |= {row.order for row in replacements}
-        # Amazon takes returns of, replaces, and pays for only the orders that it fulfilled.
+        # Only orders that Amazon fulfilled have returns, replacements or payments.
         self._amazon_orders = self._placed_orders | {payment.order for payment in payments}
         self._places: Counter[str] = Counter()
         self.since: date | None = None
@@ -116,7 +115,7 @@ class _Sales:
 
     @property
     def home(self) -> str:
-        """The place where most was sold; empty if nothing was."""
+        """The place with the most sales; empty without sales."""
         return max(self._places, key=lambda name: (self._places[name], name), default="")
 
     def is_amazons(self, refund: Refund) -> bool:
@@ -128,7 +127,7 @@ class _Sales:
     def add(self, record: str, row: TransactionRow) -> None:
         posted = moment(row.postedDate)
         if posted and (self.since is None or posted.date() < self.since):
-            self.since = posted.date()  # of any kind: so far back do the transactions reach
+            self.since = posted.date()  # of any kind: transactions reach back to this day
         kind = label(text(row.transactionType))
         if kind not in ("refund", "shipment"):
             return
@@ -190,7 +189,7 @@ class _Sales:
 
     def look_up_orders(self, reader: DatasetReader) -> None:
         """Read the orders if it is unknown who fulfilled a refunded one, or where a returned or
-        replaced one was sold. If all sales are in one place, these are from there too."""
+        replaced one was sold. If all sales are in one place, so are those orders."""
         refunded = {refund.order for refund in self.refunds if not refund.network}
         unknown = refunded - self._amazon_orders
         several_places = len(self._places) != 1
@@ -235,13 +234,14 @@ def _sold(items: Sequence[ShippedItem]) -> SoldItem:
 
 
 def _sum(amounts: Sequence[Decimal | None]) -> Decimal | None:
-    """None if an amount is missing."""
+    """The sum; None if an amount is missing."""
     known = [amount for amount in amounts if amount is not None]
     return sum(known, Decimal(0)) if len(known) == len(amounts) else None
 
 
 def _posted_once(posted: Sequence[Posted]) -> list[Posted]:
-    """Without the second posting of a deferred transaction, which only releases the first."""
+    """The postings without the second one of a deferred transaction, which only releases the
+    first."""
     ids = {item.transaction for item in posted}
     releasing = {item.released_by for item in posted}
     return [
@@ -272,7 +272,7 @@ def _in_order(charges: Sequence[Charge]) -> Sequence[Charge]:
 
 
 class _Limits(msgspec.Struct, frozen=True):
-    """The lowest expected fees of a product and a little more: no charge up to them is too high."""
+    """The lowest expected fees of a product plus a margin: no charge up to them is too high."""
 
     fulfilment: float
     referral_share: float
@@ -281,7 +281,7 @@ class _Limits(msgspec.Struct, frozen=True):
 def _limits(
     previews: Mapping[str, Sequence[Preview]], disputed: AbstractSet[str]
 ) -> Mapping[str, _Limits]:
-    """By SKU; infinite where no fee is expected."""
+    """The limits by SKU; infinite if no fee is expected."""
     limits = {}
     for sku, of_sku in previews.items():
         fees = [float(row.expected) for row in of_sku if row.expected is not None]

@@ -1,4 +1,4 @@
-"""Reads what storage was charged for, and what is in stock of the products that were charged."""
+"""Reads storage charges, and the stock of the charged products."""
 
 import re
 from collections import defaultdict

@@ -15,19 +15,19 @@ from connectors.amazon.marketplaces import place
 FULFILMENT_FEE = "fbaperunitfulfillmentfee"
 REFERRAL_FEE = "commission"
 KEPT_FEE = "refundcommission"
-"""What Amazon keeps of the referral fee when a customer is refunded."""
+"""The part of the referral fee that Amazon keeps when a customer is refunded."""
 FEES = frozenset({FULFILMENT_FEE, REFERRAL_FEE, KEPT_FEE})
 PRINCIPALS = frozenset({"principal", "ourpriceprincipal"})
 BESIDES = frozenset(
     {"shipping", "shippingcharge", "shippingprincipal"}
     | {"giftwrap", "giftwrapcharge", "giftwrapprincipal"}
 )
-"""What a referral fee is taken on beside the price."""
+"""The amounts, in addition to the price, on which a referral fee is charged."""
 PRICES = PRINCIPALS | BESIDES
 TAXES = frozenset({"tax", "vat", "taxamount", "gst"})
 SALES_TAXES = TAXES | {"ourpricetax", "shippingtax", "giftwraptax"}
 OTHER_CHANNELS = re.compile(r"S[0-9]{2}-.*")
-"""Ids of orders of other channels that Amazon fulfils; these have fees of their own."""
+"""Matches ids of orders from other channels that Amazon fulfils; these have their own fees."""
 
 Node = Mapping[str, Any]
 
@@ -113,7 +113,7 @@ def items_of(record: str, row: TransactionRow) -> Iterator[TransactionItem]:
         if not sku:
             continue
         total, breakdowns = _node(node.get("totalAmount")), _list(node.get("breakdowns"))
-        if len(nodes) == 1:  # what is missing of the only item is that of the transaction
+        if len(nodes) == 1:  # the transaction supplies the values that its only item lacks
             if decimal(total.get("currencyAmount")) is None:
                 total = _node(row.totalAmount)
             breakdowns = breakdowns or _list(msgspec.json.decode(row.breakdowns))

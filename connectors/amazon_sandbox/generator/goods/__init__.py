@@ -1,1 +1,1 @@
-"""What happens to a seller's goods in Amazon's warehouses, and what of it Amazon owes."""
+"""The events of a seller's goods in Amazon's warehouses, and the claims that follow."""

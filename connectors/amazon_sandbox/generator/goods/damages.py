@@ -37,7 +37,7 @@ def damaged_then_paid(placement: Placement) -> None:
 
 
 def damaged_then_paid_unreconciled(placement: Placement) -> None:
-    """Reimbursed, although Amazon's unreconciled quantity stays what it was."""
+    """Reimbursed, although Amazon's unreconciled quantity stays the same."""
     paid = placement.add_reimbursement(DAMAGED, 2, 4)
     _damage(placement, "E", 2, paid=paid, figure=2, reason="already reimbursed")
     placement.end_paid("R2", _key(placement), placement.reimbursement(DAMAGED, 2, 4))
@@ -123,8 +123,8 @@ def _damage(
 ) -> None:
     """Add the damage, the row that always follows it, and a claim for the open units.
 
-    `filled`: the row has Amazon's own unreconciled quantity, by default what is open; `figure` is a
-    higher one. `reason`: why nothing is open."""
+    `filled`: the row has Amazon's own unreconciled quantity, by default the open units; `figure` is
+    a higher one. `reason`: why nothing is open."""
     filled = placement.modern and (placement.rng.random() < 0.5 if filled is None else filled)
     open_units = units - restored - paid
     reimbursed = placement.journal.is_reimbursed("R2", _key(placement))

@@ -86,7 +86,7 @@ def _add_receipts(placement: Placement, steps: Sequence[tuple[int, int]]) -> int
 def receipt(
     placement: Placement, after: float, units: int, disposition: str = "SELLABLE"
 ) -> Movement:
-    """A row of the ledger, `after` days."""
+    """A receipt in the ledger, `after` days after the start of the placement."""
     at, product = placement.moment(after), placement.product
     shipment, center = shipment_id(placement), placement.center
     return Movement(at, product, "Receipts", shipment, units, center, disposition)
@@ -166,7 +166,7 @@ def shipment_key(placement: Placement) -> str:
 
 
 def routine_shipments(root: str, journal: Journal, products: Sequence[Product]) -> None:
-    """Add the complete shipments: each product is sent in every ten weeks."""
+    """Add the complete shipments: each product is sent once every ten weeks."""
     for first in range(0, len(products), 3):
         offset = seeded_random(root, "supply", first).randrange(_CYCLE)
         # The newest shipment may still be in transit.

@@ -55,7 +55,7 @@ def lost_then_paid_in_lines(placement: Placement) -> None:
 
 
 def lost_then_paid_unreconciled(placement: Placement) -> None:
-    """Reimbursed, although Amazon's unreconciled quantity stays what it was."""
+    """Reimbursed, although Amazon's unreconciled quantity stays the same."""
     paid = placement.add_reimbursement(LOST, 2, 3)
     _lose(placement, 2, paid=paid, figure=2, reason="already reimbursed")
     placement.end_paid("R1", _key(placement), placement.reimbursement(LOST, 2, 3))
@@ -242,8 +242,8 @@ def _lose(
 ) -> None:
     """Add the loss and a claim for the open units.
 
-    `filled`: the row has Amazon's own unreconciled quantity, by default what is open; `figure` is
-    another one. `differs`: the rows leave more open. `reason`: why nothing is open."""
+    `filled`: the row has Amazon's own unreconciled quantity, by default the open units; `figure` is
+    another one. `differs`: the rows leave more units open. `reason`: why nothing is open."""
     filled = placement.modern and (placement.rng.random() < 0.5 if filled is None else filled)
     open_units = max(0, units - restored - max(0, paid))
     reimbursed = placement.journal.is_reimbursed("R1", _key(placement))

@@ -26,7 +26,7 @@ _OVERDUE = 15  # days within which a parcel may still arrive
 
 
 class Receipt(msgspec.Struct, frozen=True, rename="camel"):
-    """What the seller tells of a parcel."""
+    """The seller's report on a parcel."""
 
     order_id: str
     sku: str
@@ -51,9 +51,9 @@ def parcel_partly_lost(placement: Placement) -> None:
 
 
 def parcel_without_answer(placement: Placement) -> None:
-    """The seller does not tell whether it arrived."""
+    """The seller does not report whether it arrived."""
     order = removal(placement, "Return", 3)
-    add_removal(placement, order, [parcel(order, 3, 0, told=False)])
+    add_removal(placement, order, [parcel(order, 3, 0, reported=False)])
 
 
 def second_parcel_lost(placement: Placement) -> None:
@@ -77,8 +77,8 @@ def parcel_lost_then_partly_paid(placement: Placement) -> None:
 
 
 def order_short_and_parcel_lost(placement: Placement) -> None:
-    """One unit is missing when the order is completed and was paid for; the others are lost on
-    their way."""
+    """One unit is missing when the order is completed and was paid for; the others are lost in
+    transit."""
     order = removal(placement, "Return", 4, missing=1)
     payment, paid = _payment(placement, order, 1, 9)
     fetch(placement, order, paid, "already reimbursed", [parcel(order, 3, 0)])
@@ -99,7 +99,7 @@ def _payment(
 
 def parcel_claims(known: Journal, with_answers: bool) -> Journal:
     """A journal of the claims and decoys of parcels. `with_answers`: as detected by a client that
-    has what the seller tells."""
+    has the seller's reports."""
     journal = Journal(known.horizon, {})
     paid = _paid(known.reimbursements)
     groups: dict[str, list[Parcel]] = {}
@@ -107,17 +107,17 @@ def parcel_claims(known: Journal, with_answers: bool) -> Journal:
         groups.setdefault(_key(sent), []).append(sent)
     for parcels in groups.values():
         order = parcels[0].order
-        told = with_answers and all(sent.told for sent in parcels)
-        lost = sum(sent.units - (sent.arrived if told else 0) for sent in parcels)
+        reported = with_answers and all(sent.reported for sent in parcels)
+        lost = sum(sent.units - (sent.arrived if reported else 0) for sent in parcels)
         left = max(0, paid.get(_product(order), 0) - order.missing)
         open_units = max(0, lost - left)
         paid[_product(order)] = order.missing + left - (lost - open_units)
-        _add(journal, parcels, open_units, told, arrived=lost == 0)
+        _add(journal, parcels, open_units, reported, arrived=lost == 0)
     return journal
 
 
 def receipts(journal: Journal) -> Sequence[Receipt]:
-    """What the seller tells once a parcel is overdue."""
+    """The seller's reports on overdue parcels."""
     return [
         Receipt(
             order_id=sent.order.id,
@@ -128,12 +128,12 @@ def receipts(journal: Journal) -> Sequence[Receipt]:
             date=day(sent.at + _TRANSIT).isoformat() if sent.arrived else "",
         )
         for sent in journal.parcels
-        if sent.told and journal.days_since(sent.at) >= _OVERDUE
+        if sent.reported and journal.days_since(sent.at) >= _OVERDUE
     ]
 
 
 def _add(
-    journal: Journal, parcels: Sequence[Parcel], units: int, told: bool, *, arrived: bool
+    journal: Journal, parcels: Sequence[Parcel], units: int, reported: bool, *, arrived: bool
 ) -> None:
     first = parcels[0]
     if journal.days_since(first.at) < _OVERDUE:
@@ -149,7 +149,7 @@ def _add(
             units=units,
             base=first.at,
             by_unit=True,
-            low=not told,
+            low=not reported,
             reference=first.order.id,
         )
         journal.claims.append(claim)

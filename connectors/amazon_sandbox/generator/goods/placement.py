@@ -42,7 +42,8 @@ class Placement(msgspec.Struct, frozen=True):
 
     @property
     def reimbursed_late(self) -> bool:
-        """Every second scenario of a kind ends with a very late reimbursement."""
+        """Whether the scenario ends with a very late reimbursement, as every second one of a kind
+        does."""
         return self.index % 2 == 1
 
     def adjust(
@@ -54,7 +55,8 @@ class Placement(msgspec.Struct, frozen=True):
         disposition: str = "SELLABLE",
         unreconciled: int | None = None,
     ) -> int:
-        """Add an adjustment `after` days. Returns its units, or 0 if it is still to come."""
+        """Add an adjustment `after` days after the start. Returns its units, or 0 if it is still to
+        come."""
         return self.journal.add_movement(
             Movement(
                 at=self.moment(after),
@@ -72,7 +74,8 @@ class Placement(msgspec.Struct, frozen=True):
     def add_reimbursement(
         self, reason: str, units: int, after: float, unit_cents: int | None = None
     ) -> int:
-        """Add a reimbursement approved `after` days. Returns its units, or 0 if not visible yet."""
+        """Add a reimbursement approved `after` days after the start. Returns its units, or 0 if it
+        is not visible yet."""
         return self.journal.add_reimbursement(self.reimbursement(reason, units, after, unit_cents))
 
     def reimbursement(
@@ -89,7 +92,7 @@ class Placement(msgspec.Struct, frozen=True):
         self.journal.add_claim(claim, msgspec.structs.replace(on_demand, order_id=order_id))
 
     def end(self, rule: str, key: str, reason: str, after: float) -> None:
-        """Record that the claim has ended, `after` days, without a payment."""
+        """Record that the claim ended without a payment, `after` days after the start."""
         self.journal.add_ending(Ending(rule, key, reason, self.moment(after)))
 
     def end_paid(self, rule: str, key: str, *paid: Reimbursement) -> None:
@@ -97,7 +100,7 @@ class Placement(msgspec.Struct, frozen=True):
         self.journal.add_ending(Ending(rule, key, "reimbursed", paid[0].visible_at, paid))
 
     def moment(self, after: float) -> int:
-        """The moment `after` days, in seconds since 1970."""
+        """The moment `after` days after the start, in seconds since 1970."""
         return self.at + int(after * DAY)
 
     @property

@@ -43,7 +43,7 @@ def receipt_taken_back_then_paid(placement: Placement) -> None:
 
 
 def receipt_counted_twice(placement: Placement) -> None:
-    """Corrected while receiving goes on: more units had been counted than were sent."""
+    """Corrected while receiving continues: more units had been counted than were sent."""
     _receive(placement, correction=(1, 2), counted=2, reason="corrected before it was closed")
 
 
@@ -60,7 +60,7 @@ def _receive(
     """Add a shipment that arrives complete, its receipts, and a claim for the units that are lost
     to Amazon afterwards.
 
-    `correction`: days after the delivery, and units. `counted`: units counted beyond the shipped
+    `correction`: days after the delivery, and units. `counted`: units counted above the shipped
     ones. `reason`: why nothing is open."""
     journal, shipped = placement.journal, placement.rng.randrange(20, 60)
     bad = damaged + defective

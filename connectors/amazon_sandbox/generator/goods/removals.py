@@ -70,8 +70,8 @@ def removal(
 def add_removal(
     placement: Placement, order: RemovalOrder, parcels: Sequence[Parcel] | None = None
 ) -> bool:
-    """Add the order; for units that are returned to the seller also the row of the ledger and the
-    parcels: by default one, which arrives. Returns whether the order is known."""
+    """Add the order; for units returned to the seller, also the row of the ledger and the parcels
+    (by default one, which arrives). Returns whether the order is known."""
     if not placement.journal.is_known(order.at):
         return False
     placement.journal.removals.append(order)
@@ -96,12 +96,13 @@ def add_removal(
 
 
 def parcel(
-    order: RemovalOrder, units: int, arrived: int, after: float = 3, *, told: bool = True
+    order: RemovalOrder, units: int, arrived: int, after: float = 3, *, reported: bool = True
 ) -> Parcel:
-    """A parcel that is sent `after` days. The report shows it when the order is completed."""
+    """A parcel that is sent `after` days after the request. The report shows it when the order is
+    completed."""
     at = order.at + int(after * DAY)
     tracking = f"1Z{decimal_id(int(order.id), int(after * 10) + 7, 16)}"
-    return Parcel(at, max(at, order.completed), order, units, tracking, arrived, told)
+    return Parcel(at, max(at, order.completed), order, units, tracking, arrived, reported)
 
 
 def fetch(

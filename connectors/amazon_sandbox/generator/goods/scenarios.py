@@ -28,7 +28,7 @@ Scenario = Callable[[Placement], None]
 scenario changes every seller."""
 
 Group = tuple[tuple[Scenario, int], ...]
-"""Scenarios and how many of each a seller has."""
+"""Scenarios, each with its count for a seller."""
 
 CYCLE = 95 * DAY
 """How long a scenario occupies its product. Then the next round begins."""

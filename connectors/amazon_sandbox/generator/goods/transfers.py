@@ -25,7 +25,7 @@ def transfer_in_parts(placement: Placement) -> None:
 
 
 def transfer_found(placement: Placement) -> None:
-    """Arrives when it was already given up."""
+    """Arrives after it was given up."""
     _transfer(placement, 2, ((52, 2),), "it arrived")
     placement.end("R20", _key(placement), "found", 52)
 
@@ -42,7 +42,7 @@ def _transfer(
     for after, count in arrivals:
         if _add_row(placement, after, count, target):
             arrived, last = arrived + count, after
-    # As long as units arrive, the rest of them may, too.
+    # While units still arrive, the rest may also arrive.
     if placement.journal.days_since(placement.moment(last)) < _OVERDUE and arrived < units:
         reason = "too young: it may still arrive"
     elif arrived < units:

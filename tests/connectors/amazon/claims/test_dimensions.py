@@ -288,4 +288,4 @@ def test_a_table_without_usable_measures_is_silent() -> None:
 def test_without_its_inputs_the_rule_does_not_run() -> None:
     findings = find(remeasured(sale(2, 4.0)), missing=["fees"])
     assert "R19" not in findings.ran
-    assert findings.skipped["R19"] == "Needs all of fees, which was not read completely."
+    assert findings.skipped["R19"] == "Not completely read: fees."

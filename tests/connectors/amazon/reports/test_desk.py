@@ -183,7 +183,7 @@ async def test_a_report_cancelled_in_favour_of_another_application_is_unknown(be
     await bench.read(LEDGER)
     bench.ours.clear()  # as if another application had ordered it
     bench.jumping.time += timedelta(minutes=10)
-    with pytest.raises(Unknowable, match="This application did not order that one"):
+    with pytest.raises(Unknowable, match="This application did not request that one"):
         await bench.read(LEDGER)
 
 

@@ -41,7 +41,7 @@ async def test_a_failed_report_is_unknown_and_not_empty(
         # The type has no options, so the report of the other application is used.
         assert ids(await bench.read(dataset))
         return
-    with pytest.raises(Unknowable, match="unknown; a later sync asks again"):
+    with pytest.raises(Unknowable, match="unknown; a later sync tries again"):
         await bench.read(dataset)
 
 
@@ -60,7 +60,7 @@ async def test_a_report_that_is_never_finished_is_ordered_again_once_and_then_un
 async def test_a_finished_report_without_a_document_is_given_up_soon(bench: Bench) -> None:
     looked(bench, lambda body, number: body.pop("reportDocumentId", None))
     begun = bench.clock.now()
-    with pytest.raises(Unknowable, match="unknown; a later sync asks again"):
+    with pytest.raises(Unknowable, match="unknown; a later sync tries again"):
         await bench.read(LEDGER)
     assert bench.clock.now() - begun < timedelta(minutes=30)
 
@@ -107,9 +107,9 @@ async def test_the_reason_of_a_fatal_report_is_shown_and_it_is_ordered_once_more
             pages.append(page)
     assert len(bench.ordered()) == 2
     assert "\n" not in str(raised.value) and len(str(raised.value)) < 500
-    assert "unknown; a later sync asks again" in str(raised.value)
+    assert "unknown; a later sync tries again" in str(raised.value)
     [warning] = {page.warning for page in pages if page.warning}
-    assert "The dates are in the future" in warning and "ordered again" in warning
+    assert "The dates are in the future" in warning and "requested again" in warning
 
 
 async def test_a_report_that_is_fatal_once_is_read_in_the_same_sync(bench: Bench) -> None:
@@ -124,7 +124,7 @@ async def test_a_report_that_is_fatal_once_is_read_in_the_same_sync(bench: Bench
     assert ids(pages) and pages[-1].cursor is None
     assert len(bench.ordered()) == 2
     [warning] = {page.warning for page in pages if page.warning}
-    assert "FATAL" in warning and "ordered again" in warning
+    assert "FATAL" in warning and "requested again" in warning
 
 
 @pytest.mark.parametrize(
