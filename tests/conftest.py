@@ -15,7 +15,7 @@ from tests.databases import DATABASES, ON_POSTGRES
 from tests.selection import uses_database
 from tests.serving import Serving, serve
 
-# For each client, httpx reads the certificates of all authorities, which takes longer than the call.
+# httpx reads the certificates of all authorities for each client: longer than most calls take.
 setattr(default, "create_ssl_context", cache(httpx.create_ssl_context))  # noqa: B010
 
 if settings.get_current_profile_name() == "default":

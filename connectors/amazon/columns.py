@@ -10,15 +10,13 @@ from connectors.base import Column
 Kind = Literal["text", "number", "money", "date"]
 
 
-def _field(
-    path: str, label: str, kind: Kind = "text", currency: str = "", name: str = ""
-) -> Column:
+def field(path: str, label: str, kind: Kind = "text", currency: str = "", name: str = "") -> Column:
     """A column of a JSON record, named like the last field of its path."""
     last = path.rpartition(".")[2]
     return Column(name or last[:1].lower() + last[1:], label, path, kind, currency)
 
 
-def _report(*headers: str, currency: str = "currency") -> Sequence[Column]:
+def report(*headers: str, currency: str = "currency") -> Sequence[Column]:
     """Columns of a report by their headers, each with its kind unless it is text: `amount:money`.
     The records of reports have the headers in lower case, without separators."""
     return tuple(_of_header(header, currency) for header in headers)
@@ -33,62 +31,7 @@ def _of_header(header: str, currency: str) -> Column:
     return Column(name, label, "".join(words), kind or "text", currency if is_money else "")  # type: ignore[arg-type]
 
 
-ORDERS = (
-    _field("orderId", "Order"),
-    _field("createdTime", "Created", "date"),
-    _field("lastUpdatedTime", "Last updated", "date"),
-    _field("salesChannel.marketplaceName", "Marketplace"),
-    _field("salesChannel.marketplaceId", "Marketplace id"),
-    _field("fulfillment.fulfillmentStatus", "Status"),
-    _field("fulfillment.fulfilledBy", "Fulfilled by"),
-    _field(
-        "proceeds.grandTotal.amount", "Total", "money", "proceeds.grandTotal.currencyCode", "total"
-    ),
-    _field("proceeds.grandTotal.currencyCode", "Currency", name="currency"),
-    _field("orderItems", "Items"),
-)
-INVENTORY = (
-    _field("sellerSku", "SKU"),
-    _field("asin", "ASIN"),
-    _field("fnSku", "FNSKU"),
-    _field("productName", "Product"),
-    _field("condition", "Condition"),
-    _field("totalQuantity", "Total", "number"),
-    _field("inventoryDetails.fulfillableQuantity", "Fulfillable", "number"),
-    _field("inventoryDetails.inboundWorkingQuantity", "Inbound, working", "number"),
-    _field("inventoryDetails.inboundShippedQuantity", "Inbound, shipped", "number"),
-    _field("inventoryDetails.inboundReceivingQuantity", "Inbound, receiving", "number"),
-    _field("inventoryDetails.reservedQuantity.totalReservedQuantity", "Reserved", "number"),
-    _field(
-        "inventoryDetails.researchingQuantity.totalResearchingQuantity", "Researching", "number"
-    ),
-    _field(
-        "inventoryDetails.unfulfillableQuantity.totalUnfulfillableQuantity",
-        "Unfulfillable",
-        "number",
-    ),
-    _field("lastUpdatedTime", "Last updated", "date"),
-)
-TRANSACTIONS = (
-    _field("transactionId", "Transaction"),
-    _field("postedDate", "Posted", "date"),
-    _field("transactionType", "Type"),
-    _field("transactionStatus", "Status"),
-    _field("description", "Description"),
-    _field("totalAmount.currencyAmount", "Total", "money", "totalAmount.currencyCode", "total"),
-    _field("totalAmount.currencyCode", "Currency", name="currency"),
-    _field("marketplaceDetails.marketplaceName", "Marketplace"),
-    _field("marketplaceDetails.marketplaceId", "Marketplace id"),
-    _field("relatedIdentifiers", "Related identifiers"),
-)
-SHIPMENTS = (
-    _field("ShipmentId", "Shipment"),
-    _field("ShipmentName", "Name"),
-    _field("ShipmentStatus", "Status"),
-    _field("DestinationFulfillmentCenterId", "Destination"),
-    _field("items", "Items"),
-)
-REIMBURSEMENTS = _report(
+REIMBURSEMENTS = report(
     *("approval-date:date", "reimbursement-id", "case-id", "amazon-order-id", "reason", "sku"),
     *("fnsku", "asin", "product-name", "condition", "currency-unit", "amount-per-unit:money"),
     *("amount-total:money", "quantity-reimbursed-cash:number"),
@@ -96,32 +39,32 @@ REIMBURSEMENTS = _report(
     *("original-reimbursement-id", "original-reimbursement-type"),
     currency="currencyunit",
 )
-LEDGER = _report(
+LEDGER = report(
     *("Date:date", "FNSKU", "ASIN", "MSKU", "Title", "Event Type", "Reference ID"),
     *("Quantity:number", "Fulfillment Center", "Disposition", "Reason", "Country"),
     *("Reconciled Quantity:number", "Unreconciled Quantity:number", "Date and Time:date", "Store"),
 )
-RETURNS = _report(
+RETURNS = report(
     *("return-date:date", "order-id", "sku", "asin", "fnsku", "product-name", "quantity:number"),
     *("fulfillment-center-id", "detailed-disposition", "reason", "status"),
     *("license-plate-number", "customer-comments"),
 )
-REMOVALS = _report(
+REMOVALS = report(
     *("request-date:date", "order-id", "order-type", "service-speed", "order-status"),
     *("last-updated-date:date", "sku", "fnsku", "disposition", "requested-quantity:number"),
     *("cancelled-quantity:number", "disposed-quantity:number", "shipped-quantity:number"),
     *("in-process-quantity:number", "removal-fee:money", "currency"),
 )
-REMOVAL_SHIPMENTS = _report(
+REMOVAL_SHIPMENTS = report(
     *("request-date:date", "order-id", "shipment-date:date", "sku", "fnsku", "disposition"),
     *("shipped-quantity:number", "carrier", "tracking-number", "removal-order-type"),
 )
-REPLACEMENTS = _report(
+REPLACEMENTS = report(
     *("shipment-date:date", "sku", "asin", "fulfillment-center-id"),
     *("original-fulfillment-center-id", "quantity:number", "replacement-reason-code"),
     *("replacement-amazon-order-id", "original-amazon-order-id"),
 )
-STOCK = _report(
+STOCK = report(
     *("sku", "fnsku", "asin", "product-name", "condition", "your-price:money"),
     *("mfn-listing-exists", "mfn-fulfillable-quantity:number", "afn-listing-exists"),
     *("afn-warehouse-quantity:number", "afn-fulfillable-quantity:number"),
@@ -132,7 +75,7 @@ STOCK = _report(
     *("afn-reserved-future-supply:number", "afn-future-supply-buyable:number"),
     currency="",
 )
-STORAGE_FEES = _report(
+STORAGE_FEES = report(
     *("month-of-charge", "asin", "fnsku", "product-name", "fulfillment-center", "country-code"),
     *("longest-side:number", "median-side:number", "shortest-side:number", "measurement-units"),
     *("weight:number", "weight-units", "item-volume:number", "volume-units", "product-size-tier"),
@@ -144,7 +87,7 @@ STORAGE_FEES = _report(
 FEES = (
     Column("snapshotAt", "Held at", "snapshotat", "date"),
     Column("marketplaceId", "Marketplace id", "marketplaceid"),
-    *_report(
+    *report(
         *("sku", "fnsku", "asin", "amazon-store", "product-name", "product-group", "brand"),
         *("fulfilled-by", "has-local-inventory", "your-price:money", "sales-price:money"),
         *("longest-side:number", "median-side:number", "shortest-side:number"),

@@ -42,7 +42,7 @@ async def _check_credentials(settings: AmazonSettings, tokens: Tokens) -> Findin
         where = "They are in Seller Central, under Develop Apps, LWA credentials."
         return Finding(name, str(error), where, serious=True)
     except (ConnectorError, TimeoutError) as error:
-        why = str(error) or "no answer"
+        why = str(error) or f"no answer within {PATIENCE:.0f} s."
         text = f"Amazon's login {settings.lwa_url} does not respond: {why}"
         remedy = "Check AMAZON_LWA_URL, the network, and its proxy or firewall."
         return Finding(name, text, remedy, serious=True)

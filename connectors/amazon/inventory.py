@@ -4,15 +4,35 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from connectors.amazon import columns
 from connectors.amazon.client import FULFILLMENT, Operation
+from connectors.amazon.columns import field
 from connectors.amazon.pages import HAD, PagedSource, Pagination, Slice, paged, present
 from connectors.base import Connection, Dataset, Record, Window
 
 INVENTORY_SUMMARIES = Operation(
     "getInventorySummaries", "/fba/inventory/v1/summaries", 2, 2, role=FULFILLMENT
 )
-INVENTORY = Dataset("inventory", "inventory", columns=columns.INVENTORY)
+COLUMNS = (
+    field("sellerSku", "SKU"),
+    field("asin", "ASIN"),
+    field("fnSku", "FNSKU"),
+    field("productName", "Product"),
+    field("condition", "Condition"),
+    field("totalQuantity", "Total", "number"),
+    field("inventoryDetails.fulfillableQuantity", "Fulfillable", "number"),
+    field("inventoryDetails.inboundWorkingQuantity", "Inbound, working", "number"),
+    field("inventoryDetails.inboundShippedQuantity", "Inbound, shipped", "number"),
+    field("inventoryDetails.inboundReceivingQuantity", "Inbound, receiving", "number"),
+    field("inventoryDetails.reservedQuantity.totalReservedQuantity", "Reserved", "number"),
+    field("inventoryDetails.researchingQuantity.totalResearchingQuantity", "Researching", "number"),
+    field(
+        "inventoryDetails.unfulfillableQuantity.totalUnfulfillableQuantity",
+        "Unfulfillable",
+        "number",
+    ),
+    field("lastUpdatedTime", "Last updated", "date"),
+)
+INVENTORY = Dataset("inventory", "inventory", columns=COLUMNS)
 
 
 class _Summaries(msgspec.Struct):

@@ -5,8 +5,9 @@ from datetime import timedelta
 
 import msgspec
 
-from connectors.amazon import columns, pages
+from connectors.amazon import pages
 from connectors.amazon.client import FULFILLMENT, Operation
+from connectors.amazon.columns import field
 from connectors.amazon.context import AmazonDataset, ReadContext
 from connectors.amazon.pages import PagedSource, Slice, by_pages, present
 from connectors.amazon.shipment_items import (
@@ -22,11 +23,18 @@ GET_SHIPMENTS = Operation("getShipments", "/fba/inbound/v0/shipments", 2, 30, ro
 REACH = timedelta(days=280)
 # The whole reach is read at every sync, since a shipment has no date of its last change: a missing
 # one is not gone, and one that Amazon receives more of may not count as updated.
+COLUMNS = (
+    field("ShipmentId", "Shipment"),
+    field("ShipmentName", "Name"),
+    field("ShipmentStatus", "Status"),
+    field("DestinationFulfillmentCenterId", "Destination"),
+    field("items", "Items"),
+)
 SHIPMENTS = Dataset(
     *("shipments", "inbound shipments", REACH, SETTLED),
     overlap=REACH,
     lasting=True,
-    columns=columns.SHIPMENTS,
+    columns=COLUMNS,
 )
 
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import msgspec
 
-from connectors.amazon import columns
 from connectors.amazon.cells import decimal, text
 from connectors.amazon.client import FINANCE, Operation
+from connectors.amazon.columns import field
 from connectors.amazon.page_bookmark import stretch
 from connectors.amazon.pages import PagedSource, Slice
 from connectors.amazon.times import SETTLED, stamp, utc
@@ -19,6 +19,18 @@ from connectors.claims import Money
 LIST_TRANSACTIONS = Operation(
     "listTransactions", "/finances/2024-06-19/transactions", 0.5, 10, role=FINANCE
 )
+COLUMNS = (
+    field("transactionId", "Transaction"),
+    field("postedDate", "Posted", "date"),
+    field("transactionType", "Type"),
+    field("transactionStatus", "Status"),
+    field("description", "Description"),
+    field("totalAmount.currencyAmount", "Total", "money", "totalAmount.currencyCode", "total"),
+    field("totalAmount.currencyCode", "Currency", name="currency"),
+    field("marketplaceDetails.marketplaceName", "Marketplace"),
+    field("marketplaceDetails.marketplaceId", "Marketplace id"),
+    field("relatedIdentifiers", "Related identifiers"),
+)
 TRANSACTIONS = Dataset(
     "transactions",
     "transactions",
@@ -27,7 +39,7 @@ TRANSACTIONS = Dataset(
     # Some appear two days late, and a payment is deferred for two weeks.
     timedelta(days=16),
     names_account=True,
-    columns=columns.TRANSACTIONS,
+    columns=COLUMNS,
 )
 LONGEST_WINDOW = timedelta(days=180)
 """The longest span from postedAfter to postedBefore. For a longer one listTransactions returns

@@ -5,8 +5,8 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from connectors.amazon import columns
 from connectors.amazon.client import TRACKING, Operation
+from connectors.amazon.columns import field
 from connectors.amazon.page_bookmark import LARGEST_PAGE
 from connectors.amazon.pages import PagedSource, Pagination, Slice, present
 from connectors.amazon.times import SETTLED, stamp, utc
@@ -15,10 +15,24 @@ from connectors.base import Connection, Dataset, Record, Window
 SEARCH_ORDERS = Operation("searchOrders", "/orders/2026-01-01/orders", 0.0056, 20, role=TRACKING)
 
 # An update may become visible up to a day after the time that it carries.
+COLUMNS = (
+    field("orderId", "Order"),
+    field("createdTime", "Created", "date"),
+    field("lastUpdatedTime", "Last updated", "date"),
+    field("salesChannel.marketplaceName", "Marketplace"),
+    field("salesChannel.marketplaceId", "Marketplace id"),
+    field("fulfillment.fulfillmentStatus", "Status"),
+    field("fulfillment.fulfilledBy", "Fulfilled by"),
+    field(
+        "proceeds.grandTotal.amount", "Total", "money", "proceeds.grandTotal.currencyCode", "total"
+    ),
+    field("proceeds.grandTotal.currencyCode", "Currency", name="currency"),
+    field("orderItems", "Items"),
+)
 ORDERS = Dataset(
     *("orders", "orders", timedelta(days=90), SETTLED, timedelta(hours=26)),
     lasting=True,
-    columns=columns.ORDERS,
+    columns=COLUMNS,
 )
 
 ORDER_DATA = "PROCEEDS,EXPENSE,PROMOTION,CANCELLATION,FULFILLMENT"

@@ -9,6 +9,7 @@ from connectors.amazon_sandbox.generator.catalogue import Product
 from connectors.amazon_sandbox.generator.marketplaces import MARKETPLACES
 from connectors.amazon_sandbox.generator.times import timestamp
 from connectors.amazon_sandbox.operations.call import Call
+from connectors.amazon_sandbox.operations.operation import ApiOperation
 from connectors.amazon_sandbox.responses import invalid
 
 _MAX_REQUESTS = 20
@@ -134,3 +135,31 @@ def _error() -> dict[str, object]:
         "Message": "There is an client-side error. Please verify your inputs.",
         "Detail": [],
     }
+
+
+OPERATIONS = (
+    ApiOperation(
+        "getMyFeesEstimates",
+        "POST",
+        "/products/fees/v0/feesEstimate",
+        0.5,
+        1,
+        get_my_fees_estimates,
+    ),
+    ApiOperation(
+        "getMyFeesEstimateForSKU",
+        "POST",
+        "/products/fees/v0/listings/{SellerSKU:path}/feesEstimate",
+        1,
+        2,
+        get_my_fees_estimate_for_sku,
+    ),
+    ApiOperation(
+        "getMyFeesEstimateForASIN",
+        "POST",
+        "/products/fees/v0/items/{Asin}/feesEstimate",
+        1,
+        2,
+        get_my_fees_estimate_for_asin,
+    ),
+)

@@ -7,7 +7,8 @@ from operator import attrgetter
 from connectors.amazon_sandbox.generator.postings import Posting
 from connectors.amazon_sandbox.generator.times import DAY
 from connectors.amazon_sandbox.operations.call import Call
-from connectors.amazon_sandbox.operations.paging import page_of
+from connectors.amazon_sandbox.operations.operation import ApiOperation
+from connectors.amazon_sandbox.operations.paging import Paging, page_of
 from connectors.amazon_sandbox.operations.query import Query
 from connectors.amazon_sandbox.operations.transaction import (
     event_group,
@@ -15,6 +16,7 @@ from connectors.amazon_sandbox.operations.transaction import (
     transaction,
 )
 from connectors.amazon_sandbox.responses import invalid
+from connectors.amazon_sandbox.roles import FINANCE
 
 _PAGE = 100
 _DELAY = 120  # the newest posting that can be requested is two minutes old
@@ -85,3 +87,18 @@ def _related(query: Query) -> Callable[[Posting], bool]:
     if name == "ORDER_ID":
         return lambda posting: posting.sale is not None and posting.sale.id == value
     return lambda posting: event_group(posting) == value
+
+
+_PAGING = Paging("nextToken", lifetime=5 * 60)
+OPERATIONS = (
+    ApiOperation(
+        "listTransactions",
+        "GET",
+        "/finances/2024-06-19/transactions",
+        0.5,
+        10,
+        list_transactions,
+        _PAGING,
+        role=FINANCE,
+    ),
+)

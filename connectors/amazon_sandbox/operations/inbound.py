@@ -5,8 +5,10 @@ from operator import attrgetter
 
 from connectors.amazon_sandbox.generator.journal import InboundShipment, InboundShipmentItem
 from connectors.amazon_sandbox.operations.call import Call
-from connectors.amazon_sandbox.operations.paging import continuation_token, page_of
+from connectors.amazon_sandbox.operations.operation import ApiOperation
+from connectors.amazon_sandbox.operations.paging import Paging, continuation_token, page_of
 from connectors.amazon_sandbox.responses import ApiError, invalid
+from connectors.amazon_sandbox.roles import FULFILLMENT
 
 _PAGE = 50
 _ITEMS_PAGE = 200  # of a single shipment
@@ -167,3 +169,42 @@ def _row(shipment: str, sku: str, fn_sku: str, shipped: int, received: int) -> d
         "QuantityInCase": 0,
         "PrepDetailsList": [{"PrepInstruction": "Labeling", "PrepOwner": "SELLER"}],
     }
+
+
+_PAGING = Paging(
+    "NextToken",
+    lifetime=24 * 3_600,
+    carries_parameters=True,
+    enabled_by=("QueryType", "NEXT_TOKEN"),
+)
+OPERATIONS = (
+    ApiOperation(
+        "getShipments",
+        "GET",
+        "/fba/inbound/v0/shipments",
+        2,
+        30,
+        get_shipments,
+        _PAGING,
+        role=FULFILLMENT,
+    ),
+    ApiOperation(
+        "getShipmentItems",
+        "GET",
+        "/fba/inbound/v0/shipmentItems",
+        2,
+        30,
+        get_shipment_items,
+        _PAGING,
+        role=FULFILLMENT,
+    ),
+    ApiOperation(
+        "getShipmentItemsByShipmentId",
+        "GET",
+        "/fba/inbound/v0/shipments/{shipmentId}/items",
+        2,
+        30,
+        get_shipment_items_by_shipment_id,
+        role=FULFILLMENT,
+    ),
+)

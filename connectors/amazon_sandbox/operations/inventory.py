@@ -5,9 +5,11 @@ from collections.abc import Callable, Collection
 from connectors.amazon_sandbox.generator.catalogue import Stock
 from connectors.amazon_sandbox.generator.times import DAY, timestamp
 from connectors.amazon_sandbox.operations.call import Call
-from connectors.amazon_sandbox.operations.paging import page_of
+from connectors.amazon_sandbox.operations.operation import ApiOperation
+from connectors.amazon_sandbox.operations.paging import Paging, page_of
 from connectors.amazon_sandbox.operations.query import Query
 from connectors.amazon_sandbox.responses import invalid
+from connectors.amazon_sandbox.roles import FULFILLMENT
 
 _PAGE = 50
 _MAX_AGE = 548 * DAY  # eighteen months
@@ -109,3 +111,18 @@ def _details(stock: Stock) -> dict[str, object]:
             "expiredQuantity": 0,
         },
     }
+
+
+_PAGING = Paging("nextToken", lifetime=30)
+OPERATIONS = (
+    ApiOperation(
+        "getInventorySummaries",
+        "GET",
+        "/fba/inventory/v1/summaries",
+        2,
+        2,
+        get_inventory_summaries,
+        _PAGING,
+        role=FULFILLMENT,
+    ),
+)

@@ -6,6 +6,7 @@ import msgspec
 
 from connectors.amazon_sandbox.notification_store import Destination, Subscription, new_id
 from connectors.amazon_sandbox.operations.call import Call
+from connectors.amazon_sandbox.operations.operation import ApiOperation
 from connectors.amazon_sandbox.responses import ApiError, invalid
 
 _KINDS = (
@@ -163,3 +164,76 @@ def _subscription(subscription: Subscription) -> object:
         "payloadVersion": subscription.version,
         "destinationId": subscription.destination,
     }
+
+
+OPERATIONS = (
+    ApiOperation(
+        "createDestination",
+        "POST",
+        "/notifications/v1/destinations",
+        1,
+        5,
+        create_destination,
+        grantless=True,
+    ),
+    ApiOperation(
+        "getDestinations",
+        "GET",
+        "/notifications/v1/destinations",
+        1,
+        5,
+        get_destinations,
+        grantless=True,
+    ),
+    ApiOperation(
+        "getDestination",
+        "GET",
+        "/notifications/v1/destinations/{destinationId}",
+        1,
+        5,
+        get_destination,
+        grantless=True,
+    ),
+    ApiOperation(
+        "deleteDestination",
+        "DELETE",
+        "/notifications/v1/destinations/{destinationId}",
+        1,
+        5,
+        delete_destination,
+        grantless=True,
+    ),
+    ApiOperation(
+        "createSubscription",
+        "POST",
+        "/notifications/v1/subscriptions/{notificationType}",
+        1,
+        5,
+        create_subscription,
+    ),
+    ApiOperation(
+        "getSubscription",
+        "GET",
+        "/notifications/v1/subscriptions/{notificationType}",
+        1,
+        5,
+        get_subscription,
+    ),
+    ApiOperation(
+        "getSubscriptionById",
+        "GET",
+        "/notifications/v1/subscriptions/{notificationType}/{subscriptionId}",
+        1,
+        5,
+        get_subscription_by_id,
+    ),
+    ApiOperation(
+        "deleteSubscriptionById",
+        "DELETE",
+        "/notifications/v1/subscriptions/{notificationType}/{subscriptionId}",
+        1,
+        5,
+        delete_subscription_by_id,
+        grantless=True,
+    ),
+)

@@ -10,10 +10,12 @@ from connectors.amazon_sandbox.generator.sales import Sale
 from connectors.amazon_sandbox.generator.seller import Seller
 from connectors.amazon_sandbox.generator.times import timestamp
 from connectors.amazon_sandbox.operations.call import Call
+from connectors.amazon_sandbox.operations.operation import ApiOperation
 from connectors.amazon_sandbox.operations.order import DATASETS, order
-from connectors.amazon_sandbox.operations.paging import page_of
+from connectors.amazon_sandbox.operations.paging import Paging, page_of
 from connectors.amazon_sandbox.operations.query import Query
 from connectors.amazon_sandbox.responses import ApiError, invalid
+from connectors.amazon_sandbox.roles import TRACKING
 
 _DELAY = 120  # the newest order that can be requested is two minutes old
 
@@ -107,3 +109,23 @@ def _filter(query: Query, among: Collection[str]) -> Callable[[Sale], bool]:
         and (not marketplaces or sale.marketplace in marketplaces)
         and (not channels or ("AMAZON" if sale.by_amazon else "MERCHANT") in channels)
     )
+
+
+_PAGING = Paging(
+    "paginationToken", lifetime=24 * 3_600, changeable=frozenset({"maxResultsPerPage"})
+)
+OPERATIONS = (
+    ApiOperation(
+        "searchOrders",
+        "GET",
+        "/orders/2026-01-01/orders",
+        0.0056,
+        20,
+        search_orders,
+        _PAGING,
+        role=TRACKING,
+    ),
+    ApiOperation(
+        "getOrder", "GET", "/orders/2026-01-01/orders/{orderId}", 0.5, 30, get_order, role=TRACKING
+    ),
+)

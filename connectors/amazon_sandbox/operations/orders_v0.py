@@ -9,8 +9,10 @@ from connectors.amazon_sandbox.generator.marketplaces import MARKETPLACES
 from connectors.amazon_sandbox.generator.sales import Line, Sale
 from connectors.amazon_sandbox.generator.times import DAY, timestamp
 from connectors.amazon_sandbox.operations.call import Call
-from connectors.amazon_sandbox.operations.paging import page_of
+from connectors.amazon_sandbox.operations.operation import ApiOperation
+from connectors.amazon_sandbox.operations.paging import Paging, page_of
 from connectors.amazon_sandbox.responses import ApiError, invalid
+from connectors.amazon_sandbox.roles import TRACKING
 
 Json = dict[str, object]
 
@@ -158,3 +160,23 @@ def _item(sale: Sale, line: Line) -> Json:
 def _money(sale: Sale, cents: int) -> Json:
     currency = MARKETPLACES[sale.marketplace].currency
     return {"CurrencyCode": currency, "Amount": amount_text(cents, currency)}
+
+
+_PAGING = Paging("NextToken", lifetime=24 * 3_600, carries_parameters=True)
+OPERATIONS = (
+    ApiOperation(
+        "getOrders", "GET", "/orders/v0/orders", 0.0167, 20, get_orders, _PAGING, role=TRACKING
+    ),
+    ApiOperation(
+        "getOrderV0", "GET", "/orders/v0/orders/{orderId}", 0.5, 30, get_order, role=TRACKING
+    ),
+    ApiOperation(
+        "getOrderItems",
+        "GET",
+        "/orders/v0/orders/{orderId}/orderItems",
+        0.5,
+        30,
+        get_order_items,
+        role=TRACKING,
+    ),
+)

@@ -7,7 +7,8 @@ import msgspec
 from connectors.amazon_sandbox.generator.randomness import digest
 from connectors.amazon_sandbox.generator.times import timestamp
 from connectors.amazon_sandbox.operations.call import Call
-from connectors.amazon_sandbox.operations.paging import page_of
+from connectors.amazon_sandbox.operations.operation import ApiOperation
+from connectors.amazon_sandbox.operations.paging import Paging, page_of
 from connectors.amazon_sandbox.operations.query import read_moment
 from connectors.amazon_sandbox.reports.definitions import DEFINITIONS
 from connectors.amazon_sandbox.reports.document import is_compressed
@@ -140,3 +141,31 @@ def _url(call: Call, id: str) -> str:
 
 def signature(id: str, expires: str) -> str:
     return digest("document", id, expires)[:32]
+
+
+_PAGING = Paging("nextToken", lifetime=24 * 3_600, carries_parameters=True, exclusive=True)
+OPERATIONS = (
+    ApiOperation(
+        "createReport", "POST", "/reports/2021-06-30/reports", 0.0167, 15, create_report, heavy=True
+    ),
+    ApiOperation(
+        "getReports", "GET", "/reports/2021-06-30/reports", 0.0222, 10, get_reports, _PAGING
+    ),
+    ApiOperation("getReport", "GET", "/reports/2021-06-30/reports/{reportId}", 2, 15, get_report),
+    ApiOperation(
+        "cancelReport",
+        "DELETE",
+        "/reports/2021-06-30/reports/{reportId}",
+        0.0222,
+        10,
+        cancel_report,
+    ),
+    ApiOperation(
+        "getReportDocument",
+        "GET",
+        "/reports/2021-06-30/documents/{reportDocumentId}",
+        0.0167,
+        15,
+        get_report_document,
+    ),
+)

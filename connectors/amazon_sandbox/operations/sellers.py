@@ -3,6 +3,7 @@
 from connectors.amazon_sandbox.generator.marketplaces import MarketplaceInfo
 from connectors.amazon_sandbox.generator.randomness import digest
 from connectors.amazon_sandbox.operations.call import Call
+from connectors.amazon_sandbox.operations.operation import ApiOperation
 
 
 def get_marketplace_participations(call: Call) -> object:
@@ -49,3 +50,16 @@ def _participation(marketplace: MarketplaceInfo, store: str) -> object:
 
 def _store(call: Call) -> str:
     return f"Sandbox Store {call.seller.identity.seed}"
+
+
+OPERATIONS = (
+    ApiOperation(
+        "getMarketplaceParticipations",
+        "GET",
+        "/sellers/v1/marketplaceParticipations",
+        0.016,
+        15,
+        get_marketplace_participations,
+    ),
+    ApiOperation("getAccount", "GET", "/sellers/v1/account", 0.016, 15, get_account),
+)

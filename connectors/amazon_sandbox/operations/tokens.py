@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from connectors.amazon_sandbox.operations.call import Call
+from connectors.amazon_sandbox.operations.operation import ApiOperation
 from connectors.amazon_sandbox.responses import ApiError
 
 _LIFETIME = 3_600
@@ -32,3 +33,15 @@ def create_restricted_data_token(call: Call) -> object:
         "restrictedDataToken": call.issue_restricted_token(),
         "expiresIn": int(call.lifetime(_LIFETIME)),
     }
+
+
+OPERATIONS = (
+    ApiOperation(
+        "createRestrictedDataToken",
+        "POST",
+        "/tokens/2021-03-01/restrictedDataToken",
+        1,
+        10,
+        create_restricted_data_token,
+    ),
+)
