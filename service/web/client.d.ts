@@ -23,10 +23,15 @@ export interface Dataset {
   updated: number;
   unchanged: number;
   deleted: number;
+  /** Stored records whose amount the source has changed, on so many days; the amounts are what they
+   * changed by. */
+  restated: { records: number; days: number; amounts: { currency: string; amount: string }[] } | null;
   /** From 0 to 1. */
   fraction: number | null;
   waitingUntil: string | null;
   waiting: { for: string; operation: string | null; until: string } | null;
+  /** The span of time that is read; null for a snapshot of today. */
+  window: { since: string; until: string } | null;
   code: string | null;
   error: string | null;
 }
@@ -70,6 +75,8 @@ export interface Sync extends SyncRow {
   estimatedSecondsRemaining: number | null;
   waitingUntil: string | null;
   maxAttempts: number;
+  /** Days of the orders, by whether a second source agrees; null if they were not compared. */
+  completeness: { confirmed: number; singleSourced: number; short: number } | null;
   options: Record<string, unknown>;
 }
 
