@@ -1,14 +1,18 @@
 """What must never happen in the dashboard: an old state shown as the present one, red for what is
-no error, a button that cannot work, the same words twice, a wrong countdown."""
+not an error, a button that cannot work, the same words twice, an account counted twice, a wrong
+countdown."""
 
 import re
 import signal
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
+from connectors import amazon_sandbox as amazon
 from tests.journeys.browser import chromium
 from tests.journeys.dashboard import PROCESSES, RUN, SANDBOXES, Page, demo
 
@@ -131,3 +135,64 @@ def _agrees(page: Page) -> bool:
     whole, number, unit = shown.groups()
     seconds = int(whole or 0) * 60 + int(number) * (60 if unit == "min" else 1)
     return stamps[0] in waits and -5 <= seconds - instants[0] <= 65
+
+
+def _connect_and_sync(address: str, seed: int, countries: str) -> str:
+    """Connect a seller of 300 orders, and read them all. The connection's id."""
+    body = amazon.connection(seed, 300, amazon.read_marketplaces(countries))
+    body["skipHistoricalSync"] = True
+    answer = httpx.post(f"{address}/api/connections", json=body, timeout=60)
+    account: str = answer.raise_for_status().json()["id"]
+    wait = {"Prefer": "wait=60"}
+    path = f"{address}/api/sync/start"
+    status = httpx.post(path, json={"connectionId": account}, headers=wait, timeout=90).json()
+    assert status["status"] == "complete", status
+    return account
+
+
+def _claimable(address: str, account: str = "") -> dict[str, Decimal]:
+    """The claimable sums by currency; of one account, or of all."""
+    path = f"{address}/api/recoveries?limit=1" + (account and f"&connectionId={account}")
+    totals: list[dict[str, Any]] = httpx.get(path, timeout=60).json()["totals"]
+    return {
+        row["currency"]: Decimal(row["amount"])
+        for row in totals
+        if row["status"] == "claimable" and row["currency"]
+    }
+
+
+def _shown(page: Page) -> set[Decimal]:
+    """Every amount of money in the view."""
+    return {
+        Decimal(text.replace(",", "")) for text in re.findall(r"[\d,]+\.\d\d", page.text("main"))
+    }
+
+
+@pytest.mark.timeout(300)
+def test_currencies_are_never_added_and_no_account_counts_twice(page: Page, tmp_path: Path) -> None:
+    with demo(tmp_path / "data", "--orders", "300", "--speed", "600") as page.address:
+        american = httpx.get(f"{page.address}/api/connections").json()["connections"][0]["id"]
+        httpx.delete(f"{page.address}/api/connections/{american}").raise_for_status()
+        first = _connect_and_sync(page.address, 2, "US")
+        once = _claimable(page.address)
+        # The same seller again, whose records were kept: they belong to one account.
+        httpx.delete(f"{page.address}/api/connections/{first}").raise_for_status()
+        accounts = {_connect_and_sync(page.address, 2, "US"): {"USD"}}
+        accounts[_connect_and_sync(page.address, 3, "GB,DE")] = {"GBP", "EUR"}
+        sums = _claimable(page.address)
+        assert sums.keys() >= {"USD", "GBP", "EUR"} and sums["USD"] == once["USD"]
+        added = {sum(sums.values(), Decimal(0)), 2 * sums["USD"]}
+
+        for route in ("#/overview", "#/recoveries"):
+            page.open(route)
+            for currency, amount in sums.items():
+                page.shows(f"main [data-currency={currency}]", f"{amount:,.2f}")
+            assert not _shown(page) & added
+        page.open("#/overview")
+        for account, currencies in accounts.items():
+            of_one = _claimable(page.address, account)
+            assert of_one.keys() == currencies
+            assert all(of_one[currency] == sums[currency] for currency in currencies)
+            for currency, amount in of_one.items():
+                page.shows(f"[data-row={account}]", f"{amount:,.2f} {currency}")
+        assert page.complaints() == []
