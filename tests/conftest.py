@@ -1,8 +1,9 @@
 """Fixtures of all tests: asyncio, and the real service on a real port."""
 
 import logging
-from collections.abc import AsyncIterator, Iterator
-from functools import cache
+from collections.abc import AsyncIterator, Iterator, Sequence
+from datetime import date
+from functools import cache, lru_cache
 from pathlib import Path
 
 import httpx
@@ -11,12 +12,36 @@ import structlog
 from httpx._transports import default
 from hypothesis import settings
 
+from connectors.amazon_sandbox import state
+from connectors.amazon_sandbox.generator.identity import Identity
+from connectors.amazon_sandbox.generator.journal import ReimbursedClaims
+from connectors.amazon_sandbox.generator.seller import Seller, generate
 from tests.databases import DATABASES, ON_POSTGRES
 from tests.selection import uses_database
 from tests.serving import Serving, serve
 
+SMALL = 1_000
+"""Sellers with more orders are generated for each test, since they take memory."""
+
 # httpx reads the certificates of all authorities for each client: longer than most calls take.
 setattr(default, "create_ssl_context", cache(httpx.create_ssl_context))  # noqa: B010
+
+
+@lru_cache(maxsize=20)
+def _generate_once(identity: Identity, day: date, sells_in: tuple[str, ...]) -> Seller:
+    return generate(identity, day, sells_in)
+
+
+def _generate(
+    identity: Identity, day: date, sells_in: Sequence[str], reimbursed: ReimbursedClaims
+) -> Seller:
+    if reimbursed or identity.orders > SMALL:
+        return generate(identity, day, sells_in, reimbursed)
+    return _generate_once(identity, day, tuple(sells_in))
+
+
+# Hundreds of tests read the same few sellers, which are values and never change.
+setattr(state, "generate", _generate)  # noqa: B010
 
 if settings.get_current_profile_name() == "default":
     # A busy machine may take any time for an example.
