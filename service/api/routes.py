@@ -28,6 +28,7 @@ from service.api import (
     records,
     recoveries,
     removals,
+    schedules,
     session,
     streams,
     syncs,
@@ -301,6 +302,11 @@ CALLS: Sequence[Call] = (
         *("PUT", "/api/connections/{connection_id}/schedule", connections.schedule),
         body=connections.ScheduleIn | None,
         response=connection_shapes.Connection,
+    ),
+    Call(
+        *("GET", "/api/schedules/preview", schedules.preview),
+        query=schedules.PreviewQuery,
+        response=connection_shapes.SchedulePreview,
     ),
     Call(
         *("GET", "/api/connections/{connection_id}/estimate", connections.estimate),

@@ -24,6 +24,13 @@ class ScheduleOut(Out, frozen=True):
     next_run_at: Time | None
 
 
+class SchedulePreview(Out, frozen=True):
+    """The runs of a schedule that is not saved."""
+
+    #: The next five runs; fewer if the expression matches fewer times.
+    next_runs: Sequence[Time]
+
+
 class LastEnded(Out, frozen=True):
     """The last sync of a connection that has ended."""
 

@@ -57,7 +57,7 @@ def test_a_schedule_is_set_by_presets_and_by_cron_and_switched_off(
 
         page.click("main button", "Edit schedule")
         page.until(
-            lambda: page.text("dialog .steps").count(":30") == 2, "The next runs were not shown"
+            lambda: page.text("dialog .steps").count(":30") == 5, "The next runs were not shown"
         )
         page.click("dialog .seg button", "Cron")
         page.type("dialog [name=cron]", "61 * * * *")

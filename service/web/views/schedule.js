@@ -9,10 +9,12 @@ import { toast } from "../lib/toasts.js";
 
 const KINDS = [["off", "Off"], ["hour", "Every hour"], ["day", "Every day"], ["cron", "Cron"]];
 
+const PREVIEW_AFTER = 300; // ms
+const RUNS = 5; // of a preview
+
 /** Opens the schedule of an account. */
 export function editSchedule(account, live, client) {
   const draft = read(account.schedule);
-  const before = JSON.stringify(wanted(draft, account));
   const form = h("form", { class: "stack", novalidate: true });
   const kinds = h("div", { class: "seg", role: "group", "aria-label": "How often" });
   const fields = h("div", { class: "stack" });
@@ -26,7 +28,19 @@ export function editSchedule(account, live, client) {
 
   const showKinds = () => patch(kinds, ...KINDS.map(([kind, words]) =>
     button({ "aria-pressed": String(kind === draft.kind), onpress: () => choose(kind) }, words)));
-  const changed = () => patch(outlook, summary(draft, account, JSON.stringify(wanted(draft, account)) === before));
+  let typing = 0;
+  const changed = () => {
+    clearTimeout(typing);
+    patch(outlook, summary(draft, null));
+    if (draft.kind === "off" || (draft.kind === "day" && !draft.days.length)) return;
+    typing = setTimeout(preview, PREVIEW_AFTER);
+  };
+  async function preview() {
+    const cron = cronOf(draft);
+    const { nextRuns } = await client.get("/api/schedules/preview", { cron, timezone: draft.timezone })
+      .catch(() => ({ nextRuns: null })); // an error is shown when the schedule is saved
+    if (cron === cronOf(draft)) patch(outlook, summary(draft, nextRuns));
+  }
   function choose(kind) {
     if (kind === "cron" && draft.kind !== "off") draft.cron = cronOf(draft);
     draft.kind = kind;
@@ -100,13 +114,12 @@ function take(form, draft) {
   if (days.length) draft.days = days.filter(({ checked }) => checked).map(({ value }) => Number(value));
 }
 
-/** The next runs of the stored schedule, which the service computes. */
-function summary(draft, account, same) {
+/** The next runs, which the service computes; null: not known. The height stays the same: the buttons
+ * below would move under the pointer. */
+function summary(draft, runs) {
   if (draft.kind === "off") return h("p", { class: "muted" }, "No sync starts automatically.");
-  const runs = same ? account.schedule?.nextRuns ?? [] : [];
-  const ahead = runs.map((run, at) => [at ? "Then" : "Next", moment(run)]);
-  return h("dl", { class: "steps" },
-    (ahead.length ? ahead : [["Next", "shown after saving"]]).map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))),
+  const ahead = Array.from({ length: RUNS }, (_, at) => h("div", {}, h("dt", {}, at ? "Then" : "Next"), h("dd", {}, runs?.[at] ? moment(runs[at]) : "—")));
+  return h("dl", { class: "steps" }, ahead,
     h("div", {}, h("dt", {}, "As cron"), h("dd", { class: "mono" }, cronOf(draft))),
     draft.kind === "hour" && h("div", {}, h("dt", {}, "Time zone"), h("dd", {}, draft.timezone)));
 }
