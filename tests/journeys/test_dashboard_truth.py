@@ -15,6 +15,7 @@ import pytest
 from connectors import amazon_sandbox as amazon
 from tests.journeys.browser import chromium
 from tests.journeys.dashboard import PROCESSES, RUN, SANDBOXES, Page, demo
+from tests.journeys.test_dashboard_access import violations
 
 SLOW = ("--orders", "1500", "--speed", "1")
 TOKEN = {"refreshToken": "Atzr|sandbox-1"}
@@ -84,6 +85,9 @@ def test_a_lost_connection_offers_only_to_connect_again(page: Page, tmp_path: Pa
         httpx.post(revoke, json=TOKEN).raise_for_status()
         page.shows(RUN, "Paused")
         page.shows("main .notice", "no longer accepts the connection")
+        for scheme in ("light", "dark"):
+            page.theme(scheme)
+            assert violations(page) == [], scheme
         for route in ("#/overview", f"#/history/{sync}", "#/history"):
             page.go(route)
             page.shows("main", "Connect again")
