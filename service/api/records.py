@@ -26,8 +26,6 @@ from service.wire.paging import Page, Paged
 from service.wire.reading import Query, moment, read_query
 from service.wire.record_files import NDJSON, CsvFile, NdjsonFile, RecordFile
 
-#: Records that are encoded before other tasks run.
-AT_ONCE = 10
 #: The first part of the ETags of files. A new layout of the files needs a new number.
 LAYOUT = 2
 NO_PAGES = "A download has all records and no pages. Leave this out."
@@ -248,8 +246,8 @@ async def _chunks(snapshot: Source, selection: Selection, file: RecordFile) -> C
     waiting = file.head()
     async for rows in selection.batches(snapshot):
         pieces = [waiting]
-        for begin in range(0, len(rows), AT_ONCE):
-            pieces.append(file.lines(rows[begin : begin + AT_ONCE]))
+        for begin in range(0, len(rows), file.at_once):
+            pieces.append(file.lines(rows[begin : begin + file.at_once]))
             await anyio.lowlevel.checkpoint()
         waiting = b""
         yield b"".join(pieces)

@@ -33,6 +33,10 @@ class RecordFile(Protocol):
         """The suffix of the file's name."""
 
     @property
+    def at_once(self) -> int:
+        """Records that are encoded before other tasks run: about 50 µs of work."""
+
+    @property
     def columns(self) -> Sequence[str]:
         """The names in its header; empty for a file without one."""
 
@@ -47,6 +51,7 @@ class NdjsonFile:
 
     media_type = NDJSON
     suffix = "ndjson"
+    at_once = 10
     columns: Sequence[str] = ()
 
     def head(self) -> bytes:
@@ -61,6 +66,7 @@ class CsvFile:
 
     media_type = "text/csv; charset=utf-8"
     suffix = "csv"
+    at_once = 4
 
     def __init__(self, columns: Mapping[str, str], whole: bool = False) -> None:
         """`columns` are the paths of values in the data, by the names of columns. `whole` adds a

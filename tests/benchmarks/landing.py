@@ -1,4 +1,5 @@
-"""Rows stored from a local HTTP server, beside a plain httpx and sqlite3 loop in the same run."""
+"""Rows stored from a local HTTP server, beside a plain httpx and sqlite3 loop in the same run, and
+with the outbox beside without it."""
 
 import json
 import sqlite3
@@ -8,7 +9,9 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from multiprocessing.connection import Connection
 from pathlib import Path
+from statistics import median
 from time import perf_counter
+from unittest.mock import patch
 
 import anyio
 import httpx
@@ -18,6 +21,9 @@ from starlette.routing import Route
 
 from connectors import amazon_sandbox
 from service.server import Server, address, listen
+from service.store import records
+from service.store.changes import changed_records
+from service.store.engine import Statement
 from tests.benchmarks.child import child
 from tests.serving import serve
 
@@ -26,17 +32,41 @@ SIZE = 100
 ORDERS = "/orders/2026-01-01/orders"
 
 
+ROUNDS = 7
+"""Syncs with and without the outbox, in turn."""
+
+
 async def run() -> dict[str, float]:
     async with local_source() as url:
         with tempfile.TemporaryDirectory() as folder:
             first, second = await _service(Path(folder), url)
             plain = await _plain(Path(folder), url)
+        outbox = await _outbox(url)
     return {
         "rows stored a second: whole sync, guarded, counted, resumable": first,
         "the same, if nothing has changed": second,
         "plain loop: httpx, json, sqlite3 executemany, a commit a page": plain,
         "ratio": first / plain,
+        "with the outbox against without it": outbox,
     }
+
+
+async def _outbox(url: str) -> float:
+    """The ratio of the rates with the rows of the outbox and without them."""
+    kept: list[float] = []
+    without: list[float] = []
+    for rates, statements in [(kept, changed_records), (without, _no_rows)] * ROUNDS:
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            patch.object(records, "changed_records", statements),
+        ):
+            rate, _ = await _service(Path(folder), url)
+            rates.append(rate)
+    return median(kept) / median(without)
+
+
+def _no_rows(*_: object) -> Statement:
+    return Statement("", [])
 
 
 async def _service(folder: Path, url: str) -> tuple[float, float]:
