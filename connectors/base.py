@@ -165,9 +165,9 @@ class Account(msgspec.Struct, frozen=True):
 class Record(msgspec.Struct, frozen=True, gc=False):
     """One record as received.
 
-    A record that cannot be stored fails on its own, with the reason: an id that is empty, longer
-    than 1,000 characters or not valid text, data over 4 MiB or not valid JSON, a time outside the
-    years 1 to 9999 in UTC.
+    A record that cannot be stored fails without affecting others. The reasons: an id that is empty,
+    longer than 1,000 characters or not valid text, data over 4 MiB or not valid JSON, a time
+    outside the years 1 to 9999 in UTC.
     """
 
     #: Unique within its dataset, and the same at every read.

@@ -35,7 +35,7 @@ PIECE_SECONDS = 30.0
 LONGEST_ADDRESS = 16_384
 """Characters of a document's address. Amazon's have about 1,500."""
 UNUSABLE = "The document's address is not valid or does not use HTTPS."
-MOST_ADDRESSES = 4
+MAX_ADDRESSES = 4
 """The most addresses of a document's host that are tried."""
 ONE = httpx.Limits(max_connections=1)
 DOCUMENT_LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=0)
@@ -193,7 +193,7 @@ class Http:
         name = {"sni_hostname": address.raw_host.decode("ascii")}
         return [
             self._request("GET", address.copy_with(host=host), headers=headers, extensions=name)
-            for host in hosts[:MOST_ADDRESSES]
+            for host in hosts[:MAX_ADDRESSES]
         ]
 
     def _host(self, url: httpx.URL) -> Host[httpx.AsyncClient]:

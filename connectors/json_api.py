@@ -20,7 +20,7 @@ from connectors.base import (
 )
 from connectors.http import Answer, Http, open_http, retry_after
 
-MOST_REFUSALS = 10
+MAX_REFUSALS = 10
 """How often in a row a call waits because the source answers 429."""
 LONGEST_UNNAMED_PAUSE = 60.0
 """Seconds: the longest pause after a 429 that does not say how long to wait."""
@@ -58,7 +58,7 @@ class JsonApi:
         async def headers() -> Mapping[str, str]:
             return {"Authorization": f"Bearer {token}"}
 
-        for refusals in range(MOST_REFUSALS):
+        for refusals in range(MAX_REFUSALS):
             answer = await self._http.get(self._address + path, params, headers, waiting)
             if answer.status != 429:
                 return self._read(path, answer, kind)

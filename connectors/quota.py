@@ -19,7 +19,7 @@ REFUSED_FOR = timedelta(minutes=10)
 next pause to end; they may try again after it."""
 FORGOTTEN = timedelta(hours=1)
 """A refusal this long after the last pause counts as the first of a new series."""
-MOST_BUCKETS = 20_000
+MAX_BUCKETS = 20_000
 BELIEVED = timedelta(days=1)
 """How long a measured burst that is smaller than the published one is used."""
 SLOWEST = 8.0
@@ -302,5 +302,5 @@ class Buckets:
         return bucket
 
     def _forget_idle(self) -> None:
-        while len(self._buckets) > MOST_BUCKETS:
+        while len(self._buckets) > MAX_BUCKETS:
             self._buckets.popitem(last=False)

@@ -43,7 +43,7 @@ from service.edge.request_ids import RequestIds
 from service.erasing import Erasing
 from service.errors import MethodNotAllowed, NotFound, ServiceError, StartupError
 from service.events.bus import Interest
-from service.hooks.dispatching import MOST_AT_ONCE, Dispatcher
+from service.hooks.dispatching import MAX_AT_ONCE, Dispatcher
 from service.hooks.sending import WebhookSender
 from service.hooks.webhooks import Webhooks
 from service.housekeeping import Housekeeping
@@ -254,7 +254,7 @@ def _dispatcher(settings: Settings, backends: Backends, parts: Parts) -> Dispatc
         DeliveryStore(backends.engine),
         parts.changes,
         parts.epoch,
-        WebhookSender(bool(settings.webhooks_private), MOST_AT_ONCE),
+        WebhookSender(bool(settings.webhooks_private), MAX_AT_ONCE),
         parts.clock,
         settings.webhook_waits,
     )

@@ -20,7 +20,7 @@ STAGE_SECONDS = (0.1, 0.5, 1, 5, 15, 60, 300, 900, 3600, 14400, 43200, 86400)
 WAIT_SECONDS = (0.0001, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 15)
 QUEUED = "queued"
 """The stage of a sync that waits for its turn, even if it will continue in a later stage."""
-MOST_FOLLOWED = 10_000
+MAX_FOLLOWED = 10_000
 
 
 class Counts:
@@ -146,7 +146,7 @@ class Metrics:
         if sync.status in (Status.PENDING, Status.IN_PROGRESS):
             stage = QUEUED if sync.status is Status.PENDING else sync.stage.value
             self._since[sync.id] = (stage, sync.updated_at)
-            if len(self._since) > MOST_FOLLOWED:  # another process has ended them
+            if len(self._since) > MAX_FOLLOWED:  # another process has ended them
                 self._since.pop(next(iter(self._since)))
 
     def landed(self, connector: str, dataset: str, tally: Tally) -> None:

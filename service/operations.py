@@ -19,7 +19,7 @@ from service.store.operations import SCHEDULES_AT_ONCE, OperationsStore, Schedul
 
 STUCK_AFTER = timedelta(minutes=15)
 """A sync without a new page for longer, beyond its planned wait, is stuck."""
-MOST_SYNCS = 1000
+MAX_SYNCS = 1000
 """Maximum syncs that are shown, and that are searched for the longest time without a page."""
 SCHEDULES_EVERY = timedelta(minutes=1)
 """Time between two checks of all schedules."""
@@ -91,7 +91,7 @@ class Operations:
     async def backlog(self) -> Backlog:
         """Raises Unavailable during an outage of the database."""
         now, counts = self._clock.now(), await self._store.counts()
-        running = await self._store.running(MOST_SYNCS)
+        running = await self._store.running(MAX_SYNCS)
         owners = (await self._runner.fleet()).owners
         idle = [now - idle_since(sync, owners.get(sync.id)) for sync in running]
         return Backlog(
@@ -106,7 +106,7 @@ class Operations:
     async def overview(self) -> Overview:
         """Raises Unavailable during an outage of the database."""
         now, fleet = self._clock.now(), await self._runner.fleet()
-        counts, syncs = await self._store.counts(), await self._store.unfinished(MOST_SYNCS)
+        counts, syncs = await self._store.counts(), await self._store.unfinished(MAX_SYNCS)
         pending = counts.get(Status.PENDING)
         return Overview(
             nodes=self._nodes(fleet, now),

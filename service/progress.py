@@ -16,7 +16,7 @@ NOT_READ = "not_read"
 CLAIMS = "claims"
 
 #: Days of restated records that a sync counts.
-MOST_RESTATED_DAYS = 1_000
+MAX_RESTATED_DAYS = 1_000
 NOTHING = Decimal(0)
 
 NO_WAIT: Mapping[str, None] = dict.fromkeys(
@@ -69,7 +69,7 @@ class Restated(msgspec.Struct, frozen=True):
 
     #: The records whose amount has changed.
     records: int = 0
-    #: Their days in order, at most MOST_RESTATED_DAYS.
+    #: Their days in order, at most MAX_RESTATED_DAYS.
     days: tuple[date, ...] = ()
     #: By currency, the new amounts minus the old ones.
     differences: Mapping[str, Decimal] = {}
@@ -81,7 +81,7 @@ class Restated(msgspec.Struct, frozen=True):
         return msgspec.structs.replace(
             self,
             records=self.records + other.records,
-            days=tuple(sorted({*self.days, *other.days}))[:MOST_RESTATED_DAYS],
+            days=tuple(sorted({*self.days, *other.days}))[:MAX_RESTATED_DAYS],
             differences={
                 currency: self.differences.get(currency, NOTHING)
                 + other.differences.get(currency, NOTHING)

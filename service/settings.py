@@ -23,7 +23,7 @@ MAX_POOL = 500
 MAX_STREAM_LENGTH = 1_000_000_000
 MAX_TIMEOUT = 1_000_000_000
 _NUMBERS = {"int": "a whole number", "float": "a number"}
-MOST_WAITS, LONGEST_WAIT = 20, 86_400
+MAX_WAITS, LONGEST_WAIT = 20, 86_400
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -191,7 +191,7 @@ def _resolve_files(environ: Mapping[str, str], prefixes: tuple[str, ...]) -> dic
         if name == variable or not (name in names or name.startswith(prefixes)) or not path:
             continue
         if environ.get(name):
-            raise StartupError(f"Both {name} and {variable} are set. Set one of them.")
+            raise StartupError(f"Both {name} and {variable} are set. Set only one of them.")
         try:
             resolved[name] = Path(path).read_text().strip()
         except OSError as error:
@@ -370,7 +370,7 @@ def _check_proxies(settings: Settings) -> list[str]:
 def _check_webhooks(settings: Settings) -> list[str]:
     try:
         waits = settings.webhook_waits
-        valid = len(waits) <= MOST_WAITS and all(0 < wait <= LONGEST_WAIT for wait in waits)
+        valid = len(waits) <= MAX_WAITS and all(0 < wait <= LONGEST_WAIT for wait in waits)
     except ValueError:
         valid = False
     problems = []
@@ -380,7 +380,7 @@ def _check_webhooks(settings: Settings) -> list[str]:
         return problems
     return [
         *problems,
-        f"WEBHOOKS_SCHEDULE must list at most {MOST_WAITS} numbers of seconds, each above 0 and at "
+        f"WEBHOOKS_SCHEDULE must list at most {MAX_WAITS} numbers of seconds, each above 0 and at "
         f"most {LONGEST_WAIT:,}, like 5,300,1800.",
     ]
 

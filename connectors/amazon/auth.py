@@ -25,7 +25,7 @@ MARGIN = timedelta(seconds=60)
 """A token is renewed this long before it expires, or a tenth of its life if that is less."""
 LONGEST_LIFE = timedelta(days=1)
 """Upper bound of a token's life, whatever the login reports."""
-MOST_TOKENS = 10_000
+MAX_TOKENS = 10_000
 
 
 class Token(msgspec.Struct, frozen=True):
@@ -128,7 +128,7 @@ class Tokens:
         form = {"grant_type": "refresh_token", "refresh_token": refresh_token}
         token = _granted(await self._post(form, waiting), requested)
         self._tokens[refresh_token] = token
-        while len(self._tokens) > MOST_TOKENS:
+        while len(self._tokens) > MAX_TOKENS:
             self._tokens.popitem(last=False)
         return token.value
 

@@ -33,7 +33,7 @@ FULFILLMENT = "Amazon Fulfillment"
 TRACKING = "Inventory and Order Tracking"
 INSIGHTS = "Selling Partner Insights"
 """Roles that an application requests and a seller agrees to (developer docs, "Roles")."""
-MOST_RENEWALS = 3
+MAX_RENEWALS = 3
 """How often a call is repeated because its access token expired."""
 SLOWEST, FASTEST = 0.01, 100_000.0
 """The speeds that the project's sandbox can have (its `--speed`)."""
@@ -133,7 +133,7 @@ class AmazonClient:
             bucket.admitted(_announced_rate(answer))
             if answer.status in (200, 201, 202):
                 return answer.body
-            most = MOST_RENEWALS if _expired(answer) else 1
+            most = MAX_RENEWALS if _expired(answer) else 1
             if replays < most and _blames_token(answer):
                 self._tokens.forget(connection.settings.refresh_token, token)
                 replays += 1

@@ -172,8 +172,8 @@ class AmazonConnector:
         windows: Mapping[str, Window],
         datasets: AbstractSet[str],
     ) -> Sequence[Gaps]:
-        """Compare orders with transactions, returns, reimbursements and the ledger. The examples of
-        Amazon's static sandbox are unrelated and not compared."""
+        """Compare orders with transactions, returns, reimbursements and the ledger. Amazon's
+        static sandbox returns unrelated examples, which are not compared."""
         if profile(connection.settings.environment).cases is not None:
             return ()
         marketplaces = connection.settings.marketplace_ids

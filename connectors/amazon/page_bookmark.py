@@ -9,7 +9,7 @@ import msgspec
 from connectors.base import Cursor, Window
 
 LARGEST_PAGE = 100
-MOST_SHARE = 0.99
+MAX_SHARE = 0.99
 """The largest share of a page that is not the last."""
 
 Moment = Annotated[datetime, msgspec.Meta(tz=True)]
@@ -72,7 +72,7 @@ def advanced(
     ahead = span.until - newest if later >= earlier else oldest - span.since
     whole = newest - oldest + ahead
     within = (newest - oldest) / whole if whole and (earlier or later) else 0.0
-    share = max(mark.share, min((mark.part + within) / parts, MOST_SHARE))
+    share = max(mark.share, min((mark.part + within) / parts, MAX_SHARE))
     return msgspec.structs.replace(after, share=share, oldest=oldest, newest=newest)
 
 

@@ -9,14 +9,14 @@ import msgspec
 from connectors.amazon.answers import tolerant
 from connectors.amazon.client import AmazonClient, Expired, Operation, Refused
 from connectors.amazon.context import AmazonDataset, ReadContext
-from connectors.amazon.page_bookmark import MOST_SHARE, PageBookmark, advanced, opened
+from connectors.amazon.page_bookmark import MAX_SHARE, PageBookmark, advanced, opened
 from connectors.amazon.profile import profile
-from connectors.amazon.repeats import MOST_STALE, Endless, Repeats, endless
+from connectors.amazon.repeats import MAX_STALE, Endless, Repeats, endless
 from connectors.amazon.times import stamp
 from connectors.base import Connection, Cursor, Dataset, Page, Record, Retryable, Way, Window
 from connectors.json_api import unreadable
 
-MOST_RESTARTS = 5
+MAX_RESTARTS = 5
 """How often a part is restarted because the token of its next page expired, without getting further
 than before."""
 HAD = "had:{}"
@@ -81,7 +81,7 @@ class PagedSource(msgspec.Struct, frozen=True):
     #: empty, else "". None if it never means that.
     nothing: Callable[[Connection], str] | None = None
     #: How many pages in a row may be empty before one that is not.
-    most_empty: int = MOST_STALE
+    most_empty: int = MAX_STALE
     #: Completes the records of a page by further calls. Also receives whether a page follows.
     completed: Callable[[Params, Sequence[Record], bool], Awaitable[Sequence[Record]]] | None = None
     #: The operations of these calls. Their quotas are also remembered.
@@ -118,7 +118,7 @@ async def read(
     page is requested without the optional parameter, and for a later page the part is restarted
     once. If that is also refused, raises Refused.
 
-    A part whose pages bring nothing new is ended, even if it names a further token. In this case,
+    A part whose pages bring nothing new is ended, even if it returns another token. In this case,
     and if the optional parameter was refused, raises Endless after the last page."""
     async for page in _PagedRead(context, source, cursor).pages():
         yield page
@@ -245,7 +245,7 @@ class _PagedRead:
         self._restarts += 1
         if not isinstance(refused, Expired) and self._restarts > 1:
             raise refused
-        if self._restarts > MOST_RESTARTS:
+        if self._restarts > MAX_RESTARTS:
             raise TokensExpire(
                 f"{operation}: the next page's token expired {self._restarts} times before it "
                 "could be used. Try again later."
@@ -299,7 +299,7 @@ class _PagedRead:
         if done >= part.until:
             return None
         within = (done - part.since) / (part.until - part.since)
-        share = max(mark.share, min((mark.part + within) / len(self._parts), MOST_SHARE))
+        share = max(mark.share, min((mark.part + within) / len(self._parts), MAX_SHARE))
         start = PageBookmark(mark.part, None, mark.pages + 1, share, cut=mark.cut)
         return _replaced(start, since=done, seconds=mark.seconds * 2)
 

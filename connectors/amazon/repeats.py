@@ -5,9 +5,9 @@ from collections.abc import Iterable
 
 from connectors.base import Unknowable
 
-MOST_STALE = 2
+MAX_STALE = 2
 """Pages in a row without a new record, after which a list is ended."""
-MOST_PAGES = 100_000
+MAX_PAGES = 100_000
 """The most pages of one list. At Amazon's quotas they take half a day."""
 REMEMBERED = 10_000
 """The most record ids that are compared with those of later pages. Older records are compared by
@@ -20,12 +20,12 @@ class Endless(Unknowable):
 
 class Repeats:
     """The pages of one list, from the first page on. Stores hashes only, at most REMEMBERED of ids
-    and MOST_PAGES of pages.
+    and MAX_PAGES of pages.
 
     `most_empty` is how many pages in a row may be empty, for an operation that returns empty pages
     between others."""
 
-    def __init__(self, most_empty: int = MOST_STALE) -> None:
+    def __init__(self, most_empty: int = MAX_STALE) -> None:
         self._most_empty = most_empty
         # The oldest first. A dict would search for its first key among all that were deleted.
         self._ids: OrderedDict[int, None] = OrderedDict()
@@ -39,9 +39,9 @@ class Repeats:
         self.count += 1
         self._stale = 0 if self._is_new(hashes) else self._stale + 1
         self._remember(hashes)
-        if self._stale >= (MOST_STALE if hashes else self._most_empty):
-            return f"the last {self._stale} brought nothing new"
-        return f"{self.count:,} were read" if self.count >= MOST_PAGES else ""
+        if self._stale >= (MAX_STALE if hashes else self._most_empty):
+            return f"the last {self._stale} contained no new records"
+        return f"{self.count:,} were read" if self.count >= MAX_PAGES else ""
 
     def _is_new(self, hashes: set[int]) -> bool:
         return not hashes <= self._ids.keys() and hash(frozenset(hashes)) not in self._pages
@@ -56,8 +56,8 @@ class Repeats:
 
 
 def endless(operation: str, why: str) -> str:
-    """The message for the user."""
+    """The message for a list that never ends."""
     return (
-        f"{operation} names further pages without end ({why}). Their contents are unknown; a "
+        f"{operation} keeps returning a next page ({why}). Their contents are unknown; a "
         "later sync tries again."
     )

@@ -20,12 +20,12 @@ SELLER_CENTRAL: Mapping[str, str] = {
 """The site where a seller of each region consents. One consent is valid for one region."""
 
 ENVIRONMENTS = tuple(PROFILES)
-MOST_DAYS = 3_650
+MAX_DAYS = 3_650
 """A claim window that closes later is a mistake."""
 
 
 class Days(msgspec.Struct, frozen=True):
-    """The first and the last day after an event on which a claim can be made."""
+    """The first and the last day on which a claim can be made, counted from its event."""
 
     opens: int
     closes: int
@@ -126,8 +126,8 @@ def _days(place: str, rule: str, opens: int, closes: int) -> Days:
         raise Misconfigured(f"{name} days cannot be negative.")
     if opens > closes:
         raise Misconfigured(f"{name} a claim cannot open after it closes.")
-    if closes > MOST_DAYS:
-        raise Misconfigured(f"{name} at most {MOST_DAYS} days are possible.")
+    if closes > MAX_DAYS:
+        raise Misconfigured(f"{name} at most {MAX_DAYS} days are possible.")
     return Days(opens, closes)
 
 

@@ -41,10 +41,10 @@ may still change: one that changes during the read leaves the list's time range 
 missing."""
 FEW = 10
 """Up to this many final shipments are read one by one: a list by date would hardly save a call."""
-MOST_CALLS = 400
+MAX_CALLS = 400
 """The most pages of a list by date. A longer list would use too much memory, and restart after a
 crash."""
-MOST_ITEMS = 20_000
+MAX_ITEMS = 20_000
 """The most items of one shipment, or of one list by date."""
 EARLIER = timedelta(days=180)
 """A shipment may have been updated later than its items, by months: the list by date starts this
@@ -104,7 +104,7 @@ class ShipmentItems:
         final = sum(_is_final(shipment) for shipment in shipments)
         if not self._tried and (more or final > FEW):
             self._tried = True
-            self._listed = await self._list(MOST_CALLS if more else final)
+            self._listed = await self._list(MAX_CALLS if more else final)
         return [await self._with_items(shipment) for shipment in shipments]
 
     async def _with_items(self, shipment: Record) -> Record:
@@ -132,7 +132,7 @@ class ShipmentItems:
             async with aclosing(pages.read(context, self._by_date(), None)) as item_pages:
                 async for page in item_pages:
                     calls, count = calls + 1, count + len(page.records)
-                    if any(item.error for item in page.records) or count > MOST_ITEMS:
+                    if any(item.error for item in page.records) or count > MAX_ITEMS:
                         return {}
                     _add(listed, page)
                     # A page of one shipment: its items take as many calls as by shipment.
@@ -153,8 +153,8 @@ class ShipmentItems:
                     raise ValueError(why)
                 _add(items, page)
                 count += len(page.records)
-                if count > MOST_ITEMS:
-                    why = f"more than {MOST_ITEMS:,} items of one shipment"
+                if count > MAX_ITEMS:
+                    why = f"more than {MAX_ITEMS:,} items of one shipment"
                     raise Endless(endless(LIST_SHIPMENT_ITEMS.name, why))
         return items.get("", Counter())
 

@@ -31,7 +31,7 @@ CURSOR_SECONDS = 20
 Cursors")."""
 LONGEST_JITTER = 3600
 """Maximum seconds that are added to a cursor that is not above the client's."""
-MOST_CURSOR = 10**15
+MAX_CURSOR = 10**15
 OPERATOR = "operator"
 
 
@@ -268,7 +268,7 @@ def _entries(feed: Feed, row: OutboxRow) -> Sequence[Any]:
 def _cursor(now: datetime, last: str) -> str:
     """The number of the current interval; above the client's, if that is not below it."""
     current = int((now - CURSORS_FROM).total_seconds() // CURSOR_SECONDS)
-    if last.isascii() and last.isdigit() and current <= int(last[:16]) < MOST_CURSOR:
+    if last.isascii() and last.isdigit() and current <= int(last[:16]) < MAX_CURSOR:
         jitter = randint(1, LONGEST_JITTER // CURSOR_SECONDS)  # noqa: S311 - not a secret
         return str(int(last[:16]) + jitter)
     return str(current)

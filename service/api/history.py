@@ -66,7 +66,7 @@ class ItemsQuery(Paged, frozen=True):
 
 
 #: Maximum entries of the audit log that are shown with a sync: the newest.
-MOST_MOVES = 100
+MAX_MOVES = 100
 
 
 async def history(request: Request) -> Response:
@@ -94,7 +94,7 @@ async def one(request: Request) -> Response:
     """Get a sync with its datasets, warnings, attempts and entries of the audit log."""
     caller = actor(request)
     sync = await parts(request).registry.get(caller, request.path_params["sync_id"])
-    rows = await parts(request).audit.page(caller.user, {"sync_id": sync.id}, MOST_MOVES)
+    rows = await parts(request).audit.page(caller.user, {"sync_id": sync.id}, MAX_MOVES)
     return responses.JSON(serialize.whole_sync(sync, rows[::-1]))
 
 

@@ -74,7 +74,7 @@ class RecoveriesQuery(ClaimsQuery, frozen=True):
     sort: Literal["closes", "amount", "found"] = "closes"
 
     def order_page(self) -> Page:
-        """The page of this order; a cursor of another order is refused."""
+        """The page in this sort order; a cursor of another sort order is refused."""
         paged = Paged(limit=self.limit, cursor=self.cursor)
         return paged.page(f"recoveries by {self.sort}", key_length=3)
 

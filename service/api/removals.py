@@ -25,7 +25,7 @@ from service.wire.reading import In, read_body, read_bytes, read_query
 COLUMNS = ("order-id", "sku", "fnsku", "tracking-number", "quantity-received", "date")
 OPTIONAL = ("sku", "fnsku", "tracking-number", "date")
 LONGEST_TEXT = 200
-MOST_UNITS = 1_000_000
+MAX_UNITS = 1_000_000
 #: How far the user's date may be ahead of the date in UTC.
 AHEAD = timedelta(days=1)
 #: Arrivals that a download reads at once.
@@ -198,8 +198,8 @@ def _arrival(cells: Sequence[str], latest: date) -> tuple[Key, RemovalArrival]:
 
 def _units(cell: str) -> int:
     text = cell.strip()
-    if not re.fullmatch(r"[0-9]{1,9}", text) or int(text) > MOST_UNITS:
-        raise ValueError(f"quantity-received must be a whole number from 0 to {MOST_UNITS:,}")
+    if not re.fullmatch(r"[0-9]{1,9}", text) or int(text) > MAX_UNITS:
+        raise ValueError(f"quantity-received must be a whole number from 0 to {MAX_UNITS:,}")
     return int(text)
 
 

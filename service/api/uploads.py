@@ -66,7 +66,7 @@ def parse(
             key, value = read(cells)
             if key in parsed.values and not same(parsed.values[key], value):
                 name, first_line = cells[0].strip(), parsed.lines[key][0]
-                raise ValueError(f"{name} is also on line {first_line}, with another {what}")
+                raise ValueError(f"{name} is also on line {first_line}, with a different {what}")
             parsed.values.setdefault(key, value)
             parsed.lines.setdefault(key, []).append(line)
             parsed.accepted += 1

@@ -26,8 +26,8 @@ from service.wire.paging import Paged
 from service.wire.reading import In, read_body, read_query
 from service.wire.webhook_shapes import WEBHOOK_TYPES
 
-MOST_TYPES = 50
-Types = Annotated[list[str], Meta(min_length=1, max_length=MOST_TYPES)]
+MAX_TYPES = 50
+Types = Annotated[list[str], Meta(min_length=1, max_length=MAX_TYPES)]
 Description = Annotated[str, Meta(max_length=200)]
 
 

@@ -186,7 +186,7 @@ def _check_engine(found: frozenset[str]) -> Check:
         names = ", ".join(lacking[:3]) + (" …" if len(lacking) > 3 else "")
         return problem(
             "procrastinate",
-            f"The schema of procrastinate is of another version than the installed package "
+            f"The schema of procrastinate does not match the installed package "
             f"{version('procrastinate')}: {names} is missing.",
             "Install the package that the database was made for, or apply the migrations that "
             "`procrastinate schema --migrations-path` names.",

@@ -49,12 +49,12 @@ CORRECT_EVERY = 3600.0
 CLAIM = timedelta(seconds=40)
 """The time that a process has to send a delivery: longer than an attempt takes and clocks
 differ."""
-MOST_AT_ONCE = 256
+MAX_AT_ONCE = 256
 """Maximum attempts at once in a process."""
-MOST_TO_FAILING = 128
+MAX_TO_FAILING = 128
 """Maximum of these to receivers whose last attempt failed: working receivers never wait for
 them."""
-MOST_TO_ONE = 4
+MAX_TO_ONE = 4
 """Maximum attempts at once to one receiver; one if its last attempt failed."""
 JITTER = 0.1
 """The share by which a wait is at most prolonged, so that recovering receivers are not
@@ -67,7 +67,7 @@ log = structlog.get_logger()
 
 
 class Dispatcher:
-    """Delivers events while it runs. Its memory is bounded by MOST_AT_ONCE deliveries."""
+    """Delivers events while it runs. Its memory is bounded by MAX_AT_ONCE deliveries."""
 
     def __init__(
         self,
@@ -190,11 +190,11 @@ class Dispatcher:
     def _free(self, webhook_id: str) -> int:
         """The number of attempts to a receiver that may start."""
         sending = self._sending[webhook_id]
-        free = MOST_AT_ONCE - self._sending.total()
+        free = MAX_AT_ONCE - self._sending.total()
         if webhook_id not in self._failing:
-            return min(free, MOST_TO_ONE - sending)
+            return min(free, MAX_TO_ONE - sending)
         to_failing = sum(self._sending[one] for one in self._failing)
-        return min(free, 1 - sending, MOST_TO_FAILING - to_failing)
+        return min(free, 1 - sending, MAX_TO_FAILING - to_failing)
 
     async def _send(self, delivery: StoredDelivery) -> None:
         """Make an attempt and store its outcome."""

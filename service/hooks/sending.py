@@ -20,16 +20,16 @@ from connectors.addresses import public
 
 TIMEOUT = 15.0
 """Maximum seconds of an attempt in total."""
-MOST_ANSWER = 16 * 1024
+MAX_ANSWER = 16 * 1024
 """Maximum bytes of a response body that are read, so that the receiver can finish it. They are
 discarded."""
 FINISHED_WITHIN = 1.0
 """Maximum seconds for reading them."""
-MOST_ADDRESSES = 3
+MAX_ADDRESSES = 3
 """Maximum addresses of a name that are tried."""
 CONNECT_TIMEOUT = 5.0
 """Maximum seconds for each address."""
-MOST_REASON = 300
+MAX_REASON = 300
 GONE = 410
 
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
@@ -136,7 +136,7 @@ class CheckedBackend(httpcore.AsyncNetworkBackend):
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.AsyncNetworkStream:
         failed: Exception | None = None
-        for address in (await self._addresses(host, port))[:MOST_ADDRESSES]:
+        for address in (await self._addresses(host, port))[:MAX_ADDRESSES]:
             try:
                 return await self._network.connect_tcp(address, port, CONNECT_TIMEOUT)
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
@@ -167,10 +167,10 @@ async def _finish(response: httpcore.Response) -> None:
         with anyio.move_on_after(FINISHED_WITHIN):
             async for piece in response.aiter_stream():
                 size += len(piece)
-                if size > MOST_ANSWER:
+                if size > MAX_ANSWER:
                     return
 
 
 def _reason(what: str, error: Exception) -> str:
     text = str(error) or type(error).__name__
-    return f"{what}: {text[:MOST_REASON].rstrip('.')}."
+    return f"{what}: {text[:MAX_REASON].rstrip('.')}."

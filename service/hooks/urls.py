@@ -10,7 +10,7 @@ import httpx
 from connectors.addresses import public
 from service.errors import Invalid
 
-MOST_CHARACTERS = 2048
+MAX_CHARACTERS = 2048
 _UNPRINTABLE = re.compile(r"[\x00-\x20\x7f-\xa0\u2028\u2029\ud800-\udfff\\]")
 
 
@@ -23,8 +23,8 @@ def check_url(text: str, private: bool) -> None:
 
 def _problem(text: str, private: bool) -> str | None:
     schemes = ("https", "http") if private else ("https",)
-    if len(text) > MOST_CHARACTERS:
-        return f"Must be at most {MOST_CHARACTERS:,} characters long."
+    if len(text) > MAX_CHARACTERS:
+        return f"Must be at most {MAX_CHARACTERS:,} characters long."
     if _UNPRINTABLE.search(text):
         return "Must not contain spaces, control characters or backslashes."
     try:

@@ -34,7 +34,7 @@ from service.store.webhooks import StoredWebhook, WebhookStore
 from service.users import Actor, AuditEntry
 from service.wire.offsets import FIRST, from_token
 
-MOST_OF_A_USER = 20
+MAX_OF_A_USER = 20
 BOTH_SIGN = timedelta(hours=24)
 """How long the previous secret also signs after a rotation."""
 SECRET_BYTES = 32
@@ -102,7 +102,7 @@ class Webhooks:
             seq=begin.seq,
         )
         entry = self._note(actor, webhook, "webhook_created")
-        if not await self._store.add(webhook, MOST_OF_A_USER, entry):
+        if not await self._store.add(webhook, MAX_OF_A_USER, entry):
             raise TooManyWebhooks
         return webhook, secret
 

@@ -17,7 +17,7 @@ from service.store.migrations import newest
 
 REPORT_EVERY = 100_000
 """Rows between two progress messages of a table."""
-MOST_NAMED = 20
+MAX_NAMED = 20
 """Maximum rows that an error names."""
 TYPES: dict[str, tuple[type, str]] = {
     "TEXT": (str, "text"),
@@ -130,8 +130,8 @@ def check(
         if contents[table.name].rows:
             say(f"  {table.name}: {contents[table.name].rows:,} rows")
     if refused:
-        more = f"\n  and {len(refused) - MOST_NAMED:,} more" if len(refused) > MOST_NAMED else ""
-        lines = "".join(f"\n  {line}" for line in refused[:MOST_NAMED])
+        more = f"\n  and {len(refused) - MAX_NAMED:,} more" if len(refused) > MAX_NAMED else ""
+        lines = "".join(f"\n  {line}" for line in refused[:MAX_NAMED])
         raise StartupError(
             f"PostgreSQL cannot store {len(refused):,} rows of the source:{lines}{more}\n"
             "Nothing was copied. Correct or delete these rows in a copy of the database, and move "

@@ -100,7 +100,7 @@ def changed_records(
     sync: Sync, dataset: str, at: datetime, changes: Sequence[tuple[str, str, str | None]]
 ) -> Statement:
     """The statement that adds the changes of a page: of each record `created`, `updated` or
-    `deleted`, its id, and the source's time of it (None if unknown)."""
+    `deleted`, its id, and its time at the source (None if unknown)."""
     historical = int(sync.dataset(dataset).historical)
     rows = [
         {**_of(sync, "records", dataset, at), "historical": historical, "body": _json(part)}

@@ -92,7 +92,7 @@ ORDERS: Mapping[str, Sequence[ListPart]] = {
 ones, each by closing day. amount: the largest first, unknown ones last. found: the newest first."""
 
 Position = tuple[str, str, str]
-"""The place of a claim in an order: the index of its part, the value of the part's column, its
+"""The place of a claim in a sort order: the index of its part, the value of the part's column, its
 id."""
 
 
@@ -117,7 +117,7 @@ def reads(
     """
     begin = int(after[0]) if after else 0
     if not 0 <= begin < len(ORDERS[order]):
-        raise ValueError("not a part of this order")
+        raise ValueError("not a position in this sort order")
     status = _OF_STATUS.get(filters.get("status", "")) if order == "closes" else None
     others = {name: text for name, text in filters.items() if not status or name != "status"}
     condition, values = where(user, others, today)

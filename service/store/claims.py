@@ -25,7 +25,7 @@ SOON, LATER = 7, 30
 """Days within which closing claims are counted."""
 KNOWN_AT_ONCE = 1_000
 """Claims that are looked up in one read."""
-MOST_PROVEN = 1_000
+MAX_PROVEN = 1_000
 """Maximum claims that are listed for one record."""
 
 _COLUMNS = f"""id, connection_id, sync_id, updated_at, found_at, closed_reason, paid, hundredths,
@@ -70,7 +70,7 @@ class StoredClaim(msgspec.Struct, frozen=True):
     hundredths: int | None
 
     def position(self, order: str) -> Position:
-        """Its place in an order of the list."""
+        """Its place in a sort order of the list."""
         closes = self.claim.closes
         return position(order, self.status, closes, self.hundredths, self.found_at, self.id)
 
@@ -91,7 +91,7 @@ class ClaimStore:
         order: str = "closes",
     ) -> list[StoredClaim]:
         """A page of the claims that match. `after` is the position of the last claim of the page
-        before; raises ValueError if it is not a position in this order."""
+        before; raises ValueError if it is not a position in this sort order."""
         claims: list[StoredClaim] = []
         for source, values in reads(user, filters, today, order, after):
             sql = f"SELECT {_COLUMNS} FROM {source} LIMIT :limit"
@@ -123,14 +123,14 @@ class ClaimStore:
         self, user: str, connection_ids: Sequence[str], dataset: str, record_id: str, today: date
     ) -> Sequence[Values]:
         """The ids, rules and statuses of the claims of these connections that keep a record as
-        evidence, at most MOST_PROVEN."""
+        evidence, at most MAX_PROVEN."""
         columns = ("id", "rule", "status")
         sql = f"""SELECT claims.id AS id, rule, {STATUS} AS status
                     FROM claim_evidence AS evidence CROSS JOIN claims  -- CROSS: in this order
                    WHERE evidence.record_id = :record_id AND evidence.dataset = :dataset
                      AND claims.id = evidence.claim_id AND user_id = :user
                      AND connection_id IN (SELECT rows.id FROM {{rows}})
-                   ORDER BY claims.id LIMIT {MOST_PROVEN}"""
+                   ORDER BY claims.id LIMIT {MAX_PROVEN}"""
         of = {"user": user, "dataset": dataset, "record_id": record_id, "today": today.isoformat()}
         rows = await self._engine.fetch(sql, columns, of, {"id": list(connection_ids)})
         return [dict(zip(columns, row, strict=True)) for row in rows]

@@ -197,7 +197,7 @@ class StoredConnection(msgspec.Struct, frozen=True):
 
     @property
     def unconfirmed(self) -> bool:
-        """Whether the credentials may belong to another account than the connection."""
+        """Whether the credentials may belong to a different account than the connection."""
         return self.account_id is not None and not self.account_confirmed
 
 
@@ -232,8 +232,8 @@ class ConnectionStore:
         learned: Mapping[str, str],
         *rest: Statement,
     ) -> bool:
-        """Replace the credentials. Returns False if the connection was forgotten or has another
-        account. Raises Refused if another connection of the user has its account."""
+        """Replace the credentials. Returns False if the connection was forgotten or belongs to a
+        different account. Raises Refused if another connection of the user has its account."""
         row = {
             **_identity_row(connection),
             "credentials": connection.credentials,
@@ -245,8 +245,8 @@ class ConnectionStore:
 
     async def confirm_account(self, connection: StoredConnection) -> bool:
         """Store the account that the source returned for these credentials. Returns False if the
-        connection has another account or other credentials, or was forgotten. Raises Refused if
-        another connection of the user has its account."""
+        connection belongs to a different account, has other credentials, or was forgotten. Raises
+        Refused if another connection of the user has its account."""
         return await self._write(_CONFIRM_ACCOUNT, _identity_row(connection))
 
     async def identify(self, connection_id: str, token_digest: str) -> bool:

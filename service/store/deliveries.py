@@ -13,7 +13,7 @@ import msgspec
 
 from service.store.engine import Engine, Statement, Values, stamp
 
-MOST_ATTEMPTS = 50
+MAX_ATTEMPTS = 50
 """Maximum attempts of a delivery that the log keeps: the newest."""
 
 _ADD = """
@@ -193,7 +193,7 @@ class DeliveryStore:
             "id": sent.id,
             "claimed_until": sent.claimed_until and stamp(sent.claimed_until),
             "status": sent.status.value,
-            "attempts": msgspec.json.encode(sent.attempts[-MOST_ATTEMPTS:]).decode(),
+            "attempts": msgspec.json.encode(sent.attempts[-MAX_ATTEMPTS:]).decode(),
             "tries": sent.tries,
             "next": next_at,
         }

@@ -21,7 +21,7 @@ from service.store.engine import Statement, Values, bulk, stamp
 
 ROWS_AT_ONCE = 1_000
 """Rows of a part: claims, their evidence, and claims that end. One claim is never divided."""
-MOST_EVIDENCE = 100
+MAX_EVIDENCE = 100
 """Records of one dataset that a claim keeps as its evidence."""
 LARGEST_EVIDENCE = 65_536
 """Characters of a record that is kept as evidence; a larger one is only named."""
@@ -222,7 +222,7 @@ def _proofs(claim: Claim) -> Sequence[tuple[str, str]]:
     return [
         (dataset, record_id)
         for dataset, ids in claim.evidence.items()
-        for record_id in ids[:MOST_EVIDENCE]
+        for record_id in ids[:MAX_EVIDENCE]
     ]
 
 

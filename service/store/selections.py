@@ -19,7 +19,7 @@ has `since`, and the id of the last record; empty at the beginning."""
 
 FIRST_BATCH = 20
 """Records of the first batch. Each may have tens of kilobytes."""
-MOST_ROWS = 250
+MAX_ROWS = 250
 BATCH_BYTES = 64 * 1024
 """Characters of data of a batch, approximately. Its rows are decoded in one step, which other tasks
 wait for."""
@@ -135,7 +135,7 @@ async def counts(source: Source, connection_ids: Sequence[str]) -> Mapping[str, 
 def _next_size(rows: Sequence[Row]) -> int:
     """The number of records to read next, if they are as long as these."""
     length = max(1, sum(len(row[-1]) for row in rows) // len(rows))
-    return max(1, min(MOST_ROWS, BATCH_BYTES // length))
+    return max(1, min(MAX_ROWS, BATCH_BYTES // length))
 
 
 def _beyond(prefix: str) -> str:

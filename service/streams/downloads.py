@@ -15,9 +15,9 @@ from starlette.types import Message, Receive, Scope, Send
 
 from service.errors import DownloadsBusy, TooManyDownloads
 
-MOST_DOWNLOADS = 4
+MAX_DOWNLOADS = 4
 """Maximum downloads of this process. Each has a connection to the database."""
-MOST_OF_USER = 2
+MAX_OF_USER = 2
 RETRY_AFTER = "10"
 """Seconds after which a refused client tries again."""
 IDLE = 30.0
@@ -28,7 +28,7 @@ GZIP_LEVEL = 4
 """Level 6 takes 50 % longer, for files that are 7 % smaller."""
 
 _GZIP_BITS = 16 + zlib.MAX_WBITS
-_compressors = anyio.CapacityLimiter(MOST_DOWNLOADS)
+_compressors = anyio.CapacityLimiter(MAX_DOWNLOADS)
 
 log = structlog.get_logger()
 
@@ -59,9 +59,9 @@ class Downloads:
     @contextmanager
     def admitted(self, user: str) -> Iterator[None]:
         """Count a download while it runs. Raises TooManyDownloads or DownloadsBusy."""
-        if self._users[user] >= MOST_OF_USER:
+        if self._users[user] >= MAX_OF_USER:
             raise TooManyDownloads(headers={"Retry-After": RETRY_AFTER})
-        if self.count >= MOST_DOWNLOADS:
+        if self.count >= MAX_DOWNLOADS:
             raise DownloadsBusy(headers={"Retry-After": RETRY_AFTER})
         self._users[user] += 1
         try:

@@ -7,7 +7,7 @@ from decimal import Decimal
 LARGEST = 10**9
 LONGEST = 40
 LARGEST_MEASURE = 100_000
-MOST_DECIMALS = 6
+MAX_DECIMALS = 6
 # ISO 4217: currencies without a minor unit, and those whose minor unit is a thousandth.
 _NO_DECIMALS = frozenset(
     [
@@ -47,8 +47,8 @@ def measure(text: str, point: bool = False) -> str:
         raise ValueError(f"{_short(text)} is not a number like 12.5")
     if not 0 < value < LARGEST_MEASURE:
         raise ValueError(f"{_short(text)} is not a number above 0 and below {LARGEST_MEASURE:,}")
-    if value != round(value, MOST_DECIMALS):
-        raise ValueError(f"{_short(text)} has more than {MOST_DECIMALS} decimals")
+    if value != round(value, MAX_DECIMALS):
+        raise ValueError(f"{_short(text)} has more than {MAX_DECIMALS} decimals")
     return f"{value:f}"
 
 

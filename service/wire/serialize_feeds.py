@@ -11,7 +11,7 @@ from service.wire.feed_shapes import Change
 from service.wire.offsets import to_token
 
 Entry = tuple[str, str, str | None]
-"""What happened to a record, its id, and the source's time of it."""
+"""What happened to a record, its id, and the record's time at the source."""
 
 
 def changes_in(row: OutboxRow) -> Sequence[Entry]:

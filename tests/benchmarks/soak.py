@@ -21,9 +21,9 @@ from tests.benchmarks.crowd import ORDERS, Crowd
 from tests.journeys.process import Process, free_port, sandbox, service
 
 EVERY = 5.0
-MOST_GROWTH = 1.2
+MAX_GROWTH = 1.2
 #: Milliseconds that the event loop may be late in 99 of 100 samples.
-MOST_LAG = 50
+MAX_LAG = 50
 #: Descriptors or tasks more than at rest, or than before, that are not a leak.
 SLACK = 20
 #: Seconds for the service to release what the clients used.
@@ -162,7 +162,7 @@ def judge(rest: Sample, samples: Sequence[Sample], after: Sample, silence: float
         ("at the end", median(sample.memory for sample in last[-6:])),
         ("after the end", after.memory),
     ):
-        if memory > base * MOST_GROWTH:
+        if memory > base * MAX_GROWTH:
             wrong.append(
                 f"memory {when} is {memory:.0f} MiB, {memory / base:.2f} times that after the "
                 f"first third ({base:.0f} MiB)"
@@ -176,7 +176,7 @@ def judge(rest: Sample, samples: Sequence[Sample], after: Sample, silence: float
                 f"{name} at rest: {getattr(rest, name)} before, {getattr(after, name)} after"
             )
     lags = sum((sample.lags for sample in samples), Counter[int]())
-    if (late := quantile(lags, 0.99)) > MOST_LAG:
+    if (late := quantile(lags, 0.99)) > MAX_LAG:
         wrong.append(f"the event loop was {late} ms late at the 99th percentile")
     if silence > 3 * EVERY:
         wrong.append(f"the event loop was silent for {silence:.0f} s")

@@ -10,7 +10,7 @@ from starlette.responses import JSONResponse, Response
 
 from connectors.base import ConnectionLost, ConnectorError, QuotaReason, Retryable
 from connectors.conformance import FakeApi, Stand
-from connectors.json_api import MOST_REFUSALS, JsonApi, RefusedCall, open_json_api
+from connectors.json_api import MAX_REFUSALS, JsonApi, RefusedCall, open_json_api
 
 from .clocks import JumpingClock
 from .serving import serving
@@ -64,7 +64,7 @@ async def test_without_retry_after_the_pauses_grow_and_the_call_can_be_retried_l
     async with calling(Response(status_code=429), calls=1000) as caller:
         with pytest.raises(Retryable, match="The shop accepts no calls"):
             await caller.call()
-        assert len(caller.clock.slept) == MOST_REFUSALS
+        assert len(caller.clock.slept) == MAX_REFUSALS
         assert caller.clock.slept == sorted(caller.clock.slept)
         assert len(caller.waits) == len([pause for pause in caller.clock.slept if pause > 1])
 

@@ -282,7 +282,7 @@ async def test_a_bucket_keeps_its_state_while_it_is_in_use_or_newer() -> None:
 async def test_the_least_recently_used_bucket_is_dropped(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(quota, "MOST_BUCKETS", 2)
+    monkeypatch.setattr(quota, "MAX_BUCKETS", 2)
     clock = JumpingClock()
     buckets = Buckets(clock)
     made: list[str] = []

@@ -373,4 +373,4 @@ async def test_twenty_thousand_buckets_are_kept() -> None:
     second = buckets.get(1, lambda: state)
     buckets.get(20_000, lambda: state)
     assert buckets.get(2, lambda: state) is not second
-    assert len(buckets._buckets) == quota.MOST_BUCKETS == 20_000
+    assert len(buckets._buckets) == quota.MAX_BUCKETS == 20_000

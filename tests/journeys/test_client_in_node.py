@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.anyio, pytest.mark.timeout(180)]
 ROOT = Path(__file__).parents[2]
 CLIENT = ROOT / "service/web/client.js"
 SCRIPT = ROOT / "tests/clients/follow_syncs.js"
-MOST_BYTES = 8192
+MAX_BYTES = 8192
 LEEWAY = 60
 SLOW: Any = {"DEMO_ORDERS": "400", "DEMO_PAGE": "10", "DEMO_PAUSE": "0.1"}
 ENDLESS: Any = {"DEMO_ORDERS": "100000", "DEMO_PAGE": "10", "DEMO_PAUSE": "0.1"}
@@ -107,7 +107,7 @@ def whole(node: Following, sync: Json) -> None:
 
 
 def test_it_is_small() -> None:
-    assert len(gzip.compress(CLIENT.read_bytes(), 9)) <= MOST_BYTES
+    assert len(gzip.compress(CLIENT.read_bytes(), 9)) <= MAX_BYTES
 
 
 @pytest.mark.parametrize("way", ["token", "ticket", "websocket", "websocket by ticket", "all"])

@@ -29,7 +29,7 @@ from tests.serving import PATIENCE, Serving, serve, token
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(240)]
 
 WEB = Path(__file__).parents[2] / "service/web"
-MOST_BYTES = 15 * 1024
+MAX_BYTES = 15 * 1024
 QUICK: Any = {"DEMO_ORDERS": "60", "DEMO_PAGE": "10", "DEMO_PAUSE": "0.1"}
 ENDLESS: Any = {"DEMO_ORDERS": "100000", "DEMO_PAGE": "10", "DEMO_PAUSE": "0.1"}
 PAGE, SECTION, EXAMPLE = "docs/integrating.md", "Embedding", "https://sync.example.com"
@@ -195,7 +195,7 @@ async def test_a_page_of_another_origin_shows_a_sync_to_its_end(tmp_path: Path, 
 def test_the_element_is_small() -> None:
     files = sorted(WEB.glob("embed*.js"))
     assert [path.name for path in files] == ["embed-parts.js", "embed-style.js", "embed.js"]
-    assert sum(len(gzip.compress(path.read_bytes(), 9)) for path in files) <= MOST_BYTES
+    assert sum(len(gzip.compress(path.read_bytes(), 9)) for path in files) <= MAX_BYTES
 
 
 async def test_a_lost_connection_offers_only_to_connect_again(tmp_path: Path) -> None:

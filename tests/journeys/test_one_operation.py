@@ -118,5 +118,5 @@ async def test_pages_without_end_cost_only_their_dataset(tmp_path: Path, dataset
     statuses = outcomes(done)
     assert done["status"] == "complete"
     assert statuses[dataset] == ("partial" if dataset == "inventory" else "unknown")
-    assert "names further pages without end" in str(done["warnings"])
+    assert "keeps returning a next page" in str(done["warnings"])
     assert len(calls) <= 6

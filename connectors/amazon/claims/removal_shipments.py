@@ -15,7 +15,7 @@ from connectors.amazon.claims.removals import removal_payments, short_removals
 from connectors.amazon.claims.rule import Case, ClosedCase, evidence, key, records_of
 from connectors.amazon.claims.values import unit_value
 
-OVERDUE = timedelta(days=15)
+OVERDUE_AFTER = timedelta(days=15)
 """How long a shipment may take."""
 ORDERS = frozenset({"removals"})
 
@@ -62,7 +62,7 @@ def removal_lost(facts: Facts) -> Iterator[Case | ClosedCase]:
     places = {removal.order: removal.place for removal in facts.removals}
     for sent in sent_removals(facts):
         first, paid = sent.first, total(sent.payments)
-        if facts.today - first.day < OVERDUE:
+        if facts.today - first.day < OVERDUE_AFTER:
             continue
         if sent.answered and sent.missing == 0:
             yield ClosedCase(_key(sent), "found")

@@ -44,7 +44,7 @@ class Windows(msgspec.Struct, frozen=True):
         return self.rules[code].of(place)
 
     def longest(self, codes: Iterable[str]) -> int:
-        """The number of days after which the last of these rules closes in any place."""
+        """The most days after its event that a claim of these rules closes, in any place."""
         return max(days.closes for code in codes for days in self._all_days(code))
 
     def _all_days(self, code: str) -> Iterable[Days]:

@@ -26,20 +26,20 @@ ORDERS = "orders"
 TRANSACTIONS, RETURNS, REIMBURSEMENTS = "transactions", "returns", "reimbursements"
 LEDGER = "ledger"
 WITNESSES = (TRANSACTIONS, RETURNS, REIMBURSEMENTS, LEDGER)
-POSTED = timedelta(hours=48)
+MAX_POSTING_DELAY = timedelta(hours=48)
 """The longest delay from a shipment to its transaction."""
-RETURNED = timedelta(days=35)
-REIMBURSED = timedelta(days=120)
+USUAL_RETURN_DELAY = timedelta(days=35)
+USUAL_REIMBURSEMENT_DELAY = timedelta(days=120)
 """The usual delay from an order to its return or reimbursement."""
 SETTLED = timedelta(days=5)
 """The age from which transactions and orders surely show a shipment."""
 EDGE = timedelta(days=3)
 """Days at the start of a span in which the ledger's units cannot be matched with orders."""
-MOST_GAPS = 5_000
+MAX_GAPS = 5_000
 """The most gaps that are listed. All are counted."""
 TRACES: Mapping[str, tuple[Callable[[Iterable[Record]], Iterator[rows.Trace]], timedelta]] = {
-    RETURNS: (rows.returns, RETURNED),
-    REIMBURSEMENTS: (rows.reimbursements, REIMBURSED),
+    RETURNS: (rows.returns, USUAL_RETURN_DELAY),
+    REIMBURSEMENTS: (rows.reimbursements, USUAL_REIMBURSEMENT_DELAY),
 }
 """The reader of the traces in a dataset, and their delay."""
 
@@ -98,12 +98,14 @@ class _Comparison:
         gaps = [gap for gap in found if gap.key not in closed]
         gaps.sort(key=lambda gap: (gap.day, gap.key))
         counts = Counter(gap.day for gap in gaps)
-        return Gaps(ORDERS, list(self._days(counts, units)), gaps[:MOST_GAPS])
+        return Gaps(ORDERS, list(self._days(counts, units)), gaps[:MAX_GAPS])
 
     # Order ids ------------------------------------------------------------------------------------
 
     def _add_shipments(self) -> None:
-        for shipment in unread_shipments(self._stored, self._to_judge(TRANSACTIONS, POSTED)):
+        for shipment in unread_shipments(
+            self._stored, self._to_judge(TRANSACTIONS, MAX_POSTING_DELAY)
+        ):
             self._posted.append(shipment)
             if self._is_gap(shipment):
                 self._note(shipment.order, shipment.at.date(), TRANSACTIONS)
@@ -113,7 +115,7 @@ class _Comparison:
     def _is_gap(self, shipment: rows.Shipment) -> bool:
         """Whether the order was surely updated in the span that was read."""
         here = not shipment.marketplace or shipment.marketplace in self._marketplaces
-        return here and self._window.since + POSTED <= shipment.at <= self._window.until
+        return here and self._window.since + MAX_POSTING_DELAY <= shipment.at <= self._window.until
 
     def _add_traces(self) -> None:
         """Add the traces of returns and reimbursements. Transactions date an order more exactly,
@@ -147,13 +149,13 @@ class _Comparison:
         span, found = self._windows.get(TRANSACTIONS), set[str]()
         until = self._window.until
         while self._before and span and until >= span.since and orders - found:
-            earlier = self._stored.between(TRANSACTIONS, until - RETURNED, until)
+            earlier = self._stored.between(TRANSACTIONS, until - USUAL_RETURN_DELAY, until)
             found |= {
                 shipment.order
                 for shipment in rows.shipments(earlier)
                 if shipment.order in orders and not self._is_gap(shipment)
             }
-            until -= RETURNED
+            until -= USUAL_RETURN_DELAY
         return found
 
     def _note(self, order: str, at: date, dataset: str) -> None:
@@ -220,7 +222,7 @@ class _Comparison:
     def _filled(self, at: date, units: Unexplained, before: DayState | None) -> DayState:
         """The state of a day if it lacks nothing."""
         begins = starts(at)
-        if self._covers(TRANSACTIONS, begins, POSTED):
+        if self._covers(TRANSACTIONS, begins, MAX_POSTING_DELAY):
             return "confirmed"
         if TRANSACTIONS in self._windows or not self._covers(LEDGER, begins, SETTLED):
             return "single_sourced"

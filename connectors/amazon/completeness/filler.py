@@ -41,7 +41,7 @@ YES = "yes"
 HELPFUL = 0.5
 """The share of the missing orders that a report must contain so that others are read."""
 RETRIED_AFTER = timedelta(days=7)
-MOST_REFUSED = 3
+MAX_REFUSED = 3
 """Refused orders in a row after which no further one is requested."""
 
 
@@ -214,7 +214,7 @@ class _Filling:
             except (Retryable, SourceError) as error:
                 self.failure = error
                 single = isinstance(error, (Refused, pages.MalformedResponse))
-                self._refused = self._refused + 1 if single else MOST_REFUSED
+                self._refused = self._refused + 1 if single else MAX_REFUSED
                 if self._given_up:
                     break
                 continue
@@ -236,7 +236,7 @@ class _Filling:
 
     @property
     def _given_up(self) -> bool:
-        return self._refused >= MOST_REFUSED
+        return self._refused >= MAX_REFUSED
 
     def _most(self) -> int:
         """Calls within an hour, at the published quota."""

@@ -11,7 +11,7 @@ from connectors.amazon.completeness.spans import DAY, starts
 from connectors.amazon.context import ReadContext
 from connectors.amazon.orders.report import BY_CREATION, BY_UPDATE, ORDERS_KIND
 from connectors.amazon.reports.bookmark import (
-    MOST_AGAIN,
+    MAX_AGAIN,
     OrderedReport,
     ReportBookmark,
     with_part,
@@ -83,9 +83,9 @@ class _SecondReports:
                 number,
                 self._context.clock.now(),
                 id,
-                lost=MOST_AGAIN["lost"],  # as if it had been requested again as often as allowed
-                stuck=MOST_AGAIN["stuck"],
-                fatal=MOST_AGAIN["fatal"],
+                lost=MAX_AGAIN["lost"],  # as if it had been requested again as often as allowed
+                stuck=MAX_AGAIN["stuck"],
+                fatal=MAX_AGAIN["fatal"],
             )
             self._mark = with_part(self._mark, [order])
 

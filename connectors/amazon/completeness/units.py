@@ -13,7 +13,7 @@ POSTED_AFTER = timedelta(days=5)
 """The longest time from a shipment to its transaction."""
 SHIPPED = frozenset({"shipped"})
 UNSHIPPED = frozenset({"cancelled", "unfulfillable"})
-MOST_UNEXPLAINED = 1 / 3
+MAX_UNEXPLAINED = 1 / 3
 """Above this share of unexplained units, the ledger counts something other than orders and proves
 nothing."""
 
@@ -48,7 +48,7 @@ def unexplained(
     supply: ShippableUnits,
     since: date,
     until: date,
-    most: float = MOST_UNEXPLAINED,
+    most: float = MAX_UNEXPLAINED,
 ) -> Mapping[tuple[str, date], int]:
     """The units that nothing explains, by FNSKU and day, of the days from `since` to `until`; empty
     if their share exceeds `most`."""

@@ -26,7 +26,7 @@ from connectors.amazon.orders.plan import (
     way,
 )
 from connectors.amazon.orders.report import ORDERS_KIND
-from connectors.amazon.page_bookmark import MOST_SHARE
+from connectors.amazon.page_bookmark import MAX_SHARE
 from connectors.amazon.repeats import Endless
 from connectors.amazon.reports import bookmark as report_bookmark
 from connectors.amazon.reports.bookmark import ReportBookmark
@@ -309,7 +309,7 @@ class _OrdersRead:
         return msgspec.structs.replace(
             page,
             cursor=cursor,
-            share=1.0 if last else min(share, MOST_SHARE),
+            share=1.0 if last else min(share, MAX_SHARE),
             learned=learned,
         )
 

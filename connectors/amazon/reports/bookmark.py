@@ -9,7 +9,7 @@ import msgspec
 Number = Annotated[int, msgspec.Meta(ge=0)]
 Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 
-MOST_AGAIN: Mapping[str, int] = {"lost": 3, "stuck": 1, "fatal": 1}
+MAX_AGAIN: Mapping[str, int] = {"lost": 3, "stuck": 1, "fatal": 1}
 """How often a report is requested again in one sync, by the reason: see OrderedReport."""
 
 
@@ -76,7 +76,7 @@ class ReportBookmark(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 def opened(cursor: str | None, parts: int) -> ReportBookmark:
-    """The bookmark in a cursor; the beginning without a cursor, or if it has another version."""
+    """The bookmark in a cursor; the beginning without one or for a different version."""
     try:
         mark = msgspec.json.decode(cursor, type=ReportBookmark) if cursor else ReportBookmark()
     except ValueError:
@@ -110,7 +110,7 @@ def repeated(why: str) -> Callable[[ReportBookmark, OrderedReport], ReportBookma
 
     def then(mark: ReportBookmark, order: OrderedReport) -> ReportBookmark:
         orders, old = list(mark.orders), mark.orders[mark.at]
-        counts = {reason: getattr(old, reason) + (reason == why) for reason in MOST_AGAIN}
+        counts = {reason: getattr(old, reason) + (reason == why) for reason in MAX_AGAIN}
         keyed = old.keyed or (old.made_at if mark.rows else None)
         orders[mark.at] = msgspec.structs.replace(order, keyed=keyed, **counts)
         return msgspec.structs.replace(mark, orders=tuple(orders), rows=0)

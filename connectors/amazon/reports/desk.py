@@ -43,7 +43,7 @@ LOOKS = 1.025
 """The factor by which polls see a report later than it is finished."""
 DEADLINE = timedelta(hours=2)
 """A report that is not finished by then is requested again once, then given up."""
-LISTED = timedelta(days=89)
+LISTING_PERIOD = timedelta(days=89)
 """How far back reports can be listed: 90 days, less one, since the limit moves during the call."""
 SHORTEST = 0.5
 """Seconds assumed for a report that Amazon, whose times are whole seconds, made within one."""
@@ -54,7 +54,7 @@ LISTED_STATUSES = (DONE, *UNFINISHED, FATAL)
 another request."""
 MARGIN = timedelta(seconds=5)
 """Amazon's times are whole seconds, and its clock may differ."""
-MOST_KEPT = 200
+MAX_KEPT = 200
 """The most ids of own reports stored per type; the newest are kept. Stock has a report every 30
 minutes and uses it for three days."""
 LONGEST_ID = 100
@@ -133,7 +133,7 @@ class ReportDesk:
         """Remember a report as our own."""
         if len(report) <= LONGEST_ID and not set(report) & set(",\x00"):
             others = [id for id in self._own_ids(type) if id != report]
-            self._store(type, [*others, report][-MOST_KEPT:])
+            self._store(type, [*others, report][-MAX_KEPT:])
 
     def drop(self, type: str, report: str) -> None:
         """Forget a report that failed."""
@@ -203,7 +203,7 @@ class ReportDesk:
         """Fetch the finished, unfinished and failed reports of a type: as far back as one may be
         used, or may be the reason why Amazon cancels one that was requested earlier."""
         back = max(self._kind.fresh, self._kind.stale, self._kind.interval or timedelta(0))
-        back = LISTED if self._kind.all_finished else back + DEADLINE
+        back = LISTING_PERIOD if self._kind.all_finished else back + DEADLINE
         params = {
             "reportTypes": type,
             "processingStatuses": ",".join(LISTED_STATUSES),

@@ -17,15 +17,15 @@ from connectors.turns import FairTurns
 
 ROWS_A_TURN = 50
 """Rows that are read before other tasks of the event loop run."""
-MOST_ROWS = 10_000_000
+MAX_ROWS = 10_000_000
 """The most rows of one document: a seller with 100,000 ledger events a day has as many in 100
 days."""
-MOST_IN_VAIN = 10_000
+MAX_IN_VAIN = 10_000
 """Unreadable or repeated rows in a row, after which the document is taken to repeat itself, or not
 to be a report. Equal ledger events come by the dozen."""
-MOST_WAITING = 8_000_000
+MAX_WAITING = 8_000_000
 """The most characters of such rows that are held back until that is decided."""
-MOST_TOGETHER = 8 * 1024 * 1024
+MAX_TOGETHER = 8 * 1024 * 1024
 """The most bytes of the rows of one order: some 10,000 rows."""
 
 
@@ -72,8 +72,8 @@ class ReportKind(msgspec.Struct, frozen=True):
     at: Callable[[Row, datetime], datetime | None] = lambda row, made_at: None
     #: The role that the report type requires.
     role: str = FULFILLMENT
-    #: How long Amazon makes no other report of the type; further requests end as CANCELLED. None if
-    #: it makes any number: then a report without rows is inconclusive.
+    #: The minimum time between two reports of the type; earlier requests end as CANCELLED. None if
+    #: there is none: then a report without rows is inconclusive.
     interval: timedelta | None = None
     #: Each part is a marketplace.
     per_marketplace: bool = False
@@ -150,7 +150,7 @@ class DocumentRows:
         if not count:
             raise (NoRows if self._table.columns else Unknowable)(
                 f"Amazon's report {self._part.type} arrived without any rows. It may be empty, or "
-                "Amazon could not make it. Its contents are unknown; a later sync tries again."
+                "Amazon failed to create it. Its contents are unknown; a later sync tries again."
             )
 
     # Rows ---------------------------------------------------------------------------------------
@@ -165,12 +165,12 @@ class DocumentRows:
             count = 0 if new else count + len(rows)
             waiting += rows
             size += sum(row.size for row in rows)
-            if count > MOST_IN_VAIN:
+            if count > MAX_IN_VAIN:
                 bad = [row for row in waiting if isinstance(row.row, BadRow)]
                 async for some in self._in_turns(bad):
                     yield some
                 raise SourceError(_useless_rows(self._part, waiting))
-            if new or size > MOST_WAITING:
+            if new or size > MAX_WAITING:
                 async for some in self._in_turns(waiting):
                     yield some
                 waiting, size = [], 0
@@ -192,10 +192,10 @@ class DocumentRows:
                 await self._turns.take()
                 yield [self._read(n, row) for n, row in enumerate(some, number + 1)]
                 number += len(some)
-                if number >= MOST_ROWS:
+                if number >= MAX_ROWS:
                     raise SourceError(
                         f"Amazon's report {self._part.type} is too long: more than "
-                        f"{MOST_ROWS:,} rows. The rest is not read."
+                        f"{MAX_ROWS:,} rows. The rest is not read."
                     )
 
     def _read(self, number: int, row: Row | BadRow) -> _ReadRow:
@@ -245,10 +245,10 @@ class DocumentRows:
             self._groups.alone(read.number, b"!" + bad)
             return
         cells = msgspec.json.encode(list(read.row.values()))
-        if self._groups.add(read.key, read.number, cells) > MOST_TOGETHER:
+        if self._groups.add(read.key, read.number, cells) > MAX_TOGETHER:
             raise SourceError(
                 f"Amazon's report {self._part.type} is too long: more than "
-                f"{MOST_TOGETHER:,} bytes of one order. The rest is not read."
+                f"{MAX_TOGETHER:,} bytes of one order. The rest is not read."
             )
 
     def _stored(self, number: int, value: bytes) -> _ReadRow:
@@ -298,5 +298,5 @@ def _useless_rows(part: Part, rows: Sequence[_ReadRow]) -> str:
     what = "cannot be read" if bad > len(rows) / 2 else "are the same as rows before them"
     return (
         f"Amazon's report {part.type} was not read to its end: from row {rows[0].number:,} on, "
-        f"more than {MOST_IN_VAIN:,} rows in a row {what}."
+        f"more than {MAX_IN_VAIN:,} rows in a row {what}."
     )

@@ -8,7 +8,7 @@ import msgspec
 
 from connectors.amazon.emptiness import Emptiness, empty_key, read_emptiness
 from connectors.amazon.reports.bookmark import OrderedReport
-from connectors.amazon.reports.desk import DONE, LISTED, Report, ReportDesk
+from connectors.amazon.reports.desk import DONE, LISTING_PERIOD, Report, ReportDesk
 from connectors.amazon.reports.documents import Part, ReportKind
 from connectors.base import Record
 
@@ -32,7 +32,7 @@ class RowMemory:
             return False
         newest = self._newest(part)
         span = part.since if self._kind.whole_days else None
-        return newest is None or newest < (span or made_at - LISTED)
+        return newest is None or newest < (span or made_at - LISTING_PERIOD)
 
     def empty(self, part: Part, order: OrderedReport) -> Emptiness:
         """Remember that a report had no rows. Returns the evidence after that."""
@@ -46,7 +46,7 @@ class RowMemory:
             until=order.asked.until if order.asked else part.until,
         )
         before = read_emptiness(self._all, key)
-        known = report.after(before, self._kind.interval or LISTED)
+        known = report.after(before, self._kind.interval or LISTING_PERIOD)
         if known != before:
             self.learned[key] = msgspec.json.encode(known).decode()
         return known

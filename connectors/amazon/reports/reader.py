@@ -10,7 +10,7 @@ import msgspec
 from connectors.amazon.client import AmazonClient, Unknown
 from connectors.amazon.context import AmazonDataset, ReadContext
 from connectors.amazon.reports.bookmark import (
-    MOST_AGAIN,
+    MAX_AGAIN,
     OrderedReport,
     PendingOrder,
     ReportBookmark,
@@ -214,7 +214,7 @@ class ReportReader:
         """Whether the current report may be requested again. After FATAL only if no other report of
         the type was made in the interval: Amazon would cancel the request."""
         order = mark.orders[mark.at]
-        if failed.why not in MOST_AGAIN or getattr(order, failed.why) >= MOST_AGAIN[failed.why]:
+        if failed.why not in MAX_AGAIN or getattr(order, failed.why) >= MAX_AGAIN[failed.why]:
             return False
         return failed.why != "fatal" or bool(mark.asking) or not await self.watch.others(mark)
 
@@ -326,7 +326,9 @@ class ReportReader:
     async def _pause(self, until: datetime) -> None:
         report, interval = self._parts[0].type, self._kind.interval or timedelta(0)
         minutes = interval / timedelta(minutes=1)
-        why = f"the next report {report}, which Amazon makes once in {minutes:.0f} minutes"
+        why = (
+            f"the next report {report}, which Amazon creates at most once in {minutes:.0f} minutes"
+        )
         await self._context.waiting(until, f"{why} for all marketplaces")
         await self._clock.sleep((until - self._clock.now()).total_seconds())
 

@@ -21,11 +21,11 @@ GZIP_MAGIC = b"\x1f\x8b"
 LONGEST_LINE = 1_000_000
 PIECE = 64 * 1024
 """Bytes that are decompressed and split before other tasks of the event loop run."""
-MOST_COLUMNS = 500
+MAX_COLUMNS = 500
 """The widest of these reports has 40 columns."""
-MOST_BLANK = 16 * 1024 * 1024
+MAX_BLANK = 16 * 1024 * 1024
 """Bytes of blank lines in a row, or compressed bytes without content; a report has none."""
-MOST_BYTES = 4 * 1024**3
+MAX_BYTES = 4 * 1024**3
 """The most bytes of one document, compressed or not. The longest report of a seller with 100,000
 ledger events a day has 10,000,000 rows of 400 bytes."""
 
@@ -82,7 +82,7 @@ class _Bounds:
     def received(self, size: int) -> None:
         self._received += size
         self._idle += size
-        if self._idle > MOST_BLANK:
+        if self._idle > MAX_BLANK:
             raise SourceError(
                 f"The document has no rows: {self._idle:,} bytes of it decompress to nothing."
             )
@@ -94,9 +94,9 @@ class _Bounds:
         self._check(self._produced)
 
     def _check(self, size: int) -> None:
-        if size > MOST_BYTES:
+        if size > MAX_BYTES:
             raise SourceError(
-                f"The document is too long: more than {MOST_BYTES:,} bytes. The rest is not read."
+                f"The document is too long: more than {MAX_BYTES:,} bytes. The rest is not read."
             )
 
 
@@ -134,7 +134,7 @@ async def lines(chunks: AsyncIterator[bytes], charset: str | None) -> AsyncItera
     async for chunk in chunks:
         whole = rest.add(decoder.decode(chunk))
         blank = 0 if whole else blank + len(chunk)
-        if blank > MOST_BLANK + LONGEST_LINE:
+        if blank > MAX_BLANK + LONGEST_LINE:
             raise SourceError(f"The document has no rows: {blank:,} bytes of it are blank lines.")
         if whole:
             tabs = whole[-1].count("\t")
@@ -219,15 +219,15 @@ class Table:
         if header.lstrip("\ufeff ").startswith("<"):
             raise Retryable("Amazon sent a web page instead of the report. Try again later.")
         header = header.removeprefix("\ufeff")
-        self.columns = [key(unquoted(cell)) for cell in header.split("\t", MOST_COLUMNS)]
+        self.columns = [key(unquoted(cell)) for cell in header.split("\t", MAX_COLUMNS)]
         if missing := self._wanted - set(self.columns):
             raise SourceError(
                 "The document is not the expected report: it has no column "
                 f"{', '.join(sorted(missing))}."
             )
-        if len(self.columns) > MOST_COLUMNS:
+        if len(self.columns) > MAX_COLUMNS:
             raise SourceError(
-                f"The document is not a report: it has more than {MOST_COLUMNS} columns."
+                f"The document is not a report: it has more than {MAX_COLUMNS} columns."
             )
         needed = [n for n, name in enumerate(self.columns, 1) if name in self._needed]
         self._least = max(needed, default=0)

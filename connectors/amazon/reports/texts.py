@@ -12,7 +12,7 @@ def without_rows(part: Part, kind: ReportKind, order: OrderedReport, confirmed: 
     """The text for a report that shows that no data exists."""
     named = f"{part.type} for {_countries(part)}" if kind.per_marketplace else part.type
     if order.empty:
-        text = f"Amazon made no report {named}, because there is no data for it."
+        text = f"Amazon created no report {named}, because there is no data for it."
     else:
         text = f"Amazon's report {named} has no rows."
     if confirmed:
@@ -27,16 +27,16 @@ def missing(parts: Sequence[Part], kind: ReportKind) -> str:
     """The text that names the marketplaces whose reports Amazon did not make."""
     minutes = (kind.interval or timedelta(0)) / timedelta(minutes=1)
     return (
-        f"Amazon made no report {parts[0].type} for {', '.join(map(_countries, parts))}. It makes "
-        f"one in {minutes:.0f} minutes, for all marketplaces together. Its contents are "
-        "unknown; a later sync tries again."
+        f"Amazon created no report {parts[0].type} for "
+        f"{', '.join(map(_countries, parts))}. It creates at most one in {minutes:.0f} minutes, "
+        "for all marketplaces together. Its contents are unknown; a later sync tries again."
     )
 
 
 def unfinished(part: Part, after: timedelta, documentless: bool) -> str:
     """The text for a report that does not arrive: unfinished, or finished without a document."""
     if documentless:
-        return f"Amazon finished the report {part.type}, but names no document for it."
+        return f"Amazon finished the report {part.type}, but returned no document for it."
     minutes = after / timedelta(minutes=1)
     return f"Amazon did not finish the report {part.type} in {minutes:.0f} minutes."
 

@@ -77,7 +77,7 @@ class ReportWatch:
         while order.document is None and not order.empty:
             report = await self._desk.status(order.report)
             if report.reportType != part.type:  # a source that lost our report may reuse its id
-                raise Unknown(f"The report {order.report} has another type than the one requested.")
+                raise Unknown(f"The report {order.report} is not of the requested type.")
             if report.processingStatus == DONE and report.reportDocumentId:
                 # Amazon's time, since it is listed later and may be part of a key.
                 order = msgspec.structs.replace(

@@ -28,7 +28,7 @@ from connectors.amazon_sandbox.generator.sales import Line, Sale
 from connectors.amazon_sandbox.generator.times import DAY, HOUR, day
 
 _VISIBLE_AFTER = 14  # days within which the ledger shows a return
-_MOST_RETAINED = 500  # cents that Amazon may keep of the referral fee of a refunded unit
+_MAX_RETAINED = 500  # cents that Amazon may keep of the referral fee of a refunded unit
 
 
 class RefundCase(msgspec.Struct, frozen=True):
@@ -80,7 +80,7 @@ def _claim_wrong_amounts(case: RefundCase) -> None:
     if case.marketplace.country != "US":
         return
     # Twenty percent of the referral fee, at most five dollars per unit, in fifths of a cent.
-    allowed = min(case.line.fulfilled * 5 * _MOST_RETAINED, last.commission)
+    allowed = min(case.line.fulfilled * 5 * _MAX_RETAINED, last.commission)
     if last.retained * 5 > allowed:
         excess = (2 * (last.retained * 5 - allowed) + 5) // 10
         _add_amount_claim(case, "R17", excess, last.posted)

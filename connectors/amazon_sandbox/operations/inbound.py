@@ -58,7 +58,7 @@ def get_shipment_items(call: Call) -> object:
 
 
 def get_shipment_items_by_shipment_id(call: Call) -> object:
-    """The first 200 items. The token continues with getShipmentItems."""
+    """The first 200 items. For the next page, pass NextToken to getShipmentItems."""
     return _items_of(call, call.path["shipmentId"])
 
 

@@ -41,7 +41,7 @@ SELECT 'events', 'recovery.closing', tenant_id, claims.user_id, connector, conne
 
 
 class ClosingClaim(msgspec.Struct, frozen=True):
-    """A claim that closes soon and was not announced."""
+    """A claim that closes soon and has not been announced."""
 
     id: str
     user: str
@@ -57,7 +57,7 @@ class ClosingStore:
         self._engine = engine
 
     async def closing(self, today: date) -> Sequence[ClosingClaim]:
-        """Claimable claims that close soon and were not announced, at most AT_ONCE."""
+        """Claimable claims that close soon and have not been announced, at most AT_ONCE."""
         values = {"today": today.isoformat(), "soon": (today + CLOSING_WITHIN).isoformat()}
         return [
             ClosingClaim(

@@ -197,7 +197,7 @@ async def test_a_rejected_token_is_dropped_but_not_a_newer_one() -> None:
 
 
 async def test_the_number_of_tokens_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("connectors.amazon.auth.MOST_TOKENS", 3)
+    monkeypatch.setattr("connectors.amazon.auth.MAX_TOKENS", 3)
     login = Login(granted)
     login.open.set()
     tokens = login.tokens()

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.amazon import repeats
-from connectors.amazon.repeats import MOST_STALE, REMEMBERED, Repeats
+from connectors.amazon.repeats import MAX_STALE, REMEMBERED, Repeats
 
 IDS = st.lists(st.text(max_size=3), min_size=1, max_size=5, unique=True)
 
@@ -23,13 +23,13 @@ def pages_until_the_end(detector: Repeats, pages: Sequence[Sequence[str]], most:
 def test_repeated_pages_are_read_at_most_twice_after_the_first_cycle(
     pages: list[list[str]],
 ) -> None:
-    most = len(pages) + MOST_STALE
+    most = len(pages) + MAX_STALE
     assert pages_until_the_end(Repeats(), pages, most) <= most
 
 
 def test_a_cycle_longer_than_the_remembered_ids_ends_too() -> None:
     pages = [[f"{page}-{n}" for n in range(100)] for page in range(2 * REMEMBERED // 100)]
-    assert pages_until_the_end(Repeats(), pages, 10 * len(pages)) == len(pages) + MOST_STALE
+    assert pages_until_the_end(Repeats(), pages, 10 * len(pages)) == len(pages) + MAX_STALE
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 1)), max_size=60))
@@ -55,6 +55,6 @@ def test_the_remembered_ids_and_the_pages_are_bounded() -> None:
     number = 0
     while not detector.note(f"{number}-{n}" for n in range(3)):
         number += 1
-    assert number + 1 == repeats.MOST_PAGES
+    assert number + 1 == repeats.MAX_PAGES
     assert len(detector._ids) == REMEMBERED
-    assert len(detector._pages) == repeats.MOST_PAGES
+    assert len(detector._pages) == repeats.MAX_PAGES

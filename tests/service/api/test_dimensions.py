@@ -161,7 +161,7 @@ async def test_a_sku_with_two_sizes_in_one_file_is_named(service: Serving) -> No
     same, other = "A-1,6.0,4,1,in,0.50,lb", "A-1,6,4,1,cm,0.5,lb"
     body = read(await put(ann, f"{HEAD}\n{LINE}\n{same}\n{other}\n"))
     assert (body["accepted"], body["rejected"]) == (2, 1)
-    assert body["errors"][0]["message"] == "A-1 is also on line 2, with another size or weight"
+    assert body["errors"][0]["message"] == "A-1 is also on line 2, with a different size or weight"
     assert await stored(ann) == [GOOD]
 
 

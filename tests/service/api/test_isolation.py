@@ -270,6 +270,7 @@ ACTIONS = {
     SOCKET,
     "/api/recoveries/series",  # sums without ids
     "/api/data",  # counts without ids
+    "/api/schedules/preview",
     *OPERATORS,
 }
 """Routes that neither name nor list resources of a user."""

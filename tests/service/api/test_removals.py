@@ -129,7 +129,7 @@ WRONG = {
     "a day in the future": ("rem-1,,,,2,2999-01-01", "is in the future"),
     "a long text": (f"rem-1,{'x' * 201},,,2,", "sku must have 0 to 200 characters"),
     "too many cells": ("rem-1,,,,2,,7", "more cells than the header"),
-    "another quantity for the same order": ("rem-2,,,,3,", "also on line 2, with another"),
+    "another quantity for the same order": ("rem-2,,,,3,", "also on line 2, with a different"),
 }
 
 

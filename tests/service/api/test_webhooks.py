@@ -10,7 +10,7 @@ import pytest
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 from service.app import rotate_credentials
-from service.hooks.webhooks import MOST_OF_A_USER
+from service.hooks.webhooks import MAX_OF_A_USER
 from tests.databases import DATABASES
 from tests.service.api.answers import TINY, fields, problem, send
 from tests.service.clocks import FastClock
@@ -122,9 +122,9 @@ async def test_a_user_has_a_limited_number_of_webhooks(tmp_path: Path) -> None:
             answers.append(answer.status_code)
 
         async with anyio.create_task_group() as group:
-            for _ in range(MOST_OF_A_USER + 3):
+            for _ in range(MAX_OF_A_USER + 3):
                 group.start_soon(one_more)
-        assert sorted(answers) == [201] * MOST_OF_A_USER + [409] * 3
+        assert sorted(answers) == [201] * MAX_OF_A_USER + [409] * 3
         answer = await ann.post("/api/webhooks", {"url": URL, "types": ["*"]})
         assert "Delete one" in problem(answer, 409, "too_many_webhooks")["detail"]
         await hook(bob, URL)

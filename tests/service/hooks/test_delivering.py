@@ -165,8 +165,8 @@ async def test_a_hostile_receiver_does_not_delay_others(tmp_path: Path, misbehav
 async def test_many_dead_receivers_leave_room_for_living_ones(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: Counter[str]
 ) -> None:
-    monkeypatch.setattr(dispatching, "MOST_AT_ONCE", 12)
-    monkeypatch.setattr(dispatching, "MOST_TO_FAILING", 4)
+    monkeypatch.setattr(dispatching, "MAX_AT_ONCE", 12)
+    monkeypatch.setattr(dispatching, "MAX_TO_FAILING", 4)
     monkeypatch.setattr("service.hooks.sending.TIMEOUT", 1.0)
     settings = SETTINGS | {"WEBHOOKS_SCHEDULE": ",".join(["0.05"] * 20)}
     async with (
@@ -198,7 +198,7 @@ async def test_two_hundred_events_arrive_once_each_and_a_few_at_a_time(
         taken = await receiver.until(200)
         await anyio.sleep(0.2)
         assert len(taken) == 200 == len({request.id for request in taken})
-        assert 1 < most[receiver.url] <= dispatching.MOST_TO_ONE
+        assert 1 < most[receiver.url] <= dispatching.MAX_TO_ONE
         for request in taken[:3]:
             verify(webhook["secret"], request)
 

@@ -3,7 +3,7 @@
 import pytest
 
 from service.errors import Invalid
-from service.hooks.urls import MOST_CHARACTERS, check_url
+from service.hooks.urls import MAX_CHARACTERS, check_url
 
 GOOD = (
     "https://app.example/hooks?key=1",
@@ -41,7 +41,7 @@ BAD = {
     "https://app.example/\n": "spaces",
     "https://app.example\\@10.0.0.1/": "backslashes",
     "https://app.example/\ud800": "control",
-    "https://app.example/" + "x" * MOST_CHARACTERS: "2,048",
+    "https://app.example/" + "x" * MAX_CHARACTERS: "2,048",
     "https://xn--.example/\x00": "control",
 }
 

@@ -14,7 +14,7 @@ import connectors
 from connectors.amazon.transactions import total_of
 from connectors.base import Clock, Record, Retryable
 from connectors.claims import Money
-from service.progress import MOST_RESTATED_DAYS, Restated
+from service.progress import MAX_RESTATED_DAYS, Restated
 from service.store.engine import Values
 from service.store.records import RecordStore
 from tests.service.scripted import Script, ScriptedConnector
@@ -207,11 +207,11 @@ async def test_stored_records_are_read_once_a_page_and_only_the_changed_ones(
 
 def test_days_are_counted_once_and_up_to_a_limit() -> None:
     total: Restated | None = None
-    for number in [*range(MOST_RESTATED_DAYS + 5), 0, 1]:
+    for number in [*range(MAX_RESTATED_DAYS + 5), 0, 1]:
         day = date(2020, 1, 1) + timedelta(days=number)
         total = Restated(1, (day,), {"USD": Decimal("0.01")}).plus(total)
     assert total is not None
-    assert (total.records, len(total.days)) == (MOST_RESTATED_DAYS + 7, MOST_RESTATED_DAYS)
+    assert (total.records, len(total.days)) == (MAX_RESTATED_DAYS + 7, MAX_RESTATED_DAYS)
     assert total.differences == {"USD": Decimal("10.07")}
 
 

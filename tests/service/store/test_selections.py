@@ -91,7 +91,7 @@ def test_long_records_are_read_in_small_batches() -> None:
     def size(length: int) -> int:
         return selections._next_size([("c", "id", "s", "t", "x" * length)])
 
-    assert size(0) == size(10) == selections.MOST_ROWS
+    assert size(0) == size(10) == selections.MAX_ROWS
     assert size(1024) == 64
     assert size(10_000_000) == 1
 

@@ -193,7 +193,7 @@ async def test_head_sends_the_headers_and_opens_no_snapshot(
     async with stored(tmp_path, script) as service:
         ann = service.user()
         expected = (await get(ann, CSV)).headers
-        monkeypatch.setattr(downloads, "MOST_DOWNLOADS", 0)
+        monkeypatch.setattr(downloads, "MAX_DOWNLOADS", 0)
         answer = await ann.http.head(PATH, headers={"Accept": CSV})
         assert (answer.status_code, answer.content) == (200, b"")
         for name in ("content-type", "content-disposition", "etag", "vary"):
@@ -238,13 +238,13 @@ def _unchunked(response: bytes) -> bytes:
 async def test_too_many_downloads_are_refused_until_one_has_ended(
     tmp_path: Path, script: Script, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(downloads, "MOST_DOWNLOADS", 3)
+    monkeypatch.setattr(downloads, "MAX_DOWNLOADS", 3)
     more = f"Accept: {NDJSON}\r\n"
     async with large(tmp_path, script) as service, AsyncExitStack() as stack:
         ann, bob = service.user("ann"), service.user("bob")
         readers = [
             await stack.enter_async_context(Reader(service, PATH, more=more))
-            for _ in range(downloads.MOST_OF_USER)
+            for _ in range(downloads.MAX_OF_USER)
         ]
         for reader in readers:
             await reader.until(b"order-0000")
@@ -252,7 +252,7 @@ async def test_too_many_downloads_are_refused_until_one_has_ended(
         problem(refused, 429, "too_many_downloads")
         assert int(refused.headers["retry-after"]) > 0
         assert (await get(bob)).status_code == 200
-        monkeypatch.setattr(downloads, "MOST_DOWNLOADS", 2)
+        monkeypatch.setattr(downloads, "MAX_DOWNLOADS", 2)
         refused = await get(bob)
         problem(refused, 503, "downloads_busy")
         assert int(refused.headers["retry-after"]) > 0

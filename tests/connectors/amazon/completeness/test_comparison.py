@@ -196,7 +196,7 @@ def test_nothing_is_compared_if_orders_were_not_read_completely() -> None:
 
 
 def test_more_gaps_than_are_listed_are_all_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(comparison, "MOST_GAPS", 10)
+    monkeypatch.setattr(comparison, "MAX_GAPS", 10)
     stored = StoredByHand(transactions=[shipment(number, 50) for number in range(25)])
     gaps = compared(stored)
     assert (len(gaps.gaps), gaps.missing) == (10, 25)

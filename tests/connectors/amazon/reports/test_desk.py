@@ -188,8 +188,8 @@ async def test_a_report_cancelled_in_favour_of_another_application_is_unknown(be
 
 
 async def test_the_number_of_stored_report_ids_is_bounded(bench: Bench) -> None:
-    many = ",".join(str(number) for number in range(desk.MOST_KEPT))
+    many = ",".join(str(number) for number in range(desk.MAX_KEPT))
     pages = await bench.read(LEDGER, connect(**{"ordered:GET_LEDGER_DETAIL_VIEW_DATA": many}))
     stored = pages[-1].learned["ordered:GET_LEDGER_DETAIL_VIEW_DATA"].split(",")
-    assert len(stored) == desk.MOST_KEPT
+    assert len(stored) == desk.MAX_KEPT
     assert stored[0] == "1"

@@ -99,7 +99,7 @@ async def test_a_bad_row_between_the_rows_of_an_order_fails_alone() -> None:
 
 
 async def test_the_size_of_one_order_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(documents_module, "MOST_TOGETHER", 10_000, raising=False)
+    monkeypatch.setattr(documents_module, "MAX_TOGETHER", 10_000, raising=False)
     lines = [order_row("A", f"SKU-{n}") for n in range(1_000)]
     records, why = await read_document(ORDERS_KIND, "\t".join(ORDER_TITLES), lines)
     assert "is too long" in why
@@ -178,7 +178,7 @@ async def test_many_equal_rows_are_all_kept() -> None:
 
 
 async def test_the_number_of_rows_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(documents_module, "MOST_ROWS", 1_000, raising=False)
+    monkeypatch.setattr(documents_module, "MAX_ROWS", 1_000, raising=False)
     titles, row = sample(KINDS["ledger"])
     records, why = await read_document(
         KINDS["ledger"], "\t".join(titles), [row(n) for n in range(2_000)]

@@ -74,7 +74,7 @@ async def test_a_report_that_amazon_cancels_for_lack_of_data_is_empty_and_comple
     pages = await bench.sync(dataset)
     assert (ids(pages), pages[-1].cursor, presumed(pages)) == ([], None, True)
     [warning] = {page.warning for page in pages if page.warning}
-    assert "Amazon made no report" in warning and "there is no data" in warning
+    assert "Amazon created no report" in warning and "there is no data" in warning
     assert "low confidence until a later report" in warning
     assert len(bench.ordered()) == 1
     assert len(await bench.calls("getReports")) == 2, "before the order, and after its end"

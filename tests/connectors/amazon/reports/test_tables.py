@@ -264,7 +264,7 @@ async def test_a_document_that_continues_with_blank_lines_has_no_rows(
 
 
 async def test_gzip_members_without_content_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tables, "MOST_BLANK", 1_000_000, raising=False)
+    monkeypatch.setattr(tables, "MAX_BLANK", 1_000_000, raising=False)
     data = gzip.compress(b"") * 60_000
     with pytest.raises(SourceError, match="decompress to nothing"):
         await read(data, packed=True, size=65536)
@@ -275,7 +275,7 @@ async def test_gzip_members_without_content_are_bounded(monkeypatch: pytest.Monk
 async def test_an_endless_document_is_read_up_to_a_limit(
     packed: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tables, "MOST_BYTES", 1_000_000, raising=False)
+    monkeypatch.setattr(tables, "MAX_BYTES", 1_000_000, raising=False)
     data = f"{HEADER}\n".encode() + b"A-1\tLamp\t3\n" * 100_000
     with pytest.raises(SourceError, match="more than 1,000,000 bytes"):
         await read(gzip.compress(data) if packed else data, packed=packed, size=65536)
