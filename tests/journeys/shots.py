@@ -1,7 +1,7 @@
 """Makes the pictures of the dashboard from demo data: `python -m tests.journeys.shots`.
 
-The pictures of README.md and docs/dashboard.md, in docs/: each view on a desktop and on a phone, in
-light and dark. Needs chromium and chromedriver."""
+The pictures of README.md, in docs/shots: each view on a desktop and on a phone, in light and dark.
+Needs chromium and chromedriver."""
 
 import tempfile
 from pathlib import Path

@@ -87,9 +87,15 @@ class Tabs:
 
     async def shows(self, tab: str, element: str, words: str) -> None:
         """Wait until an element contains these words."""
-        with anyio.fail_after(PATIENCE):
-            while words not in await self.shown(tab, element):
-                await anyio.sleep(0.1)
+        try:
+            with anyio.fail_after(PATIENCE):
+                while words not in await self.shown(tab, element):
+                    await anyio.sleep(0.1)
+        except TimeoutError as error:
+            page = await self.shown(tab, "body")
+            raise AssertionError(
+                f"{element} never read {words!r}; the page reads: {page}"
+            ) from error
 
     async def one_stream(self) -> None:
         """Wait until the service has one stream for all tabs."""

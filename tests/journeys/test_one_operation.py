@@ -25,7 +25,7 @@ INVENTORY = "/fba/inventory/v1/summaries"
 TRANSACTIONS = "/finances/2024-06-19/transactions"
 REPORTS = "/reports/2021-06-30/reports"
 
-SPEED = 200.0
+SPEED = 100.0
 PATIENCE = 600.0  # three seconds of real time: a busy machine pauses for one
 
 #: The n-th answer of the operation.

@@ -32,8 +32,10 @@ export function show(root, { params, client, live, navigate }) {
     run: h("div", { class: "lively" }), closing: card({ "aria-label": "Closing soon" }),
     last: card({ "aria-label": "Last syncs" }), accounts: h("div"),
   };
+  const left = h("div", { class: "stack" }, parts.run);
+  const right = h("div", { class: "stack" }, parts.closing, parts.last);
   fill(root, h("div", { class: "wrap" }, parts.head, parts.notices, parts.money, parts.accounts,
-    h("div", { class: "columns" }, h("div", { class: "stack" }, parts.run), h("div", { class: "stack" }, parts.closing, parts.last))));
+    h("div", { class: "columns" }, left, right)));
   let asOf = null;
   let history = null; // the last syncs, once they are read
   let gaps = [];
@@ -65,14 +67,21 @@ export function show(root, { params, client, live, navigate }) {
   function run() {
     const sync = live.current;
     if (sync) patch(parts.run, liveCard(sync));
-    else if (history) patch(parts.run, idleCard(lastEnded(), live.chosen));
+    else if (history || lastEnded()) patch(parts.run, idleCard(lastEnded(), live.chosen));
     parts.run.hidden = !parts.run.childElementCount;
+    place();
+  }
+
+  /** Puts the last syncs into the shorter column: the card of a running sync fills the left one. */
+  function place() {
+    const column = live.current || parts.closing.hidden ? right : left;
+    if (parts.last.parentNode !== column) column.append(parts.last);
   }
 
   /** The newest sync that has ended. The stream may know it before the list does. */
   function lastEnded() {
     const known = live.latest;
-    const shown = known && (!live.chosen || known.connectionId === live.chosen.id) ? [known, ...history] : history;
+    const shown = known && (!live.chosen || known.connectionId === live.chosen.id) ? [known, ...(history ?? [])] : history ?? [];
     return shown.filter(ended).sort((one, other) => (one.startedAt < other.startedAt ? 1 : -1))[0] ?? null;
   }
 
@@ -84,6 +93,7 @@ export function show(root, { params, client, live, navigate }) {
       patch(parts.money, ...moneyCard(data, { several: several(), gaps: gaps.length > 0 }));
       patch(parts.closing, ...closingCard(data));
       parts.closing.hidden = !data.soon.recoveries.length;
+      place();
       top();
     });
   const last = loader(parts.last, "The last syncs could not be loaded",
