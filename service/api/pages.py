@@ -37,10 +37,11 @@ async def readyz(request: Request) -> Response:
 
 
 async def dashboard(request: Request) -> Response:
-    """The dashboard at /. Without a session, the page is told to ask for a sign-in at once, instead
-    of making calls that are refused."""
+    """The dashboard at /. Without credentials, the page is told to ask for a sign-in at once,
+    instead of making calls that are refused. A proxy may add the token to every request."""
     page = await anyio.Path(WEB / "index.html").read_text(encoding="utf-8")
-    if not parts(request).auth.demo and COOKIE not in request.cookies:
+    anonymous = COOKIE not in request.cookies and "authorization" not in request.headers
+    if anonymous and not parts(request).auth.demo:
         page = page.replace("<html ", "<html data-signed-out ", 1)
     return HTMLResponse(page, headers=REVALIDATE)
 

@@ -9,24 +9,26 @@ from cryptography.fernet import InvalidToken, MultiFernet
 
 from service.check import Check, ok, problem
 from service.credentials import decrypt
+from service.store.connections import ConnectionStore
 from service.store.engine import Engine
 
-STORED = "SELECT credentials FROM connections WHERE credentials IS NOT NULL"
+_STORED = "SELECT credentials FROM connections WHERE credentials IS NOT NULL"
 
 
 def check_keys_of_file(path: Path, keys: MultiFernet) -> list[Check]:
     """Check the credentials in a database of SQLite; nothing is checked if it has none yet."""
     try:
-        with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=5)) as database:
-            return [_check(keys, (text for (text,) in database.execute(STORED)))]
-    except sqlite3.Error:  # no database or no table yet; another check names what is wrong
-        return []
+        address = f"{path.resolve().as_uri()}?mode=ro"
+        with closing(sqlite3.connect(address, uri=True, timeout=5)) as database:
+            return [_check(keys, (text for (text,) in database.execute(_STORED)))]
+    except (OSError, RuntimeError, sqlite3.Error):
+        return []  # no database or no table yet; other checks name what is wrong
 
 
 async def check_keys_of_cluster(engine: Engine, keys: MultiFernet) -> list[Check]:
     """Check the credentials in a database of the newest schema. Raises Unavailable."""
-    rows = await engine.read(STORED, {})
-    return [_check(keys, (row["credentials"] for row in rows))]
+    stored = await ConnectionStore(engine).all_credentials()
+    return [_check(keys, (text for _, text in stored))]
 
 
 def _check(keys: MultiFernet, stored: Iterable[str]) -> Check:

@@ -105,6 +105,17 @@ def test_a_full_disk_and_a_file_for_a_folder_are_named(
     assert report(DATABASE_URL=url)["disk"]["level"] == "problem"
 
 
+@pytest.mark.sqlite
+def test_a_relative_path_is_examined_like_any_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").mkdir()
+    migrate("sqlite:///data/sync.db")
+    names = ("settings", "data", "disk", "schema", "keys")
+    assert levels(report()) == dict.fromkeys(names, "ok"), "the default of DATABASE_URL"
+
+
 # Settings -----------------------------------------------------------------------------------------
 
 
