@@ -7,7 +7,7 @@ to simulate a slow source), DEMO_BAD (0; n makes every n-th order unreadable).""
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -163,11 +163,12 @@ async def open_connector(environ: Mapping[str, str], clock: Clock) -> AsyncItera
 
 def _settings(environ: Mapping[str, str]) -> DemoSettings:
     """Read the environment. Raises Misconfigured with the name of an invalid variable."""
-    names = {f"DEMO_{field}".upper(): field for field in DemoSettings.__struct_fields__}
-    given = {field: environ[name] for name, field in names.items() if environ.get(name)}
-    try:
-        return msgspec.convert(given, DemoSettings, strict=False)
-    except msgspec.ValidationError as error:
-        reason, _, path = str(error).partition(" - at `$.")
-        name = f"DEMO_{path.rstrip('`')}".upper()
-        raise Misconfigured(f"{name} is not valid: {reason}.") from error
+    given: dict[str, Any] = {}
+    for field in DemoSettings.__struct_fields__:
+        if value := environ.get(name := f"DEMO_{field}".upper()):
+            try:
+                one = msgspec.convert({field: value}, DemoSettings, strict=False)
+            except msgspec.ValidationError as error:
+                raise Misconfigured(f"{name} is not valid: {error}.") from error
+            given[field] = getattr(one, field)
+    return DemoSettings(**given)
