@@ -83,7 +83,7 @@ export function nothing(syncs, gaps) {
 function reason(syncs, gaps) {
   if (!syncs.length) return ["Nothing has been synced yet", "Each sync ends with a search for claims."];
   if (!syncs.some(ended)) return [`The first sync is ${syncs[0].status === "paused" ? "paused" : "running"}`, "It ends with a search for claims."];
-  if (gaps) return ["The amount that you are owed is unknown", "The last sync could not determine it."];
+  if (gaps) return ["The amount that you are owed is unknown", "The next complete sync computes it."];
   return ["You are owed nothing that we know of", "The last sync found no claims."];
 }
 
