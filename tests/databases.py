@@ -28,6 +28,13 @@ ICU = "TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE 'en-US'"
 """Databases that order text as English dictionaries do: 'a' before 'B', '_' before '0'."""
 
 
+_END_SESSIONS = """
+SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity
+ WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid()
+"""
+"""A session ends a moment after its client has gone, and the next test would still see it."""
+
+
 class Databases:
     """Databases of the newest schema, each used by one test at a time."""
 
@@ -132,6 +139,7 @@ class Databases:
             tables = _tables(connection)
             if tables != self._tables:
                 return
+            connection.execute(_END_SESSIONS)
             connection.execute("; ".join(f'DELETE FROM "{table}"' for table in tables))
             connection.execute("UPDATE chores SET at = ''")
         self._free.append(name)
