@@ -6,6 +6,7 @@ never shows more than a poll."""
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from weakref import WeakValueDictionary
 
 import anyio
 import msgspec
@@ -72,6 +73,8 @@ class Registry:
         self._metrics = metrics or Metrics()
         self._live: OrderedDict[str, Sync] = OrderedDict()
         self._ended: OrderedDict[str, Sync] = OrderedDict()
+        #: One lock for each sync that is being changed here, kept only while it is used.
+        self._locks: WeakValueDictionary[str, anyio.Lock] = WeakValueDictionary()
 
     @contextmanager
     def listening(self) -> Iterator[None]:
@@ -99,28 +102,27 @@ class Registry:
         """Cancel a live sync. A cancelled one is returned unchanged; any other ended one raises
         AlreadyFinished."""
         for _ in range(TRIES):
-            sync = await self._stored(actor, sync_id)
-            if sync.status is Status.CANCELLED:
-                return sync
-            if not sync.live:
-                text = f"This sync is {sync.status}; it cannot be cancelled."
-                raise AlreadyFinished(text, more={"syncId": sync_id, "syncStatus": sync.status})
             try:
-                cancelled = sync.cancelled(self._clock.now())
-                await self._keep(
-                    save(cancelled),
-                    cancelled,
-                    moved(cancelled, actor),
-                    sync_event_statement(cancelled),
-                )
+                async with self._lock(sync_id):
+                    return await self._cancel(actor, sync_id)
             except Overtaken:
                 if self._newest is not None:
                     # A process that writes all the time may win every race: stop it. If this
                     # process dies before it has cancelled, another one continues the sync.
                     await self._store.interrupt(sync_id)
-                continue
-            return cancelled
         raise Overtaken
+
+    async def _cancel(self, actor: Actor, sync_id: str) -> Sync:
+        sync = await self._stored(actor, sync_id)
+        if sync.status is Status.CANCELLED:
+            return sync
+        if not sync.live:
+            text = f"This sync is {sync.status}; it cannot be cancelled."
+            raise AlreadyFinished(text, more={"syncId": sync_id, "syncStatus": sync.status})
+        cancelled = sync.cancelled(self._clock.now())
+        rest = moved(cancelled, actor), sync_event_statement(cancelled)
+        await self._keep(save(cancelled), cancelled, *rest)
+        return cancelled
 
     async def resume(self, actor: Actor, sync_id: str) -> Sync:
         """Continue a paused, failed or cancelled sync from its checkpoints."""
@@ -194,7 +196,12 @@ class Registry:
         Raises Overtaken, and stores nothing, if another change made that version first."""
         in_progress = sync.status is Status.IN_PROGRESS
         move = [] if in_progress else [moved(sync, None), sync_event_statement(sync)]
-        await retry_until_available(lambda: self._keep(save(sync), sync, *move, *rest))
+
+        async def keep() -> None:
+            async with self._lock(sync.id):
+                await self._keep(save(sync), sync, *move, *rest)
+
+        await retry_until_available(keep)
 
     def is_newest(self, sync: Sync) -> bool:
         """Whether no later version is known here."""
@@ -263,6 +270,11 @@ class Registry:
         return choose_connection(await self._connections.of_user(actor.user), sync.connection_id)
 
     # Storing ----------------------------------------------------------------------------------
+
+    def _lock(self, sync_id: str) -> anyio.Lock:
+        """Changes of a sync in this process take turns: otherwise a sync that writes page after
+        page could win every race against its cancel."""
+        return self._locks.setdefault(sync_id, anyio.Lock())
 
     async def _keep(self, guard: Statement, sync: Sync, *rest: Statement) -> None:
         with anyio.CancelScope(shield=True):  # what is stored must also be published

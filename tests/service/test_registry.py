@@ -347,6 +347,41 @@ async def test_a_cancel_gives_up_after_fifty_attempts(
     assert len(attempts) == 50
 
 
+async def test_a_cancel_ends_a_sync_that_writes_page_after_page_in_this_process(
+    alone: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sync = await alone.create(new_sync())
+    running = await alone.registry.take(sync.id)
+    read, stored = alone.store.sync, anyio.Event()
+
+    async def write_pages() -> None:
+        nonlocal running, stored
+        with pytest.raises(Overtaken):
+            while True:
+                await anyio.lowlevel.checkpoint()  # `record` itself cannot be interrupted
+                changed = running.waiting("orders", NOW, f"turn {running.version}", NOW)
+                await alone.registry.record(changed)
+                running = changed
+                stored.set()
+                stored = anyio.Event()
+
+    async def slow_read(sync_id: str) -> Sync | None:
+        """The answer arrives after one more page, if that can be stored meanwhile."""
+        sync = await read(sync_id)
+        with anyio.move_on_after(0.2):
+            await stored.wait()
+        return sync
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(write_pages)
+        await stored.wait()
+        monkeypatch.setattr(alone.store, "sync", slow_read)
+        cancelled = await alone.registry.cancel(ANN, sync.id)
+        monkeypatch.setattr(alone.store, "sync", read)
+    assert cancelled.status is Status.CANCELLED
+    assert cancelled.version == running.version + 1
+
+
 async def test_a_cancel_stops_a_process_that_writes_all_the_time(
     nodes: tuple[Node, Node], monkeypatch: pytest.MonkeyPatch
 ) -> None:
