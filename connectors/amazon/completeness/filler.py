@@ -12,7 +12,7 @@ from connectors.amazon import pages
 from connectors.amazon.client import AmazonClient, Operation, Refused, Unknown
 from connectors.amazon.completeness.plan import MARGIN, Allowance, FillPlan, plan_fill
 from connectors.amazon.completeness.report_plan import ReportAllowance, Span, covered, plan_reports
-from connectors.amazon.completeness.second_report import expected_seconds, read_reports
+from connectors.amazon.completeness.second_report import SecondReports, expected_seconds
 from connectors.amazon.context import ReadContext
 from connectors.amazon.orders import search
 from connectors.amazon.reports.desk import CREATE_REPORT, GET_DOCUMENT
@@ -86,41 +86,44 @@ class _Filling:
 
     async def by_report(self) -> AsyncIterator[Page]:
         """Read the reports that save calls. If the first one fails, or lacks most of the orders
-        that it should contain, no other is read."""
-        spans, helped = self._reports()
-        for some in [spans] if helped else [spans[:1], spans[1:]]:
-            wanted = self._left_in(some)
-            if not wanted:
-                break
+        that it should contain, the others are not read."""
+        spans = self._reports()
+        if not spans:
+            return
+        reports = SecondReports(self._context, spans)
+        for number in range(len(spans)):
+            wanted = self._left_in(spans[number : number + 1])
             try:
-                async for page in read_reports(self._context, some):
+                if number == 0:
+                    await reports.order()
+                async for page in reports.read(number):
                     yield self._found(page)
             except Misconfigured:
                 raise
             except (Retryable, SourceError) as error:
                 log.info("second_report_failed", error=str(error))
-            found = len(wanted - self._left.keys())
-            helps = found >= HELPFUL * len(wanted)
-            yield Page((), learned={HELPS: YES if helps else self._today.isoformat()})
-            if not helps:
-                break
-        if spans:
-            context, left = self._context, [gap for gap in self._gaps.gaps if self._is_left(gap)]
-            rest = msgspec.structs.replace(self._gaps, gaps=left)
-            self._plan = plan_of(context.client, context.connection, rest)
+            if number == 0:
+                found = len(wanted - self._left.keys())
+                helps = found >= HELPFUL * len(wanted)
+                yield Page((), learned={HELPS: YES if helps else self._today.isoformat()})
+                if not helps:
+                    break
+        left = [gap for gap in self._gaps.gaps if self._is_left(gap)]
+        rest = msgspec.structs.replace(self._gaps, gaps=left)
+        self._plan = plan_of(self._context.client, self._context.connection, rest)
 
-    def _reports(self) -> tuple[Sequence[Span], bool]:
-        """The reports to read, and whether earlier ones of the type helped. After one that did not,
-        no other is read for a while."""
+    def _reports(self) -> Sequence[Span]:
+        """The reports to read. After one that did not help, no other is read for a while."""
         client, connection = self._context.client, self._context.connection
         last = connection.learned.get(HELPS, "")
         if last != YES and last > (self._today - RETRIED_AFTER).isoformat():
-            return (), False
+            return ()
         seconds = expected_seconds(self._context) * client.speed
         create, documents = _allowances(client, connection, CREATE_REPORT, GET_DOCUMENT)
-        reports = ReportAllowance(create, documents, seconds, helps=last == YES)
         by_search, by_id = _allowances(client, connection, search.SEARCH_ORDERS, GET_ORDER)
-        return plan_reports(self._gaps, by_search, by_id, reports), last == YES
+        return plan_reports(
+            self._gaps, by_search, by_id, ReportAllowance(create, documents, seconds)
+        )
 
     @property
     def _today(self) -> date:

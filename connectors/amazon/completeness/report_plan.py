@@ -1,6 +1,6 @@
 """Decides whether missing orders are read by further reports, of a type other than the one that
 lacks them. A report holds all orders of 30 days for four calls, but takes minutes, and may lack the
-same orders. In that case the calls are wasted, so one report is tried first."""
+same orders. So all are requested at once, and the first decides whether the others are read."""
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
@@ -36,15 +36,11 @@ class ReportAllowance(msgspec.Struct, frozen=True):
     documents: Allowance
     #: Seconds until a report is finished.
     takes: float
-    #: Whether the type is known to hold orders that the other one lacks.
-    helps: bool = False
 
     def seconds(self, reports: int) -> float:
-        """Seconds for this many reports: one is tried first, and all others are made in
-        parallel."""
-        rounds = 1 if self.helps or reports == 1 else 2
+        """Seconds for this many reports, which are made in parallel."""
         waits = max(self.create.seconds(reports), self.documents.seconds(reports))
-        return rounds * self.takes + waits
+        return self.takes + waits
 
 
 class Span(msgspec.Struct, frozen=True):
@@ -58,7 +54,7 @@ def plan_reports(
     gaps: Gaps, search: Allowance, by_id: Allowance, reports: ReportAllowance
 ) -> Sequence[Span]:
     """The reports that leave the fewest gaps open and, among equals, cost the fewest calls; none if
-    reports improve nothing, or if a few calls suffice. The first one is to be tried first."""
+    reports improve nothing, or if a few calls suffice. The first one is to be read first."""
     without = plan_fill(gaps, search, by_id)
     if without.calls <= FEW and not without.left_out:
         return ()

@@ -1,7 +1,7 @@
 """Reads reports of orders by creation, which may contain orders that reports by last update
 lack."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import timedelta
 
 import msgspec
@@ -44,39 +44,30 @@ def expected_seconds(context: ReadContext) -> float:
     return next((seconds for seconds in known if seconds), usual) * LOOKS
 
 
-async def read_reports(context: ReadContext, spans: Sequence[Span]) -> AsyncIterator[Page]:
-    """Yield all orders that were created in these spans. The reports are made in parallel.
+class SecondReports:
+    """Reports of the orders that were created in these spans, made at the same time. A failed one
+    is not requested again."""
 
-    A failed report is not requested again: the first one raises Retryable or SourceError."""
-    newest = context.clock.now() - SETTLED
-    parts = [
-        Part(
-            BY_CREATION,
-            context.connection.settings.marketplace_ids,
-            starts(span.first),
-            min(starts(span.last + DAY), newest),
-        )
-        for span in spans
-    ]
-    reading = _SecondReports(context, parts)
-    await reading.order()
-    async for page in reading.pages():
-        yield page
-
-
-class _SecondReports:
-    """The reports of one round."""
-
-    def __init__(self, context: ReadContext, parts: Sequence[Part]) -> None:
+    def __init__(self, context: ReadContext, spans: Sequence[Span]) -> None:
+        newest = context.clock.now() - SETTLED
+        parts = [
+            Part(
+                BY_CREATION,
+                context.connection.settings.marketplace_ids,
+                starts(span.first),
+                min(starts(span.last + DAY), newest),
+            )
+            for span in spans
+        ]
         kind = msgspec.structs.replace(ORDERS_KIND, parts=lambda connection, window: parts)
         self._context = context
         self._parts = parts
         self._desk = ReportDesk(context, kind)
         self._reader = ReportReader(context, kind)
-        self._mark = ReportBookmark()
-        self._learned: dict[str, str] = {}
+        self._orders: list[OrderedReport] = []
 
     async def order(self) -> None:
+        """Request all reports. Raises Retryable or SourceError."""
         for number, part in enumerate(self._parts):
             id = await self._desk.order(part)
             order = OrderedReport(
@@ -87,16 +78,16 @@ class _SecondReports:
                 stuck=MAX_AGAIN["stuck"],
                 fatal=MAX_AGAIN["fatal"],
             )
-            self._mark = with_part(self._mark, [order])
+            self._orders.append(order)
 
-    async def pages(self) -> AsyncIterator[Page]:
-        orders = [await self._finished(order) for order in self._mark.orders]
-        mark = msgspec.structs.replace(self._mark, orders=tuple(orders))
-        async for page, _ in self._reader.documents(mark):
-            yield Page(page.records, learned={**page.learned, **self._learned})
+    async def read(self, number: int) -> AsyncIterator[Page]:
+        """Yield all orders of one report. Raises Retryable or SourceError."""
+        order, learned = await self._finished(self._orders[number])
+        async for page, _ in self._reader.documents(with_part(ReportBookmark(), [order])):
+            yield Page(page.records, learned={**page.learned, **learned})
 
-    async def _finished(self, order: OrderedReport) -> OrderedReport:
-        """The report with its document, once it is finished."""
+    async def _finished(self, order: OrderedReport) -> tuple[OrderedReport, Mapping[str, str]]:
+        """The report with its document, once it is finished, and how long that took."""
         context, clock = self._context, self._context.clock
         pause = expected_seconds(context)
         ends = order.made_at + timedelta(seconds=pause) + PATIENCE
@@ -108,10 +99,11 @@ class _SecondReports:
                 await clock.sleep(pause)
             report = await self._desk.status(order.report)
             if report.processingStatus == DONE and report.reportDocumentId:
-                if report.processingEndTime:
-                    seconds = (report.processingEndTime - report.createdTime).total_seconds()
-                    self._learned[duration_key(BY_CREATION)] = f"{seconds:.1f}"
-                return msgspec.structs.replace(order, document=report.reportDocumentId)
+                finished = msgspec.structs.replace(order, document=report.reportDocumentId)
+                if not report.processingEndTime:
+                    return finished, {}
+                seconds = (report.processingEndTime - report.createdTime).total_seconds()
+                return finished, {duration_key(BY_CREATION): f"{seconds:.1f}"}
             if report.processingStatus in (CANCELLED, FATAL) or clock.now() > ends:
                 state = report.processingStatus
                 raise SourceError(f"Amazon's report {BY_CREATION} is not available: {state}.")
