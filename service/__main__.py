@@ -16,6 +16,7 @@ from typing import Any
 
 import anyio
 import click
+import msgspec
 import structlog
 from starlette.types import ASGIApp
 
@@ -140,7 +141,7 @@ def work() -> None:
         with ExitStack() as stack:
             port = settings.metrics_port
             bound = stack.enter_context(closing(bind(settings.host, port))) if port else None
-            run(run_worker, settings, bound)
+            run(run_worker, msgspec.structs.replace(settings, role="worker"), bound)
 
 
 @main.command()

@@ -49,6 +49,7 @@ from service.hooks.webhooks import Webhooks
 from service.housekeeping import Housekeeping
 from service.loop_lag import watch_loop
 from service.metrics import Metrics
+from service.nodes import Nodes
 from service.notices import Notices
 from service.notifications import Notifications
 from service.operations import Operations
@@ -72,6 +73,7 @@ from service.store.deliveries import DeliveryStore
 from service.store.dimensions import DimensionStore
 from service.store.engine import Unavailable
 from service.store.migrations import migrate
+from service.store.nodes import NodeStore
 from service.store.notifications import NotificationStore
 from service.store.operations import OperationsStore
 from service.store.patience import PatientEngine
@@ -196,6 +198,8 @@ def _assemble(
     registry = Registry(store, stored, bus, runner, clock, plans, backends.newest, metrics)
     connections = Connections(stored, sources, keys, clock)
     hub = Hub(clock, encoder, settings.max_streams_per_user)
+    announced = NodeStore(engine) if backends.newest else None
+    nodes = Nodes(settings.role, runner, lambda: hub.count, announced)
     starter = Starter(registry, store, records, stored, sources, clock, plans)
     secret, notified = settings.notifications_secret, NotificationStore(engine)
     return Parts(
@@ -237,10 +241,11 @@ def _assemble(
         operations=Operations(
             OperationsStore(engine, dialect(settings)),
             runner,
+            nodes,
             clock,
             lambda: DeliveryStore(engine).lag(clock.now()),
         ),
-        role=settings.role,
+        nodes=nodes,
         data_folder=None if settings.postgres else settings.database_path.parent,
         metrics_token=settings.metrics_token,
     )
@@ -316,6 +321,7 @@ async def _running(
         await stack.enter_async_context(_in_background(housekeeping.run))
         if backends.newest:  # another process may die while it runs syncs
             await stack.enter_async_context(_in_background(housekeeping.rescue_often))
+        await stack.enter_async_context(_in_background(parts.nodes.run))
         await stack.enter_async_context(_in_background(parts.erasing.run))
         if settings.publish_records:
             await stack.enter_async_context(_publishing(settings, backends, parts))

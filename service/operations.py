@@ -11,10 +11,12 @@ import msgspec
 
 from connectors.base import Clock
 from service.model import Status, Sync
+from service.nodes import Nodes
 from service.progress import Stage
-from service.runner.base import Fleet, Owner, Runner, Worker, this_process
+from service.runner.base import Owner, Runner
 from service.schedules import next_runs
 from service.store.connections import Schedule
+from service.store.nodes import Node
 from service.store.operations import SCHEDULES_AT_ONCE, OperationsStore, Scheduled, Waiting
 
 STUCK_AFTER = timedelta(minutes=15)
@@ -48,7 +50,9 @@ class LiveSync(msgspec.Struct, frozen=True):
     """A waiting or running sync, and the process that runs it."""
 
     sync: Sync
-    owner: Owner | None
+    #: The id of a node, or the name of its worker if that is not known; None while it waits.
+    owner: str | None
+    owned_since: datetime | None
     stuck: bool
 
 
@@ -63,7 +67,7 @@ class WaitingCalls(msgspec.Struct, frozen=True):
 class Overview(msgspec.Struct, frozen=True):
     """Everything that the operators' page shows."""
 
-    nodes: Sequence[Worker]
+    nodes: Sequence[Node]
     syncs: Sequence[LiveSync]
     waiting: int
     oldest_waiting: float | None
@@ -76,14 +80,19 @@ class Operations:
     """Reads the state of the service on request."""
 
     def __init__(
-        self, store: OperationsStore, runner: Runner, clock: Clock, webhook_lag: Lag | None = None
+        self,
+        store: OperationsStore,
+        runner: Runner,
+        nodes: Nodes,
+        clock: Clock,
+        webhook_lag: Lag | None = None,
     ) -> None:
         self._store = store
         self._runner = runner
+        self._nodes = nodes
         self._clock = clock
         #: Returns the wait of the oldest webhook delivery.
         self.webhook_lag = webhook_lag
-        self._started_at = clock.now()
         self._lock = anyio.Lock()
         self._overdue = 0
         self._overdue_at: datetime | None = None
@@ -92,7 +101,7 @@ class Operations:
         """Raises Unavailable during an outage of the database."""
         now, counts = self._clock.now(), await self._store.counts()
         running = await self._store.running(MAX_SYNCS)
-        owners = (await self._runner.fleet()).owners
+        owners = await self._runner.owners()
         idle = [now - idle_since(sync, owners.get(sync.id)) for sync in running]
         return Backlog(
             by_status={status: waiting.count for status, waiting in counts.items()},
@@ -105,25 +114,20 @@ class Operations:
 
     async def overview(self) -> Overview:
         """Raises Unavailable during an outage of the database."""
-        now, fleet = self._clock.now(), await self._runner.fleet()
+        now, owners = self._clock.now(), await self._runner.owners()
+        nodes = await self._nodes.all()
+        names = {node.worker: node.id for node in nodes}
         counts, syncs = await self._store.counts(), await self._store.unfinished(MAX_SYNCS)
         pending = counts.get(Status.PENDING)
         return Overview(
-            nodes=self._nodes(fleet, now),
-            syncs=[_live(sync, fleet.owners.get(sync.id), now) for sync in syncs],
+            nodes=nodes,
+            syncs=[_live(sync, owners.get(sync.id), names, now) for sync in syncs],
             waiting=pending.count if pending else 0,
             oldest_waiting=_seconds(pending, now),
             quotas=_quotas(syncs, now),
             outbox_lag=await self._outbox_lag(now),
             webhook_lag=await self._lag_of_webhooks(),
         )
-
-    def _nodes(self, fleet: Fleet, now: datetime) -> Sequence[Worker]:
-        """The workers, and this process if it runs no syncs."""
-        if any(worker.here for worker in fleet.workers):
-            return fleet.workers
-        here = Worker(this_process(), self._started_at, now, 0, 0, here=True)
-        return [here, *fleet.workers]
 
     async def _outbox_lag(self, now: datetime) -> float:
         oldest = await self._store.outbox_oldest()
@@ -173,9 +177,14 @@ def _longest_gap(cron: str, timezone: str, day: date) -> timedelta:
     return max(later - sooner for sooner, later in pairwise(runs))
 
 
-def _live(sync: Sync, owner: Owner | None, now: datetime) -> LiveSync:
+def _live(
+    sync: Sync, owner: Owner | None, names: Mapping[str | None, str], now: datetime
+) -> LiveSync:
+    """`names` are the ids of the nodes, by the names of their workers."""
     stuck = sync.status is Status.IN_PROGRESS and now - idle_since(sync, owner) > STUCK_AFTER
-    return LiveSync(sync, owner, stuck)
+    if owner is None:
+        return LiveSync(sync, None, None, stuck)
+    return LiveSync(sync, names.get(owner.worker, owner.worker), owner.since, stuck)
 
 
 def _quotas(syncs: Sequence[Sync], now: datetime) -> Sequence[WaitingCalls]:

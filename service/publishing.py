@@ -5,8 +5,6 @@ dies repeats its last batch, with the same ids. In order: only one process has t
 refuses the batches of an earlier turn once it has accepted one of a later turn. A process that was
 paused and continues therefore adds nothing after its successor's changes."""
 
-import os
-import socket
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from datetime import timedelta
@@ -20,6 +18,7 @@ from redis.exceptions import RedisError
 from connectors.base import Clock
 from service.checks.redis import connect, explain
 from service.model import Sync
+from service.runner.base import this_process
 from service.store.changes import WHOLE, ChangeStore, OutboxRow, Position
 from service.store.engine import Unavailable
 from service.store.relay import RelayStore, Turn
@@ -77,7 +76,7 @@ class Relay:
         self._epoch = epoch
         self._clock = clock
         self._alone = alone
-        self._node = f"{socket.gethostname()}:{os.getpid()}"
+        self._node = this_process()
         self._news = anyio.Event()
         self._looks: Iterator[float] = iter(())
         self._away = False

@@ -30,7 +30,7 @@ STORES = {
         *("syncs", "records", "connections", "claims", "claim_orders", "findings", "completeness"),
         *("activity", "audit", "changes", "consents", "dimensions", "removals", "engine"),
         *("ids", "chores", "notifications", "relay", "selections", "webhooks", "deliveries"),
-        "operations",
+        *("operations", "nodes"),
     )
 }
 
@@ -69,6 +69,7 @@ ALLOWED = {
         "service.notices",
         "service.erasing",
         "service.loop_lag",
+        "service.nodes",
         "service.operations",
         "service.moving",
         "service.pipeline",
@@ -101,8 +102,8 @@ ALLOWED = {
         "service.connection_settings",
         "service.schedules",
         "service.sources",
+        "service.nodes",
         "service.operations",
-        "service.runner.base",
         *STORES,
         "service.settings",
         *GROUND,
@@ -155,7 +156,13 @@ ALLOWED = {
         *GROUND,
     },
     "service.notifications": {"service.starting", "service.sources", *STORES, *GROUND},
-    "service.publishing": {"service.checks.redis", "service.wire", *STORES, *GROUND},
+    "service.publishing": {
+        "service.checks.redis",
+        "service.runner.base",
+        "service.wire",
+        *STORES,
+        *GROUND,
+    },
     "service.notices": {"service.schedules", "service.store", *GROUND},
     "service.hooks": {
         "connectors.addresses",
@@ -166,7 +173,9 @@ ALLOWED = {
     },
     "service.erasing": {"service.registry", *STORES, *GROUND},
     "service.loop_lag": {"service.metrics"},
+    "service.nodes": {"service.runner.base", *STORES, *GROUND},
     "service.operations": {
+        "service.nodes",
         "service.runner.base",
         "service.schedules",
         *STORES,

@@ -9,7 +9,7 @@ from service.api.parts import Parts, actor, parts
 from service.errors import OperatorOnly
 from service.model import Status
 from service.operations import LiveSync, Overview
-from service.runner.base import Worker
+from service.store.nodes import Node
 from service.store.relay import RelayState
 from service.users import sub_of
 from service.wire import operations_shapes as shapes
@@ -21,8 +21,8 @@ NOT_YOURS = "Only an operator may read this. Use a token with the role `operator
 
 
 async def operations(request: Request) -> Response:
-    """Get the running, waiting and late work of all tenants. For operators. `running`, `slots` and
-    `streams` are current; a node that has ended is listed until others notice it."""
+    """Get the running, waiting and late work of all tenants. For operators. The figures of other
+    nodes are up to two seconds old; a node that was killed is listed for another minute."""
     if actor(request).role != OPERATOR:
         raise OperatorOnly(NOT_YOURS)
     here = parts(request)
@@ -36,7 +36,7 @@ def _time(moment: datetime | None) -> str | None:
 
 def _shown(overview: Overview, relay: RelayState | None, here: Parts) -> shapes.OperationsOut:
     return shapes.OperationsOut(
-        nodes=[_node(worker, here) for worker in overview.nodes],
+        nodes=[_node(node) for node in overview.nodes],
         syncs=[_sync(live) for live in overview.syncs],
         waiting=overview.waiting,
         oldest_waiting_seconds=overview.oldest_waiting,
@@ -50,20 +50,20 @@ def _shown(overview: Overview, relay: RelayState | None, here: Parts) -> shapes.
     )
 
 
-def _node(worker: Worker, here: Parts) -> shapes.NodeOut:
+def _node(node: Node) -> shapes.NodeOut:
     return shapes.NodeOut(
-        id=worker.id,
-        role=here.role if worker.here else "worker",
-        started_at=_time(worker.started_at),
-        last_seen_at=time(worker.last_seen_at),
-        running=worker.running,
-        slots=worker.slots,
-        streams=here.hub.count if worker.here else None,
+        id=node.id,
+        role=node.role,
+        started_at=time(node.started_at),
+        last_seen_at=time(node.seen_at),
+        running=node.running,
+        slots=node.slots,
+        streams=node.streams,
     )
 
 
 def _sync(live: LiveSync) -> shapes.OperatedSync:
-    sync, owner = live.sync, live.owner
+    sync = live.sync
     return shapes.OperatedSync(
         sync_id=sync.id,
         tenant=sync.tenant,
@@ -71,8 +71,8 @@ def _sync(live: LiveSync) -> shapes.OperatedSync:
         # As in the status that users see: it waits in the stage `queued`.
         status=(Status.IN_PROGRESS if sync.status is Status.PENDING else sync.status).value,
         stage=sync.stage.value,
-        owner=owner.worker if owner else None,
-        owned_since=_time(owner.since) if owner else None,
+        owner=live.owner,
+        owned_since=_time(live.owned_since),
         takeovers=sync.takeovers,
         started_at=time(sync.started_at),
         checkpoint_at=_time(sync.checkpoint_at),

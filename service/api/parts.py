@@ -15,6 +15,7 @@ from service.edge.rates import Rates
 from service.erasing import Erasing
 from service.hooks.webhooks import Webhooks
 from service.metrics import Metrics
+from service.nodes import Nodes
 from service.notifications import Notifications
 from service.operations import Operations
 from service.registry import Registry
@@ -70,8 +71,7 @@ class Parts(msgspec.Struct, frozen=True):
     webhooks: Webhooks
     metrics: Metrics
     operations: Operations
-    #: The role of this process.
-    role: str
+    nodes: Nodes
     #: The folder of an SQLite database; None for PostgreSQL.
     data_folder: Path | None
     metrics_token: str

@@ -17,16 +17,13 @@ Run = Callable[[str], Awaitable[None]]
 
 
 class Worker(msgspec.Struct, frozen=True):
-    """A process that runs syncs."""
+    """This process as a runner of syncs."""
 
-    id: str
-    started_at: datetime | None
-    last_seen_at: datetime
+    #: None if it runs no syncs.
+    name: str | None
     running: int
-    #: Maximum syncs that it runs at once; None for another process.
-    slots: int | None = None
-    #: Whether it is this process.
-    here: bool = False
+    #: Maximum syncs that it runs at once.
+    slots: int
 
 
 class Owner(msgspec.Struct, frozen=True):
@@ -34,13 +31,6 @@ class Owner(msgspec.Struct, frozen=True):
 
     worker: str
     since: datetime | None
-
-
-class Fleet(msgspec.Struct, frozen=True):
-    """The workers, and the owners of the running syncs by sync id."""
-
-    workers: Sequence[Worker]
-    owners: Mapping[str, Owner]
 
 
 def this_process() -> str:
@@ -66,5 +56,8 @@ class Runner(Protocol):
     def runs(self, sync_id: str) -> bool:
         """Whether this process is running the sync."""
 
-    async def fleet(self) -> Fleet:
-        """The living workers, and the syncs that they run."""
+    def here(self) -> Worker:
+        """This process."""
+
+    async def owners(self) -> Mapping[str, Owner]:
+        """The workers that run syncs, in any process, by sync id."""

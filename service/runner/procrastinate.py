@@ -8,8 +8,7 @@ not. A worker that is wrongly thought dead may run on for a while; its writes ar
 another process has made the next version of the sync."""
 
 import asyncio
-from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 import anyio
@@ -22,7 +21,7 @@ from procrastinate.jobs import Status as JobStatus
 from procrastinate.manager import JobManager
 
 from service.model import Sync
-from service.runner.base import Fleet, Owner, Run, Worker
+from service.runner.base import Owner, Run, Worker
 from service.runner.connector import BoundedConnector
 from service.store.engine import Engine, Statement
 from service.store.postgres_session import LIBPQ
@@ -92,18 +91,6 @@ SELECT live.id FROM sync_progress AS live
 """
 """The syncs of dead workers, and those without a job."""
 
-# `backend_start` is that of the session with the worker's lock.
-_WORKERS = f"""
-SELECT workers.id AS id, workers.last_heartbeat AS seen,
-       (SELECT sessions.backend_start FROM pg_locks AS locks
-          JOIN pg_stat_activity AS sessions ON sessions.pid = locks.pid
-         WHERE locks.locktype = 'advisory' AND locks.objsubid = 1 AND locks.granted
-           AND locks.database = (SELECT oid FROM pg_database WHERE datname = current_database())
-           AND (CAST(CAST(locks.classid AS BIGINT) << 32 AS BIGINT) | CAST(locks.objid AS BIGINT))
-               = {_WORKER.format(id="workers.id")}
-         LIMIT 1) AS started
-  FROM procrastinate_workers AS workers ORDER BY workers.id
-"""
 _DOING = f"""
 SELECT jobs.lock AS sync_id, jobs.worker_id AS worker,
        (SELECT MAX(events.at) FROM procrastinate_events AS events
@@ -137,16 +124,14 @@ class ProcrastinateRunner:
     def runs(self, sync_id: str) -> bool:
         return sync_id in self._running
 
-    async def fleet(self) -> Fleet:
+    def here(self) -> Worker:
+        worker = self._jobs.worker_id
+        name = None if worker is None else _name(worker)
+        return Worker(name, len(self._running), self._max_at_once)
+
+    async def owners(self) -> Mapping[str, Owner]:
         doing = await self._engine.read(_DOING, {})
-        owners = {row["sync_id"]: Owner(_name(row["worker"]), row["since"]) for row in doing}
-        running = Counter(owner.worker for owner in owners.values())
-        workers = []
-        for row in await self._engine.read(_WORKERS, {}):
-            name, here = _name(row["id"]), row["id"] == self._jobs.worker_id
-            slots = self._max_at_once if here else None
-            workers.append(Worker(name, row["started"], row["seen"], running[name], slots, here))
-        return Fleet(workers, owners)
+        return {row["sync_id"]: Owner(_name(row["worker"]), row["since"]) for row in doing}
 
     async def rescue(self) -> bool:
         # Alone: two rescues at once would give a sync two jobs, which the engine refuses.

@@ -1,7 +1,7 @@
 """Runs syncs as tasks of this process: a limited number at once, tenants in turn."""
 
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
@@ -10,7 +10,7 @@ import structlog
 from anyio.abc import TaskGroup
 
 from service.model import Sync
-from service.runner.base import Fleet, Owner, Run, Worker, this_process
+from service.runner.base import Owner, Run, Worker, this_process
 from service.store.engine import Statement
 
 Unfinished = Callable[[], Awaitable[Sequence[Sync]]]
@@ -37,7 +37,6 @@ class LocalRunner:
         self._turns: dict[str, None] = {}
         self._running: dict[str, Sync] = {}
         self._began: dict[str, datetime] = {}
-        self._started_at = datetime.now(UTC)
 
     @asynccontextmanager
     async def open(self, run: Run) -> AsyncIterator[None]:
@@ -72,12 +71,11 @@ class LocalRunner:
     def runs(self, sync_id: str) -> bool:
         return sync_id in self._running
 
-    async def fleet(self) -> Fleet:
-        """This process, which is the only one."""
-        name, now = this_process(), datetime.now(UTC)
-        owners = {sync_id: Owner(name, since) for sync_id, since in self._began.items()}
-        count, most = len(owners), self._max_at_once
-        return Fleet([Worker(name, self._started_at, now, count, most, here=True)], owners)
+    def here(self) -> Worker:
+        return Worker(this_process(), len(self._running), self._max_at_once)
+
+    async def owners(self) -> Mapping[str, Owner]:
+        return {sync_id: Owner(this_process(), since) for sync_id, since in self._began.items()}
 
     def _start_next(self) -> None:
         """Start waiting syncs until the limit is reached."""

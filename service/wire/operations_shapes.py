@@ -6,22 +6,20 @@ from service.wire.fields import Count, Out, Seconds, Time
 
 
 class NodeOut(Out, frozen=True):
-    """A process of the service. Fields that only the process itself knows are null for the
-    others."""
+    """A process of the service."""
 
     id: str
-    #: `worker`, or the role of the process that answers: `all` or `web`.
+    #: `all`, `web` or `worker`.
     role: str
-    #: Null if unknown.
-    started_at: Time | None
-    #: Its last heartbeat.
+    started_at: Time
+    #: When it announced itself last.
     last_seen_at: Time
     #: Syncs that it runs.
     running: Count
     #: Maximum syncs that it runs at once.
-    slots: Count | None
+    slots: Count
     #: Its open streams.
-    streams: Count | None
+    streams: Count
 
 
 class OperatedSync(Out, frozen=True):

@@ -10,7 +10,7 @@ from service.model import Sync
 from service.newest import Newest
 from service.plans import Plan, Plans
 from service.registry import Registry
-from service.runner.base import Fleet, Run
+from service.runner.base import Owner, Run, Worker
 from service.store.connections import ConnectionStore
 from service.store.engine import Statement, Unavailable
 from service.store.migrations import migrate
@@ -56,8 +56,11 @@ class IdleRunner:
     def runs(self, sync_id: str) -> bool:
         return sync_id in self.running
 
-    async def fleet(self) -> Fleet:
-        return Fleet((), {})
+    def here(self) -> Worker:
+        return Worker("idle", len(self.running), 1)
+
+    async def owners(self) -> Mapping[str, Owner]:
+        return {}
 
 
 class Node:

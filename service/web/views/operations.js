@@ -153,9 +153,12 @@ function nodesCard({ nodes, outboxLagSeconds, webhookLagSeconds, relay }) {
   const row = (name, words, state) => h("li", {}, h("span", { class: "grow" }, h("span", { class: "strong" }, name), h("br"), h("span", { class: "muted small" }, words)), badge(state));
   const lag = (seconds) => (seconds === null || seconds < 1 ? ["good", "Up to date"] : [seconds > QUIET ? "warn" : "wait", `${duration(seconds)} behind`]);
   return card({ "aria-label": "Nodes" }, cardHead("Nodes"), h("ul", { class: "rows" },
-    nodes.map((node) => row(node.id, `${node.role}, ${number(node.running)} of ${plural(node.slots, "sync")}, ${plural(node.streams, "stream")}, last seen ${ago(node.lastSeenAt)}`, health(node))),
+    nodes.map((node) => row(node.id, work(node), health(node))),
     row("Outgoing events", relay ? `sent by ${relay.node}` : "stored with each change", lag(Math.max(outboxLagSeconds ?? 0, relay?.lagSeconds ?? 0))),
     row("Webhooks", "by the oldest due delivery", lag(webhookLagSeconds))));
 }
+
+const work = ({ role, running, slots, streams, lastSeenAt }) => [role, slots && `${number(running)} of ${plural(slots, "sync")}`,
+  role !== "worker" && plural(streams, "stream"), `last seen ${ago(lastSeenAt)}`].filter(Boolean).join(", ");
 
 const health = ({ lastSeenAt }) => (now() - Date.parse(lastSeenAt) > QUIET * 1000 ? ["warn", "Not responding"] : ["good", "Healthy"]);

@@ -12,11 +12,13 @@ import pytest
 
 from connectors.base import QuotaReason, Waiting
 from connectors.demo.connector import DemoConnector
+from service import nodes as service_nodes
 from service.operations import is_overdue
 from service.store.connections import Schedule
 from service.store.operations import Scheduled
 from tests.databases import ON_POSTGRES
 from tests.journeys.process import Process, free_port, worker
+from tests.journeys.process import service as web_process
 from tests.service.api.answers import TINY, problem
 from tests.service.clocks import FastClock
 from tests.serving import PATIENCE, Json, Serving, User, read, serve
@@ -183,17 +185,26 @@ async def test_a_worker_is_listed_with_its_syncs_and_serves_its_metrics(tmp_path
     source = {"DEMO_ORDERS": "1", "DEMO_PAUSE": "1000000"}
     port = free_port()
     async with serve(tmp_path, None, ROLE="web", **source) as service:
-        start = partial(worker, tmp_path, METRICS_PORT=str(port), **source)
+        start = partial(worker, tmp_path, METRICS_PORT=str(port), MAX_RUNNING_SYNCS="3", **source)
         with ExitStack() as stack:
             process = stack.enter_context(await anyio.to_thread.run_sync(_entered, start))
             ann = service.user()
             await ann.connect()
             sync_id = await ann.start()
-            body = await owned(service, sync_id)
-            (sync,) = body["syncs"]
-            nodes = {node["id"]: node for node in body["nodes"]}
-            owner = nodes[sync["owner"]]
-            assert (owner["role"], owner["running"], owner["slots"]) == ("worker", 1, None)
+
+            async def announced() -> tuple[Json, Json]:
+                """The sync and the node that runs it, once that node announces it."""
+                while True:
+                    (sync,) = (body := await owned(service, sync_id))["syncs"]
+                    nodes.update({node["id"]: node for node in body["nodes"]})
+                    if nodes.get(sync["owner"], {}).get("running"):
+                        return sync, nodes[sync["owner"]]
+                    await anyio.sleep(0.05)
+
+            nodes: dict[str, Json] = {}
+            with anyio.fail_after(PATIENCE):
+                sync, owner = await announced()
+            assert (owner["role"], owner["running"], owner["slots"]) == ("worker", 1, 3)
             assert owner["startedAt"] and owner["lastSeenAt"] and sync["ownedSince"]
             assert sorted(node["role"] for node in nodes.values()) == ["web", "worker"]
             async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
@@ -209,6 +220,36 @@ async def test_a_worker_is_listed_with_its_syncs_and_serves_its_metrics(tmp_path
         with anyio.fail_after(PATIENCE):
             while len((await operations(service))["nodes"]) > 1:
                 await anyio.sleep(0.1)
+
+
+@pytest.mark.skipif(not ON_POSTGRES, reason="a cluster needs BACKEND=postgres")
+async def test_every_web_process_is_listed_with_its_streams_until_a_minute_after_its_death(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service_nodes, "KEPT", 6.0)
+    port = free_port()
+    async with serve(tmp_path, None, ROLE="web") as service:
+        with ExitStack() as stack:
+            start = partial(web_process, tmp_path, port, ROLE="web")
+            other = stack.enter_context(await anyio.to_thread.run_sync(_entered, start))
+
+            async def listed() -> list[tuple[str, int]]:
+                return [(of["role"], of["streams"]) for of in (await operations(service))["nodes"]]
+
+            headers = service.user().http.headers
+            async with (
+                httpx.AsyncClient(base_url=other.url, headers=headers, timeout=PATIENCE) as client,
+                client.stream("GET", "/api/sse/syncs") as stream,
+            ):
+                assert stream.status_code == 200
+                with anyio.fail_after(PATIENCE):
+                    while await listed() != [("web", 0), ("web", 1)]:
+                        await anyio.sleep(0.05)
+            other.kill()
+            assert len(await listed()) == 2
+            with anyio.fail_after(PATIENCE):
+                while len(await listed()) > 1:
+                    await anyio.sleep(0.1)
 
 
 @contextmanager
