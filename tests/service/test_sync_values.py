@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from connectors.base import Cursor, Page, QuotaReason, Window
-from service.model import ERASED, Attempt, Fault, Options, Status, Sync
+from service.model import ERASED, Attempt, Fault, Kind, Options, Status, Sync
 from service.progress import (
     CLAIMS,
     Checkpoint,
@@ -140,6 +140,22 @@ def test_options_are_stored_without_defaults_and_in_camel_case() -> None:
 )
 def test_the_notice_of_a_pause(error: Fault | None, notice: str) -> None:
     assert sync(status=Status.PAUSED, error=error).pause_notice == notice
+
+
+@pytest.mark.parametrize(
+    ("historical", "options", "kind"),
+    [
+        ((False, False), Options(), Kind.INCREMENTAL),
+        ((True, False), Options(), Kind.HISTORICAL),
+        ((False, True), Options(), Kind.HISTORICAL),
+        ((True, True), Options(overwrite=True), Kind.FULL),
+        ((True, True), Options(overwrite=True, dry_run=True), Kind.DRY_RUN),
+    ],
+)
+def test_the_kind_of_a_sync(historical: tuple[bool, bool], options: Options, kind: Kind) -> None:
+    orders, inventory = historical
+    rows = (row("orders", historical=orders), row("inventory", historical=inventory), row(CLAIMS))
+    assert sync(datasets=rows, options=options).kind is kind
 
 
 @pytest.mark.parametrize(
