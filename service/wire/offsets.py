@@ -19,11 +19,26 @@ def from_token(epoch: int, token: str) -> Position:
     """The position of an offset. Raises MalformedOffset, or OffsetGone for an earlier epoch."""
     if not _TOKEN.fullmatch(token):
         raise MalformedOffset
-    of, tx, seq, index = (
-        int(token[begin:end], 16) for begin, end in ((0, 11), (11, 27), (27, 38), (38, 44))
-    )
+    of, position = _parsed(token)
     if of < epoch:
         raise OffsetGone
     if of > epoch:
         raise MalformedOffset
-    return Position(tx, seq, index) if (tx, seq) != (0, 0) else BEGINNING
+    return position if (position.tx, position.seq) != (0, 0) else BEGINNING
+
+
+def before(event: str) -> str | None:
+    """The offset just before an event, whose id is the offset after it; None if the id is of a
+    test, which is in no feed."""
+    if not _TOKEN.fullmatch(event):
+        return None
+    epoch, position = _parsed(event)
+    return to_token(epoch, Position(position.tx, max(0, position.seq - 1)))
+
+
+def _parsed(token: str) -> tuple[int, Position]:
+    """The epoch and the position."""
+    epoch, tx, seq, index = (
+        int(token[begin:end], 16) for begin, end in ((0, 11), (11, 27), (27, 38), (38, 44))
+    )
+    return epoch, Position(tx, seq, index)

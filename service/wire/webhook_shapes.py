@@ -7,6 +7,7 @@ from service.store.deliveries import StoredDelivery
 from service.store.webhooks import ALL_TYPES, StoredWebhook
 from service.wire.feed_shapes import EVENT_TYPES
 from service.wire.fields import Count, Out, Time, one_of
+from service.wire.offsets import before
 from service.wire.serialize import shape_of
 
 LATER = ("connection.stale", "recovery.found", "recovery.closing")
@@ -59,6 +60,8 @@ class DeliveryOut(Out, frozen=True):
     id: str
     #: The `webhook-id` that the receiver gets.
     event_id: str
+    #: The `after` of a replay that begins with this event; null for a test.
+    replay_after: str | None
     type: str
     status: Annotated[str, one_of("pending", "delivered", "failed")]
     #: The last 50, oldest first.
@@ -91,4 +94,4 @@ def created(stored: StoredWebhook, secret: str) -> WebhookCreated:
 
 def delivery(stored: StoredDelivery) -> DeliveryOut:
     attempts = [shape_of(DeliveryAttemptOut, attempt) for attempt in stored.attempts]
-    return shape_of(DeliveryOut, stored, attempts=attempts)
+    return shape_of(DeliveryOut, stored, attempts=attempts, replay_after=before(stored.event_id))

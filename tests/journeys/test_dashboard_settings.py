@@ -232,6 +232,34 @@ def test_a_webhook_is_added_tested_and_its_deliveries_are_shown(
         assert [line for line in page.complaints() if "422" not in line] == []
 
 
+def test_events_that_were_given_up_are_sent_again_from_there(
+    portal: BlockingPortal, tmp_path: Path
+) -> None:
+    with (
+        portal.wrap_async_context_manager(receiving()) as receiver,
+        dashboard(portal, tmp_path, **HOOKS_SETTINGS) as page,
+    ):
+        page.go("#/settings/webhooks")
+        page.add_webhook(receiver.url)
+        receiver.status = 500
+        for _ in range(2):
+            portal.call(page.ann.whole_sync)
+        given_up = "[aria-label=Deliveries] tbody .badge.bad"
+        page.until(lambda: len(page.all(given_up)) == 2, "Not both events were given up")
+        refused = {request.id for request in receiver.received}
+        receiver.status = 200
+        oldest = "[aria-label=Deliveries] tbody tr:last-child button"
+        page.click(oldest, "Send again from here")
+        page.shows("dialog", "This event (a sync is complete), first sent")
+        page.click("dialog button", "Send again")
+        page.shows(".toasts", "2 events will be sent again")
+        taken = portal.call(receiver.until, 2)
+        assert {request.id for request in taken} == refused
+        delivered = "[aria-label=Deliveries] tbody .badge.good"
+        page.until(lambda: len(page.all(delivered)) == 2, "The deliveries are not listed")
+        assert page.complaints() == []
+
+
 def test_a_webhook_is_changed_disabled_by_its_receiver_enabled_and_removed(
     portal: BlockingPortal, tmp_path: Path
 ) -> None:

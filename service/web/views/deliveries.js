@@ -2,9 +2,11 @@
 import { badge, card, cardHead, empty, field, select } from "../lib/components.js";
 import { busy, button, fill, h } from "../lib/dom.js";
 import { inside, moment, number, plural } from "../lib/format.js";
+import { confirm } from "../lib/overlay.js";
 import { every } from "../lib/visible.js";
 import { showInToast } from "../lib/problems.js";
 import { pages, table } from "../lib/table.js";
+import { toast } from "../lib/toasts.js";
 import { eventName, pathOf } from "./webhookform.js";
 
 const REFRESH = 3000; // ms between two refreshes
@@ -25,7 +27,7 @@ export function deliveries(client) {
       const page = await client.get(`${pathOf({ id: chosen })}/deliveries`, { limit: PAGE, status: state.value || null, cursor });
       return { rows: page.deliveries, nextCursor: page.nextCursor };
     },
-    draw: (shown) => listed(shown, (delivery) => retry(delivery)),
+    draw: (shown) => listed(shown, retry, replay),
     none: () => empty("history", "Nothing was sent", state.value ? "No delivery is in this state." : "Send a test, or wait for an event."),
     foot: (shown, more) => (more ? `The latest ${plural(shown.length, "delivery", "deliveries")}` : plural(shown.length, "delivery", "deliveries")),
     onError: showInToast,
@@ -34,6 +36,20 @@ export function deliveries(client) {
   async function retry(delivery) {
     await client.post(`${pathOf({ id: chosen })}/deliveries/${encodeURIComponent(delivery.id)}/retry`);
     await rows.refresh();
+  }
+  function replay({ type, attempts: made, replayAfter }) {
+    const since = made.length ? `, first sent ${moment(made[0].at)},` : "";
+    confirm({
+      title: "Send again from here?",
+      words: `This event (${eventName(type)})${since} and all later ones are sent again, with the same ids.`,
+      keep: "Cancel",
+      act: "Send again",
+      work: async () => {
+        const { events } = await client.post(`${pathOf({ id: chosen })}/replay`, { after: replayAfter });
+        toast("good", `${plural(events, "event")} will be sent again`, "Each one is listed below.");
+        await rows.refresh();
+      },
+    });
   }
   const quietly = () => chosen && rows.rows.length <= PAGE && rows.refresh().catch(() => {});
   const stop = every(REFRESH, quietly);
@@ -66,7 +82,7 @@ export function deliveries(client) {
   };
 }
 
-const listed = (rows, retry) => table({
+const listed = (rows, retry, replay) => table({
   rows,
   key: ({ id }) => id,
   caption: "Deliveries",
@@ -74,8 +90,14 @@ const listed = (rows, retry) => table({
     { label: "Event", cell: (delivery) => [eventTitle(delivery), h("span", { class: "sub mono" }, delivery.eventId)] },
     { label: "State", phone: "end", cell: (delivery) => badge(stateOf(delivery)) },
     { label: "Attempts", phone: "full", cell: attempts },
-    { label: "", look: "acts", phone: "acts", cell: (delivery) => button({ class: "btn", onpress: (node) => busy(node, () => retry(delivery), showInToast) },
-      "Send again", h("span", { class: "unseen" }, ` ${eventName(delivery.type)}, ${delivery.eventId}`)) },
+    { label: "", look: "acts", phone: "acts", cell: (delivery) => {
+      const name = h("span", { class: "unseen" }, ` ${eventName(delivery.type)}, ${delivery.eventId}`);
+      return [
+        button({ class: "btn", onpress: (node) => busy(node, () => retry(delivery), showInToast) }, "Send again", name),
+        delivery.status === "failed" && delivery.replayAfter
+          && button({ class: "btn plain", onpress: () => replay(delivery) }, "Send again from here", name.cloneNode(true)),
+      ];
+    } },
   ],
 });
 

@@ -345,6 +345,11 @@ async def test_a_replay_sends_what_is_kept_again_with_the_same_ids(tmp_path: Pat
         assert read(await ann.post(path, {"after": ids[2]})) == {"events": 1}
         assert (await receiver.until(7))[6].id == ids[3]
         assert read(await ann.post(path, {"after": ids[3]})) == {"events": 0}
+        after = {one["eventId"]: one["replayAfter"] for one in await log(ann, webhook)}
+        assert read(await ann.post(path, {"after": after[ids[2]]})) == {"events": 2}
+        assert [request.id for request in (await receiver.until(9))[7:]] == ids[2:]
+        await ann.post(f"/api/webhooks/{webhook['id']}/test")
+        assert (await log(ann, webhook, type="webhook.test"))[0]["replayAfter"] is None
         for offset, status in (("x", 400), ("now", 400), ("f" * 44, 400), ("0" * 44, 410)):
             assert (await ann.post(path, {"after": offset})).status_code == status, offset
         for body in ({}, {"after": 1}, {"after": None}):
