@@ -19,6 +19,7 @@ from service.progress import (
     Restated,
     Stage,
     Tally,
+    plus_wait,
     window_to_read,
 )
 
@@ -61,6 +62,7 @@ def test_a_new_dataset_has_no_counts() -> None:
     assert {name: fields[name] for name in zero} == dict.fromkeys(zero, 0)
     assert {name: fields[name] for name in unknown} == dict.fromkeys(unknown)
     assert (ORDERS.status, ORDERS.presumed_empty) == (Outcome.PENDING, False)
+    assert ORDERS.historical is False
     assert msgspec.structs.asdict(Tally()) == {
         "created": 0,
         "updated": 0,
@@ -177,6 +179,11 @@ def test_claims_are_stored_in_parts() -> None:
 )
 def test_the_fraction_that_was_read(dataset: DatasetProgress, fraction: float) -> None:
     assert dataset.fraction == fraction
+    assert dataset.known_fraction == (fraction or None)
+
+
+def test_a_dataset_that_read_nothing_of_a_known_total_has_a_known_fraction() -> None:
+    assert orders(total=10).known_fraction == 0
 
 
 @pytest.mark.parametrize(
@@ -278,10 +285,30 @@ def test_a_wait_is_counted_in_the_time_that_is_left() -> None:
     assert expected.without_waits() == orders(status=Outcome.IN_PROGRESS, seconds_left=30)
 
 
+def test_the_wait_that_is_left_ends_at_its_time() -> None:
+    row = orders().waiting(NOW + timedelta(seconds=30), "a quota", 30)
+    seconds = [row.left_to_wait(NOW + timedelta(seconds=passed)) for passed in (0, 10, 30, 40)]
+    assert seconds == [30, 20, 0, 0]
+    assert orders().left_to_wait(NOW) == 0
+
+
+def test_waits_are_added_by_operation_and_taken_back() -> None:
+    waited = plus_wait({}, "searchOrders", 30)
+    assert waited == {"searchOrders": 30}
+    waited = plus_wait(waited, None, 1.00049)
+    assert waited == {"searchOrders": 30, "": 1.0}
+    waited = plus_wait(waited, "searchOrders", 10.0016)
+    assert waited == {"searchOrders": 40.002, "": 1.0}
+    assert plus_wait(waited, "searchOrders", -20) == {"searchOrders": 20.002, "": 1.0}
+    assert plus_wait(waited, "searchOrders", -50) == {"": 1.0}
+    assert plus_wait({}, "searchOrders", 0) == {}
+
+
 def test_nothing_of_the_source_is_left_in_a_redacted_dataset() -> None:
     row = orders(
         error="Seller 7 is unknown.",
         waiting_for="seller 7",
+        waiting_reason="seller 7",
         restated=Restated(1),
         checkpoint=Checkpoint(WINDOW, Cursor("c")),
     )
