@@ -1,12 +1,14 @@
 """The runner: fair turns of tenants, priority, and closing."""
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 
 import anyio
 import msgspec
 import pytest
 
 from service.model import Options, Sync
+from service.runner.base import Worker, this_process
 from service.runner.runner import LocalRunner
 from tests.service.test_model import new_sync
 
@@ -98,6 +100,31 @@ async def test_closing_the_runner_stops_running_syncs_and_refuses_new_ones() -> 
         await anyio.sleep(0.01)
     runner.submit(_sync("sync-3", "a", 0))
     assert started == ["sync-1"] and not runner.runs("sync-1")
+
+
+async def test_the_owner_of_a_running_sync_is_this_process() -> None:
+    runner, ends = LocalRunner(2, nothing_unfinished), anyio.Event()
+
+    async def run(sync_id: str) -> None:
+        await ends.wait()
+
+    async with runner.open(run):
+        assert runner.here() == Worker(this_process(), 0, 2)
+        assert await runner.owners() == {}
+        before = datetime.now(UTC)
+        for number in range(3):
+            runner.submit(_sync(f"sync-{number}", "a", 0))
+        assert runner.here() == Worker(this_process(), 2, 2)
+        owners = await runner.owners()
+        assert sorted(owners) == ["sync-0", "sync-1"]
+        for owner in owners.values():
+            assert owner.worker == this_process()
+            assert owner.since and before <= owner.since <= datetime.now(UTC)
+        ends.set()
+        with anyio.fail_after(60):
+            while runner.here().running:
+                await anyio.sleep(0.002)
+        assert await runner.owners() == {}
 
 
 async def test_a_run_that_fails_makes_room_for_the_next() -> None:
