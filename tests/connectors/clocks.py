@@ -74,8 +74,7 @@ class Timeline:
 
 
 def _all_wait() -> bool:
+    """Whether no other task can run: the event loop has nothing left to call."""
     if anyio.to_thread.current_default_thread_limiter().borrowed_tokens:
         return False  # work in a thread takes no time
-    others = asyncio.all_tasks() - {asyncio.current_task()}
-    waiters = [getattr(task, "_fut_waiter", None) for task in others]
-    return all(waiter is not None and not waiter.done() for waiter in waiters)
+    return not asyncio.get_running_loop()._ready  # type: ignore[attr-defined]

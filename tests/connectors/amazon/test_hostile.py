@@ -17,15 +17,18 @@ from connectors.amazon.reports import desk
 from connectors.amazon.reports.kinds import REIMBURSEMENTS
 from connectors.amazon.reports.tables import _codec
 from connectors.amazon.transactions import LIST_TRANSACTIONS, TRANSACTIONS
+from connectors.amazon_sandbox import Settings
 from connectors.base import ConnectorError, InvalidConnection, Retryable, SourceError
 from connectors.http import open_http
 from connectors.quota import SLOWEST
 from tests.connectors.clocks import JumpingClock
 
-from .bench import SMALL, Bench, connect, with_settings
+from .bench import UNLIMITED, Bench, connect, with_settings
 
 pytestmark = pytest.mark.anyio
 
+FEW = Settings(orders=20, quotas=UNLIMITED)
+"""Thousands of reads: one page of each dataset suffices."""
 DEEP = b"[" * 100_000 + b"]" * 100_000
 DEEP_OBJECT = b'{"a":' * 100_000 + b"1" + b"}" * 100_000
 LONG = "x" * 70_000
@@ -118,7 +121,7 @@ def table() -> Iterator[Any]:
 async def test_any_response_is_read_or_raises_a_connector_error(
     operation: Operation, status: int, headers: list[tuple[bytes, bytes]], body: bytes
 ) -> None:
-    bench = Bench(SMALL)
+    bench = Bench(FEW)
     spoilt(
         bench,
         operation,
@@ -165,7 +168,7 @@ async def test_a_value_of_another_type_fails_one_dataset_at_most(
     operation: Operation, new: Any
 ) -> None:
     answers: list[httpx.Response] = []
-    bench = Bench(SMALL)
+    bench = Bench(FEW)
 
     def keep(request: httpx.Request, response: httpx.Response) -> None:
         if is_of(operation, request) and response.status_code < 300:
@@ -175,7 +178,7 @@ async def test_a_value_of_another_type_fails_one_dataset_at_most(
     await bench.sync(OPERATIONS[operation])
     answer = json.loads(answers[-1].content) if answers else {}
     for body in shortened(replaced(short(answer), new)):
-        bench = Bench(SMALL)
+        bench = Bench(FEW)
         content = json.dumps(body).encode()
         spoilt(bench, operation, lambda: httpx.Response(200, content=content))  # noqa: B023
         await reads(bench, operation)
@@ -359,7 +362,7 @@ async def test_an_id_that_is_too_long_to_send_fails_one_dataset(bench: Bench) ->
 
 @pytest.mark.parametrize("rate", ["0.0001", "0.00002", "1e-9", "1e9", "100000", "nan"])
 async def test_an_announced_rate_neither_stalls_a_reader_nor_floods_the_source(rate: str) -> None:
-    bench = Bench(SMALL)
+    bench = Bench(FEW)
     operation = SEARCH_ORDERS
 
     def spoil(request: httpx.Request, response: httpx.Response) -> None:
