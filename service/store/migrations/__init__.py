@@ -5,10 +5,6 @@ import sqlite3
 from functools import cache
 from pathlib import Path
 
-from alembic import command
-from alembic.config import Config
-from alembic.script import ScriptDirectory
-from alembic.util import CommandError
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, make_url, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
@@ -25,13 +21,14 @@ BEGIN = {"sqlite": "BEGIN IMMEDIATE", "postgresql": "BEGIN"}
 
 def newest() -> str:
     """The revision that this version of the service needs."""
-    return _scripts().get_current_head() or ""
+    return max(_revisions())
 
 
 @cache
-def _scripts() -> ScriptDirectory:
-    """The revisions: each reading of them compiles their files again."""
-    return ScriptDirectory(str(FOLDER))
+def _revisions() -> frozenset[str]:
+    """All revisions, by the names of their files: a start that migrates nothing does not wait until
+    alembic has been imported and has read them."""
+    return frozenset(path.name[:4] for path in (FOLDER / "versions").glob("[0-9]*.py"))
 
 
 def migrate(url: str) -> str:
@@ -48,19 +45,26 @@ def migrate(url: str) -> str:
             revision = connection.execute(query).scalar() if migrated else None
             _refuse_newer(revision)
             if revision != newest():
-                config = Config()
-                config.set_main_option("script_location", str(FOLDER).replace("%", "%%"))
-                config.attributes["connection"] = connection
-                # One transaction for all revisions: if one fails, nothing has changed.
-                connection.exec_driver_sql(BEGIN[engine.dialect.name])
-                command.upgrade(config, "head")
-                connection.exec_driver_sql("COMMIT")
+                _upgrade(connection)
             _restore_engine(connection)
     except SQLAlchemyError as error:
         raise StartupError(_explain(error)) from error
     finally:
         engine.dispose()
     return newest()
+
+
+def _upgrade(connection: Connection) -> None:
+    """Run the missing revisions in one transaction: if one fails, nothing has changed."""
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(FOLDER).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    connection.exec_driver_sql(BEGIN[connection.dialect.name])
+    command.upgrade(config, "head")
+    connection.exec_driver_sql("COMMIT")
 
 
 def _explain(error: SQLAlchemyError) -> str:
@@ -134,7 +138,7 @@ def describe(revision: str | None) -> Check:
         text = "A move from SQLite into this database has not finished."
         remedy = "Run python -m service move again, or use another database."
         return problem("schema", text, remedy)
-    if revision is not None and not _is_known(revision):
+    if revision is not None and revision not in _revisions():
         text = (
             f"The database has schema {revision}, of a newer version of the service; this version "
             f"supports {newest()}."
@@ -143,14 +147,6 @@ def describe(revision: str | None) -> Check:
     have = f"schema {revision}" if revision else "no schema"
     text = f"The database has {have}; this version of the service needs {newest()}."
     return problem("schema", text, "Migrate it: python -m service migrate.", passing=True)
-
-
-def _is_known(revision: str) -> bool:
-    try:
-        _scripts().get_revision(revision)
-    except CommandError:
-        return False
-    return True
 
 
 def _refuse_newer(revision: str | None) -> None:

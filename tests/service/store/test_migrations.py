@@ -1,6 +1,8 @@
 """Databases of older schemas: each row gets its user and settings, and paused syncs resume."""
 
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +11,7 @@ import msgspec
 import pytest
 from alembic import command
 from alembic.config import Config
+from alembic.script import ScriptDirectory
 from cryptography.fernet import Fernet
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -27,6 +30,7 @@ pytestmark = [pytest.mark.anyio, pytest.mark.sqlite]
 
 AT = "2026-11-20T12:00:00.000000Z"
 DATASETS = ("orders", "inventory", "claims")
+ROOT = Path(__file__).parents[3]
 PAUSED = "sync_00000000000000000000000000000001"
 
 
@@ -339,6 +343,32 @@ def test_names_that_look_like_ids_of_other_users_do_not_mix_users(
     alone = {sub: {t for t, s in pairs if s == sub} for sub in subs}
     owners = {user_id(min(t), sub) if len(t) == 1 else f"/{sub}" for sub, t in alone.items()}
     assert {owner for (owner,) in rows(path, "SELECT user_id FROM costs")} == owners
+
+
+def test_each_file_is_named_by_its_revision_and_follows_the_one_before() -> None:
+    scripts = ScriptDirectory(str(FOLDER))
+    revisions = [script.revision for script in scripts.walk_revisions()][::-1]
+    files = sorted(path.name for path in (FOLDER / "versions").glob("[0-9]*.py"))
+    assert [name.split("_")[0] for name in files] == revisions
+    assert newest() == scripts.get_current_head() == revisions[-1]
+    assert [script.down_revision for script in scripts.walk_revisions()][::-1] == [
+        None,
+        *revisions[:-1],
+    ]
+
+
+def test_a_start_without_migrations_does_not_import_alembic(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'sync.db'}"
+    migrate(url)
+    script = f"""
+import sys
+from service.store.migrations import migrate
+migrate({url!r})
+print("alembic" in sys.modules)
+"""
+    command = [sys.executable, "-c", script]
+    result = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+    assert result.stdout == "False\n"
 
 
 def test_a_second_migration_changes_nothing(tmp_path: Path) -> None:
