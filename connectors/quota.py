@@ -127,7 +127,6 @@ class Bucket:
         self._level -= 1
         self._waiting += 1
         number = self._grown - self._level
-        self._used_at = self._clock.now()
         try:
             await self._sleep_until(number, waiting, why)
         except BaseException:

@@ -307,6 +307,17 @@ async def test_a_full_bucket_lets_a_call_pass_after_the_clock_was_set_back() -> 
     assert diary.entries == []
 
 
+async def test_a_token_in_flight_is_not_refilled() -> None:
+    clock = JumpingClock()
+    bucket = bucket_of(clock, rate=1, burst=1)
+    await bucket.take(wait_quietly, "")
+    clock.time += timedelta(hours=1)
+    assert (bucket.level, bucket.seconds_for(1)) == (0, 1)
+    bucket.finished()
+    clock.time += timedelta(seconds=1)
+    assert (bucket.level, bucket.seconds_for(1)) == (1, 0)
+
+
 async def test_calls_refusals_and_waits_are_counted_by_operation() -> None:
     clock = JumpingClock()
     buckets = Buckets(clock)
@@ -323,3 +334,11 @@ async def test_calls_refusals_and_waits_are_counted_by_operation() -> None:
     await bucket_of_seller("a").take(wait_quietly, "")
     assert (use.calls, use.refused) == (3, 1)
     assert use.waited >= 10
+    bucket_of_seller("a").finished()
+    before, other = use.waited, bucket_of_seller("b")
+    await call(other)
+    clock.time += timedelta(seconds=other.seconds_for(1) - 0.5)
+    await other.take(wait_quietly, "")
+    assert use.waited - before == pytest.approx(0.5, abs=0.01)
+    # Otherwise each call that waits would take memory until the process ends.
+    assert not bucket_of_seller("a")._asleep and not bucket_of_seller("b")._asleep

@@ -56,6 +56,16 @@ async def test_after_long_refusals_callers_fail_at_once_and_one_call_per_pause_i
     await bucket.take(wait_quietly, "a quota")
 
 
+async def test_after_a_success_a_new_series_of_refusals_is_measured_from_its_first() -> None:
+    clock = JumpingClock()
+    bucket = bucket_of(clock)
+    bucket.refused()
+    await call(bucket)  # within the hour after which refusals are forgotten
+    await refused_for_long(bucket, clock)
+    with pytest.raises(Retryable, match=r"refused for 1[0-9] minutes"):
+        await bucket.take(wait_quietly, "a quota")
+
+
 async def test_sleeping_callers_are_woken_after_long_refusals() -> None:
     """Otherwise ten datasets would wait five minutes each, one after the other."""
     async with Timeline().running() as clock:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from service.events.bus import EventBus
+from service.metrics import Metrics
 from service.model import Sync
 from service.newest import Newest
 from service.plans import Plan, Plans
@@ -73,6 +74,7 @@ class Node:
         self.connections, self.clock = ConnectionStore(engine), ManualClock(NOW)
         self.bus, self.runner = EventBus(), IdleRunner()
         self.plans = Plans(plans or {}, 3)
+        self.metrics = Metrics()
         self.available = True
         #: Called while the database is asked for newer versions.
         self.during_read: Callable[[], object] = lambda: None
@@ -84,6 +86,7 @@ class Node:
             self.clock,
             self.plans,
             None if alone else Newest(self.changes),
+            self.metrics,
         )
 
     async def changes(self, known: Mapping[str, int]) -> Mapping[str, Sync | None]:

@@ -425,6 +425,19 @@ async def test_a_sync_that_was_only_interrupted_is_continued_by_another_process(
     assert await here.registry.find(running.id) == taken
 
 
+async def test_every_move_of_a_sync_is_counted_once(alone: Node) -> None:
+    sync = await alone.create(new_sync())
+    await alone.registry.take(sync.id)
+    await alone.registry.cancel(ANN, sync.id)
+    (moves,) = [metric for metric in alone.metrics.collect() if metric.name.endswith("_moves")]
+    counts = {tuple(sample.labels.values()): sample.value for sample in moves.samples}
+    assert counts == {
+        ("none", "pending"): 1,
+        ("pending", "in_progress"): 1,
+        ("in_progress", "cancelled"): 1,
+    }
+
+
 @pytest.mark.parametrize("method", ["create", "write"])
 async def test_what_is_stored_is_published_although_the_caller_went_away(
     alone: Node, monkeypatch: pytest.MonkeyPatch, method: str

@@ -39,6 +39,24 @@ async def test_the_tenant_with_the_fewest_running_syncs_is_next() -> None:
     assert order == ["a-0", "a-1", "b-2", "a-3", "b-4"]
 
 
+async def test_of_tenants_with_equal_shares_the_one_that_has_waited_longer_is_next() -> None:
+    runner, started = LocalRunner(3, nothing_unfinished), list[str]()
+    ends = {name: anyio.Event() for name in ("x-0", "a-0", "b-0", "b-1", "a-1")}
+
+    async def run(sync_id: str) -> None:
+        started.append(sync_id)
+        await ends[sync_id].wait()
+
+    async with runner.open(run):
+        for sync_id in ends:  # three run; a's turn ended when its first sync started
+            runner.submit(_sync(sync_id, sync_id[0], 0))
+        ends["x-0"].set()
+        with anyio.fail_after(60):
+            while len(started) < 4:
+                await anyio.sleep(0.002)
+    assert started == ["x-0", "a-0", "b-0", "b-1"]
+
+
 async def _order(waiting: list[tuple[str, int]], at_once: int) -> list[str]:
     """Submit syncs of these tenants and priorities; returns their ids in the order of the runs."""
     started: list[str] = []
