@@ -25,15 +25,16 @@ function show(node, onClose) {
   return node;
 }
 
-/** Asks before something is destroyed. The safe answer has the focus. `work` runs on consent. */
-export function confirm({ title, words, keep, act, work, extra }) {
+/** Asks before something is destroyed, or with `look` "first" before it is done. The safe answer has
+ *  the focus. `work` runs on consent. */
+export function confirm({ title, words, keep, act, work, extra, look = "bad" }) {
   const problem = h("p", { class: "problem", role: "alert" });
   const node = dialog({ title, less: true },
     h("p", { class: "soft" }, words), extra, problem,
     h("div", { class: "dialog-foot" },
       button({ class: "btn", autofocus: true, onpress: () => node.close() }, keep),
       button({
-        class: "btn bad",
+        class: `btn ${look}`,
         onpress: (pressed) => busy(pressed, async () => {
           await work(node);
           node.close();

@@ -38,12 +38,13 @@ export function deliveries(client) {
     await rows.refresh();
   }
   function replay({ type, attempts: made, replayAfter }) {
-    const since = made.length ? `, first sent ${moment(made[0].at)},` : "";
+    const since = made.length ? `, first sent ${inside(made[0].at)},` : "";
     confirm({
       title: "Send again from here?",
       words: `This event (${eventName(type)})${since} and all later ones are sent again, with the same ids.`,
       keep: "Cancel",
       act: "Send again",
+      look: "first",
       work: async () => {
         const { events } = await client.post(`${pathOf({ id: chosen })}/replay`, { after: replayAfter });
         toast("good", `${plural(events, "event")} will be sent again`, "Each one is listed below.");
