@@ -195,7 +195,7 @@ def _assemble(
     store, stored, records = SyncStore(engine), ConnectionStore(engine), RecordStore(engine)
     audit, encoder = AuditStore(engine), serialize.Encoder()
     plans = Plans(read_plans(settings.plans), settings.max_syncs_per_tenant)
-    registry = Registry(store, stored, bus, runner, clock, plans, backends.newest, metrics)
+    registry = Registry(store, stored, bus, runner, clock, plans, metrics, backends.newest)
     connections = Connections(stored, sources, keys, clock)
     hub = Hub(clock, encoder, settings.max_streams_per_user)
     announced = NodeStore(engine) if backends.newest else None

@@ -58,8 +58,8 @@ class Registry:
         runner: Runner,
         clock: Clock,
         plans: Plans,
+        metrics: Metrics,
         newest: Newest | None = None,
-        metrics: Metrics | None = None,
     ) -> None:
         """`newest` checks versions that another process may have replaced; None if there is no
         other process."""
@@ -70,7 +70,7 @@ class Registry:
         self._clock = clock
         self._plans = plans
         self._newest = newest
-        self._metrics = metrics or Metrics()
+        self._metrics = metrics
         self._live: OrderedDict[str, Sync] = OrderedDict()
         self._ended: OrderedDict[str, Sync] = OrderedDict()
         #: One lock for each sync that is being changed here, kept only while it is used.

@@ -85,8 +85,8 @@ class Node:
             self.runner,
             self.clock,
             self.plans,
-            None if alone else Newest(self.changes),
             self.metrics,
+            None if alone else Newest(self.changes),
         )
 
     async def changes(self, known: Mapping[str, int]) -> Mapping[str, Sync | None]:

@@ -16,6 +16,7 @@ from connectors import find
 from connectors.base import Cursor, Page, Record
 from service.errors import IllegalMove, NotFound, Overtaken, ServiceError
 from service.events.bus import EventBus
+from service.metrics import Metrics
 from service.model import LIVE, MOVES, Fault, Status, Sync
 from service.plans import Plans
 from service.progress import CLAIMS, Stage
@@ -62,7 +63,7 @@ class World:
         stored = ConnectionStore(self.engine)
         plans = Plans({}, TENANT_LIMIT)
         runner = LocalRunner(0, self.store.unfinished)
-        self.registry = Registry(self.store, stored, bus, runner, self.clock, plans)
+        self.registry = Registry(self.store, stored, bus, runner, self.clock, plans, Metrics())
         self.starter = Starter(
             self.registry, self.store, self.records, stored, self.sources, self.clock, plans
         )
