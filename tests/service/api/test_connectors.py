@@ -185,7 +185,8 @@ async def test_the_demo_is_offered_in_demo_mode_or_on_request(
     async with serve(tmp_path, None, **environ) as service, service.anonymous() as ann:
         headers = {} if "AUTH_MODE" in environ else {"Authorization": f"Bearer {token()}"}
         listed = read(await ann.get("/api/connectors", headers=headers))["connectors"]
-        assert {connector["name"] for connector in listed} == offered
+        names = {connector["name"] for connector in listed}
+        assert names & {"amazon", "demo"} == offered, "besides those that somebody has added"
 
 
 async def test_a_body_that_fits_the_listed_schema_connects(service: Serving) -> None:
