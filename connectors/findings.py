@@ -1,6 +1,6 @@
-"""What a connector finds when it checks its operator's settings: an optional part of a connector.
+"""The results of checking the operator's settings: an optional part of a connector.
 
-A connector that can check them without an account also has `examine`."""
+A connector that can check these settings without an account implements `Examining`."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -17,12 +17,12 @@ class Finding(msgspec.Struct, frozen=True):
     text: str
     #: What the operator should do; empty if nothing needs to be done.
     remedy: str = ""
-    #: No account can be read until it is repaired.
+    #: Whether no account can be read until the problem is solved.
     serious: bool = False
 
 
 class Examining(Protocol):
-    """Implemented as well by a connector that can check its operator's settings."""
+    """Also implemented by a connector that can check the operator's settings."""
 
     async def examine(self) -> Sequence[Finding]:
         """Check the settings at the source, within seconds. Changes nothing there."""

@@ -133,7 +133,7 @@ class Http:
         try:
             if response.status_code != 200:
                 kind = Gone if response.status_code in GONE else Retryable
-                raise kind(f"The document was refused (HTTP {response.status_code}).")
+                raise kind(f"The document could not be downloaded (HTTP {response.status_code}).")
             yield Download(response.charset_encoding, _chunks(response))
         finally:
             await response.aclose()

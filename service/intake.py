@@ -17,21 +17,21 @@ from anyio.lowlevel import checkpoint
 from connectors.base import Account, Cursor, Page, Plan, QuotaReason, Record
 from connectors.claims import Claim, Findings, Money, Paid, ValuationStep
 
-#: Characters of a record's id.
+#: The maximum length of a record's id, in characters.
 LONGEST_ID = 1_000
-#: Bytes of a record's data.
+#: The maximum size of a record's data, in bytes.
 LARGEST_DATA = 4 * 1024 * 1024
-#: Characters of a name.
+#: The maximum length of a name, in characters.
 LONGEST_NAME = 1_000
-#: Characters of a text for the user: a reason, a warning, the title of a claim.
+#: The maximum length of a text for the user (a reason, a warning, the title of a claim).
 LONGEST_TEXT = 2_000
-#: Characters of the text with which a claim is filed.
+#: The maximum length of the text with which a claim is filed.
 LONGEST_CASE_TEXT = 10_000
-#: Characters of a cursor, and of each value that a connector learned.
+#: The maximum length of a cursor, and of each value that a connector learned.
 LONGEST_CURSOR = 1_000_000
 #: The largest number that every JSON parser reads exactly.
 LARGEST_NUMBER = 2**53
-#: Bytes of records that are checked before the event loop may run other tasks.
+#: The number of bytes of records to check before the event loop may run other tasks.
 CHECKED_AT_ONCE = 1024 * 1024
 
 _DECODER = msgspec.json.Decoder()

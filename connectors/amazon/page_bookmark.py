@@ -10,7 +10,7 @@ from connectors.base import Cursor, Window
 
 LARGEST_PAGE = 100
 MAX_SHARE = 0.99
-"""The largest share of a page that is not the last."""
+"""The largest share that is reported before the last page."""
 
 Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 Count = Annotated[int, msgspec.Meta(ge=1, le=10**8)]
@@ -32,18 +32,18 @@ class PageBookmark(msgspec.Struct, frozen=True, omit_defaults=True):
     newest: Moment | None = None
     #: Records per page, if a larger page was refused.
     size: Count | None = None
-    #: Start and length of the stretch of the part that is being read, if more was refused.
+    #: Start and length of the time span that is being read, if a longer one was refused.
     since: Moment | None = None
     seconds: Count | None = None
-    #: The part is read without the optional parameter.
+    #: Whether the part is read without the optional parameter.
     bare: bool = False
     #: Why the dataset is incomplete although all its parts were read.
     cut: str = ""
 
 
 def opened(cursor: Cursor | None, parts: int) -> PageBookmark:
-    """The bookmark in a cursor. A cursor of another version that cannot be read starts from the
-    beginning."""
+    """The bookmark in a cursor. If the cursor cannot be read, such as that of another version, the
+    dataset starts from the beginning."""
     try:
         mark = msgspec.json.decode(cursor, type=PageBookmark) if cursor else PageBookmark()
     except ValueError:
@@ -77,7 +77,7 @@ def advanced(
 
 
 def stretch(window: Window, part: int, parts: int) -> Window:
-    """The time span of a part, where each part is a span. (Records of a part that is a marketplace
-    have no times, so its span is not used.)"""
+    """The time span of a part if the window is divided into `parts` equal spans. Not used for parts
+    that are marketplaces: their records have no times."""
     whole = window.until - window.since
     return Window(window.since + whole * part / parts, window.since + whole * (part + 1) / parts)

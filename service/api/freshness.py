@@ -75,12 +75,12 @@ def _why_needed(
         if newest.status is not Status.COMPLETE:
             return f"last_{newest.status}", f"The last sync was not completed: {newest.message}"
         if any(dataset.status is not Outcome.COMPLETE for dataset in newest.read_datasets):
-            return "incomplete", "The last sync could not read everything."
+            return "incomplete", "The last sync did not read all data."
     if not stored:
         return "never_synced", "Nothing has been read yet."
     coverages = {name: data.coverage for name, data in stored.items() if data.coverage}
     if unread := [dataset.label for dataset in datasets if dataset.name not in coverages]:
-        return "incomplete", f"Not everything has been read. Missing: {', '.join(unread)}."
+        return "incomplete", f"Not all datasets have been read. Missing: {', '.join(unread)}."
     if short := sum(day.day.state == "short" for of_dataset in days.values() for day in of_dataset):
         which = "day lacks" if short == 1 else "days lack"
         return "short", f"{short:,} {which} records that other datasets show."
@@ -89,4 +89,4 @@ def _why_needed(
         return "stale", f"The data is more than {STALE.days * 24} hours old."
     if any(age < -STALE for age in ages.values()):
         return "stale", "The stored data has times in the future: a clock was ahead."
-    return "up_to_date", "Everything was read within the last day."
+    return "up_to_date", "All data was read within the last 24 hours."

@@ -1,4 +1,4 @@
-"""HTTP/1.1 on a connection: invalid requests, limits of heads and bodies, and shutdown."""
+"""HTTP/1.1 on a connection: invalid requests, limits on heads and bodies, and shutdown."""
 
 import asyncio
 import socket
@@ -25,11 +25,11 @@ from service.errors import (
 )
 
 MAX_HEAD = 64 * 1024
-"""Bytes of an unfinished head. uvicorn itself has no limit."""
+"""The maximum size of an incomplete request head, in bytes. uvicorn does not limit it."""
 _NO_LINGER = struct.pack("ii", 1, 0)
 """A socket option: closing the socket discards unsent bytes and resets the connection."""
 SOCKETS = b"/ws/"
-"""The beginning of paths that can be opened as a WebSocket."""
+"""The prefix of the paths that accept a WebSocket."""
 
 
 class Receiving(Enum):
@@ -58,7 +58,7 @@ class Protocol(Sender, HttpToolsProtocol):
         # Bytes since the parser last completed a head or a piece of a body.
         self._buffered = 0
         self._receiving = Receiving.NOTHING
-        self._since = self.loop.time()  # when waiting for the client started
+        self._since = self.loop.time()  # when the wait for the client started
         self._received = 0  # bytes since then
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -70,7 +70,7 @@ class Protocol(Sender, HttpToolsProtocol):
 
     @property
     def is_new(self) -> bool:
-        """Whether the head of the first request has not arrived."""
+        """Whether the connection is still waiting for the head of its first request."""
         return self.cycle is None
 
     def data_received(self, data: bytes) -> None:

@@ -14,7 +14,7 @@ from service.edge.keys import ALGORITHMS, PublicKeys
 from service.edge.token_claims import JWKS_PREFIX, Claims, invalid_token, read_claims
 from service.settings import Settings
 
-SHARED_SECRET = "HS256"  # noqa: S105 - the algorithm of a shared secret
+SHARED_SECRET = "HS256"  # noqa: S105 - the name of an algorithm, not a secret
 # Unknown headers are ignored (RFC 7515, section 4); unknown critical ones are refused.
 ACCEPTED = jws.JWSRegistry(
     algorithms=[SHARED_SECRET, *ALGORITHMS.values()], strict_check_header=False
@@ -42,8 +42,8 @@ class _Verified(msgspec.Struct, frozen=True):
 
 
 class Tokens:
-    """Verifies and reads tokens. Verified ones are cached: verifying takes longer than answering a
-    poll."""
+    """Verifies and reads tokens. Verified tokens are cached, since verifying takes longer than
+    answering a poll."""
 
     def __init__(self, settings: Settings, clock: Clock) -> None:
         self._clock = clock
@@ -74,7 +74,7 @@ class Tokens:
 
     def _cached(self, token: str) -> Claims | None:
         entry = self._verified.get(token)
-        # Below 0 the clock was set back, which must not extend the validity of a key.
+        # A negative age means that the clock was set back, which must not extend the use of a key.
         return entry.claims if entry and 0 <= self._now() - entry.at < CACHE_SECONDS else None
 
     async def _verify(self, token: str) -> Claims:

@@ -20,8 +20,8 @@ from service.store.records import PageWrite, RecordStore
 async def with_restated(
     records: RecordStore, connector: Connector, sync: Sync, dataset: str, write: PageWrite
 ) -> Tally:
-    """The tally of a page, with the amounts that it changes. Reads the stored records only if the
-    page changes some that have an amount, and only those, at once."""
+    """The tally of a page, with the amounts that the page changes. Reads the stored versions of
+    changed records that have an amount, in one query; if there are none, reads nothing."""
     if not write.updated or not hasattr(connector, "amount"):
         return write.tally
     restating = cast(Restating, connector)
@@ -45,7 +45,7 @@ async def with_restated(
 def _changes(
     amounts: Sequence[tuple[Record, Money]], before: Mapping[str, Money]
 ) -> Iterator[Restated]:
-    """The records whose amount has changed. One that had no amount before does not count."""
+    """The records whose amount has changed. A record that had no amount before is left out."""
     for record, now in amounts:
         old = before.get(record.id)
         if old is None or (now.currency == old.currency and _value(now) == _value(old)):

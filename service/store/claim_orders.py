@@ -1,7 +1,7 @@
-"""The orders and filters of the list of claims.
+"""The sort orders and filters of the list of claims.
 
-An order is a sequence of parts, and a claim belongs to one of them. Each part is read along one
-index, from the last claim of the page before: a page takes equally long at any depth."""
+A sort order is a sequence of parts, and each claim belongs to one part. A part is read along one
+index, starting after the last claim of the previous page: all pages take equally long."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -34,14 +34,14 @@ _FILTERS = {
     "connection_id": "connection_id = :connection_id",
     "currency": "currency = :currency",
     "q": "words LIKE :q ESCAPE '!'",
-    "closes_before": "+closes < :closes_before",  # +: the order decides where an index is read
+    "closes_before": "+closes < :closes_before",  # +: keeps SQLite from using an index here
     "since": "happened_at >= :since",
     "until": "happened_at < :until",
 }
 
 
 class ListPart(msgspec.Struct, frozen=True):
-    """Claims of one condition, sorted by a column and by their ids, as an index has them."""
+    """Claims that match one condition, in the order of an index: by a column, then by id."""
 
     index: str
     where: str
@@ -51,11 +51,12 @@ class ListPart(msgspec.Struct, frozen=True):
     type: type = str
 
     def reads(self, after: Sequence[str]) -> Iterator[tuple[str, dict[str, Any]]]:
-        """The conditions that read its claims after a value and an id, or all of them, one read
-        after the other. Raises ValueError for a value that the column cannot have.
+        """The conditions of consecutive reads, with their values. `after` is a value of the column
+        and an id; if empty, all claims are read. Raises ValueError for a value that the column
+        cannot have.
 
-        Claims of the same value are read apart: with one condition for both, SQLite would walk
-        through all claims of that value, which a first sync finds by the thousand."""
+        Claims with the same value are read separately: with a single condition, SQLite would scan
+        all claims with that value, and a first sync finds thousands of them."""
         if not after:
             yield self.where, {}
             return
@@ -68,13 +69,13 @@ class ListPart(msgspec.Struct, frozen=True):
             return
         yield f"{self.where} AND {self.column} = :after AND id > :after_id", values
         beyond = "<" if self.descending else ">"
-        # The + leaves only the bound that `after` gives to the index.
+        # +: SQLite applies only the bound `after` to the index.
         where = self.where.replace(f"{self.column} {beyond}=", f"+{self.column} {beyond}=")
         yield f"{where} AND {self.column} {beyond} :after", values
 
     def source(self, condition: str) -> str:
-        """The SQL after FROM. The index is named, since SQLite might choose another one for a
-        filter, and sort all claims for each page."""
+        """The SQL after FROM. It names the index, since SQLite might choose another index for a
+        filter and sort all claims for each page."""
         by = f"{self.column}{' DESC' if self.descending else ''}"
         order_by = by if self.column == "id" else f"{by}, id"
         return f"claims INDEXED BY {self.index} WHERE {condition} ORDER BY {order_by}"
@@ -88,8 +89,9 @@ ORDERS: Mapping[str, Sequence[ListPart]] = {
     ],
     "found": [ListPart("claims_by_finding", "true", "found_at", True)],
 }
-"""The orders by name. closes: claimable claims first, then waiting, expired, reimbursed and closed
-ones, each by closing day. amount: the largest first, unknown ones last. found: the newest first."""
+"""The sort orders by name. closes: claimable claims first, then waiting, expired, reimbursed and
+closed claims, each group by closing day. amount: largest first, unknown amounts last. found: newest
+first."""
 
 Position = tuple[str, str, str]
 """The place of a claim in a sort order: the index of its part, the value of the part's column, its
@@ -111,10 +113,9 @@ def position(
 def reads(
     user: str, filters: Filters, today: date, order: str, after: Sequence[str]
 ) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The SQL that comes after FROM and its values, for each part in which claims come after
-    `after`: a Position, or empty for the beginning. Raises ValueError if it is not a position of
-    this order.
-    """
+    """The SQL after FROM and its values, for each part that has claims after the position `after`.
+    An empty `after` means the beginning. Raises ValueError if `after` is not a position in this
+    sort order."""
     begin = int(after[0]) if after else 0
     if not 0 <= begin < len(ORDERS[order]):
         raise ValueError("not a position in this sort order")

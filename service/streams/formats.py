@@ -25,16 +25,16 @@ class End(Enum):
     ENDED = auto()
     #: The credential has expired, or the stream has reached its maximum age.
     EXPIRED = auto()
-    #: The user has opened too many others.
+    #: The user has opened too many newer streams.
     EVICTED = auto()
-    #: The service stops.
+    #: The service is shutting down.
     SHUTDOWN = auto()
 
 
 class Format(Protocol):
     """Creates the messages for the server's `send`."""
 
-    #: Keeps a silent connection open.
+    #: Sent on an idle connection to keep it open.
     idle: Message
 
     def event(self, sync: Sync, status: bytes, with_id: bool) -> Message:
@@ -55,8 +55,8 @@ class Blocks:
         return _body(serialize.event(sync, status, with_id))
 
     def end(self, reason: End) -> Message:
-        """The last block. An eviction is an event: an EventSource does not reconnect after a status
-        other than 200. At shutdown, a random `retry` spreads the reconnects."""
+        """The last block. An eviction is sent as an event, since an EventSource does not reconnect
+        after a status other than 200. At shutdown, a random `retry` spreads the reconnects."""
         block = b""
         if reason is End.EVICTED:
             data = msgspec.json.encode({"reason": EVICTED}).decode()
@@ -67,7 +67,7 @@ class Blocks:
 
 
 class Messages:
-    """The events as JSON messages of a WebSocket. The code of its close frame gives the reason."""
+    """JSON messages of a WebSocket. The code of the close frame tells why the stream ended."""
 
     def __init__(self) -> None:
         self.idle = frames.PING

@@ -56,7 +56,7 @@ VALUES: Mapping[str, Any] = {
     "progress": 45,
     "message": "Fetching orders (1,247 so far)",
     "Started.message": "Sync started successfully",
-    "Freshness.message": "Everything was read within the last day.",
+    "Freshness.message": "All data was read within the last 24 hours.",
     "Freshness.reason": "up_to_date",
     "WrongLine.message": "The cost must be a number above 0.",
     "FieldError.message": "Must be a whole number from 1 to 100.",

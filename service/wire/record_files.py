@@ -11,15 +11,15 @@ from service.wire.csv_files import csv_lines
 
 NDJSON = "application/x-ndjson"
 BOM = "\ufeff".encode()
-"""The start of a CSV file, so that spreadsheets read it as UTF-8."""
+"""Begins each CSV file, so that spreadsheets read it as UTF-8."""
 FIRST_COLUMNS = ("id", "connectionId", "updatedAt")
 WHOLE = "data"
-"""The column of the whole record as JSON."""
+"""The column that contains the whole record as JSON."""
 
 _NO_FIELD = msgspec.Raw(b"null")
 
 Path = tuple[str, ...]
-"""The names of fields, each inside the one before."""
+"""A path to a nested field: one field name per level."""
 
 
 class RecordFile(Protocol):
@@ -38,10 +38,10 @@ class RecordFile(Protocol):
 
     @property
     def columns(self) -> Sequence[str]:
-        """The names in its header; empty for a file without one."""
+        """The column names in the header; empty for a file without a header."""
 
     def head(self) -> bytes:
-        """The bytes before the first record."""
+        """The header of the file; empty if it has none."""
 
     def lines(self, rows: Sequence[Row]) -> bytes: ...
 

@@ -32,21 +32,21 @@ from connectors.amazon.times import SETTLED
 from connectors.base import Page, SourceError
 
 PATIENCE = timedelta(minutes=5)
-"""How much longer than expected a report may take: the orders can be read without it."""
+"""The maximum delay of a report beyond its expected time: the orders can be read without it."""
 SLOWER = 0.5
 """The pause before the next poll of an unfinished report, as a share of the time passed."""
 
 
 def expected_seconds(context: ReadContext) -> float:
-    """Seconds until such a report is finished, by the duration of earlier ones."""
+    """Seconds until a report is expected to finish, from the duration of earlier reports."""
     known = (took(context.connection, name) for name in (BY_CREATION, BY_UPDATE))
     usual = REPORT_SECONDS / context.client.speed
     return next((seconds for seconds in known if seconds), usual) * LOOKS
 
 
 class SecondReports:
-    """Reports of the orders that were created in these spans, made at the same time. A failed one
-    is not requested again."""
+    """Reports of the orders that were created in the given spans, all requested at once.
+    A failed report is not requested again."""
 
     def __init__(self, context: ReadContext, spans: Sequence[Span]) -> None:
         newest = context.clock.now() - SETTLED
@@ -74,7 +74,7 @@ class SecondReports:
                 number,
                 self._context.clock.now(),
                 id,
-                lost=MAX_AGAIN["lost"],  # as if it had been requested again as often as allowed
+                lost=MAX_AGAIN["lost"],  # at the maximum, so that it is not requested again
                 stuck=MAX_AGAIN["stuck"],
                 fatal=MAX_AGAIN["fatal"],
             )
@@ -87,7 +87,7 @@ class SecondReports:
             yield Page(page.records, learned={**page.learned, **learned})
 
     async def _finished(self, order: OrderedReport) -> tuple[OrderedReport, Mapping[str, str]]:
-        """The report with its document, once it is finished, and how long that took."""
+        """Wait until the report is finished. Returns it with its document, and how long it took."""
         context, clock = self._context, self._context.clock
         pause = expected_seconds(context)
         ends = order.made_at + timedelta(seconds=pause) + PATIENCE

@@ -17,8 +17,8 @@ from connectors.amazon_sandbox.generator.fees import (
 from connectors.amazon_sandbox.generator.journal import Journal, PlantedClaim
 from connectors.amazon_sandbox.generator.sizes import TRUE_SIZE
 
-_ANNOUNCED = "within the tolerance, below it, or announced: a preview shows it"
-_OTHER_REASON = "no preview shows that it rose with the size alone"
+_ANNOUNCED = "announced by a preview, or too low to exceed the tolerance"
+_OTHER_REASON = "no preview shows a higher fee for the size alone"
 
 
 class ShippedLine(msgspec.Struct, frozen=True, gc=False):
@@ -37,7 +37,7 @@ class _Fee(msgspec.Struct, frozen=True):
 
     rule: str
     charged: Callable[[ShippedLine], int]
-    #: The fee that a preview of that moment announces for these units.
+    #: The fee that a preview made at the given time announces for these units.
     announced: Callable[[ShippedLine, int], int]
 
 
@@ -81,7 +81,7 @@ def _compare(
         charged = fee.charged(row)
         if around is None:
             if charged > fee.announced(row, row.at):
-                journal.add_decoy(fee.rule, row.product.sku, "no preview from before the charge")
+                journal.add_decoy(fee.rule, row.product.sku, "no preview is older than the charge")
             continue
         before, after = (fee.announced(row, at) for at in around)
         if _is_too_high(charged, max(before, after), currency):
@@ -115,7 +115,7 @@ def _is_too_high(charged: int, expected: int, currency: str) -> bool:
 def _remeasured(
     journal: Journal, fees: Fees, rows: Iterable[ShippedLine], today: int, currency: str
 ) -> None:
-    """Add the claims for fees that rose with the size that previews show."""
+    """Add the claims for fees that rose because previews show a larger size."""
     listed = sorted(previews(today))
     charges: dict[tuple[Product, int, bool], list[tuple[ShippedLine, int]]] = defaultdict(list)
     for row in rows:

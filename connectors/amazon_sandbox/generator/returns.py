@@ -171,7 +171,7 @@ def _kept_paid_in_lines(case: RefundCase) -> None:
     lines = in_lines(_reimbursement(case, case.units, 45), 1)
     paid = sum(case.journal.add_reimbursement(line) for line in lines)
     if paid:
-        case.journal.add_decoy("R4", case.key, "two lines of one reimbursement paid it")
+        case.journal.add_decoy("R4", case.key, "reimbursed in two lines with one id")
     _claim_refund(case, case.units - paid)
     _end_paid(case, *lines)
 

@@ -54,8 +54,8 @@ from connectors.amazon_sandbox.generator.storage import StorageMonth, storage_mo
 from connectors.amazon_sandbox.generator.times import DAY
 
 MARGIN = 5 * 60
-"""How many seconds before midnight the data of a day ends, so that a window ending two minutes ago
-contains all data even at midnight."""
+"""The data of a day ends this many seconds before midnight, so that a window that ends two minutes
+ago contains all data even at midnight."""
 
 
 class Seller(msgspec.Struct, frozen=True, dict=True):
@@ -66,15 +66,15 @@ class Seller(msgspec.Struct, frozen=True, dict=True):
     #: The marketplace where it stores its goods and is paid.
     home: MarketplaceInfo
     products: tuple[Product, ...]
-    #: The listed orders, by creation.
+    #: The listed orders, sorted by creation time.
     sales: Sequence[Sale]
-    #: The listed orders, by last change.
+    #: The listed orders, sorted by last change.
     updates: Sequence[Sale]
     by_id: Mapping[str, Sale]
     #: Orders that are not listed: refunded ones of the previous round, historic ones, and those of
     #: other shops.
     others: Sequence[Sale]
-    #: By date.
+    #: Sorted by date.
     postings: Sequence[Posting]
     #: By marketplace.
     stock: Mapping[str, Sequence[Stock]]
@@ -110,7 +110,7 @@ class Seller(msgspec.Struct, frozen=True, dict=True):
 
     @cached_property
     def count_of_lines(self) -> int:
-        """How many items all listed orders have."""
+        """The number of order items in all listed orders."""
         return sum(count_lines(self.root, sale) for sale in self.sales)
 
     @cached_property

@@ -21,7 +21,7 @@ def routine_rows(
     lines: Callable[[Sale], list[Line]],
     horizon: int,
 ) -> Iterator[Movement]:
-    """The rows known at the horizon, in no particular order."""
+    """The rows of shipments and transfers up to the horizon, not sorted."""
     return chain(
         chain.from_iterable(_shipped(sale, lines) for sale in sold),
         chain.from_iterable(
@@ -48,8 +48,9 @@ def _shipped(sale: Sale, lines: Callable[[Sale], list[Line]]) -> Iterator[Moveme
 
 
 def _transferred(root: str, product: Product, count: int, horizon: int) -> Iterator[Movement]:
-    """A pair of rows every month: out of one warehouse, and into another a day later. The transfers
-    of the `count` products are spread over the month, so that no day is without a row."""
+    """Two rows for each monthly transfer: out of one warehouse, and into another 20 hours later.
+    The transfers of the `count` products are spread over the month, so that every day has a
+    row."""
     offset = product.number * _INTERVAL // count
     offset += seeded_random(root, "transfer", product.number).randrange(3 * HOUR)
     latest = (horizon - DAY - offset) // _INTERVAL

@@ -12,7 +12,7 @@ from connectors.amazon_sandbox.generator.journal import (
     in_lines,
 )
 
-_FIND_DAYS = 7  # how long after a reversal the unit may still be found
+_FIND_DAYS = 7  # days after a reversal in which the unit may still be found
 
 
 def lost(placement: Placement) -> None:
@@ -47,10 +47,10 @@ def lost_then_paid(placement: Placement) -> None:
 
 
 def lost_then_paid_in_lines(placement: Placement) -> None:
-    """One reimbursement id has two lines of the product, of one unit and of two."""
+    """Reimbursed in two lines with the same id: one unit and two units."""
     lines = in_lines(placement.reimbursement(LOST, 3, 3), 1)
     paid = sum(placement.journal.add_reimbursement(line) for line in lines)
-    _lose(placement, 3, paid=paid, filled=False, reason="two lines of one reimbursement paid it")
+    _lose(placement, 3, paid=paid, filled=False, reason="reimbursed in two lines with one id")
     placement.end_paid("R1", _key(placement), *lines)
 
 
@@ -196,7 +196,7 @@ def paid_too_little(placement: Placement) -> None:
 
 
 def paid_too_little_then_reversed(placement: Placement) -> None:
-    """The low payment is taken back: the loss is open again, and nothing is underpaid."""
+    """Amazon reverses the low reimbursement: the loss is open again, and nothing is underpaid."""
     reimbursement = _low_reimbursement(placement)
     paid = placement.journal.add_reimbursement(reimbursement)
     taken = _reverse(placement, reimbursement, after=20)
@@ -242,8 +242,8 @@ def _lose(
 ) -> None:
     """Add the loss and a claim for the open units.
 
-    `filled`: the row has Amazon's own unreconciled quantity, by default the open units; `figure` is
-    another one. `differs`: the rows leave more units open. `reason`: why nothing is open."""
+    `filled`: the row has an unreconciled quantity; the open units, unless `figure` is given.
+    `differs`: the rows leave more units open than that quantity. `reason`: why no unit is open."""
     filled = placement.modern and (placement.rng.random() < 0.5 if filled is None else filled)
     open_units = max(0, units - restored - max(0, paid))
     reimbursed = placement.journal.is_reimbursed("R1", _key(placement))
