@@ -284,3 +284,13 @@ def test_a_start_says_at_once_what_waiting_does_not_heal(
 ) -> None:
     monkeypatch.setattr(backends, "PATIENCE", 3600.0)
     assert "no such database" in refused("serve", server.url("nowhere"))
+
+
+def test_the_statements_of_the_documents_run(server: PostgresServer, database: str) -> None:
+    text = (Path(__file__).parents[3] / "docs/scaling.md").read_text(encoding="utf-8")
+    section = text.split("## Look into the engine\n")[1].split("\n## ")[0]
+    statements = [one for one in section.split(";") if one.strip()]
+    assert len(statements) == 3
+    with psycopg.connect(server.url(database)) as connection:
+        for statement in statements:
+            connection.execute(statement)
