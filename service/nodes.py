@@ -15,7 +15,8 @@ EVERY = 2.0
 """Seconds between two announcements."""
 KEPT = 60.0
 """Seconds for which a process that no longer announces itself is listed."""
-LONGEST_WITHDRAWAL = 2.0
+LONGEST_WITHDRAWAL = 0.5
+"""Seconds for which an ending process waits for the database: the others notice its end anyway."""
 
 log = structlog.get_logger()
 
