@@ -88,7 +88,7 @@ class _Filling:
         """Read the reports that save calls. If the first one fails, or lacks most of the orders
         that it should contain, the others are not read."""
         spans = self._reports()
-        if not spans:
+        if not self._left_in(spans[:1]):
             return
         reports = SecondReports(self._context, spans)
         for number in range(len(spans)):

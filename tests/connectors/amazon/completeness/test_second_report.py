@@ -11,7 +11,7 @@ import pytest
 
 from connectors.amazon.completeness import filler, plan
 from connectors.amazon.completeness.filler import HELPS, YES
-from connectors.amazon.completeness.report_plan import CALLS
+from connectors.amazon.completeness.report_plan import CALLS, Span
 from connectors.amazon.completeness.spans import days_from
 from connectors.amazon.orders.report import BY_CREATION, BY_UPDATE
 from connectors.amazon.orders.search import ORDERS
@@ -161,6 +161,22 @@ async def test_all_reports_are_made_at_the_same_time() -> None:
     posts = [number for number, (method, _) in enumerate(paths) if method == "POST"]
     assert len(posts) >= 3
     assert posts == list(range(posts[0], posts[-1] + 1)), "before the first poll"
+
+
+async def test_no_report_is_ordered_if_the_first_one_cannot_tell_whether_it_helps(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    day = timedelta(days=1)
+
+    def without_gaps(gaps: Gaps, *others: object) -> list[Span]:
+        first = gaps.days[0].day
+        return [Span(first - 40 * day, first - 11 * day), Span(first - 10 * day, first + 19 * day)]
+
+    monkeypatch.setattr(filler, "plan_reports", without_gaps)
+    seller = Lacking()
+    await seller.fill()
+    assert seller.all_found
+    assert seller.ordered == []
 
 
 @pytest.mark.parametrize("status", ["FATAL", "CANCELLED"])
