@@ -5,6 +5,7 @@ from datetime import timedelta
 import anyio
 import pytest
 
+from connectors import calls
 from connectors.amazon_sandbox import Settings
 from connectors.amazon_sandbox.operations import OPERATIONS
 from connectors.base import Connection, Dataset
@@ -13,6 +14,13 @@ from tests.connectors.clocks import Timeline
 from .bench import DATASETS, Bench, connect
 
 pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture(autouse=True)
+def never_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A call takes no simulated time, and however long in real time: hundreds run side by side."""
+    monkeypatch.setattr(calls, "SLOW", 1e6)
+    monkeypatch.setattr(calls, "DEADLINE", 1e6)
 
 
 async def sync(bench: Bench, connection: Connection) -> dict[str, str]:
