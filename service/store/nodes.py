@@ -14,8 +14,9 @@ INSERT INTO nodes (id, role, worker, started_at, seen_at, running, slots, stream
 VALUES (:id, :role, :worker, clock_timestamp() - make_interval(secs => :age), clock_timestamp(),
         :running, :slots, :streams)
 ON CONFLICT (id) DO UPDATE
-   SET worker = excluded.worker, seen_at = excluded.seen_at, running = excluded.running,
-       slots = excluded.slots, streams = excluded.streams
+   SET role = excluded.role, worker = excluded.worker, started_at = excluded.started_at,
+       seen_at = excluded.seen_at, running = excluded.running, slots = excluded.slots,
+       streams = excluded.streams
 RETURNING id
 """
 # A process that was only paused announces itself again.
