@@ -23,6 +23,9 @@ from tests.serving import Serving, serve
 SMALL = 1_000
 """Sellers with more orders are generated for each test, since they take memory."""
 
+# No connector knows a database, which tests/test_architecture.py proves.
+collect_ignore = ["connectors"] if ON_POSTGRES else []
+
 # httpx reads the certificates of all authorities for each client: longer than most calls take.
 setattr(default, "create_ssl_context", cache(httpx.create_ssl_context))  # noqa: B010
 

@@ -1,8 +1,10 @@
 """Finds the tests that use a database. Only they run again with BACKEND=postgres.
 
 A test uses one if it names `DATABASES`, directly or through the fixtures, functions and classes of
-`tests/` that it names. `conftest.py` fails a test that uses one unseen."""
+`tests/` that it names; none of `tests/connectors/` does. `conftest.py` fails a test that uses one
+unseen."""
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache, partial
 from types import CodeType, FunctionType, ModuleType
@@ -11,9 +13,14 @@ import pytest
 
 from tests.databases import DATABASES
 
+COLLECTIONS = (Mapping, list, tuple, set, frozenset)
+PLAIN = {str, bytes, int, float, bool, type(None)}
+_searched: dict[int, object] = {}
+"""Values that lead to no database, by their id; kept, so that no other value gets the id."""
+
 
 def uses_database(item: pytest.Item) -> bool:
-    if not isinstance(item, pytest.Function):
+    if not isinstance(item, pytest.Function) or "tests/connectors/" in item.nodeid:
         return False
     functions = [item.function]
     for definitions in item._fixtureinfo.name2fixturedefs.values():
@@ -28,14 +35,17 @@ def _function_does(function: Callable[..., object]) -> bool:
 
 
 def _lead_to_database(values: Iterable[object]) -> bool:
-    found, seen = list(values), set[int]()
+    """Looks into functions and classes before collections, which may be large."""
+    found, seen = deque(values), dict[int, object]()
     while found:
         value = found.pop()
         if value is DATABASES:
             return True
-        if id(value) not in seen:
-            seen.add(id(value))
-            found += _named_by(value)
+        if not (type(value) in PLAIN or id(value) in seen or id(value) in _searched):
+            seen[id(value)] = value
+            add = found.extendleft if isinstance(value, COLLECTIONS) else found.extend
+            add(_named_by(value))
+    _searched.update(seen)
     return False
 
 
