@@ -10,7 +10,7 @@ WORKDIR /src
 # Dependencies before code: this layer is rebuilt only when the lock changes.
 COPY requirements.lock ./
 RUN /opt/venv/bin/python -m pip install --require-hashes --no-deps -r requirements.lock
-COPY pyproject.toml README.md ./
+COPY pyproject.toml README.md LICENSE ./
 COPY service ./service
 COPY connectors ./connectors
 RUN /opt/venv/bin/python -m pip install --no-deps .
