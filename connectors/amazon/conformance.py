@@ -23,7 +23,8 @@ def connection(refresh_token: str, **changes: Any) -> Connection:
 async def source(stand: Stand, spoilt: bool) -> AsyncIterator[Environ]:
     sandbox: Any = stand.sandbox
     unlimited = {name: (1e5, 1e5) for name in sandbox.operations.NAMES}
-    settings = sandbox.Settings(orders=120, quotas=unlimited)
+    polled = {"getReport": (2.0, 1e5)}  # the pace of polls follows this rate
+    settings = sandbox.Settings(orders=120, quotas=unlimited | polled)
     app = sandbox.create_app(settings, stand.clock)
     async with stand.serve(spoiling(app) if spoilt else app) as url:
         yield sandbox.environ(url)

@@ -96,6 +96,8 @@ class FaultInjector:
         """Whether the fault, which must have a share, affects this call."""
         share: float = getattr(self.faults, fault)
         self._counts[fault] += 1
+        if not share:
+            return False
         return seeded_random(self._seed, fault, self._counts[fault]).random() < share
 
     @property

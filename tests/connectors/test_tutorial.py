@@ -1,11 +1,10 @@
 """The tutorial's connector keeps the laws of connectors, which notice when it does not."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
-
-import pytest
 
 from tests.documents import ROOT
 from tests.serving import PATIENCE
@@ -37,12 +36,19 @@ BROKEN = {
     ),
 }
 SILENTLY = "\n\nasync def silently(until: datetime, why: str) -> None: ...\n"
+CASELESS = f"{NAME}_without_a_case"
 
 
-def conform(sources: Path, chosen: str) -> subprocess.CompletedProcess[str]:
-    """Run the conformance tests with the connectors of another folder."""
-    options = ["-q", "-n", "0", "-p", "no:cacheprovider", "-k", chosen]
-    return subprocess.run(
+def broken(number: int) -> str:
+    """The name of a connector that is broken in one way."""
+    return f"{NAME}_{number}"
+
+
+def outcomes(sources: Path, chosen: str) -> tuple[dict[str, str], str]:
+    """Run the conformance tests with the connectors of another folder. Returns the outcome by law
+    and connector, and the output."""
+    options = ["-v", "-n", "0", "-p", "no:cacheprovider", "-k", chosen]
+    done = subprocess.run(
         [sys.executable, "-m", "pytest", *options, CONFORMANCE],
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(sources), "BACKEND": ""},
@@ -50,32 +56,34 @@ def conform(sources: Path, chosen: str) -> subprocess.CompletedProcess[str]:
         text=True,
         timeout=4 * PATIENCE,
     )
+    found = re.findall(r"::(\w+\[\w+\]) (PASSED|FAILED|ERROR|SKIPPED)", done.stdout)
+    return dict(found), done.stdout
 
 
 def test_the_tutorial_has_under_a_hundred_lines() -> None:
     assert len([line for line in connector_code().splitlines() if line.strip()]) < 100
 
 
-def test_the_tutorials_connector_keeps_every_law(tmp_path: Path) -> None:
-    done = conform(write_package(tmp_path, connector_code()), NAME)
-    assert done.returncode == 0, done.stdout
-    passed = int(done.stdout.rpartition(" passed")[0].split()[-1])
-    assert passed > 15, done.stdout
-
-
-@pytest.mark.parametrize("what", BROKEN)
-def test_a_broken_connector_breaks_a_law(tmp_path: Path, what: str) -> None:
-    old, new, law = BROKEN[what]
-    code = connector_code()
-    assert code.count(old) == 1
-    sources = write_package(tmp_path, code.replace(old, new) + SILENTLY)
-    done = conform(sources, f"{NAME} and {law}")
-    assert done.returncode == 1, done.stdout
-    assert f"FAILED {CONFORMANCE}::{law}[{NAME}]" in done.stdout
-
-
-def test_a_connector_without_a_case_is_named(tmp_path: Path) -> None:
+def test_the_tutorials_connector_keeps_every_law_and_a_broken_one_does_not(tmp_path: Path) -> None:
+    """In one process, which runs the laws for the connector and for each broken copy."""
     sources = write_package(tmp_path, connector_code())
-    (sources / "connectors" / NAME / "conformance.py").unlink()
-    done = conform(sources, f"{NAME} and test_every_connector_has_a_case")
-    assert f"need connectors/{NAME}/conformance.py" in done.stdout
+    chosen = [f"{NAME} and not {NAME}_"]
+    laws = set()
+    for number, (old, new, law) in enumerate(BROKEN.values()):
+        code = connector_code()
+        assert code.count(old) == 1
+        write_package(tmp_path, code.replace(old, new) + SILENTLY, broken(number))
+        chosen.append(f"{broken(number)} and {law}")
+        laws.add(f"{law}[{broken(number)}]")
+    write_package(tmp_path, connector_code(), CASELESS)
+    (sources / "connectors" / CASELESS / "conformance.py").unlink()
+    chosen.append(f"{CASELESS} and test_every_connector_has_a_case")
+
+    results, output = outcomes(sources, " or ".join(f"({choice})" for choice in chosen))
+
+    kept = [result for law, result in results.items() if law.endswith(f"[{NAME}]")]
+    assert set(kept) <= {"PASSED", "SKIPPED"}, output
+    assert kept.count("PASSED") > 15, output
+    failed = {law for law, result in results.items() if result == "FAILED"}
+    assert failed == laws | {f"test_every_connector_has_a_case[{CASELESS}]"}, output
+    assert f"need connectors/{CASELESS}/conformance.py" in output

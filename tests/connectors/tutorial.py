@@ -13,11 +13,11 @@ def connector_code() -> str:
     return code
 
 
-def write_package(folder: Path, code: str) -> Path:
+def write_package(folder: Path, code: str, name: str = NAME) -> Path:
     """Write the connector with this code, and its case. Return the folder for the path."""
     (case,) = snippets(PAGE, "The conformance case", "python")
-    package = folder / "sources" / "connectors" / NAME
+    package = folder / "sources" / "connectors" / name
     package.mkdir(parents=True)
-    (package / "__init__.py").write_text(code)
-    (package / "conformance.py").write_text(case)
+    (package / "__init__.py").write_text(code.replace(NAME, name))
+    (package / "conformance.py").write_text(case.replace(NAME, name))
     return folder / "sources"

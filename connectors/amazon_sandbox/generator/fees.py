@@ -86,8 +86,9 @@ class Fees(msgspec.Struct, frozen=True):
         fee = self.expected(product, at, country)
         if product.price < _LOW_PRICE <= price and country == "US":
             fee += _LOW_PRICE_DISCOUNT
-        wrong = country == self.home and self._deviates(product, at)
-        return fee + (_DEVIATIONS.get(self.anomaly(product), 0) if wrong else 0)
+        deviation = _DEVIATIONS.get(self.anomaly(product), 0)
+        wrong = deviation and country == self.home and self._deviates(product, at)
+        return fee + (deviation if wrong else 0)
 
     def referral_rate(self, product: Product, at: float) -> int:
         """The referral fee that a preview of that moment shows, in percent of the price."""

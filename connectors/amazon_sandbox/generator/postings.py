@@ -97,10 +97,10 @@ def recurring_charges(root: str, orders: int, horizon: int, home: str) -> Iterat
     """Monthly charges."""
     for day in range((horizon - SPAN) // DAY + 1, horizon // DAY + 1):
         noon = day * DAY + 12 * HOUR
-        fee = 100 + orders * seeded_random(root, "day", day).randrange(3, 9)
         if day % 30 == 0:
             yield Posting("Subscription", noon, home, amount=-3_999)
         if day % 30 == 7:
+            fee = 100 + orders * seeded_random(root, "day", day).randrange(3, 9)
             yield Posting("StorageFee", noon + 1, home, amount=-fee)
 
 

@@ -240,7 +240,7 @@ def count_lines(root: str, sale: Sale) -> int:
 
 
 def lines(root: str, sale: Sale, products: Sequence[Product]) -> list[Line]:
-    """One to three items. They are generated on each call: storing them would fill the memory."""
+    """One to three items, generated on each call."""
     rng = seeded_random(root, "lines", sale.serial)
     start = int(digest(root)[:11], 16)
     count = rng.choices((1, 2, 3), (80, 15, 5))[0]

@@ -3,7 +3,7 @@
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, time
-from functools import cached_property
+from functools import cached_property, lru_cache, partial
 from itertools import chain
 from operator import attrgetter
 
@@ -57,6 +57,9 @@ MARGIN = 5 * 60
 """The data of a day ends this many seconds before midnight, so that a window that ends two minutes
 ago contains all data even at midnight."""
 
+LINES_KEPT = 5_000
+"""The most orders of a seller whose lines are kept: those of all would fill the memory."""
+
 
 class Seller(msgspec.Struct, frozen=True, dict=True):
     """All of a seller's data on one UTC day: a function of its identity and the day."""
@@ -105,8 +108,12 @@ class Seller(msgspec.Struct, frozen=True, dict=True):
     def midnight(self) -> int:
         return _midnight(self.day)
 
-    def lines(self, sale: Sale) -> list[Line]:
-        return lines(self.root, sale, self.products)
+    def lines(self, sale: Sale) -> Sequence[Line]:
+        return self._lines(sale)
+
+    @cached_property
+    def _lines(self) -> Callable[[Sale], Sequence[Line]]:
+        return lru_cache(LINES_KEPT)(partial(lines, self.root, products=self.products))
 
     @cached_property
     def count_of_lines(self) -> int:

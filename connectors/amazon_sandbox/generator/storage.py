@@ -69,16 +69,17 @@ def storage_months(
     orders: int, stock: Sequence[Stock], ledger: Iterable[Movement], horizon: int
 ) -> Sequence[StorageMonth]:
     """The months that were charged by the horizon, by product."""
-    moved: dict[Product, Counter[date]] = defaultdict(Counter)
+    moved: dict[Product, Counter[int]] = defaultdict(Counter)
     for row in ledger:
         if row.event != "WhseTransfers":  # units in transit count as stored
-            moved[row.product][day(row.at)] += row.quantity
-    months = [
-        _month(item, month, moved[item.product], day(horizon), orders >= _FEW)
-        for item in stock
-        for month in _months(day(horizon))
-    ]
-    return [entry for entry in months if entry.charged_at <= horizon and entry.units]
+            moved[row.product][row.at // DAY] += row.quantity
+    today = day(horizon)
+    months = list(_months(today))
+    entries = []
+    for item in stock:
+        ends = _ends(item, moved[item.product], horizon // DAY, (today - months[-1]).days)
+        entries += [_month(item.product, month, ends, today, orders >= _FEW) for month in months]
+    return [entry for entry in entries if entry.charged_at <= horizon and entry.units]
 
 
 def plant(journal: Journal, months: Iterable[StorageMonth], home: MarketplaceInfo) -> None:
@@ -113,18 +114,24 @@ def _claim(entry: StorageMonth, key: str, home: MarketplaceInfo) -> PlantedClaim
     )
 
 
+def _ends(stock: Stock, moved: Mapping[int, int], today: int, days: int) -> Sequence[int]:
+    """The units at the end of today and of that many days before, newest first. `moved` and `today`
+    are in days since 1970; `stock` is that at the end of today."""
+    units = _on_hand(stock)
+    ends = [units]
+    for number in range(today, today - days, -1):
+        units -= moved.get(number, 0)
+        ends.append(units)
+    return ends
+
+
 def _month(
-    stock: Stock, month: date, moved: Mapping[date, int], today: date, may_be_wrong: bool
+    product: Product, month: date, ends: Sequence[int], today: date, may_be_wrong: bool
 ) -> StorageMonth:
-    """The storage of a product in a month. `stock` is that at the end of `today`."""
-    product, units = stock.product, _on_hand(stock)
-    ends: dict[date, int] = {}
-    while today >= month:
-        ends[today] = units
-        units -= moved.get(today, 0)
-        today -= timedelta(1)
+    """The storage of a product in a month. `ends`: its units at the end of each day."""
     last = _next(month)
-    stored = Fraction(sum(ends[at] for at in ends if at < last), (last - month).days)
+    since = ends[: (today - month).days + 1]
+    stored = Fraction(sum(since[(today - last).days + 1 :]), (last - month).days)
     wrong = _WRONG.get(product.number % _STEP, "") if may_be_wrong else ""
     charged = _charged(wrong, max(0, _hundredths(stored)))
     rate = 9 + product.number % 20  # cents for a unit
@@ -134,7 +141,7 @@ def _month(
         for place, part in enumerate(parts)
         if part
     )
-    return StorageMonth(product, month, stored, min(ends.values()) < 0, wrong, rows)
+    return StorageMonth(product, month, stored, min(since) < 0, wrong, rows)
 
 
 def _charged(wrong: str, stored: int) -> int:

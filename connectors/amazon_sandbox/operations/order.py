@@ -1,6 +1,6 @@
 """One order of the Orders API 2026-01-01: its basic fields, and parts on request."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from connectors.amazon_sandbox.generator.amounts import amount_text
 from connectors.amazon_sandbox.generator.marketplaces import MARKETPLACES
@@ -75,12 +75,12 @@ def _has_proceeds(sale: Sale) -> bool:
     return sale.status not in ("PENDING", "CANCELLED")
 
 
-def _order_total(lines: list[Line]) -> tuple[int, int]:
+def _order_total(lines: Sequence[Line]) -> tuple[int, int]:
     items = sum(line.price * line.quantity for line in lines)
     return items, sum(line.tax * line.quantity for line in lines)
 
 
-def _order_proceeds(sale: Sale, lines: list[Line]) -> Json:
+def _order_proceeds(sale: Sale, lines: Sequence[Line]) -> Json:
     if not _has_proceeds(sale):
         return {}
     items, tax = _order_total(lines)
@@ -96,7 +96,7 @@ def _item_proceeds(sale: Sale, line: Line) -> Json:
     return {"proceeds": {"proceedsTotal": total, "breakdowns": _breakdown(sale, items, tax)}}
 
 
-def _order_fulfillment(sale: Sale, lines: list[Line]) -> Json:
+def _order_fulfillment(sale: Sale, lines: Sequence[Line]) -> Json:
     fulfillment = {
         "fulfillmentStatus": sale.status,
         "fulfilledBy": "AMAZON" if sale.by_amazon else "MERCHANT",
@@ -119,14 +119,14 @@ def _item_fulfillment(sale: Sale, line: Line) -> Json:
     return {"fulfillment": {"quantityFulfilled": line.fulfilled, "quantityUnfulfilled": open_units}}
 
 
-def _buyer(sale: Sale, lines: list[Line]) -> Json:
+def _buyer(sale: Sale, lines: Sequence[Line]) -> Json:
     """A made-up buyer, with an email address that cannot exist."""
     buyer = {"buyerName": f"Buyer {sale.id[-4:]}"}
     email = {"buyerEmail": f"{sale.id}@marketplace.example"}
     return {"buyer": buyer if sale.by_amazon else {**buyer, **email}}
 
 
-def _recipient(sale: Sale, lines: list[Line]) -> Json:
+def _recipient(sale: Sale, lines: Sequence[Line]) -> Json:
     address = {
         "name": f"Buyer {sale.id[-4:]}",
         "addressLine1": f"{int(sale.id[-3:])} Example Avenue",
@@ -138,7 +138,7 @@ def _recipient(sale: Sale, lines: list[Line]) -> Json:
     return {"recipient": {"deliveryAddress": address}}
 
 
-def _payment(sale: Sale, lines: list[Line]) -> Json:
+def _payment(sale: Sale, lines: Sequence[Line]) -> Json:
     if not _has_proceeds(sale):
         return {}
     amount = _money(sale, sum(_order_total(lines)))
@@ -146,7 +146,7 @@ def _payment(sale: Sale, lines: list[Line]) -> Json:
     return {"payment": {"paymentExecutions": [execution]}}
 
 
-def _packages(sale: Sale, lines: list[Line]) -> Json:
+def _packages(sale: Sale, lines: Sequence[Line]) -> Json:
     """The packages of an order. Only orders that the merchant ships have any."""
     if sale.by_amazon or sale.shipped is None:
         return {}
@@ -164,7 +164,7 @@ def _packages(sale: Sale, lines: list[Line]) -> Json:
     return {"packages": [package]}
 
 
-def _order_tax(sale: Sale, lines: list[Line]) -> Json:
+def _order_tax(sale: Sale, lines: Sequence[Line]) -> Json:
     return {"tax": {"taxRegistrations": []}}
 
 
@@ -191,7 +191,7 @@ def _cancellation(sale: Sale, line: Line) -> Json:
     return {"cancellation": {"cancellationExecution": execution}}
 
 
-_ORDER_PARTS: Mapping[str, Callable[[Sale, list[Line]], Json]] = {
+_ORDER_PARTS: Mapping[str, Callable[[Sale, Sequence[Line]], Json]] = {
     "BUYER": _buyer,
     "RECIPIENT": _recipient,
     "PROCEEDS": _order_proceeds,

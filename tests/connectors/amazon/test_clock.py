@@ -169,15 +169,15 @@ async def test_syncs_with_a_wrong_clock_lose_nothing(dataset: Dataset, ahead: fl
     assert brought >= await right.syncs(dataset, *pauses)
 
 
-@pytest.mark.parametrize("ahead", [60.0, 3_600.0, -60.0, -3_600.0])
 @pytest.mark.parametrize("dataset", AmazonConnector.datasets, ids=lambda value: value.name)
-async def test_every_dataset_is_read_with_a_wrong_clock(dataset: Dataset, ahead: float) -> None:
-    wrong, right = Wrong(ahead, FAR), Wrong(0.0, FAR)
-    assert len(await wrong.syncs(dataset, 0.0, days=150)) == pytest.approx(
-        len(await right.syncs(dataset, 0.0, days=150)), rel=0.2
-    )
-    ours = wrong.clock.now() - timedelta(hours=1)
-    assert all(ours <= until <= ours + timedelta(hours=2) for until, _ in wrong.waits[-1:])
+async def test_every_dataset_is_read_with_a_wrong_clock(dataset: Dataset) -> None:
+    right = len(await Wrong(0.0, FAR).syncs(dataset, 0.0, days=150))
+    for ahead in (60.0, 3_600.0, -60.0, -3_600.0):
+        wrong = Wrong(ahead, FAR)
+        brought = len(await wrong.syncs(dataset, 0.0, days=150))
+        assert brought == pytest.approx(right, rel=0.2)
+        ours = wrong.clock.now() - timedelta(hours=1)
+        assert all(ours <= until <= ours + timedelta(hours=2) for until, _ in wrong.waits[-1:])
 
 
 async def test_amazons_time_is_known_before_the_first_window_is_requested() -> None:

@@ -24,7 +24,7 @@ LEDGER = next(dataset for dataset in BY_REPORT if dataset.name == "ledger")
 async def test_the_first_estimate_is_right_at_any_speed_of_the_sandbox(
     dataset: Dataset, speed: float
 ) -> None:
-    bench = Bench(Settings(orders=2_500, speed=speed))
+    bench = Bench(Settings(orders=1_000, speed=speed))
     await bench.connector.check(connect(), bench.waiting)
     planned = seconds(bench, connect(), dataset)
     begun = bench.clock.now()
@@ -40,7 +40,7 @@ async def test_without_an_announced_speed_the_second_estimate_is_better_than_the
     speed: float,
 ) -> None:
     """As with Amazon, whose reports may take any time."""
-    bench = Bench(Settings(orders=2_500, speed=speed))
+    bench = Bench(Settings(orders=1_000, speed=speed))
     bench.wire.spoil = silent
     for dataset in (ORDERS, LEDGER):
         first, took, learned = await errors(bench, connect(), dataset)

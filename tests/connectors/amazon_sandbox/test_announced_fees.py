@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
 
 import pytest
 
@@ -59,15 +60,20 @@ def test_no_such_change_is_announced_in_europe(product: Product) -> None:
     assert fees.expected(product, 0, "FR") > fees.expected(product, 0, "DE")
 
 
+@lru_cache(maxsize=2)
+def large(day: date) -> Seller:
+    return generate(Identity(1, 2_500), day, (US,))
+
+
 def overcharged(day: date, rule: str) -> tuple[set[str], set[str]]:
     """The SKUs that are claimed on that day, and those that only seem to be overcharged."""
-    generated = generate(Identity(1, 2_500), day, (US,))
+    generated = large(day)
     claims = {claim.sku for claim in truth.claims(generated, False) if claim.rule == rule}
     return claims, {decoy.key for decoy in truth.decoys(generated) if decoy.rule == rule}
 
 
 def anomalies(*names: str) -> Iterator[str]:
-    generated = generate(Identity(1, 2_500), date(2026, 3, 2), (US,))
+    generated = large(date(2026, 3, 2))
     for product in generated.products:
         if generated.fees.anomaly(product) in names:
             yield product.sku

@@ -50,7 +50,7 @@ def test_a_reversed_payment_of_a_balanced_loss_leaves_it_unpaid_and_the_reversal
     assert reasons == [("R1", "reimbursed"), ("R1", "reversed")]
 
 
-@pytest.mark.parametrize("seed", [1, 2, 4])
+@pytest.mark.parametrize("seed", [1, 4])  # with the newer ledger, and the older
 def test_every_claim_that_disappears_has_an_ending(seed: int) -> None:
     """Of the rules on goods; a round that is over takes its expired claims along."""
     rules = ("R1", "R2", "R3", "R11")

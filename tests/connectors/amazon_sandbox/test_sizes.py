@@ -64,7 +64,7 @@ def test_a_remeasured_product_is_claimed_while_a_preview_shows_its_true_size(
     marketplace: str,
 ) -> None:
     claimed, decoys = set(), set()
-    for days in range(0, 180, 12):
+    for days in range(0, 180, 15):
         generated = seller(date(2026, 3, 2) + timedelta(days=days), marketplace)
         skus = {product.sku for product in remeasured(generated)}
         found = {claim.sku for claim in truth.claims(generated, False) if claim.rule == "R19"}

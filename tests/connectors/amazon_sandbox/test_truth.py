@@ -2,6 +2,7 @@
 
 from collections import Counter
 from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 import pytest
@@ -20,8 +21,14 @@ pytestmark = pytest.mark.anyio
 DAY = date(2026, 3, 2)
 
 
+@lru_cache(maxsize=32)
 def seller(orders: int = 1_000, day: date = DAY, seed: int = 1) -> Seller:
     return generate(Identity(seed, orders), day, (US,))
+
+
+def later(days: int) -> Seller:
+    """The same seller after some days."""
+    return seller(day=DAY + timedelta(days=days))
 
 
 @pytest.fixture(scope="module")
@@ -122,7 +129,7 @@ def test_a_return_without_a_refund_has_no_amount(thousand: Seller) -> None:
 def test_a_claim_keeps_its_key_while_its_status_advances() -> None:
     seen: dict[tuple[str, str], list[str]] = {}
     for days in range(0, 60, 10):
-        for claim in truth.claims(seller(day=DAY + timedelta(days=days)), with_costs=False):
+        for claim in truth.claims(later(days), with_costs=False):
             seen.setdefault((claim.rule, claim.key), []).append(claim.status)
     assert ["waiting", "claimable", "claimable"] in [statuses[:3] for statuses in seen.values()]
     order = {"waiting": 0, "claimable": 1, "expired": 2}
@@ -138,14 +145,14 @@ def test_low_confidence_is_marked(thousand: Seller) -> None:
 
 
 def test_no_amount_is_negative() -> None:
-    claims = [claim for seed in range(1, 9) for claim in truth.claims(seller(seed=seed), False)]
+    claims = [claim for seed in range(1, 6) for claim in truth.claims(seller(seed=seed), False)]
     by_price = [claim for claim in claims if claim.valued_by == "price"]
     assert by_price and all(float(claim.amount or 0) > 0 for claim in by_price)
     unknown = [claim for claim in claims if claim.amount is None and claim.rule != "R5"]
     assert unknown and all(claim.valued_by is None for claim in unknown)
 
 
-@pytest.mark.parametrize("days", range(8))
+@pytest.mark.parametrize("days", range(0, 8, 2))
 def test_an_unrestocked_return_is_claimed_from_day_14_to_day_100(
     days: int,
 ) -> None:
@@ -200,7 +207,7 @@ def test_a_stalled_shipment_is_claimed_on_the_21st_day_without_a_receipt() -> No
 def test_an_unrefunded_return_is_listed_as_long_as_its_sale() -> None:
     """Without its sale, the marketplace and so the claim window are unknown."""
     for days in range(0, 60, 5):
-        generated = seller(day=DAY + timedelta(days=days))
+        generated = later(days)
         posted = {posting.sale.id for posting in generated.postings if posting.sale}
         claims = [
             claim for claim in by_rule(truth.claims(generated, False), "R5") if claim.amount is None
@@ -211,8 +218,8 @@ def test_an_unrefunded_return_is_listed_as_long_as_its_sale() -> None:
 def test_an_unrefunded_return_is_listed_until_its_claim_expires() -> None:
     last: dict[str, str] = {}
     seen: set[str] = set()
-    for days in range(0, 140, 4):
-        claims = by_rule(truth.claims(seller(day=DAY + timedelta(days=days)), False), "R5")
+    for days in range(0, 140, 5):
+        claims = by_rule(truth.claims(later(days), False), "R5")
         statuses = {claim.key: claim.status for claim in claims if claim.amount is None}
         assert {last[key] for key in last.keys() - {claim.key for claim in claims}} <= {"expired"}
         last = statuses
@@ -222,7 +229,7 @@ def test_an_unrefunded_return_is_listed_until_its_claim_expires() -> None:
 
 def test_reimbursements_of_goods_stay_in_the_report() -> None:
     """Except those that were reversed or too low: their scenarios end with the round."""
-    early, late = seller(), seller(day=DAY + timedelta(days=90))
+    early, late = later(0), later(90)
     passing = {claim.product for claim in early.journal.claims if claim.rule == "R10"}
     passing |= plan_scenarios(early.root, 1_000, early.products).undisturbed
     for generated in (early, late):
@@ -244,7 +251,7 @@ def test_reimbursements_of_goods_stay_in_the_report() -> None:
     assert len(lasting) > 20
 
 
-@pytest.mark.parametrize("seed", range(1, 6))
+@pytest.mark.parametrize("seed", range(1, 4))
 def test_a_late_reimbursement_of_a_shipment_does_not_match_the_next_one(seed: int) -> None:
     early = seller(seed=seed)
     short = [claim for claim in early.journal.claims if claim.rule == "R8"]

@@ -18,7 +18,7 @@ def routine_rows(
     root: str,
     products: Sequence[Product],
     sold: Iterable[Sale],
-    lines: Callable[[Sale], list[Line]],
+    lines: Callable[[Sale], Sequence[Line]],
     horizon: int,
 ) -> Iterator[Movement]:
     """The rows of shipments and transfers up to the horizon, not sorted."""
@@ -30,7 +30,7 @@ def routine_rows(
     )
 
 
-def _shipped(sale: Sale, lines: Callable[[Sale], list[Line]]) -> Iterator[Movement]:
+def _shipped(sale: Sale, lines: Callable[[Sale], Sequence[Line]]) -> Iterator[Movement]:
     if sale.shipped is None or not sale.by_amazon:
         return
     for at, line in enumerate(lines(sale)):

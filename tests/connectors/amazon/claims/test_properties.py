@@ -37,7 +37,7 @@ DAYS = st.integers(-100, 60)
 COUNTS = st.integers(1, 4)
 ORDERS = st.sampled_from([ORDER, "111-0000002-0000002"])
 REASONS = ("Lost_Warehouse", "Damaged_Warehouse", "Lost_Inbound", "CustomerReturn")
-quick = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+quick = settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 def rows_of(make: Callable[..., Any], *parts: Any, **named: Any) -> Any:

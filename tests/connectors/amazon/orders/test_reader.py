@@ -68,7 +68,7 @@ async def test_a_window_of_hours_does_not_estimate_the_orders_per_day() -> None:
 @pytest.mark.parametrize("hints", [{}, {A_DAY: "3"}], ids=["reports", "search"])
 async def test_a_read_resumes_from_any_cursor(hints: dict[str, str]) -> None:
     bench = Bench(Settings(quotas=UNLIMITED))
-    connection = connect("1-1250", **hints)
+    connection = connect("1-800", **hints)
     window = bench.window(ORDERS)
     pages = await bench.sync(ORDERS, connection, window)
     ordered = len(bench.ordered())
