@@ -1,10 +1,11 @@
-"""A real headless Chromium, if it is installed."""
+"""A real headless Chromium, if it is installed. A start takes long, so tests use one in turn."""
 
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from selenium.webdriver import Chrome, ChromeOptions
@@ -21,6 +22,54 @@ FLAGS = (
     "--disable-sync",
     "--disable-dev-shm-usage",
 )
+
+SIZE = (1280, 900)
+FREE: list[tuple[Chrome, ExitStack]] = []
+"""The browser that no test uses at the moment, and what ends it."""
+
+
+@contextmanager
+def shared_chromium() -> Iterator[Chrome]:
+    """The browser of all tests of this process, as if it were new. After a test that fails, it
+    ends."""
+    if FREE:
+        chrome, stack = FREE.pop()
+    else:
+        stack = ExitStack()
+        profile = stack.enter_context(TemporaryDirectory(ignore_cleanup_errors=True))
+        chrome = stack.enter_context(chromium(Path(profile)))
+        chrome.set_window_size(*SIZE)
+    try:
+        yield chrome
+        _renew(chrome)
+    except BaseException:
+        stack.close()
+        raise
+    FREE.append((chrome, stack))
+
+
+def end_shared() -> None:
+    while FREE:
+        FREE.pop()[1].close()
+
+
+def _renew(chrome: Chrome) -> None:
+    """Leave one new tab, which nothing emulates or scripts, and nothing that pages have stored."""
+    used = chrome.window_handles
+    chrome.switch_to.window(used[0])
+    chrome.switch_to.new_window("tab")
+    fresh = chrome.current_window_handle
+    for tab in used:
+        chrome.switch_to.window(tab)
+        chrome.close()
+    chrome.switch_to.window(fresh)
+    everything = {"origin": "*", "storageTypes": "all"}
+    chrome.execute_cdp_cmd("Storage.clearDataForOrigin", everything)
+    chrome.execute_cdp_cmd("Network.clearBrowserCookies", {})
+    chrome.execute_cdp_cmd("Network.clearBrowserCache", {})
+    chrome.set_window_size(*SIZE)
+    chrome.set_script_timeout(30)
+    chrome.get_log("browser")  # type: ignore[no-untyped-call]
 
 
 @contextmanager

@@ -30,6 +30,14 @@ SANDBOXES: dict[str, str] = {}
 ENDS: list[str] = []
 """What demos that did not start have printed."""
 
+CALM = """
+const style = new CSSStyleSheet();
+const still = "animation: none !important; transition: none !important";
+style.replaceSync(`*, ::before, ::after { ${still} }`);
+document.adoptedStyleSheets = [style];
+"""
+"""Ends the animations of a page, in the middle of which its colours are others."""
+
 RUN = "[aria-labelledby=live], [aria-labelledby=idle]"
 """The card of the live sync, or of the last one."""
 

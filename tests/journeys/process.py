@@ -6,10 +6,11 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
 from secrets import token_hex
 from time import monotonic, sleep
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -214,9 +215,16 @@ def _wait_until_it_answers(process: Process) -> None:
             raise Died
         if process.popen.poll() is not None:
             raise RuntimeError(f"It exited with {process.popen.returncode}: {process.log}")
-        try:
-            httpx.get(process.url + "/healthz", timeout=60, verify=False)
-            return
-        except httpx.TransportError:
-            sleep(0.02)
+        if _listens(process.url):
+            with suppress(httpx.TransportError):
+                httpx.get(process.url + "/healthz", timeout=60, verify=False)
+                return
+        sleep(0.02)
     raise RuntimeError(f"It does not answer: {process.log}")
+
+
+def _listens(url: str) -> bool:
+    """Whether a process listens there: a start takes many looks, and a request costs far more."""
+    parts = urlsplit(url)
+    with socket.socket() as probe:
+        return probe.connect_ex((parts.hostname or "", parts.port or 0)) == 0

@@ -17,7 +17,7 @@ import pytest
 from anyio import to_thread
 from selenium.webdriver import Chrome
 
-from tests.journeys.browser import chromium
+from tests.journeys.browser import shared_chromium
 from tests.serving import serve, token
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(180)]
@@ -146,7 +146,7 @@ async def test_the_examples_work_in_a_page_of_another_origin(tmp_path: Path, cha
     if chapter == "In React":
         needs_packages()
     pages = {"/client.js": (WEB / "client.js").read_text(), "/sync-token": token()}
-    with application(pages) as origin, chromium(tmp_path / "profile") as chrome:
+    with application(pages) as origin, shared_chromium() as chrome:
         async with serve(tmp_path, None, CORS_ORIGINS=origin, **SHORT) as service:
             ann = service.user()
             await ann.connect()
@@ -171,7 +171,7 @@ async def test_a_component_that_is_removed_ends_its_stream(tmp_path: Path) -> No
     pages = {"/client.js": (WEB / "client.js").read_text(), "/sync-token": token()}
     pages |= {f"/{name}": module(name) for name in REACT} | {"/hook.js": example("In React")}
     endless = {**SHORT, "DEMO_ORDERS": "100000"}
-    with application(pages) as origin, chromium(tmp_path / "profile") as chrome:
+    with application(pages) as origin, shared_chromium() as chrome:
         async with serve(tmp_path, None, CORS_ORIGINS=origin, **endless) as service:
             await service.user().connect()
             pages["/"] = HOOKED.replace("https://sync.example.com", service.url)

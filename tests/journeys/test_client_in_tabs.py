@@ -11,7 +11,7 @@ import pytest
 from anyio import to_thread
 from selenium.webdriver import Chrome
 
-from tests.journeys.browser import chromium
+from tests.journeys.browser import shared_chromium
 from tests.journeys.hanging import HangingProxy, hanging_proxy
 from tests.serving import Serving, User, serve, token
 
@@ -115,7 +115,7 @@ class Tabs:
 @asynccontextmanager
 async def tabs_of(folder: Path, **environ: str) -> AsyncIterator[Tabs]:
     environ = {"AUTH_MODE": "demo", **ENDLESS, **environ}
-    with chromium(folder / "profile") as chrome:
+    with shared_chromium() as chrome:
         async with (
             serve(folder, None, **environ) as service,
             hanging_proxy(urlsplit(service.url).port or 0) as proxy,

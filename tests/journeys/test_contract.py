@@ -12,7 +12,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 
 from service.api.routes import CALLS
 from tests.contract import DOCUMENT
-from tests.journeys.browser import chromium
+from tests.journeys.browser import shared_chromium
 from tests.journeys.process import service
 from tests.serving import token
 
@@ -53,7 +53,7 @@ def test_the_contract_page_shows_every_call_and_every_schema(
 ) -> None:
     with (
         service(tmp_path, free_port()) as server,
-        chromium(tmp_path / "profile") as browser,
+        shared_chromium() as browser,
     ):
         browser.get(f"{server.url}/docs#Fault")
         WebDriverWait(browser, 60).until(lambda _: browser.find_elements(By.CLASS_NAME, "shape"))

@@ -12,7 +12,7 @@ import pytest
 from anyio import to_thread
 from selenium.webdriver import Chrome
 
-from tests.journeys.browser import chromium
+from tests.journeys.browser import shared_chromium
 from tests.serving import Serving, serve, token
 
 pytestmark = pytest.mark.anyio
@@ -70,7 +70,7 @@ async def asked(service: Serving, chrome: Chrome, origin: str) -> Any:
 
 
 async def test_a_page_whose_origin_is_allowed_starts_a_sync_and_follows_it(tmp_path: Path) -> None:
-    with page() as origin, chromium(tmp_path / "profile") as chrome:
+    with page() as origin, shared_chromium() as chrome:
         quick: Any = {"DEMO_PAUSE": "0.1", "DEMO_PAGE": "50"}
         async with serve(tmp_path, CORS_ORIGINS=origin, **quick) as service:
             await service.user().connect()
@@ -83,7 +83,7 @@ async def test_a_page_whose_origin_is_allowed_starts_a_sync_and_follows_it(tmp_p
 
 
 async def test_a_page_of_any_other_origin_cannot_send_a_request(tmp_path: Path) -> None:
-    with page() as origin, chromium(tmp_path / "profile") as chrome:
+    with page() as origin, shared_chromium() as chrome:
         async with serve(tmp_path, CORS_ORIGINS="https://app.example") as service:
             ann = service.user()
             await ann.connect()

@@ -10,15 +10,15 @@ import pytest
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import Select
 
-from tests.journeys.browser import chromium
+from tests.journeys.browser import shared_chromium
 from tests.journeys.dashboard import RUN, SANDBOXES, Page, demo
 
 FAST = ("--orders", "300", "--speed", "600")
 
 
 @pytest.fixture
-def page(tmp_path: Path) -> Iterator[Page]:
-    with chromium(tmp_path / "browser") as browser:
+def page() -> Iterator[Page]:
+    with shared_chromium() as browser:
         browser.set_window_size(1280, 900)
         yield Page(browser)
 

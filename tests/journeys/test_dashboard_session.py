@@ -6,7 +6,7 @@ import pytest
 from anyio import to_thread
 from selenium.webdriver.support.ui import Select
 
-from tests.journeys.browser import chromium
+from tests.journeys.browser import shared_chromium
 from tests.journeys.dashboard import Page
 from tests.serving import serve, token
 
@@ -43,7 +43,7 @@ def _signs_in_and_keeps_what_was_typed(page: Page) -> None:
 
 
 async def test_an_expired_session_asks_again_and_loses_nothing(tmp_path: Path) -> None:
-    with chromium(tmp_path / "browser") as browser:
+    with shared_chromium() as browser:
         browser.set_window_size(1280, 900)
         async with serve(tmp_path, None) as service:
             page = Page(browser, service.url)

@@ -313,21 +313,18 @@ def test_the_page_says_who_is_signed_in_and_signs_out(
         page.shows("#sign-in", "Paste the token")
 
 
-@pytest.mark.parametrize("width", [1280, 390])
-def test_no_tab_has_a_violation_of_accessibility(
-    portal: BlockingPortal, tmp_path: Path, width: int
-) -> None:
+def test_no_tab_has_a_violation_of_accessibility(portal: BlockingPortal, tmp_path: Path) -> None:
     with (
         portal.wrap_async_context_manager(receiving()) as receiver,
         dashboard(portal, tmp_path, **HOOKS_SETTINGS) as page,
     ):
         page.portal.call(page.ann.whole_sync)
-        page.size(width, 900)
         page.go("#/settings/webhooks")
         page.add_webhook(receiver.url)
         page.click("[data-webhook] button", "Send a test")
         page.shows("[aria-label=Deliveries] tbody .badge", "Delivered")
-        for scheme in ("light", "dark"):
+        for width, scheme in ((1280, "light"), (390, "dark")):
+            page.size(width, 900)
             page.theme(scheme)
             for tab in TABS:
                 page.go(f"#/settings/{tab}")

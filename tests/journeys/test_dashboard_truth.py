@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from connectors import amazon_sandbox as amazon
-from tests.journeys.browser import chromium
+from tests.journeys.browser import shared_chromium
 from tests.journeys.dashboard import PROCESSES, RUN, SANDBOXES, Page, demo
 from tests.journeys.test_dashboard_access import violations
 
@@ -22,8 +22,8 @@ TOKEN = {"refreshToken": "Atzr|sandbox-1"}
 
 
 @pytest.fixture
-def page(tmp_path: Path) -> Iterator[Page]:
-    with chromium(tmp_path / "browser") as browser:
+def page() -> Iterator[Page]:
+    with shared_chromium() as browser:
         browser.set_window_size(1280, 900)
         yield Page(browser)
 

@@ -19,7 +19,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 
 from connectors import amazon_sandbox as amazon
 from tests.documents import snippets
-from tests.journeys.browser import chromium
+from tests.journeys.browser import shared_chromium
 from tests.journeys.hanging import hanging_proxy
 from tests.journeys.hosts import MODULES, Host, host, react, vue
 from tests.journeys.test_amazon import local_sandbox
@@ -137,7 +137,8 @@ class Page:
         (opened,) = set(chrome.window_handles) - {own}
         chrome.switch_to.window(opened)
         wait.until(lambda _: chrome.find_elements(By.CSS_SELECTOR, "form button"))[0].click()
-        wait.until(lambda _: "connected=" in chrome.current_url)
+        # The dashboard removes the result from its address at once.
+        wait.until(lambda _: "#/overview" in chrome.current_url)
         chrome.close()
         chrome.switch_to.window(own)
 
@@ -165,7 +166,7 @@ async def embedded(tmp_path: Path, **environ: Any) -> AsyncIterator[Page]:
     if not MODULES.is_dir():
         missing = "the clients are not installed: make tests/clients/node_modules"
         (pytest.fail if os.environ.get("CI") else pytest.skip)(missing)
-    with host() as pages, chromium(tmp_path / "profile") as chrome:
+    with host() as pages, shared_chromium() as chrome:
         pages.files |= {"/react.js": react(), "/vue.js": vue()}
         pages.files["/token"] = f'{{"token": "{token("ann")}"}}'
         async with serve(tmp_path / "data", CORS_ORIGINS=pages.url, **environ) as service:

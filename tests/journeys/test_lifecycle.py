@@ -1,15 +1,22 @@
 """How the process starts, refuses to start, and stops."""
 
+import os
+import resource
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from unittest.mock import patch
 
 import anyio
 import httpx
 import pytest
+from click.testing import CliRunner
 
+from connectors import amazon_sandbox as amazon
+from connectors.amazon_sandbox.faults import Faults
+from service.__main__ import main
 from tests.databases import DATABASES
 from tests.journeys.process import ROOT, demo, sandbox, service
 from tests.service.api.issuer import ec, jwks
@@ -90,8 +97,24 @@ async def _start(client: httpx.AsyncClient, answers: list[httpx.Response]) -> No
     answers.append(await client.post("/api/sync/start"))
 
 
+@pytest.fixture(autouse=True)
+def keep_descriptor_limit() -> Iterator[None]:
+    """A command that runs in the test's process raises its limit."""
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+
 def _refusal(*command: str, **environ: str) -> str:
-    """The error of a start that fails: one sentence, not a traceback."""
+    """The error of a command that fails: one sentence, not a traceback."""
+    with patch.dict(os.environ, environ, clear=True):
+        done = CliRunner().invoke(main, command)
+    assert isinstance(done.exception, SystemExit), done.exception
+    return _sentence(done.exit_code, done.stderr)
+
+
+def _refusal_of_process(*command: str, **environ: str) -> str:
+    """The same of a process."""
     done = subprocess.run(
         [sys.executable, "-m", "service", *command],
         cwd=ROOT,
@@ -100,10 +123,14 @@ def _refusal(*command: str, **environ: str) -> str:
         text=True,
         timeout=60,
     )
-    assert done.returncode == 1, done.stdout + done.stderr
-    assert "Traceback" not in done.stderr
-    assert done.stderr.startswith("error: ")
-    return done.stderr
+    return _sentence(done.returncode, done.stderr)
+
+
+def _sentence(exit_code: int, error: str) -> str:
+    assert exit_code == 1, error
+    assert "Traceback" not in error
+    assert error.startswith("error: ")
+    return error
 
 
 def _environ(folder: Path) -> dict[str, str]:
@@ -116,7 +143,7 @@ def _environ(folder: Path) -> dict[str, str]:
 
 
 def test_missing_secrets_are_named() -> None:
-    error = _refusal("serve")
+    error = _refusal_of_process("serve")
     assert "AUTH_SECRET" in error and "SECRETS_KEYS" in error and "AUTH_MODE=demo" in error
 
 
@@ -140,7 +167,8 @@ def test_an_invalid_jwks_is_named_and_a_valid_one_hides_no_other_error(
 
 
 def test_demo_mode_refuses_a_public_address(tmp_path: Path) -> None:
-    error = _refusal("demo", "--host", "0.0.0.0", "--port", "0", "--data", str(tmp_path / "data"))
+    public = ("demo", "--host", "0.0.0.0", "--port", "0", "--data", str(tmp_path / "data"))
+    error = _refusal_of_process(*public)  # it has listened, and leaves that to its end
     assert "loopback" in error
     assert not (tmp_path / "data").exists(), "nothing was written"
     environ = {**_environ(tmp_path), "AUTH_MODE": "demo", "HOST": "0.0.0.0"}
@@ -193,13 +221,12 @@ def test_a_connectors_malformed_setting_is_named(tmp_path: Path, name: str, valu
 
 
 @pytest.mark.sqlite  # it locks its file; PostgreSQL serves many processes
-@pytest.mark.parametrize("command", ["serve", "migrate", "rotate-keys"])
-def test_a_second_process_names_the_holder(
-    tmp_path: Path, free_port: Callable[[], int], command: str
-) -> None:
+def test_a_second_process_names_the_holder(tmp_path: Path, free_port: Callable[[], int]) -> None:
     with service(tmp_path, free_port()) as first:
-        error = _refusal(command, **_environ(tmp_path))
-        assert f"process {first.popen.pid}" in error
+        holder, environ = f"process {first.popen.pid}", _environ(tmp_path)
+        assert holder in _refusal_of_process("serve", **environ)
+        for command in ("serve", "migrate", "rotate-keys"):
+            assert holder in _refusal(command, **environ)
 
 
 def test_a_port_in_use_is_named(tmp_path: Path, free_port: Callable[[], int]) -> None:
@@ -220,22 +247,18 @@ def _get(url: str, path: str) -> httpx.Response:
 ACCOUNT = "/sellers/v1/marketplaceParticipations"
 
 
-@pytest.mark.parametrize("faults", ["error500=1", " error500 = 1.0 , ", '{"error500": 1}'])
-def test_the_sandbox_starts_with_faults(
-    tmp_path: Path, free_port: Callable[[], int], faults: str
+def test_the_sandbox_starts_with_faults_and_with_sellers_of_other_places(
+    tmp_path: Path, free_port: Callable[[], int]
 ) -> None:
-    with sandbox(tmp_path, free_port(), 0, 60, "--faults", faults) as source:
+    faults = (" error500 = 1.0 , ", "error500=1", '{"error500": 1}')
+    assert [amazon.read_faults(spelling) for spelling in faults] == [Faults(error500=1)] * 3
+    options = ("--faults", faults[0], "--marketplaces", "de,FR")
+    with sandbox(tmp_path, free_port(), 50, 60, *options) as source:
         assert _get(source.url, ACCOUNT).status_code == 500
         httpx.post(source.url + "/_sandbox/faults", json={})
         assert _get(source.url, ACCOUNT).status_code == 200
         httpx.post(source.url + "/_sandbox/reset")
         assert _get(source.url, ACCOUNT).status_code == 500
-
-
-def test_the_sandbox_has_sellers_of_other_places(
-    tmp_path: Path, free_port: Callable[[], int]
-) -> None:
-    with sandbox(tmp_path, free_port(), 50, 60, "--marketplaces", "de,FR") as source:
         counts = httpx.get(source.url + "/_sandbox/sellers/1").json()["counts"]
         assert counts["orders"]["byMarketplace"].keys() == {"A1PA6795UKMFR9", "A13V1IB3VIYZZH"}
 
@@ -279,13 +302,16 @@ def test_invalid_faults_are_named(tmp_path: Path, faults: str, error: str) -> No
     assert error in output and not folder.exists()
 
 
-def test_every_command_has_help() -> None:
-    for command in ([], ["serve"], ["demo"], ["sandbox"], ["sync"], ["watch"], ["migrate"]):
-        done = subprocess.run(
-            [sys.executable, "-m", "service", *command, "--help"],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
-        assert done.returncode == 0 and "Usage:" in done.stdout
+def test_the_process_has_help_which_names_every_command() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "service", "--help"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0 and "Usage:" in done.stdout
+    for name in ("serve", "demo", "sandbox", "sync", "watch", "migrate"):
+        assert f"\n  {name} " in done.stdout
+        helped = CliRunner().invoke(main, [name, "--help"])
+        assert helped.exit_code == 0 and "Usage:" in helped.output

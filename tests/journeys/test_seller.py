@@ -12,11 +12,10 @@ from anyio.from_thread import BlockingPortal
 from standardwebhooks.webhooks import Webhook
 
 from connectors import amazon_sandbox as amazon
-from tests.journeys.browser import chromium
-from tests.journeys.dashboard import RUN
+from tests.journeys.browser import shared_chromium
+from tests.journeys.dashboard import CALM, RUN
 from tests.journeys.signed import Signed
 from tests.journeys.test_amazon import local_sandbox
-from tests.journeys.test_dashboard_access import CALM
 from tests.servers import Proxy, proxy
 from tests.service.hooks.receivers import HOOKS_SETTINGS, Receiver, receiving
 from tests.serving import serve
@@ -52,7 +51,7 @@ def first_visit(portal: BlockingPortal, folder: Path) -> Iterator[Seller]:
         enter(receiving()) as receiver,
         enter(serve(folder, None, **amazon.environ(source), **HOOKS_SETTINGS)) as service,
         enter(proxy(urlsplit(service.url).port or 0)) as network,
-        chromium(folder / "browser") as browser,
+        shared_chromium() as browser,
     ):
         page = Seller(browser, f"http://127.0.0.1:{network.port}")
         page.ann, page.portal = service.user("ann"), portal

@@ -13,7 +13,7 @@ import pytest
 from anyio import to_thread
 from selenium.webdriver import Chrome
 
-from tests.journeys.browser import chromium
+from tests.journeys.browser import shared_chromium
 from tests.journeys.process import service
 from tests.serving import User, json_of, serve, token
 
@@ -79,7 +79,7 @@ async def test_event_source_reconnects_after_a_cut_and_stops_after_the_end(
 ) -> None:
     port = free_port()
     demo = {"AUTH_MODE": "demo", "DEMO_PAUSE": "0.25", "DEMO_PAGE": "10"}
-    with service(tmp_path, port, **demo) as server, chromium(tmp_path / "profile") as chrome:
+    with service(tmp_path, port, **demo) as server, shared_chromium() as chrome:
         async with relay_to(port) as (url, relay), httpx.AsyncClient(base_url=server.url) as client:
             user = User(client)
             await user.connect()

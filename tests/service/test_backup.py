@@ -10,11 +10,13 @@ from pathlib import Path
 import anyio
 import msgspec
 import pytest
+from click.testing import CliRunner
 
+from service.__main__ import main
 from service.backup import back_up, dump_command, load_command, restore
 from service.errors import StartupError
 from service.model import Sync
-from service.store.migrations import migrate
+from tests.databases import DATABASES
 from tests.journeys.process import ROOT
 from tests.serving import KEY, SECRET, Serving, User, serve
 
@@ -28,9 +30,8 @@ SOURCE = {"DEMO_ORDERS": str(ORDERS), "DEMO_PAGE": str(PAGE), "MAX_SYNCS_PER_TEN
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     """A database of the newest schema, without rows."""
-    path = tmp_path / "sync.db"
-    migrate(f"sqlite:///{path}")
-    return path
+    DATABASES.prepare(tmp_path)
+    return tmp_path / "sync.db"
 
 
 async def command(*words: str, database: Path) -> str:
@@ -199,13 +200,7 @@ def test_for_postgresql_the_commands_are_named_without_the_password() -> None:
 @pytest.mark.parametrize(("words", "tool"), [("backup", "pg_dump"), ("restore", "pg_restore")])
 def test_the_commands_name_the_tool_of_postgresql(words: str, tool: str, tmp_path: Path) -> None:
     environ = {"DATABASE_URL": "postgresql://u:pw@127.0.0.1:1/x", "AUTH_SECRET": SECRET}
-    done = subprocess.run(
-        [sys.executable, "-m", "service", words, str(tmp_path / "sync.dump")],
-        cwd=ROOT,
-        env={**os.environ, **environ, "SECRETS_KEYS": KEY},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 1
+    command = [words, str(tmp_path / "sync.dump")]
+    done = CliRunner().invoke(main, command, env={**environ, "SECRETS_KEYS": KEY})
+    assert done.exit_code == 1
     assert f"{tool} --" in done.stderr and "pw" not in done.stderr

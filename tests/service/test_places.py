@@ -7,12 +7,14 @@ from pathlib import Path
 
 import anyio
 import pytest
+from click.testing import CliRunner
 from structlog.testing import capture_logs
 
-from service.__main__ import demo_settings
+from service.__main__ import demo_settings, main
 from service.app import migrate_database
 from service.errors import StartupError
 from service.store.place import lock_database
+from tests.documents import ROOT
 from tests.service.api.answers import problem
 from tests.service.clocks import FastClock
 from tests.serving import KEY, SECRET, Serving, User, read, serve, settings
@@ -57,13 +59,8 @@ def test_migrate_and_demo_use_the_same_file(tmp_path: Path, name: str) -> None:
     chosen = demo_settings("127.0.0.1", folder, "http://127.0.0.1:1")
     assert chosen.database_path == folder / "sync.db"
     environ = {"AUTH_SECRET": SECRET, "SECRETS_KEYS": KEY, "DATABASE_URL": chosen.database_url}
-    done = subprocess.run(
-        [sys.executable, "-m", "service", "migrate"],
-        env={**os.environ, **environ},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    done = CliRunner().invoke(main, ["migrate"], env=environ, catch_exceptions=False)
+    assert done.exit_code == 0, done.output
     assert str(folder / "sync.db") in done.stdout
     assert (folder / "sync.db").stat().st_size > 0
     assert [path.name for path in tmp_path.iterdir()] == [name]
@@ -158,6 +155,23 @@ def other_process(folder: Path) -> str:
     return done.stderr
 
 
+LOCKING = """
+import sys
+from pathlib import Path
+from service.store.place import lock_database
+with lock_database(Path(sys.argv[1])):
+    print("locked")
+"""
+
+
+def other_lock(folder: Path) -> str:
+    """The error of a second process that does no more than lock the database."""
+    command = [sys.executable, "-c", LOCKING, str(folder / "sync.db")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 1, done.stdout
+    return done.stderr
+
+
 @pytest.mark.parametrize("name", ["sync.db", "sync.db.lock"])
 async def test_no_second_process_starts_while_a_file_is_missing(tmp_path: Path, name: str) -> None:
     async with serve(tmp_path) as service:
@@ -176,7 +190,7 @@ async def test_another_name_of_the_same_file_is_locked_too(tmp_path: Path) -> No
         (tmp_path / "linked" / "sync.db").symlink_to(tmp_path / "one" / "sync.db")
         (tmp_path / "hard" / "sync.db").hardlink_to(tmp_path / "one" / "sync.db")
         for folder in ("linked", "hard"):
-            error = await anyio.to_thread.run_sync(other_process, tmp_path / folder)
+            error = await anyio.to_thread.run_sync(other_lock, tmp_path / folder)
             assert "in use by" in error
 
 

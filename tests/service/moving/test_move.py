@@ -11,9 +11,11 @@ from typing import Any
 
 import psycopg
 import pytest
+from click.testing import CliRunner
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from service.__main__ import main
 from service.errors import StartupError
 from service.moving import move as moving
 from service.moving.tables import CopiedTable, tables_of
@@ -35,9 +37,8 @@ AT = "2026-11-20T12:00:00.000000Z"
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     """A database of the newest schema, without rows."""
-    path = tmp_path / "sync.db"
-    migrate(f"sqlite:///{path}")
-    return path
+    DATABASES.prepare(tmp_path)
+    return tmp_path / "sync.db"
 
 
 @pytest.fixture
@@ -355,8 +356,9 @@ def test_another_file_is_refused(tmp_path: Path, target: str, content: bytes, pr
     ],
 )
 def test_an_address_of_another_kind_of_database_is_refused(
-    tmp_path: Path, source: str, to: str, problem: str
+    source: str, to: str, problem: str
 ) -> None:
-    code, said = command(tmp_path / "sync.db", to, DATABASE_URL=source)
-    assert (code, said.count("\n")) == (1, 1)
-    assert said.startswith(f"error: {problem}")
+    environ = {"DATABASE_URL": source, "AUTH_SECRET": SECRET, "SECRETS_KEYS": KEY}
+    done = CliRunner().invoke(main, ["move", "--to", to], env=environ)
+    assert (done.exit_code, done.output.count("\n")) == (1, 1)
+    assert done.output.startswith(f"error: {problem}")
