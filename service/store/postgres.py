@@ -276,11 +276,10 @@ def _terminate(connection: asyncpg.Connection) -> None:
 async def _undo(connection: asyncpg.Connection, transaction: Any) -> None:
     """Roll back. A connection that cannot (its commit was interrupted) is closed: with an open
     transaction it would keep its locks in the pool."""
-    if connection.is_closed() or not connection.is_in_transaction():
-        return
     try:
-        await transaction.rollback()
-    except asyncpg.InterfaceError:
+        if not connection.is_closed() and connection.is_in_transaction():
+            await transaction.rollback()
+    except (asyncpg.InterfaceError, asyncpg.InternalClientError):
         _terminate(connection)
 
 

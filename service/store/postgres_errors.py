@@ -17,6 +17,10 @@ _ANSWERS = {
         "PostgreSQL has no free connection.",
         "Raise max_connections, or lower DATABASE_POOL or the number of processes.",
     ),
+    "25P03": (
+        "PostgreSQL ended a transaction of this process that paused for too long.",
+        "Give the process more processor time.",
+    ),
     "25006": (
         "The database is read-only.",
         "Set DATABASE_URL to the primary server, with default_transaction_read_only off.",
@@ -34,7 +38,7 @@ _ANSWERS = {
 }
 """The message for a code of PostgreSQL, and the remedy."""
 REMEDIES = {code: remedy for code, (_, remedy) in _ANSWERS.items()}
-_PASSING = ("08", "25006", "53", "55P03", "57")
+_PASSING = ("08", "25006", "25P03", "53", "55P03", "57")
 """Codes, or their classes, of faults that may pass: network, resources, operators."""
 
 
@@ -51,6 +55,9 @@ def explain(error: BaseException, url: str = "") -> Check:
     server = f"PostgreSQL{_place(url)}"
     if isinstance(error, socket.gaierror):
         text, remedy = f"The host of {server} is unknown.", "Correct DATABASE_URL, or the DNS."
+    elif _lost(error):
+        text = f"{server} ended a session of this process: {reason}."
+        remedy = "Look into the log of the server; this process may have too little processor time."
     elif isinstance(error, TimeoutError):
         text = f"{server} does not answer in time."
         remedy = "Check the server, the network and firewalls."
@@ -60,6 +67,12 @@ def explain(error: BaseException, url: str = "") -> Check:
     else:
         text, remedy = f"{server} cannot be used: {reason}.", "Check DATABASE_URL and the server."
     return problem("database", text, remedy, passing)
+
+
+def _lost(error: BaseException) -> bool:
+    """Whether asyncpg met a session that the server had ended, as it does with paused ones."""
+    code = getattr(error, "sqlstate", "08003")
+    return type(error).__module__.startswith("asyncpg.") and code == "08003"
 
 
 def _place(url: str) -> str:

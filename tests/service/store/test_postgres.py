@@ -1,6 +1,7 @@
 """PostgreSQL: tables as parameters, and the plans of every statement that the service sends."""
 
 import re
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -10,9 +11,10 @@ import anyio.lowlevel
 import psycopg
 import pytest
 
-from service.store import postgres
-from service.store.engine import stamp
-from tests.databases import Databases
+from service.store import postgres, postgres_session
+from service.store.engine import Statement, Unavailable, stamp
+from service.store.postgres import PostgresEngine
+from tests.databases import DATABASES, Databases
 from tests.service.store.stores import NOW
 from tests.serving import User, serve
 
@@ -182,3 +184,32 @@ def _fill(database: str, connection_id: str, rows: int) -> None:
     with psycopg.connect(database) as connection:
         for statement in FILL:
             connection.execute(statement, values)
+
+
+async def test_a_transaction_of_a_process_without_processor_time_is_undone_and_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    short = postgres_session.SESSION.replace(
+        "transaction_session_timeout = '5s'", "transaction_session_timeout = '50ms'"
+    )
+    monkeypatch.setattr(postgres_session, "SESSION", short)
+    pauses = [0.5]
+    run = postgres._run
+
+    async def paused(*arguments: Any) -> None:
+        if pauses:
+            time.sleep(pauses.pop())  # noqa: ASYNC251 - the whole process, not only this task
+        await run(*arguments)
+
+    monkeypatch.setattr(postgres, "_run", paused)
+    insert = "INSERT INTO costs (user_id, sku, amount, currency) VALUES ('ann', :sku, '1', 'USD')"
+    write = [Statement(f"{insert} RETURNING 1", [{"sku": "a"}]), Statement(insert, [{"sku": "b"}])]
+    with DATABASES.one() as url:
+        engine = await PostgresEngine.open(url, pool=1)
+        try:
+            with pytest.raises(Unavailable, match=r"ended a (session|transaction) of this process"):
+                await engine.write(write[0], write[1:])
+            assert await engine.read("SELECT sku FROM costs", {}) == []
+            assert await engine.write(write[0], write[1:])
+        finally:
+            await engine.close()
