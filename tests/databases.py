@@ -1,7 +1,8 @@
 """The backends of the tests: SQLite, or with BACKEND=postgres PostgreSQL and Redis.
 
 PostgreSQL databases are created once per worker, emptied between tests and dropped at the end. Keys
-in Redis have a prefix of their own, and are deleted with the database."""
+in Redis have a prefix of their own, and are deleted with the database. What would cost most of a
+short test is done once: a new session of PostgreSQL costs more than all that a test writes."""
 
 import os
 import sqlite3
@@ -15,10 +16,14 @@ from typing import Any
 
 import psycopg
 import pytest
+import redis.utils
 from redis import Redis
 from redis.exceptions import RedisError
 
 from service.store.migrations import migrate
+
+# redis reads its own version from a file for each connection: longer than most calls take.
+setattr(redis.utils, "get_lib_version", cache(redis.utils.get_lib_version))  # noqa: B010
 
 SERVER = os.environ.get("TEST_POSTGRES_URL", "postgresql://postgres@127.0.0.1:5432")
 REDIS = os.environ.get("TEST_REDIS_URL", "redis://127.0.0.1:6379/0")
@@ -48,8 +53,12 @@ class Databases:
         #: Prefixes under which the current test publishes records.
         self._streams: set[str] = set()
         self._used = False
+        #: An empty database of the newest schema, of which the others are copies.
+        self._template = ""
         #: The tables of the newest schema.
         self._tables: list[str] = []
+        #: The sessions that empty databases, by name.
+        self._sessions: dict[str, psycopg.Connection[Any]] = {}
 
     def environ(self, folder: Path) -> dict[str, str]:
         """The settings of the backends of a service that keeps its data in this folder; the same
@@ -82,11 +91,9 @@ class Databases:
         return environ | {"PUBLISH_RECORDS": "1"}
 
     def prepare(self, folder: Path) -> None:
-        """Give a folder without a database of SQLite an empty one of the newest schema. A copy is
-        faster than the migrations, which have tests of their own."""
-        file = folder / "sync.db"
-        if not ON_POSTGRES and folder.is_dir() and not file.exists():
-            file.write_bytes(_empty_file())
+        """Give a folder without a database of SQLite an empty one of the newest schema."""
+        if not ON_POSTGRES and folder.is_dir():
+            create_file(folder / "sync.db")
 
     @contextmanager
     def opened(self, folder: Path) -> Iterator[Any]:
@@ -135,25 +142,33 @@ class Databases:
 
     def _reuse(self, name: str) -> None:
         """Empty a database for the next test; not one whose tables a test has renamed."""
-        with psycopg.connect(f"{SERVER}/{name}", autocommit=True) as connection:
-            tables = _tables(connection)
-            if tables != self._tables:
-                return
-            connection.execute(_END_SESSIONS)
-            connection.execute("; ".join(f'DELETE FROM "{table}"' for table in tables))
-            connection.execute("UPDATE chores SET at = ''")
+        session = self._session(name)
+        tables = _tables(session)
+        if tables != self._tables:
+            return
+        session.execute(_END_SESSIONS)
+        session.execute("; ".join(f'DELETE FROM "{table}"' for table in tables))
+        session.execute("UPDATE chores SET at = ''")
         self._free.append(name)
+
+    def _session(self, name: str) -> psycopg.Connection[Any]:
+        if name not in self._sessions:
+            url = f"{SERVER}/{name}"
+            self._sessions[name] = psycopg.connect(url, autocommit=True)
+        return self._sessions[name]
 
     def without_schema(self, options: str = "") -> str:
         """The URL of a new database without a schema."""
         return f"{SERVER}/{self._create(options)}"
 
     def _make(self) -> str:
-        name = self._create()
-        migrate(f"{SERVER}/{name}")
-        with psycopg.connect(f"{SERVER}/{name}", autocommit=True) as connection:
-            self._tables = _tables(connection)
-        return name
+        if not self._template:
+            self._template = self._create()
+            url = f"{SERVER}/{self._template}"
+            migrate(url)
+            with psycopg.connect(url, autocommit=True) as connection:
+                self._tables = _tables(connection)
+        return self._create(f'TEMPLATE "{self._template}"')
 
     def _create(self, options: str = "") -> str:
         _require_server()
@@ -169,6 +184,8 @@ class Databases:
                 _delete_keys(f"{name}:*")
         if not self._made:
             return
+        for session in self._sessions.values():
+            session.close()
         with psycopg.connect(f"{SERVER}/postgres", autocommit=True) as connection:
             for name in self._made:
                 connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
@@ -189,6 +206,13 @@ def _empty_file() -> bytes:
         path = Path(folder) / "sync.db"
         migrate(f"sqlite:///{path}")
         return path.read_bytes()
+
+
+def create_file(path: Path) -> None:
+    """Create an empty database of SQLite, unless it exists. A copy is faster than the migrations,
+    which have tests of their own."""
+    if not path.exists():
+        path.write_bytes(_empty_file())
 
 
 @cache

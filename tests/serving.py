@@ -3,6 +3,7 @@
 from base64 import b64encode
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing, contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,10 @@ ENDED = ("complete", "failed", "cancelled", "paused")
 
 HOOKS: Any = {"response": [check_documented]}
 
+# A connector that is opened reads the certificates of all authorities, which takes as long as all
+# the rest of the start.
+setattr(httpx, "create_ssl_context", cache(httpx.create_ssl_context))  # noqa: B010
+
 Json = dict[str, Any]
 
 
@@ -43,16 +48,17 @@ def token(user: str = "ann", **claims: Any) -> str:
 
 
 def settings(folder: Path, **environ: str) -> Settings:
+    names = connectors.names()
     return read_settings(
         {
             "AUTH_SECRET": SECRET,
             "SECRETS_KEYS": KEY,
-            "CONNECTORS": ",".join(connectors.names()),
+            "CONNECTORS": ",".join(names),
             **DATABASES.environ(folder),
             "PORT": "0",
             **environ,
         },
-        connectors.names(),
+        names,
     )
 
 
@@ -154,6 +160,7 @@ class Serving:
                 base_url=self.url,
                 headers=headers,
                 verify=False,
+                trust_env=False,
                 event_hooks=HOOKS,
                 timeout=PATIENCE,
             )

@@ -49,6 +49,5 @@ class BoundedConnector(procrastinate.PsycopgConnector):
 async def prepare(connection: psycopg.AsyncConnection[Any]) -> None:
     """Set the limits of a new connection."""
     async with asyncio.timeout(ANSWER_TIMEOUT):
-        for statement in SESSION.split("; "):
-            await connection.execute(statement.encode())
+        await connection.execute(SESSION.encode())
         await connection.commit()

@@ -14,9 +14,9 @@ from service.registry import Registry
 from service.runner.base import Owner, Run, Worker
 from service.store.connections import ConnectionStore
 from service.store.engine import Statement, Unavailable
-from service.store.migrations import migrate
 from service.store.sqlite import SqliteEngine
 from service.store.syncs import Conditions, SyncStore
+from tests.databases import create_file
 from tests.service.clocks import ManualClock
 
 NOW = datetime(2026, 1, 15, 12, tzinfo=UTC)
@@ -26,7 +26,7 @@ NOW = datetime(2026, 1, 15, 12, tzinfo=UTC)
 async def new_engine(folder: Path) -> AsyncIterator[SqliteEngine]:
     """A new SQLite database of the newest schema in a folder."""
     path = folder / "sync.db"
-    migrate(f"sqlite:///{path}")
+    create_file(path)
     engine = await SqliteEngine.open(path)
     try:
         yield engine

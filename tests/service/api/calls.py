@@ -186,8 +186,10 @@ async def serve_with_jwks(folder: Path) -> AsyncIterator[tuple[Serving, User]]:
             yield service, User(client)
 
 
-def check_refused(answer: httpx.Response, call: Call, status: int, code: str) -> None:
-    assert answer.status_code == status, (str(call), answer.text)
+def check_refused(
+    answer: httpx.Response, call: Call, status: int, code: str, why: str = ""
+) -> None:
+    assert answer.status_code == status, (str(call), why, answer.text)
     assert answer.headers["content-type"] == "application/problem+json"
     assert ("www-authenticate" in answer.headers) == (status == 401)
     if call.method != "HEAD":

@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from tests.service.api.calls import (
     PUBLIC,
     SOCKET,
     STREAM,
+    Call,
     Resources,
     calls,
     check_refused,
@@ -57,48 +58,56 @@ UNSIGNED = make_token(header={"alg": "none", "typ": "JWT"}).rpartition(".")[0] +
 BY_PUBLIC_KEY = make_token(
     header={"alg": "HS256", "kid": "rsa-1"}, secret=rsa().as_pem(private=False)
 )
-INVALID_CREDENTIALS: dict[str, tuple[Any, Callable[[str], Json]]] = {
-    "no credentials": (serve_with_secret, lambda _: {}),
-    "an expired token": (serve_with_secret, lambda _: header(expired_token())),
-    "an expired token as cookie": (serve_with_secret, lambda _: cookie(expired_token())),
-    "a ticket as token": (serve_with_secret, header),
-    "a ticket as cookie": (serve_with_secret, cookie),
-    "a token as ticket": (serve_with_secret, lambda _: query(token("ann"))),
-    "an expired token with an invalid ticket": (
+INVALID_CREDENTIALS: dict[str, tuple[Any, dict[str, Callable[[str], Json]]]] = {
+    "a secret": (
         serve_with_secret,
-        lambda _: header(expired_token()) | query("x"),
+        {
+            "no credentials": lambda _: {},
+            "an expired token": lambda _: header(expired_token()),
+            "an expired token as cookie": lambda _: cookie(expired_token()),
+            "a ticket as token": header,
+            "a ticket as cookie": cookie,
+            "a token as ticket": lambda _: query(token("ann")),
+            "an expired token with an invalid ticket": (
+                lambda _: header(expired_token()) | query("x")
+            ),
+            "no signature": lambda _: header(UNSIGNED),
+            "no signature, as cookie": lambda _: cookie(UNSIGNED),
+            "a token of an unknown issuer": lambda _: header(signed(rsa(), "ann")),
+        },
     ),
-    "no signature": (serve_with_secret, lambda _: header(UNSIGNED)),
-    "no signature, as cookie": (serve_with_secret, lambda _: cookie(UNSIGNED)),
-    "a token of an unknown issuer": (serve_with_secret, lambda _: header(signed(rsa(), "ann"))),
-    "HS256 although only a JWKS is configured": (serve_with_jwks, lambda _: header(token("ann"))),
-    "HS256 with the public key": (serve_with_jwks, lambda _: header(BY_PUBLIC_KEY)),
-    "HS256 with the public key, as cookie": (serve_with_jwks, lambda _: cookie(BY_PUBLIC_KEY)),
-    "no signature although only a JWKS is configured": (
+    "only a JWKS": (
         serve_with_jwks,
-        lambda _: header(UNSIGNED),
+        {
+            "HS256": lambda _: header(token("ann")),
+            "HS256 with the public key": lambda _: header(BY_PUBLIC_KEY),
+            "HS256 with the public key, as cookie": lambda _: cookie(BY_PUBLIC_KEY),
+            "no signature": lambda _: header(UNSIGNED),
+            "an unknown key": lambda _: header(signed(rsa("eve"), "ann")),
+        },
     ),
-    "an unknown key": (serve_with_jwks, lambda _: header(signed(rsa("eve"), "ann"))),
 }
+"""Credentials by what the service verifies tokens with. Each is made from a valid ticket."""
 
 
-@pytest.mark.parametrize("credentials", INVALID_CREDENTIALS)
+@pytest.mark.parametrize("configured", INVALID_CREDENTIALS)
 async def test_private_routes_refuse_missing_and_invalid_credentials(
-    tmp_path: Path, credentials: str
+    tmp_path: Path, configured: str
 ) -> None:
-    serving, make = INVALID_CREDENTIALS[credentials]
+    serving, credentials = INVALID_CREDENTIALS[configured]
     async with serving(tmp_path) as (service, ann):
         resources = await create_resources(service, ann)
         answer = await ann.post("/api/sse/ticket", {"syncId": resources["sync_id"]})
-        options = make(read(answer)["ticket"])
-        before, count = await responses_of(ann, resources), 0
+        ticket = read(answer)["ticket"]
+        private = list(calls(resources))
+        assert len(private) > 25
+        before = await responses_of(ann, resources)
         async with service.anonymous() as client:
-            for call in calls(resources):
-                check_refused(
-                    await make_call(client, call, **options), call, 401, "unauthenticated"
-                )
-                count += 1
-        assert count > 25
+            for name, make in credentials.items():
+                options = make(ticket)
+                for call in private:
+                    answer = await make_call(client, call, **options)
+                    check_refused(answer, call, 401, "unauthenticated", name)
         assert await responses_of(ann, resources) == before
 
 
@@ -153,28 +162,32 @@ OTHERS: dict[str, Json] = {
 }
 
 
-@pytest.mark.parametrize("other", OTHERS)
-async def test_resources_of_another_user_are_404_and_stay_unchanged(
-    tmp_path: Path, other: str
-) -> None:
+async def test_resources_of_another_user_are_404_and_stay_unchanged(tmp_path: Path) -> None:
     async with serve_with_secret(tmp_path) as (service, ann):
         resources = await create_resources(service, ann)
-        own_ids = [resources[name] for name in ("sync_id", "ended", "connection_id", "claim_id")]
-        bob = service.user(**OTHERS[other])
+        of_paused = list(calls(resources))
+        of_ended = calls({**resources, "sync_id": resources["ended"]})
+        every = [*of_paused, *(call for call in of_ended if call not in of_paused)]
         before = await responses_of(ann, resources)
-        for sync in ("sync_id", "ended"):
-            for call in calls({**resources, "sync_id": resources[sync]}):
-                answer = await make_call(bob.http, call)
-                if call.owned:
-                    check_refused(answer, call, 404, "not_found")
-                    continue
-                if call.route in OPERATORS:
-                    expected = 200 if OTHERS[other].get("role") == "operator" else 403
-                    assert answer.status_code == expected
-                    continue
-                assert answer.status_code < 500 and answer.status_code != 403, str(call)
-                assert not [id for id in own_ids if id in answer.text], str(call)
+        for other in OTHERS:
+            await check_foreign(service.user(**OTHERS[other]), resources, every, other)
         assert await responses_of(ann, resources) == before
+
+
+async def check_foreign(bob: User, resources: Resources, every: Sequence[Call], other: str) -> None:
+    """Check that no call of `bob` shows the resources of another user."""
+    own_ids = [resources[name] for name in ("sync_id", "ended", "connection_id", "claim_id")]
+    for call in every:
+        answer = await make_call(bob.http, call)
+        if call.owned:
+            check_refused(answer, call, 404, "not_found", other)
+            continue
+        if call.route in OPERATORS:
+            expected = 200 if OTHERS[other].get("role") == "operator" else 403
+            assert answer.status_code == expected, other
+            continue
+        assert answer.status_code < 500 and answer.status_code != 403, (other, str(call))
+        assert not [id for id in own_ids if id in answer.text], (other, str(call))
 
 
 async def test_responses_do_not_reveal_whether_an_id_exists(

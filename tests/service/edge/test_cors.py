@@ -102,7 +102,7 @@ async def test_a_page_can_read_every_response_including_errors(tmp_path: Path) -
         ]:
             assert answer.status_code == code
             assert_readable(answer)
-        break_database(tmp_path)
+        await break_database(tmp_path)
         fault = await ann.get("/api/connections", headers=headers)
         problem(fault, 500, "internal_error")
         assert_readable(fault)

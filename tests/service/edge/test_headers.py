@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import anyio
 import httpx
 import pytest
 
@@ -120,16 +121,21 @@ async def test_streams_are_secured(tmp_path: Path) -> None:
         assert_secured(ended, "no-store")
 
 
-def break_database(folder: Path) -> None:
-    """Rename a table, so that requests fail with an unexpected error."""
-    with DATABASES.opened(folder) as database:
-        database.execute("ALTER TABLE connections RENAME TO elsewhere")
+async def break_database(folder: Path) -> None:
+    """Rename a table, so that requests fail with an unexpected error. In a thread, since this waits
+    for statements that the service has begun."""
+
+    def rename() -> None:
+        with DATABASES.opened(folder) as database:
+            database.execute("ALTER TABLE connections RENAME TO elsewhere")
+
+    await anyio.to_thread.run_sync(rename)
 
 
 async def test_an_internal_error_is_secured_and_closes_the_connection(
     service: Serving, tmp_path: Path
 ) -> None:
-    break_database(tmp_path)
+    await break_database(tmp_path)
     for _ in range(5):
         answer = await service.user().get("/api/connections")
         problem(answer, 500, "internal_error")

@@ -123,7 +123,7 @@ async def test_the_log_lines_of_a_request_have_its_id(
         answer = await ann.post("/api/sync/start", {}, headers=sent("start-1"))
         sync_id = answer.json()["syncId"]
         await ann.until(sync_id)
-        break_database(tmp_path)
+        await break_database(tmp_path)
         fault = await ann.get("/api/connections", headers=sent("fault-1"))
         assert (fault.status_code, id_of(fault)) == (500, "fault-1")
     lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
