@@ -28,7 +28,7 @@ from tests.databases import DATABASES
 SECRET = "a secret that only the tests know, long enough"
 KEY = b64encode(b"a key that only the tests know..").decode()
 YEAR_2100 = 4102444800
-PATIENCE = 60.0
+PATIENCE = 300.0
 """Seconds until a condition that does not come true fails a test; for busy machines."""
 ENDED = ("complete", "failed", "cancelled", "paused")
 
@@ -99,12 +99,14 @@ class User:
 
     async def until(self, sync_id: str, *statuses: str, seconds: float = PATIENCE) -> Json:
         """Wait until the sync has one of these statuses; without any, until it has ended."""
+        pause = 0.01
         with anyio.fail_after(seconds):
             while True:
                 status = await self.status(sync_id)
                 if status["status"] in (statuses or ENDED):
                     return status
-                await anyio.sleep(0.01)
+                await anyio.sleep(pause)
+                pause = min(1.2 * pause, 0.1)  # each answer is checked, which takes time
 
     async def until_processed(self, sync_id: str, dataset: str, count: int) -> Json:
         with anyio.fail_after(PATIENCE):

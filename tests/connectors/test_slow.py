@@ -11,6 +11,7 @@ from connectors import calls
 from connectors import http as polite
 from connectors.base import Retryable, SystemClock
 from connectors.http import Answer, Http, open_http
+from tests.serving import PATIENCE
 
 from .hostile import ServerConnection, listening
 
@@ -105,7 +106,7 @@ async def test_slow_calls_give_their_slots_to_others(
         for _ in range(calls.CALLS_AT_ONCE + 1):
             group.start_soon(asker.get, "/slow")
         await anyio.sleep(0.1)
-        with anyio.fail_after(60):
+        with anyio.fail_after(PATIENCE):
             assert (await asker.get("/quick")).status == 200
         group.cancel_scope.cancel()
 

@@ -20,8 +20,9 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import WebDriverWait
 
+from tests.serving import PATIENCE
+
 ROOT = Path(__file__).parents[2]
-PATIENCE = 60
 PROCESSES: dict[str, subprocess.Popen[str]] = {}
 """The process of each running demo, by its address."""
 SANDBOXES: dict[str, str] = {}
@@ -173,6 +174,6 @@ def _process(data: Path, *options: str) -> Iterator[str]:
             process.send_signal(signal.SIGCONT)
             process.send_signal(signal.SIGTERM)
             try:
-                ENDS.append(process.communicate(timeout=60)[0][-2000:])
+                ENDS.append(process.communicate(timeout=PATIENCE)[0][-2000:])
             except subprocess.TimeoutExpired:
                 process.kill()

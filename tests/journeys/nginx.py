@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 from ops.cluster import find, nginx_conf
+from tests.serving import PATIENCE
 
 LOGGED = "log_format tried '$status $upstream_addr'; access_log {folder}/access.log tried;"
 
@@ -72,7 +73,7 @@ def nginx(folder: Path, port: int, urls: Sequence[str], http: str = "1.1") -> It
         while True:
             assert popen.poll() is None and monotonic() < until, server.log
             try:
-                httpx.get(f"{server.url}/healthz", timeout=60)
+                httpx.get(f"{server.url}/healthz", timeout=PATIENCE)
                 break
             except httpx.TransportError:
                 sleep(0.05)

@@ -217,7 +217,7 @@ def _wait_until_it_answers(process: Process) -> None:
             raise RuntimeError(f"It exited with {process.popen.returncode}: {process.log}")
         if _listens(process.url):
             with suppress(httpx.TransportError):
-                httpx.get(process.url + "/healthz", timeout=60, verify=False)
+                httpx.get(process.url + "/healthz", timeout=PATIENCE, verify=False)
                 return
         sleep(0.02)
     raise RuntimeError(f"It does not answer: {process.log}")

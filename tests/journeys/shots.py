@@ -10,6 +10,7 @@ import httpx
 
 from tests.journeys.browser import chromium
 from tests.journeys.dashboard import ROOT, RUN, Page, demo
+from tests.serving import PATIENCE
 
 PLACE = ROOT / "docs" / "shots"
 DESKTOP, PHONE = (1280, 900), (390, 844)
@@ -45,7 +46,7 @@ def during(camera: Camera, address: str) -> None:
     page = camera.page
     page.size(*DESKTOP)
     page.open()
-    sync = httpx.post(f"{address}/api/sync/start", json={}, timeout=60).json()["syncId"]
+    sync = httpx.post(f"{address}/api/sync/start", json={}, timeout=PATIENCE).json()["syncId"]
     page.shows(RUN, "Continues in")
     camera.take("overview-running", None, DESKTOP, "light")
     camera.both("sync-running", f"#/history/{sync}")
@@ -55,7 +56,7 @@ def after(camera: Camera, address: str) -> None:
     """Two syncs that have ended, and what they found."""
     for _ in range(2):
         wait = {"Prefer": "wait=60"}
-        httpx.post(f"{address}/api/sync/start", json={}, headers=wait, timeout=90)
+        httpx.post(f"{address}/api/sync/start", json={}, headers=wait, timeout=PATIENCE)
     sync = httpx.get(f"{address}/api/sync/history").json()["syncs"][0]["syncId"]
     claim = httpx.get(f"{address}/api/recoveries?status=claimable").json()["recoveries"][1]["id"]
     (account,) = httpx.get(f"{address}/api/connections").json()["connections"]

@@ -15,7 +15,7 @@ from connectors import amazon_sandbox as amazon
 from connectors.base import Clock
 from service.server import Server, address, listen
 from tests.journeys import process
-from tests.serving import BodyError, Serving, User, serve, token
+from tests.serving import PATIENCE, BodyError, Serving, User, serve, token
 
 pytestmark = pytest.mark.anyio
 
@@ -222,14 +222,14 @@ async def test_a_cancel_ends_a_sync_that_waits_for_a_quota(tmp_path: Path) -> No
         connected(tmp_path, url, 1000) as (service, ann, _),
     ):
         sync_id = await ann.start(datasets=["orders"])
-        with anyio.fail_after(60):
+        with anyio.fail_after(PATIENCE):
             while not (waiting := await ann.status(sync_id))["waitingUntil"]:
                 await anyio.sleep(0.01)
         assert "Waiting" in waiting["message"] and "quota for createReport" in waiting["message"]
         assert waiting["estimatedSecondsRemaining"] > 60
         cancelled = (await ann.post(f"/api/sync/cancel/{sync_id}")).json()
         assert (cancelled["status"], cancelled["waitingUntil"]) == ("cancelled", None)
-        with anyio.fail_after(60):  # the wait would last many minutes
+        with anyio.fail_after(PATIENCE):  # the wait would last many minutes
             while service.parts.registry.runs(sync_id):
                 await anyio.sleep(0.005)
         # The page that estimates the number of orders is stored before reports are ordered.

@@ -14,11 +14,10 @@ from service.streams.hub import SILENCE
 from tests.databases import ON_POSTGRES
 from tests.journeys.nginx import Nginx, nginx, require_nginx
 from tests.journeys.process import Process, service, worker
-from tests.serving import token
+from tests.serving import PATIENCE, token
 
 pytestmark = [
     pytest.mark.skipif(not ON_POSTGRES, reason="a cluster needs BACKEND=postgres"),
-    pytest.mark.timeout(600),
 ]
 READ_TIMEOUT = 60
 """Seconds of silence after which nginx, by default, ends a response."""
@@ -50,7 +49,7 @@ class Site:
     def client(self, user: str, proxy: Nginx | None = None) -> httpx.Client:
         headers = {"Authorization": f"Bearer {token(user)}"}
         url = (proxy or self.nginx).url
-        return httpx.Client(base_url=url, headers=headers, timeout=60)
+        return httpx.Client(base_url=url, headers=headers, timeout=PATIENCE)
 
 
 @pytest.fixture

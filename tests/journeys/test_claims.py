@@ -17,7 +17,7 @@ from connectors import amazon_sandbox as amazon
 from connectors.amazon.claims import RULES
 from tests.connectors.amazon.planted import as_found, as_planted
 from tests.journeys.test_amazon import local_sandbox
-from tests.serving import Json, Serving, User, read, serve
+from tests.serving import PATIENCE, Json, Serving, User, read, serve
 
 pytestmark = pytest.mark.anyio
 
@@ -64,7 +64,7 @@ class Setup:
         )
         environ = amazon.environ(self.url)
         self.service: Serving = await enter(serve(self._folder, self.clock, **environ))
-        self.sandbox = await enter(httpx.AsyncClient(base_url=self.url, timeout=60))
+        self.sandbox = await enter(httpx.AsyncClient(base_url=self.url, timeout=PATIENCE))
         self.user: User = self.service.user()
         places = amazon.read_marketplaces(",".join(self._countries))
         body = amazon.connection(self._seed, self._orders, places)

@@ -18,14 +18,13 @@ from anyio import to_thread
 from selenium.webdriver import Chrome
 
 from tests.journeys.browser import shared_chromium
-from tests.serving import serve, token
+from tests.serving import PATIENCE, serve, token
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.anyio
 
 ROOT = Path(__file__).parents[2]
 WEB = ROOT / "service/web"
 CLIENTS = ROOT / "tests/clients"
-PATIENCE = 90
 WORDS = "document.getElementById('words')"
 REASON = "the packages are not installed: make tests/clients/node_modules"
 SHORT: Any = {"DEMO_ORDERS": "200", "DEMO_PAGE": "10", "DEMO_PAUSE": "0.1"}

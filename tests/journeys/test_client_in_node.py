@@ -18,7 +18,7 @@ import pytest
 from tests.journeys.hanging import hanging_proxy
 from tests.serving import PATIENCE, Json, Serving, User, serve, token
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.anyio
 
 ROOT = Path(__file__).parents[2]
 CLIENT = ROOT / "service/web/client.js"

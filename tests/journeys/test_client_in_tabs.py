@@ -13,11 +13,10 @@ from selenium.webdriver import Chrome
 
 from tests.journeys.browser import shared_chromium
 from tests.journeys.hanging import HangingProxy, hanging_proxy
-from tests.serving import Serving, User, serve, token
+from tests.serving import PATIENCE, Serving, User, serve, token
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.anyio
 
-PATIENCE = 90
 ENDLESS: Any = {"DEMO_ORDERS": "100000", "DEMO_PAGE": "10", "DEMO_PAUSE": "0.2"}
 FOLLOW = """
 const { createClient } = await import("/web/client.js");

@@ -15,7 +15,7 @@ from connectors.amazon.orders.report import BY_UPDATE
 from connectors.amazon_sandbox.faults import Faults, is_hidden
 from tests.journeys.process import Process, dying_service
 from tests.journeys.test_amazon import local_sandbox
-from tests.serving import Json, User, read, serve, token
+from tests.serving import PATIENCE, Json, User, read, serve, token
 
 pytestmark = pytest.mark.anyio
 
@@ -103,7 +103,7 @@ async def test_a_kill_while_missing_orders_are_read_loses_and_repeats_none(
             async with user_of(server) as ann:
                 await ann.connect(**amazon.connection(1, ORDERS), skipHistoricalSync=True)
                 sync_id = await ann.start()
-                with anyio.fail_after(60):
+                with anyio.fail_after(PATIENCE):
                     while not FETCHED.match((await ann.status(sync_id))["message"]):
                         await anyio.sleep(0.01)
                 server.kill()

@@ -18,7 +18,7 @@ from connectors import amazon_sandbox as amazon
 from tests.journeys.dying import POINTS
 from tests.journeys.process import Died, Process, Restarting, dying_service, sandbox
 from tests.journeys.results import Result, differences, result_of
-from tests.serving import ENDED, Json, User, read, token
+from tests.serving import ENDED, PATIENCE, Json, User, read, token
 
 pytestmark = pytest.mark.anyio
 
@@ -62,7 +62,7 @@ class Kills:
         return self.count >= KILLS and every_kind
 
 
-@pytest.mark.timeout(300 + 30 * KILLS)
+@pytest.mark.timeout(1200 + 30 * KILLS)
 async def test_kills_do_not_change_records_counters_or_claims(
     tmp_path: Path, free_port: Callable[[], int]
 ) -> None:
@@ -153,7 +153,7 @@ async def _started(user: User) -> str:
 async def _until_random(user: User, sync_id: str, number: int) -> bool:
     """Wait until that many changes later; False if the sync ended before."""
     begin = (await user.status(sync_id))["version"]
-    with anyio.fail_after(60):
+    with anyio.fail_after(PATIENCE):
         while True:
             status = await user.status(sync_id)
             if status["status"] in ENDED:
@@ -193,5 +193,5 @@ def _repeated(calls: list[Json], operation: str) -> int:
 @asynccontextmanager
 async def _user(server: Process, name: str) -> AsyncIterator[User]:
     headers = {"Authorization": f"Bearer {token(name)}"}
-    async with httpx.AsyncClient(base_url=server.url, headers=headers, timeout=60) as client:
+    async with httpx.AsyncClient(base_url=server.url, headers=headers, timeout=PATIENCE) as client:
         yield User(client)

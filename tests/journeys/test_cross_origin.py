@@ -13,7 +13,7 @@ from anyio import to_thread
 from selenium.webdriver import Chrome
 
 from tests.journeys.browser import shared_chromium
-from tests.serving import Serving, serve, token
+from tests.serving import PATIENCE, Serving, serve, token
 
 pytestmark = pytest.mark.anyio
 
@@ -65,7 +65,7 @@ def page() -> Iterator[str]:
 
 async def asked(service: Serving, chrome: Chrome, origin: str) -> Any:
     await to_thread.run_sync(chrome.get, origin)
-    with anyio.fail_after(60):
+    with anyio.fail_after(PATIENCE):
         return await to_thread.run_sync(chrome.execute_async_script, ASK, service.url, token())
 
 

@@ -29,7 +29,6 @@ def _start(page: Page) -> None:
     page.click("dialog button", "Start historical sync")
 
 
-@pytest.mark.timeout(180)
 def test_pressing_start_shows_a_sync_to_its_end_and_a_reload_shows_the_same(
     page: Page, tmp_path: Path
 ) -> None:
@@ -58,7 +57,6 @@ def _processed(address: str) -> int:
     return processed
 
 
-@pytest.mark.timeout(180)
 def test_pressing_cancel_ends_a_running_sync_and_keeps_its_records(
     page: Page, tmp_path: Path
 ) -> None:
@@ -79,7 +77,6 @@ def test_pressing_cancel_ends_a_running_sync_and_keeps_its_records(
         assert page.complaints() == []
 
 
-@pytest.mark.timeout(180)
 def test_the_dashboard_opens_with_the_result_of_a_consent(page: Page, tmp_path: Path) -> None:
     with demo(tmp_path / "data", "--orders", "30", "--speed", "600") as page.address:
         page.open("#/overview?refused=other_account")
@@ -94,7 +91,6 @@ def test_the_dashboard_opens_with_the_result_of_a_consent(page: Page, tmp_path: 
         assert page.complaints() == []
 
 
-@pytest.mark.timeout(180)
 def test_a_lost_account_is_reconnected_and_its_sync_resumes(page: Page, tmp_path: Path) -> None:
     with demo(tmp_path / "data", *FAST) as page.address:
         sandbox = SANDBOXES[page.address]
@@ -117,7 +113,6 @@ def test_a_lost_account_is_reconnected_and_its_sync_resumes(page: Page, tmp_path
         assert page.complaints() == []
 
 
-@pytest.mark.timeout(180)
 def test_the_strip_of_days_shows_what_a_second_source_confirms(page: Page, tmp_path: Path) -> None:
     with demo(tmp_path, *FAST, "--faults", "hidden_rows=0.2") as page.address:
         page.open()
@@ -135,7 +130,6 @@ def test_the_strip_of_days_shows_what_a_second_source_confirms(page: Page, tmp_p
         assert page.complaints() == []
 
 
-@pytest.mark.timeout(180)
 def test_claims_are_shown_with_the_totals_of_the_api_and_with_their_evidence(
     page: Page, tmp_path: Path
 ) -> None:
@@ -168,7 +162,6 @@ def test_claims_are_shown_with_the_totals_of_the_api_and_with_their_evidence(
         assert page.complaints() == []
 
 
-@pytest.mark.timeout(180)
 def test_the_form_asks_for_the_settings_of_the_chosen_connector(page: Page, tmp_path: Path) -> None:
     with demo(tmp_path / "data", "--orders", "10", "--speed", "600") as page.address:
         page.open("#/connect")

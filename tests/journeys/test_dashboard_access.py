@@ -13,6 +13,7 @@ from selenium.webdriver.common.keys import Keys
 
 from tests.journeys.browser import chromium, shared_chromium
 from tests.journeys.dashboard import CALM, Page, demo
+from tests.serving import PATIENCE
 
 AXE = Path(__file__).parents[1] / "clients/node_modules/axe-core/axe.min.js"
 SIZES = {"phone": (390, 844), "desktop": (1280, 900)}
@@ -35,7 +36,9 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with demo(data, "--orders", "300", "--speed", "600") as url:
         for _ in range(2):
             wait = {"Prefer": "wait=60"}
-            status = httpx.post(f"{url}/api/sync/start", json={}, headers=wait, timeout=70).json()
+            status = httpx.post(
+                f"{url}/api/sync/start", json={}, headers=wait, timeout=PATIENCE
+            ).json()
             assert status["status"] == "complete", status
         yield url
 
@@ -83,7 +86,6 @@ def _views(address: str) -> dict[str, str]:
     }
 
 
-@pytest.mark.timeout(400)
 @pytest.mark.parametrize(("size", "scheme"), [("desktop", "light"), ("phone", "dark")])
 def test_axe_finds_nothing_in_any_view(page: Page, size: str, scheme: str) -> None:
     page.size(*SIZES[size])
@@ -106,7 +108,6 @@ GERMAN = r"^\d{1,3}(\.\d{3})*,\d\d\s+USD$"
 FOCUSED = "return document.activeElement.textContent.trim().slice(0, 40)"
 
 
-@pytest.mark.timeout(300)
 def test_a_german_browser_shows_german_dates_and_money(address: str, tmp_path: Path) -> None:
     with chromium(tmp_path / "browser", languages="de-DE") as browser:
         browser.set_window_size(1280, 900)
@@ -125,7 +126,6 @@ def test_a_german_browser_shows_german_dates_and_money(address: str, tmp_path: P
         assert page.complaints() == []
 
 
-@pytest.mark.timeout(300)
 def test_the_keyboard_reaches_the_claims_and_comes_back(page: Page) -> None:
     page.open("#/recoveries")
     page.until(lambda: bool(page.all("main tbody tr")), "No claim was shown")

@@ -2,12 +2,9 @@
 
 from pathlib import Path
 
-import pytest
 from anyio.from_thread import BlockingPortal
 
 from tests.journeys.signed import dashboard
-
-pytestmark = pytest.mark.timeout(240)
 
 OPERATIONS = """
 const real = window.fetch;

@@ -10,7 +10,7 @@ from tests.journeys.browser import shared_chromium
 from tests.journeys.dashboard import Page
 from tests.serving import serve, token
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.anyio
 
 
 def _signs_in_and_keeps_what_was_typed(page: Page) -> None:

@@ -11,8 +11,6 @@ from standardwebhooks.webhooks import Webhook
 from tests.journeys.signed import dashboard
 from tests.service.hooks.receivers import HOOKS_SETTINGS, receiving
 
-pytestmark = pytest.mark.timeout(240)
-
 TABS = ("connections", "costs", "webhooks", "access")
 TIME_IS_SET = """
 const field = document.querySelector("dialog [name=time]");

@@ -16,6 +16,7 @@ from connectors import amazon_sandbox as amazon
 from tests.journeys.browser import shared_chromium
 from tests.journeys.dashboard import PROCESSES, RUN, SANDBOXES, Page, demo
 from tests.journeys.test_dashboard_access import violations
+from tests.serving import PATIENCE
 
 SLOW = ("--orders", "1500", "--speed", "1")
 TOKEN = {"refreshToken": "Atzr|sandbox-1"}
@@ -30,12 +31,11 @@ def page() -> Iterator[Page]:
 
 def _begin(address: str) -> str:
     """Start a sync as somebody else would, not by the page."""
-    answer = httpx.post(f"{address}/api/sync/start", json={}, timeout=60).raise_for_status()
+    answer = httpx.post(f"{address}/api/sync/start", json={}, timeout=PATIENCE).raise_for_status()
     sync: str = answer.json()["syncId"]
     return sync
 
 
-@pytest.mark.timeout(300)
 def test_a_service_that_hangs_is_not_shown_as_running(page: Page, tmp_path: Path) -> None:
     with demo(tmp_path / "data", *SLOW) as page.address:
         page.open()
@@ -56,7 +56,6 @@ def test_a_service_that_hangs_is_not_shown_as_running(page: Page, tmp_path: Path
         page.until(lambda: "Last known" not in page.text(RUN), "It is still shown as old")
 
 
-@pytest.mark.timeout(300)
 def test_what_is_no_error_is_not_red_and_buttons_that_cannot_work_are_absent(
     page: Page, tmp_path: Path
 ) -> None:
@@ -65,7 +64,7 @@ def test_what_is_no_error_is_not_red_and_buttons_that_cannot_work_are_absent(
         page.open()
         page.shows(RUN, "Reading from Amazon")
         assert "Sync now" not in page.text("main"), "A second sync cannot start"
-        httpx.post(f"{page.address}/api/sync/cancel/{sync}", timeout=60).raise_for_status()
+        httpx.post(f"{page.address}/api/sync/cancel/{sync}", timeout=PATIENCE).raise_for_status()
         page.shows(RUN, "The last sync was cancelled")
         page.go(f"#/history/{sync}")
         page.shows("main .badge", "Cancelled")
@@ -75,7 +74,6 @@ def test_what_is_no_error_is_not_red_and_buttons_that_cannot_work_are_absent(
         assert not red, "A cancelled sync is no error"
 
 
-@pytest.mark.timeout(300)
 def test_a_lost_connection_offers_only_to_connect_again(page: Page, tmp_path: Path) -> None:
     with demo(tmp_path / "data", *SLOW) as page.address:
         revoke = f"{SANDBOXES[page.address]}/_sandbox/revoke"
@@ -109,7 +107,6 @@ def _says_nothing_twice(page: Page) -> None:
     assert len(lines) == len(set(lines)), sorted(lines)
 
 
-@pytest.mark.timeout(300)
 def test_countdowns_and_estimates_are_those_of_the_service(page: Page, tmp_path: Path) -> None:
     with demo(tmp_path / "data", *SLOW) as page.address:
         _begin(page.address)
@@ -128,7 +125,9 @@ def _agrees(page: Page) -> bool:
     assert isinstance(instants, list)
     waits = [
         dataset["waiting"]["until"]
-        for dataset in httpx.get(f"{page.address}/api/sync/status", timeout=60).json()["datasets"]
+        for dataset in httpx.get(f"{page.address}/api/sync/status", timeout=PATIENCE).json()[
+            "datasets"
+        ]
         if dataset["waiting"]
     ]
     stamps = page.run(
@@ -145,11 +144,11 @@ def _connect_and_sync(address: str, seed: int, countries: str) -> str:
     """Connect a seller of 300 orders, and read them all. The connection's id."""
     body = amazon.connection(seed, 300, amazon.read_marketplaces(countries))
     body["skipHistoricalSync"] = True
-    answer = httpx.post(f"{address}/api/connections", json=body, timeout=60)
+    answer = httpx.post(f"{address}/api/connections", json=body, timeout=PATIENCE)
     account: str = answer.raise_for_status().json()["id"]
     wait = {"Prefer": "wait=60"}
     path = f"{address}/api/sync/start"
-    status = httpx.post(path, json={"connectionId": account}, headers=wait, timeout=90).json()
+    status = httpx.post(path, json={"connectionId": account}, headers=wait, timeout=PATIENCE).json()
     assert status["status"] == "complete", status
     return account
 
@@ -157,7 +156,7 @@ def _connect_and_sync(address: str, seed: int, countries: str) -> str:
 def _claimable(address: str, account: str = "") -> dict[str, Decimal]:
     """The claimable sums by currency; of one account, or of all."""
     path = f"{address}/api/recoveries?limit=1" + (account and f"&connectionId={account}")
-    totals: list[dict[str, Any]] = httpx.get(path, timeout=60).json()["totals"]
+    totals: list[dict[str, Any]] = httpx.get(path, timeout=PATIENCE).json()["totals"]
     return {
         row["currency"]: Decimal(row["amount"])
         for row in totals
@@ -172,7 +171,6 @@ def _shown(page: Page) -> set[Decimal]:
     }
 
 
-@pytest.mark.timeout(300)
 def test_currencies_are_never_added_and_no_account_counts_twice(page: Page, tmp_path: Path) -> None:
     with demo(tmp_path / "data", "--orders", "300", "--speed", "600") as page.address:
         american = httpx.get(f"{page.address}/api/connections").json()["connections"][0]["id"]

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from tests.journeys.process import Process, demo
-from tests.serving import Json, User
+from tests.serving import PATIENCE, Json, User
 
 pytestmark = pytest.mark.anyio
 
@@ -22,7 +22,7 @@ SPEED = 15.0
 DEMOS = int(os.environ.get("DEMOS", "1"))
 
 
-@pytest.mark.timeout(240 + 60 * DEMOS)
+@pytest.mark.timeout(1200 + 60 * DEMOS)
 async def test_a_demo_killed_while_reports_are_made_ends_complete_at_the_next_start(
     tmp_path: Path, free_port: Callable[[], int]
 ) -> None:
@@ -62,7 +62,7 @@ def _complete(done: Json, folder: Path) -> None:
 
 async def _until_reports_are_made(user: User, sync_id: str) -> None:
     """Wait until three datasets wait for reports: by then, all orders of reports are stored."""
-    with anyio.fail_after(60):
+    with anyio.fail_after(PATIENCE):
         while True:
             status = await user.status(sync_id)
             assert status["status"] == "in_progress", status
@@ -73,5 +73,5 @@ async def _until_reports_are_made(user: User, sync_id: str) -> None:
 
 @asynccontextmanager
 async def _user(server: Process) -> AsyncIterator[User]:
-    async with httpx.AsyncClient(base_url=server.url, timeout=60) as client:
+    async with httpx.AsyncClient(base_url=server.url, timeout=PATIENCE) as client:
         yield User(client)

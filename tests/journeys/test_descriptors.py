@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from tests.journeys.process import Process, service
-from tests.serving import User, token
+from tests.serving import PATIENCE, User, token
 
 pytestmark = pytest.mark.anyio
 
@@ -63,7 +63,9 @@ async def test_clients_beyond_the_descriptors_are_refused_and_syncs_continue(
     tmp_path: Path, free_port: Callable[[], int]
 ) -> None:
     with few_descriptors(tmp_path, free_port(), HARD) as server:
-        async with httpx.AsyncClient(base_url=server.url, headers=HEADERS, timeout=60) as client:
+        async with httpx.AsyncClient(
+            base_url=server.url, headers=HEADERS, timeout=PATIENCE
+        ) as client:
             ann = User(client)
             await ann.connect()
             with ExitStack() as crowd:

@@ -26,7 +26,7 @@ from tests.journeys.test_amazon import local_sandbox
 from tests.service.api.answers import replace_token
 from tests.serving import PATIENCE, Serving, serve, token
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(240)]
+pytestmark = pytest.mark.anyio
 
 WEB = Path(__file__).parents[2] / "service/web"
 MAX_BYTES = 15 * 1024

@@ -13,7 +13,7 @@ import pytest
 
 from connectors import amazon_sandbox as amazon
 from tests.journeys.test_amazon import local_sandbox
-from tests.serving import Json, User, read, serve
+from tests.serving import PATIENCE, Json, User, read, serve
 
 pytestmark = pytest.mark.anyio
 
@@ -63,12 +63,11 @@ def seed(request: pytest.FixtureRequest) -> int:
     return number
 
 
-@pytest.mark.timeout(600)
 async def test_a_complete_dataset_has_every_record(seed: int, tmp_path: Path) -> None:
     async with (
         local_sandbox(orders=ORDERS, seed=seed, speed=SPEED) as url,
         serve(tmp_path, None, **amazon.environ(url)) as service,
-        httpx.AsyncClient(base_url=url, timeout=60) as control,
+        httpx.AsyncClient(base_url=url, timeout=PATIENCE) as control,
     ):
         _, everything = await _synced(service.user("unharmed"), seed)
         for fault, settings in FAULTS.items():

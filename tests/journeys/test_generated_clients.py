@@ -16,7 +16,7 @@ import pytest
 from tests.documents import snippets
 from tests.serving import PATIENCE, Serving, serve, token
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.anyio
 
 CLIENTS = Path(__file__).parents[1] / "clients"
 PAGE, SECTION = "docs/integrating.md", "Generated clients"

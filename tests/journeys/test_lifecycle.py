@@ -20,7 +20,7 @@ from service.__main__ import main
 from tests.databases import DATABASES
 from tests.journeys.process import ROOT, demo, sandbox, service
 from tests.service.api.issuer import ec, jwks
-from tests.serving import KEY, SECRET, User, token
+from tests.serving import KEY, PATIENCE, SECRET, User, token
 
 pytestmark = pytest.mark.anyio
 
@@ -67,7 +67,7 @@ async def _follow(
 ) -> None:
     """Read a stream to its end; the task counts as started once the stream is open."""
     path = f"/api/sse/sync-progress/{sync_id}"
-    async with client.stream("GET", path, timeout=60) as response:
+    async with client.stream("GET", path, timeout=PATIENCE) as response:
         task_status.started()
         text = "".join([chunk async for chunk in response.aiter_text()])
     ended.append(text.rstrip("\n").split("\n\n")[-1])
@@ -78,12 +78,14 @@ async def test_sigterm_answers_requests_that_wait(
 ) -> None:
     headers = {"Authorization": f"Bearer {token()}", "Prefer": "wait=60"}
     with service(tmp_path, free_port(), DEMO_PAUSE="0.9", DEMO_PAGE="10") as server:
-        async with httpx.AsyncClient(base_url=server.url, headers=headers, timeout=60) as client:
+        async with httpx.AsyncClient(
+            base_url=server.url, headers=headers, timeout=PATIENCE
+        ) as client:
             await User(client).connect()
             answers: list[httpx.Response] = []
             async with anyio.create_task_group() as group:
                 group.start_soon(_start, client, answers)
-                with anyio.fail_after(60):
+                with anyio.fail_after(PATIENCE):
                     while (await client.get("/api/sync/status")).status_code != 200:
                         await anyio.sleep(0.01)
                 exit_code = await anyio.to_thread.run_sync(server.terminate, 5.0)
@@ -121,7 +123,7 @@ def _refusal_of_process(*command: str, **environ: str) -> str:
         env=environ,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
     )
     return _sentence(done.returncode, done.stderr)
 
@@ -308,7 +310,7 @@ def test_the_process_has_help_which_names_every_command() -> None:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
     )
     assert done.returncode == 0 and "Usage:" in done.stdout
     for name in ("serve", "demo", "sandbox", "sync", "watch", "migrate"):

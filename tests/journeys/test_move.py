@@ -16,7 +16,7 @@ import pytest
 
 from tests.databases import DATABASES
 from tests.journeys.process import ROOT, service, worker
-from tests.serving import KEY, SECRET, token
+from tests.serving import KEY, PATIENCE, SECRET, token
 
 pytestmark = [pytest.mark.sqlite]
 
@@ -27,7 +27,7 @@ RECORDS = "SELECT dataset, id, data, hash FROM records WHERE connection_id = '{}
 def start(url: str, user: str) -> tuple[str, str]:
     """Connect and start; returns the ids of the connection and of the sync."""
     headers = {"Authorization": f"Bearer {token(user)}"}
-    with httpx.Client(base_url=url, headers=headers, timeout=60) as client:
+    with httpx.Client(base_url=url, headers=headers, timeout=PATIENCE) as client:
         body = {"connector": "demo", "refreshToken": "good", "skipHistoricalSync": True}
         connected = client.post("/api/connections", json=body).json()
         return connected["id"], client.post("/api/sync/start", json={}).json()["syncId"]
@@ -74,7 +74,7 @@ def test_interrupted_and_waiting_syncs_are_completed_by_a_worker_after_the_move(
         },
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "continue when a worker runs: 2" in done.stdout

@@ -17,7 +17,7 @@ from connectors.amazon_sandbox.faults import EventReport, Faults
 from tests.journeys.process import Died, Process, dying_service
 from tests.journeys.test_amazon import local_sandbox
 from tests.journeys.test_claims import MovedClock
-from tests.serving import Json, User, read, token
+from tests.serving import PATIENCE, Json, User, read, token
 
 pytestmark = pytest.mark.anyio
 
@@ -40,7 +40,9 @@ class Account:
         environ |= {"CLOCK_AHEAD": ahead, **amazon.environ(self.url)}
         with dying_service(self._folder, self._free_port(), **environ) as server:
             headers = {"Authorization": f"Bearer {token()}"}
-            async with httpx.AsyncClient(base_url=server.url, headers=headers, timeout=60) as http:
+            async with httpx.AsyncClient(
+                base_url=server.url, headers=headers, timeout=PATIENCE
+            ) as http:
                 yield server, User(http)
 
     async def sync(self, user: User) -> tuple[Json, list[Json]]:
@@ -52,7 +54,7 @@ class Account:
         return done, await claims(user)
 
     async def planted(self) -> list[Json]:
-        async with httpx.AsyncClient(base_url=self.url, timeout=60) as control:
+        async with httpx.AsyncClient(base_url=self.url, timeout=PATIENCE) as control:
             path = f"/_sandbox/sellers/1-{ORDERS}"
             planted = read(await control.get(path, params={"truth": "claims"}))["claims"]
         return [claim for claim in planted if claim["rule"] == "R1"]

@@ -10,7 +10,6 @@ from time import monotonic, sleep
 from typing import Any
 
 import httpx
-import pytest
 from redis import Redis
 
 from tests.databases import DATABASES
@@ -18,8 +17,6 @@ from tests.journeys.groups import block, handled, here, key_of, published, reade
 from tests.journeys.process import Restarting, service
 from tests.servers import program
 from tests.serving import PATIENCE, token
-
-pytestmark = pytest.mark.timeout(600)
 
 KILLS = int(os.environ.get("KILLS", "8"))
 USERS = 6

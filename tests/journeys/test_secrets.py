@@ -16,7 +16,7 @@ from tests.databases import DATABASES
 from tests.journeys.process import Process, service
 from tests.journeys.test_amazon import local_sandbox
 from tests.service.api.issuer import rsa, signed
-from tests.serving import KEY, SECRET, Json, User, token
+from tests.serving import KEY, PATIENCE, SECRET, Json, User, token
 
 pytestmark = pytest.mark.anyio
 
@@ -122,7 +122,9 @@ async def whole_life(ann: Listener, seller: Json) -> str:
     ticket: str = answer.json()["ticket"]
     path = f"/api/sse/sync-progress/{sync_id}"
     nobody = {"Authorization": ""}
-    stream = await ann.request("GET", path, params={"ticket": ticket}, headers=nobody, timeout=60)
+    stream = await ann.request(
+        "GET", path, params={"ticket": ticket}, headers=nobody, timeout=PATIENCE
+    )
     assert "event: complete" in stream.text
     refused = await ann.request("GET", path, params={"ticket": f"{ticket}{MARK}"}, headers=nobody)
     assert refused.status_code == 401

@@ -7,7 +7,6 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
-import pytest
 from anyio.from_thread import BlockingPortal
 from standardwebhooks.webhooks import Webhook
 
@@ -19,8 +18,6 @@ from tests.journeys.test_amazon import local_sandbox
 from tests.servers import Proxy, proxy
 from tests.service.hooks.receivers import HOOKS_SETTINGS, Receiver, receiving
 from tests.serving import serve
-
-pytestmark = pytest.mark.timeout(600)
 
 
 class Seller(Signed):

@@ -12,7 +12,7 @@ from connectors import calls
 from service import source_calls
 from tests.connectors.hostile import ServerConnection, listening
 from tests.service.api.answers import problem
-from tests.serving import read, serve
+from tests.serving import PATIENCE, read, serve
 
 pytestmark = pytest.mark.anyio
 
@@ -49,7 +49,7 @@ async def test_connecting_ends_in_bounded_time(
         serve(tmp_path, None, **amazon.environ(url)) as service,
     ):
         ann = service.user()
-        with anyio.fail_after(60):
+        with anyio.fail_after(PATIENCE):
             refused = await ann.post("/api/connections", amazon.connection(1, 20))
         problem(refused, 503, "source_unavailable")
         assert int(refused.headers["retry-after"]) > 0
@@ -72,7 +72,7 @@ async def test_a_consent_ends_in_bounded_time(
         sent = await ann.get("/api/connections/amazon/authorize?region=NA")
         state = re.findall(r"[?&]state=([\w-]+)", sent.headers["location"])[0]
         back = f"/api/connections/amazon/callback?state={state}&spapi_oauth_code=code"
-        with anyio.fail_after(60):
+        with anyio.fail_after(PATIENCE):
             done = await ann.get(back)
         assert done.headers["location"] == "/#/overview?refused=source_unavailable"
         assert read(await ann.get("/api/connections")) == {"connections": []}

@@ -11,7 +11,7 @@ import pytest
 
 from tests.journeys.process import service
 from tests.service.api.streams import request
-from tests.serving import User, token
+from tests.serving import PATIENCE, User, token
 
 pytestmark = pytest.mark.anyio
 
@@ -24,7 +24,9 @@ async def test_a_stream_that_is_not_read_and_then_closed_does_not_hang_the_servi
 ) -> None:
     headers = {"Authorization": f"Bearer {token()}"}
     with service(tmp_path, free_port(), **MANY_EVENTS) as server, ExitStack() as stack:
-        async with httpx.AsyncClient(base_url=server.url, headers=headers, timeout=60) as client:
+        async with httpx.AsyncClient(
+            base_url=server.url, headers=headers, timeout=PATIENCE
+        ) as client:
             ann = User(client)
             await ann.connect()
             sync_id = await ann.start()

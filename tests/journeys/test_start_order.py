@@ -21,11 +21,10 @@ from tests.databases import ON_POSTGRES
 from tests.journeys.process import ROOT, Process
 from tests.journeys.test_cluster import start, until_ended
 from tests.servers import postgres, program, redis
-from tests.serving import KEY, SECRET, token
+from tests.serving import KEY, PATIENCE, SECRET, token
 
 pytestmark = [
     pytest.mark.skipif(not ON_POSTGRES, reason="a cluster needs BACKEND=postgres"),
-    pytest.mark.timeout(600),
 ]
 
 
@@ -62,7 +61,7 @@ def until_answered(url: str) -> None:
     until = monotonic() + 120
     while monotonic() < until:
         try:
-            assert httpx.get(f"{url}/readyz", timeout=60).status_code == 200
+            assert httpx.get(f"{url}/readyz", timeout=PATIENCE).status_code == 200
             return
         except httpx.ConnectError:  # not accepted, so that a proxy asks another process
             sleep(0.05)
@@ -116,7 +115,7 @@ def test_web_and_worker_start_before_postgresql_the_migration_and_redis(
         stack.enter_context(redis(port=ports[2]))
         until_logged("redis_back", web, worker)
         headers = {"Authorization": f"Bearer {token('ann')}"}
-        with httpx.Client(base_url=web.url, headers=headers, timeout=60) as ann:
+        with httpx.Client(base_url=web.url, headers=headers, timeout=PATIENCE) as ann:
             assert until_ended(ann, start(ann))["status"] == "complete"
         assert [process.terminate(60) for process in (web, worker)] == [0, 0]
         for process in (web, worker):

@@ -15,7 +15,7 @@ from selenium.webdriver import Chrome
 
 from tests.journeys.browser import shared_chromium
 from tests.journeys.process import service
-from tests.serving import User, json_of, serve, token
+from tests.serving import PATIENCE, User, json_of, serve, token
 
 pytestmark = pytest.mark.anyio
 
@@ -142,6 +142,6 @@ async def _script(chrome: Chrome, text: str, *arguments: Any) -> Any:
 
 
 async def _until(chrome: Chrome, condition: str) -> None:
-    with anyio.fail_after(60):
+    with anyio.fail_after(PATIENCE):
         while not await _script(chrome, condition):
             await anyio.sleep(0.05)

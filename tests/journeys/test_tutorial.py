@@ -16,7 +16,7 @@ from connectors.conformance import FakeApi, Stand
 from tests.connectors.serving import serving
 from tests.connectors.tutorial import NAME, connector_code, write_package
 from tests.journeys.process import free_port, service
-from tests.serving import User, read, token
+from tests.serving import PATIENCE, User, read, token
 
 pytestmark = pytest.mark.anyio
 
@@ -44,7 +44,9 @@ async def test_a_new_source_is_connected_synced_and_shown(
         environ = {"PYTHONPATH": str(sources), "HELPDESK_URL": url, "CONNECTORS": ""}
         with service(tmp_path, free_port(), **environ) as process:
             headers = {"Authorization": f"Bearer {token()}"}
-            async with httpx.AsyncClient(base_url=process.url, headers=headers, timeout=60) as http:
+            async with httpx.AsyncClient(
+                base_url=process.url, headers=headers, timeout=PATIENCE
+            ) as http:
                 await use(User(http))
 
 

@@ -24,7 +24,7 @@ from tests.service.hooks import receivers
 from tests.service.hooks.receivers import HOOKS_SETTINGS, Received, Receiver, receiving
 from tests.serving import ENDED, PATIENCE, Json, User, serve, token
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(240)]
+pytestmark = pytest.mark.anyio
 
 CLIENTS = Path(__file__).parents[1] / "clients"
 PAGE = Path(__file__).parents[2] / "docs" / "webhooks.md"

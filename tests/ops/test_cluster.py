@@ -19,6 +19,7 @@ from service.errors import StartupError
 from tests.databases import DATABASES, ON_POSTGRES, REDIS, SERVER
 from tests.journeys.nginx import require_nginx
 from tests.journeys.process import ROOT
+from tests.serving import PATIENCE
 
 on_postgres = pytest.mark.skipif(not ON_POSTGRES, reason="a cluster needs BACKEND=postgres")
 SECRETS = ("AUTH_SECRET", "AUTH_JWKS", "SECRETS_KEYS", "AUTH_MODE")
@@ -68,7 +69,6 @@ def processes(pid: int) -> Mapping[int, str]:
 
 
 @on_postgres
-@pytest.mark.timeout(600)
 def test_a_newcomer_follows_a_sync_through_nginx_and_stops_all_by_ctrl_c(tmp_path: Path) -> None:
     require_nginx()
     port = three_ports()
@@ -80,7 +80,7 @@ def test_a_newcomer_follows_a_sync_through_nginx_and_stops_all_by_ctrl_c(tmp_pat
             assert line, (tmp_path / "cluster.log").read_text()
             printed += line
         assert all(f"http://127.0.0.1:{port + number}" in printed for number in range(3))
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as browser:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=PATIENCE) as browser:
             assert "<title>" in browser.get("/").text
             sync_id = browser.post("/api/sync/start").json()["syncId"]
             events = []
@@ -101,7 +101,6 @@ def test_a_newcomer_follows_a_sync_through_nginx_and_stops_all_by_ctrl_c(tmp_pat
 
 
 @on_postgres
-@pytest.mark.timeout(600)
 def test_a_process_that_ends_is_named_and_all_others_are_stopped(tmp_path: Path) -> None:
     with make_cluster(tmp_path, three_ports(), "--nginx", "") as cluster:
         until = monotonic() + 240

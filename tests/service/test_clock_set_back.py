@@ -15,7 +15,7 @@ from service.progress import Coverage, window_to_read
 from tests.databases import DATABASES
 from tests.service.api.answers import problem
 from tests.service.clocks import FastClock
-from tests.serving import Json, User, read, serve
+from tests.serving import PATIENCE, Json, User, read, serve
 
 pytestmark = pytest.mark.anyio
 
@@ -151,7 +151,7 @@ async def test_retention_never_deletes_the_newest_sync(tmp_path: Path) -> None:
         clock.jump(timedelta(days=-60))
         second = (await ann.whole_sync())["syncId"]
         clock.jump(timedelta(days=90))
-        with anyio.fail_after(60):
+        with anyio.fail_after(PATIENCE):
             while await history(ann) != [second]:
                 await anyio.sleep(0.05)
         assert await newest(ann) == second
@@ -178,11 +178,11 @@ async def test_a_schedule_does_not_wait_until_a_repeated_month_has_passed(tmp_pa
         ann = service.user()
         path = await add_schedule(ann, NIGHT)
         clock.jump(timedelta(days=-30))
-        with anyio.fail_after(60):
+        with anyio.fail_after(PATIENCE):
             while not (await next_run_at(ann, path)).startswith("2026-02-09T02:00"):
                 await anyio.sleep(0.05)
         clock.jump(timedelta(hours=15))
-        with anyio.fail_after(60):
+        with anyio.fail_after(PATIENCE):
             while len(await history(ann)) < 1:
                 await anyio.sleep(0.05)
 
@@ -195,7 +195,7 @@ async def test_a_scheduled_run_is_not_repeated(tmp_path: Path, body: Json) -> No
         ann = service.user()
         path = await add_schedule(ann, body)
         clock.jump(timedelta(minutes=61))
-        with anyio.fail_after(60):
+        with anyio.fail_after(PATIENCE):
             while len(await history(ann)) < 1:
                 await anyio.sleep(0.05)
         due = await next_run_at(ann, path)
@@ -229,7 +229,7 @@ async def test_a_key_is_not_stored_for_a_repeated_month(tmp_path: Path) -> None:
 
 
 async def wait_until(folder: Path, sql: str) -> None:
-    with anyio.fail_after(60):
+    with anyio.fail_after(PATIENCE):
         while True:
             with DATABASES.opened(folder) as database:
                 result = database.execute(sql).fetchone()[0]

@@ -21,7 +21,7 @@ from tests.service.api.test_recoveries import claim
 from tests.service.clocks import FastClock
 from tests.service.scripted import Script, scripted
 from tests.service.store.stores import claim_statements
-from tests.serving import Json, Serving, User, read, serve
+from tests.serving import PATIENCE, Json, Serving, User, read, serve
 
 pytestmark = pytest.mark.anyio
 
@@ -86,7 +86,7 @@ async def add_traces(service: Serving, sync_id: str, ids: list[str]) -> None:
 
 
 async def erase(user: User, connection: str) -> int:
-    answer = await user.http.delete(f"/api/connections/{connection}?data=erase", timeout=60)
+    answer = await user.http.delete(f"/api/connections/{connection}?data=erase", timeout=PATIENCE)
     return answer.status_code
 
 
@@ -156,7 +156,7 @@ async def open_reader(folder: Path) -> sqlite3.Connection:
 
 
 async def start_erasing(user: User, connection: str) -> Json:
-    answer = await user.http.delete(f"/api/connections/{connection}?data=erase", timeout=60)
+    answer = await user.http.delete(f"/api/connections/{connection}?data=erase", timeout=PATIENCE)
     assert answer.status_code == 202, answer.text
     body = read(answer)
     assert (body["id"], body["status"]) == (connection, "erasing") and body["message"]
@@ -180,7 +180,7 @@ async def test_an_erasure_that_a_reader_delays_is_reported_and_completed_later(
                 *(404, "not_found"),
             )
             reader.execute("ROLLBACK")
-        with anyio.fail_after(60):
+        with anyio.fail_after(PATIENCE):
             while await erase(ann, connection) != 404:
                 await anyio.sleep(0.1)
         assert words_in_files(tmp_path, names("ann")) == []
@@ -197,7 +197,7 @@ async def test_an_interrupted_erasure_continues_after_a_restart(
         with closing(await open_reader(tmp_path)):
             await start_erasing(ann, connection)
     async with serve(tmp_path, FastClock()) as service:
-        with anyio.fail_after(60):
+        with anyio.fail_after(PATIENCE):
             while await erase(service.user(), connection) != 404:
                 await anyio.sleep(0.1)
         assert words_in_files(tmp_path, names("ann")) == []

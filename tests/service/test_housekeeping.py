@@ -14,7 +14,7 @@ from service.errors import Invalid
 from service.schedules import ScheduleRequest, next_run, next_runs
 from tests.service.api.answers import SLOW, problem
 from tests.service.clocks import FastClock
-from tests.serving import Json, User, read, serve
+from tests.serving import PATIENCE, Json, User, read, serve
 
 pytestmark = pytest.mark.anyio
 
@@ -27,7 +27,7 @@ async def history(user: User) -> list[Json]:
 
 
 async def until_syncs(user: User, count: int) -> list[Json]:
-    with anyio.fail_after(60):
+    with anyio.fail_after(PATIENCE):
         while len(syncs := await history(user)) < count or syncs[0]["status"] == "in_progress":
             await anyio.sleep(0.02)
     return syncs
@@ -111,7 +111,7 @@ async def test_a_scheduled_sync_waits_for_a_running_one(tmp_path: Path) -> None:
         await ann.http.put(f"/api/connections/{connection['id']}/schedule", json=NIGHT)
         running = await ann.start()
         clock.jump(timedelta(hours=1))
-        with anyio.fail_after(60):
+        with anyio.fail_after(PATIENCE):
             while True:
                 shown = read(await ann.get(f"/api/connections/{connection['id']}"))["schedule"]
                 if not shown["nextRunAt"].startswith("2026-03-01T01:00"):
@@ -120,7 +120,7 @@ async def test_a_scheduled_sync_waits_for_a_running_one(tmp_path: Path) -> None:
         assert len(await history(ann)) == 1
         await ann.post(f"/api/sync/cancel/{running}")
         clock.jump(timedelta(minutes=2))
-        with anyio.fail_after(60):
+        with anyio.fail_after(PATIENCE):
             while len(await history(ann)) < 2:
                 await anyio.sleep(0.02)
 
@@ -217,12 +217,12 @@ async def test_retention_deletes_old_history_but_never_the_newest_sync(tmp_path:
         old = [(await ann.whole_sync())["syncId"] for _ in range(3)]
         only = (await bob.whole_sync())["syncId"]
         clock.jump(timedelta(days=29))
-        with anyio.fail_after(60):
+        with anyio.fail_after(PATIENCE):
             while len(await history(ann)) < 3:
                 await anyio.sleep(0.02)
         clock.jump(timedelta(days=2))
         newer = (await ann.whole_sync())["syncId"]
-        with anyio.fail_after(60):
+        with anyio.fail_after(PATIENCE):
             while len(syncs := await history(ann)) > 1:
                 clock.jump(timedelta(hours=1))
                 await anyio.sleep(0.05)
@@ -262,6 +262,6 @@ async def test_the_audit_log_is_kept_longer_than_the_history(tmp_path: Path) -> 
         await anyio.sleep(0.5)
         assert len(read(await ann.get("/api/audit"))["entries"]) == 1
         clock.jump(timedelta(days=2))
-        with anyio.fail_after(60):
+        with anyio.fail_after(PATIENCE):
             while read(await ann.get("/api/audit"))["entries"]:
                 await anyio.sleep(0.02)

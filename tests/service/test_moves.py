@@ -16,7 +16,7 @@ from tests.service.api.answers import problem
 from tests.service.clocks import FastClock
 from tests.service.scripted import Script, scripted
 from tests.service.test_housekeeping import NIGHT, until_syncs
-from tests.serving import Json, User, read, serve
+from tests.serving import PATIENCE, Json, User, read, serve
 
 pytestmark = pytest.mark.anyio
 
@@ -141,7 +141,7 @@ async def test_a_schedule_does_not_start_a_sync_of_a_lost_connection(
             if cancelled:
                 await ann.post(f"/api/sync/cancel/{paused['syncId']}")
             before = read(await ann.get(path))["schedule"]["nextRunAt"]
-            with anyio.fail_after(60), capture_logs() as logs:
+            with anyio.fail_after(PATIENCE), capture_logs() as logs:
                 while read(await ann.get(path))["schedule"]["nextRunAt"] == before:
                     clock.jump(timedelta(hours=1))
                     await anyio.sleep(0.05)
@@ -173,7 +173,7 @@ async def test_every_move_of_a_sync_is_logged_once(tmp_path: Path, script: Scrip
             path = f"/api/connections/{paused['connectionId']}/reconnect"
             script.gates["orders"] = anyio.Event()
             await ann.post(path, {"refreshToken": "newer"})
-            with anyio.fail_after(60):
+            with anyio.fail_after(PATIENCE):
                 while moves(logs, sync_id)[-1] != ("pending", "in_progress"):
                     await anyio.sleep(0.01)
             await ann.post(f"/api/sync/cancel/{sync_id}")
@@ -210,7 +210,7 @@ async def test_a_takeover_and_a_resume_after_a_restart_are_logged(
     with capture_logs() as logs:
         async with serve(tmp_path, FastClock()) as service:
             ann = service.user("ann", tenant="acme")
-            with anyio.fail_after(60):
+            with anyio.fail_after(PATIENCE):
                 while not moves(logs, sync_id):
                     await anyio.sleep(0.01)
             await ann.post(f"/api/sync/cancel/{sync_id}")

@@ -11,7 +11,7 @@ import pytest
 
 from service.store.sqlite import SqliteEngine
 from tests.service.api.answers import problem
-from tests.serving import Serving, User, read, serve
+from tests.serving import PATIENCE, Serving, User, read, serve
 
 pytestmark = [pytest.mark.anyio, pytest.mark.sqlite]  # they lock its file, and let it grow no more
 
@@ -109,7 +109,7 @@ async def test_a_process_stops_in_time_while_its_database_is_locked(tmp_path: Pa
         _, sync_id = await start_running_sync(service)
         async with locked_database(tmp_path):
             await anyio.sleep(0.3)
-            with anyio.fail_after(60):
+            with anyio.fail_after(PATIENCE):
                 async with anyio.create_task_group() as group:
                     group.start_soon(service.parts.registry.take, sync_id)
                     await anyio.sleep(0.1)

@@ -17,7 +17,7 @@ from service.store.place import lock_database
 from tests.documents import ROOT
 from tests.service.api.answers import problem
 from tests.service.clocks import FastClock
-from tests.serving import KEY, SECRET, Serving, User, read, serve, settings
+from tests.serving import KEY, PATIENCE, SECRET, Serving, User, read, serve, settings
 
 pytestmark = [pytest.mark.anyio, pytest.mark.sqlite]
 
@@ -124,7 +124,7 @@ async def test_a_missing_file_is_logged_without_a_request(tmp_path: Path) -> Non
     with capture_logs() as logs:
         async with serve(tmp_path, FastClock()):
             (tmp_path / "sync.db.lock").unlink()
-            with anyio.fail_after(60):
+            with anyio.fail_after(PATIENCE):
                 while not [line for line in logs if line["event"] == "database_gone"]:
                     await anyio.sleep(0.05)
 

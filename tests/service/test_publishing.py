@@ -27,7 +27,7 @@ from tests.service.store.conftest import ENGINES
 from tests.service.test_model import new_sync
 from tests.serving import PATIENCE, Json, serve, settings
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(240)]
+pytestmark = pytest.mark.anyio
 
 EPOCH = 7
 SMALL: dict[str, Any] = {"DEMO_ORDERS": "300", "DEMO_PAGE": "40", "DEMO_PAUSE": "0"}

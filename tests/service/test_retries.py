@@ -16,7 +16,7 @@ from service.model import Status
 from service.store.syncs import save
 from tests.service.clocks import FastClock
 from tests.service.scripted import Script, scripted
-from tests.serving import Json, Serving, User, json_of, read, serve
+from tests.serving import PATIENCE, Json, Serving, User, json_of, read, serve
 
 pytestmark = pytest.mark.anyio
 
@@ -134,7 +134,7 @@ async def test_a_cancel_ends_the_pause_before_a_retry(tmp_path: Path, script: Sc
         ann = service.user()
         await ann.connect()
         sync_id = await ann.start()
-        with anyio.fail_after(60):
+        with anyio.fail_after(PATIENCE):
             while (await ann.status(sync_id))["attempt"] == 1:
                 await anyio.sleep(0.01)
         answer = await ann.post(f"/api/sync/cancel/{sync_id}")
@@ -212,7 +212,7 @@ async def interrupted_sync(folder: Path, script: Script, times: int) -> str:
             if not sync_id:
                 await ann.connect()
                 sync_id = await ann.start()
-            with anyio.fail_after(60):
+            with anyio.fail_after(PATIENCE):
                 status = await ann.status(sync_id)
                 while status["stage"] != "fetching" or status["version"] == version:
                     await anyio.sleep(0.01)

@@ -20,6 +20,7 @@ from connectors.base import Connection, ConnectionLost, Retryable, SourceError
 from connectors.quota import REFUSED_FOR, Quota
 from tests.connectors.clocks import NOW, JumpingClock, Timeline
 from tests.connectors.serving import serving
+from tests.serving import PATIENCE
 
 from .bench import SMALL, UNLIMITED, US, Bench, connect, ids, is_data
 
@@ -158,7 +159,7 @@ async def test_endless_429s_are_retryable(bench: Bench, method: str) -> None:
     )
     operation, body = (GET_REPORTS, None) if method == "GET" else (CREATE_REPORT, {"a": "b"})
     with pytest.raises(Retryable, match=f"429.*{operation.name} "):
-        with anyio.fail_after(60):
+        with anyio.fail_after(PATIENCE):
             await bench.client.call(connect(), operation, {}, bench.waiting, body=body)
     waited = (bench.clock.now() - begun).total_seconds()
     assert REFUSED_FOR.total_seconds() <= waited <= REFUSED_FOR.total_seconds() + 400

@@ -13,7 +13,7 @@ from starlette.routing import Route
 
 from service.api.routes import routes
 from service.wire.contract import requires_identity
-from tests.serving import Json, Serving, User, read
+from tests.serving import PATIENCE, Json, Serving, User, read
 
 SLOW: dict[str, Any] = {"DEMO_PAUSE": "0.9", "DEMO_PAGE": "10"}
 """A source whose syncs take longer than any test, and which does not announce its pauses."""
@@ -104,7 +104,7 @@ async def raw(service: Serving, request: bytes) -> bytes:
     answer = b""
     async with connection_to(service) as stream:
         await stream.send(request)
-        with anyio.fail_after(60):
+        with anyio.fail_after(PATIENCE):
             try:
                 while True:
                     answer += await stream.receive()

@@ -56,7 +56,7 @@ class Stream:
 async def stream(user: User, path: str, **headers: str) -> AsyncIterator[Stream]:
     path = path if path.startswith("/") else f"/api/sse/sync-progress/{path}"
     headers = {name.replace("_", "-"): value for name, value in headers.items()}
-    async with user.http.stream("GET", path, headers=headers, timeout=60) as answer:
+    async with user.http.stream("GET", path, headers=headers, timeout=PATIENCE) as answer:
         yield Stream(answer)
 
 

@@ -15,7 +15,7 @@ from tests.service.api.answers import problem
 from tests.service.api.test_recoveries import claim
 from tests.service.clocks import FastClock
 from tests.service.scripted import Script, scripted
-from tests.serving import Json, Serving, User, read, serve
+from tests.serving import PATIENCE, Json, Serving, User, read, serve
 
 pytestmark = pytest.mark.anyio
 
@@ -252,7 +252,7 @@ async def test_after_a_reconnect_nothing_is_stored_before_the_account_is_confirm
         script.check_names_account = datasets is not None
         sync_id = await ann.start(datasets=datasets)
         if not script.check_names_account:
-            with anyio.fail_after(60):  # pages of other datasets are read, and wait
+            with anyio.fail_after(PATIENCE):  # pages of other datasets are read, and wait
                 while script.pages < pages + 2:
                     await anyio.sleep(0.01)
         script.gates["payments"].set()

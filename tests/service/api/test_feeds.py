@@ -126,7 +126,7 @@ async def test_a_long_poll_waits_for_the_next_change(tmp_path: Path) -> None:
 
         async def poll() -> None:
             params = {"offset": "now", "live": "long-poll"}
-            answers.append(await ann.get("/api/events", params=params, timeout=60))
+            answers.append(await ann.get("/api/events", params=params, timeout=PATIENCE))
 
         async with anyio.create_task_group() as group:
             group.start_soon(poll)

@@ -21,7 +21,7 @@ from tests.service.api.test_recoveries import claim
 from tests.service.scripted import Script, scripted
 from tests.service.store.test_migrations import AT, insert, old_database
 from tests.service.test_erasing import words_in_files
-from tests.serving import KEY, Json, User, read, serve
+from tests.serving import KEY, PATIENCE, Json, User, read, serve
 
 pytestmark = pytest.mark.anyio
 
@@ -283,7 +283,7 @@ async def test_closed_and_reimbursed_claims_are_in_the_download_and_are_erased_w
         traces = [*ids, "case-of-ann", "pay-of-ann", "proof-of-ann"]
         assert words_in_files(tmp_path, traces) == traces
         path = f"/api/connections/{connection}?data=erase"
-        assert (await ann.http.delete(path, timeout=60)).status_code == 204
+        assert (await ann.http.delete(path, timeout=PATIENCE)).status_code == 204
         assert words_in_files(tmp_path, traces) == []
         page = read(await ann.get("/api/recoveries"))
         assert (page["recoveries"], page["totals"], page["closing"]) == ([], [], [])

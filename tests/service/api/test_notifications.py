@@ -21,7 +21,7 @@ from tests.journeys.test_amazon import local_sandbox
 from tests.service.api.answers import problem
 from tests.serving import PATIENCE, Json, Serving, User, serve, settings
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.anyio
 
 KEY = "the secret that signs notifications, long enough"
 PATH = "/api/notifications/amazon"

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from tests.service.api.answers import SLOW, TIME, TINY, paused_sync, problem, visible_state
-from tests.serving import Json, Serving, read, serve
+from tests.serving import PATIENCE, Json, Serving, read, serve
 
 pytestmark = pytest.mark.anyio
 
@@ -167,7 +167,7 @@ async def test_only_one_of_a_hundred_simultaneous_starts_succeeds(tmp_path: Path
         answers: list[httpx.Response] = []
 
         async def start() -> None:
-            answers.append(await ann.post("/api/sync/start", timeout=60))
+            answers.append(await ann.post("/api/sync/start", timeout=PATIENCE))
 
         async with anyio.create_task_group() as group:
             for _ in range(100):

@@ -11,7 +11,7 @@ import pytest
 from tests.service.api.answers import SLOW, TINY, problem
 from tests.service.api.streams import data, stream, until_streams
 from tests.service.clocks import FastClock
-from tests.serving import Json, Serving, User, read, serve
+from tests.serving import PATIENCE, Json, Serving, User, read, serve
 
 pytestmark = pytest.mark.anyio
 
@@ -127,7 +127,7 @@ async def test_a_schedule_starts_syncs_of_its_own_tenant_only(tmp_path: Path) ->
         schedule = {"cron": "0 1 * * *", "timezone": "UTC"}
         await one.http.put(f"/api/connections/{connection['id']}/schedule", json=schedule)
         clock.jump(timedelta(minutes=31))
-        with anyio.fail_after(60):
+        with anyio.fail_after(PATIENCE):
             while not ids(await one.get("/api/sync/history")):
                 await anyio.sleep(0.02)
         assert ids(await two.get("/api/sync/history")) == []

@@ -16,7 +16,7 @@ from service.wire.preferences import MAX_WAIT
 from tests.databases import ON_POSTGRES
 from tests.service.api.answers import SLOW, TINY, connection_to, paused_sync, problem, replace_token
 from tests.service.api.test_syncs import check_accepted, check_status
-from tests.serving import Serving, User, read, serve, serve_within, token
+from tests.serving import PATIENCE, Serving, User, read, serve, serve_within, token
 
 pytestmark = pytest.mark.anyio
 
@@ -27,7 +27,7 @@ APPLIED = "preference-applied"
 
 async def until_waiting(service: Serving, count: int) -> None:
     """Wait until so many requests wait."""
-    with anyio.fail_after(60):
+    with anyio.fail_after(PATIENCE):
         while service.parts.hub.waiters.count != count:
             await anyio.sleep(0.005)
 
@@ -45,7 +45,7 @@ class Answer:
         self._done.set()
 
     async def arrives(self) -> httpx.Response:
-        with anyio.fail_after(60):
+        with anyio.fail_after(PATIENCE):
             await self._done.wait()
         return self.response
 
@@ -321,7 +321,7 @@ async def test_a_wait_ends_with_its_credential(tmp_path: Path) -> None:
         path, tag = await status_and_tag(service.user(), await paused_sync(service, service.user()))
         bearer = f"Bearer {token(exp=time.time() + 1)}"
         headers = {"Authorization": bearer, "If-None-Match": tag, "Prefer": LONG}
-        async with service.anonymous(headers=headers, timeout=60) as client:
+        async with service.anonymous(headers=headers, timeout=PATIENCE) as client:
             assert (await client.get(path)).status_code == 304
 
 

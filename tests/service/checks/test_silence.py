@@ -10,7 +10,7 @@ from service import newest
 from service.runner import connector
 from service.store import postgres_session
 from tests.servers import PostgresServer, proxy
-from tests.serving import serve
+from tests.serving import PATIENCE, serve
 
 pytestmark = [pytest.mark.anyio]
 
@@ -43,7 +43,7 @@ async def test_a_silent_database_is_answered_with_503_and_polls_come_from_memory
                 assert (await ann.get("/api/connections")).status_code == 503
                 assert (await ann.status(sync_id))["status"] == "in_progress"
                 between.forward()
-                with anyio.fail_after(60):
+                with anyio.fail_after(PATIENCE):
                     while (await ann.get("/api/connections")).status_code == 503:
                         await anyio.sleep(0.1)
                 done = await ann.until(sync_id, seconds=120)
@@ -64,7 +64,7 @@ async def test_a_service_stops_while_the_database_is_silent(
             "REDIS_URL": "",
             "DATABASE_POOL": "3",
         }
-        with anyio.fail_after(90):  # it hung for ever
+        with anyio.fail_after(PATIENCE):  # it hung for ever
             async with serve(tmp_path, None, **environ) as service:
                 assert (await service.user().get("/api/connections")).status_code == 200
                 between.be_silent()

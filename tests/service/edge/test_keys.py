@@ -19,7 +19,7 @@ from tests.service.advancing import AdvancingClock
 from tests.service.api.answers import problem
 from tests.service.api.issuer import ec, issuer, jwks, public, rsa, signed
 from tests.service.edge.test_authenticator import make_token
-from tests.serving import SECRET, Json, Serving, serve, token
+from tests.serving import PATIENCE, SECRET, Json, Serving, serve, token
 
 pytestmark = pytest.mark.anyio
 
@@ -236,7 +236,7 @@ async def test_a_token_without_an_unknown_key_causes_no_download(tmp_path: Path)
 
 
 async def until_accepted(service: Serving, clock: AdvancingClock, key: RSAKey | ECKey) -> None:
-    with anyio.fail_after(60):
+    with anyio.fail_after(PATIENCE):
         while (await request_with(service, signed(key))).status_code != 200:
             await advance(clock, keys.MIN_INTERVAL)
 
@@ -254,7 +254,7 @@ async def test_a_withdrawn_key_is_no_longer_valid_even_for_cached_tokens(
                 idp.publish(ec())
             else:
                 write_jwks(tmp_path, jwks(ec()))
-            with anyio.fail_after(60):
+            with anyio.fail_after(PATIENCE):
                 while await accepted(service, signed(rsa())):
                     await advance(clock, keys.REFRESH_INTERVAL)
             assert await accepted(service, signed(ec()))
@@ -268,7 +268,7 @@ async def test_a_clock_that_is_set_back_makes_no_withdrawn_key_valid(tmp_path: P
         assert await accepted(service, signed(rsa()))
         write_jwks(tmp_path, jwks(ec()))
         await advance(clock, keys.MIN_INTERVAL)
-        with anyio.fail_after(60):  # an unknown key causes a refresh
+        with anyio.fail_after(PATIENCE):  # an unknown key causes a refresh
             while await accepted(service, signed(rsa(), number=time.monotonic())):
                 await accepted(service, signed(rsa("rsa-2"), number=time.monotonic()))
                 await anyio.sleep(0.02)
@@ -332,7 +332,7 @@ async def test_previous_keys_remain_valid_while_the_url_fails(tmp_path: Path) ->
             assert await accepted(service, signed(rsa()))
             idp.status = 503
             since = idp.requests
-            with anyio.fail_after(60):
+            with anyio.fail_after(PATIENCE):
                 while idp.requests < since + 3:
                     await advance(clock, keys.REFRESH_INTERVAL)
                     assert await accepted(service, signed(rsa()))

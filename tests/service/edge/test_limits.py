@@ -14,7 +14,7 @@ from tests.service.api.answers import SLOW, connection_to, problem
 from tests.service.api.streams import Reader, until_streams
 from tests.service.edge.test_protocol import only_response, until_stalled
 from tests.service.scripted import scripted
-from tests.serving import Serving, serve_within, token
+from tests.serving import PATIENCE, Serving, serve_within, token
 
 pytestmark = pytest.mark.anyio
 
@@ -53,7 +53,7 @@ async def trickle(service: Serving, start: bytes, piece: bytes = b"") -> bytes:
         if start:
             await stream.send(start)
         group.start_soon(_send_slowly, stream, piece)
-        with anyio.fail_after(60):
+        with anyio.fail_after(PATIENCE):
             try:
                 while True:
                     received += await stream.receive()
@@ -73,15 +73,17 @@ async def _send_slowly(stream: SocketStream, piece: bytes) -> None:
 
 
 async def until_connections(service: Serving, connections: int = 0) -> None:
-    with anyio.fail_after(60):
+    with anyio.fail_after(PATIENCE):
         while len(service.connections) > connections:
             await anyio.sleep(0.01)
 
 
 async def until_paused(service: Serving, connections: int) -> None:
-    """Wait until this many connections cannot send because their clients do not read."""
-    with anyio.fail_after(60):
-        while sum(c.flow.write_paused for c in service.connections) < connections:
+    """Wait until this many connections could not send because their clients do not read."""
+    paused = set[Any]()
+    with anyio.fail_after(PATIENCE):
+        while len(paused) < connections:
+            paused |= {c for c in service.connections if c.flow.write_paused}
             await anyio.sleep(0.01)
 
 
@@ -232,7 +234,7 @@ async def test_a_slow_reader_above_the_minimum_rate_gets_the_complete_response(
     async with serve_large_records(tmp_path, monkeypatch, limits) as service:
         path = "/api/data/orders?limit=1000"
         async with Reader(service, path, more="Connection: close\r\n") as slow:
-            with anyio.fail_after(60):
+            with anyio.fail_after(PATIENCE):
                 while await slow.read_some():
                     await anyio.sleep(0.001)
         assert all(b"order-%05d" % number in slow.read for number in range(LARGE))
@@ -285,7 +287,7 @@ async def test_a_response_that_is_not_read_does_not_delay_the_shutdown(
         await until_paused(service, 1)
         large = Reader(service, "/openapi.json", more="Connection: close\r\n")
         await stack.enter_async_context(large)
-        with anyio.fail_after(60):
+        with anyio.fail_after(PATIENCE):
             while sum(c.transport.is_closing() for c in service.connections) < 1:
                 await anyio.sleep(0.01)
     assert not [record for record in caplog.records if record.levelname == "ERROR"]
@@ -299,7 +301,7 @@ async def test_a_connection_above_the_limit_gets_a_problem_and_the_others_contin
 ) -> None:
     async with serve_within(Limits(connections=3), tmp_path) as service, AsyncExitStack() as stack:
         opened = [await stack.enter_async_context(connection_to(service)) for _ in range(3)]
-        with anyio.fail_after(60):
+        with anyio.fail_after(PATIENCE):
             while len(service.connections) < 3:
                 await anyio.sleep(0.01)
         for _ in range(3):

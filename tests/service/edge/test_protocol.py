@@ -14,7 +14,7 @@ from connectors.base import Account, Connection, Waiting
 from service.edge.protocol import MAX_HEAD
 from tests.service.api.answers import SLOW, connection_to, problem, raw
 from tests.service.scripted import ScriptedConnector, scripted
-from tests.serving import Serving, serve, token
+from tests.serving import PATIENCE, Serving, serve, token
 
 pytestmark = pytest.mark.anyio
 
@@ -81,7 +81,7 @@ async def test_invalid_bytes_after_a_stream_request_get_no_second_response(tmp_p
                 received += await stream.receive()
             await stream.send(b"rubbish\r\n\r\n")
             with (
-                anyio.fail_after(60),
+                anyio.fail_after(PATIENCE),
                 pytest.raises((anyio.EndOfStream, anyio.BrokenResourceError)),
             ):
                 while True:
@@ -99,7 +99,7 @@ async def test_an_endless_head_is_refused_before_it_fills_the_memory(service: Se
         sent, answer = len(start), b""
         async with connection_to(service) as stream:
             await stream.send(start)
-            with anyio.fail_after(60):
+            with anyio.fail_after(PATIENCE):
                 try:
                     while sent < 100 * MAX_HEAD:
                         await stream.send(piece)
@@ -124,7 +124,7 @@ async def test_a_head_that_is_slightly_too_large_gets_431(service: Serving) -> N
         await anyio.sleep(0.1)  # bytes that arrive together with the first ones are not counted
         await stream.send(b"a" * MAX_HEAD)
         await stream.send(b"a")
-        with anyio.fail_after(60):
+        with anyio.fail_after(PATIENCE):
             answer = await stream.receive()
     problem(only_response(answer), 431, "head_too_large")
 
@@ -185,7 +185,7 @@ async def test_requests_in_progress_do_not_delay_the_shutdown(
             path = f"/api/sse/sync-progress/{await ann.start()}"
             await unread.send(f"GET {path} HTTP/1.1\r\n{head}\r\n".encode())
             await until_stalled(service)
-        with anyio.fail_after(60):
+        with anyio.fail_after(PATIENCE):
             for connection in (body, check):
                 problem(only_response(await rest(connection)), 503, "shutting_down")
             assert not (await rest(unread)).endswith(b"0\r\n\r\n")
@@ -222,7 +222,7 @@ async def test_a_stream_over_http_1_0_has_no_chunks_and_ends_with_the_connection
                     answer += await stream.receive()
                 if more:
                     await ann.post(f"/api/sync/cancel/{sync_id}")
-                    with anyio.fail_after(60):
+                    with anyio.fail_after(PATIENCE):
                         answer += await rest(stream)
             headers, body = headers_of(answer)
             assert headers.get_list("connection") == ["close"]
@@ -271,7 +271,7 @@ async def test_an_http_1_0_client_gets_no_interim_response(service: Serving) -> 
 async def until_stalled(service: Serving) -> None:
     """Wait until the client of a stream reads so slowly that the server cannot send."""
     hub = service.parts.hub
-    with anyio.fail_after(60):
+    with anyio.fail_after(PATIENCE):
         while not any(stream.busy for streams in hub._by_user.values() for stream in streams):
             await anyio.sleep(0.01)
 

@@ -271,7 +271,7 @@ async def test_a_closed_socket_is_freed_at_once(tmp_path: Path) -> None:
                     async with socket(service, sync_id, headers) as opened:
                         if headers:
                             await opened.message()
-                with anyio.fail_after(60):
+                with anyio.fail_after(PATIENCE):
                     while _protocols() - earlier:
                         await anyio.sleep(0.01)
             finally:

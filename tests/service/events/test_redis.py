@@ -14,6 +14,7 @@ from tests.databases import ON_POSTGRES
 from tests.servers import RedisServer
 from tests.servers import redis as redis_server
 from tests.service.events.test_shared import SharedSyncs
+from tests.serving import PATIENCE
 
 pytestmark = [
     pytest.mark.anyio,
@@ -80,7 +81,7 @@ async def test_changes_arrive_while_redis_is_away_silent_or_full(
 ) -> None:
     async with Pair(server.url) as pair:
         fault(server)
-        with anyio.fail_after(60):
+        with anyio.fail_after(PATIENCE):
             for version in range(1, 7):
                 await pair.publish(version)
                 await pair.until(version)
@@ -97,7 +98,7 @@ async def test_redis_brings_changes_again_after_it_was_restarted_empty(
         pair.shared.away = True  # no read of the database brings anything any more
         server.start()
         version = 1
-        with anyio.fail_after(60):
+        with anyio.fail_after(PATIENCE):
             while pair.received == [1]:
                 version += 1
                 await pair.publish(version)

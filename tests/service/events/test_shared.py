@@ -11,6 +11,7 @@ from service.events.bus import Interest
 from service.events.shared import SharedEventBus
 from service.model import Sync
 from tests.service.test_model import new_sync
+from tests.serving import PATIENCE
 
 pytestmark = pytest.mark.anyio
 
@@ -60,7 +61,7 @@ def often(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def until(received: Sequence[Sync], *versions: int) -> None:
-    with anyio.fail_after(60):
+    with anyio.fail_after(PATIENCE):
         while [sync.version for sync in received] != list(versions):
             await anyio.sleep(0.005)
 

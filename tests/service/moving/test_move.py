@@ -24,7 +24,7 @@ from service.store.place import lock_database
 from tests.databases import DATABASES
 from tests.journeys.process import ROOT
 from tests.service.store.test_migrations import old_database
-from tests.serving import KEY, SECRET
+from tests.serving import KEY, PATIENCE, SECRET
 
 pytestmark = [pytest.mark.sqlite]
 
@@ -201,7 +201,7 @@ def command(path: Path, url: str, module: str = "service", **environ: str) -> tu
         },
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE,
     )
     return done.returncode, done.stdout + done.stderr
 

@@ -25,7 +25,7 @@ from connectors.base import (
 from connectors.completing import Compared, DatasetDay, Gap, Gaps, StoredRows
 from tests.service.clocks import FastClock
 from tests.service.scripted import Script, ScriptedConnector, scripted
-from tests.serving import Json, User, read, serve
+from tests.serving import PATIENCE, Json, User, read, serve
 
 pytestmark = pytest.mark.anyio
 
@@ -144,7 +144,7 @@ def days_of(status: Json, dataset: str = "orders") -> list[Json]:
 
 
 async def until_it_waits(script: Witness) -> None:
-    with anyio.fail_after(60):
+    with anyio.fail_after(PATIENCE):
         while not script.waits:
             await anyio.sleep(0.005)
 

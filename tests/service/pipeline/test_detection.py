@@ -18,7 +18,7 @@ from service.store.sqlite import SqliteEngine
 from tests.databases import ON_POSTGRES
 from tests.service.api.test_recoveries import claim
 from tests.service.scripted import Script, scripted
-from tests.serving import Json, User, read, serve
+from tests.serving import PATIENCE, Json, User, read, serve
 
 pytestmark = pytest.mark.anyio
 
@@ -151,7 +151,7 @@ async def test_after_a_restart_the_claims_are_those_of_a_calm_sync(
         with monkeypatch.context() as patch:
             stop = Stop(patch, parts)
             sync_id = await ann.start()
-            with anyio.fail_after(60):
+            with anyio.fail_after(PATIENCE):
                 await stop.reached.wait()
         between = await shown(ann)
         assert before.keys() <= between.keys(), "none vanishes"
@@ -174,7 +174,7 @@ async def test_a_sync_cancelled_while_it_stores_claims_has_found_an_unknown_numb
         with monkeypatch.context() as patch:
             stop = Stop(patch, 3)
             sync_id = await ann.start()
-            with anyio.fail_after(60):
+            with anyio.fail_after(PATIENCE):
                 await stop.reached.wait()
             running = await ann.status(sync_id)
             assert (running["status"], running["claimsDetected"]) == ("in_progress", 2)

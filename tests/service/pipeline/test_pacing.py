@@ -8,7 +8,7 @@ import pytest
 
 from service.pipeline.pacing import BUSY, LONGEST_REST, REST, Pacer
 from tests.service.clocks import FastClock, ManualClock
-from tests.serving import serve
+from tests.serving import PATIENCE, serve
 
 pytestmark = pytest.mark.anyio
 
@@ -92,11 +92,11 @@ async def test_a_cancel_ends_a_rest(tmp_path: Path) -> None:
         for user in (ann, bob):
             await user.connect()
         started = [(user, await user.start()) for user in (ann, bob)]
-        with anyio.fail_after(60):
+        with anyio.fail_after(PATIENCE):
             while not clock.resting:
                 await anyio.sleep(0.005)
         for user, sync_id in started:
             assert (await user.post(f"/api/sync/cancel/{sync_id}")).status_code == 200
-        with anyio.fail_after(60):
+        with anyio.fail_after(PATIENCE):
             while clock.woken < clock.resting:
                 await anyio.sleep(0.005)

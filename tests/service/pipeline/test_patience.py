@@ -15,7 +15,7 @@ from connectors.base import ConnectionLost, Retryable, SourceError
 from service.pipeline.patience import LONGEST_PAUSE, Patience
 from tests.service.clocks import FastClock, ManualClock
 from tests.service.scripted import Script, scripted
-from tests.serving import Json, Serving, User, json_of, read, serve
+from tests.serving import PATIENCE, Json, Serving, User, json_of, read, serve
 
 pytestmark = pytest.mark.anyio
 
@@ -52,7 +52,7 @@ def duration_of(status: Json) -> timedelta:
 
 
 async def until_waiting(user: User, sync_id: str, name: str) -> Json:
-    with anyio.fail_after(60):
+    with anyio.fail_after(PATIENCE):
         while True:
             progress = dataset(await user.status(sync_id), name)
             if progress["waitingUntil"]:

@@ -16,6 +16,7 @@ from service.store.syncs import Conditions, SyncStore, save
 from tests.databases import DATABASES, ON_POSTGRES
 from tests.service.store.stores import NOW
 from tests.service.test_model import new_sync
+from tests.serving import PATIENCE
 
 pytestmark = [
     pytest.mark.anyio,
@@ -79,7 +80,7 @@ async def test_the_syncs_of_a_living_worker_stay_with_it(nodes: Nodes) -> None:
         await anyio.sleep_forever()
 
     async with nodes.runner().open(run):
-        with anyio.fail_after(60):
+        with anyio.fail_after(PATIENCE):
             await begun.wait()
         assert not await nodes.runner().rescue()
         assert await nodes.read("SELECT status FROM procrastinate_jobs") == [("doing",)]
@@ -98,7 +99,7 @@ async def test_interrupted_syncs_continue_before_waiting_ones_begin(nodes: Nodes
             done.set()
 
     async with nodes.runner().open(run):
-        with anyio.fail_after(60):
+        with anyio.fail_after(PATIENCE):
             await done.wait()
     assert order == ["sync_2", "sync_1"]
 
@@ -125,7 +126,7 @@ async def test_a_worker_that_loses_its_session_begins_again(nodes: Nodes) -> Non
 
     await nodes.begin("sync_1", running=True)
     async with nodes.runner().open(run):
-        with anyio.fail_after(60):
+        with anyio.fail_after(PATIENCE):
             await begun.wait()
             await nodes.read(
                 """SELECT pg_terminate_backend(pid) FROM pg_locks
@@ -153,7 +154,7 @@ async def test_a_late_end_of_a_sync_that_another_worker_has_leaves_no_trace(
 
     await nodes.begin("sync_1", running=True)
     async with nodes.runner().open(run):
-        with anyio.fail_after(60):
+        with anyio.fail_after(PATIENCE):
             await begun.wait()
             await nodes.read("DELETE FROM procrastinate_jobs RETURNING 1")
             await nodes.begin("sync_2")
@@ -171,7 +172,7 @@ async def test_a_write_that_hangs_does_not_keep_the_rows_of_its_syncs(nodes: Nod
     hanging = await psycopg.AsyncConnection.connect(nodes.url)
     await prepare(hanging)
     await hanging.execute("UPDATE sync_progress SET message = ''")
-    with anyio.fail_after(60):
+    with anyio.fail_after(PATIENCE):
         sync = await nodes.store.sync("sync_1")
         assert sync and await nodes.store.write(save(sync.taken(NOW)))
     with pytest.raises(psycopg.errors.IdleInTransactionSessionTimeout):

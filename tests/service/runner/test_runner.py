@@ -11,6 +11,7 @@ from service.model import Options, Sync
 from service.runner.base import Worker, this_process
 from service.runner.runner import LocalRunner
 from tests.service.test_model import new_sync
+from tests.serving import PATIENCE
 
 pytestmark = pytest.mark.anyio
 
@@ -51,7 +52,7 @@ async def test_of_tenants_with_equal_shares_the_one_that_has_waited_longer_is_ne
         for sync_id in ends:  # three run; a's turn ended when its first sync started
             runner.submit(_sync(sync_id, sync_id[0], 0))
         ends["x-0"].set()
-        with anyio.fail_after(60):
+        with anyio.fail_after(PATIENCE):
             while len(started) < 4:
                 await anyio.sleep(0.002)
     assert started == ["x-0", "a-0", "b-0", "b-1"]
@@ -69,7 +70,7 @@ async def _order(waiting: list[tuple[str, int]], at_once: int) -> list[str]:
     async with runner.open(run):
         for number, (tenant, priority) in enumerate(waiting):
             runner.submit(_sync(f"{tenant}-{number}", tenant, priority))
-        with anyio.fail_after(60):
+        with anyio.fail_after(PATIENCE):
             while len(started) < len(waiting):
                 await anyio.sleep(0.002)
     return started
@@ -94,7 +95,7 @@ async def test_a_sync_submitted_while_its_last_run_ends_runs_again() -> None:
 
     async with runner.open(run):
         runner.submit(sync)
-        with anyio.fail_after(60):
+        with anyio.fail_after(PATIENCE):
             while runs < 2:
                 await anyio.sleep(0.002)
         await anyio.sleep(0.05)
@@ -112,7 +113,7 @@ async def test_closing_the_runner_stops_running_syncs_and_refuses_new_ones() -> 
     async with runner.open(run):
         runner.submit(_sync("sync-1", "a", 0))
         runner.submit(_sync("sync-2", "a", 0))
-        with anyio.fail_after(60):
+        with anyio.fail_after(PATIENCE):
             while not runner.runs("sync-1"):
                 await anyio.sleep(0.002)
         await anyio.sleep(0.01)
@@ -139,7 +140,7 @@ async def test_the_owner_of_a_running_sync_is_this_process() -> None:
             assert owner.worker == this_process()
             assert owner.since and before <= owner.since <= datetime.now(UTC)
         ends.set()
-        with anyio.fail_after(60):
+        with anyio.fail_after(PATIENCE):
             while runner.here().running:
                 await anyio.sleep(0.002)
         assert await runner.owners() == {}
@@ -156,7 +157,7 @@ async def test_a_run_that_fails_makes_room_for_the_next() -> None:
     async with runner.open(run):
         for number in range(3):
             runner.submit(_sync(f"sync-{number}", "a", 0))
-        with anyio.fail_after(60):
+        with anyio.fail_after(PATIENCE):
             while len(started) < 3:
                 await anyio.sleep(0.002)
     assert started == ["sync-0", "sync-1", "sync-2"]
@@ -174,7 +175,7 @@ async def test_syncs_that_an_earlier_process_left_run_first() -> None:
     runner = LocalRunner(1, left)
     async with runner.open(run):
         runner.submit(_sync("sync-2", "a", 0))
-        with anyio.fail_after(60):
+        with anyio.fail_after(PATIENCE):
             while len(started) < 2:
                 await anyio.sleep(0.002)
     assert started == ["sync-1", "sync-2"]

@@ -15,6 +15,7 @@ from service.streams.hub import LIFETIME, SILENCE, TICK, Hub, Stream, StreamMidd
 from service.streams.sse import ProgressResponse
 from service.wire.serialize import Encoder
 from tests.service.advancing import AdvancingClock
+from tests.serving import PATIENCE
 
 pytestmark = pytest.mark.anyio
 
@@ -84,7 +85,7 @@ async def settle() -> None:
 async def test_an_end_before_the_handover_is_sent_once(hub: Hub) -> None:
     client = Client(hub, hub.add("ann", "sync_1", None))
     hub.deliver(running_sync().cancelled(NOW))
-    with anyio.fail_after(60):
+    with anyio.fail_after(PATIENCE):
         await client.serve()
     assert client.text.count("event: cancelled") == 1 and client.ended
     assert hub.count == 0
@@ -127,7 +128,7 @@ async def test_an_eviction_before_the_handover_is_sent(hub: Hub) -> None:
     hub.add("ann", "sync_1", None)
     hub.add("ann", "sync_1", None)
     assert hub.count == 2
-    with anyio.fail_after(60):
+    with anyio.fail_after(PATIENCE):
         await client.serve()
     assert "event: evicted" in client.text and client.ended
     assert hub.count == 2

@@ -17,6 +17,7 @@ from service.progress import Checkpoint, DatasetProgress
 from service.streams.hub import SILENCE, TICK, Hub, Stream
 from service.wire.serialize import Encoder
 from tests.service.advancing import AdvancingClock
+from tests.serving import PATIENCE
 
 NOW = datetime(2026, 1, 15, tzinfo=UTC)
 SYNC = "sync_1"
@@ -197,7 +198,7 @@ class World:
         for client in self.clients:
             self._check_terminal_event(client)
             client.disconnected.set()
-        with anyio.fail_after(60):
+        with anyio.fail_after(PATIENCE):
             while not all(client.removed for client in self.clients):
                 await anyio.sleep(0.001)
         assert self.hub._by_user == {} and self.hub._by_sync == {}

@@ -10,7 +10,7 @@ import pytest
 from service.streams.hub import Stream
 from tests.service.api.answers import SLOW, connection_to
 from tests.service.api.streams import ENDED, Reader, request, stream, until_streams
-from tests.serving import serve
+from tests.serving import PATIENCE, serve
 
 pytestmark = pytest.mark.anyio
 
@@ -51,7 +51,7 @@ async def test_five_hundred_streams_all_see_the_end(tmp_path: Path) -> None:
                     tail = tail[-4000:] + await raw.receive()
             tails.append(tail)
 
-        with anyio.fail_after(60):
+        with anyio.fail_after(PATIENCE):
             async with anyio.create_task_group() as group:
                 for _ in range(500):
                     group.start_soon(follow)
@@ -96,7 +96,7 @@ async def test_a_closed_stream_is_freed_at_once(tmp_path: Path) -> None:
             for _ in range(3):
                 async with stream(ann, sync_id) as opened:
                     await opened.event()
-            with anyio.fail_after(60):
+            with anyio.fail_after(PATIENCE):
                 while _open_streams() - earlier:
                     await anyio.sleep(0.01)
         finally:

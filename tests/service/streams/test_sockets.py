@@ -15,7 +15,7 @@ from tests.service.advancing import AdvancingClock
 from tests.service.api.answers import SLOW, TINY, paused_sync
 from tests.service.api.sockets import HANDSHAKE, PATH, bearer, refusal, socket
 from tests.service.api.streams import Reader, data, stream, until_streams
-from tests.serving import Serving, User, serve, token
+from tests.serving import PATIENCE, Serving, User, serve, token
 
 pytestmark = pytest.mark.anyio
 
@@ -113,7 +113,7 @@ async def test_a_client_that_returns_gets_newer_messages_without_gaps_or_duplica
 async def test_the_newest_version_is_not_sent_again(tmp_path: Path) -> None:
     async with serve(tmp_path, **SLOW) as service:
         sync_id = await started(service)
-        with anyio.fail_after(60):
+        with anyio.fail_after(PATIENCE):
             while (await service.user().status(sync_id))["stage"] != "fetching":
                 await anyio.sleep(0.01)
         version = (await service.user().status(sync_id))["version"]

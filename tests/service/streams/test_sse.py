@@ -17,7 +17,7 @@ from tests.service.api.streams import (
     stream,
     until_streams,
 )
-from tests.serving import serve, token
+from tests.serving import PATIENCE, serve, token
 
 pytestmark = pytest.mark.anyio
 
@@ -94,7 +94,7 @@ async def test_the_newest_version_is_not_sent_again(tmp_path: Path) -> None:
         ann = service.user()
         await ann.connect()
         sync_id = await ann.start()
-        with anyio.fail_after(60):
+        with anyio.fail_after(PATIENCE):
             while (await ann.status(sync_id))["stage"] != "fetching":
                 await anyio.sleep(0.01)
         version = (await ann.status(sync_id))["version"]
@@ -173,7 +173,7 @@ async def test_head_of_a_stream_returns_at_once_and_opens_no_stream(tmp_path: Pa
         async with stream(ann, sync_id) as opened:
             await opened.event()
             for path in (f"/api/sse/sync-progress/{sync_id}", "/api/sse/syncs"):
-                answer = await ann.http.head(path, timeout=60)
+                answer = await ann.http.head(path, timeout=PATIENCE)
                 assert (answer.status_code, answer.content) == (200, b"")
                 assert answer.headers["content-type"].startswith("text/event-stream")
             assert service.parts.hub.count == 1
@@ -243,7 +243,7 @@ async def test_a_stream_ends_with_its_credential(tmp_path: Path) -> None:
             async with client.stream("GET", f"/api/sse/sync-progress/{sync_id}") as answer:
                 await until_streams(service, 1)
                 clock.advance(60)
-                with anyio.fail_after(60):
+                with anyio.fail_after(PATIENCE):
                     text = "".join([chunk async for chunk in answer.aiter_text()])
             assert text.startswith("retry: 3000\n\n") and text.endswith("\n\n")
             clock.advance(LEEWAY)
@@ -295,7 +295,7 @@ async def test_a_stream_above_the_limit_evicts_the_oldest_by_an_event(tmp_path: 
                 assert service.parts.hub.count == 3
                 await ann.post(f"/api/sync/cancel/{sync_id}")
                 assert (await third.rest())[-1]["event"] == "cancelled"
-            with anyio.fail_after(60):
+            with anyio.fail_after(PATIENCE):
                 while (await second.event())["event"] != "cancelled":
                     pass
         await until_streams(service, 0)

@@ -11,6 +11,7 @@ from connectors.base import Window
 from service.model import Sync
 from service.progress import Checkpoint, DatasetProgress
 from service.streams.waiting import Waiters
+from tests.serving import PATIENCE
 
 pytestmark = pytest.mark.anyio
 
@@ -49,7 +50,7 @@ class Waiting:
 
 
 async def all_wait(waiters: Waiters, count: int) -> None:
-    with anyio.fail_after(60):
+    with anyio.fail_after(PATIENCE):
         while waiters.count != count:
             await anyio.sleep(0.001)
 
@@ -68,7 +69,7 @@ async def test_a_change_that_meets_the_condition_ends_the_wait() -> None:
         await anyio.wait_all_tasks_blocked()
         assert waiters.count == 2
         waiters.deliver(running.cancelled(NOW))
-        with anyio.fail_after(60):
+        with anyio.fail_after(PATIENCE):
             await waiting.done.wait()
         assert waiting.sync == running.cancelled(NOW) and waiters.syncs() == {"sync_2"}
         other.disconnected.set()
@@ -80,7 +81,7 @@ async def test_a_change_before_the_wait_is_not_missed() -> None:
     waiters = Waiters(10)
     with waiters.add("ann", "sync_1", has_ended) as waiter:
         waiters.deliver(running_sync().cancelled(NOW))
-        with anyio.fail_after(60):
+        with anyio.fail_after(PATIENCE):
             await waiter.wait(LONG, Waiting(waiters).receive)
     assert waiter.sync is not None
 
@@ -89,7 +90,7 @@ async def test_a_wait_ends_when_its_time_is_over() -> None:
     waiters = Waiters(10)
     for seconds in (0, 0.01):
         waiting = Waiting(waiters)
-        with anyio.fail_after(60):
+        with anyio.fail_after(PATIENCE):
             await waiting.run(seconds)
         assert waiting.sync is None
     assert waiters.count == 0
@@ -97,7 +98,7 @@ async def test_a_wait_ends_when_its_time_is_over() -> None:
 
 async def test_closing_ends_every_wait_and_those_that_begin_later() -> None:
     waiters = Waiters(10)
-    with anyio.fail_after(60):
+    with anyio.fail_after(PATIENCE):
         async with anyio.create_task_group() as group:
             for user in ("ann", "bob"):
                 group.start_soon(Waiting(waiters, user).run)
@@ -116,7 +117,7 @@ async def test_above_the_limit_of_a_user_the_oldest_wait_ends() -> None:
             group.start_soon(waiting.run)
             await all_wait(waiters, number)
         group.start_soon(third.run)
-        with anyio.fail_after(60):
+        with anyio.fail_after(PATIENCE):
             await first.done.wait()
         await anyio.wait_all_tasks_blocked()
         assert waiters.count == 3 and first.sync is None
