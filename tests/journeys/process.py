@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from tests.databases import DATABASES
+from tests.journeys.forks import Fork
 from tests.serving import KEY, PATIENCE, SECRET
 
 ROOT = Path(__file__).parents[2]
@@ -35,7 +36,7 @@ class Died(Exception):
 class Process:
     """`python -m service …`. Its log is a file: a pipe that nobody reads would fill up."""
 
-    def __init__(self, url: str, popen: subprocess.Popen[bytes], log: Path) -> None:
+    def __init__(self, url: str, popen: subprocess.Popen[bytes] | Fork, log: Path) -> None:
         self.url = url
         self.popen = popen
         #: The file of its log.
@@ -60,15 +61,7 @@ class Process:
 def running(
     command: list[str], url: str, log: Path, environ: Mapping[str, str], module: str = "service"
 ) -> Iterator[Process]:
-    with log.open("ab") as output:
-        popen = subprocess.Popen(
-            [sys.executable, "-m", module, *command],
-            cwd=ROOT,
-            env={**os.environ, **environ},
-            stdout=output,
-            stderr=output,
-            stdin=subprocess.DEVNULL,
-        )
+    popen = _started(command, log, {**os.environ, **environ}, module)
     process = Process(url, popen, log)
     try:
         _wait_until_it_answers(process)
@@ -76,6 +69,23 @@ def running(
     finally:
         if popen.poll() is None:
             process.kill()
+
+
+def _started(
+    command: list[str], log: Path, environ: Mapping[str, str], module: str
+) -> subprocess.Popen[bytes] | Fork:
+    """A new process. What is measured starts without a fork, as does code of another folder."""
+    if "PYTEST_CURRENT_TEST" in os.environ and "PYTHONPATH" not in environ:
+        return Fork(module, command, ROOT, environ, log)
+    with log.open("ab") as output:
+        return subprocess.Popen(
+            [sys.executable, "-m", module, *command],
+            cwd=ROOT,
+            env=environ,
+            stdout=output,
+            stderr=output,
+            stdin=subprocess.DEVNULL,
+        )
 
 
 @contextmanager
@@ -161,15 +171,8 @@ def dying_service(folder: Path, port: int, **environ: str) -> AbstractContextMan
 def worker(folder: Path, module: str = "service", **environ: str) -> Iterator[Process]:
     """A worker of the cluster over the database of this folder."""
     log = folder / f"worker-{token_hex(3)}.log"
-    with log.open("ab") as output:
-        popen = subprocess.Popen(
-            [sys.executable, "-m", module, "work"],
-            cwd=ROOT,
-            env={**os.environ, **_settings(folder), **environ},
-            stdout=output,
-            stderr=output,
-            stdin=subprocess.DEVNULL,
-        )
+    environ = {**os.environ, **_settings(folder), **environ}
+    popen = _started(["work"], log, environ, module)
     process = Process("", popen, log)
     try:
         until = monotonic() + 3 * PATIENCE  # many of them start at once

@@ -164,6 +164,7 @@ async def test_an_event_stream_catches_up_and_follows(tmp_path: Path) -> None:
         ann = service.user()
         await ann.connect()
         first = await ann.whole_sync(datasets=["orders"])
+        await service.settled()
         seen: list[Json] = []
         params = {"offset": "-1", "live": "sse", "limit": "7"}
         async with aconnect_sse(ann.http, "GET", "/api/changes", params=params) as source:
@@ -180,6 +181,7 @@ async def test_an_event_stream_catches_up_and_follows(tmp_path: Path) -> None:
                     assert {change["syncId"] for change in seen} == {first["syncId"]}
                     started = True
                     await ann.whole_sync(datasets=["inventory"])
+                    await service.settled()
                 elif "upToDate" in body and any(c["dataset"] == "inventory" for c in seen):
                     break
         offsets = [control["streamNextOffset"] for control in controls]
