@@ -46,9 +46,13 @@ PYTEST = (
 PROCESSES = multiprocessing.get_context("forkserver")
 """Starting Python and importing the libraries would take most of the time: each run is a fork of a
 process that has imported them."""
-PROCESSES.set_forkserver_preload(
-    ["pytest", "hypothesis.strategies", "schemathesis", "pytest_httpx", "starlette.testclient"]
-)
+IMPORTED = [
+    "pytest",
+    "hypothesis.strategies",
+    "schemathesis",
+    "pytest_httpx",
+    "starlette.testclient",
+]
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -429,6 +433,7 @@ def passes(
 ) -> bool:
     """Whether the tests pass in this copy. False as well if they take longer."""
     arguments = (str(tree), tests, module, recording)
+    PROCESSES.set_forkserver_preload(IMPORTED)  # of the process that is forked first
     process = PROCESSES.Process(target=run_tests, args=arguments)
     process.start()
     process.join(seconds)

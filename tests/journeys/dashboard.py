@@ -1,13 +1,14 @@
 """The dashboard as its user sees it, and the demo in a process of its own."""
 
+import os
 import re
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from secrets import token_hex
 
 import httpx
 from selenium import webdriver
@@ -20,14 +21,16 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import WebDriverWait
 
+from tests.journeys.process import Popen, started
 from tests.serving import PATIENCE
 
-ROOT = Path(__file__).parents[2]
-PROCESSES: dict[str, subprocess.Popen[str]] = {}
+PROCESSES: dict[str, Popen] = {}
 """The process of each running demo, by its address."""
 SANDBOXES: dict[str, str] = {}
 """The address of each running demo's sandbox, by the address of the demo."""
 
+PRINTED = re.compile(r"Dashboard\s+(http://\S+)[^\n]*\n[^\n]*?(http://\S+)[^\n]*\n")
+"""The lines with the addresses of the dashboard and of the sandbox."""
 ENDS: list[str] = []
 """What demos that did not start have printed."""
 
@@ -125,7 +128,7 @@ class Page:
         self.browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
 
 
-def _answers(address: str, process: subprocess.Popen[str]) -> bool:
+def _answers(address: str, process: Popen) -> bool:
     """Whether the service listens: it prints its address before. False if it has ended, since
     another process has taken its port."""
     end = time.monotonic() + PATIENCE
@@ -152,28 +155,31 @@ def demo(data: Path, *options: str) -> Iterator[str]:
 @contextmanager
 def _process(data: Path, *options: str) -> Iterator[str]:
     """The demo; without an address if it does not listen."""
-    command = [sys.executable, "-m", "service", "demo", "--port", "0", "--no-browser"]
-    with subprocess.Popen(
-        [*command, "--data", str(data), *options],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    ) as process:
+    log = data.parent / f"{data.name}-{token_hex(3)}.log"
+    command = ["demo", "--port", "0", "--no-browser", "--data", str(data), *options]
+    process = started(command, log, os.environ)
+    try:
+        dashboard, sandbox = _printed(process, log)
+        SANDBOXES[dashboard], PROCESSES[dashboard] = sandbox, process
+        yield dashboard if _answers(dashboard, process) else ""
+    finally:
+        process.send_signal(signal.SIGCONT)
+        process.send_signal(signal.SIGTERM)
         try:
-            assert process.stdout
-            line = process.stdout.readline()
-            dashboard = re.search(r"Dashboard\s+(http://\S+)", line)
-            assert dashboard, f"The demo did not print its address: {line!r}"
-            sandbox = re.search(r"(http://\S+)", process.stdout.readline())
-            assert sandbox
-            SANDBOXES[dashboard[1]] = sandbox[1]
-            PROCESSES[dashboard[1]] = process
-            yield dashboard[1] if _answers(dashboard[1], process) else ""
-        finally:
-            process.send_signal(signal.SIGCONT)
-            process.send_signal(signal.SIGTERM)
-            try:
-                ENDS.append(process.communicate(timeout=PATIENCE)[0][-2000:])
-            except subprocess.TimeoutExpired:
-                process.kill()
+            process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            process.kill()
+        ENDS.append(log.read_text()[-2000:])
+
+
+def _printed(process: Popen, log: Path) -> tuple[str, str]:
+    """The addresses of the dashboard and of the sandbox, which the demo prints when it starts."""
+    end = time.monotonic() + PATIENCE
+    while process.poll() is None and time.monotonic() < end:
+        found = re.search(
+            r"Dashboard\s+(http://\S+)[^\n]*\n[^\n]*?(http://\S+)[^\n]*\n", log.read_text()
+        )
+        if found:
+            return found[1], found[2]
+        time.sleep(0.02)
+    raise AssertionError(f"The demo did not print its address: {log.read_text()!r}")

@@ -11,15 +11,20 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from functools import cache
+from multiprocessing.context import ForkServerContext
 from pathlib import Path
 
 IMPORTED = ("service.__main__", "connectors.amazon", "connectors.amazon_sandbox", "connectors.demo")
 DRIVERS = ("asyncpg", "service.store.postgres", "service.runner.procrastinate", "redis.asyncio")
 
-_CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(
-    [*IMPORTED, *(DRIVERS if os.environ.get("BACKEND") == "postgres" else ())]
-)
+
+@cache
+def _processes() -> ForkServerContext:
+    context = multiprocessing.get_context("forkserver")
+    drivers = DRIVERS if os.environ.get("BACKEND") == "postgres" else ()
+    context.set_forkserver_preload([*IMPORTED, *drivers])
+    return context
 
 
 class Fork:
@@ -35,7 +40,7 @@ class Fork:
     ) -> None:
         log.touch()  # it is read before the process writes
         arguments = (module, list(command), str(folder), dict(environ), str(log))
-        self._process = _CONTEXT.Process(target=_run, args=arguments, daemon=True)
+        self._process = _processes().Process(target=_run, args=arguments, daemon=True)
         self._process.start()
 
     @property

@@ -19,6 +19,7 @@ from tests.journeys.forks import Fork
 from tests.serving import KEY, PATIENCE, SECRET
 
 ROOT = Path(__file__).parents[2]
+Popen = subprocess.Popen[bytes] | Fork
 
 
 def free_port() -> int:
@@ -36,7 +37,7 @@ class Died(Exception):
 class Process:
     """`python -m service …`. Its log is a file: a pipe that nobody reads would fill up."""
 
-    def __init__(self, url: str, popen: subprocess.Popen[bytes] | Fork, log: Path) -> None:
+    def __init__(self, url: str, popen: Popen, log: Path) -> None:
         self.url = url
         self.popen = popen
         #: The file of its log.
@@ -61,7 +62,7 @@ class Process:
 def running(
     command: list[str], url: str, log: Path, environ: Mapping[str, str], module: str = "service"
 ) -> Iterator[Process]:
-    popen = _started(command, log, {**os.environ, **environ}, module)
+    popen = started(command, log, {**os.environ, **environ}, module)
     process = Process(url, popen, log)
     try:
         _wait_until_it_answers(process)
@@ -71,9 +72,9 @@ def running(
             process.kill()
 
 
-def _started(
-    command: list[str], log: Path, environ: Mapping[str, str], module: str
-) -> subprocess.Popen[bytes] | Fork:
+def started(
+    command: list[str], log: Path, environ: Mapping[str, str], module: str = "service"
+) -> Popen:
     """A new process. What is measured starts without a fork, as does code of another folder."""
     if "PYTEST_CURRENT_TEST" in os.environ and "PYTHONPATH" not in environ:
         return Fork(module, command, ROOT, environ, log)
@@ -172,7 +173,7 @@ def worker(folder: Path, module: str = "service", **environ: str) -> Iterator[Pr
     """A worker of the cluster over the database of this folder."""
     log = folder / f"worker-{token_hex(3)}.log"
     environ = {**os.environ, **_settings(folder), **environ}
-    popen = _started(["work"], log, environ, module)
+    popen = started(["work"], log, environ, module)
     process = Process("", popen, log)
     try:
         until = monotonic() + 3 * PATIENCE  # many of them start at once

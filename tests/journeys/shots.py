@@ -9,7 +9,8 @@ from pathlib import Path
 import httpx
 
 from tests.journeys.browser import chromium
-from tests.journeys.dashboard import ROOT, RUN, Page, demo
+from tests.journeys.dashboard import RUN, Page, demo
+from tests.journeys.process import ROOT
 from tests.serving import PATIENCE
 
 PLACE = ROOT / "docs" / "shots"

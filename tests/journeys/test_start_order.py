@@ -2,8 +2,6 @@
 
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -18,7 +16,7 @@ from service.errors import StartupError
 from service.settings import Settings, read_settings
 from service.store.migrations import newest
 from tests.databases import ON_POSTGRES
-from tests.journeys.process import ROOT, Process
+from tests.journeys.process import Process, started
 from tests.journeys.test_cluster import start, until_ended
 from tests.servers import postgres, program, redis
 from tests.serving import KEY, PATIENCE, SECRET, token
@@ -32,15 +30,7 @@ pytestmark = [
 def waiting(command: str, folder: Path, environ: dict[str, str]) -> Iterator[Process]:
     """A process that need not be ready, and waits long for its database."""
     log = folder / f"{command}-{len(list(folder.iterdir()))}.log"
-    with log.open("wb") as output:
-        popen = subprocess.Popen(
-            [sys.executable, "-m", "tests.journeys.patient", command],
-            cwd=ROOT,
-            env={**os.environ, **environ},
-            stdout=output,
-            stderr=output,
-            stdin=subprocess.DEVNULL,
-        )
+    popen = started([command], log, {**os.environ, **environ}, "tests.journeys.patient")
     try:
         yield Process(f"http://127.0.0.1:{environ['PORT']}", popen, log)
     finally:
