@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -69,7 +69,8 @@ def issuer(port: int = 0) -> Iterator[Issuer]:
             for name, value in served.headers.items():
                 self.send_header(name, value)
             self.end_headers()
-            self.wfile.write(served.body)
+            with suppress(BrokenPipeError):  # the service has given up
+                self.wfile.write(served.body)
 
         def log_message(self, *args: object) -> None:
             pass
