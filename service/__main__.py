@@ -60,7 +60,7 @@ async def run_service(settings: Settings, bound: socket.socket, prepare: Any = N
             await prepare(parts)
         shorten_collector_pauses()
         log.info("listening", address=address(bound))
-        asyncio.get_running_loop().set_exception_handler(limits.log_exhaustion)
+        asyncio.get_running_loop().set_exception_handler(limits.log_loop_error)
         allowed = limits.Limits(connections=limits.max_connections())
         server = Server(create_app(parts, settings), parts.hub, allowed=allowed)
         await server.serve(sockets=[bound])
@@ -71,6 +71,7 @@ async def run_worker(settings: Settings, bound: socket.socket | None) -> None:
     """Run syncs until a signal arrives, and serve metrics at `bound`. A signal that arrives earlier
     ends the process at once: it may still wait for the database."""
     async with open_parts(settings, SystemClock()) as parts:
+        asyncio.get_running_loop().set_exception_handler(limits.log_loop_error)
         with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
             shorten_collector_pauses()
             log.info("working", at_once=settings.max_running_syncs)

@@ -28,6 +28,7 @@ def configure_logs(level: str, form: str) -> None:
         logger_factory=structlog.stdlib.LoggerFactory(),
     )
     handler = logging.StreamHandler(sys.stderr)
+    handler.addFilter(_without_traces_of_the_engine)
     processors: list[structlog.typing.Processor]
     processors = [structlog.stdlib.ProcessorFormatter.remove_processors_meta]
     if form == "json":
@@ -42,3 +43,15 @@ def configure_logs(level: str, form: str) -> None:
     root.setLevel(level.upper())
     for name in ("httpx", "httpcore", "alembic", "aiosqlite", "databases", "procrastinate"):
         logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def _without_traces_of_the_engine(record: logging.LogRecord) -> bool:
+    """Replace the traceback that procrastinate logs when PostgreSQL cannot be used, which it
+    survives, by the words of the cause."""
+    error = record.exc_info[1] if record.exc_info else None
+    if error is not None and type(error).__name__ == "ConnectorException":
+        while error.__cause__ is not None:
+            error = error.__cause__
+        record.msg, record.args = "engine_interrupted: %s", (" ".join(str(error).split()),)
+        record.exc_info = None
+    return True

@@ -57,8 +57,7 @@ class Databases:
         self._template = ""
         #: The tables of the newest schema.
         self._tables: list[str] = []
-        #: The sessions that empty databases, by name.
-        self._sessions: dict[str, psycopg.Connection[Any]] = {}
+        self._kept: psycopg.Connection[Any] | None = None
 
     def environ(self, folder: Path) -> dict[str, str]:
         """The settings of the backends of a service that keeps its data in this folder; the same
@@ -142,20 +141,25 @@ class Databases:
 
     def _reuse(self, name: str) -> None:
         """Empty a database for the next test; not one whose tables a test has renamed."""
-        session = self._session(name)
-        tables = _tables(session)
-        if tables != self._tables:
-            return
-        session.execute(_END_SESSIONS)
-        session.execute("; ".join(f'DELETE FROM "{table}"' for table in tables))
-        session.execute("UPDATE chores SET at = ''")
+        with self._session(name) as session:
+            tables = _tables(session)
+            if tables != self._tables:
+                return
+            session.execute(_END_SESSIONS)
+            session.execute("; ".join(f'DELETE FROM "{table}"' for table in tables))
+            session.execute("UPDATE chores SET at = ''")
         self._free.append(name)
 
-    def _session(self, name: str) -> psycopg.Connection[Any]:
-        if name not in self._sessions:
-            url = f"{SERVER}/{name}"
-            self._sessions[name] = psycopg.connect(url, autocommit=True)
-        return self._sessions[name]
+    @contextmanager
+    def _session(self, name: str) -> Iterator[psycopg.Connection[Any]]:
+        """A session that empties a database. That of the first one is kept: most tests need no
+        other, and the server has a hundred for all workers."""
+        if self._kept is None or self._kept.info.dbname == name:
+            self._kept = self._kept or psycopg.connect(f"{SERVER}/{name}", autocommit=True)
+            yield self._kept
+        else:
+            with psycopg.connect(f"{SERVER}/{name}", autocommit=True) as session:
+                yield session
 
     def without_schema(self, options: str = "") -> str:
         """The URL of a new database without a schema."""
@@ -184,8 +188,8 @@ class Databases:
                 _delete_keys(f"{name}:*")
         if not self._made:
             return
-        for session in self._sessions.values():
-            session.close()
+        if self._kept is not None:
+            self._kept.close()
         with psycopg.connect(f"{SERVER}/postgres", autocommit=True) as connection:
             for name in self._made:
                 connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')

@@ -1,6 +1,7 @@
 """Limits of connections: the slowness of a client, and the number of open connections."""
 
 import asyncio
+import concurrent.futures
 import errno
 import os
 import resource
@@ -110,9 +111,12 @@ def max_connections() -> int:
     return max(1, min(MAX_CONNECTIONS, soft - min(RESERVED, soft // 2)))
 
 
-def log_exhaustion(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """Exception handler of a loop. asyncio's own logs a traceback for every failed accept."""
+def log_loop_error(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Exception handler of a loop. asyncio's own logs a traceback for every failed accept, and for
+    a call of a thread that the shutdown cancels, for which anyio has an error of its own."""
     error = context.get("exception")
+    if isinstance(error, concurrent.futures.CancelledError):
+        return
     if isinstance(error, OSError) and error.errno in EXHAUSTED:
         throttled_log.warning("descriptors_exhausted", loop.time(), reason=str(error.strerror))
     else:

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 import structlog
+from procrastinate.exceptions import ConnectorException
+from psycopg import OperationalError
 
 from service.logs import configure_logs
 
@@ -74,3 +76,22 @@ def test_urls_of_outgoing_requests_are_not_logged(
     configure_logs("info", "json")
     logging.getLogger("httpx").info("GET https://example.com/?secret=1")
     assert "secret" not in capsys.readouterr().err
+
+
+def test_the_engine_logs_the_cause_of_an_outage_without_a_traceback(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    configure_logs("info", "json")
+    engine = logging.getLogger("procrastinate.worker")
+    try:
+        raise ConnectorException from OperationalError("sorry,\n too many clients")
+    except ConnectorException:
+        engine.exception("listener error")
+    try:
+        fail()
+    except RuntimeError:
+        engine.exception("a bug")
+    outage, bug = map(json.loads, capsys.readouterr().err.splitlines())
+    assert outage["event"] == "engine_interrupted: sorry, too many clients"
+    assert "exception" not in outage
+    assert "RuntimeError" in bug["exception"]
