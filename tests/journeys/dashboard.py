@@ -176,9 +176,7 @@ def _printed(process: Popen, log: Path) -> tuple[str, str]:
     """The addresses of the dashboard and of the sandbox, which the demo prints when it starts."""
     end = time.monotonic() + PATIENCE
     while process.poll() is None and time.monotonic() < end:
-        found = re.search(
-            r"Dashboard\s+(http://\S+)[^\n]*\n[^\n]*?(http://\S+)[^\n]*\n", log.read_text()
-        )
+        found = PRINTED.search(log.read_text())
         if found:
             return found[1], found[2]
         time.sleep(0.02)

@@ -255,7 +255,7 @@ async def test_a_restarted_service_remembers_the_quota(
                 await ann.until_processed(sync_id, "orders", 2000)
                 server.kill()
             with process.service(tmp_path, port, **environ):
-                done = await ann.until(sync_id, seconds=120)
+                done = await ann.until(sync_id)
         async with httpx.AsyncClient(base_url=source.url) as control:
             calls = (await control.get("/_sandbox/log")).json()["calls"]
     assert (done["status"], done["ordersProcessed"]) == ("complete", 2300)

@@ -75,7 +75,7 @@ class Setup:
         await self._stack.__aexit__(*error)
 
     async def sync(self) -> Json:
-        done = await self.user.until(await self.user.start(), seconds=120)
+        done = await self.user.until(await self.user.start())
         assert done["status"] == "complete", done
         statuses = {dataset["name"]: dataset["status"] for dataset in done["datasets"]}
         if len(self._countries) > 1:  # one report in half an hour, for all marketplaces together

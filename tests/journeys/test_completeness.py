@@ -27,7 +27,7 @@ FETCHED = re.compile("Fetching missing orders .[1-9]")
 
 async def synced(user: User, orders: int = ORDERS) -> Json:
     await user.connect(**amazon.connection(1, orders), skipHistoricalSync=True)
-    return await user.until(await user.start(), seconds=120)
+    return await user.until(await user.start())
 
 
 async def test_a_fifth_of_the_orders_is_hidden_and_read_in_the_same_sync(tmp_path: Path) -> None:
@@ -109,7 +109,7 @@ async def test_a_kill_while_missing_orders_are_read_loses_and_repeats_none(
                 server.kill()
         with dying_service(tmp_path, port, **environ) as server:
             async with user_of(server) as ann:
-                done = await ann.until(sync_id, seconds=60)
+                done = await ann.until(sync_id)
                 assert (done["status"], done["warnings"]) == ("complete", [])
                 assert done["completeness"]["short"] == 0
                 stored = {record["id"] for record in await ann.records("orders")}

@@ -67,7 +67,7 @@ async def test_a_seller_who_consents_is_connected_and_synced(service: Serving) -
     assert (connection["connector"], connection["status"]) == ("amazon", "connected")
     current = read(await ann.get("/api/sync/status"))
     assert current["connectionId"] == connection["id"], "the historical sync starts automatically"
-    assert (await ann.until(current["syncId"], seconds=120))["ordersProcessed"] == 20
+    assert (await ann.until(current["syncId"]))["ordersProcessed"] == 20
 
 
 async def test_a_consent_can_skip_the_historical_sync(service: Serving) -> None:
@@ -137,7 +137,7 @@ async def test_a_connected_seller_cannot_be_connected_again_by_consent(service: 
     ann = service.user()
     await ann.get(await consent(ann))
     (first,) = read(await ann.get("/api/connections"))["connections"]
-    await ann.until(read(await ann.get("/api/sync/status"))["syncId"], seconds=60)
+    await ann.until(read(await ann.get("/api/sync/status"))["syncId"])
     assert refusal(await ann.get(await consent(ann))) == "already_connected"
     answer = await ann.post("/api/connections", {**amazon.connection(1, 20)})
     assert problem(answer, 409, "already_connected")["connectionId"] == first["id"]
@@ -149,7 +149,7 @@ async def test_a_connected_seller_cannot_be_connected_again_by_consent(service: 
 async def test_consent_of_another_seller_does_not_reconnect_a_connection(service: Serving) -> None:
     ann = service.user()
     await ann.get(await consent(ann))
-    done = await ann.until(read(await ann.get("/api/sync/status"))["syncId"], seconds=60)
+    done = await ann.until(read(await ann.get("/api/sync/status"))["syncId"])
     connections = read(await ann.get("/api/connections"))["connections"]
     back = await consent(ann, seller="2-30", connection=connections[0]["id"])
     assert refusal(await ann.get(back)) == "other_account"

@@ -117,7 +117,7 @@ async def _sync(
                     if point in BY_TEST and await _until_random(user, sync_id, int(number)):
                         _kill(point, server, source)
                         kills.points[point] += 1
-                    await user.until(sync_id, seconds=120)
+                    await user.until(sync_id)
                     return await result_of(user, sync_id)
         except httpx.TransportError:
             expected = 0 if point == "sigterm" else -signal.SIGKILL

@@ -49,7 +49,7 @@ async def _killed(folder: Path, port: int, times: int) -> Json:
                 server.kill()
     with demo(folder, port, ORDERS, SPEED) as server:
         async with _user(server) as user:
-            return await user.until(sync_id, seconds=120)
+            return await user.until(sync_id)
 
 
 def _complete(done: Json, folder: Path) -> None:

@@ -71,7 +71,7 @@ async def test_clients_beyond_the_descriptors_are_refused_and_syncs_continue(
             with ExitStack() as crowd:
                 clients = connected(server.url, CLIENTS, crowd)
                 sync_id = await ann.start()  # on a connection that was opened before
-                done = await ann.until(sync_id, seconds=120)
+                done = await ann.until(sync_id)
                 assert done["status"] == "complete"
                 answered, _, _ = select.select(clients, [], [], 5)
                 answers = [_answer(client) for client in answered]

@@ -80,7 +80,7 @@ async def _synced(user: User, seed: int) -> tuple[Json, Stored]:
     """The end of a user's sync, and what it has stored."""
     await user.connect(**amazon.connection(seed, ORDERS), skipHistoricalSync=True)
     started = await user.post("/api/sync/start", {}, headers={"Prefer": "wait=60"})
-    done = await user.until(read(started)["syncId"], seconds=120)
+    done = await user.until(read(started)["syncId"])
     return done, await stored_ids(user, done)
 
 

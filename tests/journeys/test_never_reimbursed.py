@@ -48,7 +48,7 @@ class Account:
     async def sync(self, user: User) -> tuple[Json, list[Json]]:
         """A sync to its end, and the claims of R1."""
         self.sync_id = self.sync_id or await user.start()
-        done = await user.until(self.sync_id, seconds=120)
+        done = await user.until(self.sync_id)
         assert done["status"] == "complete", done
         self.sync_id = ""
         return done, await claims(user)
@@ -126,7 +126,7 @@ async def die(account: Account, place: str) -> None:
     try:
         async with account.service(DIE_AT=place) as (server, user):
             account.sync_id = await user.start()
-            await user.until(account.sync_id, seconds=120)
+            await user.until(account.sync_id)
     except (httpx.TransportError, Died):
         assert server.popen.wait(20) == -signal.SIGKILL, server.log
         return

@@ -62,7 +62,7 @@ async def synced(folder: Path, method: str, path: str, answer: Answer) -> tuple[
     ):
         ann = service.user()
         await ann.connect(**amazon.connection(1, 60), skipHistoricalSync=True)
-        return await ann.until(await ann.start(), seconds=120), calls
+        return await ann.until(await ann.start()), calls
 
 
 def outcomes(status: Json) -> dict[str, str]:

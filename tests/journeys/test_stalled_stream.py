@@ -32,7 +32,7 @@ async def test_a_stream_that_is_not_read_and_then_closed_does_not_hang_the_servi
             sync_id = await ann.start()
             paths = [f"/api/sse/sync-progress/{sync_id}", "/api/sse/syncs"] * 2
             stalled = [stack.enter_context(_unread(server.url, path)) for path in paths]
-            await ann.until(sync_id, seconds=120)
+            await ann.until(sync_id)
             for client_socket in stalled:
                 client_socket.close()
             for _ in range(20):

@@ -89,7 +89,7 @@ async def test_event_source_reconnects_after_a_cut_and_stops_after_the_end(
             await _until(chrome, "return seen.length > 3")
             before = relay.connections
             relay.cut()
-            done = await user.until(sync_id, seconds=120)
+            done = await user.until(sync_id)
             # The stream ends; the browser reconnects once, receives 204, and stops.
             await _until(chrome, "return source.readyState === EventSource.CLOSED")
             seen: list[list[str]] = await _script(chrome, "return seen")

@@ -54,7 +54,7 @@ async def test_bad_text_in_a_response_costs_only_its_records(
         await ann.connect(**_connection(seller))
         yesterday = datetime.now(UTC) - timedelta(days=1)  # recent orders come only from the search
         sync_id = await ann.start(datasets=[dataset], since=yesterday.isoformat())
-        done = await ann.until(sync_id, seconds=120)
+        done = await ann.until(sync_id)
         assert done["status"] == "complete", done
         [progress] = [d for d in done["datasets"] if d["name"] == dataset]
         assert (progress["created"], progress["failed"]) == (RECORDS - bad, bad)
