@@ -30,7 +30,7 @@ pytestmark = pytest.mark.anyio
 FEW = Settings(orders=20, quotas=UNLIMITED)
 """Thousands of reads: one page of each dataset suffices."""
 UNFINISHED = timedelta(minutes=5)
-"""How long a report is polled whose status is none of Amazon's; usually two hours."""
+"""How long a report with an unknown status is polled, instead of two hours."""
 DEEP = b"[" * 100_000 + b"]" * 100_000
 DEEP_OBJECT = b'{"a":' * 100_000 + b"1" + b"}" * 100_000
 LONG = "x" * 70_000
