@@ -1,5 +1,6 @@
 """Fixtures of all tests: asyncio, and the real service on a real port."""
 
+import gc
 import logging
 from collections.abc import AsyncIterator, Iterator, Sequence
 from datetime import date
@@ -83,6 +84,13 @@ def pytest_runtest_teardown(item: pytest.Item) -> Iterator[None]:
     yield
     if DATABASES.take_back() and not uses_database(item):
         pytest.fail("This test uses a database, but tests/selection.py does not see that.")
+
+
+def pytest_collection_finish() -> None:
+    """Collect garbage less often: the memory of the tests lasts, and is full of what they share."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
 
 
 def pytest_sessionfinish() -> None:

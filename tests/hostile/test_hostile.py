@@ -18,6 +18,7 @@ from structlog.testing import capture_logs
 
 from connectors import calls, http
 from connectors.amazon_sandbox import environ
+from tests.databases import ON_POSTGRES
 from tests.hostile.answers import ANSWERS
 from tests.hostile.api import Case, hostile_api
 from tests.hostile.honest import OPERATIONS, RECORDS, US
@@ -27,7 +28,7 @@ from tests.serving import ENDED, Json, Serving, User, read, serve
 pytestmark = pytest.mark.anyio
 
 #: How many answers of each operation the suite tries: a number, or `all`.
-DRAWN = os.environ.get("HOSTILE", "8")
+DRAWN = os.environ.get("HOSTILE", "4" if ON_POSTGRES else "8")
 SPEED = 1000.0
 #: Honest sellers beside the hostile ones.
 HONEST = 2

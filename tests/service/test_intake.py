@@ -3,6 +3,7 @@
 import json
 import tempfile
 from datetime import UTC, date, datetime, timedelta, timezone
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,14 @@ from structlog.testing import capture_logs
 from connectors.base import Account, Cursor, Page, Record, SourceError, Way
 from connectors.claims import Claim, Findings
 from service.intake import calls_of, fit_account, fit_page, seconds_of
+from tests.cases import each
 from tests.service.scripted import Script, scripted
 from tests.serving import Json, Serving, User, read, serve
 
 pytestmark = pytest.mark.anyio
 
 HOSTILE = "a\0b\ud800c"
+USERS = count()
 GOOD = b'{"value": 1}'
 FAILED = {"status": "failed", "limit": 100}
 
@@ -42,8 +45,8 @@ async def stored_data(user: User, dataset: str = "orders") -> dict[str, Any]:
     return {record["id"]: record["data"] for record in await user.records(dataset)}
 
 
-async def connect_and_sync(service: Serving) -> tuple[User, Json]:
-    ann = service.user()
+async def connect_and_sync(service: Serving, name: str = "ann") -> tuple[User, Json]:
+    ann = service.user(name)
     await ann.connect()
     return ann, await ann.whole_sync()
 
@@ -65,8 +68,8 @@ async def test_records_with_u0000_in_their_ids_fail_separately(
     assert all("U+0000" in why for why in reasons.values())
 
 
-@pytest.mark.parametrize(
-    ("record", "why"),
+@each(
+    "record, why",
     [
         (Record("", GOOD), "the id is empty"),
         (Record("x" * 1_001, GOOD), "1,001 characters"),
@@ -93,7 +96,7 @@ async def test_a_record_that_cannot_be_stored_fails_with_the_reason(
     script: Script, service: Serving, record: Record, why: str
 ) -> None:
     script.records["orders"] = [Record("before", GOOD), record, Record("after", GOOD)]
-    ann, done = await connect_and_sync(service)
+    ann, done = await connect_and_sync(service, f"user-{next(USERS)}")
     orders = done["datasets"][0]
     assert done["status"] == "complete"
     assert (orders["status"], orders["created"], orders["failed"]) == ("partial", 2, 1)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from service.api.costs import read_costs
 from service.errors import Invalid
+from tests.cases import each
 from tests.service.api.answers import problem
 from tests.serving import Json, Serving, User, read
 
@@ -55,7 +56,7 @@ VALID = {
 }
 
 
-@pytest.mark.parametrize("name", VALID)
+@each("name", VALID)
 async def test_valid_files_are_accepted(service: Serving, name: str) -> None:
     ann = service.user()
     answer = await put(ann, VALID[name])
@@ -85,7 +86,7 @@ MALFORMED = {
 }
 
 
-@pytest.mark.parametrize("name", MALFORMED)
+@each("name", MALFORMED)
 async def test_a_malformed_file_is_refused_and_the_line_is_named(
     service: Serving, name: str
 ) -> None:
@@ -118,7 +119,7 @@ WRONG = (
 )
 
 
-@pytest.mark.parametrize("line", WRONG)
+@each("line", WRONG)
 async def test_an_invalid_line_is_named_and_the_others_are_accepted(
     service: Serving, line: str
 ) -> None:
@@ -129,7 +130,7 @@ async def test_an_invalid_line_is_named_and_the_others_are_accepted(
     assert await stored_costs(ann) == [GOOD]
 
 
-@pytest.mark.parametrize("line", WRONG)
+@each("line", WRONG)
 async def test_a_file_without_a_valid_line_is_refused(service: Serving, line: str) -> None:
     ann = service.user()
     if line.startswith("A-1"):

@@ -12,6 +12,7 @@ from connectors.claims import Dimensions
 from service.api.dimensions import read_dimensions
 from service.errors import Invalid
 from service.users import user_id
+from tests.cases import each
 from tests.service.api.answers import problem
 from tests.service.api.calls import DIMENSIONS
 from tests.serving import Json, Serving, User, read
@@ -89,8 +90,8 @@ async def test_a_file_without_the_columns_of_units_says_what_to_write(service: S
     assert await stored(ann) == []
 
 
-@pytest.mark.parametrize(
-    ("written", "unit"),
+@each(
+    "written, unit",
     [("Inches", "in"), ('""""', "in"), ("CM", "cm"), ("centimetres", "cm"), ("centimeters", "cm")],
 )
 async def test_units_may_be_written_in_words(service: Serving, written: str, unit: str) -> None:
@@ -114,7 +115,7 @@ NUMBERS = {
 }
 
 
-@pytest.mark.parametrize("text", NUMBERS)
+@each("text", NUMBERS)
 async def test_ambiguous_and_impossible_numbers_are_refused(service: Serving, text: str) -> None:
     ann = service.user()
     for cells in (f'"{text}",4,1,in,0.5,lb', f'6,4,1,in,"{text}",lb'):

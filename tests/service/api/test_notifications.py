@@ -328,36 +328,40 @@ async def test_what_is_not_signed_is_refused(tmp_path: Path) -> None:
         assert await one.calls("getOrder") == []
 
 
-@pytest.mark.parametrize(
-    "body",
-    [
-        b"",
-        b"null",
-        b"[]",
-        b"{",
-        b"{}",
-        b'{"body": "no json"}',
-        b'{"Records": []}',
-        b'{"Records": [1]}',
-        b"\xff",
-        b'{"detail-type": "x", "detail": 1}',
-        json.dumps({"NotificationType": "ORDER_STATUS_CHANGE"}).encode(),
-        json.dumps({"NotificationType": "ORDER_CHANGE"}).encode(),
-        json.dumps(order_change("1", "A") | {"PayloadVersion": "2.0"}).encode(),
-        json.dumps(order_change("1", "A") | {"Payload": {}}).encode(),
-        json.dumps(order_change("a b", "A")).encode(),
-        json.dumps(order_change("1", "")).encode(),
-        json.dumps(order_change("1", "A", "\0")).encode(),
-        json.dumps({"notificationType": "REPORT_PROCESSING_FINISHED"}).encode(),
-        json.dumps({"Records": [{"body": json.dumps(order_change("1", "A"))}] * 101}).encode(),
-        b'{"body":"{\\"body\\":\\"{\\\\\\"body\\\\\\":1}\\"}"}',
-    ],
-)
-async def test_a_body_of_another_schema_is_refused(tmp_path: Path, body: bytes) -> None:
+OTHER_SCHEMAS = [
+    b"",
+    b"null",
+    b"[]",
+    b"{",
+    b"{}",
+    b'{"body": "no json"}',
+    b'{"Records": []}',
+    b'{"Records": [1]}',
+    b"\xff",
+    b'{"detail-type": "x", "detail": 1}',
+    json.dumps({"NotificationType": "ORDER_STATUS_CHANGE"}).encode(),
+    json.dumps({"NotificationType": "ORDER_CHANGE"}).encode(),
+    json.dumps(order_change("1", "A") | {"PayloadVersion": "2.0"}).encode(),
+    json.dumps(order_change("1", "A") | {"Payload": {}}).encode(),
+    json.dumps(order_change("a b", "A")).encode(),
+    json.dumps(order_change("1", "")).encode(),
+    json.dumps(order_change("1", "A", "\0")).encode(),
+    json.dumps({"notificationType": "REPORT_PROCESSING_FINISHED"}).encode(),
+    json.dumps({"Records": [{"body": json.dumps(order_change("1", "A"))}] * 101}).encode(),
+    b'{"body":"{\\"body\\":\\"{\\\\\\"body\\\\\\":1}\\"}"}',
+]
+
+
+async def test_a_body_of_another_schema_is_refused(
+    tmp_path: Path, subtests: pytest.Subtests
+) -> None:
     environ = {"NOTIFICATIONS_SECRET": KEY}
     async with serve(tmp_path, None, **environ) as service, service.anonymous() as sender:
-        answer = await sender.post(PATH, content=body, headers={"X-Signature": signature(body)})
-        problem(answer, 422, "invalid")
+        for body in OTHER_SCHEMAS:
+            with subtests.test(body=body):
+                headers = {"X-Signature": signature(body)}
+                answer = await sender.post(PATH, content=body, headers=headers)
+                problem(answer, 422, "invalid")
 
 
 async def test_one_bad_notification_of_a_batch_refuses_all(tmp_path: Path) -> None:

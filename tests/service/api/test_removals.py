@@ -133,18 +133,18 @@ WRONG = {
 }
 
 
-@pytest.mark.parametrize("name", WRONG)
 async def test_an_invalid_line_is_named_and_the_others_are_stored(
-    tmp_path: Path, script: Script, name: str
+    tmp_path: Path, script: Script, subtests: pytest.Subtests
 ) -> None:
-    line, message = WRONG[name]
     async with synced(tmp_path) as (_, ann):
-        answer = read(await put(ann, f"{HEAD}\nrem-2,,,,1,\n{line}\nrem-1,,X1,,2,\n"))
-        assert (answer["accepted"], answer["rejected"]) == (2, 1), answer
-        (error,) = answer["errors"]
-        assert (error["line"], error["orderId"]) == (3, line.partition(",")[0])
-        assert message in error["message"]
-        assert [row["orderId"] for row in await stored(ann)] == ["rem-1", "rem-2"]
+        for name, (line, message) in WRONG.items():
+            with subtests.test(name):
+                answer = read(await put(ann, f"{HEAD}\nrem-2,,,,1,\n{line}\nrem-1,,X1,,2,\n"))
+                assert (answer["accepted"], answer["rejected"]) == (2, 1), answer
+                (error,) = answer["errors"]
+                assert (error["line"], error["orderId"]) == (3, line.partition(",")[0])
+                assert message in error["message"]
+                assert [row["orderId"] for row in await stored(ann)] == ["rem-1", "rem-2"]
 
 
 async def test_a_file_without_a_valid_line_is_refused(tmp_path: Path, script: Script) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.cases import each
 from tests.service.api.answers import problem
 from tests.serving import Serving, read, serve
 
@@ -36,8 +37,8 @@ async def test_a_preview_shows_the_runs_that_the_saved_schedule_has(tmp_path: Pa
         assert len(saved) == 2 and (shift or saved == preview[:2])
 
 
-@pytest.mark.parametrize(
-    ("query", "field"),
+@each(
+    "query, field",
     [
         ({"cron": "61 * * * *"}, "cron"),
         ({"cron": "0 2 * *"}, "cron"),

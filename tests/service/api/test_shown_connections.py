@@ -193,22 +193,23 @@ async def test_erased_data_includes_the_name(service: Serving) -> None:
     assert (row["name"], row["given_name"]) == ("", None)
 
 
-@pytest.mark.parametrize(
-    ("body", "field"),
-    [
-        *(({"name": name}, "name") for name in ("", "   ", "\u2003", "x" * 101, 5, None, ["x"])),
-        *(({"name": name}, "name") for name in ("a\0b", "a\nb", "a\x85b", "a\u2028b")),
-        ({}, "name"),
-        ({"name": "Mugs", "region": "EU"}, "region"),
-    ],
-)
-async def test_an_invalid_name_is_refused(service: Serving, body: Json, field: str) -> None:
+INVALID = [
+    *(({"name": name}, "name") for name in ("", "   ", "\u2003", "x" * 101, 5, None, ["x"])),
+    *(({"name": name}, "name") for name in ("a\0b", "a\nb", "a\x85b", "a\u2028b")),
+    ({}, "name"),
+    ({"name": "Mugs", "region": "EU"}, "region"),
+]
+
+
+async def test_an_invalid_name_is_refused(service: Serving, subtests: pytest.Subtests) -> None:
     ann = service.user()
     before = await one(ann, (await ann.connect())["id"])
     path = f"/api/connections/{before['id']}"
-    content = msgspec.json.encode(body)
-    assert fields(problem(await ann.http.patch(path, content=content), 422, "invalid")) == [field]
-    assert await one(ann, before["id"]) == before
+    for body, field in INVALID:
+        with subtests.test(body=body):
+            answer = await ann.http.patch(path, content=msgspec.json.encode(body))
+            assert fields(problem(answer, 422, "invalid")) == [field]
+            assert await one(ann, before["id"]) == before
 
 
 async def test_a_name_may_have_any_letters(service: Serving) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from service.edge.limits import Limits
 from service.logs import configure_logs
+from tests.cases import each
 from tests.service.api.answers import raw
 from tests.service.api.streams import stream
 from tests.service.edge.test_headers import break_database
@@ -83,7 +84,7 @@ async def test_an_id_of_visible_ascii_is_taken_over(service: Serving, request_id
     assert id_of(await service.user().get("/api/me", headers=sent(request_id))) == request_id
 
 
-@pytest.mark.parametrize(
+@each(
     "line",
     [
         *(b"", b" ", b"a b", b"a\tb", LONGEST.encode() + b"x", b"\xc3\xa9", b"\x80", b"\x1b[31m"),

@@ -21,6 +21,7 @@ from service.edge.tokens import Tokens
 from service.errors import StartupError, Unauthenticated
 from service.settings import read_settings
 from service.users import Actor
+from tests.cases import each
 from tests.service.api.answers import TINY, problem
 from tests.service.api.issuer import ec, jwks, signed
 from tests.service.edge.test_authenticator import GOOD, make_token
@@ -81,7 +82,7 @@ NAMES: dict[str, tuple[str, Json]] = {
 }
 
 
-@pytest.mark.parametrize("case", NAMES)
+@each("case", NAMES)
 async def test_an_invalid_name_gets_401_and_is_named(service: Serving, case: str) -> None:
     name, changes = NAMES[case]
     claims = {key: value for key, value in {**GOOD, **changes}.items() if value is not ...}
