@@ -213,3 +213,15 @@ async def test_a_transaction_of_a_process_without_processor_time_is_undone_and_n
             assert await engine.write(write[0], write[1:])
         finally:
             await engine.close()
+
+
+def test_long_texts_are_compressed_with_lz4() -> None:
+    with DATABASES.one() as url, psycopg.connect(url) as connection:
+        connection.execute(
+            "INSERT INTO records"
+            " (connection_id, dataset, id, sync_id, seen, hash, updated_at, data)"
+            " VALUES ('c', 'orders', '1', 's', 's', 'h', '', repeat('[1, 2]', 1000))"
+        )
+        used = connection.execute("SELECT pg_column_compression(data) FROM records").fetchall()
+        connection.rollback()
+    assert used == [("lz4",)]
