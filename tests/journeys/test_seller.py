@@ -11,6 +11,7 @@ from anyio.from_thread import BlockingPortal
 from standardwebhooks.webhooks import Webhook
 
 from connectors import amazon_sandbox as amazon
+from tests.databases import ON_POSTGRES
 from tests.journeys.browser import shared_chromium
 from tests.journeys.dashboard import CALM, RUN
 from tests.journeys.signed import Signed
@@ -32,8 +33,8 @@ class Seller(Signed):
         httpx.post(f"{self.source}/_sandbox/faults", json=faults).raise_for_status()
 
     def accessible(self, state: str) -> None:
-        """axe-core finds nothing in the page as it is, light and dark."""
-        for scheme in ("light", "dark"):
+        """axe-core finds nothing in the page as it is, light and dark. No database changes that."""
+        for scheme in () if ON_POSTGRES else ("light", "dark"):
             self.theme(scheme)
             self.run(CALM)  # or colours are looked at in the middle of a transition
             assert self.violations() == [], (state, scheme)
