@@ -98,17 +98,18 @@ clean: ## Remove the environments and the files of tools (never your data)
 	find service connectors tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # An environment stores the lock that it was created from, as the last step: an interrupted, outdated
-# or broken one (its Python was removed) is created again. Modules are compiled when they are first
-# imported: most never are.
+# or broken one (its Python was removed) is created again. Of the packages for development, most modules
+# are never imported: those that are, are compiled then.
 .venv: LOCK = requirements.lock
 .venv-dev: LOCK = requirements-dev.lock
+.venv-dev: COMPILE = --no-compile
 .venv .venv-dev:
 	@if "$@/bin/python" -c '' 2>/dev/null && cmp -s $(LOCK) "$@/made-from.lock"; then exit 0; fi; \
 	$(find_python); \
 	echo "Creating $@ from $(LOCK) with $$("$$python" --version)" >&2; \
 	rm -rf "$@"; \
 	"$$python" -m venv "$@"; \
-	"$@/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --no-compile -r $(LOCK); \
+	"$@/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps $(COMPILE) -r $(LOCK); \
 	"$@/bin/python" -m pip --disable-pip-version-check check --quiet; \
 	cp $(LOCK) "$@/made-from.lock"
 
