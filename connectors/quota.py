@@ -156,8 +156,9 @@ class Bucket:
                 return
             until = self._clock.now() + timedelta(seconds=seconds)
             if seconds > ANNOUNCED and abs(until - announced) > timedelta(seconds=ANNOUNCED):
-                await waiting(until, why)
                 announced = until
+                await waiting(until, why)
+                continue  # meanwhile a response may have announced another rate
             with anyio.CancelScope() as scope:
                 self._asleep.add(scope)
                 begun = self._clock.now()

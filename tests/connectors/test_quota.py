@@ -176,6 +176,19 @@ async def test_sleeping_callers_adopt_a_new_rate(rate: float, times: list[float]
     assert left == pytest.approx(times, abs=0.6)
 
 
+async def test_a_rate_that_is_announced_while_a_pause_is_announced_shortens_the_pause() -> None:
+    clock, announced = JumpingClock(), list[datetime]()
+    bucket = bucket_of(clock, rate=1 / 45, level=0)
+
+    async def waiting(until: datetime, why: str) -> None:
+        announced.append(until)
+        bucket.admitted(8 / 45)  # the response to another call, while this is written
+
+    await bucket.take(waiting, "the quota")
+    assert clock.now() - NOW == timedelta(seconds=45 / 8)
+    assert announced == [NOW + timedelta(seconds=45), NOW + timedelta(seconds=45 / 8)]
+
+
 async def test_after_a_restart_a_bucket_continues_from_its_state() -> None:
     clock = JumpingClock()
     before = bucket_of(clock, rate=0.01, burst=3)
