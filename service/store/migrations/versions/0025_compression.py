@@ -7,13 +7,14 @@ from sqlalchemy import text
 revision = "0025"
 down_revision = "0024"
 
+# In the order in which running syncs lock them: the other order could end in a deadlock.
 LONG = {
+    "sync_progress": "body",
     "records": "data",
-    "outbox": "body",
-    "webhook_deliveries": "body",
     "claims": "body",
     "claim_evidence": "data",
-    "sync_progress": "body",
+    "outbox": "body",
+    "webhook_deliveries": "body",
 }
 HAS_LZ4 = """
 SELECT 'lz4' = ANY (enumvals) FROM pg_settings WHERE name = 'default_toast_compression'
