@@ -20,7 +20,9 @@ ON CONFLICT (id) DO UPDATE
 RETURNING id
 """
 # A process that was only paused announces itself again.
-_FORGET = "DELETE FROM nodes WHERE seen_at < clock_timestamp() - make_interval(secs => :seconds)"
+_FORGET = """
+DELETE FROM nodes WHERE seen_at < clock_timestamp() - make_interval(secs => :seconds) RETURNING id
+"""
 _WITHDRAW = "DELETE FROM nodes WHERE id = :id RETURNING id"
 _READ = """
 SELECT id, role, worker, started_at, seen_at, running, slots, streams FROM nodes ORDER BY role, id
@@ -56,9 +58,8 @@ class NodeStore:
         row = {name: getattr(node, name) for name in ("id", "role", "worker")}
         row |= {name: getattr(node, name) for name in ("running", "slots", "streams")}
         row["age"] = (node.seen_at - node.started_at).total_seconds()
-        await self._engine.write(
-            Statement(_ANNOUNCE, [row]), [Statement(_FORGET, [{"seconds": keep}])]
-        )
+        await self._engine.write(Statement(_ANNOUNCE, [row]), [])
+        await self._engine.write(Statement(_FORGET, [{"seconds": keep}]), [])
 
     async def withdraw(self, node: str) -> None:
         """Delete the row of a process that ends."""

@@ -1,12 +1,11 @@
-"""PostgreSQL: a pool of connections, each of which runs whole writes in one transaction.
+"""PostgreSQL: a pool of connections, each of which runs a whole write in one statement or, where
+that is not possible, in one transaction.
 
 `databases` opens the pool and lends the connections. Statements bypass it, as on SQLite."""
 
-import re
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import UTC, datetime
-from functools import lru_cache
 from time import monotonic, perf_counter
 from typing import Any, Self, cast
 
@@ -21,6 +20,7 @@ from service.store import postgres_session as session
 from service.store.engine import Refused, Source, Statement, Table, Unavailable, Values
 from service.store.postgres_clock import check_clock
 from service.store.postgres_errors import REMEDIES, explain
+from service.store.postgres_sql import as_one, positional, unnested, with_table
 
 TEMPORARY = (
     OSError,
@@ -40,22 +40,6 @@ TEMPORARY = (
 )
 """Faults that may pass, or that the operator can repair meanwhile: the server is unreachable,
 starting, read-only or out of resources, or it refuses the connection."""
-SEPARATOR, NULL = "\x1f", "\x1e"
-"""The separator between the cells of a column, and the mark of a null. JSON cannot contain them."""
-_PARAMETER = re.compile(r"(?<![:\w]):([a-z_][a-z0-9_]*)")
-_HINTS = re.compile(r" INDEXED BY \w+|(?<=[\s(])\+(?=[a-z_]+ [<>])")
-"""Hints for SQLite: which index to read, and `+column`, which keeps an index from being read."""
-_EXTRACT = re.compile(r"json_extract\((\w+), (:\w+)\)")
-
-
-def _extracted(call: re.Match[str]) -> str:
-    """SQLite's `json_extract` of a text. JSONB cannot hold U+0000: such a record has no value."""
-    column, path = call.groups()
-    value = f"jsonb_path_query_first(CAST({column} AS JSONB), CAST({path} AS JSONPATH))"
-    return rf"(CASE WHEN strpos({column}, '\u0000') = 0 THEN {value} #>> '{{}}' END)"
-
-
-_TYPES = {str: "text", int: "bigint", bool: "boolean", bytes: "bytea", float: "double precision"}
 _LOCK = "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))"
 _WRITABLE = """
 SELECT NOT pg_is_in_recovery() AND current_setting('transaction_read_only') = 'off' AS writable,
@@ -213,8 +197,8 @@ async def _keep_session(connection: asyncpg.Connection) -> None:
 
 
 async def _fetch(connection: asyncpg.Connection, sql: str, values: Values) -> list[Any]:
-    text, names = _positional(sql, _signature(values))
-    return cast(list[Any], await connection.fetch(text, *(values[name] for name in names)))
+    text, arguments = positional(sql, values)
+    return cast(list[Any], await connection.fetch(text, *arguments))
 
 
 async def _fetch_columns(
@@ -225,7 +209,7 @@ async def _fetch_columns(
     table: Table | None,
 ) -> Sequence[Sequence[Any]]:
     if table is not None:
-        place, more = _unnested(table)
+        place, more = unnested(table)
         sql, values = sql.replace("{rows}", place), {**values, **more}
     try:
         rows = await _fetch(
@@ -239,6 +223,22 @@ async def _fetch_columns(
 async def _write(
     connection: asyncpg.Connection, guard: Statement, rest: Sequence[Statement], metrics: Metrics
 ) -> bool:
+    try:
+        if (one := as_one(guard, rest)) is None:
+            return await _write_in_transaction(connection, guard, rest, metrics)
+        metrics.lock_wait.observe(0.0)
+        text, arguments = one
+        return bool(await connection.fetch(text, *arguments))
+    except TimeoutError:
+        _terminate(connection)
+        raise
+    except asyncpg.IntegrityConstraintViolationError as error:
+        raise Refused(str(error)) from error
+
+
+async def _write_in_transaction(
+    connection: asyncpg.Connection, guard: Statement, rest: Sequence[Statement], metrics: Metrics
+) -> bool:
     transaction = connection.transaction()
     await transaction.start()
     try:
@@ -247,7 +247,7 @@ async def _write(
         for name in sorted(guard.alone):
             await connection.execute(_LOCK, name)
         metrics.lock_wait.observe(perf_counter() - begun if guard.alone else 0.0)
-        sql, rows = _with_table(guard)
+        sql, rows = with_table(guard)
         for row in rows:
             if await _fetch(connection, sql, row):
                 break
@@ -258,13 +258,10 @@ async def _write(
             await _run(connection, statement)
         await transaction.commit()
         return True
-    except BaseException as error:
-        if isinstance(error, TimeoutError):
-            _terminate(connection)
-        else:
-            await _undo(connection, transaction)
-        if isinstance(error, asyncpg.IntegrityConstraintViolationError):
-            raise Refused(str(error)) from error
+    except TimeoutError:
+        raise  # the connection no longer responds
+    except BaseException:
+        await _undo(connection, transaction)
         raise
 
 
@@ -297,84 +294,13 @@ async def _run(connection: asyncpg.Connection, statement: Statement) -> None:
 
 
 async def _execute(connection: asyncpg.Connection, statement: Statement) -> None:
-    sql, rows = _with_table(statement)
-    by_types: dict[tuple[tuple[str, str], ...], list[Values]] = {}
+    sql, rows = with_table(statement)
+    alike: dict[str, list[Sequence[Any]]] = {}
     for row in rows:
-        by_types.setdefault(_signature(row), []).append(row)
-    for types, alike in by_types.items():
-        text, names = _positional(sql, types)
-        arguments = [tuple(row[name] for name in names) for row in alike]
-        if len(arguments) == 1:
-            await connection.execute(text, *arguments[0], timeout=session.BULK_TIMEOUT)
+        text, arguments = positional(sql, row)
+        alike.setdefault(text, []).append(arguments)
+    for text, arguments_of_rows in alike.items():
+        if len(arguments_of_rows) == 1:
+            await connection.execute(text, *arguments_of_rows[0], timeout=session.BULK_TIMEOUT)
         else:
-            await connection.executemany(text, arguments, timeout=session.BULK_TIMEOUT)
-
-
-def _signature(values: Values) -> tuple[tuple[str, str], ...]:
-    """The names of the parameters with their types in SQL; empty for None, which fits any type."""
-    return tuple((name, _type(value)) for name, value in values.items())
-
-
-def _type(value: Any) -> str:
-    if isinstance(value, list):
-        return f"{_TYPES[type(next((cell for cell in value if cell is not None), ''))]}[]"
-    if value is None:
-        return ""
-    return "text" if isinstance(value, str) else _TYPES[type(value)]
-
-
-@lru_cache(1024)
-def _positional(sql: str, types: tuple[tuple[str, str], ...]) -> tuple[str, tuple[str, ...]]:
-    """SQL with `$1`, `$2` … instead of `:name`, each with its type, and the names in that order."""
-    of, names = dict(types), list[str]()
-
-    def place(match: re.Match[str]) -> str:
-        name = match[1]
-        if name not in names:
-            names.append(name)
-        number = f"${names.index(name) + 1}"
-        return f"{number}::{of[name]}" if of[name] else number
-
-    return _PARAMETER.sub(place, _EXTRACT.sub(_extracted, _HINTS.sub("", sql))), tuple(names)
-
-
-def _with_table(statement: Statement) -> tuple[str, Sequence[Values]]:
-    if statement.table is None:
-        return statement.sql, statement.rows
-    place, more = _unnested(statement.table)
-    return statement.sql.replace("{rows}", place), [{**row, **more} for row in statement.rows]
-
-
-def _unnested(table: Table) -> tuple[str, Mapping[str, Any]]:
-    """The table as a subquery over arrays, one of each column, and its parameters."""
-    cells: list[str] = []
-    arrays: list[str] = []
-    values: dict[str, Any] = {}
-    for name, column in table.items():
-        packed = _joined(column)
-        values[f"_{name}"] = list(column) if packed is None else packed
-        is_bytes = packed is None and isinstance(next(filter(None, column), None), bytes)
-        cells.append(f"convert_from({name}, 'UTF8') AS {name}" if is_bytes else name)
-        arrays.append(
-            f":_{name}" if packed is None else f"string_to_array(:_{name}, chr(31), chr(30))"
-        )
-    place = f"SELECT {', '.join(cells)} FROM unnest({', '.join(arrays)}) AS t({', '.join(table)})"
-    return f"({place}) AS rows", values
-
-
-def _joined(column: Sequence[str | bytes | None]) -> str | None:
-    """The cells as one text, between separators that no cell has; None if some cell has one.
-
-    The driver takes longer to encode an array of 100 texts than the server to split such a text."""
-    nulls = column.count(None)
-    cells: Sequence[Any] = column
-    is_bytes = isinstance(next((cell for cell in column if cell is not None), None), bytes)
-    separator, null = (SEPARATOR.encode(), NULL.encode()) if is_bytes else (SEPARATOR, NULL)
-    if nulls:
-        cells = [null if cell is None else cell for cell in column]
-    joined: Any = separator.join(cells)
-    if joined.count(separator) != max(0, len(column) - 1) or joined.count(null) != nulls:
-        return None
-    if len(column) == 1 and not joined:  # otherwise there would be no cell
-        return None
-    return joined.decode() if is_bytes else str(joined)
+            await connection.executemany(text, arguments_of_rows, timeout=session.BULK_TIMEOUT)

@@ -13,8 +13,9 @@ CONNECT_TIMEOUT = 10.0
 ACQUIRE_TIMEOUT = 10.0
 """Seconds for which a call waits for a free connection of the pool."""
 ANSWER_TIMEOUT = 15.0
-"""Seconds within which the server must answer a read, or the first statements of a write. A page of
-rows takes milliseconds, the longest read of the API under a second with a million rows."""
+"""Seconds within which the server must answer a read, a write of one statement, or the first
+statements of another write. A page of rows takes milliseconds, the longest read of the API under a
+second with a million rows."""
 BULK_TIMEOUT = 60.0
 """The same for the other statements of a write, which may hold thousands of rows."""
 CLOSE_TIMEOUT = 3.0

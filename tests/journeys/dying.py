@@ -87,6 +87,20 @@ class _PostgresConnection:
         self._begun = True
         return _Transaction(transaction, self._countdown)
 
+    async def fetch(self, sql: str, *values: Any, **options: Any) -> Any:
+        if self._begun:
+            return await self._connection.fetch(sql, *values, **options)
+        # The whole write in one statement: a transaction around it has the same points.
+        transaction = self.transaction()
+        await transaction.start()
+        try:
+            rows = await self._connection.fetch(sql, *values, **options)
+        except BaseException:
+            await transaction.rollback()
+            raise
+        await (transaction.commit() if rows else transaction.rollback())
+        return rows
+
     async def executemany(self, sql: str, rows: Any, **options: Any) -> Any:
         result = await self._connection.executemany(sql, rows, **options)
         self._countdown.passes("in_write")

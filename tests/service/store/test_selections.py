@@ -10,7 +10,8 @@ import pytest
 from connectors.base import Record
 from service.store import selections
 from service.store.engine import Engine, Statement, Unavailable, stamp
-from service.store.postgres import PostgresEngine, _positional, _signature
+from service.store.postgres import PostgresEngine
+from service.store.postgres_sql import positional
 from service.store.selections import Position, Row, Selection
 from service.store.sqlite import SqliteEngine
 from tests.databases import DATABASES
@@ -224,9 +225,8 @@ async def test_postgresql_reads_a_selection_along_an_index(analysed: bool) -> No
             for name, (selection, after, _) in SELECTIONS.items():
                 explained = Explained()
                 assert [rows async for rows in selection.batches(explained, 20, after)] == []
-                sql, names = _positional(explained.sql, _signature(explained.values))
+                sql, arguments = positional(explained.sql, explained.values)
                 async with engine._connection() as raw:
-                    arguments = [explained.values[key] for key in names]
                     rows = await raw.fetch(f"EXPLAIN (ANALYZE) {sql}", *arguments)
                 plan = "\n".join(row[0] for row in rows)
                 assert "Index" in plan and "Sort" not in plan and "Seq Scan" not in plan, plan
