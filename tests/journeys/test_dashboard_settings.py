@@ -258,6 +258,17 @@ def test_events_that_were_given_up_are_sent_again_from_there(
         assert page.complaints() == []
 
 
+# The page learns of a removal only after it would have refreshed the deliveries.
+SLOW_REMOVAL = """
+const fetch = window.fetch;
+window.fetch = async (url, options) => {
+  const answer = await fetch(url, options);
+  if (options?.method === "DELETE") await new Promise((then) => setTimeout(then, 3500));
+  return answer;
+};
+"""
+
+
 def test_a_webhook_is_changed_disabled_by_its_receiver_enabled_and_removed(
     portal: BlockingPortal, tmp_path: Path
 ) -> None:
@@ -287,6 +298,7 @@ def test_a_webhook_is_changed_disabled_by_its_receiver_enabled_and_removed(
         assert page.one("dialog [aria-label=Secret]").get_attribute("value") != first
         page.click("dialog button", "I have stored it")
         page.gone("dialog")
+        page.run(SLOW_REMOVAL)
         page.click("[data-webhook] button", "Remove")
         assert page.run("return document.activeElement.textContent") == "Keep it"
         page.click("dialog button", "Remove")

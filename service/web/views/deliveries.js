@@ -32,7 +32,9 @@ export function deliveries(client) {
     foot: (shown, more) => (more ? `The latest ${plural(shown.length, "delivery", "deliveries")}` : plural(shown.length, "delivery", "deliveries")),
     onError: showInToast,
   });
-  const again = () => chosen && rows.refresh().catch(showInToast);
+  let reading = null; // the last read, until it has ended
+  const read = (onError) => chosen && (reading = rows.refresh().catch(onError));
+  const again = () => read(showInToast);
   async function retry(delivery) {
     await client.post(`${pathOf({ id: chosen })}/deliveries/${encodeURIComponent(delivery.id)}/retry`);
     await rows.refresh();
@@ -52,7 +54,7 @@ export function deliveries(client) {
       },
     });
   }
-  const quietly = () => chosen && rows.rows.length <= PAGE && rows.refresh().catch(() => {});
+  const quietly = () => rows.rows.length <= PAGE && read(() => {});
   const stop = every(REFRESH, quietly);
 
   function show(id) {
@@ -76,6 +78,18 @@ export function deliveries(client) {
       else chosen = null;
     },
     show: ({ id }) => show(id),
+    /** Runs `work`, which removes the webhook: meanwhile, its deliveries are not read. */
+    async without({ id }, work) {
+      const shown = chosen;
+      if (shown === id) chosen = null;
+      await reading;
+      try {
+        await work();
+      } catch (error) {
+        chosen = shown;
+        throw error;
+      }
+    },
     stop() {
       stop();
       rows.stop();

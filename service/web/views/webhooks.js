@@ -20,7 +20,7 @@ export function webhooks(root, { client, live }) {
     hooks = page.webhooks;
     draw();
   });
-  const tools = { client, live, refresh: () => reading.refresh(), sent: (hook) => log.show(hook) };
+  const tools = { client, live, refresh: () => reading.refresh(), log };
   const add = button({ class: "btn", onpress: () => editWebhook(null, tools) }, icon("plus", "less"), "Add a webhook");
   fill(root, listed, h("div", { class: "actions" }, add), log.node);
 
@@ -66,7 +66,7 @@ function actions(hook, tools) {
     hook.enabled && press("Send a test", "btn", async () => {
       await client.post(`${pathOf(hook)}/test`);
       toast("good", "The test is on its way", "The response of the receiver is listed below.");
-      tools.sent(hook);
+      tools.log.show(hook);
     }),
     press(hook.enabled ? "Disable" : "Enable", "btn", async () => {
       await client.request("PATCH", pathOf(hook), { body: { enabled: !hook.enabled } });
@@ -90,14 +90,14 @@ function rotate(hook, client) {
   });
 }
 
-function remove(hook, { client, refresh }) {
+function remove(hook, { client, log, refresh }) {
   confirm({
     title: "Remove this webhook?",
     words: `Nothing further is sent to ${hook.url}, and its deliveries are no longer listed.`,
     keep: "Keep it",
     act: "Remove",
     work: async () => {
-      await client.request("DELETE", pathOf(hook));
+      await log.without(hook, () => client.request("DELETE", pathOf(hook)));
       await refresh();
     },
   });
