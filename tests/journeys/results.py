@@ -42,7 +42,7 @@ def _record(dataset: str, record: Json) -> tuple[str, str]:
     record_id, data = record["id"], record["data"]
     if dataset == "fees":
         record_id, data = record_id.partition("/")[2], {**data, "snapshotat": ""}
-    return record_id, str(data)
+    return record_id, msgspec.json.encode(data, order="deterministic").decode()
 
 
 async def _claims(user: User) -> list[Any]:
@@ -75,6 +75,31 @@ def differences(expected: Result, result: Result) -> list[str]:
     pairs["claims"] = (expected.claims, result.claims)
     for name, (before, after) in pairs.items():
         lost, more = Counter(before) - Counter(after), Counter(after) - Counter(before)
-        if lost or more:
-            found.append(f"{name}: {lost.total()} lost, {more.total()} too many")
+        same = _read_the_other_way(lost, more) if name == "orders" else 0
+        if lost.total() > same or more.total() > same:
+            found.append(f"{name}: {lost.total() - same} lost, {more.total() - same} too many")
     return found
+
+
+def _read_the_other_way(lost: Counter[Any], more: Counter[Any]) -> int:
+    """How many orders of Amazon are the same, read by a report in one sync and by a search in the
+    other: a sync searches the last two days, so this depends on when it began."""
+    before, after = (
+        {record_id: msgspec.json.decode(text) for record_id, text in some} for some in (lost, more)
+    )
+    return sum(
+        ("source" in before[record_id]) != ("source" in after[record_id])
+        and _stated(before[record_id]) == _stated(after[record_id])
+        for record_id in before.keys() & after.keys()
+    )
+
+
+def _stated(order: Json) -> list[Any]:
+    """What a report and a search both state of an order; a report states no quantity of a cancelled
+    one."""
+    status = order["fulfillment"]["fulfillmentStatus"]
+    items = [
+        (item["product"]["sellerSku"], status != "CANCELLED" and item["quantityOrdered"])
+        for item in order["orderItems"]
+    ]
+    return [status, *sorted(items)]
