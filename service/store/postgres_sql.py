@@ -159,7 +159,7 @@ def _combined(parts: tuple[tuple[str, str], ...]) -> str:
     texts = list[str]()
     for number, (sql, place) in enumerate(parts):
         if number and not place:
-            sql = _VALUES.sub(r"SELECT \1 FROM guard", sql)
+            sql = _VALUES.sub(rf"SELECT \1{_IF_GUARDED}", sql)
         texts.append(_PARAMETER.sub(rf":p{number}_\1", sql.replace("{rows}", place)))
     if len(texts) == 1:
         return texts[0]

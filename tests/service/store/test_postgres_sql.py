@@ -81,6 +81,21 @@ async def test_one_statement_stores_what_a_transaction_does(
     assert [len(rows) for rows in in_one] == [5, 1, 5, 2]
 
 
+async def test_a_guard_of_several_rows_inserts_once() -> None:
+    guard = Statement("UPDATE sync_counts SET total = total + 1 RETURNING total", [{}])
+    async with new_store() as store:
+        count = "INSERT INTO sync_counts (user_id, total, ahead) VALUES (:id, 0, 0) RETURNING total"
+        for user in ("ann", "bob"):
+            assert await store.write(Statement(count, [{"id": user}]))
+        cost = Statement(COST, [ROW])
+        assert as_one(guard, [cost]) is not None
+        assert await store.write(guard, cost)
+        assert (
+            len(await store.engine.read("SELECT total FROM sync_counts WHERE total = 1", {})) == 2
+        )
+        assert len(await store.engine.read("SELECT sku FROM costs", {})) == 1
+
+
 async def _pages_stored() -> list[list[dict[str, Any]]]:
     """What two syncs have stored: new, changed, equal and odd records, and a page too late."""
     async with new_store() as store:
@@ -112,7 +127,7 @@ def test_inserts_behind_a_guard_are_one_statement() -> None:
     assert written is not None
     sql, arguments = written
     assert sql.startswith("WITH guard AS (UPDATE sync_counts") and "COMMIT" not in sql
-    assert "SELECT $2::text, $3::text, '1', $4::text FROM guard" in sql
+    assert "SELECT $2::text, $3::text, '1', $4::text WHERE EXISTS (SELECT 1 FROM guard)" in sql
     assert list(arguments) == ["ann", "ann", "a", "USD"]
     assert as_one(GUARD, []) == (
         "UPDATE sync_counts SET total = 1 WHERE user_id = $1::text RETURNING total",
