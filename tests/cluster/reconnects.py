@@ -210,7 +210,8 @@ async def connections(nodes: Cluster, streams: int) -> int:
             for _ in range(streams):
                 await stack.enter_async_context(follow(url, f"user-{streams}", sync_id))
             answer = await client.post(f"/api/sync/cancel/{sync_id}")  # so that each one sends
-            assert answer.status == 200, answer.body
+            # On a busy machine the sync may have ended meanwhile, which was sent to each as well.
+            assert answer.status == 200 or answer.json["code"] == "already_finished", answer.body
             return max(_counted(nodes))
 
 
