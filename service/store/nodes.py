@@ -58,6 +58,7 @@ class NodeStore:
         row = {name: getattr(node, name) for name in ("id", "role", "worker")}
         row |= {name: getattr(node, name) for name in ("running", "slots", "streams")}
         row["age"] = (node.seen_at - node.started_at).total_seconds()
+        # Neither needs the other: two writes of one statement take less than a transaction of both.
         await self._engine.write(Statement(_ANNOUNCE, [row]), [])
         await self._engine.write(Statement(_FORGET, [{"seconds": keep}]), [])
 

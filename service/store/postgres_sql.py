@@ -35,7 +35,7 @@ def positional(sql: str, values: Values) -> tuple[str, Sequence[Any]]:
 
 
 @lru_cache(1024)
-def _positional(sql: str, types: tuple[tuple[str, str], ...]) -> tuple[str, Sequence[str]]:
+def _positional(sql: str, types: tuple[tuple[str, str], ...]) -> tuple[str, tuple[str, ...]]:
     of, names = dict(types), list[str]()
 
     def place(match: re.Match[str]) -> str:
@@ -45,7 +45,7 @@ def _positional(sql: str, types: tuple[tuple[str, str], ...]) -> tuple[str, Sequ
         number = f"${names.index(name) + 1}"
         return f"{number}::{of[name]}" if of[name] else number
 
-    return _PARAMETER.sub(place, _EXTRACT.sub(_extracted, _HINTS.sub("", sql))), names
+    return _PARAMETER.sub(place, _EXTRACT.sub(_extracted, _HINTS.sub("", sql))), tuple(names)
 
 
 def _type(value: Any) -> str:
