@@ -50,6 +50,10 @@ class Pipeline:
         # Cancelled, or held by another process: this run must not decide how the sync ends.
         with suppress(IllegalMove, Overtaken, NotFound):
             sync = await registry.take(sync_id)
+            if earlier := self._scopes.get(sync_id):
+                # The engine thought this process dead, then gave the sync back to it.
+                log.warning("run_replaced", sync_id=sync_id)
+                earlier.cancel()
             # Only now: what happened to an earlier attempt must not stop this one.
             scope = self._scopes[sync_id] = anyio.CancelScope()
             try:
@@ -59,7 +63,8 @@ class Pipeline:
                     if registry.is_newest(sync):  # not cancelled meanwhile
                         await _Run(self._resources, sync).finish()
             finally:
-                del self._scopes[sync_id]
+                if self._scopes.get(sync_id) is scope:
+                    del self._scopes[sync_id]
 
 
 class _Run:

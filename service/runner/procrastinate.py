@@ -24,7 +24,7 @@ from service.model import Sync
 from service.runner.base import Owner, Run, Worker
 from service.runner.connector import BoundedConnector
 from service.store.engine import Engine, Statement
-from service.store.postgres_session import LIBPQ
+from service.store.postgres_session import END_INTERRUPTED, LIBPQ
 
 QUEUE = "syncs"
 HEARTBEAT = 2.0
@@ -91,6 +91,9 @@ SELECT live.id FROM sync_progress AS live
 """
 """The syncs of dead workers, and those without a job."""
 
+_UNHINDERED = "SELECT pg_try_advisory_xact_lock(hashtextextended('rescue', 0)) AS unhindered"
+"""Whether no process holds the lock of a rescue: it may have stopped, and a wait would be long."""
+
 _DOING = f"""
 SELECT jobs.lock AS sync_id, jobs.worker_id AS worker,
        (SELECT MAX(events.at) FROM procrastinate_events AS events
@@ -112,7 +115,8 @@ class ProcrastinateRunner:
         self._url = url
         self._connector = BoundedConnector(url)
         self._jobs = _Jobs(self._connector)
-        self._running: set[str] = set()
+        #: One entry for each run: a sync may come back before its earlier run here has ended.
+        self._running: list[str] = []
         self._closing = False
 
     def job(self, sync: Sync) -> Sequence[Statement]:
@@ -134,6 +138,11 @@ class ProcrastinateRunner:
         return {row["sync_id"]: Owner(_name(row["worker"]), row["since"]) for row in doing}
 
     async def rescue(self) -> bool:
+        if await self._engine.read(END_INTERRUPTED, {}):
+            log.warning("sessions_ended", reason="Their processes stopped within a request.")
+        (rescues,) = await self._engine.read(_UNHINDERED, {})
+        if not rescues["unhindered"]:
+            return False  # another process is at it, or has stopped within its rescue
         # Alone: two rescues at once would give a sync two jobs, which the engine refuses.
         lost = Statement(_LOST, [{}], alone=("rescue",))
         steps = [Statement(_FINISH, [{}]), Statement(_RESCUE, [{}])]
@@ -167,13 +176,13 @@ class ProcrastinateRunner:
                 await self._connector.abandon()
 
     async def _run_one(self, run: Run, sync_id: str) -> None:
-        self._running.add(sync_id)
+        self._running.append(sync_id)
         try:
             await run(sync_id)
         except Exception:
             log.exception("sync_crashed", sync_id=sync_id)
         finally:
-            self._running.discard(sync_id)
+            self._running.remove(sync_id)
 
     async def _work(self, app: procrastinate.App) -> None:
         """Run a worker, and restart it whenever it ends because the database is unavailable."""

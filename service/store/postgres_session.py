@@ -26,7 +26,8 @@ MIGRATION_LOCK_TIMEOUT = 60
 """Seconds for which a migration waits for another one, or for running statements."""
 
 # A paused process (SIGSTOP, a lost machine) may hold a lock that all starts of a tenant need: its
-# transaction is ended. A transaction here never waits for anything but the database.
+# transaction is ended. A transaction here never waits for anything but the database. The server
+# does that itself only between two requests; see END_INTERRUPTED.
 _IDLE_IN_TRANSACTION = 5
 _LOCK = 10
 # The server finds lost clients in a minute, instead of two hours, and frees their connections.
@@ -45,6 +46,14 @@ SESSION = "; ".join(
         *(f"SET tcp_keepalives_{name} = {value}" for name, value in _KEEPALIVE.items()),
     )
 )
+END_INTERRUPTED = f"""
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+ WHERE datname = current_database() AND application_name = '{APPLICATION}'
+   AND state = 'active' AND wait_event = 'ClientRead'
+   AND state_change < now() - make_interval(secs => {_IDLE_IN_TRANSACTION})
+"""
+"""Ends the sessions of processes that stopped in the middle of a request: asyncpg sends a new
+statement in two parts. No time-out of PostgreSQL 16 and older covers the moment between them."""
 # A download waits for its client between two reads, which has limits of its own.
 SNAPSHOT = "; ".join(
     (

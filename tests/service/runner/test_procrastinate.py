@@ -2,26 +2,39 @@
 
 import gc
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import anyio
+import asyncpg  # type: ignore[import-untyped]
 import msgspec
 import psycopg
 import pytest
+from structlog.testing import capture_logs
 
 from service.runner.connector import prepare
 from service.runner.procrastinate import ProcrastinateRunner
+from service.store import postgres_session
+from service.store.engine import Statement
 from service.store.postgres import PostgresEngine
+from service.store.postgres_session import APPLICATION
 from service.store.syncs import Conditions, SyncStore, save
 from tests.databases import DATABASES, ON_POSTGRES
+from tests.service.scripted import scripted
 from tests.service.store.stores import NOW
 from tests.service.test_model import new_sync
-from tests.serving import PATIENCE
+from tests.serving import PATIENCE, serve
 
 pytestmark = [
     pytest.mark.anyio,
     pytest.mark.skipif(not ON_POSTGRES, reason="a cluster needs BACKEND=postgres"),
 ]
+
+
+RUN_BY_DEAD_WORKER = """
+WITH worker AS (INSERT INTO procrastinate_workers DEFAULT VALUES RETURNING id)
+UPDATE procrastinate_jobs SET status = 'doing', worker_id = worker.id FROM worker RETURNING 1
+"""
 
 
 class Nodes:
@@ -46,11 +59,7 @@ class Nodes:
 
     async def run_by_dead_worker(self) -> None:
         """Give all waiting jobs to a worker that signalled just now, but has no process."""
-        await self.read(
-            """WITH worker AS (INSERT INTO procrastinate_workers DEFAULT VALUES RETURNING id)
-               UPDATE procrastinate_jobs SET status = 'doing', worker_id = worker.id FROM worker
-               RETURNING 1"""
-        )
+        await self.read(RUN_BY_DEAD_WORKER)
 
 
 @pytest.fixture
@@ -166,6 +175,33 @@ async def test_a_late_end_of_a_sync_that_another_worker_has_leaves_no_trace(
     ]
 
 
+async def test_a_sync_that_comes_back_while_it_still_runs_here_runs_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As if the only process had been thought dead, twice. Its earlier run ends without a trace."""
+    script, gate = scripted(monkeypatch), anyio.Event()
+    script.set_records("orders", "order-1")
+    script.gates["orders"] = gate
+    with anyio.fail_after(PATIENCE), capture_logs() as logs:
+        async with serve(tmp_path) as service:
+            ann = service.user()
+            await ann.connect()
+            sync_id = await ann.start()
+            for reads in (1, 2, 3):
+                while [name for name, _ in script.windows].count("orders") < reads:
+                    await anyio.sleep(0.01)
+                while gate.statistics().tasks_waiting != 1:
+                    await anyio.sleep(0.01)
+                if reads < 3:
+                    assert await service.parts.store.write(Statement(RUN_BY_DEAD_WORKER, [{}]))
+            assert service.parts.nodes.here().running == 1
+            gate.set()
+            done = await ann.until(sync_id)
+            assert (done["status"], done["attempt"]) == ("complete", 1)
+    assert [line["event"] for line in logs].count("run_replaced") == 2
+    assert "sync_crashed" not in [line["event"] for line in logs]
+
+
 async def test_a_write_that_hangs_does_not_keep_the_rows_of_its_syncs(nodes: Nodes) -> None:
     """As of a process that is paused between two statements, or cut off from the network."""
     await nodes.begin("sync_1", running=True)
@@ -179,3 +215,19 @@ async def test_a_write_that_hangs_does_not_keep_the_rows_of_its_syncs(nodes: Nod
         await hanging.execute("SELECT 1")
     await hanging.close()
     assert await nodes.read("SHOW idle_in_transaction_session_timeout") == [("5s",)]
+
+
+async def test_a_process_that_stops_in_the_middle_of_a_request_does_not_hold_up_the_rescue(
+    nodes: Nodes,
+) -> None:
+    """asyncpg sends a statement that is new to a connection in two parts, here in a rescue."""
+    await nodes.begin("sync_1", running=True)
+    await nodes.run_by_dead_worker()
+    stopped = await asyncpg.connect(nodes.url, server_settings={"application_name": APPLICATION})
+    await postgres_session.prepare(stopped)
+    await stopped.execute("BEGIN; SELECT pg_advisory_xact_lock(hashtextextended('rescue', 0))")
+    await stopped.prepare("SELECT $1::text")
+    with anyio.fail_after(PATIENCE):
+        while not await nodes.runner().rescue():
+            await anyio.sleep(0.1)
+    assert stopped.is_closed()
