@@ -244,7 +244,8 @@ async def test_a_batch_that_arrives_after_the_successor_has_published_is_refused
             group.cancel_scope.cancel()
         with Redis.from_url(server.url) as redis:
             published = [e["recordId"] for _, e in entries(redis, "test:records:demo:orders")]
-        assert published == ["a", "b", "c", "d"], "the late batch of b came behind c"
+        # An earlier change may come twice, if the answer to its batch was lost.
+        assert "b" not in published[published.index("c") :], "the late batch of b came behind c"
 
 
 async def _lease_is_over(outbox: Outbox) -> bool:

@@ -11,7 +11,23 @@ export function onRefused(listener) {
   refused = listener;
 }
 
+let held = null;
+
+/** Ends the session. Meanwhile, and until the page is left, other calls wait: they would be refused. */
+export async function endSession() {
+  let goOn;
+  held = new Promise((done) => { goOn = done; });
+  try {
+    await client.request("DELETE", SESSION);
+  } catch (error) {
+    held = null;
+    goOn();
+    throw error;
+  }
+}
+
 async function watched(path, init) {
+  if (path !== SESSION) await held;
   const answer = await fetch(path, init);
   if (answer.status === 401 && path !== SESSION) refused();
   return answer;

@@ -1,5 +1,5 @@
 // Sign-in: a pasted token becomes a cookie, which no script can read.
-import { client } from "./client.js";
+import { client, endSession } from "./client.js";
 import { field } from "./components.js";
 import { busy, h } from "./dom.js";
 
@@ -52,6 +52,6 @@ async function signIn(token) {
 }
 
 export async function signOut() {
-  await client.request("DELETE", "/api/session");
+  await endSession();
   location.assign("/");
 }
